@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/child.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+
+namespace gpuward {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+/// One open, one write, one close: sysfs takes a value only whole and once per open.
+static int write_value(const KernelWrite& write) {
+  const int fd = ::open(write.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return errno;
+  const ssize_t n = ::write(fd, write.value.data(), write.value.size());
+  const int error = n < 0 ? errno : 0;
+  ::close(fd);
+  return error;
+}
+
+[[noreturn]] static void do_writes(std::span<const KernelWrite> writes, int report) {
+  // fd 0 takes the report so that all others can be closed with one call.
+  ::dup2(report, 0);
+  ::close_range(1, ~0U, 0);
+  for (const KernelWrite& write : writes) {
+    const int error = write_value(write);
+    if (::write(0, &error, sizeof error) != sizeof error || error != 0) break;
+  }
+  ::_exit(0);
+}
+
+enum class Report { arrived, late, ended };
+
+/// The child's next errno; late when the deadline passes first, ended when the child died.
+static Report next_report(int fd, milliseconds deadline, int& code) {
+  const auto end = Clock::now() + deadline;
+  for (;;) {
+    const auto left = std::chrono::ceil<milliseconds>(end - Clock::now()).count();
+    pollfd wait{fd, POLLIN, 0};
+    const int ready = ::poll(&wait, 1, left > 0 ? static_cast<int>(left) : 0);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return Report::late;
+    return ::read(fd, &code, sizeof code) == sizeof code ? Report::arrived : Report::ended;
+  }
+}
+
+static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
+  int code = 0;
+  switch (next_report(fd, deadline, code)) {
+    case Report::late:
+      return {WriteResult::Outcome::stuck, 0, child};
+    case Report::ended:
+      return {WriteResult::Outcome::failed, EIO, 0};
+    case Report::arrived:
+      break;
+  }
+  if (code != 0) return {WriteResult::Outcome::failed, code, 0};
+  return {WriteResult::Outcome::written, 0, 0};
+}
+
+std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
+                                        milliseconds deadline) {
+  std::vector<WriteResult> results(writes.size());
+  if (writes.empty()) return results;
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
+  Fd reader(ends[0]), writer(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) throw SystemError("cannot fork", errno);
+  if (child == 0) do_writes(writes, writer.get());
+  writer.reset();
+  for (WriteResult& result : results) {
+    result = one_result(reader.get(), deadline, child);
+    // Waiting for a stuck child would be to hang with it; init reaps it when the kernel lets go.
+    if (result.outcome == WriteResult::Outcome::stuck) return results;
+    if (result.outcome == WriteResult::Outcome::failed) break;
+  }
+  ::waitpid(child, nullptr, 0);
+  return results;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gpuward {
+
+/// One value to put into one control file of the kernel.
+struct KernelWrite {
+  std::string path;
+  std::string value;
+};
+
+struct WriteResult {
+  enum class Outcome { written, failed, stuck, untried } outcome = Outcome::untried;
+  int code = 0;     ///< errno when failed
+  pid_t child = 0;  ///< the process that hangs in the kernel when stuck
+};
+
+/// Does the writes in order in one throw-away child and stops at the first that fails or is not
+/// through after `deadline`. A control file may block for ever and unkillably (mdev remove, unbind
+/// and sriov_numvfs while the device is open: vfio_unregister_group_dev waits for the user), so the
+/// caller must never be the one who waits; a stuck child is left to end when the kernel lets go.
+/// The child holds none of our descriptors: libvirt waits for the end of a hook's stdout and
+/// stderr.
+std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
+                                        std::chrono::milliseconds deadline);
+
+}  // namespace gpuward

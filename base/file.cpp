@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/file.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <memory>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+
+namespace gpuward {
+
+Fd& Fd::operator=(Fd&& other) noexcept {
+  if (this != &other) {
+    reset();
+    fd_ = other.release();
+  }
+  return *this;
+}
+
+int Fd::release() {
+  return std::exchange(fd_, -1);
+}
+
+void Fd::reset() {
+  if (fd_ >= 0) ::close(release());
+}
+
+static void write_all(int fd, std::string_view text, const std::string& path) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw SystemError("cannot write " + path, errno);
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+std::optional<std::string> read_file(const std::string& path, size_t limit) {
+  // Without waiting: in place of a file may be a pipe that nobody writes to.
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return {};
+  if (!fd) throw SystemError("cannot open " + path, errno);
+  struct stat info;
+  if (::fstat(fd.get(), &info) != 0) throw SystemError("cannot read " + path, errno);
+  if (S_ISDIR(info.st_mode)) throw SystemError("cannot read " + path, EISDIR);
+  if (!S_ISREG(info.st_mode)) throw SystemError(path + " is no regular file", EINVAL);
+  std::string text;
+  char buffer[16384];
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw SystemError("cannot read " + path, errno);
+    if (n == 0) return text;
+    text.append(buffer, static_cast<size_t>(n));
+    if (text.size() > limit)
+      throw Error(path + ": larger than " + std::to_string(limit) + " bytes");
+  }
+}
+
+std::optional<std::string> read_attribute(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return {};
+  char buffer[4096];  // sysfs hands out one page at most
+  const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
+  if (n < 0) return {};
+  return std::string(trim({buffer, static_cast<size_t>(n)}));
+}
+
+void write_file_atomically(const std::string& path, std::string_view text, unsigned mode) {
+  const std::string temporary = path + ".tmp" + std::to_string(::getpid());
+  {
+    Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
+    if (!fd) throw SystemError("cannot create " + temporary, errno);
+    try {
+      write_all(fd.get(), text, temporary);
+    } catch (...) {
+      ::unlink(temporary.c_str());
+      throw;
+    }
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    throw SystemError("cannot replace " + path, error);
+  }
+}
+
+std::vector<std::string> list_directory(const std::string& path) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
+  if (!directory) return names;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::optional<std::string> read_link(const std::string& path) {
+  char target[PATH_MAX];
+  const ssize_t n = ::readlink(path.c_str(), target, sizeof target);
+  if (n < 0 || n == static_cast<ssize_t>(sizeof target)) return {};
+  return std::string(target, static_cast<size_t>(n));
+}
+
+bool exists(const std::string& path) {
+  struct stat info;
+  return ::lstat(path.c_str(), &info) == 0;
+}
+
+void make_directories(const std::string& path, unsigned mode) {
+  for (size_t at = 1; at != std::string::npos;) {
+    at = path.find('/', at + 1);
+    const std::string part = path.substr(0, at);
+    if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST)
+      throw SystemError("cannot make directory " + part + " (is something else in its place?)",
+                        errno);
+  }
+}
+
+void remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    throw SystemError("cannot remove " + path, errno);
+}
+
+std::string_view base_name(std::string_view path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+}  // namespace gpuward

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gpuward {
+
+/// A file descriptor that closes itself.
+class Fd {
+ public:
+  explicit Fd(int fd = -1) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.release()) {}
+  Fd& operator=(Fd&& other) noexcept;
+  ~Fd() { reset(); }
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int release();
+  void reset();
+
+ private:
+  int fd_;
+};
+
+/// The whole file; nothing when there is none. Throws SystemError for any other failure,
+/// Error when it is larger than `limit` bytes.
+std::optional<std::string> read_file(const std::string& path, size_t limit = 1 << 20);
+
+/// One attribute of sysfs or procfs, trimmed; nothing when it is absent or cannot be read:
+/// an attribute may go between listing and reading, and drivers refuse reads at will.
+std::optional<std::string> read_attribute(const std::string& path);
+
+/// Replaces `path` in one step (temporary file beside it, rename); throws SystemError.
+void write_file_atomically(const std::string& path, std::string_view text, unsigned mode = 0644);
+
+/// Names in a directory, sorted, without "." and ".."; none when there is no such directory.
+std::vector<std::string> list_directory(const std::string& path);
+
+/// Where a symbolic link points, as written; nothing when `path` is no link.
+std::optional<std::string> read_link(const std::string& path);
+
+bool exists(const std::string& path);
+
+/// Makes `path` and what is missing above it; throws SystemError.
+void make_directories(const std::string& path, unsigned mode = 0755);
+
+/// Removes a file; absent is well. Throws SystemError.
+void remove_file(const std::string& path);
+
+/// The part behind the last '/'.
+std::string_view base_name(std::string_view path);
+
+}  // namespace gpuward

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/lock.hpp"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <thread>
+
+#include "base/error.hpp"
+
+namespace gpuward {
+
+using Clock = std::chrono::steady_clock;
+
+static struct flock range(uint64_t number) {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(number & 0x3fffffffffffffff);
+  lock.l_len = 1;
+  return lock;
+}
+
+/// fcntl(2) has no timeout. Waiting twice as long each time, a lone waiter comes at most as late again
+/// as it had to wait anyway, and eighty of them do not keep the holder from its processor.
+static bool lock_until(const Fd& fd, struct flock lock, Clock::time_point end) {
+  auto pause = std::chrono::microseconds(200);
+  while (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
+    if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+      throw SystemError("cannot lock", errno);
+    if (Clock::now() >= end) return false;
+    std::this_thread::sleep_for(pause);
+    if (pause < std::chrono::milliseconds(50)) pause *= 2;
+  }
+  return true;
+}
+
+std::optional<Lock> Lock::acquire(const std::string& file, uint64_t number,
+                                  std::chrono::milliseconds deadline) {
+  Fd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) throw SystemError("cannot open lock " + file, errno);
+  if (!lock_until(fd, range(number), Clock::now() + deadline)) return {};
+  return Lock(std::move(fd));
+}
+
+bool Lock::is_held(const std::string& file, uint64_t number) {
+  const Fd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return false;
+  struct flock lock = range(number);
+  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+}  // namespace gpuward

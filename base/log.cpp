@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/log.hpp"
+
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/syslog_sink.h>
+
+#include <memory>
+#include <string>
+
+namespace gpuward::log {
+
+// The one object that lives for the whole program: a logger handed through every function would
+// be in every signature and never differ.
+static std::unique_ptr<spdlog::logger> logger;
+
+static std::string priority_prefix(spdlog::level::level_enum level) {
+  switch (level) {
+    case spdlog::level::err:
+      return "<3>";
+    case spdlog::level::warn:
+      return "<4>";
+    default:
+      return "<6>";
+  }
+}
+
+static bool for_service = false;
+
+void start(To to, std::string_view program) {
+  spdlog::sink_ptr sink;
+  if (to == To::journal)
+    sink = std::make_shared<spdlog::sinks::syslog_sink_st>(std::string(program), LOG_PID,
+                                                           LOG_DAEMON, false);
+  else
+    sink = std::make_shared<spdlog::sinks::stderr_sink_st>();
+  logger = std::make_unique<spdlog::logger>(std::string(program), std::move(sink));
+  logger->set_pattern(to == To::terminal ? "%n: %l: %v" : "%v");
+  for_service = to == To::service;
+}
+
+static void write(spdlog::level::level_enum level, std::string_view line) {
+  if (!logger) return;
+  if (for_service)
+    logger->log(level, "{}{}", priority_prefix(level), line);
+  else
+    logger->log(level, "{}", line);
+}
+
+void info(std::string_view line) {
+  write(spdlog::level::info, line);
+}
+void warning(std::string_view line) {
+  write(spdlog::level::warn, line);
+}
+void error(std::string_view line) {
+  write(spdlog::level::err, line);
+}
+
+}  // namespace gpuward::log
