@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/pci_address.hpp"
+
+namespace gpuward {
+
+/// Where something was written; named in every message about it.
+struct Position {
+  std::string file;
+  int line = 0;  ///< from 1; 0 speaks of the whole file
+};
+
+/// "FILE:LINE", or "FILE" without a line.
+std::string to_string(const Position& position);
+
+enum class Policy { block, warn, allow };
+enum class Use { mdev, vf, vendor_vf, whole, off };
+enum class Isolation { memory, memory_and_compute };
+enum class Placement { binpack, spread };
+enum class Numa { require, prefer, ignore };
+
+/// [guard]
+struct GuardPolicy {
+  Policy migration = Policy::block;
+  Policy pause = Policy::block;
+  Policy memory_hotplug = Policy::block;
+  Policy gpu_hotplug = Policy::block;
+  bool harden = false;
+};
+
+/// Which GPUs a section or a profile speaks of: the text between "[gpu " and "]", or one item of
+/// "gpu = ".
+struct GpuSelector {
+  enum class By { address, id, name, any } by = By::any;
+  PciAddress address;   ///< By::address, "0000:41:00.0"
+  uint16_t vendor = 0;  ///< By::id, "10de:2236"
+  uint16_t device = 0;
+  std::string name;  ///< By::name, a parent that is no PCI device: "mtty"
+};
+
+/// mdevs to keep ready, for XML written by hand.
+struct InstanceCount {
+  std::string type;
+  unsigned count = 0;
+};
+
+/// What must sit at the section's address; all that are given must match.
+struct ExpectedIdentity {
+  std::optional<std::string> serial;
+  std::optional<std::string> uuid;  ///< lower case, without the "GPU-" that NVIDIA puts in front
+  std::optional<std::string> subsystem;  ///< "10de:1234"
+  std::optional<std::string> slot;
+};
+
+/// [gpu SELECTOR]
+struct GpuSection {
+  GpuSelector selector;
+  std::optional<Use> use;
+  std::optional<unsigned> vfs;  ///< max_vfs for "max"
+  static constexpr unsigned max_vfs = ~0U;
+  std::vector<InstanceCount> instances;
+  std::optional<Isolation> isolation;
+  ExpectedIdentity expect;
+  std::string reset_method;  ///< as sysfs takes it, "flr bus"; empty: leave it to the kernel
+  Position position;
+};
+
+/// [profile NAME]
+struct Profile {
+  std::string name;
+  std::vector<std::string> types;  ///< first fit; empty when memory is asked for instead
+  std::vector<GpuSelector> gpus;   ///< empty: any
+  Placement placement = Placement::binpack;
+  Numa numa = Numa::prefer;
+  std::optional<unsigned> memory_mib;       ///< multiple of 128
+  std::optional<unsigned> compute_percent;  ///< multiple of 5, only beside memory
+  bool console = true;
+  Position position;
+};
+
+/// [quota PATTERN]: how much the domains whose name matches may hold together. First match counts.
+struct Quota {
+  std::string pattern;  ///< as fnmatch(3)
+  std::map<std::string, unsigned> per_profile;
+  std::optional<unsigned> total;
+  Position position;
+};
+
+struct Config {
+  GuardPolicy guard;
+  std::vector<GpuSection> gpus;
+  std::vector<Profile> profiles;
+  std::vector<Quota> quotas;
+};
+
+/// The profile of that name, or null.
+const Profile* find_profile(const Config& config, const std::string& name);
+
+}  // namespace gpuward

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+
+namespace gpuward {
+
+/// One mistake in the configuration: "FILE:LINE: what was found, what is wanted, did you mean".
+struct ConfigProblem {
+  Position position;
+  std::string message;
+};
+
+std::string to_string(const ConfigProblem& problem);
+
+struct LoadedConfig {
+  Config config;                        ///< what could be understood; whole only without problems
+  std::vector<ConfigProblem> problems;  ///< all of them, in reading order
+};
+
+/// The files that make up the configuration, in reading order: gpuward.conf, then conf.d/*.conf
+/// sorted by name. Those that do not exist are left out.
+std::vector<std::string> config_files(const Root& root);
+
+/// Reads the files in order as one configuration. A later file may set keys of a section that an
+/// earlier one opened; the later value wins. The same key twice in one file is a problem.
+/// A file that cannot be read is a problem too; nothing is thrown for bad input.
+LoadedConfig load_config(const std::vector<std::string>& files);
+
+}  // namespace gpuward

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace gpuward {
+
+constexpr std::string_view name_advice =
+    "want letters, digits and _ . + - only, 128 at most, and not just . or ..";
+
+/// A name that may stand in a path and in a value of the configuration: type, profile. No slash,
+/// no blank, not "." or "..".
+bool is_name(std::string_view text);
+
+std::string lower_case(std::string_view text);
+
+}  // namespace gpuward

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "config/section.hpp"
+
+#include "config/quotes.hpp"
+
+namespace gpuward {
+
+std::vector<Setting> settings(const Block& block) {
+  std::vector<Setting> result;
+  std::map<std::string_view, int> first;
+  for (const IniEntry& entry : block.ini.entries) {
+    const auto [seen, fresh] = first.emplace(entry.key, entry.line);
+    const std::string where = in_quotes(entry.key) + " in " + block.title;
+    if (!fresh) {
+      block.problems.push_back({block.at(entry.line),
+                                where + " is set already in line " + std::to_string(seen->second)});
+    } else if (entry.value.empty()) {
+      block.problems.push_back({block.at(entry.line), where + " has no value"});
+    } else {
+      result.push_back({block.title, entry.key, entry.value, block.at(entry.line), block.problems});
+    }
+  }
+  return result;
+}
+
+void reject_unknown_key(const Setting& setting, std::span<const std::string_view> known) {
+  std::string message = "unknown key " + in_quotes(setting.key) + " in ";
+  message += setting.section;
+  message += "; " + suggestion(setting.key, known);
+  setting.problems.push_back({setting.position, std::move(message)});
+}
+
+std::string KeyCheck::where(std::string_view key) const {
+  return " (set at " + to_string(set_at_.find(key)->second) + ")";
+}
+
+void KeyCheck::problem(std::string_view key, std::string_view what) const {
+  std::string message = in_quotes(key) + " in " + title_ + " ";
+  message += what;
+  problems_.push_back({set_at_.find(key)->second, std::move(message)});
+}
+
+}  // namespace gpuward

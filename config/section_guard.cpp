@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "config/section.hpp"
+
+namespace gpuward {
+
+constexpr Choice<Policy> policies[] = {
+    {"block", Policy::block}, {"warn", Policy::warn}, {"allow", Policy::allow}};
+
+template <Policy GuardPolicy::*member>
+static void set_policy(GuardPolicy& guard, const Setting& setting) {
+  if (const auto policy = choose(setting, policies)) guard.*member = *policy;
+}
+
+static void set_harden(GuardPolicy& guard, const Setting& setting) {
+  if (const auto harden = choose(setting, yes_no)) guard.harden = *harden;
+}
+
+constexpr Key<GuardPolicy> keys[] = {
+    {"migration", set_policy<&GuardPolicy::migration>},
+    {"pause", set_policy<&GuardPolicy::pause>},
+    {"memory-hotplug", set_policy<&GuardPolicy::memory_hotplug>},
+    {"gpu-hotplug", set_policy<&GuardPolicy::gpu_hotplug>},
+    {"harden", set_harden},
+};
+
+void read_block(Section<GuardPolicy>& section, const Block& block) {
+  set_keys(section, block, keys);
+}
+
+}  // namespace gpuward

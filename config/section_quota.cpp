@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "config/quotes.hpp"
+#include "config/section.hpp"
+
+namespace gpuward {
+
+constexpr std::string_view total_key = "total";
+
+void read_block(Section<Quota>& section, const Block& block) {
+  constexpr unsigned most = 65535;
+  for (const Setting& setting : settings(block)) {
+    section.set_at.insert_or_assign(std::string(setting.key), setting.position);
+    const auto limit = number_within(setting.value, 0, most);
+    if (!limit)
+      setting.reject(setting.value, "want a number from 0 to 65535");
+    else if (setting.key == total_key)
+      section.content.total = limit;
+    else
+      section.content.per_profile.insert_or_assign(std::string(setting.key), *limit);
+  }
+}
+
+void check(Section<Quota>& section, std::span<const std::string_view> profiles,
+           std::vector<ConfigProblem>& problems) {
+  std::vector<std::string_view> known(profiles.begin(), profiles.end());
+  known.push_back(total_key);
+  for (const auto& [key, position] : section.set_at) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    section.content.per_profile.erase(key);
+    problems.push_back({position, "unknown profile " + in_quotes(key) + " in " + section.title +
+                                      "; " + suggestion(key, known)});
+  }
+}
+
+}  // namespace gpuward

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "config/setting.hpp"
+
+#include <set>
+
+#include "config/quotes.hpp"
+
+namespace gpuward {
+
+void Setting::reject(std::string_view what, std::string_view advice) const {
+  std::string message = "bad value " + in_quotes(what) + " for " + in_quotes(key) + " in ";
+  message += section;
+  message += "; ";
+  message += advice;
+  problems.push_back({position, std::move(message)});
+}
+
+std::vector<std::string_view> items(const Setting& setting) {
+  std::vector<std::string_view> result;
+  std::set<std::string_view> seen;
+  for (const std::string_view item : split(setting.value, ',')) {
+    if (item.empty())
+      setting.reject(setting.value, "nothing stands between two commas or at an end");
+    else if (!seen.insert(item).second)
+      setting.reject(item, "it is there twice");
+    else
+      result.push_back(item);
+  }
+  return result;
+}
+
+std::optional<unsigned> number_within(std::string_view text, unsigned least, unsigned most) {
+  const auto number = to_number<unsigned>(text);
+  if (!number || *number < least || *number > most) return {};
+  return number;
+}
+
+}  // namespace gpuward

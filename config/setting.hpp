@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/text.hpp"
+#include "config/config_parser.hpp"
+#include "config/spelling.hpp"
+
+namespace gpuward {
+
+/// One "key = value" on its way into a section.
+struct Setting {
+  std::string_view section;  ///< "[gpu mtty]", for messages
+  std::string_view key;
+  std::string_view value;
+  Position position;
+  std::vector<ConfigProblem>& problems;
+
+  /// The value, or one item of it, will not do: "bad value 'X' for 'key' in [section]; ADVICE".
+  void reject(std::string_view what, std::string_view advice) const;
+};
+
+/// Which key is read by which function.
+template <typename Content>
+struct Key {
+  std::string_view name;
+  void (*set)(Content& content, const Setting& setting);
+};
+
+/// A word that a value may be, and what it stands for.
+template <typename T>
+struct Choice {
+  std::string_view word;
+  T value;
+};
+
+/// What the value stands for; nothing, and a problem, when it is none of the words.
+template <typename T, size_t n>
+std::optional<T> choose(const Setting& setting, const Choice<T> (&choices)[n]) {
+  std::array<std::string_view, n> words;
+  for (size_t i = 0; i < n; ++i) {
+    if (choices[i].word == setting.value) return choices[i].value;
+    words[i] = choices[i].word;
+  }
+  setting.reject(setting.value, suggestion(setting.value, words));
+  return {};
+}
+
+constexpr Choice<bool> yes_no[] = {{"yes", true}, {"no", false}};
+
+/// The items between commas; an empty one and the same one twice are problems and left out.
+std::vector<std::string_view> items(const Setting& setting);
+
+/// A decimal number from `least` to `most`; nothing for any other text.
+std::optional<unsigned> number_within(std::string_view text, unsigned least, unsigned most);
+
+}  // namespace gpuward
