@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/lock.hpp"
+#include "base/root.hpp"
+#include "base/uuid.hpp"
+
+namespace gpuward {
+
+/// One device of a claim.
+struct ClaimedDevice {
+  enum class State {
+    meant,        ///< written before the hardware is touched: it may exist or not
+    held,         ///< made and handed to the domain
+    quarantined,  ///< the domain is done with it, but the kernel does not let go of it
+  };
+  State state = State::meant;
+  std::string alias;
+  std::string profile;
+  Uuid instance;
+  std::string parent;  ///< name in /sys/class/mdev_bus
+  std::string type;
+};
+
+/// Who holds devices right now: one file in /run/gpuward/claims per domain, named by its UUID.
+struct Claim {
+  Uuid domain;
+  std::string name;  ///< of the domain, as it was at prepare
+  std::vector<ClaimedDevice> devices;
+};
+
+/// Text of the file, and back; read_claim throws Error with file and line for text that is no
+/// claim.
+std::string format_claim(const Claim& claim);
+Claim parse_claim(std::string_view text, const std::string& file);
+
+/// The claims of a host.
+class Claims {
+ public:
+  explicit Claims(const Root& root)
+      : directory_(root.run("claims")), lock_file_(root.run("lock")) {}
+
+  std::optional<Claim> find(const Uuid& domain) const;  ///< throws Error when it is not readable
+
+  struct Broken {
+    std::string file;
+    std::string reason;
+  };
+  /// All of them; what cannot be read goes to `broken`, where given, and is never removed.
+  std::vector<Claim> all(std::vector<Broken>* broken = nullptr) const;
+
+  /// Makes /run/gpuward/claims where it is missing; before anything else is written there.
+  void make_ready() const;
+
+  /// Held by whoever works on what this domain holds, from its first look at the claim to its last
+  /// write of the kernel: prepare, release and reconcile may not mix, as a restarted domain's
+  /// instance has the UUID of the last one. Nothing when another has it after `deadline`.
+  std::optional<Lock> lock_domain(const Uuid& domain, std::chrono::milliseconds deadline) const;
+  bool is_worked_on(const Uuid& domain) const;
+
+  /// Held between looking at all claims and writing one.
+  std::optional<Lock> lock_host(std::chrono::milliseconds deadline) const;
+
+  /// Changes whenever the claim is written; nothing when there is none. By it a process that had to
+  /// look elsewhere without the lock sees whether the claim is still the one it read.
+  std::optional<std::string> stamp(const Uuid& domain) const;
+
+  void write(const Claim& claim) const;  ///< in one step; throws SystemError
+  void drop(const Uuid& domain) const;
+
+ private:
+  std::string file(const Uuid& domain) const;
+  std::string directory_;
+  std::string lock_file_;
+};
+
+}  // namespace gpuward

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "domain/domain.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "domain/document.hpp"
+
+namespace gpuward {
+
+static Error error_at(const Element& element, std::string_view what) {
+  return Error("domain XML line " + std::to_string(element.line) + ": " + std::string(what));
+}
+
+static bool is_ours(std::string_view alias) {
+  return alias.starts_with(alias_prefix);
+}
+
+static void check_alias(const Element& element, std::string_view alias) {
+  const auto number = is_ours(alias) ? alias.substr(alias_prefix.size()) : std::string_view();
+  if (number.empty() || number.size() > 4 ||
+      number.find_first_not_of("0123456789") != std::string_view::npos)
+    throw error_at(element, "alias '" + shown(alias) + "' is not ua-gpuward-0 to -9999");
+}
+
+bool is_profile_name(std::string_view name) {
+  return !name.empty() && name.find_first_not_of(
+                              "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                              "_.+-") == std::string_view::npos;
+}
+
+/// A number as libvirt's virXMLPropUInt with base 0 takes it: 65, 0x41 or 0101; absent is 0.
+static std::optional<uint32_t> number_of(const Element& element, std::string_view name,
+                                         uint32_t limit) {
+  const auto value = element.attribute(name);
+  if (!value) return 0;
+  std::string_view digits = *value;
+  int base = 10;
+  if (digits.starts_with("0x") || digits.starts_with("0X")) {
+    base = 16;
+    digits.remove_prefix(2);
+  } else if (digits.size() > 1 && digits.front() == '0') {
+    base = 8;
+  }
+  uint32_t number = 0;
+  const char* const behind = digits.data() + digits.size();
+  const auto [end, failure] = std::from_chars(digits.data(), behind, number, base);
+  if (failure != std::errc{} || end != behind || number > limit) return {};
+  return number;
+}
+
+std::optional<PciAddress> pci_address_of(const Element& element) {
+  const auto domain = number_of(element, "domain", 0xffffffff);
+  const auto bus = number_of(element, "bus", 0xff);
+  const auto slot = number_of(element, "slot", 0x1f);
+  const auto function = number_of(element, "function", 7);
+  if (!domain || !bus || !slot || !function) return {};
+  return PciAddress{*domain, static_cast<uint8_t>(*bus), static_cast<uint8_t>(*slot),
+                    static_cast<uint8_t>(*function)};
+}
+
+/// Nothing for a hostdev of another kind (usb, scsi, a container's). What is wrong with a hostdev
+/// that is not ours is libvirt's to say.
+static std::optional<Hostdev> hostdev_of(const Element& element) {
+  if (element.attribute("mode").value_or("subsystem") != "subsystem") return {};
+  const auto type = element.attribute("type").value_or("");
+  if (type != "mdev" && type != "pci") return {};
+
+  Hostdev hostdev;
+  hostdev.type = type == "mdev" ? Hostdev::Type::mdev : Hostdev::Type::pci;
+  hostdev.model = element.attribute("model").value_or("");
+  hostdev.line = element.line;
+  if (const Element* const alias = element.child("alias"))
+    hostdev.alias = alias->attribute("name").value_or("");
+  const Element* const source = element.child("source");
+  if (const Element* const address = source ? source->child("address") : nullptr) {
+    if (hostdev.type == Hostdev::Type::pci) hostdev.address = pci_address_of(*address);
+    if (hostdev.type == Hostdev::Type::mdev)
+      hostdev.instance = parse_uuid(address->attribute("uuid").value_or(""));
+  }
+  if (is_ours(hostdev.alias)) {
+    check_alias(element, hostdev.alias);
+    if (!hostdev.instance && !hostdev.address)
+      throw error_at(element, "hostdev " + hostdev.alias + ": its <source> has no usable " +
+                                  (type == "mdev" ? "uuid" : "PCI address"));
+  }
+  return hostdev;
+}
+
+static std::vector<Hostdev> hostdevs_of(const Element& root) {
+  std::vector<Hostdev> hostdevs;
+  const Element* const devices = root.child("devices");
+  if (!devices) return hostdevs;
+  for (const Element& element : devices->children) {
+    if (element.name != "hostdev" || !element.name_space.empty()) continue;
+    auto hostdev = hostdev_of(element);
+    if (!hostdev) continue;
+    for (const Hostdev& other : hostdevs)
+      if (is_ours(other.alias) && other.alias == hostdev->alias)
+        throw error_at(element, "a second hostdev with alias " + other.alias);
+    hostdevs.push_back(std::move(*hostdev));
+  }
+  return hostdevs;
+}
+
+static std::vector<AskedGpu> asked_by(const Element& root) {
+  std::vector<AskedGpu> asked;
+  const Element* const metadata = root.child("metadata");
+  const Element* const ours = metadata ? metadata->child("domain", domain_namespace) : nullptr;
+  if (!ours) return asked;
+  for (const Element& element : ours->children) {
+    if (element.name != "gpu" || element.name_space != domain_namespace) continue;
+    const AskedGpu gpu{std::string(element.attribute("alias").value_or("")),
+                       std::string(element.attribute("profile").value_or(""))};
+    check_alias(element, gpu.alias);
+    if (!is_profile_name(gpu.profile))
+      throw error_at(element,
+                     "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is no profile name");
+    for (const AskedGpu& other : asked)
+      if (other.alias == gpu.alias) throw error_at(element, "a second gpu with alias " + gpu.alias);
+    asked.push_back(gpu);
+  }
+  return asked;
+}
+
+/// Adds the numbers of a set such as "0-3,6", as libvirt writes them; what is not such a set is
+/// libvirt's to refuse.
+static void add_nodes(std::vector<int>& nodes, std::string_view set) {
+  constexpr int most = 1024;  // Linux has no more (MAX_NUMNODES)
+  for (const std::string_view part : split(set, ',')) {
+    const auto dash = part.find('-');
+    const auto first = to_number<int>(part.substr(0, dash));
+    const auto last =
+        dash == std::string_view::npos ? first : to_number<int>(part.substr(dash + 1));
+    if (!first || !last || *first < 0 || *last >= most) continue;
+    for (int node = *first; node <= *last; ++node) nodes.push_back(node);
+  }
+}
+
+/// Of <memory> for the whole domain and of each <memnode> for one of its cells.
+static std::vector<int> numa_nodes_of(const Element& root) {
+  std::vector<int> nodes;
+  const Element* const numatune = root.child("numatune");
+  if (!numatune) return nodes;
+  for (const Element& element : numatune->children)
+    if (element.name == "memory" || element.name == "memnode")
+      add_nodes(nodes, element.attribute("nodeset").value_or(""));
+  std::sort(nodes.begin(), nodes.end());
+  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+  return nodes;
+}
+
+Domain read_domain(const Document& document) {
+  const Element& root = document.root;
+  if (root.name != "domain" || !root.name_space.empty())
+    throw error_at(root, "<" + shown(root.name) + "> is not a <domain>");
+  Domain domain;
+  const Element* const name = root.child("name");
+  if (!name || name->text.empty()) throw error_at(name ? *name : root, "the domain has no name");
+  if (shown(name->text, name->text.size()) != name->text)
+    throw error_at(*name, "a control character in the domain's name");
+  domain.name = name->text;
+
+  const Element* const uuid = root.child("uuid");
+  if (!uuid) throw error_at(root, "the domain has no <uuid>");
+  const auto parsed = parse_uuid(trim(uuid->text));
+  if (!parsed) throw error_at(*uuid, "<uuid> is not a UUID");
+  domain.uuid = *parsed;
+  domain.hostdevs = hostdevs_of(root);
+  domain.asked = asked_by(root);
+  domain.numa_nodes = numa_nodes_of(root);
+  return domain;
+}
+
+Domain parse_domain(std::string_view xml) {
+  return read_domain(parse_document(xml));
+}
+
+static bool holds(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+bool may_have_gpu(std::string_view xml) {
+  return holds(xml, "<hostdev") || holds(xml, domain_namespace);
+}
+
+bool names_gpuward(std::string_view xml) {
+  return holds(xml, domain_namespace) || holds(xml, alias_prefix);
+}
+
+Uuid instance_uuid(const Uuid& domain, std::string_view alias) {
+  return name_uuid(domain, alias);
+}
+
+}  // namespace gpuward

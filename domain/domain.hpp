@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/pci_address.hpp"
+#include "base/uuid.hpp"
+
+namespace gpuward {
+
+inline constexpr std::string_view domain_namespace = "urn:gpuward:domain:1";
+inline constexpr std::string_view alias_prefix = "ua-gpuward-";
+
+/// One <hostdev mode='subsystem'> of type mdev or pci.
+struct Hostdev {
+  enum class Type { mdev, pci } type = Type::mdev;
+  std::string alias;                  ///< "" when it has none
+  std::string model;                  ///< of an mdev: vfio-pci, vfio-ccw, vfio-ap
+  std::optional<Uuid> instance;       ///< source of an mdev
+  std::optional<PciAddress> address;  ///< source of a pci device
+  int line = 0;                       ///< in the XML
+};
+
+/// One <gpu alias='ua-gpuward-N' profile='NAME'/> in our metadata: what the domain asks for.
+struct AskedGpu {
+  std::string alias;
+  std::string profile;
+};
+
+/// What gpuward needs to know of a domain.
+struct Domain {
+  Uuid uuid;
+  std::string name;
+  std::vector<Hostdev> hostdevs;
+  std::vector<AskedGpu> asked;
+  std::vector<int> numa_nodes;  ///< of <numatune>: where its memory is; empty when not told
+};
+
+/// Reads libvirt's domain XML, which is treated as hostile: no DTD, no entities, no network,
+/// bounded depth and size, UTF-8 only. Throws Error with the line and what is wrong.
+Domain parse_domain(std::string_view xml);
+
+struct Document;
+struct Element;
+/// The same for XML that has been read already.
+Domain read_domain(const Document& document);
+
+/// What an <address> of PCI says, with numbers as libvirt takes them; nothing when they are none.
+std::optional<PciAddress> pci_address_of(const Element& address);
+
+/// Whether it is made of letters, digits and _ . + - alone, and of at least one.
+bool is_profile_name(std::string_view name);
+
+/// Whether the bytes could be XML of a domain that has a GPU: a cheap scan, never wrong in saying
+/// no to XML that libvirt wrote.
+bool may_have_gpu(std::string_view xml);
+
+/// Whether the bytes say that gpuward itself gave this domain a GPU; for XML that cannot be parsed.
+bool names_gpuward(std::string_view xml);
+
+/// The UUID of the instance that a domain's GPU gets: of this domain and this alias alone.
+Uuid instance_uuid(const Uuid& domain, std::string_view alias);
+
+}  // namespace gpuward

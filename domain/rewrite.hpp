@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gpuward {
+
+/// What attach needs to know about one GPU.
+struct GpuToAttach {
+  std::string profile;
+};
+
+/// `xml` with one more GPU: hostdev with the next free alias, metadata. Bytes that need not change
+/// do not change. Throws Error when the XML is no domain or cannot take it.
+std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu);
+
+/// `xml` with its instance UUIDs made this domain's own again (after a clone); unchanged when
+/// they are. Throws Error when metadata and hostdevs cannot be brought together.
+std::string mend_gpus(std::string_view xml);
+
+/// `xml` as it was before gpuward touched it (all GPUs), or without the one named by `alias`.
+/// detach_gpus(attach_gpu(x)) == x. Throws Error when `alias` is not there.
+std::string detach_gpus(std::string_view xml, std::string_view alias = {});
+
+}  // namespace gpuward

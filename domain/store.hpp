@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/uuid.hpp"
+
+namespace gpuward {
+
+/// The domains as libvirt has them: the one place that calls libvirt. Never used by a hook: libvirt
+/// holds the domain's lock while a hook runs (docs/hooks.rst, "must not call back into libvirt").
+class DomainStore {
+ public:
+  /// Connects to `uri` (empty: libvirt's default). Throws Error with libvirt's text and what to do.
+  explicit DomainStore(const std::string& uri = {});
+  ~DomainStore();
+  DomainStore(const DomainStore&) = delete;
+  DomainStore& operator=(const DomainStore&) = delete;
+
+  struct Found {
+    std::string name;
+    Uuid uuid;
+    bool active = false;  ///< running, paused, starting or stopping
+    bool persistent = false;
+  };
+
+  /// By name or UUID, as virsh takes it; nothing when there is none.
+  std::optional<Found> find(const std::string& name_or_uuid) const;
+  std::vector<Found> all() const;
+
+  /// The persistent definition, passwords included, as `virsh dumpxml --inactive --security-info`.
+  std::string inactive_xml(const Uuid& domain) const;
+
+  /// Replaces the persistent definition. Throws Error with libvirt's text.
+  void define(const std::string& xml);
+
+ private:
+  struct Connection;
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace gpuward
