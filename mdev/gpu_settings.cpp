@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "mdev/gpu_settings.hpp"
+
+#include <algorithm>
+
+namespace gpuward {
+
+bool selects(const GpuSelector& selector, const Parent& parent) {
+  switch (selector.by) {
+    case GpuSelector::By::any:
+      return true;
+    case GpuSelector::By::address:
+      return parent.address == selector.address;
+    case GpuSelector::By::name:
+      return parent.name == selector.name;
+    case GpuSelector::By::id:
+      return parent.address && parent.vendor == selector.vendor && parent.device == selector.device;
+  }
+  return false;
+}
+
+static int precision(GpuSelector::By by) {
+  switch (by) {
+    case GpuSelector::By::any:
+      return 0;
+    case GpuSelector::By::id:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+GpuSettings settings_of(const Config& config, const Parent& parent) {
+  GpuSettings settings;
+  for (int level = 0; level <= 2; ++level)
+    for (const GpuSection& section : config.gpus) {
+      if (precision(section.selector.by) != level || !selects(section.selector, parent)) continue;
+      if (section.use) settings.use = section.use;
+      if (section.instances.empty()) continue;
+      settings.instances = section.instances;
+      settings.instances_by_name = level == 2;
+    }
+  if (settings.use.value_or(Use::mdev) != Use::mdev) settings.instances.clear();
+  return settings;
+}
+
+bool serves(const Config& config, const Profile& profile, const Parent& parent) {
+  const bool named = profile.gpus.empty() ||
+                     std::any_of(profile.gpus.begin(), profile.gpus.end(),
+                                 [&](const GpuSelector& gpu) { return selects(gpu, parent); });
+  return named && settings_of(config, parent).use.value_or(Use::mdev) == Use::mdev;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "mdev/parent.hpp"
+
+namespace gpuward {
+
+/// Whether a selector of the configuration speaks of this parent.
+bool selects(const GpuSelector& selector, const Parent& parent);
+
+/// What the configuration says of one GPU, all sections that select it taken together.
+struct GpuSettings {
+  std::optional<Use> use;
+  std::vector<InstanceCount> instances;
+  bool instances_by_name = false;  ///< the section that gives them names this very GPU
+};
+
+/// The more precise section wins key by key: address or name, then vendor:device, then *.
+GpuSettings settings_of(const Config& config, const Parent& parent);
+
+/// Whether domains may get instances of this parent by this profile: the profile allows the GPU and
+/// the GPU is not kept for another use.
+bool serves(const Config& config, const Profile& profile, const Parent& parent);
+
+}  // namespace gpuward

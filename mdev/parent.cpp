@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "mdev/parent.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+
+namespace gpuward {
+
+static std::string parent_path(const Root& root, const std::string& name) {
+  return root.sys("class/mdev_bus/" + name);
+}
+
+static std::string type_path(const Root& root, const std::string& parent, const std::string& type) {
+  return parent_path(root, parent) + "/mdev_supported_types/" + type;
+}
+
+bool is_device_name(std::string_view name) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '+' || c == '-' || c == ':';
+  };
+  return !name.empty() && name.size() < 256 && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), fits);
+}
+
+std::vector<std::string> parent_names(const Root& root) {
+  auto names = list_directory(root.sys("class/mdev_bus"));
+  std::erase_if(names, [](const std::string& name) { return !is_device_name(name); });
+  return names;
+}
+
+/// "0x10de" as the PCI core prints ids.
+static uint16_t read_id(const std::string& path) {
+  const std::string text = read_attribute(path).value_or("");
+  uint16_t id = 0;
+  if (text.starts_with("0x")) std::from_chars(text.data() + 2, text.data() + text.size(), id, 16);
+  return id;
+}
+
+Parent read_identity(const std::string& path, const std::string& name) {
+  Parent parent{.name = name, .address = parse_pci_address(name), .numa_node = {}};
+  if (!parent.address) return parent;
+  parent.vendor = read_id(path + "/vendor");
+  parent.device = read_id(path + "/device");
+  const auto node = to_number<int>(read_attribute(path + "/numa_node").value_or(""));
+  if (node && *node >= 0) parent.numa_node = node;  // -1: the firmware does not say
+  return parent;
+}
+
+std::optional<Parent> find_parent(const Root& root, const std::string& name) {
+  const std::string path = parent_path(root, name);
+  if (!is_device_name(name) || !exists(path)) return {};
+  return read_identity(path, name);
+}
+
+std::optional<unsigned> available_instances(const Root& root, const std::string& parent,
+                                            const std::string& type) {
+  const auto text = read_attribute(type_path(root, parent, type) + "/available_instances");
+  return text ? to_number<unsigned>(*text) : std::nullopt;
+}
+
+std::vector<MdevType> list_types(const Root& root, const std::string& parent) {
+  std::vector<MdevType> types;
+  for (const auto& id : list_directory(parent_path(root, parent) + "/mdev_supported_types")) {
+    if (!is_device_name(id)) continue;
+    const std::string path = type_path(root, parent, id);
+    types.push_back({id, read_attribute(path + "/name").value_or(""),
+                     read_attribute(path + "/device_api").value_or(""),
+                     read_attribute(path + "/description").value_or(""),
+                     available_instances(root, parent, id)});
+  }
+  return types;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/pci_address.hpp"
+#include "base/root.hpp"
+
+namespace gpuward {
+
+/// A device that mdevs can be made of: /sys/class/mdev_bus/NAME. PCI address as name, or any other
+/// ("mtty").
+struct Parent {
+  std::string name;
+  std::optional<PciAddress> address;
+  uint16_t vendor = 0;  ///< 0 when it is no PCI device
+  uint16_t device = 0;
+  std::optional<int> numa_node;
+};
+
+/// One kind of instance that a parent offers: NAME/mdev_supported_types/ID.
+struct MdevType {
+  std::string id;
+  std::string name;         ///< "" when the driver gives none
+  std::string device_api;   ///< vfio-pci, vfio-ccw, vfio-ap
+  std::string description;  ///< free text of the driver
+  std::optional<unsigned> available;
+};
+
+/// Names as they may stand in a path: what the kernel uses for parents and types, never "." or
+/// "..".
+bool is_device_name(std::string_view name);
+
+std::vector<std::string> parent_names(const Root& root);
+
+/// Nothing when there is no such parent (any more).
+std::optional<Parent> find_parent(const Root& root, const std::string& name);
+
+/// What a device's directory in sysfs says of it; all of it only for a PCI device.
+Parent read_identity(const std::string& path, const std::string& name);
+
+/// All types with all their attributes, sorted by id.
+std::vector<MdevType> list_types(const Root& root, const std::string& parent);
+
+/// available_instances; nothing when the parent has no such type. Only advice: types share what
+/// their parent has, and another may take it first.
+std::optional<unsigned> available_instances(const Root& root, const std::string& parent,
+                                            const std::string& type);
+
+}  // namespace gpuward
