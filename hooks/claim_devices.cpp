@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/claim_devices.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "base/child.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "domain/claim.hpp"
+#include "hooks/give_back.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "mdev/holders.hpp"
+#include "mdev/instance.hpp"
+#include "mdev/parent.hpp"
+#include "mdev/placement.hpp"
+
+namespace gpuward {
+
+namespace {
+
+using State = ClaimedDevice::State;
+
+struct ParentType {
+  std::string parent;
+  std::string type;
+  auto operator<=>(const ParentType&) const = default;
+};
+
+/// One prepare at work.
+struct Work {
+  const Root& root;
+  const Config& config;
+  const Domain& domain;
+  const Deadlines& deadlines;
+  Claims claims;
+  Claim claim;
+  std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
+};
+
+bool is_near(const Work& work, const Parent& parent) {
+  const auto& nodes = work.domain.numa_nodes;
+  return nodes.empty() || !parent.numa_node ||
+         std::find(nodes.begin(), nodes.end(), *parent.numa_node) != nodes.end();
+}
+
+std::vector<Candidate> candidates_of(const Work& work, const Profile& profile) {
+  std::vector<Candidate> candidates;
+  for (const std::string& name : parent_names(work.root)) {
+    const auto parent = find_parent(work.root, name);
+    if (!parent || !serves(work.config, profile, *parent)) continue;
+    for (unsigned rank = 0; rank < profile.types.size(); ++rank) {
+      const std::string& type = profile.types[rank];
+      const auto available = available_instances(work.root, name, type);
+      if (available && !work.refused.contains({name, type}))
+        candidates.push_back({name, type, *available, rank, is_near(work, *parent)});
+    }
+  }
+  return candidates;
+}
+
+/// What `device` takes that the kernel does not count yet.
+void subtract(std::vector<Candidate>& candidates, const ClaimedDevice& device) {
+  for (Candidate& candidate : candidates)
+    if (candidate.parent == device.parent && candidate.type == device.type &&
+        candidate.available > 0)
+      --candidate.available;
+}
+
+/// Others that have claimed and not yet created. To be called after available_instances was read:
+/// one created in between is then counted by neither, and the kernel has the last word; the other
+/// way round it would be counted twice and a domain refused for nothing.
+void subtract_pending(const Work& work, const std::vector<Claim>& others,
+                      std::vector<Candidate>& candidates) {
+  for (const Claim& other : others) {
+    if (other.domain == work.claim.domain) continue;
+    for (const ClaimedDevice& device : other.devices)
+      if (device.state == State::meant && !find_instance(work.root, device.instance) &&
+          work.claims.is_worked_on(other.domain))
+        subtract(candidates, device);
+  }
+}
+
+std::string holders_of_types(const std::vector<Claim>& claims, const Profile& profile) {
+  std::set<std::string> names;
+  for (const Claim& claim : claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
+        names.insert(claim.name);
+  std::string text;
+  size_t shown = 0;
+  for (const std::string& name : names) {
+    if (shown++ == 3) return text + " and " + std::to_string(names.size() - 3) + " more";
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  return text;
+}
+
+Error no_room(const Work& work, const ClaimedDevice& device, const Profile& profile,
+              const std::vector<Candidate>& candidates, const std::vector<Claim>& others) {
+  std::string types;
+  for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
+  std::string text = "GPU " + device.alias + " (profile " + profile.name + "): ";
+  if (candidates.empty() && work.refused.empty())
+    return Error(text + "no GPU on this host offers " + types +
+                 " to this profile; see what there is with 'gpuward list types'");
+  std::set<std::string> parents;
+  for (const Candidate& candidate : candidates) parents.insert(candidate.parent);
+  for (const ParentType& refused : work.refused) parents.insert(refused.parent);
+  std::string where;
+  for (const std::string& parent : parents) where += (where.empty() ? "" : ", ") + parent;
+  text += "no " + types + " is free on " + where;
+  if (profile.numa == Numa::require) text += " within the domain's NUMA nodes (numa = require)";
+  if (const std::string holders = holders_of_types(others, profile); !holders.empty())
+    text += ", held by " + holders;
+  return Error(text + "; stop one of them, or allow more in [profile " + profile.name + "]");
+}
+
+void place_device(const Work& work, ClaimedDevice& device, const std::vector<Claim>& others) {
+  const Profile& profile = *find_profile(work.config, device.profile);  // request_verdict looked
+  auto candidates = candidates_of(work, profile);
+  subtract_pending(work, others, candidates);
+  for (const ClaimedDevice& own : work.claim.devices)
+    if (own.state == State::meant && own.alias != device.alias) subtract(candidates, own);
+  const auto chosen = place(profile, candidates);
+  if (!chosen) throw no_room(work, device, profile, candidates, others);
+  device.parent = chosen->parent;
+  device.type = chosen->type;
+}
+
+/// An instance of this UUID is there although no claim names it: it is this domain's by its UUID.
+/// Taken when it is what the profile asks for, refused when not.
+bool adopt(const Work& work, ClaimedDevice& device) {
+  const auto instance = find_instance(work.root, device.instance);
+  if (!instance) return false;
+  const std::string what = "GPU " + device.alias + ": instance " + to_string(device.instance) +
+                           " exists already on " + instance->parent;
+  if (mdevctl_defines(work.root, instance->parent, device.instance))
+    throw Error(what + " and is defined by mdevctl; 'mdevctl undefine --uuid " +
+                to_string(device.instance) + "' leaves it to gpuward");
+  if (const auto holder = VfioHolders(work.root).of_instance(work.root, device.instance))
+    throw Error(what + " and is open in " + to_string(*holder) + "; end that process first");
+  const Profile& profile = *find_profile(work.config, device.profile);
+  const auto parent = find_parent(work.root, instance->parent);
+  const bool fits = std::find(profile.types.begin(), profile.types.end(), instance->type) !=
+                        profile.types.end() &&
+                    parent && serves(work.config, profile, *parent);
+  if (!fits)
+    throw Error(what + " as " + instance->type + ", which profile " + profile.name +
+                " does not allow; remove it with 'echo 1 > /sys/bus/mdev/devices/" +
+                to_string(device.instance) + "/remove'");
+  device.parent = instance->parent;
+  device.type = instance->type;
+  device.state = State::held;
+  return true;
+}
+
+/// Decides where each device that is not held yet shall be and writes the claim, before anything is
+/// touched.
+void place_all(Work& work) {
+  const auto lock = work.claims.lock_host(work.deadlines.lock);
+  if (!lock)
+    throw Error("another gpuward process places GPUs for longer than " +
+                std::to_string(work.deadlines.lock.count()) + " ms; try again");
+  const auto others = work.claims.all();
+  for (ClaimedDevice& device : work.claim.devices)
+    if (device.state == State::meant) device.parent.clear();
+  for (ClaimedDevice& device : work.claim.devices)
+    if (device.state == State::meant) place_device(work, device, others);
+  work.claims.write(work.claim);
+}
+
+Error create_error(const Work& work, const ClaimedDevice& device, const WriteResult& result) {
+  const std::string what =
+      "GPU " + device.alias + ": creating " + device.type + " on " + device.parent + " ";
+  if (result.outcome == WriteResult::Outcome::stuck)
+    return Error(what + "hangs in the driver as pid " + std::to_string(result.child) +
+                 "; see 'journalctl -k'");
+  if (create_failure(result.code) == CreateFailure::taken) {
+    const auto there = find_instance(work.root, device.instance);
+    return Error(what + "failed: instance " + to_string(device.instance) + " exists already on " +
+                 (there ? there->parent : "another GPU") + "; remove it there");
+  }
+  return Error(what + "failed: " + errno_text(result.code) + "; see 'journalctl -k'");
+}
+
+/// Whether another place may be tried: the kernel says no, but not because of this instance. EINVAL
+/// is what some drivers say when nothing is left.
+bool has_no_room(const Work& work, const ClaimedDevice& device, const WriteResult& result) {
+  if (result.outcome != WriteResult::Outcome::failed) return false;
+  const CreateFailure failure = create_failure(result.code);
+  if (failure == CreateFailure::no_capacity || failure == CreateFailure::gone) return true;
+  return result.code == EINVAL &&
+         available_instances(work.root, device.parent, device.type).value_or(0) == 0;
+}
+
+/// Creates what is meant, in order. True when all are held; false when the kernel had no room where
+/// it was placed, which is then noted and the rest to be placed again. Throws Error for all else.
+bool create_all(Work& work) {
+  std::vector<KernelWrite> writes;
+  std::vector<ClaimedDevice*> devices;
+  for (ClaimedDevice& device : work.claim.devices) {
+    if (device.state != State::meant) continue;
+    writes.push_back(creation(work.root, {device.instance, device.parent, device.type}));
+    devices.push_back(&device);
+  }
+  const auto results = write_in_child(writes, work.deadlines.write);
+  for (size_t i = 0; i < results.size(); ++i) {
+    ClaimedDevice& device = *devices[i];
+    if (results[i].outcome == WriteResult::Outcome::written) {
+      device.state = State::held;
+      continue;
+    }
+    if (has_no_room(work, device, results[i])) {
+      work.refused.insert({device.parent, device.type});
+      return false;
+    }
+    const Error error = create_error(work, device, results[i]);
+    if (results[i].outcome == WriteResult::Outcome::stuck)
+      device.state = State::quarantined;
+    else
+      device.parent.clear();  // whatever has this UUID now, we did not make it
+    for (size_t rest = i + 1; rest < devices.size(); ++rest) devices[rest]->parent.clear();
+    throw error;
+  }
+  return true;
+}
+
+void check_created(const Work& work) {
+  for (const ClaimedDevice& device : work.claim.devices) {
+    const auto instance = find_instance(work.root, device.instance);
+    if (!instance || instance->parent != device.parent || instance->type != device.type)
+      throw Error("GPU " + device.alias + ": the kernel took the creation of " + device.type +
+                  " on " + device.parent + ", but " +
+                  (instance ? "made " + instance->type + " on " + instance->parent
+                            : "there is no instance " + to_string(device.instance)));
+  }
+}
+
+/// What an earlier start left that was never released, as the host's hook was killed.
+void clear_leftover(Work& work) {
+  const auto old = work.claims.find(work.claim.domain);
+  if (!old) return;
+  log::warning(work.domain.name + ": an earlier claim was not released; giving it back first");
+  const auto kept = give_back(work.root, work.claims, *old, work.deadlines);
+  if (!kept.empty())
+    throw Error("GPU " + kept.front().device.alias + ": its instance on " +
+                kept.front().device.parent + " is in quarantine, " + kept.front().reason +
+                "; end that, then 'gpuward reconcile'");
+}
+
+/// The first cause is what the user must see, so nothing here throws.
+void undo(Work& work) {
+  try {
+    const auto kept = give_back(work.root, work.claims, work.claim, work.deadlines);
+    // A creation that hangs may still come to an end: what it makes then must be known as ours.
+    Claim left{work.claim.domain, work.claim.name, {}};
+    for (const KeptDevice& each : kept) left.devices.push_back(each.device);
+    for (const ClaimedDevice& device : work.claim.devices) {
+      const bool is_kept = std::any_of(kept.begin(), kept.end(), [&](const KeptDevice& each) {
+        return each.device.alias == device.alias;
+      });
+      if (device.state == State::quarantined && !is_kept) left.devices.push_back(device);
+    }
+    if (!left.devices.empty()) work.claims.write(left);
+  } catch (const Error& error) {
+    log::error(work.domain.name + ": while undoing: " + error.what());
+  }
+}
+
+}  // namespace
+
+void claim_devices(const Root& root, const Config& config, const Domain& domain,
+                   const Deadlines& deadlines) {
+  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}}, {}};
+  work.claims.make_ready();
+  const auto lock = work.claims.lock_domain(domain.uuid, deadlines.lock);
+  if (!lock)
+    throw Error("another gpuward process works on this domain's GPUs for longer than " +
+                std::to_string(deadlines.lock.count()) + " ms; see 'gpuward list'");
+  clear_leftover(work);
+  for (const AskedGpu& gpu : domain.asked) {
+    work.claim.devices.push_back(
+        {State::meant, gpu.alias, gpu.profile, instance_uuid(domain.uuid, gpu.alias), {}, {}});
+    adopt(work, work.claim.devices.back());
+  }
+  try {
+    do place_all(work);
+    while (!create_all(work));
+    check_created(work);
+    work.claims.write(work.claim);
+  } catch (const Error&) {
+    undo(work);
+    throw;
+  }
+}
+
+std::string check_devices(const Root& root, const Domain& domain, const Deadlines& deadlines) {
+  if (domain.asked.empty()) return {};
+  const Claims claims(root);
+  claims.make_ready();
+  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock);
+  if (!lock) return "its claim could not be checked: another gpuward process works on it";
+  std::string found;
+  Claim claim{domain.uuid, domain.name, {}};
+  for (const AskedGpu& gpu : domain.asked) {
+    const auto instance = find_instance(root, instance_uuid(domain.uuid, gpu.alias));
+    if (!instance) {
+      found += "GPU " + gpu.alias + " has no instance any more; ";
+      continue;
+    }
+    claim.devices.push_back(
+        {State::held, gpu.alias, gpu.profile, instance->uuid, instance->parent, instance->type});
+  }
+  if (!claim.devices.empty() && !claims.find(domain.uuid)) {
+    claims.write(claim);
+    found += "its claim was lost and is written again; ";
+  }
+  return found.empty() ? found : found.substr(0, found.size() - 2);
+}
+
+}  // namespace gpuward

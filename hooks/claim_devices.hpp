@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "domain/domain.hpp"
+#include "hooks/deadlines.hpp"
+
+namespace gpuward {
+
+/// Gives the domain all the GPUs that it asks for: place, write the claim, create, check, hold.
+/// All or none: throws Error with cause, device, holder and what to do, with everything undone.
+void claim_devices(const Root& root, const Config& config, const Domain& domain,
+                   const Deadlines& deadlines);
+
+/// Claims again what a running domain has, where the claim was lost. Says what it found in one
+/// line,
+/// "" when all is as it should be.
+std::string check_devices(const Root& root, const Domain& domain, const Deadlines& deadlines);
+
+}  // namespace gpuward

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/give_back.hpp"
+
+#include <cerrno>
+#include <thread>
+
+#include "base/child.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "mdev/holders.hpp"
+#include "mdev/instance.hpp"
+
+namespace gpuward {
+
+/// Who has the instance open when the deadline is over: a QEMU that libvirt killed needs a moment
+/// to be gone from /proc.
+static std::optional<Holder> holder_after(const Root& root, const Uuid& instance,
+                                          std::chrono::milliseconds deadline) {
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  for (;;) {
+    const auto holder = VfioHolders(root).of_instance(root, instance);
+    if (!holder || std::chrono::steady_clock::now() >= end) return holder;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines) {
+  if (!instance_directory(root, instance)) return {};
+  if (const auto holder = holder_after(root, instance, deadlines.release))
+    return "it is open in " + to_string(*holder);
+  const auto found = find_instance(root, instance);
+  if (!found)
+    return "its removal waits in the kernel for a process that has it open; see 'journalctl -k'";
+  // A removal now would leave a device without `remove` (EAGAIN, drivers/vfio/mdev/mdev_sysfs.c).
+  if (found->type.empty()) return "the driver is still making it";
+  const KernelWrite write = removal(root, instance);
+  const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
+  if (result.outcome == WriteResult::Outcome::stuck)
+    return "its removal hangs in the kernel as pid " + std::to_string(result.child);
+  const bool gone_already = result.code == ENOENT || result.code == ENODEV;
+  if (result.outcome == WriteResult::Outcome::failed && !gone_already)
+    return "the kernel refuses its removal: " + errno_text(result.code);
+  if (!wait_until_gone(root, instance, deadlines.write)) return "the kernel does not let go of it";
+  return {};
+}
+
+/// Whether the instance in sysfs is the one that was claimed: someone may have removed ours and
+/// made another of that UUID on another parent, which is none of our business.
+static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
+  if (const auto instance = find_instance(root, device.instance))
+    return instance->parent == device.parent;
+  return instance_directory(root, device.instance).has_value();  // its removal has begun
+}
+
+std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
+                                  const Deadlines& deadlines) {
+  std::vector<KeptDevice> kept;
+  for (ClaimedDevice& device : claim.devices) {
+    if (!is_claimed_one(root, device)) continue;
+    const std::string reason = remove_instance(root, device.instance, deadlines);
+    if (reason.empty()) continue;
+    device.state = ClaimedDevice::State::quarantined;
+    log::warning(claim.name + ": instance " + to_string(device.instance) + " of " + device.parent +
+                 " stays in quarantine: " + reason + "; 'gpuward reconcile' tries again");
+    kept.push_back({device, reason});
+  }
+  if (kept.empty()) {
+    claims.drop(claim.domain);
+    return kept;
+  }
+  claim.devices.clear();
+  for (const KeptDevice& device : kept) claim.devices.push_back(device.device);
+  claims.write(claim);
+  return kept;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/root.hpp"
+#include "domain/claim.hpp"
+#include "hooks/deadlines.hpp"
+
+namespace gpuward {
+
+/// A device that did not go.
+struct KeptDevice {
+  ClaimedDevice device;
+  std::string reason;  ///< who has it open, or what the kernel said
+};
+
+/// Removes what the claim names, and nothing else, then drops the claim. What does not go within
+/// the deadline stays in it as quarantined and is returned. Twice does no harm. The caller holds
+/// the domain's lock. Throws SystemError only when the claim itself cannot be written.
+std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
+                                  const Deadlines& deadlines);
+
+/// Removes one instance that nobody has open; the reason why not otherwise, "" when it is gone.
+std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines);
+
+}  // namespace gpuward

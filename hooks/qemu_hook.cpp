@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/qemu_hook.hpp"
+
+#include <unistd.h>
+
+#include <string>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "config/config_parser.hpp"
+#include "domain/claim.hpp"
+#include "domain/domain.hpp"
+#include "hooks/claim_devices.hpp"
+#include "hooks/give_back.hpp"
+#include "hooks/request_verdict.hpp"
+
+namespace gpuward {
+
+namespace {
+
+struct Hook {
+  const Root& root;
+  const HookCall& call;
+  const XmlInput& input;
+  const Deadlines& deadlines;
+};
+
+/// The domain on stdin; nothing when it can be read no further and is no domain of ours, which then
+/// starts. Throws Error when it is ours.
+std::optional<Domain> read_domain(const Hook& hook) {
+  try {
+    if (hook.input.end == XmlInput::End::too_large)
+      throw Error("domain XML is larger than " + std::to_string(largest_xml >> 20) + " MiB");
+    return parse_domain(hook.input.text);
+  } catch (const Error& error) {
+    const std::string cut =
+        hook.input.end == XmlInput::End::late ? " (libvirt stopped writing it)" : "";
+    if (hook.input.names_gpuward) throw Error(error.what() + cut);
+    log::warning(std::string(hook.call.domain) + ": not looked at further: " + error.what() + cut);
+    return {};
+  }
+}
+
+/// A configuration with a mistake is no ground to decide on.
+Config read_config(const Hook& hook) {
+  LoadedConfig loaded = load_config(config_files(hook.root));
+  if (loaded.problems.empty()) return std::move(loaded.config);
+  const size_t more = loaded.problems.size() - 1;
+  throw Error(to_string(loaded.problems.front()) +
+              (more ? " (and " + std::to_string(more) + " more)" : "") + "; see 'gpuward check'");
+}
+
+void require(const Verdict& verdict) {
+  if (!verdict) throw Error(verdict.reason);
+}
+
+void prepare(const Hook& hook) {
+  const auto domain = read_domain(hook);
+  if (!domain || !asks_gpuward(*domain)) return;
+  const Config config = read_config(hook);
+  require(request_verdict(config, *domain));
+  claim_devices(hook.root, config, *domain, hook.deadlines);
+}
+
+/// The claim of this domain: by UUID, or by name when the XML does not tell.
+std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
+  try {
+    if (const auto domain = read_domain(hook)) return claims.find(domain->uuid);
+  } catch (const Error& error) {
+    log::warning(std::string(hook.call.domain) +
+                 ": looking for its claim by name: " + error.what());
+  }
+  for (Claim& claim : claims.all())
+    if (claim.name == hook.call.domain) return std::move(claim);
+  return {};
+}
+
+void release(const Hook& hook) {
+  const Claims claims(hook.root);
+  const auto seen = own_claim(hook, claims);
+  if (!seen) return;
+  const auto lock = claims.lock_domain(seen->domain, hook.deadlines.lock);
+  if (!lock)
+    throw Error("another gpuward process works on its GPUs; 'gpuward reconcile' gives them back");
+  const auto claim = claims.find(seen->domain);
+  if (!claim) return;
+  const auto kept = give_back(hook.root, claims, *claim, hook.deadlines);
+  if (!kept.empty())
+    throw Error("GPU " + kept.front().device.alias + " on " + kept.front().device.parent +
+                " stays in quarantine: " + kept.front().reason +
+                "; 'gpuward reconcile' tries again");
+}
+
+void reconnect(const Hook& hook) {
+  const auto domain = read_domain(hook);
+  if (!domain) return;
+  const std::string found = check_devices(hook.root, *domain, hook.deadlines);
+  if (!found.empty()) log::warning(domain->name + ": reconnect: " + found);
+}
+
+void arrive(const Hook& hook) {
+  const auto domain = read_domain(hook);
+  if (!domain || !has_gpu(*domain)) return;
+  require(arrival_verdict(read_config(hook), *domain, hook.call.operation));
+}
+
+enum class OnError {
+  refuse,  ///< libvirt does not go on
+  tell,    ///< libvirt ignores the status and keeps the text in its log
+  log,     ///< a status other than 0 would kill a running guest
+};
+
+struct Operation {
+  std::string_view name;
+  void (*handle)(const Hook&);
+  OnError on_error;
+};
+
+/// All that libvirt calls a qemu hook for and that concerns us. "start", "started" and "stopped"
+/// are done with before stdin is read: a failing "started" kills the guest (qemu_process.c).
+constexpr Operation operations[] = {
+    {"prepare", prepare, OnError::refuse},   // before libvirt looks at the devices: create
+    {"release", release, OnError::tell},     // after it gave them back, also after a refusal
+    {"reconnect", reconnect, OnError::log},  // libvirt itself started anew
+    {"migrate", arrive, OnError::refuse},    // from another host, on this one
+    {"restore", arrive, OnError::refuse},    // from a file
+};
+
+const Operation* find_operation(std::string_view name) {
+  for (const Operation& operation : operations)
+    if (operation.name == name) return &operation;
+  return nullptr;
+}
+
+/// libvirt shows stderr to the user word for word.
+void say(const std::string& line) {
+  const std::string text = line + '\n';
+  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody listens
+}
+
+int fail(const Operation& operation, const HookCall& call, const char* reason) {
+  std::string line = "gpuward: ";
+  line += call.domain;
+  line += ": ";
+  line += reason;
+  log::error(std::string(call.domain) + ": " + std::string(call.operation) + ": " + reason);
+  if (operation.on_error == OnError::log) return 0;
+  say(line);
+  return 1;
+}
+
+}  // namespace
+
+bool handles(std::string_view operation) {
+  return find_operation(operation) != nullptr;
+}
+
+int run_qemu_hook(const Root& root, const HookCall& call, const XmlInput& input,
+                  const Deadlines& deadlines) {
+  const Operation* operation = find_operation(call.operation);
+  if (!operation) return 0;
+  try {
+    operation->handle({root, call, input, deadlines});
+    return 0;
+  } catch (const std::exception& error) {
+    return fail(*operation, call, error.what());
+  }
+}
+
+}  // namespace gpuward

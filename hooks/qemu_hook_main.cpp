@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "base/log.hpp"
+#include "hooks/qemu_hook.hpp"
+
+using namespace gpuward;
+
+static int usage(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--version") == 0) {
+    std::puts("gpuward-qemu-hook " GPUWARD_VERSION);
+    return 0;
+  }
+  const bool asked = argc == 2 && std::strcmp(argv[1], "--help") == 0;
+  std::fputs(
+      "usage: gpuward-qemu-hook DOMAIN OPERATION SUB-OPERATION EXTRA < DOMAIN.xml\n"
+      "\n"
+      "libvirt's qemu hook of gpuward, called by libvirt through the link\n"
+      "/etc/libvirt/hooks/qemu.d/50-gpuward. It gives a domain its GPUs at 'prepare' and takes\n"
+      "them back at 'release'. See gpuward-qemu-hook(8).\n",
+      asked ? stdout : stderr);
+  return asked ? 0 : 2;
+}
+
+int main(int argc, char** argv) {
+  if (argc < 3) return usage(argc, argv);
+  // A session-mode libvirt runs the same hooks as an ordinary user, who has no GPUs to give.
+  if (::geteuid() != 0) return 0;
+  const HookCall call{argv[1], argv[2]};
+  if (!handles(call.operation)) return 0;
+  const XmlInput input = read_xml(STDIN_FILENO, std::chrono::seconds(10));
+  if (!input.may_have_gpu) return 0;  // the way of almost every domain on almost every host
+
+  std::signal(SIGPIPE, SIG_IGN);
+  ::umask(022);
+  log::start(log::To::journal, "gpuward-qemu-hook");
+  return run_qemu_hook(Root{}, call, input, Deadlines{});
+}

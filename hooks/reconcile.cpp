@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/reconcile.hpp"
+
+#include "base/error.hpp"
+#include "hooks/give_back.hpp"
+#include "mdev/holders.hpp"
+
+namespace gpuward {
+
+using Result = Reconciled::Result;
+
+static std::optional<Holder> holder_of(const Root& root, const Claim& claim) {
+  const VfioHolders holders(root);
+  for (const ClaimedDevice& device : claim.devices)
+    if (auto holder = holders.of_instance(root, device.instance)) return holder;
+  return {};
+}
+
+static Reconciled reconcile_one(const Root& root, const Claims& claims, const Claim& seen,
+                                const IsActive& is_active, const Deadlines& deadlines,
+                                bool dry_run) {
+  // libvirt is asked without the lock: it holds the domain while the hook waits for ours.
+  const auto stamp = claims.stamp(seen.domain);
+  const auto active = is_active(seen.domain);
+  if (!active) return {Result::left_alone, seen.name, "libvirt cannot be asked whether it is on"};
+  if (*active) return {Result::in_use, seen.name, "the domain is on"};
+
+  const auto lock = claims.lock_domain(seen.domain, std::chrono::milliseconds(0));
+  if (!lock || claims.stamp(seen.domain) != stamp)
+    return {Result::in_use, seen.name, "it is being started or stopped"};
+  const auto claim = claims.find(seen.domain);
+  if (!claim) return {Result::given_back, seen.name, "released meanwhile"};
+  if (const auto holder = holder_of(root, *claim))
+    return {Result::left_alone, claim->name, "its device is open in " + to_string(*holder)};
+  if (dry_run) return {Result::given_back, claim->name, "its domain is off"};
+
+  const auto kept = give_back(root, claims, *claim, deadlines);
+  if (!kept.empty()) return {Result::quarantined, claim->name, kept.front().reason};
+  return {Result::given_back, claim->name, "its domain is off"};
+}
+
+std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
+                                  const Deadlines& deadlines, bool dry_run) {
+  const Claims claims(root);
+  claims.make_ready();
+  std::vector<Reconciled> results;
+  std::vector<Claims::Broken> broken;
+  for (const Claim& claim : claims.all(&broken)) {
+    try {
+      results.push_back(reconcile_one(root, claims, claim, is_active, deadlines, dry_run));
+    } catch (const Error& error) {
+      results.push_back({Result::left_alone, claim.name, error.what()});
+    }
+  }
+  for (const auto& file : broken) results.push_back({Result::left_alone, file.file, file.reason});
+  return results;
+}
+
+}  // namespace gpuward

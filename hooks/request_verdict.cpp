@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/request_verdict.hpp"
+
+#include <algorithm>
+
+namespace gpuward {
+
+std::string shell_word(std::string_view text) {
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  if (!text.empty() && text[0] != '-' && std::all_of(text.begin(), text.end(), plain))
+    return std::string(text);
+  std::string word = "'";
+  for (const char c : text) {
+    if (c == '\'')
+      word += "'\\''";
+    else
+      word += c;
+  }
+  return word + "'";
+}
+
+static bool is_ours(const Hostdev& hostdev) {
+  return hostdev.alias.starts_with(alias_prefix);
+}
+
+bool asks_gpuward(const Domain& domain) {
+  return !domain.asked.empty() ||
+         std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(), is_ours);
+}
+
+bool has_gpu(const Domain& domain) {
+  const auto is_vfio_mdev = [](const Hostdev& hostdev) {
+    return hostdev.type == Hostdev::Type::mdev && hostdev.model == "vfio-pci";
+  };
+  return asks_gpuward(domain) ||
+         std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(), is_vfio_mdev);
+}
+
+static Verdict hostdev_verdict(const Domain& domain, const AskedGpu& gpu) {
+  const auto hostdev = std::find_if(domain.hostdevs.begin(), domain.hostdevs.end(),
+                                    [&](const Hostdev& h) { return h.alias == gpu.alias; });
+  const std::string mend = "'gpuward attach " + shell_word(domain.name) + "'";
+  if (hostdev == domain.hostdevs.end())
+    return Verdict::deny("it asks for GPU " + gpu.alias + " but has no hostdev of that alias; " +
+                         mend + " adds it");
+  if (hostdev->type != Hostdev::Type::mdev || !hostdev->instance)
+    return Verdict::deny("hostdev " + gpu.alias + " is no mediated device; 'gpuward detach " +
+                         shell_word(domain.name) + "' takes it out");
+  const Uuid own = instance_uuid(domain.uuid, gpu.alias);
+  if (*hostdev->instance != own)
+    return Verdict::deny("hostdev " + gpu.alias + " names instance " +
+                         to_string(*hostdev->instance) + ", this domain's own is " +
+                         to_string(own) + " (was it cloned?); " + mend + " mends it");
+  return Verdict::allow();
+}
+
+static Verdict profile_verdict(const Config& config, const AskedGpu& gpu) {
+  const Profile* profile = find_profile(config, gpu.profile);
+  if (!profile)
+    return Verdict::deny("GPU " + gpu.alias + " wants profile '" + gpu.profile +
+                         "', which is not configured; add [profile " + gpu.profile +
+                         "] to /etc/gpuward/gpuward.conf");
+  if (profile->types.empty())
+    return Verdict::deny("GPU " + gpu.alias + " wants profile '" + gpu.profile +
+                         "', which asks by memory; this version serves 'type = ...' only (" +
+                         profile->position.file + ":" + std::to_string(profile->position.line) +
+                         ")");
+  return Verdict::allow();
+}
+
+Verdict request_verdict(const Config& config, const Domain& domain) {
+  for (const Hostdev& hostdev : domain.hostdevs) {
+    const bool asked = std::any_of(domain.asked.begin(), domain.asked.end(),
+                                   [&](const AskedGpu& gpu) { return gpu.alias == hostdev.alias; });
+    if (is_ours(hostdev) && !asked)
+      return Verdict::deny("hostdev " + hostdev.alias +
+                           " is not in the domain's gpuward metadata; 'gpuward detach " +
+                           shell_word(domain.name) + "' takes it out");
+  }
+  for (const AskedGpu& gpu : domain.asked) {
+    if (const Verdict verdict = hostdev_verdict(domain, gpu); !verdict) return verdict;
+    if (const Verdict verdict = profile_verdict(config, gpu); !verdict) return verdict;
+  }
+  return Verdict::allow();
+}
+
+Verdict arrival_verdict(const Config& config, const Domain& domain, std::string_view operation) {
+  if (config.guard.migration != Policy::block || !has_gpu(domain)) return Verdict::allow();
+  return Verdict::deny(std::string(operation == "migrate" ? "live migration" : "restoring") +
+                       " of a domain with a GPU is blocked on this host; shut it down and start it "
+                       "here, or set 'migration = allow' in [guard] of /etc/gpuward/gpuward.conf");
+}
+
+}  // namespace gpuward

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/verdict.hpp"
+#include "config/config.hpp"
+#include "domain/domain.hpp"
+
+namespace gpuward {
+
+/// Whether the domain asks for its GPUs in a way that can be served: metadata and hostdevs agree,
+/// the instances are its own (not those of the domain it was cloned from), the profiles exist.
+Verdict request_verdict(const Config& config, const Domain& domain);
+
+/// Whether a domain of this kind may come in from another host or from a saved state.
+Verdict arrival_verdict(const Config& config, const Domain& domain, std::string_view operation);
+
+/// Whether the domain has a GPU at all: by gpuward, or an mdev that someone wrote by hand.
+bool has_gpu(const Domain& domain);
+
+/// Whether gpuward is to give it one.
+bool asks_gpuward(const Domain& domain);
+
+/// As it must be typed in a shell.
+std::string shell_word(std::string_view text);
+
+}  // namespace gpuward

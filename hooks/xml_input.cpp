@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/xml_input.hpp"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "domain/domain.hpp"
+
+namespace gpuward {
+
+// Most domains' XML fits in here, and untouched pages of it cost nothing. It is small enough that
+// the kernel does not back it with a huge page, whose clearing would cost more than all else.
+static char first_buffer[512 << 10];
+
+/// Longest text that may_have_gpu looks for: so much of the end of one part belongs to the next.
+static constexpr size_t overlap = 64;
+
+static ssize_t read_part(int fd, char* to, size_t size, std::chrono::milliseconds deadline) {
+  for (;;) {
+    pollfd wait{fd, POLLIN, 0};
+    const int ready = ::poll(&wait, 1, static_cast<int>(deadline.count()));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) return -1;
+    const ssize_t n = ::read(fd, to, size);
+    if (n < 0 && errno == EINTR) continue;
+    return n < 0 ? 0 : n;  // an input that cannot be read is an input without a domain
+  }
+}
+
+static void look(XmlInput& input, std::string_view text) {
+  input.may_have_gpu = input.may_have_gpu || may_have_gpu(text);
+  // In what is too large to keep, hostdev and alias may be in different parts.
+  if (input.may_have_gpu || input.end == XmlInput::End::too_large)
+    input.names_gpuward = input.names_gpuward || names_gpuward(text);
+}
+
+/// The rest of an input that is too large to keep.
+static XmlInput drain(int fd, std::chrono::milliseconds deadline, XmlInput input) {
+  char part[overlap + 65536];
+  std::memcpy(part, input.text.data() + input.text.size() - overlap, overlap);
+  for (;;) {
+    const ssize_t n = read_part(fd, part + overlap, sizeof part - overlap, deadline);
+    if (n <= 0) return input;
+    const size_t size = overlap + static_cast<size_t>(n);
+    look(input, {part, size});
+    std::memmove(part, part + size - overlap, overlap);
+  }
+}
+
+XmlInput read_xml(int fd, std::chrono::milliseconds deadline) {
+  XmlInput input;
+  char* buffer = first_buffer;
+  size_t room = sizeof first_buffer;
+  size_t size = 0;
+  while (size < largest_xml) {
+    if (size == room) {
+      char* larger = static_cast<char*>(std::malloc(largest_xml));
+      if (!larger) break;
+      std::memcpy(larger, buffer, size);
+      buffer = larger;
+      room = largest_xml;
+    }
+    const ssize_t n = read_part(fd, buffer + size, room - size, deadline);
+    if (n < 0) input.end = XmlInput::End::late;
+    if (n <= 0) break;
+    size += static_cast<size_t>(n);
+  }
+  input.text = {buffer, size};
+  const bool kept_all = size < largest_xml && size < room;
+  if (!kept_all) input.end = XmlInput::End::too_large;
+  look(input, input.text);
+  return kept_all ? input : drain(fd, deadline, input);
+}
+
+}  // namespace gpuward

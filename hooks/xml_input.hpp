@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <chrono>
+#include <string_view>
+
+namespace gpuward {
+
+/// What a hook was given on stdin.
+struct XmlInput {
+  enum class End {
+    whole,      ///< read to its end
+    late,       ///< the writer stopped without closing; what came until then is here
+    too_large,  ///< more than largest_xml; only its first part is here
+  } end = End::whole;
+  std::string_view text;
+  bool may_have_gpu = false;   ///< of all that came, also of what is not kept
+  bool names_gpuward = false;  ///< likewise
+};
+
+inline constexpr size_t largest_xml = 16 << 20;
+
+/// Reads `fd` to its end, waiting at most `deadline` for each part. The text lives as long as the
+/// program. Never throws and never fails: what cannot be read ends the input.
+XmlInput read_xml(int fd, std::chrono::milliseconds deadline);
+
+}  // namespace gpuward
