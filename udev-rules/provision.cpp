@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "udev-rules/provision.hpp"
+
+#include <algorithm>
+
+#include "base/child.hpp"
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "domain/claim.hpp"
+#include "hooks/give_back.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "mdev/holders.hpp"
+
+namespace gpuward {
+
+// A number of its own in the lock file of the claims: 0 is the host's, domains have odd ones.
+static constexpr uint64_t provision_lock = 2;
+
+// No type is ever asked for more often (the configuration's limit), so what is ours can be told by
+// its UUID alone.
+static constexpr unsigned most_instances = 1024;
+
+ProvisionView look_at_host(const Root& root) {
+  ProvisionView view;
+  for (const std::string& name : parent_names(root)) {
+    auto parent = find_parent(root, name);
+    if (!parent) continue;
+    auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
+    view.gpus.push_back({std::move(*parent), std::move(types)});
+    for (const std::string& file : list_directory(root.etc("mdevctl.d/") + name))
+      if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
+  }
+  view.instances = list_instances(root);
+  return view;
+}
+
+Uuid provisioned_uuid(std::string_view parent, std::string_view type, unsigned number) {
+  // The namespace of gpuward's own names, made at random once; it may never change.
+  static constexpr Uuid name_space{{0x7c, 0x70, 0xed, 0x16, 0xe6, 0x7e, 0x42, 0xe9, 0x80, 0x78,
+                                    0x0f, 0xaf, 0x76, 0x93, 0xba, 0x71}};
+  std::string name(parent);
+  name += '/';
+  name += type;
+  name += '/' + std::to_string(number);
+  return name_uuid(name_space, name);
+}
+
+static bool offers(const ProvisionView::Gpu& gpu, const std::string& type) {
+  return std::find(gpu.types.begin(), gpu.types.end(), type) != gpu.types.end();
+}
+
+static std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text.empty() ? "none" : text;
+}
+
+using ByUuid = std::map<Uuid, const Instance*>;
+
+static void plan_wanted(const ProvisionView& view, const ByUuid& existing, const Instance& wanted,
+                        ProvisionPlan& plan) {
+  const std::string what =
+      "instance " + to_string(wanted.uuid) + " (" + wanted.type + " on " + wanted.parent + ")";
+  if (const auto found = existing.find(wanted.uuid); found != existing.end()) {
+    const Instance& there = *found->second;
+    if (there.parent != wanted.parent || (there.type != wanted.type && !there.type.empty()))
+      plan.impossible.push_back(what + ": this UUID exists already as " + there.type + " on " +
+                                there.parent + "; remove it there");
+  } else if (view.mdevctl.contains({wanted.parent, wanted.uuid})) {
+    plan.impossible.push_back(what + ": mdevctl defines this UUID too; 'mdevctl undefine --uuid " +
+                              to_string(wanted.uuid) + "' leaves it to gpuward");
+  } else {
+    plan.create.push_back(wanted);
+  }
+}
+
+/// Adds what this GPU shall have to the plan, and the UUIDs to `wanted`.
+static void plan_gpu(const Config& config, const ProvisionView& view, const ByUuid& existing,
+                     const ProvisionView::Gpu& gpu, std::set<Uuid>& wanted, ProvisionPlan& plan) {
+  const GpuSettings settings = settings_of(config, gpu.parent);
+  for (const InstanceCount& count : settings.instances) {
+    if (!offers(gpu, count.type)) {
+      if (settings.instances_by_name)
+        plan.impossible.push_back(gpu.parent.name + " offers no type " + count.type +
+                                  "; it offers " + joined(gpu.types));
+      continue;
+    }
+    for (unsigned number = 0; number < count.count; ++number) {
+      const Uuid uuid = provisioned_uuid(gpu.parent.name, count.type, number);
+      wanted.insert(uuid);
+      plan_wanted(view, existing, {uuid, gpu.parent.name, count.type}, plan);
+    }
+  }
+}
+
+bool ProvisionedUuids::contains(const Instance& instance) {
+  // Version 5 first: almost no stranger has it.
+  if (instance.uuid.bytes[6] >> 4 != 5 || instance.type.empty()) return false;
+  std::set<Uuid>& uuids = known_[instance.parent + '/' + instance.type];
+  while (!uuids.contains(instance.uuid) && uuids.size() < most_instances)
+    uuids.insert(
+        provisioned_uuid(instance.parent, instance.type, static_cast<unsigned>(uuids.size())));
+  return uuids.contains(instance.uuid);
+}
+
+ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
+  ProvisionPlan plan;
+  ByUuid existing;
+  for (const Instance& instance : view.instances) existing[instance.uuid] = &instance;
+  std::set<Uuid> wanted;
+  for (const ProvisionView::Gpu& gpu : view.gpus)
+    plan_gpu(config, view, existing, gpu, wanted, plan);
+  ProvisionedUuids provisioned;
+  for (const Instance& instance : view.instances) {
+    if (wanted.contains(instance.uuid) || !provisioned.contains(instance)) continue;
+    if (view.mdevctl.contains({instance.parent, instance.uuid}))
+      plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
+                          ": not wanted here, left to mdevctl, which defines it");
+    else
+      plan.remove.push_back(instance);
+  }
+  return plan;
+}
+
+void keep_used(const Root& root, ProvisionPlan& plan) {
+  if (plan.remove.empty()) return;
+  const VfioHolders holders(root);
+  std::erase_if(plan.remove, [&](const Instance& instance) {
+    const auto holder = holders.of_instance(root, instance.uuid);
+    if (holder)
+      plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
+                          ": not wanted any more, kept while it is open in " + to_string(*holder));
+    return holder.has_value();
+  });
+}
+
+static std::string failure(const Instance& instance, const WriteResult& result) {
+  const std::string what = instance.type + " on " + instance.parent + ": ";
+  if (result.outcome == WriteResult::Outcome::stuck)
+    return what + "creation hangs in the driver as pid " + std::to_string(result.child);
+  if (create_failure(result.code) == CreateFailure::no_capacity)
+    return what + "no room for instance " + to_string(instance.uuid) + " (" +
+           errno_text(result.code) + "); lower its number or stop a domain that holds one";
+  return what + "creating " + to_string(instance.uuid) + " failed: " + errno_text(result.code);
+}
+
+/// Creates what it can: after a failure the rest of that parent's type is not tried.
+static void create_planned(const Root& root, std::vector<Instance> left, const Deadlines& deadlines,
+                           Provisioned& done) {
+  while (!left.empty()) {
+    std::vector<KernelWrite> writes;
+    for (const Instance& instance : left) writes.push_back(creation(root, instance));
+    const auto results = write_in_child(writes, deadlines.write);
+    size_t created = 0;
+    while (created < results.size() && results[created].outcome == WriteResult::Outcome::written)
+      ++created;
+    done.created.insert(done.created.end(), left.begin(),
+                        left.begin() + static_cast<std::ptrdiff_t>(created));
+    if (created == left.size()) return;
+    const Instance failed = left[created];
+    done.failed.push_back(failure(failed, results[created]));
+    left.erase(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(created));
+    std::erase_if(left, [&](const Instance& instance) {
+      return instance.parent == failed.parent && instance.type == failed.type;
+    });
+  }
+}
+
+Provisioned provision(const Root& root, const Config& config, const Deadlines& deadlines) {
+  make_directories(root.run(""));
+  const auto lock = Lock::acquire(root.run("lock"), provision_lock, std::chrono::seconds(60));
+  if (!lock)
+    throw Error("another gpuward-provision has been at work for a minute; see its journal");
+  ProvisionPlan plan = plan_provision(config, look_at_host(root));
+  keep_used(root, plan);
+  Provisioned done{.created = {}, .removed = {}, .kept = plan.kept, .failed = plan.impossible};
+  for (const Instance& instance : plan.remove) {
+    const std::string reason = remove_instance(root, instance.uuid, deadlines);
+    if (reason.empty())
+      done.removed.push_back(instance);
+    else
+      done.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
+                          ": not wanted any more, but " + reason);
+  }
+  create_planned(root, plan.create, deadlines, done);
+  return done;
+}
+
+std::vector<std::string> missing_gpus(const Root& root, const Config& config) {
+  std::vector<std::string> missing;
+  for (const GpuSection& section : config.gpus) {
+    if (section.instances.empty()) continue;
+    const GpuSelector& selector = section.selector;
+    if (selector.by != GpuSelector::By::name && selector.by != GpuSelector::By::address) continue;
+    const std::string name =
+        selector.by == GpuSelector::By::name ? selector.name : to_string(selector.address);
+    if (!find_parent(root, name)) missing.push_back(name);
+  }
+  return missing;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "hooks/deadlines.hpp"
+#include "mdev/instance.hpp"
+#include "mdev/parent.hpp"
+
+namespace gpuward {
+
+/// What provisioning has to know of the host.
+struct ProvisionView {
+  struct Gpu {
+    Parent parent;
+    std::vector<std::string> types;
+  };
+  std::vector<Gpu> gpus;
+  std::vector<Instance> instances;
+  std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions
+};
+
+ProvisionView look_at_host(const Root& root);
+
+/// What brings the host to what the configuration wants of "instances = TYPE:N".
+struct ProvisionPlan {
+  std::vector<Instance> create;
+  std::vector<Instance> remove;         ///< ours and no longer wanted
+  std::vector<std::string> kept;        ///< lines: not wanted, but in use or mdevctl's
+  std::vector<std::string> impossible;  ///< lines: wanted, but cannot be
+};
+
+/// The UUID of the number-th instance of that type to keep ready on that parent: the same on every
+/// boot, so that XML can name it, and known by it as ours.
+Uuid provisioned_uuid(std::string_view parent, std::string_view type, unsigned number);
+
+/// Tells instances that gpuward keeps ready from all others, by nothing but their UUID.
+class ProvisionedUuids {
+ public:
+  bool contains(const Instance& instance);
+
+ private:
+  std::map<std::string, std::set<Uuid>> known_;  ///< by parent and type, made as far as asked for
+};
+
+/// Pure: view in, plan out.
+ProvisionPlan plan_provision(const Config& config, const ProvisionView& view);
+
+/// Takes from the plan what some process has open at this moment.
+void keep_used(const Root& root, ProvisionPlan& plan);
+
+struct Provisioned {
+  std::vector<Instance> created;
+  std::vector<Instance> removed;
+  std::vector<std::string> kept;
+  std::vector<std::string> failed;
+};
+
+/// Looks, plans and does it, one process at a time; called again it finds nothing to do. Throws
+/// Error when another provisioning does not end in time.
+Provisioned provision(const Root& root, const Config& config, const Deadlines& deadlines);
+
+/// GPUs that sections with "instances" name one by one and that are not there.
+std::vector<std::string> missing_gpus(const Root& root, const Config& config);
+
+}  // namespace gpuward
