@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+
+namespace gpuward {
+
+/// What all commands share.
+struct Settings {
+  Root root;
+  std::string connect;  ///< libvirt URI, "" for the system's own
+  bool json = false;
+  bool dry_run = false;
+};
+
+// Each command prints to stdout and returns the exit status: 0 done, 1 refused or failed. It throws
+// Error with what the user must see.
+int list_command(const Settings& settings, const std::string& what);
+int show_command(const Settings& settings, const std::string& name);
+int check_command(const Settings& settings, const std::vector<std::string>& files);
+int plan_command(const Settings& settings);
+int apply_command(const Settings& settings);
+int reconcile_command(const Settings& settings);
+int attach_command(const Settings& settings, const std::string& domain, const std::string& profile);
+int detach_command(const Settings& settings, const std::string& domain, const std::string& alias);
+
+/// XML on stdin, XML on stdout, no libvirt.
+struct Rewrite {
+  std::vector<std::string> attach;  ///< profiles
+  bool detach = false;
+};
+int rewrite_command(const Settings& settings, const Rewrite& rewrite);
+
+/// The configuration; throws Error with all its problems, a line each.
+Config require_config(const Root& root);
+
+}  // namespace gpuward

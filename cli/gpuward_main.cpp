@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+
+#include "base/log.hpp"
+#include "cli/commands.hpp"
+
+using namespace gpuward;
+
+/// The command line, and what it chose to run.
+struct CommandLine {
+  CLI::App app{"GPUs for virtual machines on plain libvirt hosts."};
+  Settings settings;
+  std::function<int()> chosen;
+  std::string name, profile, alias, what = "instances";
+  std::vector<std::string> files;
+  Rewrite rewrite;
+
+  CommandLine();
+
+ private:
+  CLI::App* add(const char* verb, const char* help, int (CommandLine::*run)());
+  void json(CLI::App* verb) {
+    verb->add_flag("--json", settings.json, "print JSON (docs/json.md)");
+  }
+  void dry_run(CLI::App* verb, const char* help) {
+    verb->add_flag("--dry-run", settings.dry_run, help);
+  }
+
+  int list() { return list_command(settings, what); }
+  int show() { return show_command(settings, name); }
+  int check() { return check_command(settings, files); }
+  int plan() { return plan_command(settings); }
+  int apply() { return apply_command(settings); }
+  int attach() { return attach_command(settings, name, profile); }
+  int detach() { return detach_command(settings, name, alias); }
+  int reconcile() { return reconcile_command(settings); }
+  int run_rewrite() { return rewrite_command(settings, rewrite); }
+};
+
+CLI::App* CommandLine::add(const char* verb, const char* help, int (CommandLine::*run)()) {
+  CLI::App* command = app.add_subcommand(verb, help);
+  command->callback([this, run] { chosen = [this, run] { return (this->*run)(); }; });
+  command->fallthrough();
+  return command;
+}
+
+CommandLine::CommandLine() {
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "gpuward " GPUWARD_VERSION);
+  app.add_option("-c,--connect", settings.connect, "libvirt URI (default: the system's own)");
+  app.add_option("--root", settings.root.prefix, "directory that stands for / (for tests)");
+
+  CLI::App* verb =
+      add("list", "What there is: gpus, types, instances, domains or profiles", &CommandLine::list);
+  verb->add_option("what", what, "gpus, types, instances (default), domains or profiles")
+      ->check(CLI::IsMember({"gpus", "types", "instances", "domains", "profiles"}));
+  json(verb);
+
+  verb = add("show", "One GPU, instance or domain, with who has it open", &CommandLine::show);
+  verb->add_option("name", name, "GPU, instance UUID, domain name or UUID")->required();
+  json(verb);
+
+  verb = add("check", "All mistakes of the configuration", &CommandLine::check);
+  verb->add_option("file", files, "files to check instead of the installed configuration");
+  json(verb);
+
+  verb = add("plan", "What apply would do", &CommandLine::plan);
+  json(verb);
+
+  verb = add("apply", "Bring the GPUs to what the configuration wants", &CommandLine::apply);
+  dry_run(verb, "as plan");
+  json(verb);
+
+  verb = add("attach", "Give a domain that is off a GPU", &CommandLine::attach);
+  verb->add_option("domain", name, "domain name or UUID")->required();
+  verb->add_option("profile", profile,
+                   "profile of the configuration; without it the GPUs that the domain asks for "
+                   "are made its own again, after a clone");
+  dry_run(verb, "only show what would change in the domain's XML");
+
+  verb = add("detach", "Give a domain that is off its XML back as it was", &CommandLine::detach);
+  verb->add_option("domain", name, "domain name or UUID")->required();
+  verb->add_option("alias", alias, "only this GPU, such as ua-gpuward-0");
+  dry_run(verb, "only show what would change in the domain's XML");
+
+  verb = add("rewrite", "The same as a filter: domain XML in, domain XML out, no libvirt",
+             &CommandLine::run_rewrite);
+  CLI::Option* detach_flag = verb->add_flag("--detach", rewrite.detach, "take all GPUs out");
+  verb->add_option("--attach", rewrite.attach, "add a GPU of this profile; may be repeated")
+      ->excludes(detach_flag);
+  dry_run(verb, "print the changes instead of the XML");
+
+  verb =
+      add("reconcile", "Give back what is claimed and provably nobody's", &CommandLine::reconcile);
+  dry_run(verb, "only show what would be given back");
+  json(verb);
+}
+
+int main(int argc, char** argv) {
+  CommandLine line;
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return line.app.exit(error) == 0 ? 0 : 2;
+  }
+  log::start(log::To::terminal, "gpuward");
+  try {
+    const int status = line.chosen();
+    if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write to stdout");
+    return status;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "gpuward: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <cstdio>
+
+#include "base/error.hpp"
+#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "cli/table.hpp"
+#include "config/config_parser.hpp"
+#include "domain/store.hpp"
+#include "hooks/reconcile.hpp"
+#include "udev-rules/provision.hpp"
+
+namespace gpuward {
+
+using nlohmann::json;
+
+Config require_config(const Root& root) {
+  LoadedConfig loaded = load_config(config_files(root));
+  if (loaded.problems.empty()) return std::move(loaded.config);
+  std::string text = "the configuration has mistakes:";
+  for (const ConfigProblem& problem : loaded.problems) text += "\n  " + to_string(problem);
+  throw Error(text);
+}
+
+int check_command(const Settings& settings, const std::vector<std::string>& files) {
+  const auto names = files.empty() ? config_files(settings.root) : files;
+  const LoadedConfig loaded = load_config(names);
+  const bool good = loaded.problems.empty();
+  if (settings.json) {
+    json problems = json::array();
+    for (const ConfigProblem& problem : loaded.problems)
+      problems.push_back({{"file", problem.position.file},
+                          {"line", problem.position.line},
+                          {"message", problem.message}});
+    print_json(json{{"schema", 1}, {"problems", problems}});
+  } else if (good) {
+    const Config& config = loaded.config;
+    print_text("ok: " + std::to_string(names.size()) + " file(s), " +
+               std::to_string(config.gpus.size()) + " gpu, " +
+               std::to_string(config.profiles.size()) + " profile and " +
+               std::to_string(config.quotas.size()) + " quota section(s)\n");
+  } else {
+    for (const ConfigProblem& problem : loaded.problems)
+      std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+  }
+  return good ? 0 : 1;
+}
+
+static json instances_json(const std::vector<Instance>& instances) {
+  json list = json::array();
+  for (const Instance& instance : instances)
+    list.push_back(
+        {{"uuid", to_string(instance.uuid)}, {"type", instance.type}, {"gpu", instance.parent}});
+  return list;
+}
+
+static std::string instance_lines(const std::vector<Instance>& instances, const char* sign) {
+  std::string text;
+  for (const Instance& instance : instances)
+    text += std::string(sign) + to_string(instance.uuid) + "  " + instance.type + " on " +
+            instance.parent + '\n';
+  return text;
+}
+
+static std::string lines(const std::vector<std::string>& texts, const char* sign) {
+  std::string result;
+  for (const std::string& text : texts) result += sign + text + '\n';
+  return result;
+}
+
+int plan_command(const Settings& settings) {
+  const Config config = require_config(settings.root);
+  ProvisionPlan plan = plan_provision(config, look_at_host(settings.root));
+  keep_used(settings.root, plan);
+  if (settings.json) {
+    print_json(json{{"schema", 1},
+                    {"create", instances_json(plan.create)},
+                    {"remove", instances_json(plan.remove)},
+                    {"kept", plan.kept},
+                    {"impossible", plan.impossible}});
+    return plan.impossible.empty() ? 0 : 1;
+  }
+  const std::string text = instance_lines(plan.remove, "- ") + instance_lines(plan.create, "+ ") +
+                           lines(plan.kept, "  ") + lines(plan.impossible, "! ");
+  print_text(text.empty() ? "Nothing to do: the host is as the configuration wants it.\n" : text);
+  return plan.impossible.empty() ? 0 : 1;
+}
+
+int apply_command(const Settings& settings) {
+  if (settings.dry_run) return plan_command(settings);
+  const Config config = require_config(settings.root);
+  const Provisioned done = provision(settings.root, config, Deadlines{});
+  if (settings.json)
+    print_json(json{{"schema", 1},
+                    {"created", instances_json(done.created)},
+                    {"removed", instances_json(done.removed)},
+                    {"kept", done.kept},
+                    {"failed", done.failed}});
+  else
+    print_text(instance_lines(done.removed, "- ") + instance_lines(done.created, "+ ") +
+               lines(done.kept, "  ") + std::to_string(done.created.size()) + " created, " +
+               std::to_string(done.removed.size()) + " removed\n");
+  for (const std::string& line : done.failed) std::fprintf(stderr, "gpuward: %s\n", line.c_str());
+  return done.failed.empty() ? 0 : 1;
+}
+
+static const char* result_word(Reconciled::Result result) {
+  switch (result) {
+    case Reconciled::Result::in_use:
+      return "in-use";
+    case Reconciled::Result::given_back:
+      return "given-back";
+    case Reconciled::Result::quarantined:
+      return "quarantined";
+    case Reconciled::Result::left_alone:
+      return "left-alone";
+  }
+  return "?";
+}
+
+/// libvirt is opened when the first claim asks for it: without claims it need not even run.
+static IsActive ask_libvirt(const Settings& settings, std::unique_ptr<DomainStore>& store,
+                            std::string& trouble) {
+  return [&](const Uuid& domain) -> std::optional<bool> {
+    if (!trouble.empty()) return {};
+    try {
+      if (!store) store = std::make_unique<DomainStore>(settings.connect);
+      const auto found = store->find(to_string(domain));
+      return found && found->active;
+    } catch (const Error& error) {
+      trouble = error.what();
+      return {};
+    }
+  };
+}
+
+int reconcile_command(const Settings& settings) {
+  std::unique_ptr<DomainStore> store;
+  std::string trouble;
+  const auto results = reconcile(settings.root, ask_libvirt(settings, store, trouble), Deadlines{},
+                                 settings.dry_run);
+  bool good = true;
+  json claims = json::array();
+  std::vector<std::vector<std::string>> rows;
+  for (const Reconciled& result : results) {
+    const char* word = result_word(result.result);
+    good = good && result.result != Reconciled::Result::quarantined &&
+           result.result != Reconciled::Result::left_alone;
+    claims.push_back({{"domain", result.name}, {"result", word}, {"reason", result.reason}});
+    rows.push_back({result.name, word, result.reason});
+  }
+  if (settings.json)
+    print_json(json{{"schema", 1}, {"claims", claims}});
+  else if (rows.empty())
+    print_text("No claims: no domain holds a GPU.\n");
+  else
+    print_text(format_table({"DOMAIN", "RESULT", "REASON"}, rows));
+  if (!trouble.empty()) std::fprintf(stderr, "gpuward: %s\n", trouble.c_str());
+  return good ? 0 : 1;
+}
+
+}  // namespace gpuward

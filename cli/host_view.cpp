@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/host_view.hpp"
+
+#include <map>
+
+#include "base/file.hpp"
+#include "udev-rules/provision.hpp"
+
+namespace gpuward {
+
+/// Display controllers are PCI class 03, processing accelerators 12.
+static bool is_gpu_class(const std::string& pci_class) {
+  return pci_class.starts_with("0x03") || pci_class.starts_with("0x12");
+}
+
+static std::string driver_of(const std::string& device_path) {
+  const auto driver = read_link(device_path + "/driver");
+  return driver ? std::string(base_name(*driver)) : std::string();
+}
+
+std::vector<GpuView> view_gpus(const Root& root) {
+  std::map<std::string, GpuView> gpus;
+  for (const std::string& name : parent_names(root))
+    if (auto parent = find_parent(root, name))
+      gpus[name] = {std::move(*parent), true, driver_of(root.sys("class/mdev_bus/") + name)};
+  for (const std::string& name : list_directory(root.sys("bus/pci/devices"))) {
+    const std::string path = root.sys("bus/pci/devices/") + name;
+    if (gpus.contains(name) || !is_gpu_class(read_attribute(path + "/class").value_or("")))
+      continue;
+    gpus[name] = {read_identity(path, name), false, driver_of(path)};
+  }
+  std::vector<GpuView> views;
+  for (auto& [name, view] : gpus) views.push_back(std::move(view));
+  return views;
+}
+
+static std::string state_word(ClaimedDevice::State state, bool exists) {
+  if (state == ClaimedDevice::State::quarantined) return "quarantined";
+  if (!exists) return "missing";
+  return state == ClaimedDevice::State::held ? "held" : "meant";
+}
+
+std::vector<InstanceView> view_instances(const Root& root) {
+  std::map<Uuid, InstanceView> views;
+  ProvisionedUuids provisioned;
+  for (Instance& instance : list_instances(root)) {
+    const Uuid uuid = instance.uuid;
+    views[uuid].instance = std::move(instance);
+  }
+  for (const Claim& claim : Claims(root).all())
+    for (const ClaimedDevice& device : claim.devices) {
+      const auto found = views.find(device.instance);
+      const bool exists = found != views.end();
+      InstanceView& view = views[device.instance];
+      if (!exists) view.instance = {device.instance, device.parent, device.type};
+      view.state = state_word(device.state, exists);
+      view.device = device;
+      view.domain = claim.name;
+      view.domain_uuid = claim.domain;
+    }
+  std::vector<InstanceView> result;
+  for (auto& [uuid, view] : views) {
+    if (view.state.empty()) view.state = provisioned.contains(view.instance) ? "ready" : "other";
+    result.push_back(std::move(view));
+  }
+  return result;
+}
+
+}  // namespace gpuward
