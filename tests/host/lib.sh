@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# What cases are written with. Every check says what was wanted and what was found.
+#
+# A case is a bash script in cases/, run as root with `set -euo pipefail` in a PID, mount and network
+# namespace of its own. It sets up one host or two (`host_up A`), each a mount namespace with its own
+# libvirtd, and runs commands there (`on A virsh list`). $CASE_DIR/A/log is that host's
+# /var/log/libvirt; it is kept when the case fails.
+
+# libvirt makes file names of domain names, and needs a locale that knows their letters.
+export LC_ALL=C.UTF-8
+export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+hook=/usr/sbin/gpuward-qemu-hook
+hooks=/etc/libvirt/hooks/qemu.d
+config=/etc/gpuward/gpuward.conf
+
+declare -A holder # of a host's mount namespace: its PID
+
+# A command that fails where no check stands around it shall not end the case without a word.
+set -E
+trap '[ $BASHPID != $$ ] || echo "FAILED: status $? of $BASH_COMMAND (${BASH_SOURCE[0]##*/}:$LINENO)"' ERR
+
+# --- Saying and checking ---
+
+step() { echo "- $*"; }
+
+fail() {
+    printf 'FAILED: %s\n' "$*"
+    exit 1
+}
+
+# equal WHAT WANTED FOUND
+equal() { [ "$2" = "$3" ] || fail "$1: wanted '$2', found '$3'"; }
+
+# contains WHAT WANTED FOUND
+contains() { [[ $3 == *"$2"* ]] || fail "$1: wanted something with '$2', found '$3'"; }
+
+# lacks WHAT UNWANTED FOUND
+lacks() { [[ $3 != *"$2"* ]] || fail "$1: wanted nothing with '$2', found '$3'"; }
+
+# succeeds COMMAND…
+succeeds() {
+    local said
+    said=$("$@" 2>&1) || fail "wanted success of '$*', found status $? and '$said'"
+}
+
+# refused TEXT COMMAND…: it must fail and say TEXT.
+refused() {
+    local text=$1 said
+    shift
+    ! said=$("$@" 2>&1) || fail "wanted '$*' to be refused, it succeeded with '$said'"
+    contains "refusal of '$*'" "$text" "$said"
+}
+
+# wait_until SECONDS COMMAND…
+wait_until() {
+    local seconds=$1 deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt "$deadline" ] || fail "wanted within $seconds s: $*"
+        sleep 0.1
+    done
+}
+
+new_uuid() { cat /proc/sys/kernel/random/uuid; }
+
+# --- Hosts ---
+
+# host_up NAME: a host with libvirtd running and gpuward installed, with a valid configuration.
+host_up() {
+    local host=$1
+    make_host "$host"
+    install_gpuward "$host"
+    record_hook_calls "$host"
+    valid_config "$host"
+    start_libvirtd "$host"
+}
+
+on() {
+    local host=$1
+    shift
+    nsenter --mount="/proc/${holder[$host]}/ns/mnt" --wd=/ -- "$@"
+}
+
+make_host() {
+    local host=$1
+    mkdir -p "$CASE_DIR/$host"/{etc,sbin,run/lock,lib,log}
+    install "$GPUWARD_HOOK" "$GPUWARD_CLI" "$CASE_DIR/$host/sbin"
+    unshare --mount sleep infinity &
+    holder[$host]=$!
+    wait_until 10 in_own_namespace "$host"
+    on "$host" bash -euo pipefail -c "$(declare -f furnish); furnish '$CASE_DIR/$host' '$CAPABILITIES'"
+    write_libvirt_config "$host"
+}
+
+in_own_namespace() { [ "$(readlink "/proc/${holder[$1]}/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; }
+
+# In the host's mount namespace: whatever this machine has of libvirt and gpuward is hidden. Without
+# the machine's /run there is no D-Bus either, through which libvirt would reach out of here.
+furnish() {
+    local dir=$1 capabilities=$2
+    mount -t tmpfs tmpfs "$dir/etc"
+    mkdir "$dir/etc/upper" "$dir/etc/work"
+    mount -t overlay -o "lowerdir=/etc,upperdir=$dir/etc/upper,workdir=$dir/etc/work" overlay /etc
+    mount -t overlay -o "lowerdir=$dir/sbin:/usr/sbin" overlay /usr/sbin
+    rm -rf /etc/libvirt /etc/gpuward
+    mkdir -p /etc/libvirt/hooks/qemu.d
+    mount --bind "$dir/run" /run
+    mount --bind "$dir/lib" /var/lib/libvirt
+    mount --bind "$dir/log" /var/log/libvirt
+    mount --bind "$capabilities" /var/cache/libvirt
+}
+
+# No virtlogd, no cgroup and no confinement: none of them has a part in how hooks are called.
+write_libvirt_config() {
+    local host=$1
+    put "$host" /etc/libvirt/libvirtd.conf <<CONF
+host_uuid = "$(new_uuid)"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+log_outputs = "1:file:/var/log/libvirt/libvirtd.log"
+log_filters = "1:util.command 3:util 3:qemu 3:conf 3:rpc"
+CONF
+    put "$host" /etc/libvirt/qemu.conf <<'CONF'
+stdio_handler = "file"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+CONF
+}
+
+# put HOST FILE: stdin becomes the file.
+put() { on "$1" bash -c 'mkdir -p "$(dirname "$0")" && cat >"$0"' "$2"; }
+
+start_libvirtd() {
+    local host=$1
+    on "$host" libvirtd >>"$CASE_DIR/$host/log/libvirtd.stderr" 2>&1 &
+    wait_until 60 answers "$host"
+}
+
+answers() { on "$1" virsh list; }
+
+kill_libvirtd() {
+    local pid
+    pid=$(cat "$CASE_DIR/$1/run/libvirtd.pid")
+    kill -KILL "$pid"
+    wait_until 10 ended "$pid"
+}
+
+ended() { ! kill -0 "$1"; }
+
+# --- gpuward on a host ---
+
+# As the package does it.
+install_gpuward() { on "$1" ln -s "$hook" "$hooks/50-gpuward"; }
+take_gpuward_out() { on "$1" rm "$hooks/50-gpuward"; }
+
+# Only what no host of this world has: nothing here may ever find a GPU to create an instance on.
+valid_config() {
+    put "$1" "$config" <<'CONF'
+[profile small]
+type = on-no-host
+CONF
+}
+
+# For a domain that has gpuward's metadata and no hostdev: behind gpuward's hook, one of our own takes
+# that out of what arrives, as `prepare` would refuse it here, where there is no VFIO. It is not run
+# when gpuward refuses, and sees that gpuward wrote no XML of its own.
+forget_gpu_on_arrival() {
+    put_hook "$1" 90-forget-gpu <<'HOOK'
+#!/bin/sh
+case $2 in
+migrate | restore) sed '/<gpuward:domain/,/<\/gpuward:domain>/d' ;;
+esac
+HOOK
+}
+
+claims() { on "$1" bash -c 'ls /run/gpuward/claims 2>/dev/null || true'; }
+
+no_leftovers() {
+    equal "claims left on $1" "" "$(claims "$1")"
+    equal "hooks still running" "" "$(pgrep -f "$hook" || true)"
+    succeeds on "$1" virsh list --all
+}
+
+# --- What libvirt called ---
+
+# A hook of our own before gpuward's keeps operation, sub-operation, extra argument and name of each
+# call in the order of calls, and what was on stdin.
+record_hook_calls() {
+    put_hook "$1" 10-recorder <<'HOOK'
+#!/bin/bash
+log=/var/log/libvirt
+cat >"$log/hook-stdin-$$"
+echo "$2 $3 $4 $$ $1" >>"$log/hook-calls"
+HOOK
+}
+
+put_hook() {
+    on "$1" rm -f "$hooks/$2" # which may be a link
+    put "$1" "$hooks/$2"
+    on "$1" chmod +x "$hooks/$2"
+}
+
+# calls HOST DOMAIN: the recorder's lines for it, without its name.
+calls() {
+    local line
+    while IFS= read -r line; do
+        [ "${line#* * * * }" != "$2" ] || echo "${line%" $2"}"
+    done <"$CASE_DIR/$1/log/hook-calls"
+}
+
+# operations HOST DOMAIN: what libvirt called hooks for, in order.
+operations() { calls "$@" | cut -d' ' -f1 | paste -s -d ' '; }
+
+# arguments HOST DOMAIN OPERATION: sub-operation and extra argument of the last such call.
+arguments() { last_call "$@" | cut -d' ' -f2,3; }
+
+# stdin_of HOST DOMAIN OPERATION: what the last such call got.
+stdin_of() { cat "$CASE_DIR/$1/log/hook-stdin-$(last_call "$@" | cut -d' ' -f4)"; }
+
+last_call() { calls "$1" "$2" | grep "^$3 " | tail -n 1; }
+
+# gpuward_operations HOST: what libvirt ran gpuward's own hook for, by libvirt's log.
+gpuward_operations() {
+    sed -n "s,.* About to run .*$hooks/50-gpuward .* \([a-z]*\) \(begin\|end\) -\$,\1,p" \
+        "$CASE_DIR/$1/log/libvirtd.log" | paste -s -d ' '
+}
+
+# gpuward_failures HOST: its calls that did not end well: operation, status, what they said.
+gpuward_failures() {
+    sed -n "s,.*virCommandWait.*Child process (.*/50-gpuward .* \([a-z]*\) [a-z]* -) unexpected,\1:,p" \
+        "$CASE_DIR/$1/log/libvirtd.log"
+}
+
+# forget_calls HOST: what follows looks at later calls only.
+forget_calls() { : | tee "$CASE_DIR/$1/log/hook-calls" >"$CASE_DIR/$1/log/libvirtd.log"; }
+
+# --- Domains: no disk, no network; firmware is all they run ---
+
+# plain_xml NAME [MACHINE]: NAME as it must stand in XML.
+plain_xml() {
+    cat <<XML
+<domain type='qemu'>
+  <name>$1</name>
+  <uuid>$(new_uuid)</uuid>
+  <memory unit='MiB'>32</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='${2:-q35}'>hvm</type>
+  </os>
+  <features><acpi/></features>
+  <devices>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+XML
+}
+
+# gpu_xml HOST NAME: what `gpuward rewrite` makes of a plain domain.
+gpu_xml() { plain_xml "$2" | on "$1" gpuward rewrite --attach small; }
+
+# asking_xml NAME: a domain that asks gpuward for a GPU without having a hostdev, so that it can run
+# on a machine without VFIO, where no gpuward looks at it.
+asking_xml() {
+    plain_xml "$1" | sed "s,<vcpu>,<metadata>\n    <gpuward:domain xmlns:gpuward='urn:gpuward:domain:1'>\n      <gpuward:gpu alias='ua-gpuward-0' profile='small'/>\n    </gpuward:domain>\n  </metadata>\n  &,"
+}
+
+# define HOST: the domain on stdin.
+define() { succeeds on "$1" virsh define /dev/stdin; }
+
+# create_paused HOST: the domain on stdin is started, as far as hooks go; its firmware need not run.
+create_paused() { on "$1" virsh create --paused /dev/stdin >/dev/null; }
+
+state_of() { on "$1" virsh domstate -- "$2"; }

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# Builds the package of this working tree inside the root of a release.
+
+# Trees do not share build directories: mtimes of one say nothing about objects of the other.
+build_dir() { echo "$CACHE/debian$1/build-$(echo "$TOP $(image_key "$1")" | sha256sum | cut -c1-16)"; }
+
+# in_root RELEASE COMMAND: the root is read-only, the tree is at /mnt/src, /mnt/build can be written to.
+# All mounts live in a namespace of their own, so they go away with the command, however it ends.
+in_root() {
+    local root build
+    root=$(image "$1")/root
+    build=$(build_dir "$1")
+    mkdir -p "$build"
+    unshare --mount --propagation private bash -euc '
+        root=$1 source=$2 build=$3 command=$4
+        mount --bind "$root" "$root"
+        mount -o remount,bind,ro "$root"
+        mount -t proc proc "$root/proc"
+        mount --rbind /dev "$root/dev"
+        mount -t tmpfs tmpfs "$root/tmp"
+        mount -t tmpfs tmpfs "$root/mnt"
+        mkdir "$root/mnt/src" "$root/mnt/build"
+        mount --bind -o ro "$source" "$root/mnt/src"
+        mount --bind "$build" "$root/mnt/build"
+        exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8 CMAKE_GENERATOR=Ninja \
+            chroot "$root" bash -c "cd /mnt/build && $command"
+    ' in_root "$root" "$TOP" "$build" "$2"
+}
+
+lab_chroot() {
+    [ $# = 2 ] || usage_error "chroot takes a release and a command"
+    in_root "$1" "$2"
+}
+
+lab_deb() {
+    [ $# = 1 ] || usage_error "deb takes a release"
+    image "$1" >/dev/null
+    timed "Debian $1: package" build_deb "$1" >&2
+    ls "$(build_dir "$1")"/gpuward_*.deb
+}
+
+build_deb() {
+    local build lock
+    build=$(build_dir "$1")
+    mkdir -p "$build"
+    exec {lock}>"$build.lock"
+    flock "$lock"
+    rm -f "$build"/*.deb
+    in_root "$1" 'cmake -S /mnt/src -B . -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF && cmake --build . && cpack -G DEB' \
+        >"$build.log" 2>&1 || die "the package does not build, see $build.log:" "$(tail -n 30 "$build.log")"
+    exec {lock}>&-
+}

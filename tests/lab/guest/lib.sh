@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# What scenarios are written with. Every check says what was wanted and what was found.
+#
+# A scenario is a bash script in scenarios/, run as root in the guest with `set -euo pipefail`.
+# It may set in its head:   # limit: 600   seconds it may take per part (default 900)
+# To go on after a restart it is run again with another $PART (the first is `first`):
+#
+#     case $PART in
+#     first)   …; reboot_to after ;;
+#     after)   … ;;
+#     esac
+#
+# $STATE is a directory that outlives the restart. What a scenario leaves behind (domains, mdevs,
+# changes in /etc/gpuward) is taken away after it passed; after it failed the machine is thrown away.
+
+claims_dir=/run/gpuward/claims
+
+# --- Saying and checking ---
+
+step() { echo "- $*"; }
+
+fail() {
+    printf 'FAILED: %s\n' "$*"
+    exit 1
+}
+
+# Only for what the release cannot do; it is counted and shown.
+skip() {
+    echo "$*" >"$STATE/skipped"
+    exit 77
+}
+
+# equal WHAT WANTED FOUND
+equal() { [ "$2" = "$3" ] || fail "$1: wanted '$2', found '$3'"; }
+
+# contains WHAT WANTED FOUND
+contains() { [[ $3 == *"$2"* ]] || fail "$1: wanted something with '$2', found '$3'"; }
+
+# succeeds COMMAND…
+succeeds() {
+    local said
+    said=$("$@" 2>&1) || fail "wanted success of '$*', found status $? and '$said'"
+}
+
+# refused TEXT COMMAND…: it must fail and say TEXT.
+refused() {
+    local text=$1 said
+    shift
+    ! said=$("$@" 2>&1) || fail "wanted '$*' to be refused, it succeeded with '$said'"
+    contains "refusal of '$*'" "$text" "$said"
+}
+
+# wait_until SECONDS COMMAND…
+wait_until() {
+    local seconds=$1 deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt "$deadline" ] || fail "wanted within $seconds s: $*"
+        sleep 0.3
+    done
+}
+
+# --- Instances and claims ---
+
+# mdevs: UUIDs of all instances, sorted, one per line.
+mdevs() { ls /sys/bus/mdev/devices 2>/dev/null || true; }
+
+# claims: UUIDs of the domains that hold a device.
+claims() { ls "$claims_dir" 2>/dev/null || true; }
+
+# no_leftovers [UUID…]: no instance but the named foreign ones, which must be there, and no claim.
+no_leftovers() {
+    local wanted
+    wanted=$([ $# = 0 ] || printf '%s\n' "$@" | sort)
+    equal "instances left" "$wanted" "$(mdevs)"
+    equal "claims left" "" "$(claims)"
+}
+
+# settles_without_leftovers [UUID…]: the same, for what goes on in the background.
+settles_without_leftovers() {
+    wait_until 30 leaves_nothing "$@"
+    no_leftovers "$@"
+}
+leaves_nothing() { (no_leftovers "$@"); }
+
+types_of() { echo "/sys/class/mdev_bus/$1/mdev_supported_types"; }
+
+# available PARENT TYPE
+available() { cat "$(types_of "$1")/$2/available_instances"; }
+
+# make_mdev PARENT TYPE UUID: as a foreign tool would.
+make_mdev() { echo "$3" >"$(types_of "$1")/$2/create"; }
+
+remove_mdev() { echo 1 >"/sys/bus/mdev/devices/$1/remove"; }
+
+new_uuid() { cat /proc/sys/kernel/random/uuid; }
+
+# --- Domains: diskless and emulated, firmware is enough to open a device ---
+
+# domain_xml NAME [MIB [MACHINE [DEVICES]]]
+# Starting under AppArmor takes twice as long here: only with `confined=yes domain_xml …` (or define).
+domain_xml() {
+    local label="<seclabel type='none' model='apparmor'/>"
+    [ "${confined:-}" != yes ] || label=
+    cat <<XML
+<domain type='qemu'>
+  <name>$1</name>
+  <memory unit='MiB'>${2:-32}</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='${3:-q35}'>hvm</type></os>
+  <features><acpi/></features>
+  <devices>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    ${4:-}
+  </devices>
+  $label
+</domain>
+XML
+}
+
+# mdev_xml UUID [ALIAS]
+mdev_xml() {
+    cat <<XML
+<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>
+  <source><address uuid='$1'/></source>
+  ${2:+<alias name='$2'/>}
+</hostdev>
+XML
+}
+
+# pci_xml 0000:01:00.0 [MANAGED]
+pci_xml() {
+    local domain bus slot function
+    IFS=:. read -r domain bus slot function <<<"$1"
+    cat <<XML
+<hostdev mode='subsystem' type='pci' managed='${2:-yes}'>
+  <source><address domain='0x$domain' bus='0x$bus' slot='0x$slot' function='0x$function'/></source>
+</hostdev>
+XML
+}
+
+# disk_xml PATH
+disk_xml() {
+    cat <<XML
+<disk type='file' device='disk'>
+  <driver name='qemu' type='raw'/><source file='$1'/><target dev='vda' bus='virtio'/>
+</disk>
+XML
+}
+
+# define NAME [MIB [MACHINE [DEVICES]]]
+define() {
+    local xml
+    xml=$(mktemp)
+    domain_xml "$@" >"$xml"
+    succeeds virsh define --validate "$xml"
+    rm "$xml"
+}
+
+start_ok() {
+    succeeds virsh start "$1"
+    equal "state of $1" running "$(state "$1")"
+}
+
+state() { virsh domstate "$1" | head -n 1; }
+
+# stopped_as DOMAIN REASON: libvirt's word for it: shutdown, destroyed, crashed, failed …
+stopped_as() {
+    wait_until 60 is_off "$1"
+    equal "why $1 is off" "shut off ($2)" "$(virsh domstate --reason "$1" | head -n 1)"
+}
+is_off() { [ "$(state "$1")" = "shut off" ]; }
+
+qemu_pid() { cat "/run/libvirt/qemu/$1.pid"; }
+
+# poweroff_disk PATH [SECONDS]: a disk whose boot sector waits (timer ticks of 55 ms) and then powers
+# off as a guest would, by the ACPI register at port 0x604. SeaBIOS puts it there on q35 and on pc.
+poweroff_disk() {
+    local ticks=$((${2:-1} * 18))
+    {
+        printf '\xfb\x31\xc0\x8e\xd8'                              # sti; ds = 0
+        printf '\x8b\x1e\x6c\x04\x81\xc3'                          # bx = [0x46c], the tick count, plus
+        printf "\\x$(printf %02x $((ticks % 256)))\\x$(printf %02x $((ticks / 256)))" # … ticks
+        printf '\xf4\xa1\x6c\x04\x39\xd8\x78\xf8'                  # hlt until [0x46c] reaches bx
+        printf '\xba\x04\x06\xb8\x00\x20\xef'                      # out 0x604, SLP_EN
+        printf '\xf4\xeb\xfd'                                      # hlt for ever
+    } >"$1"
+    truncate -s 510 "$1"
+    printf '\x55\xaa' >>"$1"
+    truncate -s 1M "$1"
+}
+
+# --- Cards: what only the host of this machine can do ---
+
+# hotplug DEVICE: QEMU's words, on a free port (free1 … free3): bochs-display,id=gpu9,bus=free1
+hotplug() { ask_host hotplug "$1"; }
+
+# unplug ID: returns when the card is gone.
+unplug() { ask_host unplug "$1"; }
+
+ask_host() {
+    local id=$BASHPID-$RANDOM answer=
+    echo "$*" >"/lab/requests/.$id"
+    mv "/lab/requests/.$id" "/lab/requests/$id"
+    wait_until 90 test -e "/lab/answers/$id"
+    answer=$(cat "/lab/answers/$id")
+    [ "$answer" = ok ] || fail "host could not $*: $answer"
+}
+
+# display_cards: PCI addresses of class 03xx.
+display_cards() { lspci -D -n | sed -n 's/ 03..:.*//p'; }
+
+# --- Restarts: both end this part of the scenario ---
+
+# reboot_to PART: the guest restarts in an orderly way.
+reboot_to() { end_part reboot "$1"; }
+
+# power_cut_to PART: it does not; files on the disk are synced before, or no later part could rely on them.
+power_cut_to() {
+    sync
+    end_part power-cut "$1"
+}
+
+end_part() {
+    echo "$1 $2" >"$STATE/restart"
+    exit 78
+}

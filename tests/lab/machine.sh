@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# A machine: one QEMU (TCG only), its directory, and the ways to talk to it.
+#   DIR/share/          seen by the guest as /lab (9p, read-write)
+#   DIR/share/jobs/ID/  command in; output and status out; the agent is woken through DIR/agent.in
+#   DIR/share/requests/ what the guest asks of us: one file each, answered under answers/
+#   DIR/qmp.{in,out}    QEMU's monitor;  DIR/console.log  the serial console
+
+boot_limit=1200 # seconds; generous: it only bounds a hang
+
+machine_dir() { echo "$CACHE/machines/${GPUWARD_LAB_NAME:-up}-debian$1"; }
+
+# The loops below run for minutes beside a machine that needs every cycle: no process per turn.
+exec {never_ready}<> <(:)
+pause() { read -r -t 0.2 -u "$never_ready" || true; }
+
+machine_alive() {
+    local pid program
+    # Until QEMU's name is there, what becomes QEMU sets the stage. A zombie has no words at all.
+    read -r pid 2>/dev/null <"$1/qemu.pid" && read -r -d '' program 2>/dev/null <"/proc/$pid/cmdline" &&
+        [[ $program =~ ^(.*/)?(qemu-system-x86_64|setsid|setpriv|unshare|bash|env|chroot)$ ]]
+}
+
+# boot DIR RELEASE [PREFIX…]: start a machine and wait until its agent answers.
+boot() {
+    local dir=$1 release=$2 image
+    shift 2
+    need_packages jq qemu-utils
+    image=$(image "$release")
+    mkdir -p "$dir"/share/{jobs,requests,answers}
+    echo "$release" >"$dir/release"
+    echo "$image" >"$dir/image"
+    echo "$*" >"$dir/prefix"
+    share_scripts "$dir"
+    # What the machine writes stays out of the image. The path is QEMU's view of it.
+    qemu-img create -q -u -f qcow2 -F raw -b /mnt/image/disk.img "$dir/disk.qcow2" "$(stat -c %s "$image/disk.img")"
+    timed "Debian $release: boot" switch_on "$dir" || die "no machine"
+}
+
+# Replaces whole files: a script that is running meanwhile keeps the one it has.
+share_scripts() { cp -r --remove-destination "$LAB/guest" "$LAB/scenarios" "$1/share/"; }
+
+switch_on() {
+    local dir=$1
+    rm -f "$dir"/{agent,qmp}.{in,out} "$dir/share/ready"
+    mkfifo "$dir"/{agent,qmp}.{in,out}
+    start_qemu "$dir" "$(cat "$dir/image")" $(cat "$dir/prefix")
+    qmp "$dir" '{"execute": "qmp_capabilities"}' >/dev/null
+    wait_ready "$dir"
+}
+
+# QEMU comes out of the root that it boots, so that this host needs none and its version is known.
+start_qemu() {
+    local dir=$1 image=$2
+    shift 2
+    "$@" unshare --mount --propagation private bash -euc '
+        dir=$1 image=$2 root=$2/root
+        shift 2
+        mount --bind "$root" "$root"
+        mount -t proc proc "$root/proc"
+        mount --rbind /dev "$root/dev"
+        mount -t tmpfs tmpfs "$root/mnt"
+        mkdir "$root"/mnt/{image,machine}
+        mount --bind "$image" "$root/mnt/image"
+        mount --bind "$dir" "$root/mnt/machine"
+        exec env -i PATH=/usr/bin:/bin /usr/sbin/chroot "$root" qemu-system-x86_64 "$@"
+    ' start_qemu "$dir" "$image" $(qemu_arguments "$(cat "$dir/release")") \
+        -append "root=/dev/vda rw console=ttyS0 quiet loglevel=4 intel_iommu=on iommu=pt mitigations=off audit=0 no_timer_check tsc=unstable" \
+        </dev/null >>"$dir/qemu.log" 2>&1 &
+    # Each step above replaces the one before: this is QEMU's pid.
+    echo $! >"$dir/qemu.pid"
+}
+
+# No argument has a blank in it, so a list of words will do.
+qemu_arguments() {
+    cat <<'ARGUMENTS'
+-M q35,kernel-irqchip=split -accel tcg,thread=multi -cpu max -smp 2 -m 3072
+-nodefaults -no-user-config -no-reboot -display none
+-kernel /mnt/image/vmlinuz -initrd /mnt/image/initrd
+-drive file=/mnt/machine/disk.qcow2,if=virtio,format=qcow2,cache=unsafe
+-fsdev local,id=share,path=/mnt/machine/share,security_model=none
+-device virtio-9p-pci,fsdev=share,mount_tag=lab
+-chardev file,id=console,path=/mnt/machine/console.log,append=on -serial chardev:console
+-chardev pipe,id=qmp,path=/mnt/machine/qmp -mon chardev=qmp,mode=control
+-chardev pipe,id=agent,path=/mnt/machine/agent
+-device virtio-serial-pci -device virtserialport,chardev=agent,name=lab
+-device intel-iommu,intremap=on,caching-mode=on
+-device pcie-root-port,id=display,slot=1,chassis=1
+-device pcie-root-port,id=audio,slot=2,chassis=2
+-device pcie-root-port,id=sriov,slot=3,chassis=3
+-device pcie-root-port,id=free1,slot=11,chassis=11
+-device pcie-root-port,id=free2,slot=12,chassis=12
+-device pcie-root-port,id=free3,slot=13,chassis=13
+-device bochs-display,id=gpu1,bus=display
+-device bochs-display,id=gpu2,bus=audio,addr=0.0,multifunction=on
+-device intel-hda,id=gpu2audio,bus=audio,addr=0.1
+-device nvme-subsys,id=subsys,nqn=subsys
+-device nvme,id=card1,serial=card1,subsys=subsys,sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=4,max_ioqpairs=18,msix_qsize=16,bus=sriov
+ARGUMENTS
+    # A card whose virtual functions sit at shifted addresses; QEMU has it since 8.0.
+    [ "$1" = 12 ] || cat <<'ARGUMENTS'
+-device pcie-root-port,id=network,slot=4,chassis=4
+-netdev hubport,id=nowhere,hubid=0 -device igb,id=card2,bus=network,netdev=nowhere,romfile=
+ARGUMENTS
+}
+
+wait_ready() {
+    local dir=$1 deadline=$((SECONDS + boot_limit))
+    until [ -e "$dir/share/ready" ]; do
+        machine_alive "$dir" || { say "QEMU ended: $(tail -n 5 "$dir/qemu.log")" && return 1; }
+        [ $SECONDS -lt $deadline ] || { say "no answer from the guest, see $dir/console.log" && return 1; }
+        pause
+    done
+}
+
+power_off() {
+    local dir=$1 pid
+    machine_alive "$dir" || return 0
+    pid=$(cat "$dir/qemu.pid")
+    kill "$pid"
+    while [ -e "/proc/$pid" ]; do pause; done
+}
+
+# --- The monitor ---
+
+# qmp DIR JSON: prints the answer. One speaker at a time; events in between are dropped.
+qmp() {
+    local dir=$1 line id=$BASHPID$RANDOM lock in out
+    exec {lock}>"$dir/qmp.lock"
+    flock "$lock"
+    exec {in}<>"$dir/qmp.in" {out}<>"$dir/qmp.out"
+    jq -c --arg id "$id" '. + {id: $id}' <<<"$2" >&"$in"
+    until read -r -t 1 -u "$out" line && [[ $line == *"\"id\": \"$id\""* ]]; do
+        machine_alive "$dir" || die "QEMU ended:" "$(tail -n 5 "$dir/qemu.log")"
+    done
+    exec {lock}>&- {in}>&- {out}>&-
+    echo "$line"
+}
+
+# monitor DIR COMMAND: QEMU's own command language; whatever it prints is an error.
+monitor() {
+    local said
+    said=$(qmp "$1" "$(jq -n --arg line "$2" \
+        '{execute: "human-monitor-command", arguments: {"command-line": $line}}')" | jq -r '.return // .error.desc')
+    [ -z "$said" ] || { echo "$said" && return 1; }
+}
+
+has_device() {
+    qmp "$1" '{"execute": "qom-list", "arguments": {"path": "/machine/peripheral"}}' |
+        jq -e --arg id "$2" 'any(.return[]; .name == $id)' >/dev/null
+}
+
+hotplug() { monitor "$1" "device_add $2"; }
+
+# The guest has its say in this: it is over when the device is gone.
+unplug() {
+    local deadline=$((SECONDS + 60))
+    monitor "$1" "device_del $2" || return
+    while has_device "$1" "$2"; do
+        [ $SECONDS -lt $deadline ] || { echo "the guest does not let $2 go" && return 1; }
+        pause
+    done
+}
+
+# --- Jobs, and what the guest asks of us meanwhile ---
+
+# run_job DIR LIMIT COMMAND: its output on ours, its status is ours; 124 too late, 125 the machine died.
+run_job() {
+    local dir=$1 deadline=$((SECONDS + $2)) job id
+    id=$(date +%s)-$BASHPID-$RANDOM
+    job=$dir/share/jobs/$id
+    mkdir "$job"
+    printf '%s\n' "$3" >"$job/command"
+    : >"$job/output"
+    echo "$id" 1<>"$dir/agent.in"
+    local output
+    exec {output}<"$job/output"
+    until [ -e "$job/status" ]; do
+        pass_on "$output"
+        serve_requests "$dir"
+        machine_alive "$dir" || return 125
+        [ $SECONDS -lt $deadline ] || return 124
+        pause
+    done
+    cat <&"$output"
+    exec {output}<&-
+    return "$(cat "$job/status")"
+}
+
+# pass_on FD: what has come since the last time; a line may come in two pieces.
+pass_on() {
+    local line=
+    while IFS= read -r -u "$1" line; do printf '%s\n' "$line"; done
+    printf '%s' "$line"
+}
+
+serve_requests() {
+    local dir=$1 request answer verb what
+    for request in "$dir"/share/requests/*; do
+        [ -e "$request" ] || return 0
+        read -r verb what <"$request"
+        case $verb in
+        hotplug | unplug) answer=$("$verb" "$dir" "$what" 2>&1) && answer=ok ;;
+        *) answer="the host knows no '$verb'" ;;
+        esac
+        rm "$request"
+        echo "$answer" >"$dir/share/answers/.new"
+        mv "$dir/share/answers/.new" "$dir/share/answers/${request##*/}"
+    done
+}
+
+# restart DIR HOW: `reboot` asks the guest, `power-cut` does not. Both get a fresh QEMU on the same disk:
+# the code that an emulator has translated makes a reset guest boot several times slower. Cards that
+# were plugged in are out again.
+restart() {
+    local dir=$1 deadline=$((SECONDS + boot_limit))
+    if [ "$2" = reboot ]; then
+        run_job "$dir" 60 'systemctl --no-block reboot' || true
+        while machine_alive "$dir"; do
+            [ $SECONDS -lt $deadline ] || { say "the guest does not go down, see $dir/console.log" && return 1; }
+            pause
+        done
+    else
+        power_off "$dir"
+    fi
+    timed "guest restarts ($2)" switch_on "$dir"
+}
+
+# --- Verbs ---
+
+running_machine() {
+    machine_alive "$(machine_dir "$1")" || die "no machine of Debian $1 is up (lab up $1)"
+    machine_dir "$1"
+}
+
+lab_up() {
+    local dir
+    [ $# = 1 ] || usage_error "up takes a release"
+    dir=$(machine_dir "$1")
+    ! machine_alive "$dir" || die "it is up already"
+    rm -rf "$dir"
+    # It must outlive this shell and its terminal.
+    boot "$dir" "$1" setsid
+}
+
+lab_exec() {
+    local dir
+    [ $# = 2 ] || usage_error "exec takes a release and a command"
+    dir=$(running_machine "$1")
+    share_scripts "$dir"
+    run_job "$dir" 86400 "$2"
+}
+
+lab_shell() {
+    local dir status=0
+    [ $# = 2 ] || usage_error "shell takes a release and a command"
+    mkdir -p "$CACHE/runs"
+    dir=$(mktemp -d "$CACHE/runs/shell.XXXXXX")
+    trap 'power_off "$dir"; rm -rf "$dir"' EXIT
+    boot "$dir" "$1" setpriv --pdeathsig KILL
+    run_job "$dir" 86400 "$2" || status=$?
+    exit $status
+}
+
+lab_put() {
+    local dir
+    dir=$(running_machine "$1")
+    mkdir -p "$dir/share/files"
+    cp "${@:2}" "$dir/share/files/"
+}
+
+lab_install() {
+    local dir
+    dir=$(running_machine "$1")
+    install_deb "$dir" "${2:-$(lab_deb "$1")}"
+}
+
+install_deb() {
+    rm -f "$1"/share/gpuward_*.deb
+    cp "$2" "$1/share/"
+    run_job "$1" 300 'rm -f /srv/gpuward_*.deb && cp /lab/gpuward_*.deb /srv/ && apt-get install -y --allow-downgrades --reinstall /srv/gpuward_*.deb'
+}
+
+lab_hotplug() { hotplug "$(running_machine "$1")" "$2"; }
+lab_unplug() { unplug "$(running_machine "$1")" "$2"; }
+lab_restart() { restart "$(running_machine "$1")" "$2"; }
+lab_console() { cat "$(machine_dir "$1")/console.log"; }
+lab_down() { power_off "$(machine_dir "$1")"; }

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# Runs scenarios on a machine. After a scenario that failed or hung the rest gets a fresh one.
+
+scenario_limit=900 # seconds for one part, unless the scenario says otherwise; it only bounds a hang
+kept_runs=10
+
+lab_run() {
+    local deb=build on_running='' verbose=''
+    while [[ ${1:-} == -* ]]; do
+        case $1 in
+        --deb) deb=$(readlink -f "$2") && shift ;;
+        --no-deb) deb='' ;;
+        --on-running) on_running=yes ;;
+        -v | --verbose) verbose=yes ;;
+        *) usage_error "run knows no option $1" ;;
+        esac
+        shift
+    done
+    [ $# -gt 0 ] || usage_error "run takes a release"
+    local release=$1 scenarios=()
+    shift
+    find_scenarios "$@"
+    [ "$deb" != build ] || deb=$(lab_deb "$release")
+    run_scenarios
+}
+
+# Fills scenarios, in the order of file names.
+find_scenarios() {
+    local name
+    for name; do
+        [ -f "$LAB/scenarios/$name" ] || usage_error "no scenario '$name' in $LAB/scenarios"
+    done
+    [ $# -gt 0 ] || set -- $(ls "$LAB/scenarios")
+    readarray -t scenarios < <(printf '%s\n' "$@" | sort)
+}
+
+# Uses the variables of lab_run, which is its only caller.
+run_scenarios() {
+    local name number=0 passed=0 failed=0 skipped=0 dir='' rundir
+    rundir=$(new_run_dir "$release")
+    trap 'stop_machine' EXIT
+    for name in "${scenarios[@]}"; do
+        number=$((number + 1))
+        [ -n "$dir" ] || start_machine "$rundir/machine$number"
+        run_scenario
+    done
+    stop_machine
+    trap - EXIT
+    # All is in plain files: nobody needs more of a run in which nothing failed.
+    [ $failed -gt 0 ] || say "logs: $rundir"
+    echo "$passed passed, $failed failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
+    [ $failed = 0 ] && [ $((passed + skipped)) = ${#scenarios[@]} ]
+}
+
+new_run_dir() {
+    local dir
+    mkdir -p "$CACHE/runs"
+    ls -dt "$CACHE"/runs/debian* 2>/dev/null | tail -n +$kept_runs | xargs -r rm -rf
+    dir=$CACHE/runs/debian$1-$(date +%Y%m%d-%H%M%S)-$$
+    mkdir "$dir"
+    echo "$dir"
+}
+
+start_machine() {
+    dir=$1
+    if [ -n "$on_running" ]; then
+        dir=$(running_machine "$release")
+        share_scripts "$dir"
+    else
+        boot "$dir" "$release" setpriv --pdeathsig KILL
+    fi
+    [ -z "$deb" ] || timed "Debian $release: install ${deb##*/}" install_deb "$dir" "$deb" >"$dir/install.log" ||
+        die "the package does not install:" "$(tail -n 20 "$dir/install.log")"
+}
+
+stop_machine() {
+    [ -n "$on_running" ] || [ -z "$dir" ] || power_off "$dir"
+    dir=''
+}
+
+run_scenario() {
+    local started=$SECONDS status=0 output=$rundir/$name.log verdict
+    rm -rf "$dir/share/state/$name"
+    : >"$output"
+    run_parts || status=$?
+    case $status in
+    0) verdict=ok passed=$((passed + 1)) ;;
+    77) verdict="skipped: $(cat "$dir/share/state/$name/skipped")" skipped=$((skipped + 1)) ;;
+    *) verdict=FAILED failed=$((failed + 1)) ;;
+    esac
+    echo "[$number/${#scenarios[@]}] debian$release $name: $verdict ($((SECONDS - started)) s)"
+    [ "$verdict" != FAILED ] || after_failure $status
+}
+
+# Part after part, until one ends without asking for a restart.
+run_parts() {
+    local part=first how limit status
+    limit=$(sed -n 's/^# limit: //p' "$LAB/scenarios/$name")
+    while :; do
+        status=0
+        run_part "$part" "${limit:-$scenario_limit}" || status=$?
+        [ $status = 78 ] || return $status
+        read -r how part <"$dir/share/state/$name/restart"
+        restart "$dir" "$how" || return 125
+    done
+}
+
+run_part() {
+    local part=$1 limit=$2 heartbeat status=0
+    with_heartbeat &
+    heartbeat=$!
+    if [ -n "$verbose" ]; then
+        run_job "$dir" "$limit" "bash /lab/guest/run-scenario $name $part" | tee -a "$output" || status=$?
+    else
+        run_job "$dir" "$limit" "bash /lab/guest/run-scenario $name $part" >>"$output" || status=$?
+    fi
+    kill "$heartbeat" && wait "$heartbeat" 2>/dev/null || true
+    return $status
+}
+
+# Somebody waits: every half minute tell where the scenario is.
+with_heartbeat() {
+    while sleep 30; do
+        say "$name: $(grep '^- ' "$output" | tail -n 1)"
+    done
+}
+
+after_failure() {
+    case $1 in
+    124) echo "FAILED: took longer than its limit" >>"$output" ;;
+    125) echo "FAILED: the machine went away" >>"$output" ;;
+    esac
+    [ -n "$verbose" ] || tail -n 15 "$output" | sed 's/^/    /'
+    collect_logs
+    echo "    all of it: $output; console, journal, gpuward and libvirt logs: $rundir/$name.logs"
+    stop_machine
+}
+
+# What the guest can still tell is asked for; console and journal are on this host all the time.
+collect_logs() {
+    local logs=$rundir/$name.logs
+    mkdir "$logs"
+    run_job "$dir" 30 'cp -r /var/log/libvirt /lab/libvirt-log; virsh list --all; ps -ef; lspci -k; ls -l /sys/bus/mdev/devices /run/gpuward/claims' \
+        >"$logs/state.log" 2>&1 || echo "the guest no longer answers" >>"$logs/state.log"
+    cp "$dir/console.log" "$logs/console.log"
+    cp "$dir/share/journal.log" "$logs/journal.log"
+    grep gpuward "$logs/journal.log" >"$logs/gpuward.log" || true
+    [ ! -d "$dir/share/libvirt-log" ] || mv "$dir/share/libvirt-log" "$logs/libvirt"
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "config_files.hpp"
+
+namespace gpuward {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class ConfigProfile : public ConfigFiles {
+ protected:
+  Profile profile(const std::string& keys) {
+    const LoadedConfig loaded = load("[profile p]\n" + keys);
+    EXPECT_THAT(told(loaded), IsEmpty()) << keys;
+    EXPECT_THAT(loaded.config.profiles, SizeIs(1));
+    return loaded.config.profiles.empty() ? Profile() : loaded.config.profiles[0];
+  }
+  /// What is told about one line in a profile that is well but for it.
+  std::string complaint(const std::string& line) {
+    const auto lines = problems("[profile p]\ntype = t\n" + line);
+    const std::string prefix = "gpuward.conf:3: ";
+    if (lines.size() != 1 || !lines[0].starts_with(prefix)) return ::testing::PrintToString(lines);
+    return lines[0].substr(prefix.size());
+  }
+  std::string memory_complaint(const std::string& value) {
+    const auto lines = problems("[profile p]\nmemory = " + value);
+    const std::string prefix =
+        "gpuward.conf:2: bad value '" + value + "' for 'memory' in [profile p]; ";
+    if (lines.size() != 1 || !lines[0].starts_with(prefix)) return ::testing::PrintToString(lines);
+    return lines[0].substr(prefix.size());
+  }
+};
+
+TEST_F(ConfigProfile, Defaults) {
+  const Profile small = profile("type = mbochs-small\n");
+  EXPECT_EQ(small.name, "p");
+  EXPECT_THAT(small.types, ElementsAre("mbochs-small"));
+  EXPECT_THAT(small.gpus, IsEmpty());
+  EXPECT_EQ(small.placement, Placement::binpack);
+  EXPECT_EQ(small.numa, Numa::prefer);
+  EXPECT_FALSE(small.memory_mib);
+  EXPECT_FALSE(small.compute_percent);
+  EXPECT_TRUE(small.console);
+  EXPECT_EQ(small.position.line, 1);
+}
+
+TEST_F(ConfigProfile, Find) {
+  const LoadedConfig loaded = load("[profile a]\ntype = t\n[profile b]\ntype = u\n");
+  ASSERT_NE(find_profile(loaded.config, "b"), nullptr);
+  EXPECT_EQ(find_profile(loaded.config, "b")->types[0], "u");
+  EXPECT_EQ(find_profile(loaded.config, "c"), nullptr);
+}
+
+TEST_F(ConfigProfile, Types) {
+  EXPECT_THAT(profile("type = a, b_1.x+y-z ,c").types, ElementsAre("a", "b_1.x+y-z", "c"));
+  EXPECT_THAT(profile("type = a,\n  b").types, ElementsAre("a", "b"));
+  for (const std::string bad : {"a/b", ".", "..", "a b", "a:1", "*", "../x", "\xc3\xa4"})
+    EXPECT_THAT(problems("[profile p]\ntype = " + bad),
+                ElementsAre("gpuward.conf:2: bad value '" + bad +
+                            "' for 'type' in [profile p]; want "
+                            "letters, digits and _ . + - only, 128 at most, and not just . or .."));
+  EXPECT_THAT(problems("[profile p]\ntype = a,a,"), SizeIs(2));
+}
+
+TEST_F(ConfigProfile, Gpus) {
+  const Profile p = profile("type = t\ngpu = 0000:41:00.0, 10de:2236, mtty, *\n");
+  ASSERT_THAT(p.gpus, SizeIs(4));
+  EXPECT_EQ(p.gpus[0].by, GpuSelector::By::address);
+  EXPECT_EQ(p.gpus[1].by, GpuSelector::By::id);
+  EXPECT_EQ(p.gpus[2].by, GpuSelector::By::name);
+  EXPECT_EQ(p.gpus[3].by, GpuSelector::By::any);
+  EXPECT_EQ(
+      complaint("gpu = *, 41:00.0"),
+      "bad value '41:00.0' for 'gpu' in [profile p]; a PCI address has its domain in front: write "
+      "0000:41:00.0");
+}
+
+TEST_F(ConfigProfile, Words) {
+  EXPECT_EQ(profile("type = t\nplacement = spread").placement, Placement::spread);
+  EXPECT_EQ(profile("type = t\nplacement = binpack").placement, Placement::binpack);
+  EXPECT_EQ(profile("type = t\nnuma = require").numa, Numa::require);
+  EXPECT_EQ(profile("type = t\nnuma = prefer").numa, Numa::prefer);
+  EXPECT_EQ(profile("type = t\nnuma = ignore").numa, Numa::ignore);
+  EXPECT_TRUE(profile("type = t\nconsole = on").console);
+  EXPECT_FALSE(profile("type = t\nconsole = off").console);
+  EXPECT_EQ(complaint("placement = bin-pack"),
+            "bad value 'bin-pack' for 'placement' in [profile p]; did you mean 'binpack'?");
+  EXPECT_EQ(complaint("numa = strict"),
+            "bad value 'strict' for 'numa' in [profile p]; possible: require, prefer, ignore");
+  EXPECT_EQ(complaint("console = yes"),
+            "bad value 'yes' for 'console' in [profile p]; possible: on, off");
+}
+
+TEST_F(ConfigProfile, Memory) {
+  EXPECT_EQ(profile("memory = 4096MiB").memory_mib, 4096U);
+  EXPECT_EQ(profile("memory = 4 GiB").memory_mib, 4096U);
+  EXPECT_EQ(profile("memory = 128MiB").memory_mib, 128U);
+  EXPECT_EQ(profile("memory = 16384GiB").memory_mib, 16U << 20);
+  const std::string unit = "want a number and MiB or GiB, such as 4096MiB or 4GiB";
+  for (const std::string bad :
+       {"4096", "4096MB", "4G", "4gib", "MiB", "-128MiB", "0MiB", "0GiB", "0x80MiB", "4.5GiB",
+        "16385GiB", "4194304GiB", "99999999999999MiB", "1 2MiB"})
+    EXPECT_EQ(memory_complaint(bad), unit);
+  EXPECT_EQ(memory_complaint("100MiB"), "want a multiple of 128MiB, such as 128MiB");
+  EXPECT_EQ(memory_complaint("192MiB"), "want a multiple of 128MiB, such as 128MiB or 256MiB");
+  EXPECT_EQ(memory_complaint("4000MiB"), "want a multiple of 128MiB, such as 3968MiB or 4096MiB");
+}
+
+TEST_F(ConfigProfile, Compute) {
+  EXPECT_EQ(profile("memory = 1GiB\ncompute = 5%").compute_percent, 5U);
+  EXPECT_EQ(profile("compute = 100 %\nmemory = 1GiB").compute_percent, 100U);
+  for (const std::string bad : {"25", "0%", "105%", "7%", "%", "-5%", "x%", "25%%"})
+    EXPECT_THAT(
+        problems("[profile p]\nmemory = 1GiB\ncompute = " + bad),
+        ElementsAre("gpuward.conf:3: bad value '" + bad +
+                    "' for 'compute' in [profile p]; want a multiple of 5% from 5% to 100%"));
+}
+
+TEST_F(ConfigProfile, WhatGoesTogether) {
+  EXPECT_EQ(complaint("memory = 1GiB"),
+            "'memory' in [profile p] and 'type' exclude each other (set at gpuward.conf:2)");
+  EXPECT_EQ(complaint("compute = 25%"),
+            "'compute' in [profile p] goes beside 'memory' only, never alone");
+  EXPECT_THAT(problems("\n[profile p]\n"),
+              ElementsAre("gpuward.conf:2: [profile p] asks for nothing; want 'type' or 'memory'"));
+  EXPECT_THAT(problems("[profile p]\ncompute = 25%\n"), SizeIs(2));
+  EXPECT_THAT(problems("[profile p]\ntype = a/b\n"),
+              SizeIs(1));  // "asks for nothing" does not follow
+}
+
+TEST_F(ConfigProfile, Names) {
+  EXPECT_THAT(problems("[profile A-1_b.c+d]\ntype = t\n"), IsEmpty());
+  for (const std::string bad : {"a/b", ".", "..", "a b", "a:b", "*", "\xc3\xa4"})
+    EXPECT_THAT(
+        problems("[profile " + bad + "]\ntype = t\n"),
+        ElementsAre("gpuward.conf:1: bad name '" + bad + "' in [profile " + bad +
+                    "]; want letters, digits and _ . + - only, 128 at most, and not just . or .."));
+  EXPECT_THAT(problems("[profile]\ntype = t\n"), SizeIs(1));
+  EXPECT_THAT(
+      problems("[profile total]\ntype = t\n"),
+      ElementsAre(
+          "gpuward.conf:1: bad name 'total' in [profile total]; it is the key of [quota] for "
+          "the sum of all"));
+  EXPECT_THAT(load_all().config.profiles, IsEmpty());
+}
+
+TEST_F(ConfigProfile, UnknownKey) {
+  EXPECT_EQ(complaint("types = a"), "unknown key 'types' in [profile p]; did you mean 'type'?");
+  EXPECT_EQ(
+      complaint("scrub = yes"),
+      "unknown key 'scrub' in [profile p]; possible: type, gpu, placement, numa, memory, compute, "
+      "console");
+}
+
+}  // namespace gpuward

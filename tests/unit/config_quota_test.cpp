@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "config_files.hpp"
+
+namespace gpuward {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::SizeIs;
+
+using ConfigQuota = ConfigFiles;
+
+TEST_F(ConfigQuota, Limits) {
+  const LoadedConfig loaded = load(
+      "[quota web-*]\nsmall = 4\ntotal = 65535\n"
+      "[quota db [0-9] #1]\nbig = 0\n[quota *]\n"
+      "[profile small]\ntype = t\n[profile big]\ntype = t\n");
+  EXPECT_THAT(told(loaded), IsEmpty());
+  ASSERT_THAT(loaded.config.quotas, SizeIs(3));
+  EXPECT_EQ(loaded.config.quotas[0].pattern, "web-*");
+  EXPECT_THAT(loaded.config.quotas[0].per_profile, ElementsAre(Pair("small", 4)));
+  EXPECT_EQ(loaded.config.quotas[0].total, 65535U);
+  EXPECT_EQ(loaded.config.quotas[0].position.line, 1);
+  EXPECT_EQ(loaded.config.quotas[1].pattern, "db [0-9] #1");
+  EXPECT_THAT(loaded.config.quotas[1].per_profile, ElementsAre(Pair("big", 0)));
+  EXPECT_FALSE(loaded.config.quotas[1].total);
+  EXPECT_EQ(loaded.config.quotas[2].pattern, "*");  // no limit for all others
+}
+
+TEST_F(ConfigQuota, BadLimits) {
+  for (const std::string bad : {"65536", "-1", "many", "1.5", "1,2"})
+    EXPECT_THAT(problems("[quota *]\ntotal = " + bad),
+                ElementsAre("gpuward.conf:2: bad value '" + bad +
+                            "' for 'total' in [quota *]; want a number from 0 to 65535"));
+}
+
+TEST_F(ConfigQuota, UnknownProfiles) {
+  EXPECT_THAT(
+      problems("[quota *]\nsmal = 1\nlarge = 1\ntotl = 1\n[profile small]\ntype = t\n"),
+      ElementsAre("gpuward.conf:2: unknown profile 'smal' in [quota *]; did you mean 'small'?",
+                  "gpuward.conf:3: unknown profile 'large' in [quota *]; possible: small, total",
+                  "gpuward.conf:4: unknown profile 'totl' in [quota *]; did you mean 'total'?"));
+  EXPECT_THAT(load_all().config.quotas[0].per_profile, IsEmpty());
+}
+
+TEST_F(ConfigQuota, ProfileOfAnyFileWillDo) {
+  write(main_file(), "[quota *]\nsmall = 1\n");
+  write(drop_in("a.conf"), "[profile small]\ntype = t\n");
+  EXPECT_THAT(told(load_all()), IsEmpty());
+}
+
+TEST_F(ConfigQuota, LongProfileName) {
+  const std::string name(128, 'n');
+  const LoadedConfig loaded =
+      load("[profile " + name + "]\ntype = t\n[quota *]\n" + name + "  = 3\n");
+  EXPECT_THAT(told(loaded), IsEmpty());
+  ASSERT_THAT(loaded.config.quotas, SizeIs(1));
+  EXPECT_THAT(loaded.config.quotas[0].per_profile, ElementsAre(Pair(name, 3)));
+}
+
+TEST_F(ConfigQuota, PatternIsNeeded) {
+  EXPECT_THAT(
+      problems("[quota]\ntotal = 1\n"),
+      ElementsAre("gpuward.conf:1: bad name '' in [quota]; want a pattern for names of domains, "
+                  "such as web-*"));
+}
+
+}  // namespace gpuward

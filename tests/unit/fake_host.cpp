@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fake_host.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <sstream>
+#include <stdexcept>
+
+#include "base/file.hpp"
+#include "base/pci_address.hpp"
+
+namespace fs = std::filesystem;
+
+// The linker sends every write() of the program here (-Wl,--wrap=write).
+extern "C" ssize_t __real_write(int fd, const void* data, size_t size);
+extern "C" ssize_t __wrap_write(int fd, const void* data, size_t size);
+
+ssize_t __wrap_write(int fd, const void* data, size_t size) {
+  gpuward::FakeHost* const host = gpuward::FakeHost::current();
+  if (!host) return __real_write(fd, data, size);
+  const int before = errno;
+  const auto path = gpuward::read_link("/proc/self/fd/" + std::to_string(fd));
+  if (!path || !host->is_control(*path)) {
+    errno = before;
+    return __real_write(fd, data, size);
+  }
+  const int code = host->kernel_write(*path, {static_cast<const char*>(data), size});
+  errno = code ? code : before;
+  return code ? -1 : static_cast<ssize_t>(size);
+}
+
+namespace gpuward {
+
+static FakeHost* the_host = nullptr;
+
+TempDir::TempDir() {
+  std::string path = fs::canonical(fs::temp_directory_path()).string() + "/gpuward-test-XXXXXX";
+  if (!::mkdtemp(path.data())) throw std::runtime_error("cannot make a directory in /tmp");
+  path_ = path;
+}
+
+TempDir::~TempDir() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+static int status_of(int wait_status) {
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+[[noreturn]] static void run_work(const std::function<int(int)>& work, int number) {
+  try {
+    ::_exit(work(number));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "process %d: %s\n", number, error.what());
+    ::_exit(99);
+  }
+}
+
+std::vector<int> in_processes(int count, const std::function<int(int)>& work) {
+  int gate[2];  // its end is the starting signal
+  if (::pipe2(gate, O_CLOEXEC) != 0) throw std::runtime_error("cannot make a pipe");
+  std::vector<pid_t> children;
+  for (int number = 0; number < count; ++number) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      char none;
+      ::close(gate[1]);
+      if (::read(gate[0], &none, 1) != 0) ::_exit(98);
+      ::close(gate[0]);
+      run_work(work, number);
+    }
+    children.push_back(child);
+  }
+  ::close(gate[0]);
+  ::close(gate[1]);
+  std::vector<int> statuses;
+  for (const pid_t child : children) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    statuses.push_back(status_of(status));
+  }
+  return statuses;
+}
+
+static void put(const std::string& path, const std::string& text) {
+  fs::create_directories(fs::path(path).parent_path());
+  std::ofstream(path, std::ios::trunc) << text;
+}
+
+static void append_line(const std::string& path, const std::string& line) {
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  const std::string text = line + '\n';
+  if (__real_write(fd.get(), text.data(), text.size()) < 0) std::perror("append_line");
+}
+
+static std::vector<std::string> lines_in(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+/// What the kernel does, it does under its own lock: one write at a time.
+class KernelLock {
+ public:
+  explicit KernelLock(const std::string& file)
+      : fd_(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    ::flock(fd_.get(), LOCK_EX);
+  }
+
+ private:
+  Fd fd_;
+};
+
+// ---- devices
+
+FakeDevice& FakeDevice::attribute(const std::string& path, const std::string& text) {
+  put(directory_ + '/' + path, text + '\n');
+  return *this;
+}
+
+FakeDevice& FakeDevice::without(const std::string& path) {
+  fs::remove(directory_ + '/' + path);
+  return *this;
+}
+
+FakeDevice& FakeDevice::type(const std::string& id, unsigned most) {
+  types_[id] = most;
+  const std::string type = "mdev_supported_types/" + id + '/';
+  attribute(type + "name", id + " by name").attribute(type + "device_api", "vfio-pci");
+  attribute(type + "description", "made up");
+  put(directory_ + '/' + type + "create", "");
+  fs::create_directories(directory_ + '/' + type + "devices");
+  host_->count(*this);
+  return *this;
+}
+
+static std::string hexadecimal(unsigned number) {
+  char text[16];
+  std::snprintf(text, sizeof text, "0x%04x", number);
+  return text;
+}
+
+FakeDevice& FakeDevice::pci_id(uint16_t vendor, uint16_t device) {
+  return attribute("vendor", hexadecimal(vendor)).attribute("device", hexadecimal(device));
+}
+
+FakeDevice& FakeDevice::numa_node(int node) {
+  return attribute("numa_node", std::to_string(node));
+}
+
+FakeDevice& FakeDevice::driver(const std::string& name) {
+  fs::remove(directory_ + "/driver");
+  fs::create_symlink("../../../bus/pci/drivers/" + name, directory_ + "/driver");
+  return *this;
+}
+
+// ---- the host
+
+FakeHost::FakeHost() : root_{directory_.path()} {
+  if (the_host) throw std::logic_error("two fake hosts at a time");
+  for (const char* path :
+       {"/sys/class/mdev_bus", "/sys/bus/mdev/devices", "/sys/bus/pci/devices",
+        "/sys/kernel/iommu_groups", "/proc", "/etc/gpuward", "/etc/mdevctl.d", "/run", "/kernel"})
+    fs::create_directories(at(path));
+  the_host = this;
+}
+
+FakeHost::~FakeHost() {
+  the_host = nullptr;
+}
+
+FakeHost* FakeHost::current() {
+  return the_host;
+}
+
+std::string FakeHost::device_directory(const std::string& name) const {
+  return parse_pci_address(name) ? at("/sys/devices/pci0000:00/" + name)
+                                 : at("/sys/devices/virtual/" + name + '/' + name);
+}
+
+FakeDevice& FakeHost::device(const std::string& name) {
+  FakeDevice& device = devices_[name];
+  if (device.host_) return device;
+  device.host_ = this;
+  device.directory_ = device_directory(name);
+  fs::create_directories(device.directory_);
+  if (!parse_pci_address(name)) return device;
+  device.pci_id(0x1234, 0x1111).numa_node(-1).attribute("class", "0x030000");
+  fs::create_symlink("../../../devices/pci0000:00/" + name, at("/sys/bus/pci/devices/" + name));
+  return device;
+}
+
+FakeDevice& FakeHost::pci_gpu(const std::string& address) {
+  return device(address);
+}
+
+FakeDevice& FakeHost::parent(const std::string& name) {
+  FakeDevice& parent = device(name);
+  const std::string link = at("/sys/class/mdev_bus/" + name);
+  if (fs::is_symlink(link)) return parent;
+  fs::create_directories(parent.directory_ + "/mdev_supported_types");
+  fs::create_symlink("../../" + parent.directory_.substr(at("/sys/").size()), link);
+  return parent;
+}
+
+void FakeHost::parent_goes(const std::string& name) {
+  for (const auto& [uuid, where] : instances())
+    if (where.starts_with(name + '/')) instance_goes(uuid);
+  fs::remove(at("/sys/class/mdev_bus/" + name));
+  fs::remove(at("/sys/bus/pci/devices/" + name));
+  fs::remove_all(device_directory(name));
+  devices_.erase(name);
+}
+
+void FakeHost::instance(const std::string& parent, const std::string& type, const Uuid& uuid) {
+  const KernelLock lock(at("/kernel/lock"));
+  if (const int code = create(parent, type, to_string(uuid)))
+    throw std::logic_error("the test's own instance: errno " + std::to_string(code));
+}
+
+void FakeHost::instance_without_type(const std::string& parent, const Uuid& uuid) {
+  const std::string text = to_string(uuid), directory = device_directory(parent) + '/' + text;
+  put(directory + "/remove", "");
+  fs::create_symlink("../../../" + directory.substr(at("/sys/").size()),
+                     at("/sys/bus/mdev/devices/" + text));
+}
+
+void FakeHost::instance_goes(const Uuid& uuid) {
+  const KernelLock lock(at("/kernel/lock"));
+  const fs::path directory = fs::canonical(at("/sys/bus/mdev/devices/" + to_string(uuid)));
+  remove(directory.parent_path().filename(), to_string(uuid));
+}
+
+std::map<Uuid, std::string> FakeHost::instances() const {
+  std::map<Uuid, std::string> found;
+  for (const auto& entry : fs::directory_iterator(at("/sys/bus/mdev/devices"))) {
+    const fs::path directory = fs::canonical(entry.path());
+    const auto type = read_link(directory.string() + "/mdev_type");
+    found[parse_uuid(entry.path().filename().string()).value()] =
+        directory.parent_path().filename().string() + '/' +
+        std::string(base_name(type.value_or("")));
+  }
+  return found;
+}
+
+void FakeHost::process(int pid, const std::string& command,
+                       const std::vector<std::string>& open_files) {
+  const std::string directory = at("/proc/" + std::to_string(pid));
+  put(directory + "/comm", command + '\n');
+  fs::create_directories(directory + "/fd");
+  int fd = 3;
+  for (const std::string& file : open_files)
+    fs::create_symlink(file, directory + "/fd/" + std::to_string(fd++));
+}
+
+void FakeHost::opens(int pid, const std::string& command, const Uuid& instance) {
+  const auto group = read_link(at("/sys/bus/mdev/devices/" + to_string(instance) + "/iommu_group"));
+  process(pid, command, {"/dev/vfio/vfio", "/dev/vfio/" + std::string(base_name(group.value()))});
+}
+
+void FakeHost::ends(int pid) {
+  fs::remove_all(at("/proc/" + std::to_string(pid)));
+}
+
+void FakeHost::config(const std::string& text) {
+  put(at("/etc/gpuward/gpuward.conf"), text);
+}
+
+void FakeHost::mdevctl_definition(const std::string& parent, const Uuid& uuid) {
+  put(at("/etc/mdevctl.d/" + parent + '/' + to_string(uuid)), "{}\n");
+}
+
+// ---- the kernel
+
+std::string FakeHost::create_path(const std::string& parent, const std::string& type) const {
+  return device_directory(parent) + "/mdev_supported_types/" + type + "/create";
+}
+
+void FakeHost::create_fails(const std::string& parent, const std::string& type, int code) {
+  troubles_[create_path(parent, type)] = {Trouble::Kind::fails, code};
+}
+void FakeHost::create_hangs(const std::string& parent, const std::string& type) {
+  troubles_[create_path(parent, type)] = {Trouble::Kind::hangs, 0};
+}
+void FakeHost::remove_fails(const Uuid& uuid, int code) {
+  troubles_[to_string(uuid)] = {Trouble::Kind::fails, code};
+}
+void FakeHost::remove_hangs(const Uuid& uuid) {
+  troubles_[to_string(uuid)] = {Trouble::Kind::hangs, 0};
+}
+void FakeHost::remove_lingers(const Uuid& uuid) {
+  troubles_[to_string(uuid)] = {Trouble::Kind::lingers, 0};
+}
+void FakeHost::behaves() {
+  troubles_.clear();
+}
+
+void FakeHost::lets_go() {
+  put(at("/kernel/let-go"), "");
+  // a process that hangs no more is one that has gone, or at least is done with its write
+  for (const std::string& pid : lines_in(at("/kernel/hanging")))
+    for (int tries = 0; tries < 10'000 && !exists(at("/kernel/through-" + pid)); ++tries)
+      ::usleep(1000);
+}
+
+void FakeHost::wait_until_let_go() const {
+  append_line(at("/kernel/hanging"), std::to_string(::getpid()));
+  while (!exists(at("/kernel/let-go"))) {
+    if (!exists(directory_.path())) ::_exit(0);  // the test is over
+    ::usleep(1000);
+  }
+}
+
+bool FakeHost::is_control(const std::string& path) const {
+  return path.starts_with(at("/sys/devices/")) &&
+         (path.ends_with("/create") || path.ends_with("/remove"));
+}
+
+int FakeHost::kernel_write(const std::string& path, const std::string& value) {
+  const fs::path directory = fs::path(path).parent_path();
+  const bool creates = path.ends_with("/create");
+  const std::string last = directory.filename();
+  const std::string parent = creates ? directory.parent_path().parent_path().filename()
+                                     : directory.parent_path().filename();
+  const std::string line =
+      creates ? "create " + parent + ' ' + last + ' ' + value : "remove " + last;
+  if (before_write) before_write(line);
+  append_line(at("/kernel/writes"), line);
+  const auto trouble = troubles_.find(creates ? path : last);
+  const bool is_trouble = trouble != troubles_.end();
+  if (is_trouble && trouble->second.kind == Trouble::Kind::fails) return trouble->second.code;
+  if (is_trouble && trouble->second.kind == Trouble::Kind::lingers) return 0;
+  const bool hangs = is_trouble && trouble->second.kind == Trouble::Kind::hangs;
+  if (hangs && !creates) begin_removal(directory);
+  if (hangs) wait_until_let_go();
+  int code = 0;
+  {
+    const KernelLock lock(at("/kernel/lock"));
+    code = creates ? create(parent, last, value) : remove(parent, last);
+  }
+  if (hangs) put(at("/kernel/through-" + std::to_string(::getpid())), "");
+  return code;
+}
+
+unsigned FakeHost::room(const FakeDevice& device, unsigned most) const {
+  unsigned whole = 1;
+  for (const auto& [id, number] : device.types_)
+    if (number) whole = std::lcm(whole, number);
+  unsigned used = 0;
+  for (const auto& entry : fs::directory_iterator(device.directory_)) {
+    const auto type = read_attribute(at("/kernel/types/") + entry.path().filename().string());
+    if (type) used += whole / device.types_.at(*type);
+  }
+  return most ? (whole - used) / (whole / most) : 0;
+}
+
+/// Writes every available_instances anew; by rename, as a reader of sysfs never sees half of one.
+void FakeHost::count(const FakeDevice& device) const {
+  const std::string temporary = at("/kernel/count");
+  for (const auto& [id, most] : device.types_) {
+    put(temporary, std::to_string(room(device, most)) + '\n');
+    fs::rename(temporary,
+               device.directory_ + "/mdev_supported_types/" + id + "/available_instances");
+  }
+}
+
+std::string FakeHost::link_group(const std::string& directory) const {
+  const std::string groups = at("/sys/kernel/iommu_groups/");
+  int number = 1;
+  while (!fs::create_directory(groups + std::to_string(number))) ++number;
+  const std::string group = groups + std::to_string(number);
+  fs::create_symlink(fs::relative(group, directory), directory + "/iommu_group");
+  return group;
+}
+
+/// As drivers/vfio/mdev/mdev_core.c: UUID, uniqueness on the host, the driver's room, then the
+/// device, its link on the bus, and last mdev_type.
+int FakeHost::create(const std::string& parent, const std::string& type, const std::string& value) {
+  const bool long_enough = value.size() == 36 || (value.size() == 37 && value.back() == '\n');
+  const auto uuid = long_enough ? parse_uuid(value.substr(0, 36)) : std::nullopt;
+  if (!uuid) return EINVAL;
+  const std::string text = to_string(*uuid), link = at("/sys/bus/mdev/devices/" + text);
+  for (const auto& [name, other] : devices_)
+    if (exists(other.directory_ + '/' + text)) return EEXIST;
+  const FakeDevice& device = devices_.at(parent);
+  if (room(device, device.types_.at(type)) == 0) return ENOSPC;
+  const std::string directory = device.directory_ + '/' + text;
+  fs::create_directories(directory);
+  put(directory + "/remove", "");
+  put(at("/kernel/types/" + text), type);
+  link_group(directory);
+  fs::create_symlink("../../../" + directory.substr(at("/sys/").size()), link);
+  fs::create_symlink("../mdev_supported_types/" + type, directory + "/mdev_type");
+  count(device);
+  return 0;
+}
+
+int FakeHost::remove(const std::string& parent, const std::string& uuid) {
+  const std::string directory = device_directory(parent) + '/' + uuid;
+  if (!exists(directory)) return ENODEV;
+  if (const auto group = read_link(directory + "/iommu_group"))
+    fs::remove(at("/sys/kernel/iommu_groups/") + std::string(base_name(*group)));
+  begin_removal(directory);
+  fs::remove_all(directory);
+  fs::remove(at("/kernel/types/" + uuid));
+  count(devices_.at(parent));
+  return 0;
+}
+
+/// All that comes before vfio_unregister_group_dev waits for who has the device open: it leaves the
+/// bus, but keeps its directory, its UUID and its room.
+void FakeHost::begin_removal(const std::string& directory) const {
+  fs::remove(at("/sys/bus/mdev/devices/") + std::string(base_name(directory)));
+  fs::remove(directory + "/mdev_type");
+  fs::remove(directory + "/remove");
+}
+
+std::vector<std::string> FakeHost::writes() const {
+  return lines_in(at("/kernel/writes"));
+}
+
+std::map<std::string, std::string> FakeHost::tree(const std::string& part) const {
+  std::map<std::string, std::string> found;
+  for (const auto& entry : fs::recursive_directory_iterator(at(part))) {
+    std::string& text = found[entry.path().string().substr(directory_.path().size())];
+    if (entry.is_symlink())
+      text = "-> " + fs::read_symlink(entry.path()).string();
+    else if (entry.is_regular_file())
+      text = read_file(entry.path()).value_or("");
+  }
+  return found;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/qemu_hook.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.hpp"
+#include "domain/claim.hpp"
+#include "domain/domain.hpp"
+#include "fake_host.hpp"
+
+namespace gpuward {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+constexpr Deadlines deadlines{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
+
+const Uuid vm = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+const Uuid own_instance = instance_uuid(vm, "ua-gpuward-0");
+const char* const operations[] = {"prepare", "release", "reconnect", "migrate", "restore"};
+
+constexpr std::string_view good_config = "[profile small]\ntype = mbochs-small\n";
+constexpr std::string_view broken_config =
+    "[profile small]\ntype = mbochs-small\nplacemnt = spread\n";
+
+std::string domain_xml(const std::string& metadata, const std::string& devices) {
+  return "<domain type='kvm'>\n  <name>web01</name>\n  <uuid>" + to_string(vm) + "</uuid>\n" +
+         metadata + "  <devices>\n" + devices + "  </devices>\n</domain>\n";
+}
+
+std::string mdev_xml(const Uuid& instance, const std::string& alias) {
+  return "    <hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>\n"
+         "      <source><address uuid='" +
+         to_string(instance) + "'/></source>\n      <alias name='" + alias +
+         "'/>\n    </hostdev>\n";
+}
+
+const std::string plain_xml = domain_xml("", "    <disk type='file'/>\n");
+const std::string usb_xml = domain_xml("", "    <hostdev mode='subsystem' type='usb'/>\n");
+const std::string hand_written_xml =
+    domain_xml("", mdev_xml(*parse_uuid("00000000-0000-4000-8000-000000000009"), "hostdev0"));
+const std::string gpu_xml = domain_xml(
+    "  <metadata><g:domain xmlns:g='urn:gpuward:domain:1'>"
+    "<g:gpu alias='ua-gpuward-0' profile='small'/></g:domain></metadata>\n",
+    mdev_xml(own_instance, "ua-gpuward-0"));
+
+struct Answer {
+  int status = 0;
+  std::string said;
+};
+
+class QemuHookTest : public testing::Test {
+ protected:
+  QemuHookTest() {
+    host_.parent("mbochs").type("mbochs-small", 2);
+    host_.config(std::string(good_config));
+  }
+  Answer call(const std::string& operation, const std::string& xml,
+              XmlInput::End end = XmlInput::End::whole, const std::string& name = "web01") {
+    XmlInput input;
+    input.end = end;
+    input.text = xml;
+    input.may_have_gpu = may_have_gpu(xml);
+    input.names_gpuward = names_gpuward(xml);
+    testing::internal::CaptureStderr();
+    testing::internal::CaptureStdout();
+    const int status = run_qemu_hook(host_.root(), {name, operation}, input, deadlines);
+    EXPECT_EQ(testing::internal::GetCapturedStdout(), "") << "stdout is libvirt's";
+    return {status, testing::internal::GetCapturedStderr()};
+  }
+  bool has_instance() { return host_.instances().contains(own_instance); }
+  bool has_claim() { return Claims(host_.root()).find(vm).has_value(); }
+  void expect_nothing_happened(const Answer& answer) {
+    EXPECT_EQ(answer.status, 0);
+    EXPECT_EQ(answer.said, "");
+    EXPECT_THAT(host_.writes(), IsEmpty());
+    EXPECT_FALSE(has_claim());
+  }
+  FakeHost host_;
+};
+
+TEST(HandlesTest, what_concerns_a_gpu_and_nothing_else) {
+  for (const char* operation : operations) EXPECT_TRUE(handles(operation)) << operation;
+  for (const char* operation : {"start", "started", "stopped", "attach", "", "PREPARE", "prepare "})
+    EXPECT_FALSE(handles(operation)) << operation;
+}
+
+// ---- a domain without a GPU
+
+TEST_F(QemuHookTest, without_a_gpu_nothing_happens_in_any_operation) {
+  for (const char* operation : operations)
+    for (const std::string& xml : {plain_xml, usb_xml, std::string()}) {
+      SCOPED_TRACE(std::string(operation) + ": " + xml);
+      expect_nothing_happened(call(operation, xml));
+    }
+}
+
+TEST_F(QemuHookTest, without_a_gpu_a_broken_config_does_not_matter) {
+  host_.config(std::string(broken_config));
+  for (const char* operation : operations) expect_nothing_happened(call(operation, usb_xml));
+}
+
+TEST_F(QemuHookTest, without_a_gpu_broken_xml_does_not_matter) {
+  for (const std::string xml :
+       {"<domain><hostdev", "no XML", "<!DOCTYPE x [<!ENTITY a SYSTEM '/etc/passwd'>]><domain>&a;",
+        "<domain><hostdev/></domain>", "<hostdev/>", "\xff\xfe<hostdev"})
+    for (const char* operation : operations) {
+      SCOPED_TRACE(std::string(operation) + ": " + xml);
+      expect_nothing_happened(call(operation, xml));
+    }
+}
+
+TEST_F(QemuHookTest, without_a_gpu_xml_that_comes_late_or_is_too_large_does_not_matter) {
+  for (const auto end : {XmlInput::End::late, XmlInput::End::too_large})
+    for (const char* operation : operations)
+      expect_nothing_happened(call(operation, "<domain><hostdev>", end));
+}
+
+TEST_F(QemuHookTest, a_cut_anywhere_in_the_xml_of_a_plain_domain_does_not_matter) {
+  for (size_t size = 0; size < usb_xml.size(); size += 3)
+    expect_nothing_happened(call("prepare", usb_xml.substr(0, size), XmlInput::End::late));
+}
+
+TEST_F(QemuHookTest, operations_of_other_kinds_are_none_of_its_business) {
+  expect_nothing_happened(call("started", gpu_xml));
+  expect_nothing_happened(call("-h", gpu_xml));
+}
+
+// ---- an mdev that someone wrote by hand
+
+TEST_F(QemuHookTest, an_mdev_written_by_hand_starts_stops_and_is_not_touched) {
+  for (const char* operation : {"prepare", "release", "reconnect"})
+    expect_nothing_happened(call(operation, hand_written_xml));
+}
+
+TEST_F(QemuHookTest, an_mdev_written_by_hand_starts_with_a_broken_config_too) {
+  host_.config(std::string(broken_config));
+  expect_nothing_happened(call("prepare", hand_written_xml));
+}
+
+TEST_F(QemuHookTest, an_mdev_written_by_hand_may_not_come_from_elsewhere) {
+  EXPECT_EQ(call("migrate", hand_written_xml).status, 1);
+  EXPECT_EQ(call("restore", hand_written_xml).status, 1);
+}
+
+// ---- a domain of ours
+
+TEST_F(QemuHookTest, prepare_creates_and_release_removes) {
+  const Answer prepared = call("prepare", gpu_xml);
+  EXPECT_EQ(prepared.status, 0);
+  EXPECT_EQ(prepared.said, "");
+  EXPECT_TRUE(has_instance());
+  EXPECT_TRUE(has_claim());
+  const Answer released = call("release", gpu_xml);
+  EXPECT_EQ(released.status, 0);
+  EXPECT_EQ(released.said, "");
+  EXPECT_FALSE(has_instance());
+  EXPECT_FALSE(has_claim());
+}
+
+TEST_F(QemuHookTest, release_twice_or_after_a_refusal_is_well) {
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(call("release", gpu_xml).status, 0);
+}
+
+TEST_F(QemuHookTest, a_refusal_is_one_line_that_names_program_domain_and_cause) {
+  host_.config("");
+  const Answer refused = call("prepare", gpu_xml);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.said,
+              AllOf(StartsWith("gpuward: web01: "), EndsWith("\n"), HasSubstr("profile 'small'")));
+  EXPECT_EQ(std::count(refused.said.begin(), refused.said.end(), '\n'), 1);
+  EXPECT_FALSE(has_instance());
+  EXPECT_FALSE(has_claim());
+}
+
+TEST_F(QemuHookTest, no_room_is_a_refusal) {
+  host_.instance("mbochs", "mbochs-small", *parse_uuid("00000000-0000-4000-8000-000000000001"));
+  host_.instance("mbochs", "mbochs-small", *parse_uuid("00000000-0000-4000-8000-000000000002"));
+  const Answer refused = call("prepare", gpu_xml);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.said, HasSubstr("no mbochs-small is free on mbochs"));
+}
+
+TEST_F(QemuHookTest, a_broken_config_refuses_with_file_and_line_and_releases_all_the_same) {
+  EXPECT_EQ(call("prepare", gpu_xml).status, 0);
+  host_.config(std::string(broken_config));
+  EXPECT_EQ(call("release", gpu_xml).status, 0);
+  EXPECT_FALSE(has_instance());
+  const Answer refused = call("prepare", gpu_xml);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.said, HasSubstr("gpuward.conf:3"));
+  EXPECT_THAT(refused.said, HasSubstr("gpuward check"));
+  EXPECT_FALSE(has_claim());
+}
+
+TEST_F(QemuHookTest, broken_xml_with_our_marks_is_refused_at_every_cut) {
+  const size_t first_mark = gpu_xml.find("urn:gpuward:domain:1") + 20;
+  for (size_t size = first_mark; size + 10 < gpu_xml.size(); size += 7) {
+    const Answer refused = call("prepare", gpu_xml.substr(0, size), XmlInput::End::late);
+    EXPECT_EQ(refused.status, 1) << size;
+    EXPECT_THAT(refused.said, HasSubstr("libvirt stopped writing it"));
+  }
+  EXPECT_FALSE(has_instance());
+}
+
+TEST_F(QemuHookTest, xml_that_is_too_large_with_our_marks_is_refused) {
+  const Answer refused = call("prepare", gpu_xml, XmlInput::End::too_large);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.said, HasSubstr("16 MiB"));
+}
+
+TEST_F(QemuHookTest, entities_in_a_domain_of_ours_are_refused) {
+  const Answer refused =
+      call("prepare", "<!DOCTYPE domain [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>" + gpu_xml);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_FALSE(has_instance());
+}
+
+TEST_F(QemuHookTest, release_finds_the_claim_by_name_when_the_xml_is_broken) {
+  for (const std::string& xml :
+       {gpu_xml.substr(0, gpu_xml.size() / 2), std::string("<hostdev"), std::string("rubbish")}) {
+    ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+    EXPECT_EQ(call("release", xml, XmlInput::End::late).status, 0);
+    EXPECT_FALSE(has_instance()) << xml;
+    EXPECT_FALSE(has_claim()) << xml;
+  }
+}
+
+TEST_F(QemuHookTest, release_with_broken_xml_leaves_other_domains_alone) {
+  ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+  EXPECT_EQ(call("release", "rubbish", XmlInput::End::late, "web02").status, 0);
+  EXPECT_TRUE(has_instance());
+  EXPECT_TRUE(has_claim());
+}
+
+TEST_F(QemuHookTest, release_tells_what_stays_in_quarantine) {
+  ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+  host_.opens(4711, "qemu-system-x86", own_instance);
+  const Answer kept = call("release", gpu_xml);
+  EXPECT_EQ(kept.status, 1);
+  EXPECT_THAT(kept.said, HasSubstr("pid 4711 (qemu-system-x86)"));
+  EXPECT_THAT(kept.said, HasSubstr("gpuward reconcile"));
+  EXPECT_TRUE(has_claim());
+}
+
+TEST_F(QemuHookTest, release_takes_what_the_claim_names_not_what_the_xml_names) {
+  ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+  EXPECT_EQ(call("release", plain_xml).status, 0) << "it was detached meanwhile";
+  EXPECT_FALSE(has_instance());
+}
+
+TEST_F(QemuHookTest, release_of_a_claim_that_cannot_be_read_leaves_all_to_the_admin) {
+  ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+  const std::string file = host_.root().run("claims/") + to_string(vm);
+  write_file_atomically(file, "rubbish\n");
+  call("release", gpu_xml);
+  EXPECT_EQ(read_file(file), "rubbish\n");
+  EXPECT_TRUE(has_instance());
+}
+
+TEST_F(QemuHookTest, reconnect_never_fails_whatever_is_found) {
+  EXPECT_EQ(call("reconnect", gpu_xml).status, 0) << "there is no instance";
+  EXPECT_EQ(call("reconnect", gpu_xml.substr(0, 300), XmlInput::End::late).status, 0);
+  EXPECT_EQ(call("reconnect", gpu_xml, XmlInput::End::too_large).status, 0);
+  Claims(host_.root()).make_ready();
+  write_file_atomically(host_.root().run("claims/") + to_string(vm), "rubbish\n");
+  EXPECT_EQ(call("reconnect", gpu_xml).status, 0) << "the claim is broken";
+  host_.config(std::string(broken_config));
+  const Answer answer = call("reconnect", gpu_xml);
+  EXPECT_EQ(answer.status, 0);
+  EXPECT_EQ(answer.said, "");
+}
+
+TEST_F(QemuHookTest, reconnect_writes_a_lost_claim_again) {
+  ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+  Claims(host_.root()).drop(vm);
+  EXPECT_EQ(call("reconnect", gpu_xml).status, 0);
+  EXPECT_TRUE(has_claim());
+}
+
+TEST_F(QemuHookTest, coming_from_elsewhere_is_refused_by_default) {
+  for (const char* operation : {"migrate", "restore"}) {
+    const Answer refused = call(operation, gpu_xml);
+    EXPECT_EQ(refused.status, 1) << operation;
+    EXPECT_THAT(refused.said, HasSubstr("blocked on this host"));
+  }
+}
+
+TEST_F(QemuHookTest, coming_from_elsewhere_is_the_configurations_choice) {
+  host_.config("[guard]\nmigration = allow\n" + std::string(good_config));
+  for (const char* operation : {"migrate", "restore"})
+    EXPECT_EQ(call(operation, gpu_xml).status, 0) << operation;
+}
+
+TEST_F(QemuHookTest, coming_from_elsewhere_with_a_broken_config_is_refused) {
+  host_.config(std::string(broken_config));
+  EXPECT_THAT(call("migrate", gpu_xml).said, HasSubstr("gpuward.conf:3"));
+}
+
+TEST_F(QemuHookTest, names_with_blanks_dashes_and_quotes_are_told_as_they_are) {
+  for (const std::string name : {"-rf", "two words", "it's \"one\"", "Gr\u00fc\u00dfe"})
+    EXPECT_THAT(call("migrate", gpu_xml, XmlInput::End::whole, name).said,
+                StartsWith("gpuward: " + name + ": "));
+}
+
+}  // namespace
+}  // namespace gpuward

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "fake_host.hpp"
+#include "udev-rules/provision.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000009");
+
+GpuSelector by_name(const std::string& name) {
+  GpuSelector selector;
+  selector.by = GpuSelector::By::name;
+  selector.name = name;
+  return selector;
+}
+
+GpuSection section(const GpuSelector& selector, std::vector<InstanceCount> instances) {
+  GpuSection result;
+  result.selector = selector;
+  result.instances = std::move(instances);
+  return result;
+}
+
+ProvisionView::Gpu gpu(const std::string& name, std::vector<std::string> types) {
+  ProvisionView::Gpu result;
+  result.parent.name = name;
+  result.types = std::move(types);
+  return result;
+}
+
+Instance ready(const std::string& parent, const std::string& type, unsigned number) {
+  return {provisioned_uuid(parent, type, number), parent, type};
+}
+
+std::vector<std::string> names(const std::vector<Instance>& instances) {
+  std::vector<std::string> result;
+  for (const Instance& i : instances)
+    result.push_back(i.parent + '/' + i.type + '/' + to_string(i.uuid));
+  return result;
+}
+
+class PlanTest : public testing::Test {
+ protected:
+  PlanTest() {
+    view_.gpus = {gpu("mbochs", {"mbochs-large", "mbochs-small"}), gpu("mtty", {"mtty-1"})};
+    config_.gpus = {section(by_name("mbochs"), {{"mbochs-small", 2}})};
+  }
+  ProvisionPlan plan() { return plan_provision(config_, view_); }
+  void expect_nothing(const ProvisionPlan& plan) {
+    EXPECT_THAT(plan.create, IsEmpty());
+    EXPECT_THAT(plan.remove, IsEmpty());
+    EXPECT_THAT(plan.kept, IsEmpty());
+    EXPECT_THAT(plan.impossible, IsEmpty());
+  }
+  ProvisionView view_;
+  Config config_;
+};
+
+/// They stand in people's domain XML: a change here breaks every host at its next boot.
+TEST(ProvisionedUuidTest, never_changes) {
+  EXPECT_EQ(to_string(provisioned_uuid("mbochs", "mbochs-small", 0)),
+            "036be169-cdc9-5a5d-9605-c87f0b605df7");
+  EXPECT_EQ(to_string(provisioned_uuid("mbochs", "mbochs-small", 1)),
+            "b1b75b45-779a-5b3a-b143-0c074b3ad972");
+  EXPECT_EQ(to_string(provisioned_uuid("0000:41:00.0", "nvidia-256", 3)),
+            "fedb3800-6e41-57e7-a8a1-a0576f55d80c");
+}
+
+TEST(ProvisionedUuidsTest, tells_ours_from_all_others) {
+  ProvisionedUuids provisioned;
+  EXPECT_TRUE(provisioned.contains(ready("mbochs", "mbochs-small", 0)));
+  EXPECT_TRUE(provisioned.contains(ready("mbochs", "mbochs-small", 1023)));
+  EXPECT_FALSE(provisioned.contains(ready("mbochs", "mbochs-small", 1024)));
+  EXPECT_TRUE(provisioned.contains(ready("mbochs", "mbochs-small", 7))) << "after a long search";
+  EXPECT_FALSE(provisioned.contains({foreign, "mbochs", "mbochs-small"}));
+  EXPECT_FALSE(
+      provisioned.contains({name_uuid(foreign, "ua-gpuward-0"), "mbochs", "mbochs-small"}));
+}
+
+TEST(ProvisionedUuidsTest, on_another_parent_or_of_another_type_it_is_not_ours) {
+  ProvisionedUuids provisioned;
+  const Uuid uuid = provisioned_uuid("mbochs", "mbochs-small", 0);
+  EXPECT_FALSE(provisioned.contains({uuid, "mtty", "mbochs-small"}));
+  EXPECT_FALSE(provisioned.contains({uuid, "mbochs", "mbochs-large"}));
+  EXPECT_FALSE(provisioned.contains({uuid, "mbochs", ""})) << "not whole yet";
+}
+
+TEST_F(PlanTest, without_a_configuration_there_is_nothing_to_do) {
+  config_ = Config();
+  expect_nothing(plan());
+}
+
+TEST_F(PlanTest, what_is_wanted_and_not_there_is_created) {
+  EXPECT_EQ(names(plan().create),
+            names({ready("mbochs", "mbochs-small", 0), ready("mbochs", "mbochs-small", 1)}));
+}
+
+TEST_F(PlanTest, what_is_wanted_and_there_is_left) {
+  view_.instances = {ready("mbochs", "mbochs-small", 0), ready("mbochs", "mbochs-small", 1)};
+  expect_nothing(plan());
+}
+
+TEST_F(PlanTest, a_gap_is_filled) {
+  view_.instances = {ready("mbochs", "mbochs-small", 1)};
+  EXPECT_EQ(names(plan().create), names({ready("mbochs", "mbochs-small", 0)}));
+}
+
+TEST_F(PlanTest, what_is_being_made_right_now_is_not_made_again) {
+  view_.instances = {ready("mbochs", "mbochs-small", 0), ready("mbochs", "mbochs-small", 1)};
+  view_.instances[0].type = "";
+  expect_nothing(plan());
+}
+
+TEST_F(PlanTest, what_is_no_longer_wanted_is_removed) {
+  view_.instances = {ready("mbochs", "mbochs-small", 0), ready("mbochs", "mbochs-small", 1),
+                     ready("mbochs", "mbochs-small", 2), ready("mtty", "mtty-1", 0)};
+  const auto found = plan();
+  EXPECT_EQ(names(found.remove),
+            names({ready("mbochs", "mbochs-small", 2), ready("mtty", "mtty-1", 0)}));
+  EXPECT_THAT(found.create, IsEmpty());
+}
+
+TEST_F(PlanTest, instances_of_others_are_never_removed) {
+  view_.instances = {{foreign, "mbochs", "mbochs-small"},
+                     {name_uuid(foreign, "ua-gpuward-0"), "mbochs", "mbochs-small"},
+                     {foreign, "mtty", "mtty-1"},
+                     {provisioned_uuid("mtty", "mtty-1", 0), "mtty", ""}};
+  config_ = Config();
+  expect_nothing(plan());
+}
+
+TEST_F(PlanTest, use_off_takes_all_of_ours_back) {
+  config_.gpus[0].use = Use::off;
+  config_.gpus[0].instances.clear();
+  view_.instances = {ready("mbochs", "mbochs-small", 0), {foreign, "mbochs", "mbochs-small"}};
+  const auto found = plan();
+  EXPECT_EQ(names(found.remove), names({ready("mbochs", "mbochs-small", 0)}));
+  EXPECT_THAT(found.create, IsEmpty());
+}
+
+TEST_F(PlanTest, count_zero_takes_all_of_ours_back) {
+  config_.gpus[0].instances = {{"mbochs-small", 0}};
+  view_.instances = {ready("mbochs", "mbochs-small", 0)};
+  EXPECT_THAT(plan().remove, SizeIs(1));
+}
+
+TEST_F(PlanTest, a_type_that_a_named_gpu_does_not_offer_is_told) {
+  config_.gpus = {section(by_name("mtty"), {{"mtty-9", 1}})};
+  const auto found = plan();
+  EXPECT_THAT(found.create, IsEmpty());
+  EXPECT_THAT(found.impossible, ElementsAre("mtty offers no type mtty-9; it offers mtty-1"));
+}
+
+TEST_F(PlanTest, a_type_that_some_of_all_gpus_do_not_offer_is_no_mistake) {
+  config_.gpus = {section(GpuSelector(), {{"mtty-1", 1}})};
+  const auto found = plan();
+  EXPECT_EQ(names(found.create), names({ready("mtty", "mtty-1", 0)}));
+  EXPECT_THAT(found.impossible, IsEmpty());
+}
+
+TEST_F(PlanTest, a_uuid_that_another_parent_has_is_told_and_not_fought_over) {
+  view_.instances = {{provisioned_uuid("mbochs", "mbochs-small", 0), "mtty", "mtty-1"}};
+  const auto found = plan();
+  EXPECT_EQ(names(found.create), names({ready("mbochs", "mbochs-small", 1)}));
+  EXPECT_THAT(found.remove, IsEmpty());
+  ASSERT_THAT(found.impossible, SizeIs(1));
+  EXPECT_THAT(found.impossible[0], HasSubstr("exists already as mtty-1 on mtty"));
+}
+
+TEST_F(PlanTest, a_uuid_of_another_type_on_the_same_parent_is_told) {
+  view_.instances = {{provisioned_uuid("mbochs", "mbochs-small", 0), "mbochs", "mbochs-large"}};
+  EXPECT_THAT(plan().impossible, SizeIs(1));
+}
+
+TEST_F(PlanTest, what_mdevctl_defines_too_is_adopted_when_it_is_there) {
+  view_.instances = {ready("mbochs", "mbochs-small", 0), ready("mbochs", "mbochs-small", 1)};
+  view_.mdevctl = {{"mbochs", provisioned_uuid("mbochs", "mbochs-small", 0)}};
+  expect_nothing(plan());
+}
+
+TEST_F(PlanTest, what_mdevctl_defines_and_has_not_made_is_refused) {
+  view_.mdevctl = {{"mbochs", provisioned_uuid("mbochs", "mbochs-small", 0)}};
+  const auto found = plan();
+  EXPECT_EQ(names(found.create), names({ready("mbochs", "mbochs-small", 1)}));
+  ASSERT_THAT(found.impossible, SizeIs(1));
+  EXPECT_THAT(found.impossible[0], HasSubstr("mdevctl undefine --uuid 036be169-"));
+}
+
+TEST_F(PlanTest, what_mdevctl_defines_is_not_removed) {
+  config_ = Config();
+  view_.instances = {ready("mbochs", "mbochs-small", 0)};
+  view_.mdevctl = {{"mbochs", provisioned_uuid("mbochs", "mbochs-small", 0)}};
+  const auto found = plan();
+  EXPECT_THAT(found.remove, IsEmpty());
+  ASSERT_THAT(found.kept, SizeIs(1));
+  EXPECT_THAT(found.kept[0], HasSubstr("left to mdevctl"));
+}
+
+TEST_F(PlanTest, a_gpu_that_is_not_there_is_not_planned_for) {
+  config_.gpus = {section(by_name("gone"), {{"t", 1}})};
+  expect_nothing(plan());
+}
+
+// ---- the view
+
+TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
+  FakeHost host;
+  host.parent("mbochs").type("mbochs-small", 4).type("mbochs-large", 1);
+  host.parent("mtty").type("mtty-1", 4);
+  host.instance("mtty", "mtty-1", foreign);
+  host.mdevctl_definition("mtty", foreign);
+  const ProvisionView view = look_at_host(host.root());
+  ASSERT_THAT(view.gpus, SizeIs(2));
+  EXPECT_EQ(view.gpus[0].parent.name, "mbochs");
+  EXPECT_THAT(view.gpus[0].types, ElementsAre("mbochs-large", "mbochs-small"));
+  ASSERT_THAT(view.instances, SizeIs(1));
+  EXPECT_TRUE(view.mdevctl.contains({"mtty", foreign}));
+}
+
+TEST(LookAtHostTest, an_empty_host_is_an_empty_view) {
+  const TempDir empty;
+  const ProvisionView view = look_at_host(Root{empty.path()});
+  EXPECT_THAT(view.gpus, IsEmpty());
+  EXPECT_THAT(view.instances, IsEmpty());
+}
+
+TEST(MissingGpusTest, are_those_that_a_section_with_instances_names) {
+  FakeHost host;
+  host.parent("mtty").type("mtty-1", 4);
+  GpuSelector address;
+  address.by = GpuSelector::By::address;
+  address.address = *parse_pci_address("0000:41:00.0");
+  Config config;
+  config.gpus = {section(by_name("mtty"), {{"mtty-1", 1}}), section(by_name("gone"), {{"t", 1}}),
+                 section(by_name("unwanted"), {}), section(address, {{"t", 1}}),
+                 section(GpuSelector(), {{"t", 1}})};
+  EXPECT_THAT(missing_gpus(host.root(), config), ElementsAre("gone", "0000:41:00.0"));
+}
+
+}  // namespace
+}  // namespace gpuward

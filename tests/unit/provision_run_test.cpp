@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/file.hpp"
+#include "fake_host.hpp"
+#include "udev-rules/provision.hpp"
+
+namespace gpuward {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
+constexpr Deadlines hasty{milliseconds(30'000), milliseconds(1000), milliseconds(50)};
+const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000009");
+
+class ProvisionTest : public testing::Test {
+ protected:
+  ProvisionTest() {
+    host_.parent("mbochs").type("mbochs-small", 8).type("mbochs-large", 2);
+    host_.parent("mtty").type("mtty-1", 8);
+    want("mbochs", {{"mbochs-small", 4}});
+  }
+  void want(const std::string& parent, std::vector<InstanceCount> instances) {
+    GpuSection section;
+    section.selector.by = GpuSelector::By::name;
+    section.selector.name = parent;
+    section.instances = std::move(instances);
+    std::erase_if(config_.gpus, [&](const auto& s) { return s.selector.name == parent; });
+    config_.gpus.push_back(section);
+  }
+  Provisioned run(const Deadlines& deadlines = patient) {
+    return provision(host_.root(), config_, deadlines);
+  }
+  void expect_nothing(const Provisioned& done) {
+    EXPECT_THAT(done.created, IsEmpty());
+    EXPECT_THAT(done.removed, IsEmpty());
+    EXPECT_THAT(done.kept, IsEmpty());
+    EXPECT_THAT(done.failed, IsEmpty());
+  }
+  size_t count(const std::string& where) {
+    const auto all = host_.instances();
+    return static_cast<size_t>(
+        std::count_if(all.begin(), all.end(), [&](const auto& i) { return i.second == where; }));
+  }
+  FakeHost host_;
+  Config config_;
+};
+
+TEST_F(ProvisionTest, makes_what_is_wanted_with_its_stable_uuids) {
+  const Provisioned done = run();
+  EXPECT_THAT(done.created, SizeIs(4));
+  EXPECT_THAT(done.failed, IsEmpty());
+  EXPECT_EQ(count("mbochs/mbochs-small"), 4u);
+  EXPECT_TRUE(host_.instances().contains(provisioned_uuid("mbochs", "mbochs-small", 3)));
+}
+
+TEST_F(ProvisionTest, the_second_time_there_is_nothing_to_do) {
+  run();
+  const auto before = host_.tree("");
+  expect_nothing(run());
+  EXPECT_EQ(host_.tree(""), before);
+}
+
+TEST_F(ProvisionTest, ten_at_once_are_as_one) {
+  const auto statuses = in_processes(10, [&](int) {
+    const Provisioned done = run();
+    return done.failed.empty() ? static_cast<int>(done.created.size()) : 50;
+  });
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 4), 1);
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 0), 9);
+  EXPECT_THAT(host_.writes(), SizeIs(4));
+  EXPECT_EQ(count("mbochs/mbochs-small"), 4u);
+}
+
+TEST_F(ProvisionTest, a_parent_that_comes_later_is_served_then) {
+  want("late", {{"t", 2}});
+  EXPECT_THAT(run().failed, IsEmpty());
+  host_.parent("late").type("t", 4);
+  EXPECT_THAT(run().created, SizeIs(2));
+  host_.parent_goes("late");
+  expect_nothing(run());
+}
+
+TEST_F(ProvisionTest, less_wanted_removes_the_rest) {
+  run();
+  want("mbochs", {{"mbochs-small", 1}});
+  EXPECT_THAT(run().removed, SizeIs(3));
+  EXPECT_EQ(count("mbochs/mbochs-small"), 1u);
+}
+
+TEST_F(ProvisionTest, an_empty_configuration_takes_all_of_ours_back_and_no_more) {
+  host_.instance("mbochs", "mbochs-small", foreign);
+  run();
+  config_ = Config();
+  EXPECT_THAT(run().removed, SizeIs(4));
+  EXPECT_EQ(host_.instances().size(), 1u);
+  EXPECT_TRUE(host_.instances().contains(foreign));
+}
+
+TEST_F(ProvisionTest, room_is_made_before_it_is_needed) {
+  want("mbochs", {{"mbochs-small", 8}});
+  run();
+  want("mbochs", {{"mbochs-large", 2}});
+  const Provisioned done = run();
+  EXPECT_THAT(done.removed, SizeIs(8));
+  EXPECT_THAT(done.created, SizeIs(2));
+  EXPECT_THAT(done.failed, IsEmpty());
+}
+
+TEST_F(ProvisionTest, what_is_open_is_kept_and_the_process_named) {
+  run();
+  const Uuid open = provisioned_uuid("mbochs", "mbochs-small", 2);
+  host_.opens(4711, "qemu-system-x86", open);
+  config_ = Config();
+  const Provisioned done = run();
+  EXPECT_THAT(done.removed, SizeIs(3));
+  ASSERT_THAT(done.kept, SizeIs(1));
+  EXPECT_THAT(done.kept[0], HasSubstr(to_string(open)));
+  EXPECT_THAT(done.kept[0], HasSubstr("pid 4711 (qemu-system-x86)"));
+  EXPECT_TRUE(host_.instances().contains(open));
+}
+
+TEST_F(ProvisionTest, where_there_is_less_room_what_fits_is_made_and_the_rest_told) {
+  want("mbochs", {{"mbochs-small", 11}, {"mbochs-large", 1}});
+  want("mtty", {{"mtty-1", 2}});
+  const Provisioned done = run();
+  EXPECT_EQ(count("mbochs/mbochs-small"), 8u);
+  EXPECT_EQ(count("mtty/mtty-1"), 2u) << "another GPU is not held up";
+  ASSERT_THAT(done.failed, SizeIs(2));
+  EXPECT_THAT(done.failed[0], HasSubstr("mbochs-small on mbochs: no room for instance "));
+  EXPECT_THAT(done.failed[0], HasSubstr("No space left on device"));
+  EXPECT_THAT(done.failed[1], HasSubstr("mbochs-large on mbochs"));
+}
+
+TEST_F(ProvisionTest, after_no_room_the_same_is_not_tried_over_and_over) {
+  want("mbochs", {{"mbochs-small", 1000}});
+  run();
+  EXPECT_THAT(host_.writes(), SizeIs(9));
+}
+
+TEST_F(ProvisionTest, a_create_that_hangs_is_told_and_other_gpus_are_served) {
+  want("mtty", {{"mtty-1", 2}});
+  host_.create_hangs("mbochs", "mbochs-small");
+  const Provisioned done = run(hasty);
+  ASSERT_THAT(done.failed, SizeIs(1));
+  EXPECT_THAT(done.failed[0], HasSubstr("creation hangs in the driver as pid "));
+  EXPECT_EQ(count("mtty/mtty-1"), 2u);
+}
+
+TEST_F(ProvisionTest, a_remove_that_hangs_is_kept_and_told) {
+  run();
+  host_.remove_hangs(provisioned_uuid("mbochs", "mbochs-small", 0));
+  config_ = Config();
+  const Provisioned done = run(hasty);
+  EXPECT_THAT(done.removed, SizeIs(3));
+  ASSERT_THAT(done.kept, SizeIs(1));
+  EXPECT_THAT(done.kept[0], HasSubstr("hangs in the kernel"));
+}
+
+TEST_F(ProvisionTest, any_other_failure_is_told_with_its_errno) {
+  host_.create_fails("mbochs", "mbochs-small", EIO);
+  const Provisioned done = run();
+  ASSERT_THAT(done.failed, SizeIs(1));
+  EXPECT_THAT(done.failed[0], HasSubstr("Input/output error"));
+}
+
+TEST_F(ProvisionTest, what_mdevctl_has_made_already_is_adopted) {
+  const Uuid shared = provisioned_uuid("mbochs", "mbochs-small", 0);
+  host_.mdevctl_definition("mbochs", shared);
+  host_.instance("mbochs", "mbochs-small", shared);
+  const Provisioned done = run();
+  EXPECT_THAT(done.created, SizeIs(3));
+  EXPECT_THAT(done.failed, IsEmpty());
+}
+
+TEST_F(ProvisionTest, claims_of_domains_are_not_looked_at_nor_their_instances_removed) {
+  const Uuid domains = name_uuid(foreign, "ua-gpuward-0");
+  host_.instance("mbochs", "mbochs-small", domains);
+  config_ = Config();
+  expect_nothing(run());
+  EXPECT_TRUE(host_.instances().contains(domains));
+}
+
+TEST_F(ProvisionTest, keep_used_leaves_a_plan_without_removals_alone) {
+  ProvisionPlan plan;
+  keep_used(host_.root(), plan);
+  EXPECT_THAT(plan.kept, IsEmpty());
+}
+
+}  // namespace
+}  // namespace gpuward
