@@ -81,13 +81,51 @@ static void put_audio_back(DomainEdit& edit, const Element& keeper) {
       return edit.set_attribute(device, "type", type);
 }
 
-std::string put_console_back(std::string_view xml) {
+/// In libvirt's terms a slot has one device, or one of several functions that were made together.
+static bool is_same_slot(const PciAddress& one, const PciAddress& other) {
+  return one.domain == other.domain && one.bus == other.bus && one.slot == other.slot;
+}
+
+static const Element* pci_address_in(const Element& device) {
+  const Element* const address = device.child("address");
+  return address && address->attribute("type") == "pci" ? address : nullptr;
+}
+
+static bool is_taken(const DomainEdit& edit, const PciAddress& place,
+                     const std::vector<PciAddress>& freed) {
+  const auto sits_there = [&](const Element& device) {
+    const Element* const address = pci_address_in(device);
+    const auto at = address ? pci_address_of(*address) : std::nullopt;
+    return at && is_same_slot(*at, place) &&
+           std::find(freed.begin(), freed.end(), *at) == freed.end();
+  };
+  return std::any_of(edit.device_list().begin(), edit.device_list().end(), sits_there);
+}
+
+static std::string without_taken_addresses(const DomainEdit& edit, const std::string& text,
+                                           const std::vector<PciAddress>& freed) {
+  static constexpr std::string_view start = "<kept>", end = "</kept>";
+  const std::string whole = std::string(start) + text + std::string(end);
+  const Document document = parse_document(whole);
+  std::vector<Edit> edits;
+  for (const Element& device : document.root.children) {
+    const Element* const address = pci_address_in(device);
+    const auto place = address ? pci_address_of(*address) : std::nullopt;
+    if (place && is_taken(edit, *place, freed)) edits.push_back({address->whole, ""});
+  }
+  const std::string result = apply_edits(whole, edits);
+  return result.substr(start.size(), result.size() - start.size() - end.size());
+}
+
+std::string put_console_back(std::string_view xml, const std::vector<PciAddress>& freed) {
   DomainEdit edit(xml);
   const Element* const ours = edit.ours();
   const Element* const console = ours ? ours->child("console", domain_namespace) : nullptr;
   if (!console) return std::string(xml);
   for (const Element& keeper : console->children) {
-    if (is_ours(keeper, "kept")) put_back(edit, edit.devices(), keeper, is_part_of_console);
+    if (is_ours(keeper, "kept"))
+      put_back(edit, edit.devices(), keeper,
+               without_taken_addresses(edit, kept_text(keeper, is_part_of_console), freed));
     if (is_ours(keeper, "audio")) put_audio_back(edit, keeper);
   }
   remove_from_ours(edit, {console});

@@ -3,6 +3,9 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "base/pci_address.hpp"
 
 namespace gpuward {
 
@@ -11,7 +14,9 @@ namespace gpuward {
 /// everyone.
 std::string take_console_out(std::string_view xml);
 
-/// `xml` as it was before take_console_out; unchanged where that took nothing out.
-std::string put_console_back(std::string_view xml);
+/// `xml` as it was before take_console_out; unchanged where that took nothing out. A device whose
+/// guest PCI slot has gone to another meanwhile gets a new one from libvirt, unless that other is
+/// about to go, too: `freed` is where such devices are.
+std::string put_console_back(std::string_view xml, const std::vector<PciAddress>& freed = {});
 
 }  // namespace gpuward

@@ -92,8 +92,7 @@ const std::string& kept_text(const Element& keeper, const IsAllowed& is_allowed)
 }
 
 void put_back(DomainEdit& edit, const Element& parent, const Element& keeper,
-              const IsAllowed& is_allowed) {
-  const std::string& text = kept_text(keeper, is_allowed);
+              const std::string& text) {
   const auto behind = keeper.attribute("behind");
   if (!behind) return edit.insert_inside(parent, text, "");
   const auto number = to_number<size_t>(keeper.attribute("before").value_or("")).value_or(0);

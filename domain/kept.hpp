@@ -27,13 +27,13 @@ std::string take_out(DomainEdit& edit, const Element& parent,
 
 using IsAllowed = std::function<bool(const Element&)>;
 
-/// Puts back what `keeper` keeps. Throws Error when that is not XML of elements that `is_allowed`
+/// The text of <gpuward:kept>. Throws Error when that is not XML of elements that `is_allowed`
 /// alone: metadata can be written by those who may not define domains.
-void put_back(DomainEdit& edit, const Element& parent, const Element& keeper,
-              const IsAllowed& is_allowed);
-
-/// The text of <gpuward:kept>, checked as above.
 const std::string& kept_text(const Element& keeper, const IsAllowed& is_allowed);
+
+/// Puts back `text`, where `keeper` says that it was.
+void put_back(DomainEdit& edit, const Element& parent, const Element& keeper,
+              const std::string& text);
 
 /// Whether it is an element of ours of this name.
 bool is_ours(const Element& element, std::string_view name);

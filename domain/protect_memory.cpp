@@ -28,7 +28,7 @@ void open_memory(DomainEdit& edit, const Element& record) {
   const Memory memory = memory_of(edit.document);
   if (!kept) return;
   if (record.attribute("was") == "removed" && !memory.most)
-    put_back(edit, edit.document.root, *kept, is_max_memory);
+    put_back(edit, edit.document.root, *kept, kept_text(*kept, is_max_memory));
   if (record.attribute("was") == "clamped" && memory.most && !has_room(memory))
     edit.replace(memory.most->whole, kept_text(*kept, is_max_memory));
 }

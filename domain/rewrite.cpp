@@ -202,41 +202,65 @@ bool keeps_console_out(const Element& ours, const std::vector<const Element*>& g
   });
 }
 
-/// What goes besides the GPUs themselves.
-std::string undo_for(std::string_view xml, std::string_view alias) {
+/// What a detach takes out.
+struct Going {
+  std::vector<const Element*> gpus;     ///< of our metadata
+  std::vector<const Element*> devices;  ///< hostdevs, and controllers that came with them
+  bool are_all = false;
+};
+
+Going what_goes(const DomainEdit& edit, std::string_view alias) {
+  Going going;
+  const Element* const ours = edit.ours();
+  const Element* const devices = edit.document.root.child("devices");
+  if (ours) going.gpus = gpus_to_detach(*ours, alias);
+  if (devices) going.devices = hostdevs_to_detach(*devices, alias);
+  going.are_all = going.gpus.size() == edit.domain.asked.size();
+  if (!ours || !devices || !going.are_all) return going;
+  const auto count = to_number<unsigned>(ours->attribute("pci-controllers").value_or(""));
+  if (count) add_controllers_to(going.devices, *devices, *count);
+  return going;
+}
+
+std::vector<PciAddress> guest_addresses(const std::vector<const Element*>& devices) {
+  std::vector<PciAddress> addresses;
+  for (const Element* const device : devices) {
+    const Element* const address = device->child("address");
+    const auto place = address ? pci_address_of(*address) : std::nullopt;
+    if (place) addresses.push_back(*place);
+  }
+  return addresses;
+}
+
+/// Undoes what was done for GPUs that go, besides the GPUs themselves.
+std::string undone_for(std::string_view xml, std::string_view alias) {
   const DomainEdit edit(xml);
   const Element* const ours = edit.ours();
   if (!ours) return std::string(xml);
-  const auto gpus = gpus_to_detach(*ours, alias);
+  const Going going = what_goes(edit, alias);
   std::vector<std::string> aliases;
-  for (const Element* const gpu : gpus) aliases.emplace_back(gpu->attribute("alias").value_or(""));
+  for (const Element* const gpu : going.gpus)
+    aliases.emplace_back(gpu->attribute("alias").value_or(""));
 
   std::string text(xml);
-  if (!keeps_console_out(*ours, gpus)) text = put_console_back(text);
-  const bool are_all = gpus.size() == edit.domain.asked.size();
-  if (are_all && !is_protected_for_good(edit.document)) return unprotect(text);
+  if (!keeps_console_out(*ours, going.gpus))
+    text = put_console_back(text, guest_addresses(going.devices));
+  if (going.are_all && !is_protected_for_good(edit.document)) return unprotect(text);
   return unprotect_devices(text, aliases);
 }
 
-/// Takes out the GPUs themselves.
-std::string remove_gpus(std::string_view xml, std::string_view alias) {
+std::string without_gpus(std::string_view xml, std::string_view alias) {
   DomainEdit edit(xml);
   const Element* const ours = edit.ours();
-  const Element* const devices = edit.document.root.child("devices");
-  std::vector<const Element*> gpus, going;
-  if (ours) gpus = gpus_to_detach(*ours, alias);
-  if (devices) going = hostdevs_to_detach(*devices, alias);
-  if (!alias.empty() && gpus.empty() && going.empty())
+  const Going going = what_goes(edit, alias);
+  if (!alias.empty() && going.gpus.empty() && going.devices.empty())
     throw Error("domain " + edit.domain.name + " has no GPU " + shown(alias));
 
-  if (ours && gpus.size() == edit.domain.asked.size()) {
-    const auto count = to_number<unsigned>(ours->attribute("pci-controllers").value_or(""));
-    if (count && devices) add_controllers_to(going, *devices, *count);
-    if (gpus.size() < ours->children.size())
-      for (const char* name : {"devices", "pci-controllers"}) edit.remove_attribute(*ours, name);
-  }
-  remove_from_ours(edit, gpus);
-  if (devices) edit.remove_from(*devices, going, ours && ours->attribute("devices") == "opened");
+  if (ours && going.are_all && going.gpus.size() < ours->children.size())
+    for (const char* name : {"devices", "pci-controllers"}) edit.remove_attribute(*ours, name);
+  remove_from_ours(edit, going.gpus);
+  const bool was_one_tag = ours && ours->attribute("devices") == "opened";
+  if (!going.devices.empty()) edit.remove_from(edit.devices(), going.devices, was_one_tag);
   return edit.result();
 }
 
@@ -280,7 +304,7 @@ std::string mend_gpus(std::string_view xml) {
 }
 
 std::string detach_gpus(std::string_view xml, std::string_view alias) {
-  return remove_gpus(undo_for(xml, alias), alias);
+  return without_gpus(undone_for(xml, alias), alias);
 }
 
 }  // namespace gpuward

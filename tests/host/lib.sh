@@ -110,6 +110,11 @@ furnish() {
     mount --bind "$dir/lib" /var/lib/libvirt
     mount --bind "$dir/log" /var/log/libvirt
     mount --bind "$capabilities" /var/cache/libvirt
+    # Where only root may use KVM, libvirt looks at QEMU anew for every domain that it meets.
+    if [ -e /dev/kvm ]; then
+        install -m 0 /dev/null "$dir/no-kvm"
+        mount --bind "$dir/no-kvm" /dev/kvm
+    fi
 }
 
 # No virtlogd, no cgroup and no confinement: none of them has a part in how hooks are called.

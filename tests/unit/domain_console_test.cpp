@@ -78,6 +78,33 @@ TEST(Console, ComesBackWhereItWasAlthoughDevicesCameAndWent) {
               HasSubstr("<input/><controller/><controller/><input/><graphics/>"));
 }
 
+std::string at(const std::string& device, const std::string& slot) {
+  return "<" + device + "><address type='pci' domain='0x0000' bus='0x00' slot='" + slot +
+         "' function='0x0'/></" + device + ">";
+}
+
+TEST(Console, TakesAnotherSlotWhenItsOwnHasGone) {
+  const std::string out = take_console_out(domain("<disk/>" + at("video", "0x01") + "<rng/>"));
+  EXPECT_THAT(put_console_back(replaced(out, "<rng/>", at("rng", "0x02"))),
+              HasSubstr(at("video", "0x01")));
+  const std::string taken = replaced(out, "<rng/>", at("rng", "0x01"));
+  EXPECT_THAT(put_console_back(taken), HasSubstr("<disk/><video></video>"));
+  EXPECT_THAT(put_console_back(taken, {PciAddress{0, 0, 1, 0}}), HasSubstr(at("video", "0x01")));
+}
+
+TEST(Console, TakesItsSlotBackFromWhatCameWithTheGpu) {
+  const std::string controllers = "<controller type='pci' index='0'/>";
+  const std::string before = domain(controllers + at("video", "0x01"));
+  const std::string port =
+      replaced(at("controller", "0x01"), "<controller>", "<controller type='pci' index='1'>");
+  const std::string two =
+      replaced(attach_gpu(attach_gpu(before, {"small", false}), {"small", true}), controllers,
+               controllers + port);
+  EXPECT_EQ(detach_gpus(two), before);
+  const std::string one = detach_gpus(two, "ua-gpuward-0");
+  EXPECT_THAT(one, AllOf(HasSubstr("<video></video>"), HasSubstr(port)));
+}
+
 TEST(Console, TakesNothingFromMetadataThatItDidNotPutThere) {
   const std::string out = take_console_out(domain("<disk/><video/>"));
   for (const char* evil : {"&lt;hostdev/&gt;", "&lt;video/&gt;&lt;disk/&gt;", "&lt;video&gt;",
