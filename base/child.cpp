@@ -93,6 +93,12 @@ static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
   return {WriteResult::Outcome::written, 0, 0};
 }
 
+/// A child that hangs works with it whenever the kernel lets go, be it while we exit.
+static void leave_to_child(std::unique_ptr<Work> work) {
+  static auto& left = *new std::vector<std::unique_ptr<Work>>;  // never destroyed, so never lost
+  left.push_back(std::move(work));
+}
+
 std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
                                         milliseconds deadline) {
   std::vector<WriteResult> results(writes.size());
@@ -107,7 +113,7 @@ std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
     result = one_result(reader.get(), deadline, child);
     // Waiting for a stuck child would be to hang with it; init reaps it when the kernel lets go.
     if (result.outcome == WriteResult::Outcome::stuck) {
-      (void)work.release();
+      leave_to_child(std::move(work));
       return results;
     }
     if (result.outcome == WriteResult::Outcome::failed) break;
