@@ -6,6 +6,7 @@
 #include <spdlog/sinks/syslog_sink.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace gpuward::log {
@@ -13,6 +14,8 @@ namespace gpuward::log {
 // The one object that lives for the whole program: a logger handed through every function would
 // be in every signature and never differ.
 static std::unique_ptr<spdlog::logger> logger;
+static std::optional<To> destination;
+static std::string program_name;
 
 static std::string priority_prefix(spdlog::level::level_enum level) {
   switch (level) {
@@ -25,23 +28,28 @@ static std::string priority_prefix(spdlog::level::level_enum level) {
   }
 }
 
-static bool for_service = false;
-
 void start(To to, std::string_view program) {
+  destination = to;
+  program_name = program;
+  logger.reset();
+}
+
+/// Made for the first line only: most hooks have none to write, and it takes a tenth of their time.
+static void make_logger() {
   spdlog::sink_ptr sink;
-  if (to == To::journal)
-    sink = std::make_shared<spdlog::sinks::syslog_sink_st>(std::string(program), LOG_PID,
-                                                           LOG_DAEMON, false);
+  if (destination == To::journal)
+    sink =
+        std::make_shared<spdlog::sinks::syslog_sink_st>(program_name, LOG_PID, LOG_DAEMON, false);
   else
     sink = std::make_shared<spdlog::sinks::stderr_sink_st>();
-  logger = std::make_unique<spdlog::logger>(std::string(program), std::move(sink));
-  logger->set_pattern(to == To::terminal ? "%n: %l: %v" : "%v");
-  for_service = to == To::service;
+  logger = std::make_unique<spdlog::logger>(program_name, std::move(sink));
+  logger->set_pattern(destination == To::terminal ? "%n: %l: %v" : "%v");
 }
 
 static void write(spdlog::level::level_enum level, std::string_view line) {
-  if (!logger) return;
-  if (for_service)
+  if (!destination) return;
+  if (!logger) make_logger();
+  if (destination == To::service)
     logger->log(level, "{}{}", priority_prefix(level), line);
   else
     logger->log(level, "{}", line);

@@ -69,12 +69,14 @@ void prepare(const Hook& hook) {
 
 /// The claim of this domain: by UUID, or by name when the XML does not tell.
 std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
+  std::optional<Domain> domain;
   try {
-    if (const auto domain = read_domain(hook)) return claims.find(domain->uuid);
+    domain = read_domain(hook);
   } catch (const Error& error) {
     log::warning(std::string(hook.call.domain) +
                  ": looking for its claim by name: " + error.what());
   }
+  if (domain) return claims.find(domain->uuid);
   for (Claim& claim : claims.all())
     if (claim.name == hook.call.domain) return std::move(claim);
   return {};

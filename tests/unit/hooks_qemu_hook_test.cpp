@@ -267,11 +267,13 @@ TEST_F(QemuHookTest, release_takes_what_the_claim_names_not_what_the_xml_names) 
   EXPECT_FALSE(has_instance());
 }
 
-TEST_F(QemuHookTest, release_of_a_claim_that_cannot_be_read_leaves_all_to_the_admin) {
+TEST_F(QemuHookTest, release_of_a_claim_that_cannot_be_read_tells_and_leaves_all_to_the_admin) {
   ASSERT_EQ(call("prepare", gpu_xml).status, 0);
   const std::string file = host_.root().run("claims/") + to_string(vm);
   write_file_atomically(file, "rubbish\n");
-  call("release", gpu_xml);
+  const Answer answer = call("release", gpu_xml);
+  EXPECT_EQ(answer.status, 1);
+  EXPECT_THAT(answer.said, HasSubstr(file + ":1: "));
   EXPECT_EQ(read_file(file), "rubbish\n");
   EXPECT_TRUE(has_instance());
 }
