@@ -100,6 +100,7 @@ static std::vector<Hostdev> hostdevs_of(const Element& root) {
     for (const Hostdev& other : hostdevs)
       if (is_ours(other.alias) && other.alias == hostdev->alias)
         throw error_at(element, "a second hostdev with alias " + other.alias);
+    hostdev->place = static_cast<size_t>(&element - devices->children.data());
     hostdevs.push_back(std::move(*hostdev));
   }
   return hostdevs;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,7 @@ struct Hostdev {
   std::optional<Uuid> instance;       ///< source of an mdev
   std::optional<PciAddress> address;  ///< source of a pci device
   int line = 0;                       ///< in the XML
+  size_t place = 0;                   ///< among the children of <devices>
 };
 
 /// One <gpu alias='ua-gpuward-N' profile='NAME'/> in our metadata: what the domain asks for.

@@ -12,6 +12,7 @@
 #include "domain/domain.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
+#include "hooks/gpu_domain.hpp"
 #include "hooks/request_verdict.hpp"
 
 namespace gpuward {
@@ -41,9 +42,13 @@ std::optional<Domain> read_domain(const Hook& hook) {
   }
 }
 
-/// A configuration with a mistake is no ground to decide on.
-Config read_config(const Hook& hook) {
+/// The configuration that decides about this domain; nothing for a domain without a GPU, which no
+/// mistake in it may disturb. Throws Error for a domain with one: a configuration with a mistake is
+/// no ground to decide on.
+std::optional<Config> config_for(const Hook& hook, const Domain& domain) {
+  if (domain.hostdevs.empty() && domain.asked.empty()) return {};
   LoadedConfig loaded = load_config(config_files(hook.root));
+  if (!is_gpu_domain(hook.root, loaded.config, domain)) return {};
   if (loaded.problems.empty()) return std::move(loaded.config);
   const size_t more = loaded.problems.size() - 1;
   throw Error(to_string(loaded.problems.front()) +
@@ -56,10 +61,10 @@ void require(const Verdict& verdict) {
 
 void prepare(const Hook& hook) {
   const auto domain = read_domain(hook);
-  if (!domain || !asks_gpuward(*domain)) return;
-  const Config config = read_config(hook);
-  require(request_verdict(config, *domain));
-  claim_devices(hook.root, config, *domain, hook.deadlines);
+  const auto config = domain ? config_for(hook, *domain) : std::nullopt;
+  if (!config || !asks_gpuward(*domain)) return;
+  require(request_verdict(*config, *domain));
+  claim_devices(hook.root, *config, *domain, hook.deadlines);
 }
 
 /// The claim of this domain: by UUID, or by name when the XML does not tell.
@@ -100,8 +105,8 @@ void reconnect(const Hook& hook) {
 
 void arrive(const Hook& hook) {
   const auto domain = read_domain(hook);
-  if (!domain || !has_gpu(*domain)) return;
-  require(arrival_verdict(read_config(hook), *domain, hook.call.operation));
+  const auto config = domain ? config_for(hook, *domain) : std::nullopt;
+  if (config) require(arrival_verdict(*config, hook.call.operation));
 }
 
 enum class OnError {

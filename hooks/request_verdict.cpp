@@ -26,19 +26,6 @@ static bool is_ours(const Hostdev& hostdev) {
   return hostdev.alias.starts_with(alias_prefix);
 }
 
-bool asks_gpuward(const Domain& domain) {
-  return !domain.asked.empty() ||
-         std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(), is_ours);
-}
-
-bool has_gpu(const Domain& domain) {
-  const auto is_vfio_mdev = [](const Hostdev& hostdev) {
-    return hostdev.type == Hostdev::Type::mdev && hostdev.model == "vfio-pci";
-  };
-  return asks_gpuward(domain) ||
-         std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(), is_vfio_mdev);
-}
-
 static Verdict hostdev_verdict(const Domain& domain, const AskedGpu& gpu) {
   const auto hostdev = std::find_if(domain.hostdevs.begin(), domain.hostdevs.end(),
                                     [&](const Hostdev& h) { return h.alias == gpu.alias; });
@@ -87,8 +74,8 @@ Verdict request_verdict(const Config& config, const Domain& domain) {
   return Verdict::allow();
 }
 
-Verdict arrival_verdict(const Config& config, const Domain& domain, std::string_view operation) {
-  if (config.guard.migration != Policy::block || !has_gpu(domain)) return Verdict::allow();
+Verdict arrival_verdict(const Config& config, std::string_view operation) {
+  if (config.guard.migration != Policy::block) return Verdict::allow();
   return Verdict::deny(std::string(operation == "migrate" ? "live migration" : "restoring") +
                        " of a domain with a GPU is blocked on this host; shut it down and start it "
                        "here, or set 'migration = allow' in [guard] of /etc/gpuward/gpuward.conf");

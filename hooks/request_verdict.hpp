@@ -14,14 +14,8 @@ namespace gpuward {
 /// the instances are its own (not those of the domain it was cloned from), the profiles exist.
 Verdict request_verdict(const Config& config, const Domain& domain);
 
-/// Whether a domain of this kind may come in from another host or from a saved state.
-Verdict arrival_verdict(const Config& config, const Domain& domain, std::string_view operation);
-
-/// Whether the domain has a GPU at all: by gpuward, or an mdev that someone wrote by hand.
-bool has_gpu(const Domain& domain);
-
-/// Whether gpuward is to give it one.
-bool asks_gpuward(const Domain& domain);
+/// Whether a domain with a GPU may come in from another host or from a saved state.
+Verdict arrival_verdict(const Config& config, std::string_view operation);
 
 /// As it must be typed in a shell.
 std::string shell_word(std::string_view text);

@@ -43,6 +43,10 @@ std::string mdev_xml(const Uuid& instance, const std::string& alias) {
 
 const std::string plain_xml = domain_xml("", "    <disk type='file'/>\n");
 const std::string usb_xml = domain_xml("", "    <hostdev mode='subsystem' type='usb'/>\n");
+const std::string pci_xml = domain_xml(
+    "",
+    "    <hostdev mode='subsystem' type='pci' managed='yes'><source>"
+    "<address domain='0x0000' bus='0x41' slot='0x00' function='0x0'/></source></hostdev>\n");
 const std::string hand_written_xml =
     domain_xml("", mdev_xml(*parse_uuid("00000000-0000-4000-8000-000000000009"), "hostdev0"));
 const std::string gpu_xml = domain_xml(
@@ -139,9 +143,17 @@ TEST_F(QemuHookTest, an_mdev_written_by_hand_starts_stops_and_is_not_touched) {
     expect_nothing_happened(call(operation, hand_written_xml));
 }
 
-TEST_F(QemuHookTest, an_mdev_written_by_hand_starts_with_a_broken_config_too) {
+TEST_F(QemuHookTest, an_mdev_written_by_hand_is_refused_with_a_broken_config) {
   host_.config(std::string(broken_config));
-  expect_nothing_happened(call("prepare", hand_written_xml));
+  EXPECT_THAT(call("prepare", hand_written_xml).said, HasSubstr("gpuward.conf:3"));
+}
+
+TEST_F(QemuHookTest, a_pci_device_that_is_no_gpu_starts_with_a_broken_config_too) {
+  host_.pci_gpu("0000:41:00.0").attribute("class", "0x020000");
+  host_.config(std::string(broken_config));
+  for (const char* operation : operations) expect_nothing_happened(call(operation, pci_xml));
+  host_.pci_gpu("0000:41:00.0").attribute("class", "0x030000");
+  EXPECT_THAT(call("prepare", pci_xml).said, HasSubstr("gpuward.conf:3"));
 }
 
 TEST_F(QemuHookTest, an_mdev_written_by_hand_may_not_come_from_elsewhere) {

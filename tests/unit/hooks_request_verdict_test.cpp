@@ -69,40 +69,6 @@ TEST(ShellWordTest, a_shell_reads_back_the_same) {
   }
 }
 
-TEST(HasGpuTest, a_plain_domain_has_none) {
-  EXPECT_FALSE(has_gpu(Domain()));
-  EXPECT_FALSE(asks_gpuward(Domain()));
-}
-
-TEST(HasGpuTest, one_of_gpuward_has) {
-  EXPECT_TRUE(has_gpu(web01()));
-  EXPECT_TRUE(asks_gpuward(web01()));
-}
-
-TEST(HasGpuTest, metadata_or_hostdev_alone_ask_too) {
-  Domain only_metadata = web01(), only_hostdev = web01();
-  only_metadata.hostdevs.clear();
-  only_hostdev.asked.clear();
-  EXPECT_TRUE(asks_gpuward(only_metadata));
-  EXPECT_TRUE(asks_gpuward(only_hostdev));
-}
-
-TEST(HasGpuTest, an_mdev_written_by_hand_is_a_gpu_that_gpuward_does_not_give) {
-  Domain domain;
-  domain.hostdevs.push_back(mdev("hostdev0", other_uuid));
-  EXPECT_TRUE(has_gpu(domain));
-  EXPECT_FALSE(asks_gpuward(domain));
-}
-
-TEST(HasGpuTest, mdevs_of_other_kinds_and_pci_devices_are_no_gpus) {
-  Domain domain;
-  domain.hostdevs.push_back(mdev("", other_uuid));
-  domain.hostdevs.back().model = "vfio-ccw";
-  domain.hostdevs.push_back(mdev("", other_uuid));
-  domain.hostdevs.back().type = Hostdev::Type::pci;
-  EXPECT_FALSE(has_gpu(domain));
-}
-
 TEST(RequestVerdictTest, what_attach_made_is_allowed) {
   EXPECT_TRUE(request_verdict(config, web01())) << request_verdict(config, web01()).reason;
 }
@@ -180,27 +146,17 @@ TEST(RequestVerdictTest, a_profile_by_memory_is_refused_with_its_place) {
   EXPECT_THAT(verdict.reason, HasSubstr("/etc/gpuward/gpuward.conf:7"));
 }
 
-TEST(ArrivalVerdictTest, a_domain_without_a_gpu_may_come) {
-  EXPECT_TRUE(arrival_verdict(config, Domain(), "migrate"));
-}
-
 TEST(ArrivalVerdictTest, one_with_a_gpu_is_blocked_unless_the_policy_says_otherwise) {
-  const Verdict verdict = arrival_verdict(config, web01(), "migrate");
+  const Verdict verdict = arrival_verdict(config, "migrate");
   EXPECT_FALSE(verdict);
   EXPECT_THAT(verdict.reason, HasSubstr("live migration"));
   EXPECT_THAT(verdict.reason, HasSubstr("migration = allow"));
-  EXPECT_THAT(arrival_verdict(config, web01(), "restore").reason, HasSubstr("restoring"));
+  EXPECT_THAT(arrival_verdict(config, "restore").reason, HasSubstr("restoring"));
   for (const Policy policy : {Policy::warn, Policy::allow}) {
     Config open = config;
     open.guard.migration = policy;
-    EXPECT_TRUE(arrival_verdict(open, web01(), "migrate"));
+    EXPECT_TRUE(arrival_verdict(open, "migrate"));
   }
-}
-
-TEST(ArrivalVerdictTest, an_mdev_written_by_hand_is_blocked_too) {
-  Domain domain;
-  domain.hostdevs.push_back(mdev("", other_uuid));
-  EXPECT_FALSE(arrival_verdict(config, domain, "migrate"));
 }
 
 }  // namespace

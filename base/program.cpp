@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/program.hpp"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+
+namespace gpuward {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+/// 65534 on every Linux: the kernel's own overflow id.
+static constexpr uid_t nobody = 65534;
+
+static bool become_nobody() {
+  if (::geteuid() != 0) return true;
+  return ::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
+         ::setresuid(nobody, nobody, nobody) == 0;
+}
+
+[[noreturn]] static void run(char* const* arguments, int output, pid_t parent) {
+  const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  ::dup2(nothing, 0);
+  ::dup2(output, 1);
+  ::dup2(nothing, 2);
+  ::close_range(3, ~0U, 0);
+  ::setpgid(0, 0);
+  if (!become_nobody()) ::_exit(127);
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(127);
+  char locale[] = "LC_ALL=C", path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+  char* const environment[] = {locale, path, nullptr};
+  ::execve(arguments[0], arguments, environment);
+  ::_exit(127);
+}
+
+/// Whether `fd` has something before `end`.
+static bool wait_for(int fd, Clock::time_point end) {
+  for (;;) {
+    const auto left = std::chrono::ceil<milliseconds>(end - Clock::now()).count();
+    pollfd wait{fd, POLLIN, 0};
+    const int ready = ::poll(&wait, 1, left > 0 ? static_cast<int>(left) : 0);
+    if (ready < 0 && errno == EINTR) continue;
+    return ready > 0;
+  }
+}
+
+static std::optional<std::string> read_all(int fd, Clock::time_point end, size_t limit) {
+  std::string text;
+  char part[4096];
+  while (wait_for(fd, end)) {
+    const ssize_t n = ::read(fd, part, sizeof part);
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) return text;
+    if (n < 0 || text.size() + static_cast<size_t>(n) > limit) return {};
+    text.append(part, static_cast<size_t>(n));
+  }
+  return {};
+}
+
+static bool ends_well(pid_t child, Clock::time_point end) {
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  if (!process || !wait_for(process.get(), end)) return false;
+  int status = 0;
+  return ::waitpid(child, &status, WNOHANG) == child && WIFEXITED(status) &&
+         WEXITSTATUS(status) == 0;
+}
+
+std::optional<std::string> output_of(const std::string& program,
+                                     const std::vector<std::string>& arguments,
+                                     milliseconds deadline, size_t limit) {
+  std::vector<char*> words{const_cast<char*>(program.c_str())};
+  for (const std::string& argument : arguments)
+    words.push_back(const_cast<char*>(argument.c_str()));
+  words.push_back(nullptr);
+
+  const auto end = Clock::now() + deadline;
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
+  Fd reader(ends[0]), writer(ends[1]);
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) throw SystemError("cannot fork", errno);
+  if (child == 0) run(words.data(), writer.get(), parent);
+  writer.reset();
+  auto text = read_all(reader.get(), end, limit);
+  if (text && ends_well(child, end)) return text;
+  // Not waited for longer than a moment: a program on a dead network disk cannot even be killed.
+  ::kill(-child, SIGKILL);
+  ::kill(child, SIGKILL);
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  if (process) wait_for(process.get(), Clock::now() + milliseconds(1000));
+  ::waitpid(child, nullptr, WNOHANG);
+  return {};
+}
+
+}  // namespace gpuward

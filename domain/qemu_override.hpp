@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "domain/document.hpp"
+#include "domain/domain.hpp"
+
+namespace gpuward {
+
+inline constexpr std::string_view qemu_namespace = "http://libvirt.org/schemas/domain/qemu/1.0";
+
+/// What <qemu:override> says of vfio-pci's enable-migration for the device of that alias; null when
+/// it says nothing. (libvirt 8.2 and later; docs/drvqemu.rst)
+const Element* migration_property(const Document& document, std::string_view alias);
+
+/// Whether that property switches migration off. The type must be string: for QEMU it is an enum.
+bool is_off(const Element& migration_property);
+
+/// The alias that libvirt will give to a hostdev that has none of its own, by its place among the
+/// others (qemuAssignDeviceHostdevAlias); its own where it has one.
+std::string alias_when_running(const Document& document, const Hostdev& hostdev);
+
+}  // namespace gpuward

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/root.hpp"
+#include "domain/guard_gaps.hpp"
+
+namespace gpuward {
+
+/// Version of the QEMU at this path, 8001000 for 8.1.0: what `PATH --version` prints, asked for
+/// once and kept in /run/gpuward/qemu until the file changes (inode, size, mtime). Nothing when it
+/// cannot be told. Never throws.
+std::optional<unsigned> qemu_version(const Root& root, const std::string& emulator);
+
+/// What a QEMU of this version can do; of one that is not known, nothing.
+QemuAbilities abilities_of(std::optional<unsigned> version);
+
+/// "8.1.0"
+std::string version_text(unsigned version);
+
+}  // namespace gpuward

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/program.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.hpp"
+
+namespace gpuward {
+namespace {
+
+constexpr std::chrono::seconds long_enough{30};
+
+std::optional<std::string> shell(const std::string& script,
+                                 std::chrono::milliseconds deadline = long_enough) {
+  return output_of("/bin/sh", {"-c", script}, deadline);
+}
+
+TEST(ProgramTest, gives_its_output) {
+  EXPECT_EQ(shell("echo one; echo two >&2"), "one\n");
+  EXPECT_EQ(shell(""), "");
+  EXPECT_EQ(output_of("/bin/echo", {"a b", "$HOME;"}, long_enough), "a b $HOME;\n") << "no shell";
+}
+
+TEST(ProgramTest, gives_nothing_when_it_fails) {
+  EXPECT_EQ(shell("echo one; exit 1"), std::nullopt);
+  EXPECT_EQ(shell("echo one; kill -9 $$"), std::nullopt);
+  EXPECT_EQ(output_of("/no/such/program", {}, long_enough), std::nullopt);
+  EXPECT_EQ(output_of("/etc/passwd", {}, long_enough), std::nullopt);
+}
+
+TEST(ProgramTest, gives_nothing_when_it_says_too_much) {
+  EXPECT_EQ(output_of("/bin/echo", {std::string(99, 'a')}, long_enough, 100)->size(), 100U);
+  EXPECT_EQ(output_of("/bin/echo", {std::string(100, 'a')}, long_enough, 100), std::nullopt);
+}
+
+TEST(ProgramTest, is_ended_when_it_takes_too_long) {
+  EXPECT_EQ(shell("exec sleep 1000", std::chrono::milliseconds(50)), std::nullopt);
+  EXPECT_EQ(shell("exec 1>&-; exec sleep 1000", std::chrono::milliseconds(50)), std::nullopt);
+  EXPECT_EQ(shell("sleep 1000 & echo one", std::chrono::milliseconds(300)), std::nullopt)
+      << "its own child has the output open";
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
+}
+
+TEST(ProgramTest, has_nothing_of_ours) {
+  const Fd open(::open("/etc/passwd", O_RDONLY));  // without O_CLOEXEC
+  ASSERT_GE(open.get(), 3);
+  ::setenv("GPUWARD_TEST", "x", 1);
+  EXPECT_EQ(shell("ls /proc/$$/fd | wc -w; echo \"$GPUWARD_TEST\"; cat"), "3\n\n");
+  if (::geteuid() != 0) return;
+  EXPECT_EQ(shell("id -u; id -g; id -G"), "65534\n65534\n65534\n");
+}
+
+}  // namespace
+}  // namespace gpuward
