@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "domain/guarded_mark.hpp"
 
+#include <sys/stat.h>
+
 #include "base/file.hpp"
 
 namespace gpuward {
@@ -23,6 +25,13 @@ std::vector<Uuid> guarded_domains(const Root& root) {
   for (const std::string& name : list_directory(root.run("guarded")))
     if (const auto domain = parse_uuid(name)) domains.push_back(*domain);
   return domains;
+}
+
+std::string mark_stamp(const Root& root, const Uuid& domain) {
+  struct stat info;
+  if (::stat(mark_of(root, domain).c_str(), &info) != 0) return {};
+  return std::to_string(info.st_ino) + '@' + std::to_string(info.st_mtim.tv_sec) + '.' +
+         std::to_string(info.st_mtim.tv_nsec);
 }
 
 bool has_gpu_now(const Root& root, const Uuid& domain) {

@@ -22,6 +22,9 @@ void unmark_guarded(const Root& root, const Uuid& domain);
 
 std::vector<Uuid> guarded_domains(const Root& root);
 
+/// Changes whenever the mark is made; "" when there is none.
+std::string mark_stamp(const Root& root, const Uuid& domain);
+
 /// Whether it has a mark or a claim.
 bool has_gpu_now(const Root& root, const Uuid& domain);
 
