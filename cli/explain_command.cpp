@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/explain.hpp"
 #include "cli/output.hpp"
@@ -93,15 +94,31 @@ static std::string layer_name(const std::string& layer) {
   return layer == "guard" ? "guard service" : layer;
 }
 
-/// A heading, and under it a line for each layer and for each thing that is left.
+/// Lines of whole words, 80 bytes at most where they have blanks.
+static std::vector<std::string> wrapped(const std::string& text) {
+  std::vector<std::string> lines{""};
+  for (const std::string_view word : split(text, ' ')) {
+    if (!lines.back().empty() && lines.back().size() + 1 + word.size() > 80) lines.emplace_back();
+    if (!lines.back().empty()) lines.back() += ' ';
+    lines.back() += word;
+  }
+  return lines;
+}
+
+/// A heading, and under it each layer and each thing that is left.
 static std::string guard_text(const ExplainedGuard& explained) {
   std::vector<std::vector<std::string>> rows;
+  const auto add = [&](std::string what, std::string_view state, const std::string& text) {
+    for (const std::string& line : wrapped(text)) {
+      rows.push_back({what, std::string(state), line});
+      what = state = " ";
+    }
+  };
   for (const LayerState& layer : explained.layers)
-    rows.push_back({layer_name(layer.layer), std::string(to_string(layer.state)), layer.text});
-  const std::string left = "left";
-  for (const std::string& line : explained.left) rows.push_back({left, "", line});
-  if (explained.left.empty()) rows.push_back({left, "", "nothing"});
-  return format_table({std::string(to_string(explained.guard)), policy_word(explained.policy), ""},
+    add(layer_name(layer.layer), to_string(layer.state), layer.text);
+  for (const std::string& line : explained.left) add("left", " ", line);
+  if (explained.left.empty()) add("left", " ", "nothing");
+  return format_table({std::string(to_string(explained.guard)), policy_word(explained.policy), " "},
                       rows);
 }
 

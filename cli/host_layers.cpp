@@ -45,14 +45,14 @@ HookSeen judge_hook_seen(const HookTimes& times, const std::string& daemon) {
   if (!times.linked) return {Known::no, "there is no link " + std::string(hook_link)};
   if (!times.started) return {Known::yes, "libvirt is off and looks for hooks when it starts"};
   if (*times.linked < *times.started)
-    return {Known::yes, "its link is older than the running " + daemon};
+    return {Known::yes, "the hook's link is older than the running " + daemon};
   if (times.reloaded && *times.reloaded > *times.linked)
-    return {Known::yes, daemon + " has reloaded since it was linked"};
+    return {Known::yes, daemon + " has reloaded since the hook was linked"};
   if (times.other && *times.other < *times.started)
     return {Known::yes, daemon + " knew of another hook when it started, and so runs all"};
   if (times.touched && *times.touched > std::max(*times.started, *times.linked))
-    return {Known::yes, daemon + " has called it"};
-  return {Known::unknown, "its link is newer than the running " + daemon +
+    return {Known::yes, daemon + " has called the hook"};
+  return {Known::unknown, "the hook's link is newer than the running " + daemon +
                               ", which looks for hooks only when it starts or reloads"};
 }
 

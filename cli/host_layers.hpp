@@ -39,7 +39,7 @@ struct HookTimes {
 
 struct HookSeen {
   Known seen = Known::unknown;
-  std::string reason;  ///< "its link is older than the running libvirtd"
+  std::string reason;  ///< "the hook's link is older than the running libvirtd"
 };
 
 HookSeen judge_hook_seen(const HookTimes& times, const std::string& daemon);
