@@ -88,7 +88,8 @@ std::optional<unsigned> qemu_version(const Root& root, const std::string& emulat
 }
 
 QemuAbilities abilities_of(std::optional<unsigned> version) {
-  return {.can_disable_vfio_migration = version.value_or(0) >= 8'001'000};
+  return {.can_disable_vfio_migration = version.value_or(0) >= 8'001'000,
+          .is_known = version.has_value()};
 }
 
 std::string version_text(unsigned version) {

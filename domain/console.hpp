@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace gpuward {
+
+/// `xml` without graphics and video, and without what works through SPICE or D-Bus graphics alone;
+/// all of it is kept in our metadata. Throws Error when it has a password: metadata is shown to
+/// everyone.
+std::string take_console_out(std::string_view xml);
+
+/// `xml` as it was before take_console_out; unchanged where that took nothing out.
+std::string put_console_back(std::string_view xml);
+
+}  // namespace gpuward
