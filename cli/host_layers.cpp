@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/lock.hpp"
+#include "base/text.hpp"
 #include "domain/claim.hpp"
 
 namespace gpuward {
@@ -98,12 +99,20 @@ static HookSeen look_for_hook(const Root& root, const std::optional<LibvirtDaemo
   return judge_hook_seen(times, daemon->name);
 }
 
-/// Only root may open the lock file.
+static bool is_root_process(const std::string& path, std::string_view name) {
+  struct stat info;
+  return read_attribute(path + "/comm") == name && ::stat(path.c_str(), &info) == 0 &&
+         info.st_uid == 0;
+}
+
+/// By the lock that it holds, which only root may look at, or by its process.
 static Known guard_service(const Root& root) {
-  const std::string file = root.run("lock");
-  if (!exists(file)) return Known::no;
-  if (::access(file.c_str(), R_OK | W_OK) != 0) return Known::unknown;
-  return Lock::is_held(file, guard_service_lock) ? Known::yes : Known::no;
+  const std::string lock = root.run("lock");
+  if (Lock::is_held(lock, guard_service_lock)) return Known::yes;
+  for (const std::string& name : list_directory(root.proc("")))
+    if (to_number<int>(name) && is_root_process(root.proc(name), "gpuward-guard"))
+      return Known::yes;
+  return exists(lock) && ::access(lock.c_str(), R_OK | W_OK) != 0 ? Known::unknown : Known::no;
 }
 
 static std::string config_of(const Root& root, const std::optional<LibvirtDaemon>& daemon) {

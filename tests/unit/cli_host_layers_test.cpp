@@ -155,6 +155,16 @@ TEST_F(HostLayersTest, the_guard_service_shows_by_its_lock) {
   EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
 }
 
+TEST_F(HostLayersTest, the_guard_service_shows_by_its_process) {
+  if (::geteuid() != 0) GTEST_SKIP() << "files belong to another user than root";
+  host_.process(12, "gpuward-provisi", {});
+  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+  host_.process(13, "gpuward-guard", {});
+  EXPECT_EQ(look_at_layers(root_).guard_service, Known::yes);
+  ASSERT_EQ(::chown(root_.proc("13").c_str(), 1000, 1000), 0);
+  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no) << "anybody may use the name";
+}
+
 TEST_F(HostLayersTest, polkit_is_on_by_the_file_of_the_daemon_that_runs) {
   file("/etc/libvirt/libvirtd.conf", "# nothing\n");
   file("/etc/libvirt/virtqemud.conf", "access_drivers = [ \"polkit\" ]\n");
