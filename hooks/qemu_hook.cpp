@@ -10,6 +10,7 @@
 #include "config/config_parser.hpp"
 #include "domain/claim.hpp"
 #include "domain/domain.hpp"
+#include "domain/guarded_mark.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/gpu_domain.hpp"
@@ -59,15 +60,33 @@ void require(const Verdict& verdict) {
   if (!verdict) throw Error(verdict.reason);
 }
 
+/// So that polkit's helper knows of a GPU that nobody claims. No reason to refuse anything.
+void mark(const Hook& hook, const Domain& domain) {
+  try {
+    mark_guarded(hook.root, domain.uuid, domain.name);
+  } catch (const Error& error) {
+    log::warning(domain.name + ": polkit cannot know of its GPU: " + error.what());
+  }
+}
+
 void prepare(const Hook& hook) {
   const auto domain = read_domain(hook);
   const auto config = domain ? config_for(hook, *domain) : std::nullopt;
-  if (!config || !asks_gpuward(*domain)) return;
+  if (!config) return;
+  if (!asks_gpuward(*domain)) return mark(hook, *domain);
   require(request_verdict(*config, *domain));
   claim_devices(hook.root, *config, *domain, hook.deadlines);
 }
 
-/// The claim of this domain: by UUID, or by name when the XML does not tell.
+void unmark(const Hook& hook, const Domain& domain) {
+  try {
+    unmark_guarded(hook.root, domain.uuid);
+  } catch (const Error& error) {
+    log::warning(domain.name + ": polkit takes it for one with a GPU: " + error.what());
+  }
+}
+
+/// The claim of this domain: by UUID, or by name when the XML does not tell. Its mark goes.
 std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
   std::optional<Domain> domain;
   try {
@@ -76,7 +95,10 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
     log::warning(std::string(hook.call.domain) +
                  ": looking for its claim by name: " + error.what());
   }
-  if (domain) return claims.find(domain->uuid);
+  if (domain) {
+    unmark(hook, *domain);
+    return claims.find(domain->uuid);
+  }
   for (Claim& claim : claims.all())
     if (claim.name == hook.call.domain) return std::move(claim);
   return {};
@@ -103,6 +125,9 @@ void reconnect(const Hook& hook) {
   if (!domain) return;
   const std::string found = check_devices(hook.root, *domain, hook.deadlines);
   if (!found.empty()) log::warning(domain->name + ": reconnect: " + found);
+  // What a broken configuration still says must do: a running domain is not refused anything here.
+  const Config config = load_config(config_files(hook.root)).config;
+  if (!asks_gpuward(*domain) && is_gpu_domain(hook.root, config, *domain)) mark(hook, *domain);
 }
 
 void arrive(const Hook& hook) {
