@@ -125,7 +125,7 @@ TEST_F(DoctorTools, mdevctl_defines_an_instance_of_a_domain) {
   EXPECT_THAT(check_other_tools(root_, {}), IsEmpty());
   Claim claim{web01, "web01", {}};
   claim.devices.push_back(
-      {ClaimedDevice::State::held, "ua-gpuward-0", "small", instance, "mtty", "mtty-2"});
+      {ClaimedDevice::State::claimed, "ua-gpuward-0", "small", instance, "mtty", "mtty-2"});
   Claims(root_).make_ready();
   Claims(root_).write(claim);
   EXPECT_THAT(told(check_other_tools(root_, {})),
