@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace gpuward::log {
 
@@ -33,7 +34,7 @@ void start(To to, std::string_view program) {
     sink = std::make_shared<spdlog::sinks::syslog_sink_st>(std::string(program), LOG_PID,
                                                            LOG_DAEMON, false);
   else
-    sink = std::make_shared<spdlog::sinks::stderr_sink_st>();
+    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   logger = std::make_unique<spdlog::logger>(std::string(program), std::move(sink));
   logger->set_pattern(to == To::terminal ? "%n: %l: %v" : "%v");
   for_service = to == To::service;
@@ -45,6 +46,40 @@ static void write(spdlog::level::level_enum level, std::string_view line) {
     logger->log(level, "{}{}", priority_prefix(level), line);
   else
     logger->log(level, "{}", line);
+}
+
+static spdlog::level::level_enum level_of(Severity severity) {
+  switch (severity) {
+    case Severity::error:
+      return spdlog::level::err;
+    case Severity::warning:
+      return spdlog::level::warn;
+    case Severity::info:
+      break;
+  }
+  return spdlog::level::info;
+}
+
+static bool entry_to_journal(spdlog::level::level_enum level, std::string_view line,
+                             std::span<const Field> fields) {
+  std::vector<Field> all = {{"MESSAGE", std::string(line)},
+                            {"PRIORITY", priority_prefix(level).substr(1, 1)},
+                            {"SYSLOG_IDENTIFIER", logger->name()}};
+  all.insert(all.end(), fields.begin(), fields.end());
+  return send_to_journal("/run/systemd/journal/socket", journal_entry(all));
+}
+
+void entry(Severity severity, std::string_view line, std::span<const Field> fields) {
+  if (!logger) return;
+  const auto level = level_of(severity);
+  if (for_service && entry_to_journal(level, line, fields)) return;
+  std::string text(line);
+  for (const Field& field : fields) {
+    text += ' ';
+    text += field.name;
+    text += "='" + field.value + "'";
+  }
+  write(level, text);
 }
 
 void info(std::string_view line) {
