@@ -25,6 +25,7 @@ void DomainTable::is_on(const Uuid& uuid, Handle handle, unsigned run) {
   // A thread that is busy with the last run keeps its own references and finds them outdated.
   if (entry.run != run) entry = Entry{};
   entry.run = run;
+  entry.seen = true;
   entry.handle = std::move(handle);
 }
 
@@ -33,9 +34,14 @@ void DomainTable::is_off(const Uuid& uuid) {
   entries_.erase(uuid);
 }
 
-void DomainTable::keep_only(const std::set<Uuid>& on) {
+void DomainTable::forget_seen() {
   const std::scoped_lock lock(mutex_);
-  std::erase_if(entries_, [&](const auto& item) { return !on.contains(item.first); });
+  for (auto& [uuid, entry] : entries_) entry.seen = false;
+}
+
+void DomainTable::drop_unseen() {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(entries_, [](const auto& item) { return !item.second.seen; });
 }
 
 std::vector<Uuid> DomainTable::all() const {
@@ -78,6 +84,12 @@ bool DomainTable::end(const Uuid& uuid, const Work& work) {
   entry.busy = false;
   entry.waiting = entry.todo.any();
   return entry.waiting;
+}
+
+void DomainTable::drop(const Uuid& uuid, const Work& work) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(uuid);
+  if (found != entries_.end() && found->second.watched == work.watched) entries_.erase(found);
 }
 
 void DomainTable::set_gpu(const Uuid& uuid, const Work& work, bool has_gpu) {

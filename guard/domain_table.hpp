@@ -39,7 +39,7 @@ struct Watched {
     std::chrono::seconds interval{0};
   };
   std::map<std::string, Asked> asked;  ///< devices that the guest was asked to let go of
-  std::chrono::seconds pause_retry{0};
+  std::chrono::seconds retry{0};  ///< the last pause before another attempt; 0 when all is well
 };
 
 /// The domains that are on. Threads may call it at the same time; it never waits for libvirt.
@@ -51,7 +51,10 @@ class DomainTable {
   /// known, others begin anew.
   void is_on(const Uuid& uuid, Handle handle, unsigned run);
   void is_off(const Uuid& uuid);
-  void keep_only(const std::set<Uuid>& on);  ///< all others are off
+
+  /// libvirt went away: what `is_on` is not called for until drop_unseen is off.
+  void forget_seen();
+  void drop_unseen();
   std::vector<Uuid> all() const;
 
   /// Notes what is to be done; true when the caller has to have someone `begin`. Of a domain that
@@ -68,6 +71,9 @@ class DomainTable {
   /// Gives it back; true when more has happened and someone has to `begin` again.
   bool end(const Uuid& uuid, const Work& work);
 
+  /// It turned out to be off.
+  void drop(const Uuid& uuid, const Work& work);
+
   void set_gpu(const Uuid& uuid, const Work& work, bool has_gpu);
   size_t gpu_domains() const;
 
@@ -75,6 +81,7 @@ class DomainTable {
   struct Entry {
     Handle handle;
     unsigned run = 0;
+    bool seen = false;            ///< since libvirt came
     std::optional<bool> has_gpu;  ///< nothing until it was looked at
     std::shared_ptr<Watched> watched = std::make_shared<Watched>();
     Todo todo;

@@ -13,8 +13,8 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "guard/service.hpp"
 #include "guard/notify.hpp"
+#include "guard/service.hpp"
 
 using namespace gpuward;
 using std::chrono::milliseconds;
@@ -98,6 +98,7 @@ struct Daemon {
       run_event_loop_once();
       if (std::exchange(signals.reload, false)) guard.reload();
     }
+    guard.disconnected();
     if (closed) {
       log::warning(trouble + "; connecting again");
       notify_manager("STATUS=" + trouble + "; connecting again");

@@ -65,7 +65,11 @@ static Condition condition_of(int state, int reason) {
 
 Condition LibvirtDomain::condition() const {
   int state = 0, reason = 0;
-  require(::virDomainGetState(domain_, &state, &reason, 0), "cannot read its state");
+  if (::virDomainGetState(domain_, &state, &reason, 0) < 0) {
+    // One that is not persistent is gone with its end.
+    if (::virGetLastErrorCode() == VIR_ERR_NO_DOMAIN) return Condition::off;
+    throw last_error("cannot read its state");
+  }
   return condition_of(state, reason);
 }
 

@@ -93,7 +93,13 @@ void GuardService::event(const DomainEvent& event) {
   note(uuid, todo_of(event));
 }
 
+void GuardService::disconnected() {
+  connected_ = false;
+  table_.forget_seen();
+}
+
 void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection) {
+  connected_ = true;
   workers_.post([this, connection] {
     sweep(*connection);
     give_back_orphans(*connection);
@@ -114,16 +120,14 @@ void GuardService::reload() {
 
 /// Events are asked for before this, so nothing falls between.
 void GuardService::sweep(const LibvirtConnection& connection) try {
-  std::set<Uuid> on;
   for (const LibvirtDomain& domain : connection.active_domains()) {
     const Uuid uuid = domain.uuid();
-    on.insert(uuid);
     table_.is_on(uuid, std::make_shared<const LibvirtDomain>(domain), domain.run());
     Todo todo;
     todo.inspect = todo.pause = todo.job = true;
     note(uuid, std::move(todo));
   }
-  table_.keep_only(on);
+  table_.drop_unseen();
 } catch (const std::exception& error) {
   // Without the daemon there will be another connection, and another look.
   log::error(error.what());
@@ -155,12 +159,26 @@ void GuardService::work_on(const Uuid& uuid) {
   try {
     act(at);
   } catch (const std::exception& error) {
-    // Off meanwhile, locked by a job or broken: it is looked at again as long as it is on.
-    say(at, Severity::warning, "retry", "it is looked at again later", error.what());
-    at.watched.pause_retry = longer(at.watched.pause_retry, seconds(1), seconds(30));
-    note_later(uuid, work->todo, at.watched.pause_retry);
+    try_again(at, error.what());
   }
   if (table_.end(uuid, *work)) workers_.post([this, uuid] { work_on(uuid); });
+}
+
+/// As long as it is on. Without libvirt there is nothing to try: all are looked at when it is back.
+void GuardService::try_again(const Case& at, const std::string& why) try {
+  if (!connected_) return;
+  if (at.domain.condition() == Condition::off) {
+    table_.drop(at.uuid, at.work);
+    return;
+  }
+  // Once is no news: another client may have worked on the domain, or libvirt be about to go.
+  if (at.watched.retry.count() > 0)
+    say(at, Severity::warning, "retry", "it is looked at again later", why);
+  at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
+  note_later(at.uuid, at.work.todo, at.watched.retry);
+} catch (const LibvirtError&) {
+  at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
+  note_later(at.uuid, at.work.todo, at.watched.retry);
 }
 
 void GuardService::act(const Case& at) {
@@ -172,7 +190,7 @@ void GuardService::act(const Case& at) {
   for (const std::string& name : todo.removed) device_gone(at, name);
   for (const std::string& name : todo.kept) device_kept(at, name);
   if (!is_new && todo.inspect) look_at_devices(at);
-  at.watched.pause_retry = seconds(0);
+  at.watched.retry = seconds(0);
 }
 
 // --- Pauses ---

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,7 @@ class GuardService {
   /// libvirt is there: looks at every domain that is on, and gives back GPUs of claims whose domain
   /// went off unseen.
   void connected(std::shared_ptr<const LibvirtConnection> connection);
+  void disconnected();
   void event(const DomainEvent& event);
   void reload();  ///< looks at every domain again, with the configuration as it is now
   bool stop(std::chrono::milliseconds deadline);  ///< as Workers::stop
@@ -37,6 +39,7 @@ class GuardService {
   void note_later(const Uuid& uuid, Todo todo, std::chrono::seconds delay);
   void work_on(const Uuid& uuid);
   void act(const Case& at);
+  void try_again(const Case& at, const std::string& why);
   void sweep(const LibvirtConnection& connection);
   void give_back_orphans(const LibvirtConnection& connection);
 
@@ -58,6 +61,7 @@ class GuardService {
   const std::string uri_;
   CurrentConfig config_;
   DomainTable table_;
+  std::atomic<bool> connected_ = false;
   std::mutex limit_mutex_;
   RateLimit limit_;
   bool withheld_armed_ = false;

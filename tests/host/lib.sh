@@ -110,6 +110,9 @@ furnish() {
     mount --bind "$dir/lib" /var/lib/libvirt
     mount --bind "$dir/log" /var/log/libvirt
     mount --bind "$capabilities" /var/cache/libvirt
+    # Where root may use KVM and libvirt-qemu may not, libvirt finds each time that it asked QEMU for
+    # its capabilities in vain and asks again: eight seconds for every start of a domain.
+    [ ! -e /dev/kvm ] || { install -m 0 /dev/null "$dir/no-kvm" && mount --bind "$dir/no-kvm" /dev/kvm; }
 }
 
 # No virtlogd, no cgroup and no confinement: none of them has a part in how hooks are called.

@@ -103,11 +103,32 @@ TEST_F(Table, takes_no_word_about_a_new_run_from_who_worked_on_the_last) {
   EXPECT_TRUE(table.begin(web)->todo.pause);
 }
 
-TEST_F(Table, drops_what_a_new_connection_does_not_list) {
+TEST_F(Table, drops_what_is_gone_when_libvirt_comes_back) {
   table.is_on(web, nullptr, 1);
   table.is_on(other, nullptr, 2);
-  table.keep_only({other});
+  table.forget_seen();
+  table.is_on(other, nullptr, 2);
+  table.drop_unseen();
   EXPECT_EQ(table.all(), std::vector<Uuid>{other});
+}
+
+TEST_F(Table, keeps_a_domain_that_starts_while_all_are_looked_at) {
+  table.forget_seen();
+  table.is_on(web, nullptr, 1);
+  table.drop_unseen();
+  EXPECT_EQ(table.all(), std::vector<Uuid>{web});
+}
+
+TEST_F(Table, drops_the_run_that_is_off_and_no_later_one) {
+  table.is_on(web, nullptr, 1);
+  table.happened(web, pause());
+  const auto work = table.begin(web);
+  table.is_on(web, nullptr, 2);
+  table.drop(web, *work);
+  EXPECT_EQ(table.all(), std::vector<Uuid>{web});
+  table.happened(web, pause());
+  table.drop(web, *table.begin(web));
+  EXPECT_TRUE(table.all().empty());
 }
 
 TEST_F(Table, collects_devices) {
