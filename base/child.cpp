@@ -3,10 +3,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <memory>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -26,15 +29,39 @@ static int write_value(const KernelWrite& write) {
   return error;
 }
 
-[[noreturn]] static void do_writes(std::span<const KernelWrite> writes, int report) {
+namespace {
+
+/// What the child works with. It shares our memory, so this is its own for as long as it lives.
+struct Work {
+  std::vector<KernelWrite> writes;
+  int report;
+  alignas(16) char stack[64 << 10];
+
+  Work(std::span<const KernelWrite> wanted, int report_to)
+      : writes(wanted.begin(), wanted.end()), report(report_to) {}
+};
+
+}  // namespace
+
+static int do_writes(void* work_of_child) {
+  const Work& work = *static_cast<Work*>(work_of_child);
   // fd 0 takes the report so that all others can be closed with one call.
-  ::dup2(report, 0);
+  ::dup2(work.report, 0);
   ::close_range(1, ~0U, 0);
-  for (const KernelWrite& write : writes) {
+  for (const KernelWrite& write : work.writes) {
     const int error = write_value(write);
     if (::write(0, &error, sizeof error) != sizeof error || error != 0) break;
   }
-  ::_exit(0);
+  return 0;
+}
+
+/// A process of its own that shares our memory, as posix_spawn(3) makes it: the page tables that
+/// fork(2) copies take longer than all else that a hook does. While it lives it shares errno with
+/// us, so nothing here looks at errno then.
+static pid_t start_child(Work& work) {
+  const pid_t child = ::clone(do_writes, work.stack + sizeof work.stack, CLONE_VM | SIGCHLD, &work);
+  if (child < 0) throw SystemError("cannot start a process", errno);
+  return child;
 }
 
 enum class Report { arrived, late, ended };
@@ -46,7 +73,7 @@ static Report next_report(int fd, milliseconds deadline, int& code) {
     const auto left = std::chrono::ceil<milliseconds>(end - Clock::now()).count();
     pollfd wait{fd, POLLIN, 0};
     const int ready = ::poll(&wait, 1, left > 0 ? static_cast<int>(left) : 0);
-    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0 && left > 0) continue;  // a signal
     if (ready <= 0) return Report::late;
     return ::read(fd, &code, sizeof code) == sizeof code ? Report::arrived : Report::ended;
   }
@@ -66,6 +93,12 @@ static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
   return {WriteResult::Outcome::written, 0, 0};
 }
 
+/// A child that hangs works with it whenever the kernel lets go, be it while we exit.
+static void leave_to_child(std::unique_ptr<Work> work) {
+  static auto& left = *new std::vector<std::unique_ptr<Work>>;  // never destroyed, so never lost
+  left.push_back(std::move(work));
+}
+
 std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
                                         milliseconds deadline) {
   std::vector<WriteResult> results(writes.size());
@@ -73,17 +106,20 @@ std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
   Fd reader(ends[0]), writer(ends[1]);
-  const pid_t child = ::fork();
-  if (child < 0) throw SystemError("cannot fork", errno);
-  if (child == 0) do_writes(writes, writer.get());
+  auto work = std::make_unique<Work>(writes, writer.get());
+  const pid_t child = start_child(*work);
   writer.reset();
   for (WriteResult& result : results) {
     result = one_result(reader.get(), deadline, child);
     // Waiting for a stuck child would be to hang with it; init reaps it when the kernel lets go.
-    if (result.outcome == WriteResult::Outcome::stuck) return results;
+    if (result.outcome == WriteResult::Outcome::stuck) {
+      leave_to_child(std::move(work));
+      return results;
+    }
     if (result.outcome == WriteResult::Outcome::failed) break;
   }
-  ::waitpid(child, nullptr, 0);
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
   return results;
 }
 

@@ -21,14 +21,16 @@ static struct flock range(uint64_t number) {
   return lock;
 }
 
-/// fcntl(2) has no timeout. Waiting twice as long each time, a lone waiter comes at most as late again
-/// as it had to wait anyway, and eighty of them do not keep the holder from its processor.
-static bool lock_until(const Fd& fd, struct flock lock, Clock::time_point end) {
+/// fcntl(2) has no timeout. Waiting twice as long each time, a lone waiter comes at most as late
+/// again as it had to wait anyway, and eighty of them do not keep the holder from its processor.
+static bool lock_within(const Fd& fd, struct flock lock, std::chrono::milliseconds deadline) {
+  std::optional<Clock::time_point> end;  // a free lock, which is the rule, asks no clock
   auto pause = std::chrono::microseconds(200);
   while (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
     if (errno != EAGAIN && errno != EACCES && errno != EINTR)
       throw SystemError("cannot lock", errno);
-    if (Clock::now() >= end) return false;
+    if (!end) end = Clock::now() + deadline;
+    if (Clock::now() >= *end) return false;
     std::this_thread::sleep_for(pause);
     if (pause < std::chrono::milliseconds(50)) pause *= 2;
   }
@@ -39,7 +41,7 @@ std::optional<Lock> Lock::acquire(const std::string& file, uint64_t number,
                                   std::chrono::milliseconds deadline) {
   Fd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) throw SystemError("cannot open lock " + file, errno);
-  if (!lock_until(fd, range(number), Clock::now() + deadline)) return {};
+  if (!lock_within(fd, range(number), deadline)) return {};
   return Lock(std::move(fd));
 }
 

@@ -6,6 +6,8 @@
 #include <spdlog/sinks/syslog_sink.h>
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,9 @@ namespace gpuward::log {
 // The one object that lives for the whole program: a logger handed through every function would
 // be in every signature and never differ.
 static std::unique_ptr<spdlog::logger> logger;
+static std::optional<To> destination;
+static std::string program_name;
+static std::mutex logger_mutex;  // a service may write from several threads
 
 static std::string priority_prefix(spdlog::level::level_enum level) {
   switch (level) {
@@ -26,23 +31,29 @@ static std::string priority_prefix(spdlog::level::level_enum level) {
   }
 }
 
-static bool for_service = false;
-
 void start(To to, std::string_view program) {
+  destination = to;
+  program_name = program;
+  logger.reset();
+}
+
+/// Made for the first line only: most hooks have none to write, and it takes a tenth of their time.
+static void make_logger() {
   spdlog::sink_ptr sink;
-  if (to == To::journal)
-    sink = std::make_shared<spdlog::sinks::syslog_sink_st>(std::string(program), LOG_PID,
-                                                           LOG_DAEMON, false);
+  if (destination == To::journal)
+    sink =
+        std::make_shared<spdlog::sinks::syslog_sink_st>(program_name, LOG_PID, LOG_DAEMON, false);
   else
-    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  logger = std::make_unique<spdlog::logger>(std::string(program), std::move(sink));
-  logger->set_pattern(to == To::terminal ? "%n: %l: %v" : "%v");
-  for_service = to == To::service;
+    sink = std::make_shared<spdlog::sinks::stderr_sink_st>();
+  logger = std::make_unique<spdlog::logger>(program_name, std::move(sink));
+  logger->set_pattern(destination == To::terminal ? "%n: %l: %v" : "%v");
 }
 
 static void write(spdlog::level::level_enum level, std::string_view line) {
-  if (!logger) return;
-  if (for_service)
+  if (!destination) return;
+  const std::scoped_lock lock(logger_mutex);
+  if (!logger) make_logger();
+  if (destination == To::service)
     logger->log(level, "{}{}", priority_prefix(level), line);
   else
     logger->log(level, "{}", line);
@@ -64,15 +75,15 @@ static bool entry_to_journal(spdlog::level::level_enum level, std::string_view l
                              std::span<const Field> fields) {
   std::vector<Field> all = {{"MESSAGE", std::string(line)},
                             {"PRIORITY", priority_prefix(level).substr(1, 1)},
-                            {"SYSLOG_IDENTIFIER", logger->name()}};
+                            {"SYSLOG_IDENTIFIER", program_name}};
   all.insert(all.end(), fields.begin(), fields.end());
   return send_to_journal("/run/systemd/journal/socket", journal_entry(all));
 }
 
 void entry(Severity severity, std::string_view line, std::span<const Field> fields) {
-  if (!logger) return;
+  if (!destination) return;
   const auto level = level_of(severity);
-  if (for_service && entry_to_journal(level, line, fields)) return;
+  if (destination == To::service && entry_to_journal(level, line, fields)) return;
   std::string text(line);
   for (const Field& field : fields) {
     text += ' ';

@@ -27,11 +27,15 @@ int apply_command(const Settings& settings);
 int reconcile_command(const Settings& settings);
 int attach_command(const Settings& settings, const std::string& domain, const std::string& profile);
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias);
+int protect_command(const Settings& settings, const std::string& domain);
+int unprotect_command(const Settings& settings, const std::string& domain);
 
 /// XML on stdin, XML on stdout, no libvirt.
 struct Rewrite {
   std::vector<std::string> attach;  ///< profiles
   bool detach = false;
+  bool protect = false;
+  bool unprotect = false;
 };
 int rewrite_command(const Settings& settings, const Rewrite& rewrite);
 

@@ -26,8 +26,17 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 
 using Lines = std::vector<std::string_view>;
 
+/// For texts that have little in common: it needs no table of one by the other.
+std::vector<Line> replace(const Lines& a, const Lines& b) {
+  std::vector<Line> result;
+  for (const auto line : a) result.push_back({'-', line});
+  for (const auto line : b) result.push_back({'+', line});
+  return result;
+}
+
 /// Longest common subsequence of the middles that differ, which are a few lines in domain XML.
 std::vector<Line> compare(const Lines& a, const Lines& b) {
+  if (a.size() > 2000 || b.size() > 2000) return replace(a, b);
   const size_t width = b.size() + 1;
   std::vector<unsigned> common((a.size() + 1) * width);
   for (size_t i = a.size(); i-- > 0;)

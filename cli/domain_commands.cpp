@@ -4,12 +4,17 @@
 #include <iterator>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "cli/commands.hpp"
 #include "cli/diff.hpp"
 #include "cli/output.hpp"
+#include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/protect.hpp"
 #include "domain/rewrite.hpp"
 #include "domain/store.hpp"
+#include "hooks/gpu_domain.hpp"
+#include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
 
 namespace gpuward {
@@ -51,6 +56,30 @@ static int finish(const Settings& settings, DomainStore& store, const std::strin
   return 0;
 }
 
+/// What [guard] wants of the XML, as far as the QEMU that it names can do it.
+static Protection protection_for(const Settings& settings, const Config& config,
+                                 std::string_view xml) {
+  const std::string emulator = emulator_of(parse_document(xml));
+  const auto version = qemu_version(settings.root, emulator);
+  if (!version && config.guard.migration == Policy::block)
+    log::warning("cannot tell the version of " + shown(emulator) +
+                 " (is it installed here?): enable-migration=off is not written");
+  return {config.guard, abilities_of(version), false};
+}
+
+static IsGpu gpu_test(const Settings& settings, const Config& config) {
+  return [&](const Hostdev& hostdev) { return is_gpu(settings.root, config, hostdev); };
+}
+
+static std::string protected_for_attach(const Settings& settings, const Config& config,
+                                        const std::string& xml) {
+  return protect(xml, protection_for(settings, config, xml), gpu_test(settings, config));
+}
+
+static GpuToAttach gpu_of(const Config& config, const std::string& profile) {
+  return {profile, require_profile(config, profile).console};
+}
+
 int attach_command(const Settings& settings, const std::string& domain,
                    const std::string& profile) {
   const Config config = require_config(settings.root);
@@ -58,11 +87,12 @@ int attach_command(const Settings& settings, const std::string& domain,
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
   const std::string before = store.inactive_xml(found.uuid);
-  if (profile.empty())
-    return finish(settings, store, found.name, before, mend_gpus(before),
-                  "its GPUs are its own again");
-  return finish(settings, store, found.name, before, attach_gpu(before, {profile}),
-                "a GPU of profile " + profile + " is made for it at its next start");
+  const std::string after =
+      profile.empty() ? mend_gpus(before) : attach_gpu(before, gpu_of(config, profile));
+  return finish(settings, store, found.name, before, protected_for_attach(settings, config, after),
+                profile.empty()
+                    ? "its GPUs are its own again"
+                    : "a GPU of profile " + profile + " is made for it at its next start");
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
@@ -73,6 +103,34 @@ int detach_command(const Settings& settings, const std::string& domain, const st
                 alias.empty() ? "has no GPU of gpuward any more" : alias + " is taken out");
 }
 
+static std::string protected_for_good(const Settings& settings, const Config& config,
+                                      const std::string& xml) {
+  Protection protection = protection_for(settings, config, xml);
+  protection.for_good = true;
+  return protect(xml, protection, gpu_test(settings, config));
+}
+
+int protect_command(const Settings& settings, const std::string& domain) {
+  const Config config = require_config(settings.root);
+  DomainStore store(settings.connect);
+  const auto found = require_off(store, domain);
+  const std::string before = store.inactive_xml(found.uuid);
+  if (gpu_hostdevs(settings.root, config, parse_domain(before)).empty())
+    throw Error("domain " + found.name +
+                " has no GPU to protect: no hostdev that is a VFIO mdev, of display class on this "
+                "host, or named by a [gpu] section");
+  return finish(settings, store, found.name, before, protected_for_good(settings, config, before),
+                "its XML lets nothing through that [guard] blocks");
+}
+
+int unprotect_command(const Settings& settings, const std::string& domain) {
+  DomainStore store(settings.connect);
+  const auto found = require_off(store, domain);
+  const std::string before = store.inactive_xml(found.uuid);
+  return finish(settings, store, found.name, before, unprotect(before),
+                "its XML is not protected any more");
+}
+
 static std::string read_stdin() {
   std::string text;
   char buffer[65536];
@@ -80,20 +138,28 @@ static std::string read_stdin() {
   return text;
 }
 
+/// The parts of the rewrite that need the configuration.
+static std::string attached_and_protected(const Settings& settings, const Rewrite& rewrite,
+                                          std::string xml) {
+  const Config config = require_config(settings.root);
+  for (const std::string& profile : rewrite.attach) xml = attach_gpu(xml, gpu_of(config, profile));
+  if (rewrite.protect) return protected_for_good(settings, config, xml);
+  return asks_gpuward(parse_domain(xml)) ? protected_for_attach(settings, config, xml) : xml;
+}
+
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {
   const std::string before = read_stdin();
   std::string after = before;
   if (rewrite.detach)
     after = detach_gpus(after);
+  else if (rewrite.unprotect)
+    after = unprotect(after);
   else if (rewrite.attach.empty())
     after = mend_gpus(after);
-  if (!rewrite.attach.empty()) {
-    const Config config = require_config(settings.root);
-    for (const std::string& profile : rewrite.attach) {
-      require_profile(config, profile);
-      after = attach_gpu(after, {profile});
-    }
-  }
+  const bool takes_away = rewrite.detach || rewrite.unprotect;
+  if (rewrite.protect || !rewrite.attach.empty() ||
+      (!takes_away && asks_gpuward(parse_domain(after))))
+    after = attached_and_protected(settings, rewrite, after);
   print_text(settings.dry_run ? unified_diff(before, after, "domain.xml") : after);
   return 0;
 }

@@ -35,6 +35,8 @@ struct CommandLine {
   int apply() { return apply_command(settings); }
   int attach() { return attach_command(settings, name, profile); }
   int detach() { return detach_command(settings, name, alias); }
+  int protect() { return protect_command(settings, name); }
+  int unprotect() { return unprotect_command(settings, name); }
   int reconcile() { return reconcile_command(settings); }
   int run_rewrite() { return rewrite_command(settings, rewrite); }
 };
@@ -85,10 +87,27 @@ CommandLine::CommandLine() {
   verb->add_option("alias", alias, "only this GPU, such as ua-gpuward-0");
   dry_run(verb, "only show what would change in the domain's XML");
 
+  verb =
+      add("protect", "Close in a domain's XML what [guard] blocks, also for a GPU written by hand",
+          &CommandLine::protect);
+  verb->add_option("domain", name, "domain name or UUID, off")->required();
+  dry_run(verb, "only show what would change in the domain's XML");
+
+  verb = add("unprotect", "Undo that", &CommandLine::unprotect);
+  verb->add_option("domain", name, "domain name or UUID, off")->required();
+  dry_run(verb, "only show what would change in the domain's XML");
+
   verb = add("rewrite", "The same as a filter: domain XML in, domain XML out, no libvirt",
              &CommandLine::run_rewrite);
   CLI::Option* detach_flag = verb->add_flag("--detach", rewrite.detach, "take all GPUs out");
-  verb->add_option("--attach", rewrite.attach, "add a GPU of this profile; may be repeated")
+  CLI::Option* attach_option =
+      verb->add_option("--attach", rewrite.attach, "add a GPU of this profile; may be repeated");
+  attach_option->excludes(detach_flag);
+  CLI::Option* protect_flag =
+      verb->add_flag("--protect", rewrite.protect, "as gpuward protect; nothing without a GPU");
+  verb->add_flag("--unprotect", rewrite.unprotect, "as gpuward unprotect")
+      ->excludes(protect_flag)
+      ->excludes(attach_option)
       ->excludes(detach_flag);
   dry_run(verb, "print the changes instead of the XML");
 

@@ -36,8 +36,7 @@ std::vector<GpuView> view_gpus(const Root& root) {
 
 static std::string state_word(ClaimedDevice::State state, bool exists) {
   if (state == ClaimedDevice::State::quarantined) return "quarantined";
-  if (!exists) return "missing";
-  return state == ClaimedDevice::State::held ? "held" : "meant";
+  return exists ? "held" : "missing";
 }
 
 std::vector<InstanceView> view_instances(const Root& root) {
@@ -51,6 +50,8 @@ std::vector<InstanceView> view_instances(const Root& root) {
     for (const ClaimedDevice& device : claim.devices) {
       const auto found = views.find(device.instance);
       const bool exists = found != views.end();
+      // Someone removed what was claimed and made another of its UUID elsewhere.
+      if (exists && found->second.instance.parent != device.parent) continue;
       InstanceView& view = views[device.instance];
       if (!exists) view.instance = {device.instance, device.parent, device.type};
       view.state = state_word(device.state, exists);

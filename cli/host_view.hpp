@@ -22,7 +22,7 @@ struct GpuView {
 /// An instance and who has it.
 struct InstanceView {
   Instance instance;
-  /// held, meant, quarantined: claimed by a domain; ready: kept ready by gpuward; other: made by
+  /// held, quarantined: claimed by a domain; ready: kept ready by gpuward; other: made by
   /// somebody else; missing: claimed but not there
   std::string state;
   std::optional<ClaimedDevice> device;  ///< when claimed

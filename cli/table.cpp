@@ -24,9 +24,11 @@ std::string format_table(const std::vector<std::string>& heading,
     lines.emplace_back();
     for (const std::string& word : row) lines.back().push_back(printable(word));
   }
-  std::vector<size_t> widths(heading.size());
-  for (const auto& line : lines)
+  std::vector<size_t> widths;
+  for (const auto& line : lines) {
+    widths.resize(std::max(widths.size(), line.size()));
     for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], width(line[i]));
+  }
   std::string text;
   for (const auto& line : lines) {
     for (size_t i = 0; i < line.size(); ++i) {

@@ -13,19 +13,16 @@ static constexpr std::string_view first_line = "gpuward-claim 1";
 
 static std::string_view state_word(ClaimedDevice::State state) {
   switch (state) {
-    case ClaimedDevice::State::meant:
-      return "meant";
-    case ClaimedDevice::State::held:
-      return "held";
+    case ClaimedDevice::State::claimed:
+      return "claimed";
     case ClaimedDevice::State::quarantined:
       return "quarantined";
   }
-  return "meant";
+  return "claimed";
 }
 
 static std::optional<ClaimedDevice::State> state_of(std::string_view word) {
-  for (const auto state :
-       {ClaimedDevice::State::meant, ClaimedDevice::State::held, ClaimedDevice::State::quarantined})
+  for (const auto state : {ClaimedDevice::State::claimed, ClaimedDevice::State::quarantined})
     if (word == state_word(state)) return state;
   return {};
 }
@@ -39,7 +36,9 @@ std::string format_claim(const Claim& claim) {
     text += "mdev ";
     text += state_word(device.state);
     text += ' ' + device.alias + ' ' + device.profile + ' ' + to_string(device.instance) + ' ' +
-            device.parent + ' ' + device.type + '\n';
+            device.parent + ' ' + device.type;
+    if (device.maker) text += " maker=" + std::to_string(device.maker);
+    text += '\n';
   }
   return text;
 }
@@ -53,16 +52,26 @@ static bool parse_domain_line(std::string_view line, Claim& claim) {
   return true;
 }
 
+/// "maker=PID", which a line may end with.
+static std::optional<pid_t> parse_maker(std::string_view word) {
+  if (!word.starts_with("maker=")) return {};
+  const auto pid = to_number<pid_t>(word.substr(6));
+  return pid && *pid > 0 ? pid : std::nullopt;
+}
+
 static bool parse_device_line(std::string_view line, Claim& claim) {
   const auto words = split(line, ' ');
-  if (words.size() != 7 || words[0] != "mdev") return false;
+  if (words.size() < 7 || words.size() > 8 || words[0] != "mdev") return false;
+  const auto maker = words.size() == 8 ? parse_maker(words[7]) : pid_t{0};
+  if (!maker) return false;
   const auto state = state_of(words[1]);
   const auto instance = parse_uuid(words[4]);
   if (!state || !instance) return false;
   for (const auto word : words)  // they become parts of paths
-    if (word.empty() || word.find('/') != std::string_view::npos || word == "..") return false;
+    if (word.empty() || word.find('/') != std::string_view::npos || word == "." || word == "..")
+      return false;
   claim.devices.push_back({*state, std::string(words[2]), std::string(words[3]), *instance,
-                           std::string(words[5]), std::string(words[6])});
+                           std::string(words[5]), std::string(words[6]), *maker});
   return true;
 }
 
@@ -113,16 +122,16 @@ std::vector<Claim> Claims::all(std::vector<Broken>* broken) const {
   return claims;
 }
 
-void Claims::make_ready() const {
-  make_directories(directory_);
-}
-
 // Number 0 is the host's; a domain's is taken from its UUID. Two domains that share one only wait
 // for each other.
 static uint64_t lock_number(const Uuid& domain) {
   uint64_t number = 0;
   for (const uint8_t byte : domain.bytes) number = number * 0x100000001b3 ^ byte;
   return number | 1;
+}
+
+void Claims::make_ready() const {
+  if (!exists(directory_)) make_directories(directory_);
 }
 
 std::optional<Lock> Claims::lock_domain(const Uuid& domain,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -16,16 +18,17 @@ namespace gpuward {
 /// One device of a claim.
 struct ClaimedDevice {
   enum class State {
-    meant,        ///< written before the hardware is touched: it may exist or not
-    held,         ///< made and handed to the domain
+    claimed,      ///< the domain's; written before the hardware is touched, so whether it exists
+                  ///< yet only the kernel knows
     quarantined,  ///< the domain is done with it, but the kernel does not let go of it
   };
-  State state = State::meant;
+  State state = State::claimed;
   std::string alias;
   std::string profile;
   Uuid instance;
   std::string parent;  ///< name in /sys/class/mdev_bus
   std::string type;
+  pid_t maker = 0;  ///< when quarantined: the process whose creation of it hangs in the driver
 };
 
 /// Who holds devices right now: one file in /run/gpuward/claims per domain, named by its UUID.

@@ -61,7 +61,7 @@ static void add_memory_gaps(const Document& document, std::vector<Gap>& gaps) {
   if (memory.most && memory.devices == 0)
     gaps.push_back({Guard::memory_hotplug, memory.most->line, "maxMemory",
                     "memory can be added while it runs"});
-  else if (memory.most && (memory.most_kib > memory.has_kib || memory.slots > memory.devices))
+  else if (has_room(memory))
     gaps.push_back({Guard::memory_hotplug, memory.most->line, "maxMemory",
                     "memory can be added while it runs: it has room for " +
                         std::to_string(memory.most_kib) + " KiB in " +

@@ -29,7 +29,8 @@ struct Gap {
 /// What depends on the QEMU that runs the domain.
 struct QemuAbilities {
   bool can_disable_vfio_migration =
-      false;  ///< property enable-migration of vfio-pci: 8.1 and later
+      false;              ///< property enable-migration of vfio-pci: 8.1 and later
+  bool is_known = false;  ///< its version could be told
 };
 
 /// All gaps of a domain with these GPUs, in the order of Guard. gpu_hotplug has none: nothing in

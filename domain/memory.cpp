@@ -112,4 +112,9 @@ Memory memory_of(const Document& document) {
   return memory;
 }
 
+bool has_room(const Memory& memory) {
+  return memory.most &&
+         (memory.devices == 0 || memory.most_kib > memory.has_kib || memory.slots > memory.devices);
+}
+
 }  // namespace gpuward

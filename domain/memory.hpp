@@ -26,4 +26,7 @@ struct Memory {
 
 Memory memory_of(const Document& document);
 
+/// Whether <maxMemory> leaves room or slots for more than it has.
+bool has_room(const Memory& memory);
+
 }  // namespace gpuward

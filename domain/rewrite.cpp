@@ -6,8 +6,9 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "domain/document.hpp"
-#include "domain/domain.hpp"
+#include "domain/console.hpp"
+#include "domain/domain_edit.hpp"
+#include "domain/protect.hpp"
 
 // What attach leaves in a domain:
 //
@@ -17,7 +18,9 @@
 //     </gpuward:domain>
 //   </metadata>
 //
-// and one hostdev for each gpu. The attributes of gpuward:domain tell detach what else to put back:
+// and one hostdev for each gpu; <gpuward:console> and <gpuward:protected> are told of in
+// console.cpp and protect.cpp. A gpu with console='off' keeps the console out. The attributes of
+// gpuward:domain tell detach what else to put back:
 //   metadata='made'      <metadata> is attach's own
 //   metadata='opened'    it was <metadata/>, which libvirt keeps
 //   devices='opened'     it was <devices/>, which only hand-written XML has
@@ -29,30 +32,6 @@
 namespace gpuward {
 
 namespace {
-
-/// The XML while it is worked on.
-struct Work {
-  Document document;
-  Domain domain;
-  std::vector<Edit> edits;
-
-  explicit Work(std::string_view xml)
-      : document(parse_document(xml)), domain(read_domain(document)) {}
-
-  void insert(size_t at, std::string text) { edits.push_back({{at, at}, std::move(text)}); }
-  std::string result() { return apply_edits(document.text, std::move(edits)); }
-
-  const Element* metadata() const { return document.root.child("metadata"); }
-  const Element* ours() const {
-    const Element* const parent = metadata();
-    return parent ? parent->child("domain", domain_namespace) : nullptr;
-  }
-  const Element& devices() const {
-    const Element* const found = document.root.child("devices");
-    if (!found) throw Error("domain " + domain.name + " has no <devices>: not a whole definition");
-    return *found;
-  }
-};
 
 const AskedGpu* asked_as(const Domain& domain, std::string_view alias) {
   for (const AskedGpu& gpu : domain.asked)
@@ -76,8 +55,8 @@ std::string_view alias_of(const Element& device) {
   return alias ? alias->attribute("name").value_or("") : "";
 }
 
-const Element* hostdev_element(const Work& work, std::string_view alias) {
-  for (const Element& element : work.devices().children)
+const Element* hostdev_element(const DomainEdit& edit, std::string_view alias) {
+  for (const Element& element : edit.devices().children)
     if (is_hostdev(element) && alias_of(element) == alias) return &element;
   return nullptr;
 }
@@ -89,17 +68,6 @@ std::string free_alias(const Domain& domain) {
     if (!asked_as(domain, alias) && !hostdev_as(domain, alias)) return alias;
   }
   throw Error("domain " + domain.name + " has no alias left for another GPU");
-}
-
-/// Puts `text` into an element that has no place of its own for it: right behind the start tag, or
-/// between the two tags that <like/> is made into.
-void insert_inside(Work& work, const Element& element, const std::string& text,
-                   const std::string& before_end_tag) {
-  if (!work.document.is_one_tag(element)) return work.insert(element.inside, text);
-  const size_t slash = element.inside - 2;
-  work.edits.push_back(
-      {{slash, element.inside},
-       '>' + text + before_end_tag + "</" + std::string(work.document.tag_name(element)) + '>'});
 }
 
 /// libvirt writes devices of these kinds before hostdevs (virDomainDefFormat), all others behind.
@@ -126,19 +94,17 @@ std::string hostdev_text(const Domain& domain, const std::string& alias) {
          "\n    </hostdev>";
 }
 
-/// New text always follows an element's end or start tag at once, so that detach knows: blanks
-/// before what is ours are ours.
-void insert_hostdev(Work& work, const std::string& alias) {
-  const Element& devices = work.devices();
+void insert_hostdev(DomainEdit& edit, const std::string& alias) {
+  const Element& devices = edit.devices();
   const Element* before = nullptr;
   for (const Element& device : devices.children)
     if (is_hostdev(device) || (comes_before_hostdevs(device) && !(before && is_hostdev(*before))))
       before = &device;
-  const std::string text = hostdev_text(work.domain, alias);
+  const std::string text = hostdev_text(edit.domain, alias);
   if (before)
-    work.insert(before->whole.end, text);
+    edit.insert(before->whole.end, text);
   else
-    insert_inside(work, devices, text, "\n  ");
+    edit.insert_inside(devices, text, "\n  ");
 }
 
 std::optional<unsigned> pci_controller_index(const Element& device) {
@@ -156,92 +122,27 @@ std::optional<unsigned> pci_controllers(const Element& devices) {
   return count;
 }
 
-std::string gpu_text(const std::string& prefix, const std::string& alias,
-                     const std::string& profile) {
-  return "\n      <" + prefix + "gpu alias='" + alias + "' profile='" + profile + "'/>";
+/// What detach of the last GPU needs to know, as attributes of <gpuward:domain>.
+std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEdit& edit) {
+  std::vector<std::pair<std::string, std::string>> attributes;
+  if (edit.document.is_one_tag(edit.devices())) attributes.push_back({"devices", "opened"});
+  if (const auto count = pci_controllers(edit.devices()))
+    attributes.push_back({"pci-controllers", std::to_string(*count)});
+  return attributes;
 }
 
-std::string first_metadata_text(const Work& work, const std::string& alias,
-                                const std::string& profile) {
-  std::string text = "\n    <gpuward:domain xmlns:gpuward='" + std::string(domain_namespace) + "'";
-  if (!work.metadata())
-    text += " metadata='made'";
-  else if (work.document.is_one_tag(*work.metadata()))
-    text += " metadata='opened'";
-  if (work.document.is_one_tag(work.devices())) text += " devices='opened'";
-  if (const auto count = pci_controllers(work.devices()))
-    text += " pci-controllers='" + std::to_string(*count) + "'";
-  return text + '>' + gpu_text("gpuward:", alias, profile) + "\n    </gpuward:domain>";
-}
-
-/// Behind what libvirt writes before <metadata>.
-size_t place_of_metadata(const Element& root) {
-  static constexpr std::array names = {"name", "uuid", "hwuuid", "genid", "title", "description"};
-  size_t place = root.inside;
-  for (const Element& element : root.children)
-    if (std::find(names.begin(), names.end(), element.name) != names.end())
-      place = std::max(place, element.whole.end);
-  return place;
-}
-
-void insert_asked(Work& work, const std::string& alias, const std::string& profile) {
-  if (const Element* const ours = work.ours()) {
-    const std::string_view tag = work.document.tag_name(*ours);  // libvirt keeps anyone's prefix
-    const std::string prefix(tag.substr(0, tag.find(':') == tag.npos ? 0 : tag.find(':') + 1));
-    const std::string text = gpu_text(prefix, alias, profile);
-    if (ours->children.empty())
-      insert_inside(work, *ours, text, "\n    ");
-    else
-      work.insert(ours->children.back().whole.end, text);
-    return;
-  }
-  const std::string text = first_metadata_text(work, alias, profile);
-  const Element* const metadata = work.metadata();
-  if (!metadata)
-    work.insert(place_of_metadata(work.document.root), "\n  <metadata>" + text + "\n  </metadata>");
-  else if (metadata->children.empty())
-    insert_inside(work, *metadata, text, "\n  ");
-  else
-    work.insert(metadata->children.back().whole.end, text);
-}
-
-/// The element with the blanks before it.
-Span with_blanks(const Work& work, const Element& element) {
-  const auto last = work.document.text.find_last_not_of(" \t\r\n", element.whole.begin - 1);
-  return {last + 1, element.whole.end};
-}
-
-void remove(Work& work, const Element& element) {
-  work.edits.push_back({with_blanks(work, element), ""});
-}
-
-/// Whether `parent` holds nothing but `elements`, which are in the order of the text, and blanks.
-bool holds_only(const Document& document, const Element& parent,
-                const std::vector<const Element*>& elements) {
-  size_t at = parent.inside;
-  for (const Element* const element : elements) {
-    if (!trim(document[{at, element->whole.begin}]).empty()) return false;
-    at = element->whole.end;
-  }
-  return trim(document[{at, document.text.rfind('<', parent.whole.end - 1)}]).empty();
-}
-
-/// Takes `elements` out of `parent`; when it was one tag before attach, and holds no more than
-/// these, it is one tag again.
-void remove_from(Work& work, const Element& parent, const std::vector<const Element*>& elements,
-                 bool was_one_tag) {
-  if (was_one_tag && !elements.empty() && holds_only(work.document, parent, elements))
-    return work.edits.push_back({{parent.inside - 1, parent.whole.end}, "/>"});
-  for (const Element* const element : elements) remove(work, *element);
-}
-
-void remove_ours(Work& work, const Element& ours) {
-  const Element& metadata = *work.metadata();
-  const auto before = ours.attribute("metadata");
-  if (before == "made" && holds_only(work.document, metadata, {&ours}))
-    remove(work, metadata);
-  else
-    remove_from(work, metadata, {&ours}, before == "opened");
+void insert_asked(DomainEdit& edit, const std::string& alias, const GpuToAttach& gpu) {
+  const std::string text = "\n      <" + our_prefix(edit) + "gpu alias='" + alias + "' profile='" +
+                           gpu.profile + '\'' + (gpu.console ? "" : " console='off'") + "/>";
+  std::string attributes;
+  if (edit.domain.asked.empty())
+    for (const auto& [name, value] : before_first_gpu(edit)) {
+      if (edit.ours())
+        edit.set_attribute(*edit.ours(), name, value);
+      else
+        attributes += ' ' + name + "='" + value + '\'';
+    }
+  add_to_ours(edit, text, attributes);
 }
 
 /// Whether a device other than those in `going` has its guest address on this PCI bus.
@@ -292,31 +193,102 @@ std::vector<const Element*> hostdevs_to_detach(const Element& devices, std::stri
   return hostdevs;
 }
 
+/// Whether a GPU that stays was attached by a profile with console = off.
+bool keeps_console_out(const Element& ours, const std::vector<const Element*>& going) {
+  return std::any_of(ours.children.begin(), ours.children.end(), [&](const Element& gpu) {
+    return gpu.name == "gpu" && gpu.name_space == domain_namespace &&
+           gpu.attribute("console") == "off" &&
+           std::find(going.begin(), going.end(), &gpu) == going.end();
+  });
+}
+
+/// What a detach takes out.
+struct Going {
+  std::vector<const Element*> gpus;     ///< of our metadata
+  std::vector<const Element*> devices;  ///< hostdevs, and controllers that came with them
+  bool are_all = false;
+};
+
+Going what_goes(const DomainEdit& edit, std::string_view alias) {
+  Going going;
+  const Element* const ours = edit.ours();
+  const Element* const devices = edit.document.root.child("devices");
+  if (ours) going.gpus = gpus_to_detach(*ours, alias);
+  if (devices) going.devices = hostdevs_to_detach(*devices, alias);
+  going.are_all = going.gpus.size() == edit.domain.asked.size();
+  if (!ours || !devices || !going.are_all) return going;
+  const auto count = to_number<unsigned>(ours->attribute("pci-controllers").value_or(""));
+  if (count) add_controllers_to(going.devices, *devices, *count);
+  return going;
+}
+
+std::vector<PciAddress> guest_addresses(const std::vector<const Element*>& devices) {
+  std::vector<PciAddress> addresses;
+  for (const Element* const device : devices) {
+    const Element* const address = device->child("address");
+    const auto place = address ? pci_address_of(*address) : std::nullopt;
+    if (place) addresses.push_back(*place);
+  }
+  return addresses;
+}
+
+/// Undoes what was done for GPUs that go, besides the GPUs themselves.
+std::string undone_for(std::string_view xml, std::string_view alias) {
+  const DomainEdit edit(xml);
+  const Element* const ours = edit.ours();
+  if (!ours) return std::string(xml);
+  const Going going = what_goes(edit, alias);
+  std::vector<std::string> aliases;
+  for (const Element* const gpu : going.gpus)
+    aliases.emplace_back(gpu->attribute("alias").value_or(""));
+
+  std::string text(xml);
+  if (!keeps_console_out(*ours, going.gpus))
+    text = put_console_back(text, guest_addresses(going.devices));
+  if (going.are_all && !is_protected_for_good(edit.document)) return unprotect(text);
+  return unprotect_devices(text, aliases);
+}
+
+std::string without_gpus(std::string_view xml, std::string_view alias) {
+  DomainEdit edit(xml);
+  const Element* const ours = edit.ours();
+  const Going going = what_goes(edit, alias);
+  if (!alias.empty() && going.gpus.empty() && going.devices.empty())
+    throw Error("domain " + edit.domain.name + " has no GPU " + shown(alias));
+
+  if (ours && going.are_all && going.gpus.size() < ours->children.size())
+    for (const char* name : {"devices", "pci-controllers"}) edit.remove_attribute(*ours, name);
+  remove_from_ours(edit, going.gpus);
+  const bool was_one_tag = ours && ours->attribute("devices") == "opened";
+  if (!going.devices.empty()) edit.remove_from(edit.devices(), going.devices, was_one_tag);
+  return edit.result();
+}
+
 }  // namespace
 
 std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   if (!is_profile_name(gpu.profile))
     throw Error("'" + shown(gpu.profile) + "' is no profile name: only letters, digits and _.+-");
-  Work work(xml);
-  const std::string alias = free_alias(work.domain);
-  insert_asked(work, alias, gpu.profile);
-  insert_hostdev(work, alias);
-  return work.result();
+  DomainEdit edit(xml);
+  const std::string alias = free_alias(edit.domain);
+  insert_asked(edit, alias, gpu);
+  insert_hostdev(edit, alias);
+  return gpu.console ? edit.result() : take_console_out(edit.result());
 }
 
 /// A clone has its own UUID, but its twin's hostdevs.
-static void mend_hostdev(Work& work, const Hostdev& hostdev) {
-  const Uuid wanted = instance_uuid(work.domain.uuid, hostdev.alias);
+static void mend_hostdev(DomainEdit& edit, const Hostdev& hostdev) {
+  const Uuid wanted = instance_uuid(edit.domain.uuid, hostdev.alias);
   if (hostdev.type != Hostdev::Type::mdev || hostdev.instance == wanted) return;
-  const Element* const element = hostdev_element(work, hostdev.alias);
+  const Element* const element = hostdev_element(edit, hostdev.alias);
   const Element& address = *element->child("source")->child("address");
-  if (const auto span = work.document.value_span(address, "uuid"))
-    work.edits.push_back({*span, to_string(wanted)});
+  if (const auto span = edit.document.value_span(address, "uuid"))
+    edit.replace(*span, to_string(wanted));
 }
 
 std::string mend_gpus(std::string_view xml) {
-  Work work(xml);
-  const Domain& domain = work.domain;
+  DomainEdit edit(xml);
+  const Domain& domain = edit.domain;
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.alias.starts_with(alias_prefix) && !asked_as(domain, hostdev.alias))
       throw Error("domain " + domain.name + ": hostdev " + hostdev.alias + " (line " +
@@ -324,33 +296,23 @@ std::string mend_gpus(std::string_view xml) {
                   hostdev.alias + " and attach a GPU anew");
   for (const AskedGpu& gpu : domain.asked) {
     if (const Hostdev* const hostdev = hostdev_as(domain, gpu.alias))
-      mend_hostdev(work, *hostdev);
+      mend_hostdev(edit, *hostdev);
     else
-      insert_hostdev(work, gpu.alias);
+      insert_hostdev(edit, gpu.alias);
   }
-  return work.result();
+  return edit.result();
+}
+
+std::string repoint_gpus(std::string_view xml) {
+  DomainEdit edit(xml);
+  for (const AskedGpu& gpu : edit.domain.asked)
+    if (const Hostdev* const hostdev = hostdev_as(edit.domain, gpu.alias))
+      mend_hostdev(edit, *hostdev);
+  return edit.result();
 }
 
 std::string detach_gpus(std::string_view xml, std::string_view alias) {
-  Work work(xml);
-  const Element* const ours = work.ours();
-  const Element* const devices = work.document.root.child("devices");
-  std::vector<const Element*> gpus, going;
-  if (ours) gpus = gpus_to_detach(*ours, alias);
-  if (devices) going = hostdevs_to_detach(*devices, alias);
-  if (!alias.empty() && gpus.empty() && going.empty())
-    throw Error("domain " + work.domain.name + " has no GPU " + shown(alias));
-
-  const bool are_all = gpus.size() == work.domain.asked.size();
-  if (ours && are_all) {
-    remove_ours(work, *ours);
-    const auto count = to_number<unsigned>(ours->attribute("pci-controllers").value_or(""));
-    if (count && devices) add_controllers_to(going, *devices, *count);
-  } else {
-    for (const Element* const gpu : gpus) remove(work, *gpu);
-  }
-  if (devices) remove_from(work, *devices, going, ours && ours->attribute("devices") == "opened");
-  return work.result();
+  return without_gpus(undone_for(xml, alias), alias);
 }
 
 }  // namespace gpuward

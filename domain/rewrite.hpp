@@ -10,6 +10,7 @@ namespace gpuward {
 /// What attach needs to know about one GPU.
 struct GpuToAttach {
   std::string profile;
+  bool console = true;  ///< off: graphics and video are taken out, until the last such GPU goes
 };
 
 /// `xml` with one more GPU: hostdev with the next free alias, metadata. Bytes that need not change
@@ -20,8 +21,13 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu);
 /// they are. Throws Error when metadata and hostdevs cannot be brought together.
 std::string mend_gpus(std::string_view xml);
 
+/// The same for what arrives from elsewhere: only sources change, as libvirt lets no hook add or
+/// take away devices then.
+std::string repoint_gpus(std::string_view xml);
+
 /// `xml` as it was before gpuward touched it (all GPUs), or without the one named by `alias`.
-/// detach_gpus(attach_gpu(x)) == x. Throws Error when `alias` is not there.
+/// detach_gpus(protect(attach_gpu(x))) == x, and == protect(x) when that was asked for by itself.
+/// Throws Error when `alias` is not there.
 std::string detach_gpus(std::string_view xml, std::string_view alias = {});
 
 }  // namespace gpuward

@@ -37,6 +37,8 @@ struct Work {
   Claims claims;
   Claim claim;
   std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
+  std::set<std::string> made;    ///< aliases of the devices whose instance is there
+  bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
 };
 
 bool is_near(const Work& work, const Parent& parent) {
@@ -60,12 +62,14 @@ std::vector<Candidate> candidates_of(const Work& work, const Profile& profile) {
   return candidates;
 }
 
+bool is_of(const Candidate& candidate, const ClaimedDevice& device) {
+  return candidate.parent == device.parent && candidate.type == device.type;
+}
+
 /// What `device` takes that the kernel does not count yet.
 void subtract(std::vector<Candidate>& candidates, const ClaimedDevice& device) {
   for (Candidate& candidate : candidates)
-    if (candidate.parent == device.parent && candidate.type == device.type &&
-        candidate.available > 0)
-      --candidate.available;
+    if (is_of(candidate, device) && candidate.available > 0) --candidate.available;
 }
 
 /// Others that have claimed and not yet created. To be called after available_instances was read:
@@ -76,7 +80,7 @@ void subtract_pending(const Work& work, const std::vector<Claim>& others,
   for (const Claim& other : others) {
     if (other.domain == work.claim.domain) continue;
     for (const ClaimedDevice& device : other.devices)
-      if (device.state == State::meant && !find_instance(work.root, device.instance) &&
+      if (device.state == State::claimed && !find_instance(work.root, device.instance) &&
           work.claims.is_worked_on(other.domain))
         subtract(candidates, device);
   }
@@ -122,7 +126,7 @@ void place_device(const Work& work, ClaimedDevice& device, const std::vector<Cla
   auto candidates = candidates_of(work, profile);
   subtract_pending(work, others, candidates);
   for (const ClaimedDevice& own : work.claim.devices)
-    if (own.state == State::meant && own.alias != device.alias) subtract(candidates, own);
+    if (!work.is_made(own) && own.alias != device.alias) subtract(candidates, own);
   const auto chosen = place(profile, candidates);
   if (!chosen) throw no_room(work, device, profile, candidates, others);
   device.parent = chosen->parent;
@@ -131,9 +135,9 @@ void place_device(const Work& work, ClaimedDevice& device, const std::vector<Cla
 
 /// An instance of this UUID is there although no claim names it: it is this domain's by its UUID.
 /// Taken when it is what the profile asks for, refused when not.
-bool adopt(const Work& work, ClaimedDevice& device) {
+void adopt(Work& work, ClaimedDevice& device) {
   const auto instance = find_instance(work.root, device.instance);
-  if (!instance) return false;
+  if (!instance) return;
   const std::string what = "GPU " + device.alias + ": instance " + to_string(device.instance) +
                            " exists already on " + instance->parent;
   if (mdevctl_defines(work.root, instance->parent, device.instance))
@@ -152,12 +156,11 @@ bool adopt(const Work& work, ClaimedDevice& device) {
                 to_string(device.instance) + "/remove'");
   device.parent = instance->parent;
   device.type = instance->type;
-  device.state = State::held;
-  return true;
+  work.made.insert(device.alias);
 }
 
-/// Decides where each device that is not held yet shall be and writes the claim, before anything is
-/// touched.
+/// Decides where each device that is not there yet shall be and writes the claim, before anything
+/// is touched.
 void place_all(Work& work) {
   const auto lock = work.claims.lock_host(work.deadlines.lock);
   if (!lock)
@@ -165,9 +168,9 @@ void place_all(Work& work) {
                 std::to_string(work.deadlines.lock.count()) + " ms; try again");
   const auto others = work.claims.all();
   for (ClaimedDevice& device : work.claim.devices)
-    if (device.state == State::meant) device.parent.clear();
+    if (!work.is_made(device)) device.parent.clear();
   for (ClaimedDevice& device : work.claim.devices)
-    if (device.state == State::meant) place_device(work, device, others);
+    if (!work.is_made(device)) place_device(work, device, others);
   work.claims.write(work.claim);
 }
 
@@ -178,9 +181,9 @@ Error create_error(const Work& work, const ClaimedDevice& device, const WriteRes
     return Error(what + "hangs in the driver as pid " + std::to_string(result.child) +
                  "; see 'journalctl -k'");
   if (create_failure(result.code) == CreateFailure::taken) {
-    const auto there = find_instance(work.root, device.instance);
+    const auto parent = parent_of_uuid(work.root, device.instance);
     return Error(what + "failed: instance " + to_string(device.instance) + " exists already on " +
-                 (there ? there->parent : "another GPU") + "; remove it there");
+                 parent.value_or("another GPU") + "; remove it there");
   }
   return Error(what + "failed: " + errno_text(result.code) + "; see 'journalctl -k'");
 }
@@ -195,13 +198,14 @@ bool has_no_room(const Work& work, const ClaimedDevice& device, const WriteResul
          available_instances(work.root, device.parent, device.type).value_or(0) == 0;
 }
 
-/// Creates what is meant, in order. True when all are held; false when the kernel had no room where
-/// it was placed, which is then noted and the rest to be placed again. Throws Error for all else.
+/// Creates what is not there yet, in order. True when all are; false when the kernel had no room
+/// where it was placed, which is then noted and the rest to be placed again. Throws Error for all
+/// else.
 bool create_all(Work& work) {
   std::vector<KernelWrite> writes;
   std::vector<ClaimedDevice*> devices;
   for (ClaimedDevice& device : work.claim.devices) {
-    if (device.state != State::meant) continue;
+    if (work.is_made(device)) continue;
     writes.push_back(creation(work.root, {device.instance, device.parent, device.type}));
     devices.push_back(&device);
   }
@@ -209,7 +213,7 @@ bool create_all(Work& work) {
   for (size_t i = 0; i < results.size(); ++i) {
     ClaimedDevice& device = *devices[i];
     if (results[i].outcome == WriteResult::Outcome::written) {
-      device.state = State::held;
+      work.made.insert(device.alias);
       continue;
     }
     if (has_no_room(work, device, results[i])) {
@@ -217,10 +221,12 @@ bool create_all(Work& work) {
       return false;
     }
     const Error error = create_error(work, device, results[i]);
-    if (results[i].outcome == WriteResult::Outcome::stuck)
+    if (results[i].outcome == WriteResult::Outcome::stuck) {
       device.state = State::quarantined;
-    else
+      device.maker = results[i].child;
+    } else {
       device.parent.clear();  // whatever has this UUID now, we did not make it
+    }
     for (size_t rest = i + 1; rest < devices.size(); ++rest) devices[rest]->parent.clear();
     throw error;
   }
@@ -229,12 +235,12 @@ bool create_all(Work& work) {
 
 void check_created(const Work& work) {
   for (const ClaimedDevice& device : work.claim.devices) {
+    if (exists_as(work.root, {device.instance, device.parent, device.type})) continue;
     const auto instance = find_instance(work.root, device.instance);
-    if (!instance || instance->parent != device.parent || instance->type != device.type)
-      throw Error("GPU " + device.alias + ": the kernel took the creation of " + device.type +
-                  " on " + device.parent + ", but " +
-                  (instance ? "made " + instance->type + " on " + instance->parent
-                            : "there is no instance " + to_string(device.instance)));
+    throw Error("GPU " + device.alias + ": the kernel took the creation of " + device.type +
+                " on " + device.parent + ", but " +
+                (instance ? "made " + instance->type + " on " + instance->parent
+                          : "there is no instance " + to_string(device.instance)));
   }
 }
 
@@ -253,17 +259,7 @@ void clear_leftover(Work& work) {
 /// The first cause is what the user must see, so nothing here throws.
 void undo(Work& work) {
   try {
-    const auto kept = give_back(work.root, work.claims, work.claim, work.deadlines);
-    // A creation that hangs may still come to an end: what it makes then must be known as ours.
-    Claim left{work.claim.domain, work.claim.name, {}};
-    for (const KeptDevice& each : kept) left.devices.push_back(each.device);
-    for (const ClaimedDevice& device : work.claim.devices) {
-      const bool is_kept = std::any_of(kept.begin(), kept.end(), [&](const KeptDevice& each) {
-        return each.device.alias == device.alias;
-      });
-      if (device.state == State::quarantined && !is_kept) left.devices.push_back(device);
-    }
-    if (!left.devices.empty()) work.claims.write(left);
+    give_back(work.root, work.claims, work.claim, work.deadlines);
   } catch (const Error& error) {
     log::error(work.domain.name + ": while undoing: " + error.what());
   }
@@ -273,7 +269,7 @@ void undo(Work& work) {
 
 void claim_devices(const Root& root, const Config& config, const Domain& domain,
                    const Deadlines& deadlines) {
-  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}}, {}};
+  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}}, {}, {}};
   work.claims.make_ready();
   const auto lock = work.claims.lock_domain(domain.uuid, deadlines.lock);
   if (!lock)
@@ -281,15 +277,17 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
                 std::to_string(deadlines.lock.count()) + " ms; see 'gpuward list'");
   clear_leftover(work);
   for (const AskedGpu& gpu : domain.asked) {
-    work.claim.devices.push_back(
-        {State::meant, gpu.alias, gpu.profile, instance_uuid(domain.uuid, gpu.alias), {}, {}});
+    work.claim.devices.push_back({.alias = gpu.alias,
+                                  .profile = gpu.profile,
+                                  .instance = instance_uuid(domain.uuid, gpu.alias),
+                                  .parent = {},
+                                  .type = {}});
     adopt(work, work.claim.devices.back());
   }
   try {
     do place_all(work);
     while (!create_all(work));
     check_created(work);
-    work.claims.write(work.claim);
   } catch (const Error&) {
     undo(work);
     throw;
@@ -310,8 +308,11 @@ std::string check_devices(const Root& root, const Domain& domain, const Deadline
       found += "GPU " + gpu.alias + " has no instance any more; ";
       continue;
     }
-    claim.devices.push_back(
-        {State::held, gpu.alias, gpu.profile, instance->uuid, instance->parent, instance->type});
+    claim.devices.push_back({.alias = gpu.alias,
+                             .profile = gpu.profile,
+                             .instance = instance->uuid,
+                             .parent = instance->parent,
+                             .type = instance->type});
   }
   if (!claim.devices.empty() && !claims.find(domain.uuid)) {
     claims.write(claim);

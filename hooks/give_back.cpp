@@ -6,6 +6,7 @@
 
 #include "base/child.hpp"
 #include "base/error.hpp"
+#include "base/file.hpp"
 #include "base/log.hpp"
 #include "mdev/holders.hpp"
 #include "mdev/instance.hpp"
@@ -44,6 +45,14 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   return {};
 }
 
+/// Whether a creation of it that hung in the driver still does: what it makes must be known as
+/// ours.
+static bool is_being_made(const Root& root, const ClaimedDevice& device) {
+  if (!device.maker) return false;
+  const auto name = read_attribute(root.proc(std::to_string(device.maker)) + "/comm");
+  return name && name->starts_with("gpuward");  // the number may be another process's by now
+}
+
 /// Whether the instance in sysfs is the one that was claimed: someone may have removed ours and
 /// made another of that UUID on another parent, which is none of our business.
 static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
@@ -56,8 +65,11 @@ std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim 
                                   const Deadlines& deadlines) {
   std::vector<KeptDevice> kept;
   for (ClaimedDevice& device : claim.devices) {
-    if (!is_claimed_one(root, device)) continue;
-    const std::string reason = remove_instance(root, device.instance, deadlines);
+    const bool hangs = is_being_made(root, device);
+    if (!hangs && !is_claimed_one(root, device)) continue;
+    const std::string reason =
+        hangs ? "its creation hangs in the driver as pid " + std::to_string(device.maker)
+              : remove_instance(root, device.instance, deadlines);
     if (reason.empty()) continue;
     device.state = ClaimedDevice::State::quarantined;
     log::warning(claim.name + ": instance " + to_string(device.instance) + " of " + device.parent +

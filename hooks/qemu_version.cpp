@@ -56,14 +56,15 @@ static std::optional<unsigned> kept_version(const std::string& file, const std::
   return to_number<unsigned>(lines[1]);
 }
 
+/// Not to be able to, as someone who is not root, costs a start of QEMU the next time.
 static void keep(const Root& root, const std::string& emulator, const std::string& stamp,
                  unsigned version) {
   try {
     make_directories(root.run("qemu"));
     write_file_atomically(cache_file(root, emulator),
                           stamp + '\n' + std::to_string(version) + '\n' + emulator + '\n');
-  } catch (const Error& error) {
-    log::warning(std::string("the version of QEMU is asked for again next time: ") + error.what());
+  } catch (const SystemError&) {
+    return;
   }
 }
 
@@ -88,7 +89,8 @@ std::optional<unsigned> qemu_version(const Root& root, const std::string& emulat
 }
 
 QemuAbilities abilities_of(std::optional<unsigned> version) {
-  return {.can_disable_vfio_migration = version.value_or(0) >= 8'001'000};
+  return {.can_disable_vfio_migration = version.value_or(0) >= 8'001'000,
+          .is_known = version.has_value()};
 }
 
 std::string version_text(unsigned version) {

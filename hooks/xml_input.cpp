@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "hooks/xml_input.hpp"
 
-#include <poll.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,10 +19,17 @@ static char first_buffer[512 << 10];
 /// Longest text that may_have_gpu looks for: so much of the end of one part belongs to the next.
 static constexpr size_t overlap = 64;
 
-static ssize_t read_part(int fd, char* to, size_t size, std::chrono::milliseconds deadline) {
+/// What is left of the deadline. select(2) of Linux counts it down, so that nobody has to ask a
+/// clock.
+using TimeLeft = timeval;
+
+static ssize_t read_part(int fd, char* to, size_t size, TimeLeft& left) {
+  if (fd < 0 || fd >= FD_SETSIZE) return 0;
   for (;;) {
-    pollfd wait{fd, POLLIN, 0};
-    const int ready = ::poll(&wait, 1, static_cast<int>(deadline.count()));
+    fd_set readable;
+    FD_ZERO(&readable);
+    FD_SET(fd, &readable);
+    const int ready = ::select(fd + 1, &readable, nullptr, nullptr, &left);
     if (ready < 0 && errno == EINTR) continue;
     if (ready == 0) return -1;
     const ssize_t n = ::read(fd, to, size);
@@ -38,13 +45,17 @@ static void look(XmlInput& input, std::string_view text) {
     input.names_gpuward = input.names_gpuward || names_gpuward(text);
 }
 
-/// The rest of an input that is too large to keep.
-static XmlInput drain(int fd, std::chrono::milliseconds deadline, XmlInput input) {
+/// The rest of an input that may be too large to keep.
+static XmlInput drain(int fd, TimeLeft& left, XmlInput input) {
   char part[overlap + 65536];
   std::memcpy(part, input.text.data() + input.text.size() - overlap, overlap);
   for (;;) {
-    const ssize_t n = read_part(fd, part + overlap, sizeof part - overlap, deadline);
+    const ssize_t n = read_part(fd, part + overlap, sizeof part - overlap, left);
     if (n <= 0) return input;
+    if (input.end == XmlInput::End::whole) {
+      input.end = XmlInput::End::too_large;
+      look(input, input.text);
+    }
     const size_t size = overlap + static_cast<size_t>(n);
     look(input, {part, size});
     std::memmove(part, part + size - overlap, overlap);
@@ -53,9 +64,11 @@ static XmlInput drain(int fd, std::chrono::milliseconds deadline, XmlInput input
 
 XmlInput read_xml(int fd, std::chrono::milliseconds deadline) {
   XmlInput input;
+  TimeLeft left{deadline.count() / 1000, deadline.count() % 1000 * 1000};
   char* buffer = first_buffer;
   size_t room = sizeof first_buffer;
   size_t size = 0;
+  ssize_t n = 1;
   while (size < largest_xml) {
     if (size == room) {
       char* larger = static_cast<char*>(std::malloc(largest_xml));
@@ -64,16 +77,14 @@ XmlInput read_xml(int fd, std::chrono::milliseconds deadline) {
       buffer = larger;
       room = largest_xml;
     }
-    const ssize_t n = read_part(fd, buffer + size, room - size, deadline);
-    if (n < 0) input.end = XmlInput::End::late;
+    n = read_part(fd, buffer + size, room - size, left);
     if (n <= 0) break;
     size += static_cast<size_t>(n);
   }
   input.text = {buffer, size};
-  const bool kept_all = size < largest_xml && size < room;
-  if (!kept_all) input.end = XmlInput::End::too_large;
+  if (n < 0) input.end = XmlInput::End::late;
   look(input, input.text);
-  return kept_all ? input : drain(fd, deadline, input);
+  return n <= 0 ? input : drain(fd, left, input);
 }
 
 }  // namespace gpuward

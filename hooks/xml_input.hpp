@@ -10,7 +10,7 @@ namespace gpuward {
 struct XmlInput {
   enum class End {
     whole,      ///< read to its end
-    late,       ///< the writer stopped without closing; what came until then is here
+    late,       ///< not closed within the deadline; what came until then is here
     too_large,  ///< more than largest_xml; only its first part is here
   } end = End::whole;
   std::string_view text;
@@ -20,7 +20,7 @@ struct XmlInput {
 
 inline constexpr size_t largest_xml = 16 << 20;
 
-/// Reads `fd` to its end, waiting at most `deadline` for each part. The text lives as long as the
+/// Reads `fd` to its end, waiting for no more than `deadline` in all. The text lives as long as the
 /// program. Never throws and never fails: what cannot be read ends the input.
 XmlInput read_xml(int fd, std::chrono::milliseconds deadline);
 

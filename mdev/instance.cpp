@@ -25,6 +25,12 @@ std::optional<Instance> find_instance(const Root& root, const Uuid& uuid) {
                   type ? std::string(base_name(*type)) : std::string()};
 }
 
+bool exists_as(const Root& root, const Instance& instance) {
+  const auto type = read_link(root.sys("class/mdev_bus/") + instance.parent + '/' +
+                              to_string(instance.uuid) + "/mdev_type");
+  return type && base_name(*type) == instance.type;
+}
+
 std::vector<Instance> list_instances(const Root& root) {
   std::vector<Instance> instances;
   for (const auto& name : list_directory(root.sys("bus/mdev/devices")))
@@ -67,6 +73,13 @@ std::optional<std::string> instance_directory(const Root& root, const Uuid& uuid
     if (exists(below)) return below;
   }
   return {};
+}
+
+std::optional<std::string> parent_of_uuid(const Root& root, const Uuid& uuid) {
+  if (auto instance = find_instance(root, uuid)) return std::move(instance->parent);
+  const auto directory = instance_directory(root, uuid);
+  if (!directory) return {};
+  return std::string(base_name(directory->substr(0, directory->rfind('/'))));
 }
 
 bool wait_until_gone(const Root& root, const Uuid& uuid, std::chrono::milliseconds deadline) {

@@ -22,6 +22,9 @@ struct Instance {
 std::vector<Instance> list_instances(const Root& root);
 std::optional<Instance> find_instance(const Root& root, const Uuid& uuid);
 
+/// Whether this very one is there: one look where find_instance and a comparison take two.
+bool exists_as(const Root& root, const Instance& instance);
+
 KernelWrite creation(const Root& root, const Instance& instance);
 KernelWrite removal(const Root& root, const Uuid& uuid);
 
@@ -34,10 +37,14 @@ enum class CreateFailure {
 };
 CreateFailure create_failure(int code);
 
-/// Its directory below its parent; nothing when it is gone. An instance whose removal blocks because
-/// it is open leaves /sys/bus/mdev/devices at once and keeps this, its capacity and its UUID until it
-/// is closed (seen on 6.1 and 6.12: device_del comes before vfio_unregister_group_dev waits).
+/// Its directory below its parent; nothing when it is gone. An instance whose removal blocks
+/// because it is open leaves /sys/bus/mdev/devices at once and keeps this, its capacity and its
+/// UUID until it is closed (seen on 6.1 and 6.12: device_del comes before vfio_unregister_group_dev
+/// waits).
 std::optional<std::string> instance_directory(const Root& root, const Uuid& uuid);
+
+/// The parent that this UUID is taken on, be it that its removal blocks; nothing when it is free.
+std::optional<std::string> parent_of_uuid(const Root& root, const Uuid& uuid);
 
 /// Waits until that is gone: the write to `remove` may return before.
 bool wait_until_gone(const Root& root, const Uuid& uuid, std::chrono::milliseconds deadline);

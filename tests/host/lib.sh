@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# What cases are written with. Every check says what was wanted and what was found.
+# What cases are written with, beside the checks of tests/checks.sh.
 #
 # A case is a bash script in cases/, run as root with `set -euo pipefail` in a PID, mount and network
 # namespace of its own. It sets up one host or two (`host_up A`), each a mount namespace with its own
@@ -21,47 +21,7 @@ declare -A holder # of a host's mount namespace: its PID
 set -E
 trap '[ $BASHPID != $$ ] || echo "FAILED: status $? of $BASH_COMMAND (${BASH_SOURCE[0]##*/}:$LINENO)"' ERR
 
-# --- Saying and checking ---
-
-step() { echo "- $*"; }
-
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    exit 1
-}
-
-# equal WHAT WANTED FOUND
-equal() { [ "$2" = "$3" ] || fail "$1: wanted '$2', found '$3'"; }
-
-# contains WHAT WANTED FOUND
-contains() { [[ $3 == *"$2"* ]] || fail "$1: wanted something with '$2', found '$3'"; }
-
-# lacks WHAT UNWANTED FOUND
-lacks() { [[ $3 != *"$2"* ]] || fail "$1: wanted nothing with '$2', found '$3'"; }
-
-# succeeds COMMAND…
-succeeds() {
-    local said
-    said=$("$@" 2>&1) || fail "wanted success of '$*', found status $? and '$said'"
-}
-
-# refused TEXT COMMAND…: it must fail and say TEXT.
-refused() {
-    local text=$1 said
-    shift
-    ! said=$("$@" 2>&1) || fail "wanted '$*' to be refused, it succeeded with '$said'"
-    contains "refusal of '$*'" "$text" "$said"
-}
-
-# wait_until SECONDS COMMAND…
-wait_until() {
-    local seconds=$1 deadline=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt "$deadline" ] || fail "wanted within $seconds s: $*"
-        sleep 0.1
-    done
-}
+. "$HOST_TIER/../checks.sh"
 
 new_uuid() { cat /proc/sys/kernel/random/uuid; }
 
@@ -110,9 +70,11 @@ furnish() {
     mount --bind "$dir/lib" /var/lib/libvirt
     mount --bind "$dir/log" /var/log/libvirt
     mount --bind "$capabilities" /var/cache/libvirt
-    # Where root may use KVM and libvirt-qemu may not, libvirt finds each time that it asked QEMU for
-    # its capabilities in vain and asks again: eight seconds for every start of a domain.
-    [ ! -e /dev/kvm ] || { install -m 0 /dev/null "$dir/no-kvm" && mount --bind "$dir/no-kvm" /dev/kvm; }
+    # Where only root may use KVM, libvirt looks at QEMU anew for every domain that it meets.
+    if [ -e /dev/kvm ]; then
+        install -m 0 /dev/null "$dir/no-kvm"
+        mount --bind "$dir/no-kvm" /dev/kvm
+    fi
 }
 
 # No virtlogd, no cgroup and no confinement: none of them has a part in how hooks are called.

@@ -38,7 +38,10 @@ boot() {
 }
 
 # Replaces whole files: a script that is running meanwhile keeps the one it has.
-share_scripts() { cp -r --remove-destination "$LAB/guest" "$LAB/scenarios" "$1/share/"; }
+share_scripts() {
+    cp -r --remove-destination "$LAB/guest" "$LAB/scenarios" "$1/share/"
+    cp --remove-destination "$TOP/tests/checks.sh" "$1/share/guest/"
+}
 
 switch_on() {
     local dir=$1

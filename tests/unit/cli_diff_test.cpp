@@ -147,6 +147,18 @@ TEST(DiffTest, random_changes_done_to_the_old_text_give_the_new) {
   }
 }
 
+/// 60,000 lines against 60,000 would take 14 GB to compare each with each.
+TEST(DiffTest, huge_texts_with_nothing_in_common_are_told_too) {
+  std::string before = "same\n", after = "same\n";
+  for (int i = 0; i < 60'000; ++i) {
+    before += "a" + std::to_string(i) + '\n';
+    after += "b" + std::to_string(i) + '\n';
+  }
+  const std::string diff = unified_diff(before, after, "x");
+  EXPECT_NE(diff.find("@@ -1,60001 +1,60001 @@\n same\n-a0\n-a1\n"), std::string::npos);
+  EXPECT_EQ(std::count(diff.begin(), diff.end(), '\n'), 120'000 + 4);
+}
+
 TEST(DiffTest, a_missing_line_end_at_the_end_is_a_change) {
   EXPECT_NE(unified_diff("a\n", "a", "x"), "");
   EXPECT_EQ(hunks(unified_diff("a\nb\n", "a\nb", "x")), hunks(system_diff("a\nb\n", "a\nb")));

@@ -94,7 +94,7 @@ TEST_F(ViewInstancesTest, one_that_gpuward_keeps_is_ready) {
 
 TEST_F(ViewInstancesTest, one_that_a_domain_holds_names_it) {
   host_.instance("mbochs", "mbochs-small", one);
-  claim(State::held);
+  claim(State::claimed);
   const InstanceView view = only();
   EXPECT_EQ(view.state, "held");
   EXPECT_EQ(view.domain, "vm1");
@@ -103,14 +103,16 @@ TEST_F(ViewInstancesTest, one_that_a_domain_holds_names_it) {
   EXPECT_EQ(view.device->profile, "small");
 }
 
-TEST_F(ViewInstancesTest, one_that_is_meant_and_there_is_meant) {
-  host_.instance("mbochs", "mbochs-small", one);
-  claim(State::meant);
-  EXPECT_EQ(only().state, "meant");
+TEST_F(ViewInstancesTest, one_of_its_uuid_on_another_parent_is_not_what_was_claimed) {
+  host_.parent("mtty").type("mtty-1", 1);
+  host_.instance("mtty", "mtty-1", one);
+  claim(State::claimed);
+  EXPECT_EQ(only().state, "other");
+  EXPECT_EQ(only().domain, "");
 }
 
 TEST_F(ViewInstancesTest, one_that_is_claimed_and_not_there_is_missing) {
-  claim(State::held);
+  claim(State::claimed);
   const InstanceView view = only();
   EXPECT_EQ(view.state, "missing");
   EXPECT_EQ(view.instance.uuid, one);
@@ -127,7 +129,7 @@ TEST_F(ViewInstancesTest, one_that_does_not_go_is_quarantined_there_or_not) {
 TEST_F(ViewInstancesTest, a_ready_one_that_a_domain_holds_is_held) {
   const Uuid ready = provisioned_uuid("mbochs", "mbochs-small", 0);
   host_.instance("mbochs", "mbochs-small", ready);
-  claim(State::held, ready);
+  claim(State::claimed, ready);
   EXPECT_EQ(only().state, "held");
 }
 

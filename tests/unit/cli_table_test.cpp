@@ -17,6 +17,10 @@ TEST(TableTest, without_rows_there_is_the_heading) {
   EXPECT_EQ(format_table({"A", "B"}, {}), "A  B\n");
 }
 
+TEST(TableTest, a_row_may_be_longer_than_the_heading) {
+  EXPECT_EQ(format_table({"A"}, {{"1", "two"}, {"", "", "3"}}), "A\n1  two\n-  -    3\n");
+}
+
 TEST(TableTest, no_line_ends_in_blanks) {
   EXPECT_EQ(format_table({"A", "LONG"}, {{"wide word", "x"}}), "A          LONG\nwide word  x\n");
 }

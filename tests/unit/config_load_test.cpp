@@ -154,8 +154,7 @@ TEST_F(ConfigLoad, FileWithoutPermission) {
 
 TEST_F(ConfigLoad, FileThatHasNoEnd) {
   std::filesystem::create_symlink("/dev/zero", main_file());
-  EXPECT_THAT(told(load_all()),
-              ElementsAre("gpuward.conf: cannot be read: it is no regular file"));
+  EXPECT_THAT(told(load_all()), ElementsAre("gpuward.conf: cannot be read: it is no regular file"));
 }
 
 TEST_F(ConfigLoad, FileThatIsTooLarge) {
@@ -167,8 +166,7 @@ TEST_F(ConfigLoad, FileThatIsTooLarge) {
 
 TEST_F(ConfigLoad, PipeThatNobodyWritesTo) {
   ASSERT_EQ(::mkfifo(main_file().c_str(), 0600), 0);
-  EXPECT_THAT(told(load_all()),
-              ElementsAre("gpuward.conf: cannot be read: it is no regular file"));
+  EXPECT_THAT(told(load_all()), ElementsAre("gpuward.conf: cannot be read: it is no regular file"));
 }
 
 TEST_F(ConfigLoad, NothingIsLostOfALongValue) {

@@ -25,7 +25,7 @@ const Uuid gpu1 = *parse_uuid("6e94b1dc-7c4f-5131-a5a9-6f0b20f13488");
 Claim claim_of(const Uuid& domain, const std::string& name) {
   return {domain,
           name,
-          {{State::held, "ua-gpuward-0", "small", gpu0, "mbochs", "mbochs-small"},
+          {{State::claimed, "ua-gpuward-0", "small", gpu0, "mbochs", "mbochs-small"},
            {State::quarantined, "ua-gpuward-1", "big_1.0+x", gpu1, "0000:41:00.0", "nvidia-745"}}};
 }
 
@@ -58,7 +58,7 @@ TEST(ClaimTextTest, is_readable_by_people) {
   EXPECT_EQ(format_claim(claim_of(web01, "web 01")),
             "gpuward-claim 1\n"
             "domain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web 01\n"
-            "mdev held ua-gpuward-0 small 73168fe1-3c40-5430-b083-344f87e93219 mbochs "
+            "mdev claimed ua-gpuward-0 small 73168fe1-3c40-5430-b083-344f87e93219 mbochs "
             "mbochs-small\n"
             "mdev quarantined ua-gpuward-1 big_1.0+x 6e94b1dc-7c4f-5131-a5a9-6f0b20f13488 "
             "0000:41:00.0 nvidia-745\n");
@@ -67,7 +67,7 @@ TEST(ClaimTextTest, is_readable_by_people) {
 TEST(ClaimTextTest, reads_back_as_written_whatever_the_name) {
   for (const std::string name :
        {"web01", "two words", "  blanks at both ends  ", "-rf", "Gr\u00fc\u00dfe \u65e5\u672c",
-        "a'b\"c", "mdev held x", "tab\there", "\xff\xfe no UTF-8", "..", "a/b", " "}) {
+        "a'b\"c", "mdev claimed x", "tab\there", "\xff\xfe no UTF-8", "..", "a/b", " "}) {
     const Claim claim = claim_of(web01, name);
     expect_same(parse_claim(format_claim(claim), "FILE"), claim);
   }
@@ -79,10 +79,23 @@ TEST(ClaimTextTest, a_claim_without_devices_reads_back) {
 }
 
 TEST(ClaimTextTest, every_state_reads_back) {
-  for (const State state : {State::meant, State::held, State::quarantined}) {
+  for (const State state : {State::claimed, State::quarantined}) {
     Claim claim = claim_of(web01, "web01");
     claim.devices[0].state = state;
     EXPECT_EQ(parse_claim(format_claim(claim), "FILE").devices[0].state, state);
+  }
+}
+
+TEST(ClaimTextTest, the_process_that_hangs_in_a_creation_reads_back) {
+  Claim claim = claim_of(web01, "web01");
+  claim.devices[1].maker = 4711;
+  const std::string text = format_claim(claim);
+  EXPECT_THAT(text, HasSubstr(" 0000:41:00.0 nvidia-745 maker=4711\n"));
+  EXPECT_EQ(parse_claim(text, "FILE").devices[1].maker, 4711);
+  for (const std::string word : {"maker=", "maker=0", "maker=-1", "maker=x", "4711", "maker=1 x"}) {
+    std::string bad = text;
+    bad.replace(bad.find("maker=4711"), 10, word);
+    EXPECT_THAT(error_of(bad), HasSubstr("FILE:4: ")) << word;
   }
 }
 
@@ -100,25 +113,26 @@ TEST(ClaimTextTest, a_mistake_is_told_with_file_line_and_what_to_do) {
   EXPECT_THAT(error_of(""), HasSubstr("FILE: no claim in it"));
   EXPECT_THAT(error_of("gpuward-claim 2\n"), HasSubstr("FILE:1: not a line of a claim"));
   EXPECT_THAT(error_of("gpuward-claim 1\ndomain x web01\n"), HasSubstr("FILE:2: "));
-  EXPECT_THAT(error_of(head + "mdev held\n"), HasSubstr("FILE:3: "));
+  EXPECT_THAT(error_of(head + "mdev claimed\n"), HasSubstr("FILE:3: "));
   EXPECT_THAT(error_of(head + "\n"), HasSubstr("FILE:3: "));
-  EXPECT_THAT(error_of(head + "mdev held\n"), HasSubstr("when its domain is off, remove the file"));
+  EXPECT_THAT(error_of(head + "mdev claimed\n"),
+              HasSubstr("when its domain is off, remove the file"));
 }
 
 TEST(ClaimTextTest, words_that_may_not_be_part_of_a_path_are_refused) {
   const std::string head = "gpuward-claim 1\ndomain " + to_string(web01) + " web01\n";
-  const std::string device = "mdev held ua-gpuward-0 small " + to_string(gpu0) + ' ';
+  const std::string device = "mdev claimed ua-gpuward-0 small " + to_string(gpu0) + ' ';
   EXPECT_EQ(error_of(head + device + "mbochs mbochs-small\n"), "(good)");
   for (const std::string words :
-       {".. mbochs-small", "mbochs ..", "../../etc mbochs-small", "mbochs a/b", "/ x", "mbochs  x",
-        "mbochs", "mbochs x y", "mbochs x "})
+       {".. mbochs-small", "mbochs ..", ". mbochs-small", "mbochs .", "../../etc mbochs-small",
+        "mbochs a/b", "/ x", "mbochs  x", "mbochs", "mbochs x y", "mbochs x "})
     EXPECT_THAT(error_of(head + device + words + '\n'), HasSubstr("FILE:3: ")) << words;
 }
 
 TEST(ClaimTextTest, unknown_words_and_uuids_are_refused) {
   const std::string head = "gpuward-claim 1\ndomain " + to_string(web01) + " web01\n";
   for (const std::string& line :
-       {std::string("mdev held a b no-uuid p t"), "mdev lost a b " + to_string(gpu0) + " p t",
+       {std::string("mdev claimed a b no-uuid p t"), "mdev lost a b " + to_string(gpu0) + " p t",
         "vf held a b " + to_string(gpu0) + " p t", "MDEV held a b " + to_string(gpu0) + " p t"})
     EXPECT_THAT(error_of(head + line + '\n'), HasSubstr("FILE:3: ")) << line;
 }
@@ -264,7 +278,7 @@ TEST_F(ClaimsTest, the_host_is_locked_by_one_at_a_time) {
 TEST_F(ClaimsTest, a_reader_meets_whole_claims_while_another_writes) {
   const auto statuses = in_processes(2, [&](int number) {
     for (int i = 0; i < 300; ++i) {
-      if (number == 0) claims_.write(claim_of(web01, std::string(static_cast<size_t>(i), 'x')));
+      if (number == 0) claims_.write(claim_of(web01, std::string(static_cast<size_t>(i) + 1, 'x')));
       if (number == 1 && claims_.find(web01) && claims_.find(web01)->devices.size() != 2) return 1;
     }
     return 0;

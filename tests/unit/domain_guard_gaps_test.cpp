@@ -14,7 +14,7 @@ using testing::IsEmpty;
 namespace gpuward {
 namespace {
 
-constexpr QemuAbilities old_qemu{false}, new_qemu{true};
+constexpr QemuAbilities old_qemu{false, true}, new_qemu{true, true};
 
 const std::string pm_off =
     "<pm>\n<suspend-to-mem enabled='no'/>\n<suspend-to-disk enabled='no'/>\n</pm>\n";

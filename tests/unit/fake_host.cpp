@@ -38,6 +38,18 @@ ssize_t __wrap_write(int fd, const void* data, size_t size) {
   return code ? -1 : static_cast<ssize_t>(size);
 }
 
+// The fake allocates, which the program's child, as it shares its parent's memory, never does:
+// where there is a fake, the child gets memory of its own.
+extern "C" int __real_clone(int (*run)(void*), void* stack, int flags, void* data);
+extern "C" int __wrap_clone(int (*run)(void*), void* stack, int flags, void* data);
+
+int __wrap_clone(int (*run)(void*), void* stack, int flags, void* data) {
+  if (!gpuward::FakeHost::current()) return __real_clone(run, stack, flags, data);
+  const int child = ::fork();
+  if (child == 0) ::_exit(run(data));
+  return child;
+}
+
 namespace gpuward {
 
 static FakeHost* the_host = nullptr;
@@ -315,11 +327,15 @@ void FakeHost::lets_go() {
 }
 
 void FakeHost::wait_until_let_go() const {
-  append_line(at("/kernel/hanging"), std::to_string(::getpid()));
+  const std::string pid = std::to_string(::getpid());
+  fs::create_directories(at("/proc/" + pid));
+  put(at("/proc/" + pid + "/comm"), "gpuward-test\n");
+  append_line(at("/kernel/hanging"), pid);
   while (!exists(at("/kernel/let-go"))) {
     if (!exists(directory_.path())) ::_exit(0);  // the test is over
     ::usleep(1000);
   }
+  fs::remove_all(at("/proc/" + pid));
 }
 
 bool FakeHost::is_control(const std::string& path) const {

@@ -100,7 +100,7 @@ TEST_F(ClaimDevicesTest, the_claim_says_what_is_held) {
   EXPECT_EQ(claim->name, "vm1");
   ASSERT_EQ(claim->devices.size(), 1u);
   const ClaimedDevice& device = claim->devices[0];
-  EXPECT_EQ(device.state, State::held);
+  EXPECT_EQ(device.state, State::claimed);
   EXPECT_EQ(device.alias, "ua-gpuward-0");
   EXPECT_EQ(device.profile, "small");
   EXPECT_EQ(device.instance, instance(vm_));
@@ -118,7 +118,7 @@ TEST_F(ClaimDevicesTest, the_claim_is_on_disk_before_the_kernel_is_touched) {
   prepare(vm_);
   const Claim claim = parse_claim(read_file(seen).value(), "seen");
   ASSERT_EQ(claim.devices.size(), 1u);
-  EXPECT_EQ(claim.devices[0].state, State::meant);
+  EXPECT_EQ(claim.devices[0].state, State::claimed);
   EXPECT_EQ(claim.devices[0].parent, "mbochs");
   EXPECT_EQ(claim.devices[0].instance, instance(vm_));
 }
@@ -302,8 +302,8 @@ TEST_F(ClaimDevicesTest, the_second_moves_on_and_the_first_stays) {
   EXPECT_EQ(where(domain, 0), "a/mtty-2");
   EXPECT_EQ(where(domain, 1), "b/mtty-1");
   const auto claim = claims_.find(domain.uuid);
-  EXPECT_EQ(claim->devices[0].state, State::held);
-  EXPECT_EQ(claim->devices[1].state, State::held);
+  EXPECT_EQ(claim->devices[0].state, State::claimed);
+  EXPECT_EQ(claim->devices[1].state, State::claimed);
 }
 
 TEST_F(ClaimDevicesTest, a_kernel_that_refuses_everywhere_is_asked_once_each) {
@@ -349,7 +349,7 @@ TEST_F(ClaimDevicesTest, an_instance_of_its_own_that_nobody_claims_is_adopted) {
   host_.instance("mbochs", "mbochs-small", instance(vm_));
   prepare(vm_);
   EXPECT_THAT(host_.writes(), IsEmpty());
-  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::held);
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::claimed);
 }
 
 TEST_F(ClaimDevicesTest, one_of_a_type_that_the_profile_does_not_allow_is_refused) {
@@ -434,6 +434,22 @@ TEST_F(ClaimDevicesTest, an_instance_that_a_hanging_create_makes_in_the_end_is_f
   EXPECT_FALSE(claims_.find(vm_.uuid));
 }
 
+/// libvirt calls release at once after a refused prepare; the kernel shows nothing yet.
+TEST_F(ClaimDevicesTest, a_hanging_create_stays_claimed_over_the_release_that_follows) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_hangs("mbochs", "mbochs-small");
+  refusal(vm_, hasty);
+  const auto kept = give_back(host_.root(), claims_, claims_.find(vm_.uuid).value(), hasty);
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_THAT(kept[0].reason, HasSubstr("its creation hangs in the driver as pid "));
+  ASSERT_TRUE(claims_.find(vm_.uuid));
+  host_.behaves();
+  host_.lets_go();
+  EXPECT_THAT(give_back(host_.root(), claims_, claims_.find(vm_.uuid).value(), patient), IsEmpty());
+  EXPECT_EQ(where(vm_), "");
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
 TEST_F(ClaimDevicesTest, a_hanging_create_stays_claimed_beside_one_that_cannot_be_undone) {
   host_.parent("mtty").type("mtty-1", 2);
   host_.parent("mbochs").type("mbochs-small", 2);
@@ -482,9 +498,9 @@ TEST_F(ClaimDevicesTest, a_claim_of_which_nothing_was_made_does_not_matter) {
   claims_.write(
       {vm_.uuid,
        "vm1",
-       {{State::meant, "ua-gpuward-0", "small", instance(vm_), "mbochs", "mbochs-small"}}});
+       {{State::claimed, "ua-gpuward-0", "small", instance(vm_), "mbochs", "mbochs-small"}}});
   prepare(vm_);
-  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::held);
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::claimed);
 }
 
 TEST_F(ClaimDevicesTest, a_leftover_that_is_still_open_refuses_and_stays_claimed) {
@@ -506,7 +522,7 @@ TEST_F(ClaimDevicesTest, a_quarantined_leftover_that_goes_at_last_is_no_obstacle
   refusal(vm_);
   host_.ends(4711);
   prepare(vm_);
-  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::held);
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::claimed);
 }
 
 TEST_F(ClaimDevicesTest, a_leftover_whose_removal_hangs_refuses_until_it_ends) {
@@ -519,7 +535,7 @@ TEST_F(ClaimDevicesTest, a_leftover_whose_removal_hangs_refuses_until_it_ends) {
   host_.behaves();
   host_.lets_go();
   prepare(vm_);
-  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::held);
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::claimed);
 }
 
 TEST_F(ClaimDevicesTest, a_claim_that_cannot_be_read_refuses_with_its_place_and_stays) {
@@ -566,7 +582,7 @@ TEST_F(ClaimDevicesTest, what_another_is_about_to_create_is_not_given_twice) {
   claims_.write(
       {other.uuid,
        other.name,
-       {{State::meant, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
+       {{State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
   EXPECT_THAT(refusal(vm_), HasSubstr("held by vm2"));
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
@@ -578,7 +594,7 @@ TEST_F(ClaimDevicesTest, what_a_killed_one_was_about_to_create_is_free) {
   claims_.write(
       {other.uuid,
        other.name,
-       {{State::meant, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
+       {{State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
   EXPECT_EQ(refusal(vm_), "(not refused)");
 }
 
@@ -588,7 +604,7 @@ void expect_agreement(FakeHost& host, size_t holders) {
   std::set<Uuid> claimed;
   for (const Claim& claim : Claims(host.root()).all())
     for (const ClaimedDevice& device : claim.devices) {
-      EXPECT_EQ(device.state, State::held);
+      EXPECT_EQ(device.state, State::claimed);
       EXPECT_EQ(host.instances().at(device.instance), device.parent + '/' + device.type);
       claimed.insert(device.instance);
     }

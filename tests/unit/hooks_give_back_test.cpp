@@ -51,8 +51,8 @@ class GiveBackTest : public testing::Test {
   Claims claims_{host_.root()};
   Claim claim_{vm,
                "vm1",
-               {{State::held, "ua-gpuward-0", "small", one, "mbochs", "mbochs-small"},
-                {State::held, "ua-gpuward-1", "port", two, "mtty", "mtty-1"}}};
+               {{State::claimed, "ua-gpuward-0", "small", one, "mbochs", "mbochs-small"},
+                {State::claimed, "ua-gpuward-1", "port", two, "mtty", "mtty-1"}}};
 };
 
 TEST_F(GiveBackTest, removes_what_the_claim_names_and_drops_it) {
@@ -87,15 +87,8 @@ TEST_F(GiveBackTest, a_claim_whose_gpu_was_pulled_is_dropped) {
   EXPECT_FALSE(claims_.find(vm));
 }
 
-TEST_F(GiveBackTest, what_was_only_meant_is_given_back_too) {
-  claim_.devices[0].state = State::meant;
-  claims_.write(claim_);
-  give_back_now();
-  EXPECT_FALSE(is_there(one));
-}
-
 TEST_F(GiveBackTest, the_same_uuid_on_another_parent_is_left_alone) {
-  claim_.devices = {{State::held, "ua-gpuward-0", "small", foreign, "mtty", "mtty-1"}};
+  claim_.devices = {{State::claimed, "ua-gpuward-0", "small", foreign, "mtty", "mtty-1"}};
   claims_.write(claim_);
   EXPECT_THAT(give_back_now(), IsEmpty());
   EXPECT_TRUE(is_there(foreign));

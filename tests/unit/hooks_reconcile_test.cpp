@@ -56,7 +56,8 @@ class ReconcileTest : public testing::Test {
   }
   FakeHost host_;
   Claims claims_{host_.root()};
-  Claim claim_{vm, "vm1", {{State::held, "ua-gpuward-0", "small", one, "mbochs", "mbochs-small"}}};
+  Claim claim_{
+      vm, "vm1", {{State::claimed, "ua-gpuward-0", "small", one, "mbochs", "mbochs-small"}}};
 };
 
 TEST_F(ReconcileTest, a_host_without_claims_has_nothing_to_do) {
@@ -91,7 +92,7 @@ TEST_F(ReconcileTest, a_device_that_a_process_has_open_is_left_alone) {
   EXPECT_EQ(left.result, Result::left_alone);
   EXPECT_THAT(left.reason, HasSubstr("pid 4711 (qemu-system-x86)"));
   expect_untouched();
-  EXPECT_EQ(claims_.find(vm)->devices[0].state, State::held);
+  EXPECT_EQ(claims_.find(vm)->devices[0].state, State::claimed);
 }
 
 TEST_F(ReconcileTest, a_domain_that_is_worked_on_is_in_use) {

@@ -20,11 +20,13 @@ using End = XmlInput::End;
 using std::chrono::milliseconds;
 constexpr milliseconds patience{30'000};
 
-/// A process that writes `text` into a pipe in parts, and then closes it or keeps it open.
+/// A process that writes `text` into a pipe in parts, `pause` microseconds after each, and then
+/// closes it or keeps it open.
 class Writer {
  public:
   enum class Then { closes, stays };
-  explicit Writer(const std::string& text, Then then = Then::closes, size_t part = 65536) {
+  explicit Writer(const std::string& text, Then then = Then::closes, size_t part = 65536,
+                  unsigned pause = 0) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return;
     reader_ = Fd(ends[0]);
@@ -35,6 +37,7 @@ class Writer {
       while (!left.empty()) {
         const ssize_t n = ::write(ends[1], left.data(), std::min(left.size(), part));
         if (n <= 0) ::_exit(1);
+        if (pause) ::usleep(pause);
         left.remove_prefix(static_cast<size_t>(n));
       }
       while (then == Then::stays) ::pause();
@@ -83,7 +86,7 @@ TEST(XmlInputTest, nothing_is_a_domain_without_a_gpu) {
 
 TEST(XmlInputTest, comes_whole_in_every_size) {
   for (const size_t size : {1UL, 64UL, 3UL << 10, 100UL << 10, (512UL << 10) - 1, 512UL << 10,
-                            (512UL << 10) + 1, (16UL << 20) - 1}) {
+                            (512UL << 10) + 1, (16UL << 20) - 1, 16UL << 20}) {
     const std::string text = plain(size);
     const XmlInput input = read_all(text);
     EXPECT_EQ(input.end, End::whole) << size;
@@ -165,6 +168,14 @@ TEST(XmlInputTest, a_writer_that_never_closes_is_late_and_what_came_is_kept) {
   EXPECT_EQ(input.end, End::late);
   EXPECT_EQ(input.text, "<domain><hostdev");
   EXPECT_TRUE(input.may_have_gpu);
+}
+
+/// One that always writes a little before the time is over would hold libvirt for ever.
+TEST(XmlInputTest, a_writer_of_single_bytes_is_late_too) {
+  const Writer writer(plain(10'000), Writer::Then::stays, 1, 1000);
+  const XmlInput input = read_and_keep(writer.fd(), milliseconds(100));
+  EXPECT_EQ(input.end, End::late);
+  EXPECT_LT(input.text.size(), 10'000u);
 }
 
 TEST(XmlInputTest, a_writer_that_never_writes_is_late) {

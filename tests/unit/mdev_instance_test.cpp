@@ -126,6 +126,8 @@ TEST(WaitUntilGoneTest, what_has_left_the_bus_and_waits_for_its_user_is_not_gone
   ASSERT_EQ(write_in_child({&write, 1}, milliseconds(1000)).front().outcome, Outcome::stuck);
   EXPECT_FALSE(find_instance(host.root(), one));
   EXPECT_TRUE(instance_directory(host.root(), one));
+  EXPECT_EQ(parent_of_uuid(host.root(), one), "mtty");
+  EXPECT_EQ(parent_of_uuid(host.root(), two), std::nullopt);
   EXPECT_FALSE(wait_until_gone(host.root(), one, milliseconds(0)));
   host.lets_go();
   EXPECT_TRUE(wait_until_gone(host.root(), one, patience));

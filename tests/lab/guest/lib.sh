@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# What scenarios are written with. Every check says what was wanted and what was found.
+# What scenarios are written with, beside the checks of tests/checks.sh.
 #
 # A scenario is a bash script in scenarios/, run as root in the guest with `set -euo pipefail`.
 # It may set in its head:   # limit: 600   seconds it may take per part (default 900)
@@ -16,49 +16,12 @@
 
 claims_dir=/run/gpuward/claims
 
-# --- Saying and checking ---
-
-step() { echo "- $*"; }
-
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    exit 1
-}
+. /lab/guest/checks.sh
 
 # Only for what the release cannot do; it is counted and shown.
 skip() {
     echo "$*" >"$STATE/skipped"
     exit 77
-}
-
-# equal WHAT WANTED FOUND
-equal() { [ "$2" = "$3" ] || fail "$1: wanted '$2', found '$3'"; }
-
-# contains WHAT WANTED FOUND
-contains() { [[ $3 == *"$2"* ]] || fail "$1: wanted something with '$2', found '$3'"; }
-
-# succeeds COMMAND…
-succeeds() {
-    local said
-    said=$("$@" 2>&1) || fail "wanted success of '$*', found status $? and '$said'"
-}
-
-# refused TEXT COMMAND…: it must fail and say TEXT.
-refused() {
-    local text=$1 said
-    shift
-    ! said=$("$@" 2>&1) || fail "wanted '$*' to be refused, it succeeded with '$said'"
-    contains "refusal of '$*'" "$text" "$said"
-}
-
-# wait_until SECONDS COMMAND…
-wait_until() {
-    local seconds=$1 deadline=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt "$deadline" ] || fail "wanted within $seconds s: $*"
-        sleep 0.3
-    done
 }
 
 # --- Instances and claims ---
