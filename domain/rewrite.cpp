@@ -303,6 +303,14 @@ std::string mend_gpus(std::string_view xml) {
   return edit.result();
 }
 
+std::string repoint_gpus(std::string_view xml) {
+  DomainEdit edit(xml);
+  for (const AskedGpu& gpu : edit.domain.asked)
+    if (const Hostdev* const hostdev = hostdev_as(edit.domain, gpu.alias))
+      mend_hostdev(edit, *hostdev);
+  return edit.result();
+}
+
 std::string detach_gpus(std::string_view xml, std::string_view alias) {
   return without_gpus(undone_for(xml, alias), alias);
 }

@@ -21,6 +21,10 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu);
 /// they are. Throws Error when metadata and hostdevs cannot be brought together.
 std::string mend_gpus(std::string_view xml);
 
+/// The same for what arrives from elsewhere: only sources change, as libvirt lets no hook add or
+/// take away devices then.
+std::string repoint_gpus(std::string_view xml);
+
 /// `xml` as it was before gpuward touched it (all GPUs), or without the one named by `alias`.
 /// detach_gpus(protect(attach_gpu(x))) == x, and == protect(x) when that was asked for by itself.
 /// Throws Error when `alias` is not there.

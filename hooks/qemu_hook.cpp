@@ -3,17 +3,23 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "config/config_parser.hpp"
 #include "domain/claim.hpp"
+#include "domain/document.hpp"
 #include "domain/domain.hpp"
 #include "domain/guarded_mark.hpp"
+#include "domain/protect.hpp"
+#include "domain/rewrite.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/gpu_domain.hpp"
+#include "hooks/guard_verdict.hpp"
+#include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
 
 namespace gpuward {
@@ -27,13 +33,20 @@ struct Hook {
   const Deadlines& deadlines;
 };
 
+struct Seen {
+  Document document;
+  Domain domain;
+};
+
 /// The domain on stdin; nothing when it can be read no further and is no domain of ours, which then
 /// starts. Throws Error when it is ours.
-std::optional<Domain> read_domain(const Hook& hook) {
+std::optional<Seen> see_domain(const Hook& hook) {
   try {
     if (hook.input.end == XmlInput::End::too_large)
       throw Error("domain XML is larger than " + std::to_string(largest_xml >> 20) + " MiB");
-    return parse_domain(hook.input.text);
+    Document document = parse_document(hook.input.text);
+    Domain domain = read_domain(document);
+    return Seen{std::move(document), std::move(domain)};
   } catch (const Error& error) {
     const std::string cut =
         hook.input.end == XmlInput::End::late ? " (libvirt stopped writing it)" : "";
@@ -69,13 +82,31 @@ void mark(const Hook& hook, const Domain& domain) {
   }
 }
 
+/// What the XML of a domain with a GPU must not let through.
+void guard(const Hook& hook, const Config& config, const Seen& seen) {
+  const auto gpus = gpu_hostdevs(hook.root, config, seen.domain);
+  const std::string emulator = emulator_of(seen.document);
+  const QemuAbilities qemu = abilities_of(qemu_version(hook.root, emulator));
+  if (!qemu.is_known && config.guard.migration == Policy::block)
+    log::warning(seen.domain.name + ": cannot tell the version of " + shown(emulator) +
+                 ": enable-migration=off is not asked for");
+  require(override_verdict(seen.document, gpus, seen.domain.name, qemu));
+  const auto gaps = gaps_to_close(seen.document, gpus, config.guard, qemu);
+  for (const std::string& line : guard_warnings(config.guard, gaps))
+    log::warning(seen.domain.name + ": " + line);
+  require(guard_verdict(config.guard, seen.domain.name, gaps));
+}
+
 void prepare(const Hook& hook) {
-  const auto domain = read_domain(hook);
-  const auto config = domain ? config_for(hook, *domain) : std::nullopt;
+  const auto seen = see_domain(hook);
+  const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
   if (!config) return;
-  if (!asks_gpuward(*domain)) return mark(hook, *domain);
-  require(request_verdict(*config, *domain));
-  claim_devices(hook.root, *config, *domain, hook.deadlines);
+  require(request_verdict(*config, seen->domain));
+  guard(hook, *config, *seen);
+  if (asks_gpuward(seen->domain))
+    claim_devices(hook.root, *config, seen->domain, hook.deadlines);
+  else
+    mark(hook, seen->domain);
 }
 
 void unmark(const Hook& hook, const Domain& domain) {
@@ -88,16 +119,16 @@ void unmark(const Hook& hook, const Domain& domain) {
 
 /// The claim of this domain: by UUID, or by name when the XML does not tell. Its mark goes.
 std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
-  std::optional<Domain> domain;
+  std::optional<Seen> seen;
   try {
-    domain = read_domain(hook);
+    seen = see_domain(hook);
   } catch (const Error& error) {
     log::warning(std::string(hook.call.domain) +
                  ": looking for its claim by name: " + error.what());
   }
-  if (domain) {
-    unmark(hook, *domain);
-    return claims.find(domain->uuid);
+  if (seen) {
+    unmark(hook, seen->domain);
+    return claims.find(seen->domain.uuid);
   }
   for (Claim& claim : claims.all())
     if (claim.name == hook.call.domain) return std::move(claim);
@@ -121,19 +152,40 @@ void release(const Hook& hook) {
 }
 
 void reconnect(const Hook& hook) {
-  const auto domain = read_domain(hook);
-  if (!domain) return;
-  const std::string found = check_devices(hook.root, *domain, hook.deadlines);
-  if (!found.empty()) log::warning(domain->name + ": reconnect: " + found);
+  const auto seen = see_domain(hook);
+  if (!seen) return;
+  const std::string found = check_devices(hook.root, seen->domain, hook.deadlines);
+  if (!found.empty()) log::warning(seen->domain.name + ": reconnect: " + found);
   // What a broken configuration still says must do: a running domain is not refused anything here.
   const Config config = load_config(config_files(hook.root)).config;
-  if (!asks_gpuward(*domain) && is_gpu_domain(hook.root, config, *domain)) mark(hook, *domain);
+  if (!asks_gpuward(seen->domain) && is_gpu_domain(hook.root, config, seen->domain))
+    mark(hook, seen->domain);
 }
 
+/// libvirt takes what a filter prints instead of what arrives; nothing: it stays as it is.
+void print_for_libvirt(std::string_view xml) {
+  while (!xml.empty()) {
+    const ssize_t n = ::write(STDOUT_FILENO, xml.data(), xml.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw SystemError("cannot give libvirt the domain's XML", errno);
+    xml.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+/// An instance that is not the domain's own is made so before `prepare` looks for it. Sources of
+/// hostdevs written by hand are their author's. A domain that runs with enable-migration=off never
+/// gets here: its QEMU refuses on the host that it runs on. Nor may this filter add that: QEMU
+/// would not take the device's state out of the stream.
 void arrive(const Hook& hook) {
-  const auto domain = read_domain(hook);
-  const auto config = domain ? config_for(hook, *domain) : std::nullopt;
-  if (config) require(arrival_verdict(*config, hook.call.operation));
+  const auto seen = see_domain(hook);
+  const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
+  if (!config) return;
+  require(arrival_verdict(*config, hook.call.operation));
+  if (config->guard.migration == Policy::warn)
+    log::warning(seen->domain.name + ": a domain with a GPU arrives by " +
+                 std::string(hook.call.operation) + " ([guard] migration = warn)");
+  const std::string repointed = repoint_gpus(hook.input.text);
+  if (repointed != hook.input.text) print_for_libvirt(repointed);
 }
 
 enum class OnError {

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/file.hpp"
 #include "domain/claim.hpp"
@@ -30,9 +31,12 @@ constexpr std::string_view good_config = "[profile small]\ntype = mbochs-small\n
 constexpr std::string_view broken_config =
     "[profile small]\ntype = mbochs-small\nplacemnt = spread\n";
 
+const std::string pm_off =
+    "  <pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>\n";
+
 std::string domain_xml(const std::string& metadata, const std::string& devices) {
   return "<domain type='kvm'>\n  <name>web01</name>\n  <uuid>" + to_string(vm) + "</uuid>\n" +
-         metadata + "  <devices>\n" + devices + "  </devices>\n</domain>\n";
+         metadata + pm_off + "  <devices>\n" + devices + "  </devices>\n</domain>\n";
 }
 
 std::string mdev_xml(const Uuid& instance, const std::string& alias) {
@@ -76,7 +80,9 @@ class QemuHookTest : public testing::Test {
     testing::internal::CaptureStderr();
     testing::internal::CaptureStdout();
     const int status = run_qemu_hook(host_.root(), {name, operation}, input, deadlines);
-    EXPECT_EQ(testing::internal::GetCapturedStdout(), "") << "stdout is libvirt's";
+    filtered_ = testing::internal::GetCapturedStdout();
+    const bool is_filter = operation == "migrate" || operation == "restore";
+    EXPECT_TRUE(is_filter || filtered_.empty()) << "stdout is libvirt's";
     return {status, testing::internal::GetCapturedStderr()};
   }
   bool has_instance() { return host_.instances().contains(own_instance); }
@@ -84,10 +90,12 @@ class QemuHookTest : public testing::Test {
   void expect_nothing_happened(const Answer& answer) {
     EXPECT_EQ(answer.status, 0);
     EXPECT_EQ(answer.said, "");
+    EXPECT_EQ(filtered_, "");
     EXPECT_THAT(host_.writes(), IsEmpty());
     EXPECT_FALSE(has_claim());
   }
   FakeHost host_;
+  std::string filtered_;  ///< what libvirt takes instead of the XML
 };
 
 TEST(HandlesTest, what_concerns_a_gpu_and_nothing_else) {
@@ -183,6 +191,66 @@ TEST_F(QemuHookTest, a_pci_device_that_is_no_gpu_starts_with_a_broken_config_too
 TEST_F(QemuHookTest, an_mdev_written_by_hand_may_not_come_from_elsewhere) {
   EXPECT_EQ(call("migrate", hand_written_xml).status, 1);
   EXPECT_EQ(call("restore", hand_written_xml).status, 1);
+}
+
+// ---- what the XML lets through
+
+std::string without_pm(const std::string& xml) {
+  const auto at = xml.find(pm_off);
+  return xml.substr(0, at) + xml.substr(at + pm_off.size());
+}
+
+TEST_F(QemuHookTest, a_gpu_domain_with_a_gap_is_refused_and_nothing_is_touched) {
+  for (const std::string& xml : {gpu_xml, hand_written_xml}) {
+    const Answer refused = call("prepare", without_pm(xml));
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_THAT(refused.said,
+                AllOf(HasSubstr("pm (line 1 of its XML)"), HasSubstr("[guard] blocks pause"),
+                      EndsWith("'gpuward protect web01' closes it\n")));
+    EXPECT_THAT(host_.writes(), IsEmpty());
+    EXPECT_FALSE(has_claim());
+  }
+}
+
+TEST_F(QemuHookTest, a_gap_that_is_warned_of_or_allowed_is_none) {
+  for (const char* policy : {"warn", "allow"}) {
+    host_.config("[guard]\npause = " + std::string(policy) + "\n" + std::string(good_config));
+    expect_nothing_happened(call("prepare", without_pm(hand_written_xml)));
+  }
+}
+
+TEST_F(QemuHookTest, a_whole_gpu_written_by_hand_is_guarded_other_devices_are_not) {
+  host_.pci_gpu("0000:41:00.0");
+  expect_nothing_happened(call("prepare", pci_xml));
+  EXPECT_THAT(call("prepare", without_pm(pci_xml)).said, HasSubstr("gpuward protect"));
+  host_.pci_gpu("0000:41:00.0").attribute("class", "0x010802");
+  expect_nothing_happened(call("prepare", without_pm(pci_xml)));
+  host_.config("[gpu 0000:41:00.0]\nuse = whole\n" + std::string(good_config));
+  EXPECT_THAT(call("prepare", without_pm(pci_xml)).said, HasSubstr("gpuward protect"));
+}
+
+TEST_F(QemuHookTest, what_is_asked_of_the_xml_is_what_its_qemu_can_do) {
+  ::chmod(host_.root().prefix.c_str(), 0755);
+  make_directories(host_.root().prefix + "/usr/bin");
+  const std::string emulator = host_.root().prefix + "/usr/bin/qemu-system-x86_64";
+  const auto qemu = [&](const std::string& version) {
+    write_file_atomically(emulator, "#!/bin/sh\necho QEMU emulator version " + version + '\n',
+                          0755);
+  };
+  const std::string off = domain_xml(
+      "<q:override xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>"
+      "<q:device alias='hostdev0'><q:frontend>"
+      "<q:property name='enable-migration' type='string' value='off'/>"
+      "</q:frontend></q:device></q:override>",
+      mdev_xml(*parse_uuid("00000000-0000-4000-8000-000000000009"), "hostdev0"));
+  qemu("7.2.22");
+  expect_nothing_happened(call("prepare", hand_written_xml));
+  EXPECT_THAT(call("prepare", off).said, HasSubstr("does not have before 8.1"));
+  qemu("8.2.0");
+  EXPECT_THAT(call("prepare", hand_written_xml).said,
+              AllOf(HasSubstr("hostdev hostdev0 (line "), HasSubstr("enable-migration=off"),
+                    HasSubstr("[guard] blocks migration")));
+  expect_nothing_happened(call("prepare", off));
 }
 
 // ---- a domain of ours
@@ -331,9 +399,32 @@ TEST_F(QemuHookTest, coming_from_elsewhere_is_refused_by_default) {
 }
 
 TEST_F(QemuHookTest, coming_from_elsewhere_is_the_configurations_choice) {
+  for (const char* policy : {"warn", "allow"}) {
+    host_.config("[guard]\nmigration = " + std::string(policy) + "\n" + std::string(good_config));
+    for (const char* operation : {"migrate", "restore"})
+      for (const std::string& xml : {gpu_xml, hand_written_xml}) {
+        EXPECT_EQ(call(operation, xml).status, 0) << operation;
+        EXPECT_EQ(filtered_, "") << "its instance is its own, or its author's";
+      }
+  }
+}
+
+TEST_F(QemuHookTest, what_comes_from_elsewhere_gets_its_own_instance) {
   host_.config("[guard]\nmigration = allow\n" + std::string(good_config));
-  for (const char* operation : {"migrate", "restore"})
-    EXPECT_EQ(call(operation, gpu_xml).status, 0) << operation;
+  std::string arriving = gpu_xml;
+  arriving.replace(arriving.find(to_string(own_instance)), 36,
+                   "00000000-0000-4000-8000-000000000009");
+  for (const char* operation : {"migrate", "restore"}) {
+    EXPECT_EQ(call(operation, arriving).status, 0);
+    EXPECT_EQ(filtered_, gpu_xml);
+  }
+}
+
+TEST_F(QemuHookTest, what_comes_from_elsewhere_gets_no_more_devices) {
+  host_.config("[guard]\nmigration = allow\n" + std::string(good_config));
+  const auto begin = gpu_xml.find("    <hostdev"), end = gpu_xml.find("  </devices>");
+  EXPECT_EQ(call("migrate", gpu_xml.substr(0, begin) + gpu_xml.substr(end)).status, 0);
+  EXPECT_EQ(filtered_, "");
 }
 
 TEST_F(QemuHookTest, coming_from_elsewhere_with_a_broken_config_is_refused) {
