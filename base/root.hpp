@@ -16,6 +16,8 @@ struct Root {
   std::string dev(std::string_view rest) const { return join("/dev/", rest); }
   std::string etc(std::string_view rest) const { return join("/etc/", rest); }
   std::string run(std::string_view rest) const { return join("/run/gpuward/", rest); }
+  /// Any other: "/usr/sbin/x".
+  std::string at(std::string_view path) const { return join("", path); }
 
  private:
   std::string join(std::string_view top, std::string_view rest) const {

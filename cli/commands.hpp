@@ -25,6 +25,8 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
 int plan_command(const Settings& settings);
 int apply_command(const Settings& settings);
 int reconcile_command(const Settings& settings);
+int explain_command(const Settings& settings, const std::string& domain);
+int doctor_command(const Settings& settings);
 int attach_command(const Settings& settings, const std::string& domain, const std::string& profile);
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias);
 int protect_command(const Settings& settings, const std::string& domain);

@@ -38,6 +38,8 @@ struct CommandLine {
   int protect() { return protect_command(settings, name); }
   int unprotect() { return unprotect_command(settings, name); }
   int reconcile() { return reconcile_command(settings); }
+  int explain() { return explain_command(settings, name); }
+  int doctor() { return doctor_command(settings); }
   int run_rewrite() { return rewrite_command(settings, rewrite); }
 };
 
@@ -114,6 +116,14 @@ CommandLine::CommandLine() {
   verb =
       add("reconcile", "Give back what is claimed and provably nobody's", &CommandLine::reconcile);
   dry_run(verb, "only show what would be given back");
+  json(verb);
+
+  verb = add("explain", "What guards a domain with a GPU on this host right now, and what is left",
+             &CommandLine::explain);
+  verb->add_option("domain", name, "domain name or UUID")->required();
+  json(verb);
+
+  verb = add("doctor", "What is wrong on this host, and how to mend it", &CommandLine::doctor);
   json(verb);
 }
 

@@ -27,6 +27,7 @@ struct Library {
   decltype(&::virDomainIsPersistent) is_persistent;
   decltype(&::virDomainGetName) name;
   decltype(&::virDomainGetUUID) uuid;
+  decltype(&::virConnectGetLibVersion) version;
   decltype(&::virDomainFree) free_domain;
   decltype(&::virGetLastErrorMessage) error_message;
   decltype(&::virGetLastErrorCode) error_code;
@@ -56,6 +57,7 @@ static Library load() {
   find(v.handle, "virDomainIsPersistent", v.is_persistent);
   find(v.handle, "virDomainGetName", v.name);
   find(v.handle, "virDomainGetUUID", v.uuid);
+  find(v.handle, "virConnectGetLibVersion", v.version);
   find(v.handle, "virDomainFree", v.free_domain);
   find(v.handle, "virGetLastErrorMessage", v.error_message);
   find(v.handle, "virGetLastErrorCode", v.error_code);
@@ -130,16 +132,30 @@ std::vector<DomainStore::Found> DomainStore::all() const {
   return found;
 }
 
-std::string DomainStore::inactive_xml(const Uuid& uuid) const {
+std::string DomainStore::xml(const Uuid& uuid, unsigned flags) const {
   const Library& v = connection_->v;
   virDomainPtr domain = v.by_uuid(connection_->pointer, to_string(uuid).c_str());
   if (!domain) throw connection_->error("cannot look up domain " + to_string(uuid));
-  char* xml = v.xml(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+  char* xml = v.xml(domain, flags);
   v.free_domain(domain);
   if (!xml) throw connection_->error("cannot read the XML of domain " + to_string(uuid));
   std::string text = xml;
   std::free(xml);
   return text;
+}
+
+std::string DomainStore::inactive_xml(const Uuid& uuid) const {
+  return xml(uuid, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+}
+
+std::string DomainStore::live_xml(const Uuid& uuid) const {
+  return xml(uuid, 0);
+}
+
+unsigned DomainStore::version() const {
+  unsigned long version = 0;
+  if (connection_->v.version(connection_->pointer, &version) != 0) return 0;
+  return static_cast<unsigned>(version);
 }
 
 void DomainStore::define(const std::string& xml) {

@@ -31,6 +31,12 @@ class DomainStore {
   std::optional<Found> find(const std::string& name_or_uuid) const;
   std::vector<Found> all() const;
 
+  /// The XML that a domain that is on runs with, passwords left out.
+  std::string live_xml(const Uuid& domain) const;
+
+  /// Version of the libvirt that answers, 9000000 for 9.0.0; 0 when it does not tell.
+  unsigned version() const;
+
   /// The persistent definition, passwords included, as `virsh dumpxml --inactive --security-info`.
   std::string inactive_xml(const Uuid& domain) const;
 
@@ -38,6 +44,7 @@ class DomainStore {
   void define(const std::string& xml);
 
  private:
+  std::string xml(const Uuid& domain, unsigned flags) const;
   struct Connection;
   std::unique_ptr<Connection> connection_;
 };

@@ -12,6 +12,7 @@
 #include "domain/claim.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/guarded_mark.hpp"
 #include "domain/protect.hpp"
 #include "domain/rewrite.hpp"
 #include "hooks/claim_devices.hpp"
@@ -87,16 +88,34 @@ void guard(const Hook& hook, const Config& config, const Seen& seen) {
   require(guard_verdict(config.guard, seen.domain.name, gaps));
 }
 
+/// So that polkit's helper knows of a GPU that nobody claims. No reason to refuse anything.
+void mark(const Hook& hook, const Domain& domain) {
+  try {
+    mark_guarded(hook.root, domain.uuid, domain.name);
+  } catch (const Error& error) {
+    log::warning(domain.name + ": polkit cannot know of its GPU: " + error.what());
+  }
+}
+
 void prepare(const Hook& hook) {
   const auto seen = see_domain(hook);
   const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
   if (!config) return;
   require(request_verdict(*config, seen->domain));
   guard(hook, *config, *seen);
-  if (asks_gpuward(seen->domain)) claim_devices(hook.root, *config, seen->domain, hook.deadlines);
+  if (!asks_gpuward(seen->domain)) return mark(hook, seen->domain);
+  claim_devices(hook.root, *config, seen->domain, hook.deadlines);
 }
 
-/// The claim of this domain: by UUID, or by name when the XML does not tell.
+void unmark(const Hook& hook, const Domain& domain) {
+  try {
+    unmark_guarded(hook.root, domain.uuid);
+  } catch (const Error& error) {
+    log::warning(domain.name + ": polkit takes it for one with a GPU: " + error.what());
+  }
+}
+
+/// The claim of this domain: by UUID, or by name when the XML does not tell. Its mark goes.
 std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
   std::optional<Seen> seen;
   try {
@@ -105,7 +124,10 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
     log::warning(std::string(hook.call.domain) +
                  ": looking for its claim by name: " + error.what());
   }
-  if (seen) return claims.find(seen->domain.uuid);
+  if (seen) {
+    unmark(hook, seen->domain);
+    return claims.find(seen->domain.uuid);
+  }
   for (Claim& claim : claims.all())
     if (claim.name == hook.call.domain) return std::move(claim);
   return {};
@@ -132,6 +154,10 @@ void reconnect(const Hook& hook) {
   if (!seen) return;
   const std::string found = check_devices(hook.root, seen->domain, hook.deadlines);
   if (!found.empty()) log::warning(seen->domain.name + ": reconnect: " + found);
+  // What a broken configuration still says must do: a running domain is not refused anything here.
+  const Config config = load_config(config_files(hook.root)).config;
+  if (!asks_gpuward(seen->domain) && is_gpu_domain(hook.root, config, seen->domain))
+    mark(hook, seen->domain);
 }
 
 /// libvirt takes what a filter prints instead of what arrives; nothing: it stays as it is.

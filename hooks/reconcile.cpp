@@ -2,6 +2,8 @@
 #include "hooks/reconcile.hpp"
 
 #include "base/error.hpp"
+#include "base/log.hpp"
+#include "domain/guarded_mark.hpp"
 #include "hooks/give_back.hpp"
 #include "mdev/holders.hpp"
 
@@ -39,6 +41,19 @@ static Reconciled reconcile_one(const Root& root, const Claims& claims, const Cl
   return {Result::given_back, claim->name, "its domain is off"};
 }
 
+/// A mark is nothing that a domain holds, but it must not outlive its domain: without a GPU, the
+/// same domain would be taken for one with. It outlives it when libvirt dies before its release.
+static void drop_stale_marks(const Root& root, const IsActive& is_active) {
+  for (const Uuid& domain : guarded_domains(root)) try {
+      const auto before = mark_stamp(root, domain);
+      // Written anew meanwhile, it is being started.
+      if (is_active(domain) == false && mark_stamp(root, domain) == before)
+        unmark_guarded(root, domain);
+    } catch (const Error& error) {
+      log::warning(error.what());
+    }
+}
+
 std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
                                   const Deadlines& deadlines, bool dry_run) {
   const Claims claims(root);
@@ -52,6 +67,7 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
       results.push_back({Result::left_alone, claim.name, error.what()});
     }
   }
+  if (!dry_run) drop_stale_marks(root, is_active);
   for (const auto& file : broken) results.push_back({Result::left_alone, file.file, file.reason});
   return results;
 }

@@ -8,6 +8,7 @@
 #include "base/file.hpp"
 #include "domain/claim.hpp"
 #include "domain/domain.hpp"
+#include "domain/guarded_mark.hpp"
 #include "fake_host.hpp"
 
 namespace gpuward {
@@ -149,6 +150,29 @@ TEST_F(QemuHookTest, operations_of_other_kinds_are_none_of_its_business) {
 TEST_F(QemuHookTest, an_mdev_written_by_hand_starts_stops_and_is_not_touched) {
   for (const char* operation : {"prepare", "release", "reconnect"})
     expect_nothing_happened(call(operation, hand_written_xml));
+}
+
+TEST_F(QemuHookTest, an_mdev_written_by_hand_has_a_mark_while_its_domain_runs) {
+  for (const char* begin : {"prepare", "reconnect"}) {
+    call(begin, hand_written_xml);
+    EXPECT_TRUE(has_gpu_now(host_.root(), vm)) << begin;
+    call("release", hand_written_xml);
+    EXPECT_FALSE(has_gpu_now(host_.root(), vm)) << begin;
+  }
+}
+
+TEST_F(QemuHookTest, a_refused_or_plain_domain_has_no_mark) {
+  for (const char* operation : operations) call(operation, usb_xml);
+  host_.config(std::string(broken_config));
+  call("prepare", hand_written_xml);
+  call("migrate", hand_written_xml);
+  EXPECT_FALSE(has_gpu_now(host_.root(), vm));
+}
+
+TEST_F(QemuHookTest, a_mark_that_cannot_be_made_refuses_nothing) {
+  write_file_atomically(host_.root().at("/run/gpuward"), "in its place");
+  EXPECT_EQ(call("prepare", hand_written_xml).status, 0);
+  EXPECT_EQ(call("release", hand_written_xml).status, 0);
 }
 
 TEST_F(QemuHookTest, an_mdev_written_by_hand_is_refused_with_a_broken_config) {

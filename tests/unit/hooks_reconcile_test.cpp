@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/file.hpp"
+#include "domain/guarded_mark.hpp"
 #include "fake_host.hpp"
 
 namespace gpuward {
@@ -188,6 +189,28 @@ TEST_F(ReconcileTest, many_at_once_give_back_once) {
   EXPECT_EQ(statuses, std::vector<int>(6, 0));
   EXPECT_FALSE(claims_.find(vm));
   EXPECT_EQ(host_.writes().size(), 1u);
+}
+
+TEST_F(ReconcileTest, a_mark_goes_with_its_domain_and_not_on_doubt) {
+  mark_guarded(host_.root(), vm2, "vm2");
+  for (const auto& is_active : {on, unknown}) {
+    reconcile(host_.root(), is_active, deadlines, false);
+    EXPECT_THAT(guarded_domains(host_.root()), testing::ElementsAre(vm2));
+  }
+  reconcile(host_.root(), off, deadlines, true);
+  EXPECT_THAT(guarded_domains(host_.root()), testing::ElementsAre(vm2)) << "a dry run";
+  reconcile(host_.root(), off, deadlines, false);
+  EXPECT_THAT(guarded_domains(host_.root()), IsEmpty());
+}
+
+TEST_F(ReconcileTest, a_mark_of_a_domain_that_starts_meanwhile_stays) {
+  mark_guarded(host_.root(), vm2, "vm2");
+  const auto starts = [&](const Uuid& domain) -> std::optional<bool> {
+    if (domain == vm2) mark_guarded(host_.root(), vm2, "vm2");
+    return false;
+  };
+  reconcile(host_.root(), starts, deadlines, false);
+  EXPECT_THAT(guarded_domains(host_.root()), testing::ElementsAre(vm2));
 }
 
 }  // namespace

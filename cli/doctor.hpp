@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <sys/types.h>
+
+#include <ctime>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/root.hpp"
+#include "cli/host_layers.hpp"
+#include "config/config_parser.hpp"
+#include "domain/domain.hpp"
+#include "domain/guard_gaps.hpp"
+
+namespace gpuward {
+
+/// One thing that is wrong, and how to mend it.
+struct Finding {
+  enum class Severity {
+    warning,  ///< it may be meant so
+    problem,  ///< something that is wanted does not work or is not safe
+  } severity = Severity::problem;
+  std::string check;   ///< iommu, interrupts, hook, hooks, denials, tools, config, guards, domains
+  std::string object;  ///< a file, a device, a domain
+  std::string found;
+  std::string fix;
+};
+using Findings = std::vector<Finding>;
+
+// Each check looks at one thing and returns what is wrong with it, in a steady order.
+
+/// Whether GPUs that can be passed whole or as functions are behind an IOMMU that is on.
+Findings check_iommu(const Root& root, const Config& config);
+/// vfio_iommu_type1's allow_unsafe_interrupts.
+Findings check_interrupts(const Root& root);
+/// Our own hook: its link, and whether the running daemon sees it.
+Findings check_hook(const HostLayers& layers);
+/// All other hooks for qemu: libvirt runs every executable in qemu.d whatever its name, and each
+/// that fails makes every start fail.
+Findings check_other_hooks(const Root& root);
+/// mdevctl's and driverctl's own ideas of the same devices.
+Findings check_other_tools(const Root& root, const Config& config);
+/// Mistakes, and who may write and read it.
+Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit_driver);
+/// Guards that [guard] wants and that are not at work.
+Findings check_guards(const HostLayers& layers, const GuardPolicy& policy);
+
+/// What AppArmor and SELinux denied our programs, in lines of the kernel's or auditd's log; what is
+/// a day old at `now` may have been mended since.
+Findings find_denials(std::string_view log, time_t now);
+/// The same for the logs of this host, a bounded part of their ends.
+Findings check_denials(const Root& root, time_t now);
+
+/// A domain that libvirt would ask our hook about.
+Findings check_domain(const Root& root, const Config& config, std::string_view xml);
+
+}  // namespace gpuward

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "cli/commands.hpp"
+#include "cli/doctor.hpp"
+#include "cli/output.hpp"
+#include "domain/document.hpp"
+#include "domain/store.hpp"
+
+namespace gpuward {
+
+using nlohmann::json;
+using Severity = Finding::Severity;
+
+static void append(Findings& to, Findings&& more) {
+  std::move(more.begin(), more.end(), std::back_inserter(to));
+}
+
+/// What libvirt would start a domain with next: its definition, or what it runs with when it has
+/// none.
+static Findings check_domains(const Settings& settings, const Config& config) {
+  Findings findings;
+  try {
+    const DomainStore store(settings.connect);
+    for (const DomainStore::Found& found : store.all()) try {
+        append(findings, check_domain(settings.root, config,
+                                      found.persistent ? store.inactive_xml(found.uuid)
+                                                       : store.live_xml(found.uuid)));
+      } catch (const Error& error) {
+        findings.push_back({Severity::warning, "domains", shown(found.name), error.what(),
+                            "see 'virsh dumpxml' of it"});
+      }
+  } catch (const Error& error) {
+    findings.push_back({Severity::warning, "domains", "libvirt",
+                        std::string("its domains cannot be looked at: ") + error.what(),
+                        "run this again when libvirt is on"});
+  }
+  return findings;
+}
+
+static Findings check_everything(const Settings& settings) {
+  const Root& root = settings.root;
+  const LoadedConfig loaded = load_config(config_files(root));
+  const HostLayers layers = look_at_layers(root);
+  Findings findings;
+  if (::geteuid() != 0)
+    findings.push_back({Severity::warning, "rights", "gpuward doctor",
+                        "not run by root, it cannot see everything", "run it as root"});
+  append(findings, check_config(root, loaded, layers.polkit.driver));
+  append(findings, check_hook(layers));
+  append(findings, check_other_hooks(root));
+  append(findings, check_denials(root, ::time(nullptr)));
+  append(findings, check_guards(layers, loaded.config.guard));
+  append(findings, check_iommu(root, loaded.config));
+  append(findings, check_interrupts(root));
+  append(findings, check_other_tools(root, loaded.config));
+  append(findings, check_domains(settings, loaded.config));
+  std::stable_sort(findings.begin(), findings.end(),
+                   [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
+  return findings;
+}
+
+static const char* severity_word(const Finding& finding) {
+  return finding.severity == Severity::problem ? "problem" : "warning";
+}
+
+static json findings_json(const Findings& findings) {
+  json list = json::array();
+  for (const Finding& finding : findings)
+    list.push_back({{"severity", severity_word(finding)},
+                    {"check", finding.check},
+                    {"object", finding.object},
+                    {"found", finding.found},
+                    {"fix", finding.fix}});
+  return list;
+}
+
+static std::string findings_text(const Findings& findings, size_t problems) {
+  if (findings.empty()) return "Nothing is wrong.\n";
+  std::string text;
+  for (const Finding& finding : findings)
+    text += std::string(severity_word(finding)) + ": " + finding.object + ": " + finding.found +
+            "\n    fix: " + finding.fix + "\n";
+  return text + std::to_string(problems) + " problem(s), " +
+         std::to_string(findings.size() - problems) + " warning(s)\n";
+}
+
+int doctor_command(const Settings& settings) {
+  const Findings findings = check_everything(settings);
+  const auto problems = static_cast<size_t>(
+      std::count_if(findings.begin(), findings.end(),
+                    [](const Finding& finding) { return finding.severity == Severity::problem; }));
+  if (settings.json)
+    print_json(json{{"schema", 1}, {"findings", findings_json(findings)}});
+  else
+    print_text(findings_text(findings, problems));
+  return problems == 0 ? 0 : 1;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <sys/stat.h>
+
+#include "base/file.hpp"
+#include "cli/doctor.hpp"
+
+namespace gpuward {
+
+using Severity = Finding::Severity;
+
+static void check_rights(const Root& root, const std::string& path, Known polkit_driver,
+                         Findings& findings) {
+  struct stat info;
+  if (::stat(root.at(path).c_str(), &info) != 0) return;
+  const bool directory = S_ISDIR(info.st_mode);
+  const std::string mode = directory ? "755 " : "644 ";
+  const auto add = [&](Severity severity, const std::string& found, const std::string& fix) {
+    findings.push_back({severity, "config", path, found, fix});
+  };
+  if (info.st_uid != 0)
+    add(Severity::problem, "it belongs to user " + std::to_string(info.st_uid) + ", not to root",
+        "chown root:root " + path);
+  if (info.st_mode & 022)
+    add(Severity::problem, "others than root may write it", "chmod " + mode + path);
+  const mode_t needed = directory ? 0005 : 0004;
+  if ((info.st_mode & needed) != needed)
+    add(polkit_driver == Known::yes ? Severity::problem : Severity::warning,
+        "the user polkitd cannot read it, so gpuward-polkit cannot tell what is allowed",
+        "chmod " + mode + path);
+}
+
+Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit_driver) {
+  Findings findings;
+  for (const ConfigProblem& problem : loaded.problems)
+    findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
+                        "mend it; until then no domain with a GPU starts"});
+  std::vector<std::string> paths{"/etc/gpuward", "/etc/gpuward/conf.d"};
+  for (const std::string& file : config_files(root))
+    paths.push_back(file.substr(root.prefix.size()));
+  for (const char* directory : {"/run/gpuward", "/run/gpuward/claims", "/run/gpuward/guarded"})
+    paths.push_back(directory);
+  for (const std::string& path : paths) check_rights(root, path, polkit_driver, findings);
+  return findings;
+}
+
+Findings check_guards(const HostLayers& layers, const GuardPolicy& policy) {
+  Findings findings;
+  bool wanted = false;
+  for (const Guard guard :
+       {Guard::migration, Guard::pause, Guard::memory_hotplug, Guard::gpu_hotplug})
+    wanted = wanted || policy_of(policy, guard) != Policy::allow;
+  if (wanted && layers.guard_service == Known::no)
+    findings.push_back({Severity::problem, "guards", "gpuward-guard.service",
+                        "it does not run, so nothing undoes a pause or a hot-plugged GPU",
+                        "systemctl enable --now gpuward-guard"});
+  const PolkitLayer& polkit = layers.polkit;
+  if (polkit.driver != Known::yes) return findings;
+  if (polkit.changed)
+    findings.push_back({Severity::warning, "guards", polkit.config,
+                        "it changed after the running daemon had read it",
+                        "systemctl restart " + layers.daemon->name});
+  if (polkit.rule == Known::no)
+    findings.push_back({Severity::problem, "guards", "/usr/share/polkit-1/rules.d/10-gpuward.rules",
+                        "libvirt asks polkit, and gpuward's rule is missing or "
+                        "/etc/polkit-1/rules.d/10-gpuward.rules stands in its place",
+                        "install gpuward anew, or remove that file, unless this is meant"});
+  if (!polkit.helper)
+    findings.push_back({Severity::problem, "guards", "/usr/sbin/gpuward-polkit",
+                        "polkit's rule calls it, and it is missing or not executable",
+                        "install gpuward anew"});
+  return findings;
+}
+
+}  // namespace gpuward

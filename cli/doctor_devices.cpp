@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "cli/doctor.hpp"
+#include "cli/host_view.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "udev-rules/provision.hpp"
+
+namespace gpuward {
+
+using Severity = Finding::Severity;
+
+/// A word of the kernel's command line that begins like this: "intel_iommu=off".
+static std::string command_line_word(const Root& root, std::string_view begin) {
+  const std::string line = read_attribute(root.proc("cmdline")).value_or("");
+  for (const std::string_view word : split(line, ' '))
+    if (word.starts_with(begin)) return std::string(word);
+  return {};
+}
+
+static std::string how_to_turn_iommu_on(const Root& root) {
+  for (const char* off : {"intel_iommu=off", "amd_iommu=off", "iommu=off"})
+    if (const std::string word = command_line_word(root, off); !word.empty())
+      return "take " + word + " out of the kernel's command line and restart";
+  const std::string processor = read_attribute(root.proc("cpuinfo")).value_or("");
+  const bool intel = processor.find("GenuineIntel") != std::string::npos;
+  if (intel && command_line_word(root, "intel_iommu=on").empty())
+    return "turn VT-d on in the firmware, add intel_iommu=on to the kernel's command line "
+           "(GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub) and restart";
+  return std::string("turn the IOMMU (") + (intel ? "VT-d" : "AMD-Vi, SMMU") +
+         ") on in the firmware and restart";
+}
+
+static bool is_passed_on(Use use) {
+  return use == Use::vf || use == Use::vendor_vf || use == Use::whole;
+}
+
+static Finding iommu_is_off(const Root& root, const std::string& gpu, bool wanted) {
+  return {wanted ? Severity::problem : Severity::warning, "iommu", gpu,
+          "the IOMMU is off (/sys/kernel/iommu_groups is empty): no domain can have this card or a "
+          "function of it",
+          how_to_turn_iommu_on(root)};
+}
+
+static std::optional<Finding> group_in_passthrough(const Root& root, const std::string& gpu) {
+  const auto link = read_link(root.sys("bus/pci/devices/") + gpu + "/iommu_group");
+  if (!link) return {};
+  const std::string group(base_name(*link));
+  const std::string path = root.sys("kernel/iommu_groups/") + group + "/type";
+  if (read_attribute(path) != "identity") return {};
+  std::string word = command_line_word(root, "iommu=pt");
+  if (word.empty()) word = command_line_word(root, "iommu.passthrough=1");
+  return Finding{
+      Severity::warning, "iommu", gpu,
+      "its IOMMU group " + group +
+          " is in pass-through (type identity): while a driver of the host has it, nothing "
+          "keeps it from the host's memory",
+      word.empty() ? "add iommu.strict=1 iommu.passthrough=0 to the kernel's command line and "
+                     "restart, unless this is meant"
+                   : "take " + word +
+                         " out of the kernel's command line and restart, unless "
+                         "this is meant"};
+}
+
+Findings check_iommu(const Root& root, const Config& config) {
+  Findings findings;
+  const bool off = list_directory(root.sys("kernel/iommu_groups")).empty();
+  for (const GpuView& gpu : view_gpus(root)) {
+    const auto use = settings_of(config, gpu.parent).use;
+    if (!gpu.parent.address || use == Use::off) continue;
+    if (off)
+      findings.push_back(iommu_is_off(root, gpu.parent.name, use && is_passed_on(*use)));
+    else if (auto finding = group_in_passthrough(root, gpu.parent.name))
+      findings.push_back(std::move(*finding));
+  }
+  return findings;
+}
+
+Findings check_interrupts(const Root& root) {
+  const std::string parameter = "module/vfio_iommu_type1/parameters/allow_unsafe_interrupts";
+  if (read_attribute(root.sys(parameter)) != "Y") return {};
+  return {{Severity::problem, "interrupts", "/sys/" + parameter,
+           "a domain can raise interrupts of the host and of other domains through its GPU",
+           "turn interrupt remapping on in the firmware, take allow_unsafe_interrupts=1 out of "
+           "/etc/modprobe.d (or the kernel's command line) and restart"}};
+}
+
+static bool starts_by_itself(const std::string& definition) {
+  try {
+    const auto text = read_file(definition);
+    const auto json = nlohmann::json::parse(text.value_or(""), nullptr, false);
+    return json.is_object() && json.contains("start") && json["start"] == "auto";
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// What mdevctl wants of one parent: /etc/mdevctl.d/PARENT/UUID.
+static void check_definitions(const Root& root, const std::string& parent, bool ours,
+                              const std::vector<InstanceView>& instances, Findings& findings) {
+  for (const std::string& name : list_directory(root.etc("mdevctl.d/") + parent)) {
+    const auto uuid = parse_uuid(name);
+    if (!uuid) continue;
+    const std::string file = "/etc/mdevctl.d/" + parent + '/' + name;
+    const std::string fix = "mdevctl undefine --parent=" + parent + " --uuid=" + name;
+    const auto same = std::find_if(instances.begin(), instances.end(), [&](const auto& view) {
+      return view.instance.uuid == *uuid && view.state != "other";
+    });
+    if (same != instances.end())
+      findings.push_back({Severity::problem, "tools", file,
+                          "mdevctl defines an instance that gpuward makes and removes" +
+                              (same->domain.empty() ? "" : " for domain " + same->domain),
+                          fix});
+    else if (ours && starts_by_itself(root.at(file)))
+      findings.push_back({Severity::warning, "tools", file,
+                          "mdevctl makes this instance by itself; its room on " + parent +
+                              " is not there for profiles of gpuward",
+                          fix + ", unless it is meant so"});
+  }
+}
+
+/// /etc/driverctl.d has a file for each device, whose name ends in its address and whose text is a
+/// driver.
+static std::optional<Finding> driver_override(const Root& root, const GpuView& gpu) {
+  for (const std::string& name : list_directory(root.etc("driverctl.d"))) {
+    if (!name.ends_with(gpu.parent.name)) continue;
+    const std::string driver = read_attribute(root.etc("driverctl.d/") + name).value_or("?");
+    const bool hurts = gpu.serves_mdevs && driver == "vfio-pci";
+    return Finding{
+        hurts ? Severity::problem : Severity::warning, "tools", "/etc/driverctl.d/" + name,
+        "driverctl binds GPU " + gpu.parent.name + " to " + driver + " at each boot" +
+            (hurts ? ", and then it offers no instances"
+                   : "; libvirt and gpuward bind drivers themselves when a domain starts"),
+        "driverctl unset-override " + gpu.parent.name};
+  }
+  return {};
+}
+
+/// Whether domains may get instances of this parent.
+static bool is_served(const Config& config, const Parent& parent) {
+  return !settings_of(config, parent).instances.empty() ||
+         std::any_of(config.profiles.begin(), config.profiles.end(),
+                     [&](const Profile& profile) { return serves(config, profile, parent); });
+}
+
+Findings check_other_tools(const Root& root, const Config& config) {
+  Findings findings;
+  const auto instances = view_instances(root);
+  const auto gpus = view_gpus(root);
+  for (const std::string& parent : list_directory(root.etc("mdevctl.d"))) {
+    const auto gpu = std::find_if(gpus.begin(), gpus.end(),
+                                  [&](const GpuView& view) { return view.parent.name == parent; });
+    const bool ours = gpu != gpus.end() && is_served(config, gpu->parent);
+    check_definitions(root, parent, ours, instances, findings);
+  }
+  for (const GpuView& gpu : gpus)
+    if (gpu.parent.address && settings_of(config, gpu.parent).use != Use::off)
+      if (auto finding = driver_override(root, gpu)) findings.push_back(std::move(*finding));
+  return findings;
+}
+
+}  // namespace gpuward

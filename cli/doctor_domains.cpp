@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/error.hpp"
+#include "cli/doctor.hpp"
+#include "domain/document.hpp"
+#include "hooks/gpu_domain.hpp"
+#include "hooks/qemu_version.hpp"
+#include "hooks/request_verdict.hpp"
+
+namespace gpuward {
+
+using Severity = Finding::Severity;
+
+static Finding open_gap(const std::string& name, const Gap& gap, Policy policy) {
+  const bool refused = policy == Policy::block;
+  return {
+      refused ? Severity::problem : Severity::warning, "domains", shown(name),
+      std::string(refused ? "it will be refused at its next start" : "it starts with a warning") +
+          ": " + gap.element + " (line " + std::to_string(gap.line) + "): " + gap.text,
+      gap.can_be_closed ? "gpuward protect " + shell_word(name) + ", while it is off"
+                        : "virsh edit " + shell_word(name)};
+}
+
+Findings check_domain(const Root& root, const Config& config, std::string_view xml) {
+  const Document document = parse_document(xml);
+  const Domain domain = read_domain(document);
+  if (!is_gpu_domain(root, config, domain)) return {};
+  Findings findings;
+  if (asks_gpuward(domain))
+    if (const Verdict verdict = request_verdict(config, domain); !verdict)
+      findings.push_back({Severity::problem, "domains", shown(domain.name),
+                          "it will be refused at its next start: " + shown(verdict.reason, 500),
+                          "do as that says"});
+  const auto gpus = gpu_hostdevs(root, config, domain);
+  const auto qemu = qemu_version(root, emulator_of(document));
+  for (const Gap& gap : guard_gaps(document, gpus, abilities_of(qemu)))
+    if (const Policy policy = policy_of(config.guard, gap.guard); policy != Policy::allow)
+      findings.push_back(open_gap(domain.name, gap, policy));
+  return findings;
+}
+
+}  // namespace gpuward

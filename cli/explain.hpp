@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/uuid.hpp"
+#include "cli/host_layers.hpp"
+#include "config/config.hpp"
+#include "domain/guard_gaps.hpp"
+
+namespace gpuward {
+
+/// A domain as far as its guards ask.
+struct GuardedDomain {
+  std::string name;
+  Uuid uuid;
+  bool active = false;            ///< it is on, and the XML looked at is the one it runs with
+  bool known_to_polkit = false;   ///< it has a claim or a mark
+  std::vector<std::string> gpus;  ///< "ua-gpuward-0, mdev", as its XML has them
+  std::vector<Gap> gaps;
+  std::vector<Gap> chosen_pauses;
+  std::string emulator;
+  std::optional<unsigned> qemu;  ///< version of that, 8001000 for 8.1.0
+};
+
+/// What one layer does for one guard.
+struct LayerState {
+  enum class State {
+    holds,
+    open,     ///< it is at work and lets something through
+    off,      ///< it is not at work
+    none,     ///< it has no part in this guard
+    unknown,  ///< it cannot be told
+  } state = State::none;
+  std::string layer;  ///< xml, hook, polkit, guard
+  std::string text;   ///< what it does, or why not and what to do
+};
+
+std::string_view to_string(LayerState::State state);
+
+struct ExplainedGuard {
+  Guard guard = Guard::migration;
+  Policy policy = Policy::block;
+  std::vector<LayerState> layers;
+  std::vector<std::string> left;  ///< what can still happen, and who can make it happen
+};
+
+/// For each guard which layers hold it right now, and what is left.
+std::vector<ExplainedGuard> explain(const HostLayers& host, const GuardedDomain& domain,
+                                    const GuardPolicy& policy);
+
+}  // namespace gpuward

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "cli/commands.hpp"
+#include "cli/explain.hpp"
+#include "cli/output.hpp"
+#include "cli/table.hpp"
+#include "domain/document.hpp"
+#include "domain/guarded_mark.hpp"
+#include "domain/store.hpp"
+#include "hooks/gpu_domain.hpp"
+#include "hooks/qemu_version.hpp"
+
+namespace gpuward {
+
+using nlohmann::json;
+
+static std::string describe(const Hostdev& hostdev) {
+  std::string source = hostdev.instance ? "mdev " + to_string(*hostdev.instance) : "mdev";
+  if (hostdev.type == Hostdev::Type::pci)
+    source = hostdev.address ? "pci " + to_string(*hostdev.address) : "pci";
+  return (hostdev.alias.empty() ? "" : hostdev.alias + ", ") + source;
+}
+
+static GuardedDomain look_at_domain(const Settings& settings, const Config& config,
+                                    const DomainStore& store, const DomainStore::Found& found) {
+  const std::string xml =
+      found.active ? store.live_xml(found.uuid) : store.inactive_xml(found.uuid);
+  const Document document = parse_document(xml);
+  const Domain domain = read_domain(document);
+  GuardedDomain guarded;
+  guarded.name = found.name;
+  guarded.uuid = found.uuid;
+  guarded.active = found.active;
+  if (!is_gpu_domain(settings.root, config, domain)) return guarded;
+  guarded.known_to_polkit = has_gpu_now(settings.root, found.uuid);
+  guarded.emulator = emulator_of(document);
+  guarded.qemu = qemu_version(settings.root, guarded.emulator);
+  const auto gpus = gpu_hostdevs(settings.root, config, domain);
+  for (const Hostdev* gpu : gpus) guarded.gpus.push_back(describe(*gpu));
+  if (gpus.empty()) guarded.gpus.push_back("asked for in its metadata, but without a hostdev");
+  guarded.gaps = guard_gaps(document, gpus, abilities_of(guarded.qemu));
+  guarded.chosen_pauses = chosen_pauses(document);
+  return guarded;
+}
+
+static const char* policy_word(Policy policy) {
+  switch (policy) {
+    case Policy::block:
+      return "block";
+    case Policy::warn:
+      return "warn";
+    case Policy::allow:
+      break;
+  }
+  return "allow";
+}
+
+static json versioned(std::optional<unsigned> version) {
+  return version && *version ? json(version_text(*version)) : json(nullptr);
+}
+
+static json guards_json(const std::vector<ExplainedGuard>& guards) {
+  json list = json::array();
+  for (const ExplainedGuard& explained : guards) {
+    json layers = json::array();
+    for (const LayerState& layer : explained.layers)
+      layers.push_back(
+          {{"layer", layer.layer}, {"state", to_string(layer.state)}, {"text", layer.text}});
+    list.push_back({{"guard", to_string(explained.guard)},
+                    {"policy", policy_word(explained.policy)},
+                    {"layers", layers},
+                    {"left", explained.left}});
+  }
+  return list;
+}
+
+static void print_as_json(const GuardedDomain& domain, const HostLayers& host, unsigned libvirt,
+                          const std::vector<ExplainedGuard>& guards) {
+  json object{{"schema", 1},
+              {"domain", {{"name", domain.name}, {"uuid", to_string(domain.uuid)}}},
+              {"active", domain.active},
+              {"gpus", domain.gpus},
+              {"libvirt", versioned(libvirt)},
+              {"daemon", nullptr},
+              {"qemu", versioned(domain.qemu)},
+              {"guards", guards_json(guards)}};
+  if (host.daemon) object["daemon"] = host.daemon->name;
+  print_json(object);
+}
+
+static std::string layer_name(const std::string& layer) {
+  if (layer == "xml") return "XML";
+  return layer == "guard" ? "guard service" : layer;
+}
+
+/// Lines of whole words, 80 bytes at most where they have blanks.
+static std::vector<std::string> wrapped(const std::string& text) {
+  std::vector<std::string> lines{""};
+  for (const std::string_view word : split(text, ' ')) {
+    if (!lines.back().empty() && lines.back().size() + 1 + word.size() > 80) lines.emplace_back();
+    if (!lines.back().empty()) lines.back() += ' ';
+    lines.back() += word;
+  }
+  return lines;
+}
+
+/// A heading, and under it each layer and each thing that is left.
+static std::string guard_text(const ExplainedGuard& explained) {
+  std::vector<std::vector<std::string>> rows;
+  const auto add = [&](std::string what, std::string_view state, const std::string& text) {
+    for (const std::string& line : wrapped(text)) {
+      rows.push_back({what, std::string(state), line});
+      what = state = " ";
+    }
+  };
+  for (const LayerState& layer : explained.layers)
+    add(layer_name(layer.layer), to_string(layer.state), layer.text);
+  for (const std::string& line : explained.left) add("left", " ", line);
+  if (explained.left.empty()) add("left", " ", "nothing");
+  return format_table({std::string(to_string(explained.guard)), policy_word(explained.policy), " "},
+                      rows);
+}
+
+static void print_as_text(const GuardedDomain& domain, const HostLayers& host, unsigned libvirt,
+                          const std::vector<ExplainedGuard>& guards) {
+  std::string text = shown(domain.name) + (domain.active ? " is on" : " is off");
+  if (domain.gpus.empty()) {
+    print_text(text + " and has no GPU: no guard concerns it.\n");
+    return;
+  }
+  text += " and has ";
+  for (const std::string& gpu : domain.gpus)
+    text += (&gpu == &domain.gpus.front() ? "" : "; ") + shown(gpu);
+  text += ".\nlibvirt " + (libvirt ? version_text(libvirt) : "?") + " (" +
+          (host.daemon ? host.daemon->name : "no daemon of this host") + "), QEMU " +
+          (domain.qemu ? version_text(*domain.qemu) : "?") + " (" + shown(domain.emulator) + ")\n";
+  for (const ExplainedGuard& explained : guards) text += '\n' + guard_text(explained);
+  print_text(text);
+}
+
+int explain_command(const Settings& settings, const std::string& name) {
+  const Config config = require_config(settings.root);
+  const DomainStore store(settings.connect);
+  const auto found = store.find(name);
+  if (!found) throw Error("no domain '" + name + "'; see 'virsh list --all'");
+  const GuardedDomain domain = look_at_domain(settings, config, store, *found);
+  const HostLayers host = look_at_layers(settings.root);
+  const auto guards =
+      domain.gpus.empty() ? std::vector<ExplainedGuard>() : explain(host, domain, config.guard);
+  if (settings.json)
+    print_as_json(domain, host, store.version(), guards);
+  else
+    print_as_text(domain, host, store.version(), guards);
+  return 0;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/host_layers.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/lock.hpp"
+#include "base/text.hpp"
+#include "domain/claim.hpp"
+
+namespace gpuward {
+
+/// As libvirt sees it: a regular file, links followed, that anybody may execute
+/// (virFileIsExecutable).
+static bool is_executable_file(const std::string& path) {
+  struct stat info;
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 0111);
+}
+
+std::vector<std::string> qemu_hooks(const Root& root) {
+  std::vector<std::string> hooks;
+  const std::string main = root.etc("libvirt/hooks/qemu"), directory = main + ".d";
+  if (is_executable_file(main)) hooks.push_back(main);
+  for (const std::string& name : list_directory(directory))
+    if (is_executable_file(directory + '/' + name)) hooks.push_back(directory + '/' + name);
+  return hooks;
+}
+
+HookLink look_at_hook_link(const Root& root) {
+  using State = HookLink::State;
+  const std::string path = root.at(hook_link);
+  if (!exists(path)) return {State::absent, ""};
+  const std::string target = read_link(path).value_or("");
+  if (target == "/dev/null") return {State::turned_off, target};
+  if (target != hook_program) return {State::foreign, target};
+  if (!exists(root.at(target))) return {State::dangling, target};
+  return {is_executable_file(root.at(target)) ? State::good : State::not_executable, target};
+}
+
+HookSeen judge_hook_seen(const HookTimes& times, const std::string& daemon) {
+  if (!times.linked) return {Known::no, "there is no link " + std::string(hook_link)};
+  if (!times.started) return {Known::yes, "libvirt is off and looks for hooks when it starts"};
+  if (*times.linked < *times.started)
+    return {Known::yes, "the hook's link is older than the running " + daemon};
+  if (times.reloaded && *times.reloaded > *times.linked)
+    return {Known::yes, daemon + " has reloaded since the hook was linked"};
+  if (times.other && *times.other < *times.started)
+    return {Known::yes, daemon + " knew of another hook when it started, and so runs all"};
+  if (times.touched && *times.touched > std::max(*times.started, *times.linked))
+    return {Known::yes, daemon + " has called the hook"};
+  return {Known::unknown, "the hook's link is newer than the running " + daemon +
+                              ", which looks for hooks only when it starts or reloads"};
+}
+
+static std::optional<Moment> oldest_other_hook(const Root& root) {
+  std::optional<Moment> oldest;
+  for (const std::string& hook : qemu_hooks(root)) {
+    if (hook == root.at(hook_link)) continue;
+    const auto changed = changed_at(hook);
+    if (changed && (!oldest || *changed < *oldest)) oldest = changed;
+  }
+  return oldest;
+}
+
+static bool has_quarantined(const Claim& claim) {
+  return std::any_of(claim.devices.begin(), claim.devices.end(), [](const ClaimedDevice& device) {
+    return device.state == ClaimedDevice::State::quarantined;
+  });
+}
+
+/// Marks and claims are the hook's, but for claims that `gpuward reconcile` wrote anew.
+static std::optional<Moment> newest_trace(const Root& root) {
+  std::vector<std::string> files;
+  for (const std::string& name : list_directory(root.run("guarded")))
+    files.push_back(root.run("guarded/") + name);
+  for (const Claim& claim : Claims(root).all())
+    if (!has_quarantined(claim)) files.push_back(root.run("claims/") + to_string(claim.domain));
+  std::optional<Moment> newest;
+  for (const std::string& file : files)
+    newest = std::max(newest, changed_at(file));  // nothing is less than any moment
+  return newest;
+}
+
+static HookSeen look_for_hook(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
+  HookTimes times;
+  times.linked = changed_at(root.at(hook_link));
+  times.other = oldest_other_hook(root);
+  times.touched = newest_trace(root);
+  if (!daemon) return judge_hook_seen(times, "libvirtd");
+  times.started = daemon->started;
+  if (const HookSeen told = judge_hook_seen(times, daemon->name); told.seen != Known::unknown)
+    return told;
+  times.reloaded = last_reload(root, *daemon);  // asks systemd, so only when nothing else tells
+  return judge_hook_seen(times, daemon->name);
+}
+
+static bool is_root_process(const std::string& path, std::string_view name) {
+  struct stat info;
+  return read_attribute(path + "/comm") == name && ::stat(path.c_str(), &info) == 0 &&
+         info.st_uid == 0;
+}
+
+/// By the lock that it holds, which only root may look at, or by its process.
+static Known guard_service(const Root& root) {
+  const std::string lock = root.run("lock");
+  if (Lock::is_held(lock, guard_service_lock)) return Known::yes;
+  for (const std::string& name : list_directory(root.proc("")))
+    if (to_number<int>(name) && is_root_process(root.proc(name), "gpuward-guard"))
+      return Known::yes;
+  return exists(lock) && ::access(lock.c_str(), R_OK | W_OK) != 0 ? Known::unknown : Known::no;
+}
+
+static std::string config_of(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
+  const std::string modular = "/etc/libvirt/virtqemud.conf", single = "/etc/libvirt/libvirtd.conf";
+  if (daemon) return daemon->name == "virtqemud" ? modular : single;
+  return exists(root.at(single)) || !exists(root.at(modular)) ? single : modular;
+}
+
+static PolkitLayer look_at_polkit(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
+  PolkitLayer polkit;
+  polkit.config = config_of(root, daemon);
+  const std::string path = root.at(polkit.config);
+  try {
+    const bool named = names_access_driver(read_file(path).value_or(""), "polkit");
+    polkit.driver = named ? Known::yes : Known::no;
+  } catch (const Error&) {
+    polkit.driver = Known::unknown;
+  }
+  const auto changed = changed_at(path);
+  polkit.changed = daemon && changed && *changed > daemon->started;
+  const std::string rule = "polkit-1/rules.d/10-gpuward.rules";
+  const std::string own = root.etc(rule);  // an administrator's file of that name replaces ours
+  const bool may_look =
+      ::access(root.at("/usr/share/polkit-1/rules.d").c_str(), X_OK) == 0 || errno == ENOENT;
+  if (may_look)
+    polkit.rule = exists(root.at("/usr/share/" + rule)) && !exists(own) ? Known::yes : Known::no;
+  polkit.helper = is_executable_file(root.at("/usr/sbin/gpuward-polkit"));
+  return polkit;
+}
+
+HostLayers look_at_layers(const Root& root) {
+  HostLayers layers;
+  layers.daemon = running_daemon(root);
+  layers.link = look_at_hook_link(root);
+  layers.seen = look_for_hook(root, layers.daemon);
+  layers.guard_service = guard_service(root);
+  layers.polkit = look_at_polkit(root, layers.daemon);
+  return layers;
+}
+
+}  // namespace gpuward

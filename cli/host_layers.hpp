@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/root.hpp"
+#include "cli/libvirt_daemon.hpp"
+
+namespace gpuward {
+
+enum class Known { yes, no, unknown };
+
+/// /etc/libvirt/hooks/qemu.d/50-gpuward, by which libvirt finds our hook.
+struct HookLink {
+  enum class State {
+    good,
+    absent,
+    turned_off,      ///< it points to /dev/null
+    dangling,        ///< to nothing
+    foreign,         ///< to something else
+    not_executable,  ///< libvirt passes it over
+  } state = State::absent;
+  std::string target;  ///< as written in the link
+};
+
+HookLink look_at_hook_link(const Root& root);
+
+/// What can be known of whether the running daemon runs hooks at all. It looks whether there is any
+/// when it starts and when it reloads, and keeps the answer (libvirt's src/util/virhook.c).
+struct HookTimes {
+  std::optional<Moment> started = {};   ///< nothing: no daemon runs
+  std::optional<Moment> reloaded = {};  ///< after it started
+  std::optional<Moment> linked = {};
+  std::optional<Moment> other = {};    ///< oldest other executable hook for qemu
+  std::optional<Moment> touched = {};  ///< newest file that our hook left in /run/gpuward
+};
+
+struct HookSeen {
+  Known seen = Known::unknown;
+  std::string reason;  ///< "the hook's link is older than the running libvirtd"
+};
+
+HookSeen judge_hook_seen(const HookTimes& times, const std::string& daemon);
+
+struct PolkitLayer {
+  Known driver = Known::unknown;  ///< libvirt asks polkit
+  std::string config;             ///< the file that says so: /etc/libvirt/libvirtd.conf
+  bool changed = false;           ///< that file changed after the daemon had read it
+  Known rule = Known::unknown;    ///< our rule is there; only root may look
+  bool helper = false;            ///< and what it calls
+};
+
+/// What guards domains on this host, but for libvirt and QEMU themselves.
+struct HostLayers {
+  std::optional<LibvirtDaemon> daemon;
+  HookLink link;
+  HookSeen seen;
+  Known guard_service = Known::unknown;
+  PolkitLayer polkit;
+};
+
+HostLayers look_at_layers(const Root& root);
+
+/// The executable hooks for qemu in the order in which libvirt runs them, ours included.
+std::vector<std::string> qemu_hooks(const Root& root);
+
+/// The number in /run/gpuward/lock that gpuward-guard holds while it works. Domains have odd ones,
+/// the host has 0.
+inline constexpr uint64_t guard_service_lock = 2;
+
+inline constexpr const char* hook_link = "/etc/libvirt/hooks/qemu.d/50-gpuward";
+inline constexpr const char* hook_program = "/usr/sbin/gpuward-qemu-hook";
+
+}  // namespace gpuward

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/root.hpp"
+
+namespace gpuward {
+
+/// Nanoseconds since 1970, by the clock that files are stamped with.
+using Moment = int64_t;
+
+/// When the file itself (not what a link points to) was last changed in any way: ctime, which no
+/// archive and no cp(1) can set. Nothing when there is none.
+std::optional<Moment> changed_at(const std::string& path);
+
+/// libvirtd or virtqemud, whichever runs the QEMU domains of the system.
+struct LibvirtDaemon {
+  std::string name;
+  int pid = 0;
+  Moment started = 0;  ///< when it wrote its pid file, which it does before it looks for hooks
+};
+
+/// Nothing when neither runs; socket activation ends libvirtd when nobody needs it.
+std::optional<LibvirtDaemon> running_daemon(const Root& root);
+
+/// When systemd last had it reload; nothing when it has not since it started, or cannot be told.
+std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon);
+
+/// From what `busctl get-property ... ExecReload` prints (org.freedesktop.systemd1(5)).
+std::optional<Moment> parse_last_reload(std::string_view property);
+
+/// Whether "access_drivers = [ ... ]" of libvirtd.conf or virtqemud.conf names this driver.
+bool names_access_driver(std::string_view config, std::string_view driver);
+
+}  // namespace gpuward

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include "polkit/permission.hpp"
+
+using namespace gpuward;
+
+static int usage(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--version") == 0) {
+    std::puts("gpuward-polkit " GPUWARD_VERSION);
+    return 0;
+  }
+  const bool asked = argc == 2 && std::strcmp(argv[1], "--help") == 0;
+  std::fputs(
+      "usage: gpuward-polkit PERMISSION DOMAIN_UUID DOMAIN_NAME\n"
+      "\n"
+      "Says whether a client of libvirt may do something to a domain: 'allow', 'warn REASON' or\n"
+      "'deny REASON'. PERMISSION is libvirt's word for it, such as suspend or migrate. Called by\n"
+      "polkit through /usr/share/polkit-1/rules.d/10-gpuward.rules. See gpuward-polkit(8).\n",
+      asked ? stdout : stderr);
+  return asked ? 0 : 2;
+}
+
+int main(int argc, char** argv) {
+  if (argc != 4) return usage(argc, argv);
+  const auto domain = parse_uuid(argv[2]);
+  if (!domain) {
+    std::fputs("gpuward-polkit: the second argument is no UUID of a domain\n", stderr);
+    return 2;
+  }
+  try {
+    const PermissionAnswer answer = permission_answer(Root{}, argv[1], *domain, argv[3]);
+    std::puts(to_string(answer).c_str());
+    return std::fflush(stdout) == 0 ? 0 : 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "gpuward-polkit: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/doctor.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/file.hpp"
+#include "domain/claim.hpp"
+#include "fake_host.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+namespace fs = std::filesystem;
+
+const Uuid web01 = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+const std::string card = "0000:41:00.0";
+
+/// A finding in one line: "problem OBJECT: FOUND | FIX".
+std::vector<std::string> told(const Findings& findings) {
+  std::vector<std::string> lines;
+  for (const Finding& finding : findings)
+    lines.push_back((finding.severity == Finding::Severity::problem ? "problem " : "warning ") +
+                    finding.object + ": " + finding.found + " | " + finding.fix);
+  return lines;
+}
+
+class DoctorTest : public testing::Test {
+ protected:
+  void file(const std::string& path, const std::string& text, unsigned mode = 0644) {
+    fs::create_directories(fs::path(root_.at(path)).parent_path());
+    write_file_atomically(root_.at(path), text, mode);
+    ASSERT_EQ(::chmod(root_.at(path).c_str(), mode), 0);
+  }
+  Config config(const std::string& text) {
+    host_.config(text);
+    return load_config(config_files(root_)).config;
+  }
+  /// The card sits in this IOMMU group.
+  void group(const std::string& number, const std::string& type) {
+    file("/sys/kernel/iommu_groups/" + number + "/type", type + "\n");
+    const std::string link = root_.sys("bus/pci/devices/") + card + "/iommu_group";
+    fs::remove(link);
+    fs::create_symlink("../../../kernel/iommu_groups/" + number, link);
+  }
+
+  FakeHost host_;
+  Root root_ = host_.root();
+};
+
+// --- iommu ---
+
+using DoctorIommu = DoctorTest;
+
+TEST_F(DoctorIommu, does_not_matter_without_a_pci_gpu) {
+  host_.parent("mtty").type("mtty-2", 12);
+  EXPECT_THAT(check_iommu(root_, {}), IsEmpty());
+}
+
+TEST_F(DoctorIommu, is_off) {
+  host_.pci_gpu(card);
+  file("/proc/cmdline", "root=/dev/sda1 quiet");
+  file("/proc/cpuinfo", "vendor_id\t: GenuineIntel\n");
+  EXPECT_THAT(told(check_iommu(root_, {})),
+              ElementsAre(AllOf(HasSubstr("warning " + card + ": the IOMMU is off"),
+                                HasSubstr("add intel_iommu=on to the kernel's command line"))));
+  EXPECT_THAT(told(check_iommu(root_, config("[gpu " + card + "]\nuse = whole\n"))),
+              ElementsAre(HasSubstr("problem " + card)));
+  EXPECT_THAT(check_iommu(root_, config("[gpu " + card + "]\nuse = off\n")), IsEmpty());
+}
+
+TEST_F(DoctorIommu, the_fix_names_what_turned_it_off) {
+  host_.pci_gpu(card);
+  file("/proc/cmdline", "quiet amd_iommu=off");
+  EXPECT_THAT(told(check_iommu(root_, {})), ElementsAre(HasSubstr("take amd_iommu=off out")));
+  file("/proc/cmdline", "quiet intel_iommu=on");
+  file("/proc/cpuinfo", "vendor_id\t: GenuineIntel\n");
+  EXPECT_THAT(told(check_iommu(root_, {})), ElementsAre(HasSubstr("(VT-d) on in the firmware")));
+  file("/proc/cpuinfo", "vendor_id\t: AuthenticAMD\n");
+  EXPECT_THAT(told(check_iommu(root_, {})), ElementsAre(HasSubstr("(AMD-Vi, SMMU) on in the")));
+}
+
+TEST_F(DoctorIommu, is_on_and_confines_the_card) {
+  host_.pci_gpu(card);
+  group("7", "DMA-FQ");
+  EXPECT_THAT(check_iommu(root_, {}), IsEmpty());
+}
+
+TEST_F(DoctorIommu, lets_the_group_through) {
+  host_.pci_gpu(card);
+  group("7", "identity");
+  file("/proc/cmdline", "quiet iommu=pt");
+  EXPECT_THAT(
+      told(check_iommu(root_, {})),
+      ElementsAre(AllOf(HasSubstr("warning " + card + ": its IOMMU group 7 is in pass-through"),
+                        HasSubstr("take iommu=pt out"))));
+}
+
+TEST_F(DoctorTest, unsafe_interrupts) {
+  const std::string parameter = "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts";
+  EXPECT_THAT(check_interrupts(root_), IsEmpty());
+  file(parameter, "N\n");
+  EXPECT_THAT(check_interrupts(root_), IsEmpty());
+  file(parameter, "Y\n");
+  EXPECT_THAT(told(check_interrupts(root_)), ElementsAre(HasSubstr("problem " + parameter)));
+}
+
+// --- other tools ---
+
+using DoctorTools = DoctorTest;
+
+TEST_F(DoctorTools, mdevctl_defines_an_instance_of_a_domain) {
+  host_.parent("mtty").type("mtty-2", 12);
+  const Uuid instance = instance_uuid(web01, "ua-gpuward-0");
+  host_.mdevctl_definition("mtty", instance);
+  EXPECT_THAT(check_other_tools(root_, {}), IsEmpty());
+  Claim claim{web01, "web01", {}};
+  claim.devices.push_back(
+      {ClaimedDevice::State::claimed, "ua-gpuward-0", "small", instance, "mtty", "mtty-2"});
+  Claims(root_).make_ready();
+  Claims(root_).write(claim);
+  EXPECT_THAT(told(check_other_tools(root_, {})),
+              ElementsAre(AllOf(HasSubstr("problem /etc/mdevctl.d/mtty/" + to_string(instance)),
+                                HasSubstr("for domain web01"), HasSubstr("mdevctl undefine"))));
+}
+
+TEST_F(DoctorTools, mdevctl_takes_room_at_boot_on_a_parent_of_ours) {
+  host_.parent("mtty").type("mtty-2", 12);
+  const std::string definition = "/etc/mdevctl.d/mtty/" + to_string(web01);
+  file(definition, R"({"mdev_type": "mtty-2", "start": "auto", "attrs": []})");
+  const Config ours = config("[profile small]\ntype = mtty-2\n");
+  EXPECT_THAT(told(check_other_tools(root_, ours)),
+              ElementsAre(HasSubstr("warning " + definition)));
+  EXPECT_THAT(check_other_tools(root_, config("[gpu mtty]\nuse = off\n")), IsEmpty());
+  for (const char* harmless :
+       {R"({"start": "manual"})", "", "nonsense", "[1]", R"({"start": 1})"}) {
+    file(definition, harmless);
+    EXPECT_THAT(check_other_tools(root_, ours), IsEmpty()) << harmless;
+  }
+}
+
+TEST_F(DoctorTools, driverctl_binds_a_gpu) {
+  host_.pci_gpu(card);
+  file("/etc/driverctl.d/pci-" + card, "vfio-pci\n");
+  file("/etc/driverctl.d/pci-0000:42:00.0", "vfio-pci\n");
+  EXPECT_THAT(told(check_other_tools(root_, {})),
+              ElementsAre(AllOf(HasSubstr("warning /etc/driverctl.d/pci-" + card),
+                                HasSubstr("driverctl unset-override " + card))));
+  host_.parent(card).type("mbochs-small", 4);
+  EXPECT_THAT(told(check_other_tools(root_, {})),
+              ElementsAre(HasSubstr("problem /etc/driverctl.d/pci-" + card)));
+}
+
+// --- hooks ---
+
+using DoctorHooks = DoctorTest;
+const std::string hooks = "/etc/libvirt/hooks/qemu.d/";
+
+TEST_F(DoctorHooks, ours_is_no_other) {
+  file(hook_program, "\177ELF", 0755);
+  make_directories(root_.at(hooks));
+  fs::create_symlink(root_.at(hook_program), root_.at(hook_link));
+  EXPECT_THAT(qemu_hooks(root_), SizeIs(1));
+  EXPECT_THAT(check_other_hooks(root_), IsEmpty());
+}
+
+TEST_F(DoctorHooks, a_good_script_is_no_finding) {
+  file("/bin/sh", "\177ELF", 0755);
+  file("/usr/bin/env", "\177ELF", 0755);
+  file("/usr/bin/python3", "\177ELF", 0755);
+  file(hooks + "10-a", "#!/bin/sh -e\n", 0755);
+  file(hooks + "20-b", "#! /usr/bin/env python3\n", 0755);
+  file(hooks + "30-c", "\177ELF...", 0755);
+  file(hooks + "40-notes", "text", 0644);
+  EXPECT_THAT(told(check_other_hooks(root_)), IsEmpty());
+}
+
+TEST_F(DoctorHooks, a_script_that_cannot_run_stops_every_domain) {
+  file("/bin/sh", "\177ELF", 0755);
+  file("/bin/noexec", "\177ELF", 0644);
+  file("/usr/bin/env", "\177ELF", 0755);
+  const auto trouble = [&](const std::string& text) {
+    file(hooks + "10-a", text, 0755);
+    const auto lines = told(check_other_hooks(root_));
+    return lines.size() == 1 && lines[0].starts_with("problem " + hooks + "10-a: ") ? lines[0]
+                                                                                    : "none";
+  };
+  EXPECT_THAT(trouble("#!/bin/zsh\n"), HasSubstr("interpreter /bin/zsh cannot be run"));
+  EXPECT_THAT(trouble("#!/bin/noexec\n"), HasSubstr("interpreter /bin/noexec cannot be run"));
+  EXPECT_THAT(trouble("#!/bin/sh\r\n"), HasSubstr("Windows"));
+  EXPECT_THAT(trouble("#!/usr/bin/env ruby\n"), HasSubstr("interpreter ruby is not found"));
+  EXPECT_THAT(trouble("echo hello\n"), HasSubstr("no #! line"));
+  EXPECT_THAT(trouble(""), HasSubstr("no #! line"));
+  EXPECT_THAT(trouble("#!\n"), HasSubstr("cannot be run"));
+  EXPECT_THAT(trouble("#!"), HasSubstr("cannot be run"));
+  EXPECT_EQ(trouble("#!/bin/sh\n"), "none");
+}
+
+TEST_F(DoctorHooks, leftovers_run_too) {
+  file("/bin/sh", "\177ELF", 0755);
+  for (const char* name : {"10-a~", ".10-a.swp", "10-a.dpkg-old", "10-a.bak", "#10-a#"}) {
+    file(hooks + name, "#!/bin/sh\n", 0755);
+    EXPECT_THAT(told(check_other_hooks(root_)),
+                ElementsAre(AllOf(HasSubstr(std::string("warning ") + hooks + name),
+                                  HasSubstr("chmod -x"))));
+    fs::remove(root_.at(hooks + name));
+  }
+}
+
+TEST_F(DoctorHooks, what_others_may_write_root_must_not_run) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to give a file away";
+  file("/bin/sh", "\177ELF", 0755);
+  file(hooks + "10-a", "#!/bin/sh\n", 0775);
+  EXPECT_THAT(told(check_other_hooks(root_)), ElementsAre(HasSubstr("others than root may write")));
+  file(hooks + "10-a", "#!/bin/sh\n", 0755);
+  ASSERT_EQ(::chown(root_.at(hooks + "10-a").c_str(), 1000, 1000), 0);
+  EXPECT_THAT(told(check_other_hooks(root_)), ElementsAre(HasSubstr("belongs to user 1000")));
+}
+
+TEST_F(DoctorHooks, a_second_link_to_ours_and_a_script_named_qemu) {
+  file("/bin/sh", "\177ELF", 0755);
+  file(hook_program, "\177ELF", 0755);
+  make_directories(root_.at(hooks));
+  fs::create_symlink(root_.at(hook_program), root_.at(hooks + "60-gpuward"));
+  file("/etc/libvirt/hooks/qemu", "#!/bin/sh\n", 0755);
+  EXPECT_THAT(
+      told(check_other_hooks(root_)),
+      ElementsAre(HasSubstr("warning /etc/libvirt/hooks/qemu: "),
+                  HasSubstr("problem " + hooks + "60-gpuward: it runs gpuward's hook once")));
+}
+
+TEST(DoctorHook, each_state_of_the_link_has_its_fix) {
+  HostLayers layers;
+  layers.daemon = LibvirtDaemon{"virtqemud", 1, 1};
+  layers.link = {HookLink::State::good, hook_program};
+  layers.seen = {Known::yes, ""};
+  EXPECT_THAT(check_hook(layers), IsEmpty());
+  layers.seen = {Known::unknown, "its link is newer"};
+  EXPECT_THAT(told(check_hook(layers)),
+              ElementsAre(std::string("problem ") + hook_link +
+                          ": its link is newer | systemctl reload virtqemud"));
+  const std::pair<HookLink::State, const char*> fixes[] = {
+      {HookLink::State::absent, "ln -sfn"},
+      {HookLink::State::turned_off, "unless this is meant"},
+      {HookLink::State::foreign, "ln -sfn"},
+      {HookLink::State::dangling, "install gpuward anew"},
+      {HookLink::State::not_executable, "chmod 755"}};
+  for (const auto& [state, fix] : fixes) {
+    layers.link.state = state;
+    EXPECT_THAT(told(check_hook(layers)), ElementsAre(HasSubstr(fix)));
+  }
+}
+
+// --- denials ---
+
+const std::string apparmor =
+    "5,812,1234,-;audit: type=1400 audit(1795273200.123:45): apparmor=\"DENIED\" "
+    "operation=\"exec\" profile=\"libvirtd\" name=\"/usr/sbin/gpuward-qemu-hook\" pid=1\n";
+const std::string avc =
+    "type=AVC msg=audit(1795273300.123:46): avc:  denied  { execute } for  pid=1 "
+    "comm=\"rpc-virtqemud\" name=\"gpuward-qemu-hook\" permissive=0\n";
+
+TEST(DoctorDenials, of_others_are_not_ours) {
+  EXPECT_THAT(find_denials("", 0), IsEmpty());
+  EXPECT_THAT(find_denials("apparmor=\"DENIED\" name=\"/usr/bin/x\"\ngpuward-provision: hello\n"
+                           "apparmor=\"ALLOWED\" name=\"gpuward\"\n",
+                           0),
+              IsEmpty());
+}
+
+TEST(DoctorDenials, are_counted_and_the_last_is_shown) {
+  const std::string second = "audit(1795273201.0:46): apparmor=\"DENIED\" name=\"gpuward-2\"\n";
+  EXPECT_THAT(told(find_denials(second + apparmor, 1795273300)),
+              ElementsAre(AllOf(HasSubstr("problem AppArmor: "), HasSubstr("2 time(s); the last: "
+                                                                           "apparmor=\"DENIED\" "
+                                                                           "name=\"gpuward-2\""))));
+}
+
+TEST(DoctorDenials, of_selinux_count_only_when_enforced) {
+  EXPECT_THAT(told(find_denials(avc, 1795273300)), ElementsAre(HasSubstr("problem SELinux: ")));
+  std::string noted = avc;
+  noted.replace(noted.find("permissive=0"), 12, "permissive=1");
+  EXPECT_THAT(told(find_denials(noted, 1795273300)), ElementsAre(HasSubstr("warning SELinux: ")));
+}
+
+TEST(DoctorDenials, a_day_old_may_be_mended) {
+  EXPECT_THAT(told(find_denials(apparmor, 1795273200 + 90000)),
+              ElementsAre(AllOf(HasSubstr("warning AppArmor"), HasSubstr("not in the last 24"))));
+}
+
+TEST(DoctorDenials, rubbish_is_no_denial_and_does_not_reach_the_terminal) {
+  EXPECT_THAT(find_denials("gpuward audit(x.y avc: denied\n\n\n", 0), IsEmpty());
+  const auto lines = told(find_denials("apparmor=\"DENIED\" gpuward \033[2J\n", 0));
+  ASSERT_THAT(lines, SizeIs(1));
+  EXPECT_EQ(lines[0].find('\033'), std::string::npos);
+}
+
+TEST_F(DoctorTest, denials_come_from_the_kernels_log_and_from_auditds) {
+  EXPECT_THAT(check_denials(root_, 1795273300), IsEmpty());
+  file("/dev/kmsg", apparmor);
+  file("/var/log/audit/audit.log", avc);
+  EXPECT_THAT(told(check_denials(root_, 1795273300)),
+              ElementsAre(HasSubstr("AppArmor"), HasSubstr("SELinux")));
+}
+
+// --- configuration ---
+
+TEST_F(DoctorTest, each_mistake_of_the_configuration_is_a_problem) {
+  host_.config("[guard]\npause = never\ntypo = 1\n");
+  EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Known::no)),
+              ElementsAre(HasSubstr("gpuward.conf:2: "), HasSubstr("gpuward.conf:3: ")));
+}
+
+TEST_F(DoctorTest, the_rights_of_the_configuration) {
+  if (::geteuid() != 0) GTEST_SKIP() << "files belong to another user than root";
+  const auto rights = [&](Known polkit) { return told(check_config(root_, {}, polkit)); };
+  file("/etc/gpuward/gpuward.conf", "", 0644);
+  ASSERT_EQ(::chmod(root_.etc("gpuward").c_str(), 0755), 0);
+  EXPECT_THAT(rights(Known::yes), IsEmpty());
+  file("/etc/gpuward/gpuward.conf", "", 0640);
+  EXPECT_THAT(rights(Known::no), ElementsAre(HasSubstr("warning /etc/gpuward/gpuward.conf: ")));
+  EXPECT_THAT(rights(Known::yes), ElementsAre(HasSubstr("problem /etc/gpuward/gpuward.conf: ")));
+  file("/etc/gpuward/gpuward.conf", "", 0664);
+  EXPECT_THAT(rights(Known::no), ElementsAre(HasSubstr("others than root may write it")));
+  file("/etc/gpuward/gpuward.conf", "", 0644);
+  ASSERT_EQ(::chown(root_.etc("gpuward/gpuward.conf").c_str(), 1000, 0), 0);
+  EXPECT_THAT(rights(Known::no), ElementsAre(HasSubstr("belongs to user 1000")));
+  file("/etc/gpuward/gpuward.conf", "", 0644);
+  ASSERT_EQ(::chmod(root_.etc("gpuward").c_str(), 0700), 0);
+  EXPECT_THAT(rights(Known::yes), ElementsAre(HasSubstr("chmod 755 /etc/gpuward")));
+}
+
+// --- guards ---
+
+TEST(DoctorGuards, the_service_is_missed_where_a_guard_is_wanted) {
+  HostLayers layers;
+  layers.guard_service = Known::yes;
+  EXPECT_THAT(check_guards(layers, {}), IsEmpty());
+  layers.guard_service = Known::no;
+  EXPECT_THAT(told(check_guards(layers, {})), ElementsAre(HasSubstr("problem gpuward-guard")));
+  const GuardPolicy allow{Policy::allow, Policy::allow, Policy::allow, Policy::allow, false};
+  EXPECT_THAT(check_guards(layers, allow), IsEmpty());
+}
+
+TEST(DoctorGuards, polkit_is_looked_at_only_where_libvirt_asks_it) {
+  HostLayers layers;
+  layers.guard_service = Known::yes;
+  layers.polkit = {Known::no, "/etc/libvirt/libvirtd.conf", false, Known::no, false};
+  EXPECT_THAT(check_guards(layers, {}), IsEmpty());
+  layers.polkit.driver = Known::yes;
+  EXPECT_THAT(told(check_guards(layers, {})),
+              ElementsAre(HasSubstr("10-gpuward.rules"), HasSubstr("/usr/sbin/gpuward-polkit")));
+  layers.daemon = LibvirtDaemon{"libvirtd", 1, 1};
+  layers.polkit = {Known::yes, "/etc/libvirt/libvirtd.conf", true, Known::yes, true};
+  EXPECT_THAT(told(check_guards(layers, {})),
+              ElementsAre(HasSubstr("warning /etc/libvirt/libvirtd.conf: it changed")));
+}
+
+// --- domains ---
+
+std::string domain_xml(const std::string& devices, const std::string& more = "") {
+  return "<domain type='qemu'><name>web01</name><uuid>" + to_string(web01) +
+         "</uuid><memory>1024</memory><pm><suspend-to-mem enabled='no'/>"
+         "<suspend-to-disk enabled='no'/></pm>" +
+         more + "<devices><emulator>/nowhere/qemu</emulator>" + devices + "</devices></domain>";
+}
+
+std::string mdev_xml(const std::string& alias) {
+  return "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address "
+         "uuid='00000000-0000-4000-8000-000000000001'/></source><alias name='" +
+         alias + "'/></hostdev>";
+}
+
+TEST_F(DoctorTest, a_domain_without_a_gpu_is_no_concern) {
+  EXPECT_THAT(check_domain(root_, {}, domain_xml("", "<maxMemory slots='4'>4096</maxMemory>")),
+              IsEmpty());
+}
+
+TEST_F(DoctorTest, a_gpu_domain_that_the_hook_would_refuse) {
+  const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine")))), IsEmpty());
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine"), room))),
+              ElementsAre(AllOf(HasSubstr("problem web01: it will be refused"),
+                                HasSubstr("maxMemory"), HasSubstr("gpuward protect web01"))));
+  Config config;
+  config.guard.memory_hotplug = Policy::warn;
+  EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room))),
+              ElementsAre(HasSubstr("warning web01: it starts with a warning")));
+  config.guard.memory_hotplug = Policy::allow;
+  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room)), IsEmpty());
+}
+
+TEST_F(DoctorTest, a_gpu_of_ours_that_nobody_asked_for) {
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-gpuward-0")))),
+              ElementsAre(AllOf(HasSubstr("problem web01: it will be refused"),
+                                HasSubstr("not in the domain's gpuward metadata"))));
+}
+
+}  // namespace
+}  // namespace gpuward

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/explain.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace gpuward {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+/// All layers at work.
+HostLayers good_host() {
+  HostLayers host;
+  host.daemon = LibvirtDaemon{"libvirtd", 4711, 1};
+  host.link = {HookLink::State::good, hook_program};
+  host.seen = {Known::yes, "libvirtd has called it"};
+  host.guard_service = Known::yes;
+  host.polkit = {Known::yes, "/etc/libvirt/libvirtd.conf", false, Known::yes, true};
+  return host;
+}
+
+/// Runs, protected by `gpuward protect`.
+GuardedDomain web01() {
+  GuardedDomain domain;
+  domain.name = "web01";
+  domain.active = true;
+  domain.known_to_polkit = true;
+  domain.gpus = {"ua-gpuward-0, mdev"};
+  domain.emulator = "/usr/bin/qemu-system-x86_64";
+  domain.qemu = 10000002;
+  return domain;
+}
+
+Gap gap(Guard guard, const std::string& element) {
+  return {guard, 7, element, "it lets it through"};
+}
+
+class ExplainTest : public testing::Test {
+ protected:
+  ExplainedGuard of(Guard guard) {
+    for (ExplainedGuard& explained : explain(host_, domain_, policy_))
+      if (explained.guard == guard) return explained;
+    throw std::logic_error("a guard is missing");
+  }
+  LayerState layer(Guard guard, const std::string& name) {
+    for (const LayerState& layer : of(guard).layers)
+      if (layer.layer == name) return layer;
+    throw std::logic_error("a layer is missing");
+  }
+  std::string state(Guard guard, const std::string& name) {
+    return std::string(to_string(layer(guard, name).state));
+  }
+  std::vector<std::string> states(Guard guard) {
+    std::vector<std::string> words;
+    for (const LayerState& layer : of(guard).layers)
+      words.push_back(layer.layer + " " + std::string(to_string(layer.state)));
+    return words;
+  }
+
+  HostLayers host_ = good_host();
+  GuardedDomain domain_ = web01();
+  GuardPolicy policy_;
+};
+
+TEST_F(ExplainTest, all_guards_come_in_the_order_of_the_manual) {
+  std::vector<Guard> guards;
+  for (const ExplainedGuard& explained : explain(host_, domain_, policy_))
+    guards.push_back(explained.guard);
+  EXPECT_THAT(guards, ElementsAre(Guard::migration, Guard::pause, Guard::memory_hotplug,
+                                  Guard::gpu_hotplug));
+}
+
+TEST_F(ExplainTest, with_all_layers_at_work_each_holds_what_it_can) {
+  EXPECT_THAT(states(Guard::migration),
+              ElementsAre("xml holds", "hook holds", "polkit holds", "guard holds"));
+  EXPECT_THAT(states(Guard::pause),
+              ElementsAre("xml holds", "hook holds", "polkit holds", "guard holds"));
+  EXPECT_THAT(states(Guard::memory_hotplug),
+              ElementsAre("xml holds", "hook holds", "polkit none", "guard holds"));
+  EXPECT_THAT(states(Guard::gpu_hotplug),
+              ElementsAre("xml none", "hook none", "polkit none", "guard holds"));
+  EXPECT_THAT(of(Guard::memory_hotplug).left, IsEmpty());
+}
+
+TEST_F(ExplainTest, roots_pause_is_always_told) {
+  EXPECT_THAT(of(Guard::pause).left,
+              Contains(AllOf(HasSubstr("root can pause it"), HasSubstr("nothing in libvirt can"),
+                             HasSubstr("gpuward-guard resumes it"))));
+  host_.guard_service = Known::no;
+  EXPECT_THAT(of(Guard::pause).left,
+              Contains(AllOf(HasSubstr("root can pause it"), HasSubstr("stands still until"))));
+}
+
+TEST_F(ExplainTest, without_polkit_root_is_not_the_only_one) {
+  host_.polkit.driver = Known::no;
+  EXPECT_EQ(state(Guard::pause, "polkit"), "off");
+  EXPECT_THAT(layer(Guard::pause, "polkit").text, HasSubstr("/etc/libvirt/libvirtd.conf"));
+  EXPECT_THAT(of(Guard::pause).left, Contains(HasSubstr("whoever libvirt lets manage domains")));
+}
+
+TEST_F(ExplainTest, polkit_is_not_at_work_for_each_of_many_reasons) {
+  host_.polkit.driver = Known::unknown;
+  EXPECT_EQ(state(Guard::migration, "polkit"), "unknown");
+  host_ = good_host();
+  host_.polkit.changed = true;
+  EXPECT_EQ(state(Guard::migration, "polkit"), "unknown");
+  host_ = good_host();
+  host_.polkit.rule = Known::no;
+  EXPECT_EQ(state(Guard::migration, "polkit"), "off");
+  host_.polkit.rule = Known::unknown;
+  EXPECT_EQ(state(Guard::migration, "polkit"), "unknown");
+  host_ = good_host();
+  host_.polkit.helper = false;
+  EXPECT_EQ(state(Guard::migration, "polkit"), "off");
+  host_ = good_host();
+  domain_.known_to_polkit = false;
+  EXPECT_EQ(state(Guard::migration, "polkit"), "off");
+  domain_.active = false;  // it will be known when it starts
+  EXPECT_EQ(state(Guard::migration, "polkit"), "holds");
+}
+
+TEST_F(ExplainTest, a_gap_of_a_running_domain_names_the_element_and_the_command) {
+  domain_.gaps = {gap(Guard::migration, "hostdev ua-gpuward-0"),
+                  gap(Guard::memory_hotplug, "maxMemory")};
+  EXPECT_EQ(state(Guard::migration, "xml"), "open");
+  EXPECT_EQ(layer(Guard::migration, "xml").text,
+            "hostdev ua-gpuward-0 (line 7): it lets it through");
+  EXPECT_THAT(of(Guard::migration).left,
+              Contains(AllOf(HasSubstr("root can migrate"), HasSubstr("which gpuward-guard undoes"),
+                             HasSubstr("'gpuward protect web01'"))));
+  EXPECT_THAT(of(Guard::memory_hotplug).left, Contains(HasSubstr("can add memory")));
+  EXPECT_EQ(state(Guard::pause, "xml"), "holds");
+  host_.guard_service = Known::no;
+  EXPECT_THAT(of(Guard::migration).left, Not(Contains(HasSubstr("undoes"))));
+}
+
+TEST_F(ExplainTest, a_gap_of_a_domain_that_is_off_keeps_it_from_starting) {
+  domain_.active = false;
+  domain_.gaps = {gap(Guard::memory_hotplug, "maxMemory")};
+  EXPECT_THAT(of(Guard::memory_hotplug).left, Contains(HasSubstr("the hook refuses to start it")));
+  host_.link.state = HookLink::State::absent;
+  EXPECT_THAT(of(Guard::memory_hotplug).left, Contains(HasSubstr("can add memory")));
+}
+
+TEST_F(ExplainTest, the_hook_says_why_it_does_not_hold) {
+  using State = HookLink::State;
+  for (const State trouble :
+       {State::absent, State::turned_off, State::dangling, State::foreign, State::not_executable}) {
+    host_.link.state = trouble;
+    EXPECT_EQ(state(Guard::pause, "hook"), "off");
+    EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("gpuward"));
+  }
+  host_.link.state = State::good;
+  host_.seen = {Known::unknown, "its link is newer than the running libvirtd"};
+  EXPECT_EQ(state(Guard::pause, "hook"), "unknown");
+  EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("systemctl reload"));
+}
+
+TEST_F(ExplainTest, an_old_qemu_needs_no_property_and_an_unknown_one_is_not_trusted) {
+  domain_.qemu = 7002000;
+  EXPECT_EQ(state(Guard::migration, "xml"), "holds");
+  EXPECT_THAT(layer(Guard::migration, "xml").text, HasSubstr("before 8.1"));
+  domain_.qemu.reset();
+  EXPECT_EQ(state(Guard::migration, "xml"), "unknown");
+  host_.guard_service = Known::no;
+  EXPECT_THAT(of(Guard::migration).left, Contains(HasSubstr("root can migrate")));
+}
+
+TEST_F(ExplainTest, chosen_pauses_are_told_as_the_admins_choice) {
+  domain_.chosen_pauses = {{Guard::pause, 12, "disk vda", "a write error pauses it"}};
+  EXPECT_THAT(of(Guard::pause).left, Contains(AllOf(HasSubstr("disk vda (line 12): a write error"),
+                                                    HasSubstr("harden = yes"))));
+  policy_.harden = true;
+  EXPECT_THAT(of(Guard::pause).left, Not(Contains(HasSubstr("harden = yes"))));
+}
+
+TEST_F(ExplainTest, what_is_allowed_is_held_by_nothing) {
+  policy_.pause = Policy::allow;
+  EXPECT_THAT(of(Guard::pause).layers, IsEmpty());
+  EXPECT_THAT(of(Guard::pause).left, ElementsAre(HasSubstr("allows")));
+}
+
+TEST_F(ExplainTest, with_warn_the_layers_only_log) {
+  policy_.pause = Policy::warn;
+  EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("logs"));
+  EXPECT_THAT(layer(Guard::pause, "polkit").text, HasSubstr("logs"));
+  EXPECT_THAT(layer(Guard::pause, "guard").text, HasSubstr("logs"));
+  EXPECT_THAT(of(Guard::pause).left, Contains(HasSubstr("stands still until")));
+}
+
+TEST_F(ExplainTest, a_gpu_that_went_cannot_be_brought_back) {
+  EXPECT_THAT(of(Guard::gpu_hotplug).left, Contains(HasSubstr("cannot bring back")));
+  host_.guard_service = Known::no;
+  EXPECT_THAT(of(Guard::gpu_hotplug).left, Contains(HasSubstr("nothing undoes it")));
+}
+
+}  // namespace
+}  // namespace gpuward

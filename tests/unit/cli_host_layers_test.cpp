@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/host_layers.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/file.hpp"
+#include "base/lock.hpp"
+#include "domain/guarded_mark.hpp"
+#include "fake_host.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+using LinkState = HookLink::State;
+
+class HostLayersTest : public testing::Test {
+ protected:
+  HostLayersTest() {
+    file("/usr/sbin/gpuward-qemu-hook", "\177ELF", 0755);
+    make_directories(root_.etc("libvirt/hooks/qemu.d"));
+  }
+  void file(const std::string& path, const std::string& text, unsigned mode = 0644) {
+    fs::create_directories(fs::path(root_.at(path)).parent_path());
+    write_file_atomically(root_.at(path), text, mode);
+    ASSERT_EQ(::chmod(root_.at(path).c_str(), mode), 0);
+  }
+  void link(const std::string& target = hook_program) {
+    fs::remove(root_.at(hook_link));
+    fs::create_symlink(target, root_.at(hook_link));
+  }
+  /// `seconds` from now; below zero it has run for some time.
+  void daemon_started(int seconds, const std::string& name = "libvirtd") {
+    file("/run/" + name + ".pid", "4711");
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += seconds;
+    const timespec times[2] = {now, now};
+    ASSERT_EQ(::utimensat(AT_FDCWD, root_.at("/run/" + name + ".pid").c_str(), times, 0), 0);
+    if (!exists(root_.proc("4711"))) host_.process(4711, name, {});
+  }
+  LinkState link_state() { return look_at_hook_link(root_).state; }
+
+  FakeHost host_;
+  Root root_ = host_.root();
+};
+
+TEST_F(HostLayersTest, the_link_is_good_only_as_the_package_makes_it) {
+  EXPECT_EQ(link_state(), LinkState::absent);
+  link();
+  EXPECT_EQ(link_state(), LinkState::good);
+  link("/dev/null");
+  EXPECT_EQ(link_state(), LinkState::turned_off);
+  link("/usr/local/bin/my-hook");
+  EXPECT_EQ(link_state(), LinkState::foreign);
+  fs::remove(root_.at(hook_link));
+  file(hook_link, "#!/bin/sh\n", 0755);
+  EXPECT_EQ(link_state(), LinkState::foreign);
+}
+
+TEST_F(HostLayersTest, the_program_must_be_there_and_executable) {
+  link();
+  ASSERT_EQ(::chmod(root_.at(hook_program).c_str(), 0644), 0);
+  EXPECT_EQ(link_state(), LinkState::not_executable);
+  fs::remove(root_.at(hook_program));
+  EXPECT_EQ(link_state(), LinkState::dangling);
+}
+
+TEST_F(HostLayersTest, libvirt_runs_every_executable_file_whatever_its_name) {
+  file("/etc/libvirt/hooks/qemu", "#!/bin/sh\n", 0755);
+  file("/etc/libvirt/hooks/qemu.d/10-a", "#!/bin/sh\n", 0755);
+  file("/etc/libvirt/hooks/qemu.d/10-a~", "#!/bin/sh\n", 0701);
+  file("/etc/libvirt/hooks/qemu.d/20-text", "text\n", 0644);
+  make_directories(root_.etc("libvirt/hooks/qemu.d/30-directory"));
+  const std::string hooks = root_.etc("libvirt/hooks/qemu");
+  EXPECT_THAT(qemu_hooks(root_),
+              testing::ElementsAre(hooks, hooks + ".d/10-a", hooks + ".d/10-a~"));
+}
+
+TEST_F(HostLayersTest, a_link_older_than_the_daemon_is_seen) {
+  link();
+  daemon_started(60);
+  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);
+}
+
+TEST_F(HostLayersTest, a_link_newer_than_the_daemon_is_not_known_to_be_seen) {
+  link();
+  daemon_started(-60);
+  const HookSeen seen = look_at_layers(root_).seen;
+  EXPECT_EQ(seen.seen, Known::unknown);
+  EXPECT_THAT(seen.reason, HasSubstr("newer than the running libvirtd"));
+}
+
+TEST_F(HostLayersTest, a_mark_of_the_hook_shows_that_it_was_called) {
+  link();
+  daemon_started(-60);
+  const Uuid domain = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+  while (changed_at(root_.run("guarded/") + to_string(domain)).value_or(0) <=
+         *changed_at(root_.at(hook_link)))
+    mark_guarded(root_, domain, "web01");  // the kernel's clock for files is coarse
+  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);
+}
+
+TEST_F(HostLayersTest, what_systemd_says_of_a_reload_counts) {
+  link();
+  daemon_started(-60);
+  file(
+      "/usr/bin/busctl",
+      "#!/bin/sh\necho 'a(sasbttttuii) 1 \"/bin/kill\" 1 \"/bin/kill\" false 9000000000000000 0'\n",
+      0755);
+  ASSERT_EQ(::chmod(root_.prefix.c_str(), 0755), 0);
+  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);
+}
+
+TEST_F(HostLayersTest, a_daemon_that_is_off_will_see_it) {
+  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::no);
+  link();
+  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);
+}
+
+TEST(HookSeenTest, each_way_to_know) {
+  using T = HookTimes;
+  const auto seen = [](const T& times) { return judge_hook_seen(times, "libvirtd").seen; };
+  EXPECT_EQ(seen(T{.started = 10, .linked = 9}), Known::yes);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 10}), Known::unknown);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20}), Known::unknown);
+  EXPECT_EQ(seen(T{.started = 10, .reloaded = 30, .linked = 20}), Known::yes);
+  EXPECT_EQ(seen(T{.started = 10, .reloaded = 15, .linked = 20}), Known::unknown);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .other = 5}), Known::yes);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .other = 15}), Known::unknown);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .touched = 25}), Known::yes);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .touched = 15}), Known::unknown);
+  EXPECT_EQ(seen(T{.started = 30, .linked = 40, .touched = 35}), Known::unknown);
+  EXPECT_EQ(seen(T{.started = 10}), Known::no);
+  EXPECT_EQ(seen(T{.linked = 20}), Known::yes);
+}
+
+TEST_F(HostLayersTest, the_guard_service_shows_by_its_lock) {
+  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+  make_directories(root_.run(""));
+  {
+    const auto domain = Lock::acquire(root_.run("lock"), 3, std::chrono::seconds(1));
+    EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+    const auto guard =
+        Lock::acquire(root_.run("lock"), guard_service_lock, std::chrono::seconds(1));
+    EXPECT_EQ(look_at_layers(root_).guard_service, Known::yes);
+  }
+  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+}
+
+TEST_F(HostLayersTest, the_guard_service_shows_by_its_process) {
+  if (::geteuid() != 0) GTEST_SKIP() << "files belong to another user than root";
+  host_.process(12, "gpuward-provisi", {});
+  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+  host_.process(13, "gpuward-guard", {});
+  EXPECT_EQ(look_at_layers(root_).guard_service, Known::yes);
+  ASSERT_EQ(::chown(root_.proc("13").c_str(), 1000, 1000), 0);
+  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no) << "anybody may use the name";
+}
+
+TEST_F(HostLayersTest, polkit_is_on_by_the_file_of_the_daemon_that_runs) {
+  file("/etc/libvirt/libvirtd.conf", "# nothing\n");
+  file("/etc/libvirt/virtqemud.conf", "access_drivers = [ \"polkit\" ]\n");
+  EXPECT_EQ(look_at_layers(root_).polkit.driver, Known::no);
+  EXPECT_EQ(look_at_layers(root_).polkit.config, "/etc/libvirt/libvirtd.conf");
+  daemon_started(60, "virtqemud");
+  EXPECT_EQ(look_at_layers(root_).polkit.driver, Known::yes);
+  EXPECT_EQ(look_at_layers(root_).polkit.config, "/etc/libvirt/virtqemud.conf");
+  EXPECT_FALSE(look_at_layers(root_).polkit.changed);
+  daemon_started(-60, "virtqemud");
+  EXPECT_TRUE(look_at_layers(root_).polkit.changed);
+}
+
+TEST_F(HostLayersTest, polkit_needs_our_rule_and_its_helper) {
+  EXPECT_EQ(look_at_layers(root_).polkit.rule, Known::no);
+  file("/usr/share/polkit-1/rules.d/10-gpuward.rules", "");
+  EXPECT_EQ(look_at_layers(root_).polkit.rule, Known::yes);
+  file("/etc/polkit-1/rules.d/10-gpuward.rules", "");
+  EXPECT_EQ(look_at_layers(root_).polkit.rule, Known::no);
+  EXPECT_FALSE(look_at_layers(root_).polkit.helper);
+  file("/usr/sbin/gpuward-polkit", "", 0755);
+  EXPECT_TRUE(look_at_layers(root_).polkit.helper);
+}
+
+}  // namespace
+}  // namespace gpuward
