@@ -30,7 +30,9 @@ static bool become_nobody() {
 }
 
 [[noreturn]] static void run(char* const* arguments, int output, pid_t parent) {
-  const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  // Whoever started us without stdin or stdout has given us these numbers for other things.
+  output = ::fcntl(output, F_DUPFD, 3);
+  const int nothing = ::fcntl(::open("/dev/null", O_RDWR), F_DUPFD, 3);
   ::dup2(nothing, 0);
   ::dup2(output, 1);
   ::dup2(nothing, 2);

@@ -121,6 +121,13 @@ ended() { ! kill -0 "$1"; }
 install_gpuward() { on "$1" ln -s "$hook" "$hooks/50-gpuward"; }
 take_gpuward_out() { on "$1" rm "$hooks/50-gpuward"; }
 
+# pretend_qemu HOST 8002000: its QEMU is 8.2, as far as gpuward can see, which looks at what it kept
+# when it asked last.
+pretend_qemu() {
+    gpu_xml "$1" any >/dev/null
+    on "$1" sed -i "2s/.*/$2/" "$(on "$1" find /run/gpuward/qemu -type f)"
+}
+
 # Only what no host of this world has: nothing here may ever find a GPU to create an instance on.
 valid_config() {
     put "$1" "$config" <<'CONF'

@@ -54,5 +54,17 @@ TEST(ProgramTest, has_nothing_of_ours) {
   EXPECT_EQ(shell("id -u; id -g; id -G"), "65534\n65534\n65534\n");
 }
 
+TEST(ProgramTest, runs_for_one_who_has_no_stdin_or_stdout) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const int fd : {0, 1, 2}) ::close(fd);
+    const auto text = shell("echo one; cat");
+    ::_exit(text == "one\n" ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
 }  // namespace
 }  // namespace gpuward
