@@ -6,8 +6,10 @@
 #include <spdlog/sinks/syslog_sink.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace gpuward::log {
 
@@ -16,6 +18,7 @@ namespace gpuward::log {
 static std::unique_ptr<spdlog::logger> logger;
 static std::optional<To> destination;
 static std::string program_name;
+static std::mutex logger_mutex;  // a service may write from several threads
 
 static std::string priority_prefix(spdlog::level::level_enum level) {
   switch (level) {
@@ -48,11 +51,46 @@ static void make_logger() {
 
 static void write(spdlog::level::level_enum level, std::string_view line) {
   if (!destination) return;
+  const std::scoped_lock lock(logger_mutex);
   if (!logger) make_logger();
   if (destination == To::service)
     logger->log(level, "{}{}", priority_prefix(level), line);
   else
     logger->log(level, "{}", line);
+}
+
+static spdlog::level::level_enum level_of(Severity severity) {
+  switch (severity) {
+    case Severity::error:
+      return spdlog::level::err;
+    case Severity::warning:
+      return spdlog::level::warn;
+    case Severity::info:
+      break;
+  }
+  return spdlog::level::info;
+}
+
+static bool entry_to_journal(spdlog::level::level_enum level, std::string_view line,
+                             std::span<const Field> fields) {
+  std::vector<Field> all = {{"MESSAGE", std::string(line)},
+                            {"PRIORITY", priority_prefix(level).substr(1, 1)},
+                            {"SYSLOG_IDENTIFIER", program_name}};
+  all.insert(all.end(), fields.begin(), fields.end());
+  return send_to_journal("/run/systemd/journal/socket", journal_entry(all));
+}
+
+void entry(Severity severity, std::string_view line, std::span<const Field> fields) {
+  if (!destination) return;
+  const auto level = level_of(severity);
+  if (destination == To::service && entry_to_journal(level, line, fields)) return;
+  std::string text(line);
+  for (const Field& field : fields) {
+    text += ' ';
+    text += field.name;
+    text += "='" + field.value + "'";
+  }
+  write(level, text);
 }
 
 void info(std::string_view line) {

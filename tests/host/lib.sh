@@ -46,7 +46,7 @@ on() {
 make_host() {
     local host=$1
     mkdir -p "$CASE_DIR/$host"/{etc,sbin,run/lock,lib,log}
-    install "$GPUWARD_HOOK" "$GPUWARD_CLI" "$CASE_DIR/$host/sbin"
+    install "$GPUWARD_HOOK" "$GPUWARD_CLI" "$GPUWARD_GUARD" "$CASE_DIR/$host/sbin"
     unshare --mount sleep infinity &
     holder[$host]=$!
     wait_until 10 in_own_namespace "$host"
@@ -155,6 +155,50 @@ no_leftovers() {
     equal "hooks still running" "" "$(pgrep -f "$hook" || true)"
     succeeds on "$1" virsh list --all
 }
+
+# --- The guard ---
+
+# start_guard HOST: returns when it has connected. Without a journal its entries are lines of text,
+# the fields behind.
+start_guard() {
+    start_guard_alone "$1"
+    wait_until 30 connected_guard "$1"
+}
+
+start_guard_alone() {
+    on "$1" env JOURNAL_STREAM=none gpuward-guard >>"$CASE_DIR/$1/log/guard" 2>&1 &
+    guard_job=$!
+    wait_until 10 pgrep -nx gpuward-guard
+    guard_pid=$(pgrep -nx gpuward-guard)
+}
+
+connected_guard() { [ "$(guard_lines "$1" "connected to")" != 0 ]; }
+
+kill_guard() {
+    kill -KILL "$guard_pid"
+    wait_until 10 ended "$guard_pid"
+    mv "$CASE_DIR/$1/log/guard" "$CASE_DIR/$1/log/guard.before"
+}
+
+# guard_lines HOST TEXT: how many of its lines have TEXT.
+guard_lines() { grep -cF -- "$2" "$CASE_DIR/$1/log/guard" || true; }
+
+says() { [ "$(guard_lines "$1" "$2")" != 0 ]; }
+
+is_state() { [ "$(state_of "$1" "$2")" = "$3" ]; }
+
+# stays HOST DOMAIN STATE: now and for a second.
+stays() {
+    local count
+    for count in {1..10}; do
+        equal "state of $2" "$3" "$(state_of "$1" "$2")"
+        sleep 0.1
+    done
+}
+
+# resident_kib, descriptors: of the guard.
+resident_kib() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$guard_pid/status"; }
+descriptors() { ls "/proc/$guard_pid/fd" | wc -l; }
 
 # --- What libvirt called ---
 

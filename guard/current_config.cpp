@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guard/current_config.hpp"
+
+#include <sys/stat.h>
+
+#include "base/log.hpp"
+#include "config/config_parser.hpp"
+
+namespace gpuward {
+
+static std::string stamp_of(const std::vector<std::string>& files) {
+  std::string stamp;
+  for (const std::string& file : files) {
+    struct stat info {};
+    if (::stat(file.c_str(), &info) != 0) info = {};
+    stamp += file + ' ' + std::to_string(info.st_ino) + ' ' + std::to_string(info.st_size) + ' ' +
+             std::to_string(info.st_mtim.tv_sec) + '.' + std::to_string(info.st_mtim.tv_nsec) +
+             '\n';
+  }
+  return stamp;
+}
+
+CurrentConfig::CurrentConfig(const Root& root)
+    : root_(root), config_(std::make_shared<const Config>()) {
+  load();
+}
+
+std::shared_ptr<const Config> CurrentConfig::get() {
+  const std::scoped_lock lock(mutex_);
+  load();
+  return config_;
+}
+
+void CurrentConfig::load() {
+  const auto files = config_files(root_);
+  std::string stamp = "of " + stamp_of(files);  // never empty: without files it is read once too
+  if (stamp == stamp_) return;
+  stamp_ = std::move(stamp);
+  LoadedConfig loaded = load_config(files);
+  if (loaded.problems.empty()) {
+    config_ = std::make_shared<const Config>(std::move(loaded.config));
+    return;
+  }
+  for (const ConfigProblem& problem : loaded.problems) log::error(to_string(problem));
+  log::error(
+      "the configuration has mistakes; what was in force stays in force (see 'gpuward check')");
+}
+
+}  // namespace gpuward

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+
+namespace gpuward {
+
+/// The configuration as it is now: read again when a file of it has changed, by inode, size and
+/// time. One with mistakes is said in the journal, once, and the last good one stays in force; when
+/// there never was a good one, the defaults do, which block. Threads may ask at the same time.
+class CurrentConfig {
+ public:
+  explicit CurrentConfig(const Root& root);
+  std::shared_ptr<const Config> get();
+
+ private:
+  void load();
+
+  const Root& root_;
+  std::mutex mutex_;
+  std::string stamp_;
+  std::shared_ptr<const Config> config_;
+};
+
+}  // namespace gpuward

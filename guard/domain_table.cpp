@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guard/domain_table.hpp"
+
+#include <algorithm>
+
+namespace gpuward {
+
+bool Todo::any() const {
+  return inspect || pause || job || !added.empty() || !removed.empty() || !kept.empty();
+}
+
+void Todo::merge(Todo&& more) {
+  inspect |= more.inspect;
+  pause |= more.pause;
+  job |= more.job;
+  job_is_migrating |= more.job_is_migrating;
+  added.merge(more.added);
+  removed.merge(more.removed);
+  kept.merge(more.kept);
+}
+
+void DomainTable::is_on(const Uuid& uuid, Handle handle, unsigned run) {
+  const std::scoped_lock lock(mutex_);
+  Entry& entry = entries_[uuid];
+  // A thread that is busy with the last run keeps its own references and finds them outdated.
+  if (entry.run != run) entry = Entry{};
+  entry.run = run;
+  entry.seen = true;
+  entry.handle = std::move(handle);
+}
+
+void DomainTable::is_off(const Uuid& uuid) {
+  const std::scoped_lock lock(mutex_);
+  entries_.erase(uuid);
+}
+
+void DomainTable::forget_seen() {
+  const std::scoped_lock lock(mutex_);
+  for (auto& [uuid, entry] : entries_) entry.seen = false;
+}
+
+void DomainTable::drop_unseen() {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(entries_, [](const auto& item) { return !item.second.seen; });
+}
+
+std::vector<Uuid> DomainTable::all() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<Uuid> uuids;
+  for (const auto& [uuid, entry] : entries_) uuids.push_back(uuid);
+  return uuids;
+}
+
+bool DomainTable::happened(const Uuid& uuid, Todo todo) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(uuid);
+  if (found == entries_.end()) return false;
+  Entry& entry = found->second;
+  if (entry.has_gpu == false) todo.pause = todo.job = todo.job_is_migrating = false;
+  entry.todo.merge(std::move(todo));
+  if (!entry.todo.any() || entry.waiting || entry.busy) return false;
+  entry.waiting = true;
+  return true;
+}
+
+std::optional<DomainTable::Work> DomainTable::begin(const Uuid& uuid) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(uuid);
+  if (found == entries_.end() || !found->second.waiting) return {};
+  Entry& entry = found->second;
+  entry.waiting = false;
+  entry.busy = true;
+  Work work{entry.handle, entry.watched, std::move(entry.todo)};
+  entry.todo = {};
+  if (!entry.has_gpu) work.todo.inspect = true;
+  return work;
+}
+
+bool DomainTable::end(const Uuid& uuid, const Work& work) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(uuid);
+  if (found == entries_.end() || found->second.watched != work.watched) return false;
+  Entry& entry = found->second;
+  entry.busy = false;
+  entry.waiting = entry.todo.any();
+  return entry.waiting;
+}
+
+void DomainTable::drop(const Uuid& uuid, const Work& work) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(uuid);
+  if (found != entries_.end() && found->second.watched == work.watched) entries_.erase(found);
+}
+
+void DomainTable::set_gpu(const Uuid& uuid, const Work& work, bool has_gpu) {
+  work.watched->has_gpu = has_gpu;
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(uuid);
+  if (found != entries_.end() && found->second.watched == work.watched)
+    found->second.has_gpu = has_gpu;
+}
+
+size_t DomainTable::gpu_domains() const {
+  const std::scoped_lock lock(mutex_);
+  return static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& item) {
+    return item.second.has_gpu == true;
+  }));
+}
+
+}  // namespace gpuward

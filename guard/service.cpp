@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guard/service.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "domain/document.hpp"
+#include "guard/notify.hpp"
+#include "guard/resident.hpp"
+#include "hooks/reconcile.hpp"
+
+namespace gpuward {
+
+using Act = Decision::Act;
+using Clock = Workers::Clock;
+using Kind = DomainEvent::Kind;
+using log::Severity;
+using std::chrono::seconds;
+
+struct GuardService::Case {
+  const Uuid& uuid;
+  const LibvirtDomain& domain;
+  Watched& watched;
+  const DomainTable::Work& work;
+  const Config& config;
+};
+
+static seconds longer(seconds interval, seconds first, seconds most) {
+  return interval.count() == 0 ? first : std::min(interval * 2, most);
+}
+
+GuardService::GuardService(const Root& root, std::string uri)
+    : root_(root),
+      uri_(std::move(uri)),
+      config_(root),
+      // A hanging QEMU keeps one of them. libvirtd works on five calls of one client at a time.
+      workers_(4) {}
+
+bool GuardService::stop(std::chrono::milliseconds deadline) {
+  return workers_.stop(deadline);
+}
+
+// --- What happens, and who looks at it ---
+
+void GuardService::note(const Uuid& uuid, Todo todo) {
+  if (table_.happened(uuid, std::move(todo))) workers_.post([this, uuid] { work_on(uuid); });
+}
+
+void GuardService::note_later(const Uuid& uuid, Todo todo, seconds delay) {
+  workers_.post_at(Clock::now() + delay, [this, uuid, todo] { note(uuid, todo); });
+}
+
+static Todo todo_of(const DomainEvent& event) {
+  Todo todo;
+  switch (event.kind) {
+    case Kind::started:
+    case Kind::memory_resized:
+      todo.inspect = true;
+      break;
+    case Kind::suspended:
+      todo.pause = true;
+      break;
+    case Kind::migrating:
+      todo.job = todo.job_is_migrating = true;
+      break;
+    case Kind::device_added:
+      todo.inspect = true;
+      todo.added.insert(event.device);
+      break;
+    case Kind::device_removed:
+      todo.inspect = true;
+      todo.removed.insert(event.device);
+      break;
+    case Kind::device_kept:
+      todo.kept.insert(event.device);
+      break;
+    case Kind::stopped:
+      break;
+  }
+  return todo;
+}
+
+void GuardService::event(const DomainEvent& event) {
+  const Uuid uuid = event.domain.uuid();
+  if (event.kind == Kind::stopped) {
+    table_.is_off(uuid);
+    workers_.post([this] { show_status(); });
+    return;
+  }
+  if (!event.device.empty() && !may_concern_guard(event.device)) return;
+  if (event.kind == Kind::started)
+    table_.is_on(uuid, std::make_shared<const LibvirtDomain>(event.domain), event.domain.run());
+  note(uuid, todo_of(event));
+}
+
+void GuardService::disconnected() {
+  connected_ = false;
+  table_.forget_seen();
+}
+
+void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection) {
+  connected_ = true;
+  workers_.post([this, connection] {
+    sweep(*connection);
+    give_back_orphans(*connection);
+    show_status();
+  });
+  // When the domains of the start have been looked at.
+  workers_.post_at(Clock::now() + seconds(2), release_unused_text);
+}
+
+void GuardService::reload() {
+  config_.get();
+  for (const Uuid& uuid : table_.all()) {
+    Todo todo;
+    todo.inspect = todo.pause = todo.job = true;
+    note(uuid, std::move(todo));
+  }
+}
+
+/// Events are asked for before this, so nothing falls between.
+void GuardService::sweep(const LibvirtConnection& connection) try {
+  for (const LibvirtDomain& domain : connection.active_domains()) {
+    const Uuid uuid = domain.uuid();
+    table_.is_on(uuid, std::make_shared<const LibvirtDomain>(domain), domain.run());
+    Todo todo;
+    todo.inspect = todo.pause = todo.job = true;
+    note(uuid, std::move(todo));
+  }
+  table_.drop_unseen();
+} catch (const std::exception& error) {
+  // Without the daemon there will be another connection, and another look.
+  log::error(error.what());
+}
+
+void GuardService::give_back_orphans(const LibvirtConnection& connection) try {
+  const auto is_active = [&](const Uuid& domain) { return connection.is_active(domain); };
+  for (const Reconciled& result : reconcile(root_, is_active, Deadlines{}, false)) {
+    if (result.result == Reconciled::Result::in_use) continue;
+    const bool good = result.result == Reconciled::Result::given_back;
+    const log::Field fields[] = {{"GPUWARD_DOMAIN", shown(result.name)},
+                                 {"GPUWARD_ACTION", "reconcile"},
+                                 {"GPUWARD_LAYER", "guard"},
+                                 {"GPUWARD_REASON", result.reason}};
+    log::entry(good ? Severity::info : Severity::warning,
+               shown(result.name) + ": reconcile: " +
+                   (good ? "its GPUs were given back: " : "its claim stays: ") + result.reason,
+               fields);
+  }
+} catch (const std::exception& error) {
+  log::error(std::string("reconcile: ") + error.what());
+}
+
+void GuardService::work_on(const Uuid& uuid) {
+  const auto work = table_.begin(uuid);
+  if (!work) return;
+  const auto config = config_.get();
+  const Case at{uuid, *work->domain, *work->watched, *work, *config};
+  try {
+    act(at);
+  } catch (const std::exception& error) {
+    try_again(at, error.what());
+  }
+  if (table_.end(uuid, *work)) workers_.post([this, uuid] { work_on(uuid); });
+}
+
+/// As long as it is on. Without libvirt there is nothing to try: all are looked at when it is back.
+void GuardService::try_again(const Case& at, const std::string& why) try {
+  if (!connected_) return;
+  if (at.domain.condition() == Condition::off) {
+    table_.drop(at.uuid, at.work);
+    return;
+  }
+  // Once is no news: another client may have worked on the domain, or libvirt be about to go.
+  if (at.watched.retry.count() > 0)
+    say(at, Severity::warning, "retry", "it is looked at again later", why);
+  at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
+  note_later(at.uuid, at.work.todo, at.watched.retry);
+} catch (const LibvirtError&) {
+  at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
+  note_later(at.uuid, at.work.todo, at.watched.retry);
+}
+
+void GuardService::act(const Case& at) {
+  const Todo& todo = at.work.todo;
+  const bool is_new = !at.watched.baseline;
+  if (is_new) look_at_devices(at);
+  if (at.watched.has_gpu && todo.pause) look_at_pause(at);
+  if (at.watched.has_gpu && todo.job) look_at_job(at);
+  for (const std::string& name : todo.removed) device_gone(at, name);
+  for (const std::string& name : todo.kept) device_kept(at, name);
+  if (!is_new && todo.inspect) look_at_devices(at);
+  at.watched.retry = seconds(0);
+}
+
+// --- Pauses ---
+
+/// The way that must be short: two round trips from the event to a running guest.
+void GuardService::look_at_pause(const Case& at) {
+  if (at.config.guard.pause == Policy::allow) return;
+  const Decision decision = on_pause(at.config.guard.pause, at.domain.condition());
+  if (decision.act == Act::report)
+    say(at, Severity::warning, "report", "it stands still", decision.reason);
+  if (decision.act != Act::undo) return;
+  at.domain.resume();
+  say(at, Severity::info, "resume", "resumed", decision.reason);
+}
+
+// --- Migration, save, dump, snapshot ---
+
+void GuardService::look_at_job(const Case& at) {
+  if (at.config.guard.migration == Policy::allow) return;
+  const auto seen = at.work.todo.job_is_migrating ? JobSeen::migrating : JobSeen::by_name;
+  const Decision decision = on_job(at.config.guard.migration, at.domain.job(), seen);
+  if (decision.act == Act::report)
+    say(at, Severity::warning, "report", "it goes on", decision.reason);
+  if (decision.act != Act::undo) return;
+  try {
+    at.domain.abort_job();
+    say(at, Severity::warning, "abort-job", "aborted", decision.reason);
+  } catch (const LibvirtError& error) {
+    say(at, Severity::error, "gap", "not aborted", decision.reason + "; " + error.what());
+  }
+}
+
+// --- Devices ---
+
+void GuardService::look_at_devices(const Case& at) {
+  const std::string xml = at.domain.live_xml();
+  DomainFacts facts = domain_facts(root_, at.config, xml);
+  const bool had_gpu = at.watched.has_gpu;
+  if (!at.watched.baseline) {
+    at.watched.baseline = facts;
+    // Added between its start and now.
+    for (const std::string& name : at.work.todo.added) at.watched.baseline->forget(name);
+  }
+  std::erase_if(at.watched.asked, [&](const auto& asked) {
+    return !facts.find_memory(asked.first) && !facts.has_gpu_alias(asked.first);
+  });
+  for (const std::string& alias : facts.gpus) look_at_gpu(at, alias);
+  if (facts.has_gpu)
+    for (const MemoryDevice& device : facts.memory) look_at_memory(at, device, xml);
+  table_.set_gpu(at.uuid, at.work, facts.has_gpu);
+  if (facts.has_gpu != had_gpu) show_status();
+}
+
+/// A guest that does not let go is asked again, less and less often. `first`: it was not asked yet.
+bool GuardService::may_ask(const Case& at, const std::string& alias, bool& first) {
+  auto& asked = at.watched.asked[alias];
+  first = asked.interval.count() == 0;
+  if (!first && Clock::now() < asked.again) return false;
+  asked.interval = longer(asked.interval, seconds(10), seconds(600));
+  asked.again = Clock::now() + asked.interval;
+  Todo todo;
+  todo.inspect = true;
+  note_later(at.uuid, std::move(todo), asked.interval + seconds(1));
+  return true;
+}
+
+void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
+                                  const std::string& xml) {
+  const MemoryDevice* before = at.watched.baseline->find_memory(device.alias);
+  const uint64_t had = before ? before->kib : 0;
+  const Decision decision = on_memory(at.config.guard.memory_hotplug, had, device.kib);
+  if (decision.act == Act::nothing) return;
+  const std::string reason = device.alias + ": " + decision.reason;
+  bool first = false;
+  if (!may_ask(at, device.alias, first)) return;
+  if (decision.act == Act::report) {
+    if (first) say(at, Severity::warning, "report", "it keeps the memory", reason);
+    return;
+  }
+  try {
+    const auto smaller = memory_with_size(xml, device.alias, had);
+    if (smaller)
+      at.domain.update(*smaller);
+    else
+      at.domain.unplug(device.alias);
+    if (first) say(at, Severity::warning, "unplug-memory", "the guest is asked for it", reason);
+  } catch (const LibvirtError& error) {
+    say(at, Severity::error, "gap", "not unplugged", reason + "; " + error.what());
+  }
+}
+
+void GuardService::look_at_gpu(const Case& at, const std::string& alias) {
+  const Decision decision =
+      on_hostdev(at.config.guard.gpu_hotplug, true, at.watched.baseline->hostdevs.contains(alias));
+  if (decision.act == Act::nothing) return;
+  const std::string reason = alias + ": " + decision.reason;
+  bool first = false;
+  if (!may_ask(at, alias, first)) return;
+  if (decision.act == Act::report) {
+    if (first) say(at, Severity::warning, "report", "it keeps the GPU", reason);
+    return;
+  }
+  try {
+    at.domain.unplug(alias);
+    if (first) say(at, Severity::warning, "unplug-gpu", "the guest is asked for it", reason);
+  } catch (const LibvirtError& error) {
+    say(at, Severity::error, "gap", "not unplugged", reason + "; " + error.what());
+  }
+}
+
+void GuardService::device_gone(const Case& at, const std::string& name) {
+  if (at.watched.asked.erase(name) > 0) {
+    say(at, Severity::info, "undone", "the guest let go of it", name);
+  } else if (at.watched.baseline) {
+    const Decision decision =
+        on_hostdev_gone(at.config.guard.gpu_hotplug, at.watched.baseline->has_gpu_alias(name));
+    if (decision.act != Act::nothing)
+      say(at, Severity::error, "gap", "it cannot be brought back", name + ": " + decision.reason);
+  }
+  if (at.watched.baseline) at.watched.baseline->forget(name);
+}
+
+void GuardService::device_kept(const Case& at, const std::string& name) {
+  if (at.watched.asked.contains(name))
+    say(at, Severity::error, "gap", "the guest does not let go of it; it is asked again", name);
+}
+
+// --- What is told ---
+
+void GuardService::say(const Case& at, Severity severity, std::string_view action,
+                       std::string_view outcome, std::string_view reason) {
+  const std::string name = shown(at.domain.name());
+  {
+    const std::scoped_lock lock(limit_mutex_);
+    if (!limit_.allow(name + ": " + std::string(action), Clock::now())) {
+      if (!std::exchange(withheld_armed_, true))
+        workers_.post_at(*limit_.next_end(), [this] { say_withheld(); });
+      return;
+    }
+  }
+  const log::Field fields[] = {{"GPUWARD_DOMAIN", name},
+                               {"GPUWARD_UUID", to_string(at.uuid)},
+                               {"GPUWARD_ACTION", std::string(action)},
+                               {"GPUWARD_LAYER", "guard"},
+                               {"GPUWARD_REASON", std::string(reason)}};
+  log::entry(severity, name + ": " + std::string(outcome) + ": " + std::string(reason), fields);
+}
+
+void GuardService::say_withheld() {
+  const std::scoped_lock lock(limit_mutex_);
+  for (const auto& [kind, count] : limit_.ended(Clock::now())) {
+    const log::Field fields[] = {{"GPUWARD_LAYER", "guard"},
+                                 {"GPUWARD_WITHHELD", std::to_string(count)}};
+    log::entry(Severity::warning,
+               kind + ": " + std::to_string(count) + " more times in that minute", fields);
+  }
+  const auto next = limit_.next_end();
+  withheld_armed_ = next.has_value();
+  if (next) workers_.post_at(*next, [this] { say_withheld(); });
+}
+
+void GuardService::show_status() {
+  const std::scoped_lock lock(status_mutex_);
+  std::string status = "STATUS=Connected to " + uri_ +
+                       ", domains with a GPU: " + std::to_string(table_.gpu_domains());
+  if (status == status_) return;
+  status_ = std::move(status);
+  notify_manager(status_);
+}
+
+}  // namespace gpuward

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/log.hpp"
+#include "base/root.hpp"
+#include "guard/current_config.hpp"
+#include "guard/domain_table.hpp"
+#include "guard/libvirt_connection.hpp"
+#include "guard/rate_limit.hpp"
+#include "guard/workers.hpp"
+
+namespace gpuward {
+
+/// Undoes what no hook of libvirt's can refuse. All that is public is called by the thread of the
+/// event loop and returns at once; what takes time is done by the workers, one domain by one of
+/// them at a time.
+class GuardService {
+ public:
+  GuardService(const Root& root, std::string uri);
+
+  /// libvirt is there: looks at every domain that is on, and gives back GPUs of claims whose domain
+  /// went off unseen.
+  void connected(std::shared_ptr<const LibvirtConnection> connection);
+  void disconnected();
+  void event(const DomainEvent& event);
+  void reload();  ///< looks at every domain again, with the configuration as it is now
+  bool stop(std::chrono::milliseconds deadline);  ///< as Workers::stop
+
+ private:
+  struct Case;  // a domain, and what is to be done about it
+
+  void note(const Uuid& uuid, Todo todo);
+  void note_later(const Uuid& uuid, Todo todo, std::chrono::seconds delay);
+  void work_on(const Uuid& uuid);
+  void act(const Case& at);
+  void try_again(const Case& at, const std::string& why);
+  void sweep(const LibvirtConnection& connection);
+  void give_back_orphans(const LibvirtConnection& connection);
+
+  void look_at_pause(const Case& at);
+  void look_at_job(const Case& at);
+  void look_at_devices(const Case& at);
+  void look_at_memory(const Case& at, const MemoryDevice& device, const std::string& xml);
+  void look_at_gpu(const Case& at, const std::string& alias);
+  void device_gone(const Case& at, const std::string& name);
+  void device_kept(const Case& at, const std::string& name);
+  bool may_ask(const Case& at, const std::string& alias, bool& first);
+
+  void say(const Case& at, log::Severity severity, std::string_view action,
+           std::string_view outcome, std::string_view reason);
+  void say_withheld();
+  void show_status();
+
+  const Root& root_;
+  const std::string uri_;
+  CurrentConfig config_;
+  DomainTable table_;
+  std::atomic<bool> connected_ = false;
+  std::mutex limit_mutex_;
+  RateLimit limit_;
+  bool withheld_armed_ = false;
+  std::mutex status_mutex_;
+  std::string status_;
+  Workers workers_;  // the last: its threads use all of the above
+};
+
+}  // namespace gpuward

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guard/current_config.hpp"
+
+#include "config_files.hpp"
+
+namespace gpuward {
+namespace {
+
+struct CurrentConfigTest : ConfigFiles {
+  Root root() const { return Root{directory_}; }
+};
+
+TEST_F(CurrentConfigTest, blocks_all_without_files) {
+  const Root root = this->root();
+  CurrentConfig config(root);
+  EXPECT_EQ(config.get()->guard.pause, Policy::block);
+}
+
+TEST_F(CurrentConfigTest, follows_its_files) {
+  const Root root = this->root();
+  CurrentConfig config(root);
+  write(main_file(), "[guard]\npause = allow\n");
+  EXPECT_EQ(config.get()->guard.pause, Policy::allow);
+  write(drop_in("10-a.conf"), "[guard]\npause = warn\n");
+  EXPECT_EQ(config.get()->guard.pause, Policy::warn);
+  std::filesystem::remove(drop_in("10-a.conf"));
+  EXPECT_EQ(config.get()->guard.pause, Policy::allow);
+}
+
+TEST_F(CurrentConfigTest, reads_nothing_again_that_has_not_changed) {
+  const Root root = this->root();
+  write(main_file(), "[guard]\npause = allow\n");
+  CurrentConfig config(root);
+  EXPECT_EQ(config.get(), config.get());
+}
+
+TEST_F(CurrentConfigTest, keeps_the_last_good_one_when_a_file_breaks) {
+  const Root root = this->root();
+  write(main_file(), "[guard]\npause = allow\n");
+  CurrentConfig config(root);
+  write(main_file(), "[guard]\npause = never\n");
+  EXPECT_EQ(config.get()->guard.pause, Policy::allow);
+  write(main_file(), "[guard]\npause = warn\n");
+  EXPECT_EQ(config.get()->guard.pause, Policy::warn);
+}
+
+TEST_F(CurrentConfigTest, blocks_all_when_there_never_was_a_good_one) {
+  const Root root = this->root();
+  write(main_file(), "[guard]\nmigration = allow\npause = never\n");
+  CurrentConfig config(root);
+  EXPECT_EQ(config.get()->guard.migration, Policy::block);
+}
+
+}  // namespace
+}  // namespace gpuward

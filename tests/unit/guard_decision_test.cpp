@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guard/guard_decision.hpp"
+
+#include <gtest/gtest.h>
+
+namespace gpuward {
+namespace {
+
+using Act = Decision::Act;
+
+TEST(GuardDecision, resumes_what_a_user_paused) {
+  const Decision decision = on_pause(Policy::block, Condition::paused_by_user);
+  EXPECT_EQ(decision.act, Act::undo);
+  EXPECT_EQ(decision.reason, "it was paused by a user (pause = block)");
+}
+
+TEST(GuardDecision, leaves_all_other_pauses_alone) {
+  for (const auto condition : {Condition::running, Condition::paused_otherwise, Condition::off})
+    EXPECT_EQ(on_pause(Policy::block, condition).act, Act::nothing);
+}
+
+TEST(GuardDecision, does_what_the_policy_says_of_a_pause) {
+  EXPECT_EQ(on_pause(Policy::warn, Condition::paused_by_user).act, Act::report);
+  EXPECT_EQ(on_pause(Policy::allow, Condition::paused_by_user).act, Act::nothing);
+}
+
+TEST(GuardDecision, aborts_jobs_that_copy_the_devices_state) {
+  for (const Job job : {Job::migration, Job::save, Job::dump, Job::snapshot})
+    EXPECT_EQ(on_job(Policy::block, job, JobSeen::migrating).act, Act::undo) << to_string(job);
+  EXPECT_EQ(on_job(Policy::block, Job::save, JobSeen::migrating).reason,
+            "save of a domain with a GPU (migration = block)");
+}
+
+TEST(GuardDecision, leaves_other_jobs_alone) {
+  for (const Job job : {Job::none, Job::other})
+    EXPECT_EQ(on_job(Policy::block, job, JobSeen::migrating).act, Act::nothing) << to_string(job);
+}
+
+TEST(GuardDecision, leaves_a_dump_and_a_snapshot_alone_that_may_be_without_devices) {
+  EXPECT_EQ(on_job(Policy::block, Job::dump, JobSeen::by_name).act, Act::nothing);
+  EXPECT_EQ(on_job(Policy::block, Job::snapshot, JobSeen::by_name).act, Act::nothing);
+  EXPECT_EQ(on_job(Policy::block, Job::migration, JobSeen::by_name).act, Act::undo);
+  EXPECT_EQ(on_job(Policy::block, Job::save, JobSeen::by_name).act, Act::undo);
+}
+
+TEST(GuardDecision, does_what_the_policy_says_of_a_job) {
+  EXPECT_EQ(on_job(Policy::warn, Job::migration, JobSeen::migrating).act, Act::report);
+  EXPECT_EQ(on_job(Policy::allow, Job::migration, JobSeen::migrating).act, Act::nothing);
+}
+
+TEST(GuardDecision, takes_back_memory_that_was_added) {
+  const Decision added = on_memory(Policy::block, 0, 524288);
+  EXPECT_EQ(added.act, Act::undo);
+  EXPECT_EQ(added.reason, "memory of 512 MiB was added while it runs (memory-hotplug = block)");
+  const Decision grown = on_memory(Policy::warn, 131072, 524288);
+  EXPECT_EQ(grown.act, Act::report);
+  EXPECT_EQ(grown.reason, "its memory device grew from 128 MiB to 512 MiB (memory-hotplug = warn)");
+}
+
+TEST(GuardDecision, leaves_memory_alone_that_is_as_it_was_or_less) {
+  EXPECT_EQ(on_memory(Policy::block, 524288, 524288).act, Act::nothing);
+  EXPECT_EQ(on_memory(Policy::block, 524288, 131072).act, Act::nothing);
+  EXPECT_EQ(on_memory(Policy::allow, 0, 524288).act, Act::nothing);
+}
+
+TEST(GuardDecision, takes_out_gpus_alone_and_only_those_that_were_not_there) {
+  EXPECT_EQ(on_hostdev(Policy::block, true, false).act, Act::undo);
+  EXPECT_EQ(on_hostdev(Policy::block, true, true).act, Act::nothing);
+  EXPECT_EQ(on_hostdev(Policy::block, false, false).act, Act::nothing);
+  EXPECT_EQ(on_hostdev(Policy::allow, true, false).act, Act::nothing);
+}
+
+TEST(GuardDecision, reports_a_gpu_that_left_as_nothing_brings_it_back) {
+  EXPECT_EQ(on_hostdev_gone(Policy::block, true).act, Act::report);
+  EXPECT_EQ(on_hostdev_gone(Policy::block, false).act, Act::nothing);
+  EXPECT_EQ(on_hostdev_gone(Policy::allow, true).act, Act::nothing);
+}
+
+}  // namespace
+}  // namespace gpuward
