@@ -73,6 +73,15 @@ void require(const Verdict& verdict) {
   if (!verdict) throw Error(verdict.reason);
 }
 
+/// So that polkit's helper knows of a GPU that nobody claims. No reason to refuse anything.
+void mark(const Hook& hook, const Domain& domain) {
+  try {
+    mark_guarded(hook.root, domain.uuid, domain.name);
+  } catch (const Error& error) {
+    log::warning(domain.name + ": polkit cannot know of its GPU: " + error.what());
+  }
+}
+
 /// What the XML of a domain with a GPU must not let through.
 void guard(const Hook& hook, const Config& config, const Seen& seen) {
   const auto gpus = gpu_hostdevs(hook.root, config, seen.domain);
@@ -88,23 +97,16 @@ void guard(const Hook& hook, const Config& config, const Seen& seen) {
   require(guard_verdict(config.guard, seen.domain.name, gaps));
 }
 
-/// So that polkit's helper knows of a GPU that nobody claims. No reason to refuse anything.
-void mark(const Hook& hook, const Domain& domain) {
-  try {
-    mark_guarded(hook.root, domain.uuid, domain.name);
-  } catch (const Error& error) {
-    log::warning(domain.name + ": polkit cannot know of its GPU: " + error.what());
-  }
-}
-
 void prepare(const Hook& hook) {
   const auto seen = see_domain(hook);
   const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
   if (!config) return;
   require(request_verdict(*config, seen->domain));
   guard(hook, *config, *seen);
-  if (!asks_gpuward(seen->domain)) return mark(hook, seen->domain);
-  claim_devices(hook.root, *config, seen->domain, hook.deadlines);
+  if (asks_gpuward(seen->domain))
+    claim_devices(hook.root, *config, seen->domain, hook.deadlines);
+  else
+    mark(hook, seen->domain);
 }
 
 void unmark(const Hook& hook, const Domain& domain) {
