@@ -81,11 +81,6 @@ static void put_audio_back(DomainEdit& edit, const Element& keeper) {
       return edit.set_attribute(device, "type", type);
 }
 
-/// In libvirt's terms a slot has one device, or one of several functions that were made together.
-static bool is_same_slot(const PciAddress& one, const PciAddress& other) {
-  return one.domain == other.domain && one.bus == other.bus && one.slot == other.slot;
-}
-
 static const Element* pci_address_in(const Element& device) {
   const Element* const address = device.child("address");
   return address && address->attribute("type") == "pci" ? address : nullptr;
@@ -96,8 +91,7 @@ static bool is_taken(const DomainEdit& edit, const PciAddress& place,
   const auto sits_there = [&](const Element& device) {
     const Element* const address = pci_address_in(device);
     const auto at = address ? pci_address_of(*address) : std::nullopt;
-    return at && is_same_slot(*at, place) &&
-           std::find(freed.begin(), freed.end(), *at) == freed.end();
+    return at == place && std::find(freed.begin(), freed.end(), *at) == freed.end();
   };
   return std::any_of(edit.device_list().begin(), edit.device_list().end(), sits_there);
 }

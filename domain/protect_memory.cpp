@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "domain/memory.hpp"
 #include "domain/protect_work.hpp"
 
 namespace gpuward {
 
+/// libvirt takes the first of two and drops the other, which then would take its place.
+static void refuse_second(const Element& root, const Element& most) {
+  for (const Element& element : root.children)
+    if (element.name == most.name && &element != &most)
+      throw Error("domain XML line " + std::to_string(element.line) + ": a second <maxMemory>");
+}
+
 void close_memory(ProtectWork& work) {
   const Memory memory = memory_of(work.edit.document);
+  refuse_second(work.edit.document.root, *memory.most);
   const Element& most = *memory.most;
   if (memory.devices == 0)
     return work.add_record("maxMemory", " was='removed'",

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Any bytes as domain XML: each element lies where it says, and what is attached can be detached.
+// Any bytes as domain XML: each element lies where it says, and what is attached can be
+// detached, and what is protected unprotected.
 #include <cstdint>
 #include <cstdlib>
+#include <set>
 #include <string>
 #include <string_view>
 
 #include "base/error.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/protect.hpp"
 #include "domain/rewrite.hpp"
 
 using namespace gpuward;
@@ -51,6 +54,43 @@ static void check_round_trip(const std::string& xml) {
   require(detach_gpus(detach_gpus(attached, domain.asked[0].alias), domain.asked[1].alias) == xml);
 }
 
+/// What libvirt would not take: of two devices at one address one gets another.
+static bool shares_address(const std::string& xml) {
+  const Document document = parse_document(xml);
+  const Element* const devices = document.root.child("devices");
+  std::set<PciAddress> seen;
+  if (devices)
+    for (const Element& device : devices->children) {
+      const Element* const address = device.child("address");
+      const auto place = address ? pci_address_of(*address) : std::nullopt;
+      if (place && !seen.insert(*place).second) return true;
+    }
+  return false;
+}
+
+/// Where nothing is ours, protect and unprotect leave no trace, nor do both around attach and
+/// detach.
+static void check_protection(const std::string& xml) {
+  if (detach_gpus(xml) != xml || unprotect(xml) != xml || shares_address(xml)) return;
+  Protection protection{GuardPolicy{}, {true, true}, false};
+  protection.policy.harden = xml.size() % 2 == 0;
+  const auto any = [](const Hostdev&) { return true; };
+  std::string attached, closed;
+  try {
+    attached = attach_gpu(xml, {"small", xml.size() % 3 == 0});
+    closed = protect(attached, protection, any);
+  } catch (const Error&) {
+    return;  // what only its author can mend
+  }
+  parse_domain(closed);
+  require(unprotect(closed) == attached);
+  require(detach_gpus(closed) == xml);
+  require(protect(closed, protection, any) == closed);
+  protection.for_good = true;
+  const std::string alone = protect(xml, protection, any);
+  require(unprotect(alone) == xml);
+}
+
 /// Whatever comes out is XML again, or a refusal.
 template <typename Change>
 static void check_change(const std::string& xml, Change change) {
@@ -79,6 +119,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   check_change(xml, [](const std::string& text) { return mend_gpus(text); });
   check_change(xml, [](const std::string& text) { return detach_gpus(text); });
   check_change(xml, [](const std::string& text) { return detach_gpus(text, "ua-gpuward-0"); });
+  check_change(xml, [](const std::string& text) { return repoint_gpus(text); });
+  check_change(xml, [](const std::string& text) { return unprotect(text); });
+  check_change(xml, [](const std::string& text) {
+    return protect(text, {GuardPolicy{}, {true, true}, true}, [](const Hostdev&) { return true; });
+  });
   check_round_trip(xml);
+  check_protection(xml);
   return 0;
 }
