@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Times two commands as whole processes, in turn (A B A B ...), so that a machine whose speed drifts
-// drifts for both; prints the medians and the ratio of the medians.
+// Times two commands as whole processes, in turn (A B A B ...), so that a machine whose speed
+// drifts drifts for both; prints the medians and the ratio of the medians.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -18,9 +18,9 @@ extern char** environ;
 
 struct Side {
   std::vector<char*> command;
-  const char* undo = nullptr;   // shell command after each run, not timed
+  const char* undo = nullptr;  // shell command after each run, not timed
   const char* input = "/dev/null";
-  std::vector<double> times;    // milliseconds
+  std::vector<double> times;  // milliseconds
 };
 
 static double run_once(const Side& side) {
@@ -60,8 +60,7 @@ static void report(const char* name, const Side& side) {
 }
 
 [[noreturn]] static void usage() {
-  std::fputs(
-      "usage: compare [-n RUNS] [-i STDIN] [-a UNDO-A] [-b UNDO-B] A... -- B...\n", stderr);
+  std::fputs("usage: compare [-n RUNS] [-i STDIN] [-a UNDO-A] [-b UNDO-B] A... -- B...\n", stderr);
   std::exit(2);
 }
 
@@ -70,16 +69,27 @@ int main(int argc, char** argv) {
   int runs = 101;
   int option;
   while ((option = getopt(argc, argv, "+n:i:a:b:")) != -1) switch (option) {
-      case 'n': runs = std::atoi(optarg); break;
-      case 'i': a.input = b.input = optarg; break;
-      case 'a': a.undo = optarg; break;
-      case 'b': b.undo = optarg; break;
-      default: usage();
+      case 'n':
+        runs = std::atoi(optarg);
+        break;
+      case 'i':
+        a.input = b.input = optarg;
+        break;
+      case 'a':
+        a.undo = optarg;
+        break;
+      case 'b':
+        b.undo = optarg;
+        break;
+      default:
+        usage();
     }
   Side* side = &a;
   for (int i = optind; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--") == 0) side = &b;
-    else side->command.push_back(argv[i]);
+    if (std::strcmp(argv[i], "--") == 0)
+      side = &b;
+    else
+      side->command.push_back(argv[i]);
   }
   if (a.command.empty() || b.command.empty() || runs < 1) usage();
   a.command.push_back(nullptr);

@@ -15,8 +15,8 @@ namespace gpuward {
 std::string take_console_out(std::string_view xml);
 
 /// `xml` as it was before take_console_out; unchanged where that took nothing out. A device whose
-/// guest PCI address has gone to another meanwhile gets a new one from libvirt, unless that other is
-/// about to go, too: `freed` is where such devices are.
+/// guest PCI address has gone to another meanwhile gets a new one from libvirt, unless that other
+/// is about to go, too: `freed` is where such devices are.
 std::string put_console_back(std::string_view xml, const std::vector<PciAddress>& freed = {});
 
 }  // namespace gpuward
