@@ -92,7 +92,6 @@ static std::string protect_anew(std::string_view xml, const Protection& protecti
   const auto gpus = gpus_of(edit.domain, is_gpu);
   if (gpus.empty()) return std::string(xml);
   const auto gaps = blocked_gaps(edit.document, gpus, protection);
-  refuse_what_is_for_hands(edit.domain, gaps);
   ProtectWork work{edit, our_prefix(edit), "", ""};
   if (has(gaps, Guard::migration)) close_migration(work, gpus);
   if (protection.policy.pause == Policy::block) {
@@ -118,18 +117,17 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   const Domain domain = read_domain(document);
   const Element* const record = record_in(document);
   const bool is_for_good = is_protected_for_good(document);
-  const auto gpus = gpus_of(domain, is_gpu);
-  const auto gaps = blocked_gaps(document, gpus, protection);
-  refuse_what_is_for_hands(domain, gaps);
-  if (gaps.empty() && !closes_too_much(record, protection))
-    return record && protection.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
-
   Protection wanted = protection;
   wanted.for_good = wanted.for_good || is_for_good;
   // What an unknown QEMU was found to have is not taken out for want of knowing it.
   if (!wanted.qemu.is_known && has_record(record, "migration"))
     wanted.qemu.can_disable_vfio_migration = true;
-  return protect_anew(unprotect(xml), wanted, is_gpu);
+
+  const auto gaps = blocked_gaps(document, gpus_of(domain, is_gpu), wanted);
+  refuse_what_is_for_hands(domain, gaps);
+  if (!gaps.empty() || closes_too_much(record, wanted))
+    return protect_anew(unprotect(xml), wanted, is_gpu);
+  return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
 }
 
 static std::vector<std::string> migration_aliases(const Element& record) {

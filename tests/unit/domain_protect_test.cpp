@@ -123,9 +123,18 @@ TEST_P(EachProtected, KeepsWhatWasAskedForByItself) {
     for (int i = 0; i < 2; ++i) xml = protect(attach_gpu(xml, {"small"}), all_guards(), any);
     EXPECT_THAT(gaps_of(xml, all_guards()), IsEmpty());
     xml = detach_gpus(xml, "ua-gpuward-0");
+    EXPECT_THAT(xml, Not(HasSubstr("ua-gpuward-0")));
     xml = detach_gpus(xml);
+    EXPECT_EQ(protect(xml, all_guards(), is_gpu), xml);
     EXPECT_EQ(unprotect(xml), with_gpu);
   }
+}
+
+TEST_P(EachProtected, IsAsProtectedAsBeforeAfterAttachAndDetach) {
+  const std::string alone =
+      protect(replaced(fixture(GetParam()), "</devices>", gpu + "\n  </devices>"), for_good(), any);
+  EXPECT_EQ(detach_gpus(attached(alone)), alone);
+  EXPECT_EQ(detach_gpus(attached(attached(alone)), "ua-gpuward-1"), attached(alone));
 }
 
 TEST_P(EachProtected, IsLeftAloneWithoutAGpu) {
