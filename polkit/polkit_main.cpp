@@ -3,6 +3,7 @@
 #include <cstring>
 #include <exception>
 
+#include "base/log.hpp"
 #include "polkit/permission.hpp"
 
 using namespace gpuward;
@@ -14,17 +15,19 @@ static int usage(int argc, char** argv) {
   }
   const bool asked = argc == 2 && std::strcmp(argv[1], "--help") == 0;
   std::fputs(
-      "usage: gpuward-polkit PERMISSION DOMAIN_UUID DOMAIN_NAME\n"
+      "usage: gpuward-polkit PERMISSION DOMAIN_UUID DOMAIN_NAME [USER]\n"
       "\n"
       "Says whether a client of libvirt may do something to a domain: 'allow', 'warn REASON' or\n"
-      "'deny REASON'. PERMISSION is libvirt's word for it, such as suspend or migrate. Called by\n"
-      "polkit through /usr/share/polkit-1/rules.d/10-gpuward.rules. See gpuward-polkit(8).\n",
+      "'deny REASON'. PERMISSION is libvirt's word for it, such as suspend or migrate; USER is "
+      "named\n"
+      "in the journal. Called by polkit through /usr/share/polkit-1/rules.d/10-gpuward.rules. See "
+      "gpuward-polkit(8).\n",
       asked ? stdout : stderr);
   return asked ? 0 : 2;
 }
 
 int main(int argc, char** argv) {
-  if (argc != 4) return usage(argc, argv);
+  if (argc != 4 && argc != 5) return usage(argc, argv);
   const auto domain = parse_uuid(argv[2]);
   if (!domain) {
     std::fputs("gpuward-polkit: the second argument is no UUID of a domain\n", stderr);
@@ -32,7 +35,13 @@ int main(int argc, char** argv) {
   }
   try {
     const PermissionAnswer answer = permission_answer(Root{}, argv[1], *domain, argv[3]);
-    std::puts(to_string(answer).c_str());
+    const std::string text = to_string(answer);
+    // Here too, as Debian runs polkitd with --no-debug, which drops what a rule logs.
+    log::start(log::To::journal, "gpuward-polkit");
+    if (text != "allow")
+      log::warning(std::string(argv[1]) + " by " + (argc == 5 ? argv[4] : "somebody") + ": " +
+                   text);
+    std::puts(text.c_str());
     return std::fflush(stdout) == 0 ? 0 : 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "gpuward-polkit: %s\n", error.what());
