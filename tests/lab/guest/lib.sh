@@ -127,12 +127,12 @@ start_ok() {
     equal "state of $1" running "$(state "$1")"
 }
 
-state() { virsh domstate "$1" | head -n 1; }
+state() { virsh domstate "$1" | sed -n 1p; }
 
 # stopped_as DOMAIN REASON: libvirt's word for it: shutdown, destroyed, crashed, failed …
 stopped_as() {
     wait_until 60 is_off "$1"
-    equal "why $1 is off" "shut off ($2)" "$(virsh domstate --reason "$1" | head -n 1)"
+    equal "why $1 is off" "shut off ($2)" "$(virsh domstate --reason "$1" | sed -n 1p)"
 }
 is_off() { [ "$(state "$1")" = "shut off" ]; }
 
