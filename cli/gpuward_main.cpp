@@ -92,11 +92,15 @@ CommandLine::CommandLine() {
   verb =
       add("protect", "Close in a domain's XML what [guard] blocks, also for a GPU written by hand",
           &CommandLine::protect);
-  verb->add_option("domain", name, "domain name or UUID, off")->required();
+  verb->add_option("domain", name,
+                   "domain name or UUID, off; with a '/' in it: a file with its definition")
+      ->required();
   dry_run(verb, "only show what would change in the domain's XML");
 
   verb = add("unprotect", "Undo that", &CommandLine::unprotect);
-  verb->add_option("domain", name, "domain name or UUID, off")->required();
+  verb->add_option("domain", name,
+                   "domain name or UUID, off; with a '/' in it: a file with its definition")
+      ->required();
   dry_run(verb, "only show what would change in the domain's XML");
 
   verb = add("rewrite", "The same as a filter: domain XML in, domain XML out, no libvirt",
