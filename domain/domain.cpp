@@ -179,16 +179,22 @@ Domain parse_domain(std::string_view xml) {
   return read_domain(parse_document(xml));
 }
 
-static bool holds(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
+/// Looks for `part` by its letter `rare`: each '<' of a domain's XML would be a stop on the way to
+/// "<hostdev", and every domain of the host is looked through.
+static bool holds(std::string_view text, std::string_view part, char rare) {
+  const size_t before = part.find(rare);
+  for (size_t at = text.find(rare, before); at != std::string_view::npos;
+       at = text.find(rare, at + 1))
+    if (text.substr(at - before).starts_with(part)) return true;
+  return false;
 }
 
 bool may_have_gpu(std::string_view xml) {
-  return holds(xml, "<hostdev") || holds(xml, domain_namespace);
+  return holds(xml, "<hostdev", 'v') || holds(xml, domain_namespace, 'w');
 }
 
 bool names_gpuward(std::string_view xml) {
-  return holds(xml, domain_namespace) || holds(xml, alias_prefix);
+  return holds(xml, domain_namespace, 'w') || holds(xml, alias_prefix, 'w');
 }
 
 Uuid instance_uuid(const Uuid& domain, std::string_view alias) {
