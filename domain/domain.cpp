@@ -190,7 +190,7 @@ static bool holds(std::string_view text, std::string_view part, char rare) {
 }
 
 bool may_have_gpu(std::string_view xml) {
-  return holds(xml, "<hostdev", 'v') || holds(xml, domain_namespace, 'w');
+  return holds(xml, "<hostdev", 'h') || holds(xml, domain_namespace, 'w');
 }
 
 bool names_gpuward(std::string_view xml) {
