@@ -77,10 +77,14 @@ void subtract(std::vector<Candidate>& candidates, const ClaimedDevice& device) {
 /// way round it would be counted twice and a domain refused for nothing.
 void subtract_pending(const Work& work, const std::vector<Claim>& others,
                       std::vector<Candidate>& candidates) {
+  if (others.empty()) return;
+  // One look at all instances: one for each claim would be made while eighty others wait.
+  const auto there = instance_names(work.root);
   for (const Claim& other : others) {
     if (other.domain == work.claim.domain) continue;
     for (const ClaimedDevice& device : other.devices)
-      if (device.state == State::claimed && !find_instance(work.root, device.instance) &&
+      if (device.state == State::claimed &&
+          !std::binary_search(there.begin(), there.end(), to_string(device.instance)) &&
           work.claims.is_worked_on(other.domain))
         subtract(candidates, device);
   }

@@ -31,9 +31,13 @@ bool exists_as(const Root& root, const Instance& instance) {
   return type && base_name(*type) == instance.type;
 }
 
+std::vector<std::string> instance_names(const Root& root) {
+  return list_directory(root.sys("bus/mdev/devices"));
+}
+
 std::vector<Instance> list_instances(const Root& root) {
   std::vector<Instance> instances;
-  for (const auto& name : list_directory(root.sys("bus/mdev/devices")))
+  for (const auto& name : instance_names(root))
     if (const auto uuid = parse_uuid(name))
       if (auto instance = find_instance(root, *uuid)) instances.push_back(std::move(*instance));
   return instances;

@@ -20,6 +20,8 @@ struct Instance {
 };
 
 std::vector<Instance> list_instances(const Root& root);
+/// Their UUIDs as the kernel writes them, sorted.
+std::vector<std::string> instance_names(const Root& root);
 std::optional<Instance> find_instance(const Root& root, const Uuid& uuid);
 
 /// Whether this very one is there: one look where find_instance and a comparison take two.
