@@ -8,8 +8,7 @@ namespace gpuward {
 /// How long each wait may take. libvirt has no timeout for hooks and holds the domain locked while
 /// one runs, so their sum is what "virsh list" may have to wait in the worst case.
 struct Deadlines {
-  std::chrono::milliseconds lock{
-      40'000};  ///< for other gpuward processes: eighty starts at once on two slow processors
+  std::chrono::milliseconds lock{40'000};    ///< for the other gpuward processes: eighty at once
   std::chrono::milliseconds write{8'000};    ///< for one write to a control file of the kernel
   std::chrono::milliseconds release{3'000};  ///< for a process that still has the device open
 };
