@@ -4,14 +4,10 @@
 #include <map>
 
 #include "base/file.hpp"
+#include "hooks/gpu_domain.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
-
-/// Display controllers are PCI class 03, processing accelerators 12.
-static bool is_gpu_class(const std::string& pci_class) {
-  return pci_class.starts_with("0x03") || pci_class.starts_with("0x12");
-}
 
 static std::string driver_of(const std::string& device_path) {
   const auto driver = read_link(device_path + "/driver");

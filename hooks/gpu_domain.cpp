@@ -8,12 +8,11 @@
 
 namespace gpuward {
 
-static bool is_ours(const Hostdev& hostdev) {
+bool is_ours(const Hostdev& hostdev) {
   return hostdev.alias.starts_with(alias_prefix);
 }
 
-/// PCI base classes: 03 display controller, 12 processing accelerator (PCI Code and ID Assignment).
-static bool is_gpu_class(std::string_view pci_class) {
+bool is_gpu_class(std::string_view pci_class) {
   return pci_class.starts_with("0x03") || pci_class.starts_with("0x12");
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "base/root.hpp"
@@ -8,6 +9,13 @@
 #include "domain/domain.hpp"
 
 namespace gpuward {
+
+/// Whether its alias says that gpuward gave it to the domain.
+bool is_ours(const Hostdev& hostdev);
+
+/// Of the text of `class`: 0x03.... is a display controller, 0x12.... a processing accelerator (PCI
+/// Code and ID Assignment).
+bool is_gpu_class(std::string_view pci_class);
 
 /// Whether this hostdev is a GPU: gpuward's own, a VFIO mdev, or a PCI device of display (03xx) or
 /// accelerator (12xx) class or that a [gpu] section names by address or by vendor:device.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "hooks/gpu_domain.hpp"
+
 namespace gpuward {
 
 std::string shell_word(std::string_view text) {
@@ -20,10 +22,6 @@ std::string shell_word(std::string_view text) {
       word += c;
   }
   return word + "'";
-}
-
-static bool is_ours(const Hostdev& hostdev) {
-  return hostdev.alias.starts_with(alias_prefix);
 }
 
 static Verdict hostdev_verdict(const Domain& domain, const AskedGpu& gpu) {
