@@ -37,7 +37,7 @@ find_scenarios() {
 
 # Uses the variables of lab_run, which is its only caller.
 run_scenarios() {
-    local name number=0 passed=0 failed=0 skipped=0 dir='' rundir
+    local name number=0 passed=0 failed=() skipped=0 dir='' rundir
     rundir=$(new_run_dir "$release")
     trap 'stop_machine' EXIT
     for name in "${scenarios[@]}"; do
@@ -48,9 +48,14 @@ run_scenarios() {
     stop_machine
     trap - EXIT
     # All is in plain files: nobody needs more of a run in which nothing failed.
-    [ $failed -gt 0 ] || say "logs: $rundir"
-    echo "$passed passed, $failed failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
-    [ $failed = 0 ] && [ $((passed + skipped)) = ${#scenarios[@]} ]
+    [ ${#failed[@]} -gt 0 ] || say "logs: $rundir"
+    # Once more at the end: whoever reads a long log, or only its last lines, looks there.
+    for name in "${failed[@]}"; do
+        echo "debian$release $name FAILED:"
+        tail -n 15 "$rundir/$name.log" | sed 's/^/    /'
+    done
+    echo "debian$release: $passed passed, ${#failed[@]} failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
+    [ ${#failed[@]} = 0 ] && [ $((passed + skipped)) = ${#scenarios[@]} ]
 }
 
 new_run_dir() {
@@ -87,7 +92,7 @@ run_scenario() {
     case $status in
     0) verdict=ok passed=$((passed + 1)) ;;
     77) verdict="skipped: $(cat "$dir/share/state/$name/skipped")" skipped=$((skipped + 1)) ;;
-    *) verdict=FAILED failed=$((failed + 1)) ;;
+    *) verdict=FAILED failed+=("$name") ;;
     esac
     echo "[$number/${#scenarios[@]}] debian$release $name: $verdict ($((SECONDS - started)) s)"
     [ "$verdict" != FAILED ] || after_failure $status
