@@ -46,7 +46,7 @@ static Facts instance_facts(const Settings& settings, const InstanceView& view) 
     facts.add("alias", view.device->alias);
     facts.add("profile", view.device->profile);
   }
-  const auto holder = VfioHolders(settings.root).of_instance(settings.root, view.instance.uuid);
+  const auto holder = DeviceHolders(settings.root).of_instance(settings.root, view.instance.uuid);
   facts.add("open_in", holder ? to_string(*holder) : "");
   return facts;
 }

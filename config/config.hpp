@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/pci_address.hpp"
+#include "config/use.hpp"
 
 namespace gpuward {
 
@@ -21,7 +22,6 @@ struct Position {
 std::string to_string(const Position& position);
 
 enum class Policy { block, warn, allow };
-enum class Use { mdev, vf, vendor_vf, whole, off };
 enum class Isolation { memory, memory_and_compute };
 enum class Placement { binpack, spread };
 enum class Numa { require, prefer, ignore };
@@ -59,6 +59,13 @@ struct ExpectedIdentity {
   std::optional<std::string> slot;
 };
 
+/// What each VF may have of a GPU whose driver lets it be set (xe's sriov_admin, Linux 6.19).
+struct VfQuota {
+  std::optional<unsigned> exec_quantum_ms;
+  std::optional<unsigned> preempt_timeout_us;
+  std::optional<unsigned> memory_mib;
+};
+
 /// [gpu SELECTOR]
 struct GpuSection {
   GpuSelector selector;
@@ -68,6 +75,7 @@ struct GpuSection {
   std::vector<InstanceCount> instances;
   std::optional<Isolation> isolation;
   ExpectedIdentity expect;
+  VfQuota quota;
   std::string reset_method;  ///< as sysfs takes it, "flr bus"; empty: leave it to the kernel
   Position position;
 };
@@ -75,13 +83,16 @@ struct GpuSection {
 /// [profile NAME]
 struct Profile {
   std::string name;
-  std::vector<std::string> types;  ///< first fit; empty when memory is asked for instead
+  Use use = Use::mdev;             ///< what a domain gets
+  std::vector<std::string> types;  ///< of mdev and vendor_vf, first fit; empty when memory is asked
   std::vector<GpuSelector> gpus;   ///< empty: any
   Placement placement = Placement::binpack;
   Numa numa = Numa::prefer;
   std::optional<unsigned> memory_mib;       ///< multiple of 128
   std::optional<unsigned> compute_percent;  ///< multiple of 5, only beside memory
   bool console = true;
+  std::string scrub;      ///< program to run after each release of a PCI device; "" for none
+  bool one_time = false;  ///< such a device is given once, until the sysadmin clears it
   Position position;
 };
 

@@ -13,6 +13,9 @@ constexpr std::string_view name_advice =
 /// no blank, not "." or "..".
 bool is_name(std::string_view text);
 
+/// Visible ASCII alone, and some: one word.
+bool is_printable(std::string_view text);
+
 std::string lower_case(std::string_view text);
 
 }  // namespace gpuward

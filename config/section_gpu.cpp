@@ -10,12 +10,6 @@
 
 namespace gpuward {
 
-constexpr Choice<Use> uses[] = {{"mdev", Use::mdev},
-                                {"vf", Use::vf},
-                                {"vendor-vf", Use::vendor_vf},
-                                {"whole", Use::whole},
-                                {"off", Use::off}};
-
 constexpr Choice<Isolation> isolations[] = {{"memory", Isolation::memory},
                                             {"memory+compute", Isolation::memory_and_compute}};
 
@@ -81,11 +75,6 @@ static void set_reset_method(GpuSection& gpu, const Setting& setting) {
   }
 }
 
-static bool is_printable(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
-}
-
 /// One kind of identity: how its text becomes what is compared, or nothing when it is no such.
 struct IdentityKind {
   std::string_view word;
@@ -142,23 +131,37 @@ static void set_expect(GpuSection& gpu, const Setting& setting) {
   for (const std::string_view item : items(setting)) set_one_identity(gpu, setting, item);
 }
 
+static void set_exec_quantum(GpuSection& gpu, const Setting& setting) {
+  constexpr unsigned most = 100'000;
+  gpu.quota.exec_quantum_ms = number_within(setting.value, 0, most);
+  if (!gpu.quota.exec_quantum_ms) setting.reject(setting.value, "want milliseconds, 0 to 100000");
+}
+
+static void set_preempt_timeout(GpuSection& gpu, const Setting& setting) {
+  constexpr unsigned most = 100'000'000;
+  gpu.quota.preempt_timeout_us = number_within(setting.value, 0, most);
+  if (!gpu.quota.preempt_timeout_us)
+    setting.reject(setting.value, "want microseconds, 0 to 100000000");
+}
+
+static void set_vf_memory(GpuSection& gpu, const Setting& setting) {
+  gpu.quota.memory_mib = mebibytes(setting);
+}
+
 constexpr Key<GpuSection> keys[] = {
     {"use", set_use},
     {"vfs", set_vfs},
     {"instances", set_instances},
     {"isolation", set_isolation},
     {"expect", set_expect},
+    {"exec-quantum", set_exec_quantum},
+    {"preempt-timeout", set_preempt_timeout},
+    {"vf-memory", set_vf_memory},
     {"reset-method", set_reset_method},
 };
 
 void read_block(Section<GpuSection>& section, const Block& block) {
   set_keys(section, block, keys);
-}
-
-static std::string_view word_of(Use use) {
-  return std::find_if(std::begin(uses), std::end(uses),
-                      [use](const auto& choice) { return choice.value == use; })
-      ->word;
 }
 
 void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
@@ -167,12 +170,15 @@ void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
   if (keys_set.has("use") && !gpu.use) return;  // a problem already
   if (keys_set.has("instances") && !gpu.use) gpu.use = Use::mdev;
   const std::string found =
-      keys_set.has("use") ? "'use' is " + std::string(word_of(*gpu.use)) + keys_set.where("use")
+      keys_set.has("use") ? "'use' is " + std::string(use_word(*gpu.use)) + keys_set.where("use")
                           : "'use' is not set";
   if (keys_set.has("instances") && gpu.use != Use::mdev)
     keys_set.problem("instances", "goes with use = mdev only; " + found);
   if (keys_set.has("vfs") && gpu.use != Use::vf && gpu.use != Use::vendor_vf)
     keys_set.problem("vfs", "goes with use = vf or use = vendor-vf only; " + found);
+  for (const char* key : {"exec-quantum", "preempt-timeout", "vf-memory"})
+    if (keys_set.has(key) && gpu.use != Use::vf)
+      keys_set.problem(key, "goes with use = vf only; " + found);
 }
 
 }  // namespace gpuward

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
+
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
 #include "config/quotes.hpp"
@@ -12,10 +14,18 @@ constexpr Choice<Numa> numas[] = {
     {"require", Numa::require}, {"prefer", Numa::prefer}, {"ignore", Numa::ignore}};
 constexpr Choice<bool> on_off[] = {{"on", true}, {"off", false}};
 
+/// NVIDIA's vGPU types have names with blanks ("NVIDIA L40S-1B").
+static bool is_type_name(std::string_view text) {
+  return is_name(text) ||
+         (!text.empty() && text.size() < 64 && std::all_of(text.begin(), text.end(), [](char c) {
+           return is_name({&c, 1}) || c == ' ' || c == '/';
+         }));
+}
+
 static void set_type(Profile& profile, const Setting& setting) {
   profile.types.clear();
   for (const std::string_view item : items(setting)) {
-    if (is_name(item))
+    if (is_type_name(item))
       profile.types.emplace_back(item);
     else
       setting.reject(item, name_advice);
@@ -44,20 +54,30 @@ static void set_console(Profile& profile, const Setting& setting) {
   if (const auto console = choose(setting, on_off)) profile.console = *console;
 }
 
+static void set_use(Profile& profile, const Setting& setting) {
+  const auto use = choose(setting, uses);
+  if (use == Use::off) setting.reject(setting.value, "a profile gives something");
+  profile.use = use.value_or(Use::mdev);
+}
+
+static void set_scrub(Profile& profile, const Setting& setting) {
+  profile.scrub = setting.value;
+  // It stands as one word in a claim.
+  if (setting.value.starts_with('/') && is_printable(setting.value)) return;
+  profile.scrub.clear();
+  setting.reject(setting.value, "want the path of a program, from / on and without blanks");
+}
+
+static void set_one_time(Profile& profile, const Setting& setting) {
+  if (const auto one_time = choose(setting, yes_no)) profile.one_time = *one_time;
+}
+
 static void set_memory(Profile& profile, const Setting& setting) {
   constexpr unsigned step = 128;
-  constexpr unsigned mib_per_gib = 1024;
-  constexpr unsigned most = 16U << 20;  // 16 TiB, far from where the numbers end
-  std::string_view digits = setting.value;
-  unsigned unit = 0;
-  if (digits.ends_with("MiB")) unit = 1;
-  if (digits.ends_with("GiB")) unit = mib_per_gib;
   profile.memory_mib.reset();
-  if (unit != 0) digits.remove_suffix(3);
-  const auto number = number_within(trim(digits), 1, unit == 0 ? 0 : most / unit);
-  if (!number)
-    return setting.reject(setting.value, "want a number and MiB or GiB, such as 4096MiB or 4GiB");
-  const unsigned mib = *number * unit;
+  const auto wanted = mebibytes(setting);
+  if (!wanted) return;
+  const unsigned mib = *wanted;
   if (mib % step != 0) {
     const unsigned below = mib - mib % step;
     const std::string near =
@@ -80,13 +100,33 @@ static void set_compute(Profile& profile, const Setting& setting) {
 }
 
 constexpr Key<Profile> keys[] = {
-    {"type", set_type},       {"gpu", set_gpu},       {"placement", set_placement},
-    {"numa", set_numa},       {"memory", set_memory}, {"compute", set_compute},
-    {"console", set_console},
+    {"type", set_type},         {"gpu", set_gpu},       {"placement", set_placement},
+    {"numa", set_numa},         {"memory", set_memory}, {"compute", set_compute},
+    {"console", set_console},   {"use", set_use},       {"scrub", set_scrub},
+    {"one-time", set_one_time},
 };
 
 void read_block(Section<Profile>& section, const Block& block) {
   set_keys(section, block, keys);
+}
+
+static bool wants_type(Use use) {
+  return use == Use::mdev || use == Use::vendor_vf;
+}
+
+static void check_use(const Section<Profile>& section, const KeyCheck& keys_set) {
+  const Profile& profile = section.content;
+  const std::string found = "'use' is " + std::string(use_word(profile.use)) +
+                            (keys_set.has("use") ? keys_set.where("use") : " when it is not set");
+  for (const char* key : {"type", "memory"})
+    if (keys_set.has(key) && !wants_type(profile.use))
+      keys_set.problem(key, "goes with use = mdev or use = vendor-vf only; " + found);
+  for (const char* key : {"scrub", "one-time"})
+    if (keys_set.has(key) && profile.use == Use::mdev)
+      keys_set.problem(key, "goes with use = whole, vf or vendor-vf only; " + found);
+  if (profile.use == Use::mdev)
+    for (const std::string& type : profile.types)
+      if (!is_name(type)) keys_set.problem("type", "'" + type + "' is no type of an mdev");
 }
 
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
@@ -95,7 +135,8 @@ void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
     keys_set.problem("memory", "and 'type' exclude each other" + keys_set.where("type"));
   if (keys_set.has("compute") && !keys_set.has("memory"))
     keys_set.problem("compute", "goes beside 'memory' only, never alone");
-  if (!keys_set.has("type") && !keys_set.has("memory"))
+  check_use(section, keys_set);
+  if (wants_type(section.content.use) && !keys_set.has("type") && !keys_set.has("memory"))
     problems.push_back(
         {section.content.position, section.title + " asks for nothing; want 'type' or 'memory'"});
 }

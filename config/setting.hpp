@@ -53,6 +53,11 @@ std::optional<T> choose(const Setting& setting, const Choice<T> (&choices)[n]) {
   return {};
 }
 
+constexpr Choice<Use> uses[] = {{use_word(Use::mdev), Use::mdev},
+                                {use_word(Use::vf), Use::vf},
+                                {use_word(Use::vendor_vf), Use::vendor_vf},
+                                {use_word(Use::whole), Use::whole},
+                                {use_word(Use::off), Use::off}};
 constexpr Choice<bool> yes_no[] = {{"yes", true}, {"no", false}};
 
 /// The items between commas; an empty one and the same one twice are problems and left out.
@@ -60,5 +65,8 @@ std::vector<std::string_view> items(const Setting& setting);
 
 /// A decimal number from `least` to `most`; nothing for any other text.
 std::optional<unsigned> number_within(std::string_view text, unsigned least, unsigned most);
+
+/// The MiB that "4096MiB" or "4GiB" says; nothing, and a problem, for any other value.
+std::optional<unsigned> mebibytes(const Setting& setting);
 
 }  // namespace gpuward

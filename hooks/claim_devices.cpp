@@ -147,7 +147,7 @@ void adopt(Work& work, ClaimedDevice& device) {
   if (mdevctl_defines(work.root, instance->parent, device.instance))
     throw Error(what + " and is defined by mdevctl; 'mdevctl undefine --uuid " +
                 to_string(device.instance) + "' leaves it to gpuward");
-  if (const auto holder = VfioHolders(work.root).of_instance(work.root, device.instance))
+  if (const auto holder = DeviceHolders(work.root).of_instance(work.root, device.instance))
     throw Error(what + " and is open in " + to_string(*holder) + "; end that process first");
   const Profile& profile = *find_profile(work.config, device.profile);
   const auto parent = find_parent(work.root, instance->parent);

@@ -19,7 +19,7 @@ static std::optional<Holder> holder_after(const Root& root, const Uuid& instance
                                           std::chrono::milliseconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   for (;;) {
-    const auto holder = VfioHolders(root).of_instance(root, instance);
+    const auto holder = DeviceHolders(root).of_instance(root, instance);
     if (!holder || std::chrono::steady_clock::now() >= end) return holder;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }

@@ -12,7 +12,7 @@ namespace gpuward {
 using Result = Reconciled::Result;
 
 static std::optional<Holder> holder_of(const Root& root, const Claim& claim) {
-  const VfioHolders holders(root);
+  const DeviceHolders holders(root);
   for (const ClaimedDevice& device : claim.devices)
     if (auto holder = holders.of_instance(root, device.instance)) return holder;
   return {};

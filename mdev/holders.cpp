@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "mdev/holders.hpp"
 
+#include <algorithm>
+
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "mdev/instance.hpp"
@@ -11,16 +13,25 @@ std::string to_string(const Holder& holder) {
   return "pid " + std::to_string(holder.pid) + " (" + holder.command + ")";
 }
 
-VfioHolders::VfioHolders(const Root& root) {
+/// Nodes of VFIO, DRM, NVIDIA's driver and framebuffers. /dev/vfio/vfio is the container, which
+/// belongs to no device.
+static bool is_gpu_node(std::string_view node) {
+  static constexpr std::string_view starts[] = {"/dev/vfio/", "/dev/dri/", "/dev/nvidia",
+                                                "/dev/fb"};
+  return node != "/dev/vfio/vfio" &&
+         std::any_of(std::begin(starts), std::end(starts),
+                     [&](std::string_view start) { return node.starts_with(start); });
+}
+
+DeviceHolders::DeviceHolders(const Root& root) {
   for (const std::string& name : list_directory(root.proc(""))) {
     const auto pid = to_number<pid_t>(name);
     if (!pid) continue;
     const std::string process = root.proc(name);
     for (const std::string& fd : list_directory(process + "/fd")) {
       const auto target = read_link(process + "/fd/" + fd);
-      // /dev/vfio/vfio is the container, which belongs to no device
-      if (!target || !target->starts_with("/dev/vfio/") || *target == "/dev/vfio/vfio") continue;
-      by_node_.emplace(*target, Holder{*pid, read_attribute(process + "/comm").value_or("?")});
+      if (target && is_gpu_node(*target))
+        by_node_.emplace(*target, Holder{*pid, read_attribute(process + "/comm").value_or("?")});
     }
   }
 }
@@ -37,9 +48,14 @@ static std::vector<std::string> vfio_nodes(const Root& root, const Uuid& instanc
   return nodes;
 }
 
-std::optional<Holder> VfioHolders::of_instance(const Root& root, const Uuid& instance) const {
+std::optional<Holder> DeviceHolders::of_node(const std::string& node) const {
+  const auto found = by_node_.find(node);
+  return found == by_node_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<Holder> DeviceHolders::of_instance(const Root& root, const Uuid& instance) const {
   for (const std::string& node : vfio_nodes(root, instance))
-    if (const auto found = by_node_.find(node); found != by_node_.end()) return found->second;
+    if (auto holder = of_node(node)) return holder;
   return {};
 }
 

@@ -21,14 +21,18 @@ struct Holder {
 
 std::string to_string(const Holder& holder);  ///< "pid 4711 (qemu-system-x86)"
 
-/// Who has which VFIO node open: one walk over /proc/*/fd. Removing an mdev that is open blocks the
-/// remover unkillably (kernel drivers/vfio/vfio_main.c), so look first.
-class VfioHolders {
+/// Who has which node of a GPU open: one walk over /proc/*/fd. Removing an mdev that is open, or
+/// taking its driver from a device that is, blocks the remover unkillably (kernel
+/// drivers/vfio/vfio_main.c), so look first.
+class DeviceHolders {
  public:
-  explicit VfioHolders(const Root& root);
+  explicit DeviceHolders(const Root& root);
 
   /// Who has this instance open; nothing when nobody has.
   std::optional<Holder> of_instance(const Root& root, const Uuid& instance) const;
+
+  /// The same for a node by its name: "/dev/dri/card0".
+  std::optional<Holder> of_node(const std::string& node) const;
 
  private:
   std::map<std::string, Holder> by_node_;  ///< "/dev/vfio/12", "/dev/vfio/devices/vfio3"

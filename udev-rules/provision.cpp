@@ -124,7 +124,7 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
 
 void keep_used(const Root& root, ProvisionPlan& plan) {
   if (plan.remove.empty()) return;
-  const VfioHolders holders(root);
+  const DeviceHolders holders(root);
   std::erase_if(plan.remove, [&](const Instance& instance) {
     const auto holder = holders.of_instance(root, instance.uuid);
     if (holder)

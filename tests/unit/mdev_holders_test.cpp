@@ -23,7 +23,7 @@ class HoldersTest : public testing::Test {
     host_.instance("mtty", "mtty-2", two);
   }
   std::string holder(const Uuid& instance) {
-    const auto found = VfioHolders(host_.root()).of_instance(host_.root(), instance);
+    const auto found = DeviceHolders(host_.root()).of_instance(host_.root(), instance);
     return found ? to_string(*found) : "nobody";
   }
   std::string group(const Uuid& instance) {

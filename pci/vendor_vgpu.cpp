@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/vendor_vgpu.hpp"
+
+#include <thread>
+
+#include "base/child.hpp"
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+static std::string current_path(const Root& root, const PciAddress& vf) {
+  return pci_path(root, vf) + "/nvidia/current_vgpu_type";
+}
+
+bool offers_vgpus(const Root& root, const PciAddress& vf) {
+  return exists(current_path(root, vf));
+}
+
+std::vector<VgpuType> creatable_vgpus(const Root& root, const PciAddress& vf) {
+  std::vector<VgpuType> types;
+  const auto text = read_attribute(pci_path(root, vf) + "/nvidia/creatable_vgpu_types");
+  for (const std::string_view line : split(text.value_or(""), '\n')) {
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos) continue;
+    const auto id = to_number<unsigned>(trim(line.substr(0, colon)));  // not the head, "ID"
+    if (id && *id != 0) types.push_back({*id, std::string(trim(line.substr(colon + 1)))});
+  }
+  return types;
+}
+
+bool is_called(const VgpuType& type, const std::string& id_or_name) {
+  return type.name == id_or_name || std::to_string(type.id) == id_or_name;
+}
+
+std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf) {
+  return to_number<unsigned>(read_attribute(current_path(root, vf)).value_or(""));
+}
+
+static std::string try_to_set(const Root& root, const PciAddress& vf, unsigned id,
+                              std::chrono::milliseconds deadline, bool& hopeless) {
+  const KernelWrite write{current_path(root, vf), std::to_string(id)};
+  const WriteResult result = write_in_child({&write, 1}, deadline).front();
+  hopeless = result.outcome == WriteResult::Outcome::stuck;
+  if (hopeless) return "its driver hangs as pid " + std::to_string(result.child);
+  const auto now = current_vgpu(root, vf);
+  if (now == id) return {};
+  if (result.outcome == WriteResult::Outcome::failed)
+    return "its driver refuses: " + errno_text(result.code);
+  return "its driver took it, but has " + (now ? std::to_string(*now) : std::string("nothing"));
+}
+
+std::string set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
+                     std::chrono::milliseconds deadline) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + deadline;
+  for (;;) {
+    bool hopeless = false;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    const std::string reason =
+        try_to_set(root, vf, id, std::max(left, std::chrono::milliseconds(100)), hopeless);
+    if (reason.empty() || hopeless || Clock::now() >= end) return reason;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+}
+
+}  // namespace gpuward

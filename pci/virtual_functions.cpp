@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/virtual_functions.hpp"
+
+#include <cerrno>
+
+#include "base/child.hpp"
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+std::vector<PciAddress> virtual_functions(const Root& root, const PciAddress& pf) {
+  std::vector<PciAddress> found;
+  const std::string path = pci_path(root, pf) + "/virtfn";
+  for (;;) {
+    const auto target = read_link(path + std::to_string(found.size()));
+    const auto address = target ? parse_pci_address(base_name(*target)) : std::nullopt;
+    if (!address) return found;
+    found.push_back(*address);
+  }
+}
+
+static std::optional<unsigned> number_in(const std::string& path) {
+  return to_number<unsigned>(read_attribute(path).value_or(""));
+}
+
+unsigned most_virtual_functions(const Root& root, const PciAddress& pf) {
+  return number_in(pci_path(root, pf) + "/sriov_totalvfs").value_or(0);
+}
+
+std::optional<PciAddress> virtual_function_address(const Root& root, const PciAddress& pf,
+                                                   unsigned index) {
+  const std::string path = pci_path(root, pf);
+  const auto offset = number_in(path + "/sriov_offset");
+  const auto stride = number_in(path + "/sriov_stride");
+  if (!offset || !stride || *offset > 0xffff || *stride > 0xffff || index > 0xffff) return {};
+  // Routing ID: bus, slot and function in 8, 5 and 3 bits (PCIe, Single Root I/O Virtualization).
+  const unsigned pf_id = pf.bus * 256u + pf.slot * 8u + pf.function;
+  const uint64_t id = pf_id + *offset + uint64_t{*stride} * index;
+  if (id > 0xffff) return {};
+  return PciAddress{pf.domain, static_cast<uint8_t>(id >> 8), static_cast<uint8_t>(id >> 3 & 0x1f),
+                    static_cast<uint8_t>(id & 7)};
+}
+
+/// One value and what to say when the kernel does not take it.
+struct VfStep {
+  KernelWrite write;
+  std::string what;
+};
+
+static void add_quota(std::vector<VfStep>& steps, const std::string& pf_path, unsigned count,
+                      const VfQuota& quota) {
+  constexpr uint64_t bytes_per_mib = 1 << 20;
+  for (unsigned number = 1; number <= count; ++number) {  // xe counts VFs from 1
+    const std::string vf = "vf" + std::to_string(number);
+    const std::string profile = pf_path + "/sriov_admin/" + vf + "/profile/";
+    const auto add = [&](const char* attribute, uint64_t value) {
+      steps.push_back({{profile + attribute, std::to_string(value)},
+                       "setting " + std::string(attribute) + " of " + vf});
+    };
+    if (quota.memory_mib) add("vram_quota", *quota.memory_mib * bytes_per_mib);
+    if (quota.exec_quantum_ms) add("exec_quantum_ms", *quota.exec_quantum_ms);
+    if (quota.preempt_timeout_us) add("preempt_timeout_us", *quota.preempt_timeout_us);
+  }
+}
+
+/// Quotas after 0 and before the number: the driver gives each VF its part when they are enabled.
+static std::vector<VfStep> steps_to(const std::string& pf_path, const WantedVfs& wanted,
+                                    bool are_there) {
+  std::vector<VfStep> steps;
+  const std::string numvfs = pf_path + "/sriov_numvfs";
+  if (are_there) steps.push_back({{numvfs, "0"}, "taking away its virtual functions"});
+  if (wanted.count == 0) return steps;
+  steps.push_back({{pf_path + "/sriov_drivers_autoprobe", wanted.autoprobe ? "1" : "0"},
+                   "setting sriov_drivers_autoprobe"});
+  add_quota(steps, pf_path, wanted.count, wanted.quota);
+  steps.push_back({{numvfs, std::to_string(wanted.count)},
+                   "making " + std::to_string(wanted.count) + " virtual functions"});
+  return steps;
+}
+
+static std::string refusal(const VfStep& step, const WriteResult& result) {
+  if (result.outcome == WriteResult::Outcome::stuck)
+    return step.what + " hangs in the kernel as pid " + std::to_string(result.child) +
+           "; see 'journalctl -k'";
+  std::string text = step.what + " failed: " + errno_text(result.code);
+  const bool is_count = step.write.path.ends_with("/sriov_numvfs");
+  // drivers/pci/pci-sysfs.c: a driver without sriov_configure.
+  if (is_count && result.code == ENOENT)
+    text +=
+        ": its driver cannot make them here; AMD's GIM takes their number as module parameter "
+        "vf_num, others need their PF driver loaded first";
+  if (!is_count && result.code == ENOENT)
+    text += ": its driver has no such setting (xe has it since Linux 6.19)";
+  return text;
+}
+
+std::string set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+                                  std::chrono::milliseconds deadline) {
+  const unsigned most = most_virtual_functions(root, pf);
+  if (wanted.count > most)
+    return "it has " + std::to_string(most) + " virtual functions at most, not " +
+           std::to_string(wanted.count);
+  const auto steps = steps_to(pci_path(root, pf), wanted, !virtual_functions(root, pf).empty());
+  std::vector<KernelWrite> writes;
+  for (const VfStep& step : steps) writes.push_back(step.write);
+  const auto results = write_in_child(writes, deadline);
+  for (size_t i = 0; i < results.size(); ++i)
+    if (results[i].outcome != WriteResult::Outcome::written) return refusal(steps[i], results[i]);
+  const auto made = virtual_functions(root, pf).size();
+  if (made == wanted.count) return {};
+  return "its driver made " + std::to_string(made) + " virtual functions instead of " +
+         std::to_string(wanted.count) + "; see 'journalctl -k'";
+}
+
+}  // namespace gpuward

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/pci_address.hpp"
+#include "base/root.hpp"
+#include "config/config.hpp"
+
+namespace gpuward {
+
+/// The VFs that a PF has now: virtfn0, virtfn1 … in this order. `sriov_numvfs` is never read: that
+/// takes the PF's device lock and hangs as long as a change does (drivers/pci/pci-sysfs.c, iov.c).
+std::vector<PciAddress> virtual_functions(const Root& root, const PciAddress& pf);
+
+/// How many it can have; 0 when it is no PF.
+unsigned most_virtual_functions(const Root& root, const PciAddress& pf);
+
+/// Where VF number `index` sits or will sit, from the offset and stride that the device tells now;
+/// they may change with the number of VFs. Nothing when it tells none.
+std::optional<PciAddress> virtual_function_address(const Root& root, const PciAddress& pf,
+                                                   unsigned index);
+
+/// What to make of a PF.
+struct WantedVfs {
+  unsigned count = 0;
+  bool autoprobe = false;  ///< whether a driver of the host may take them
+  VfQuota quota;           ///< for each
+};
+
+/// Takes away the VFs that are there and makes `wanted.count` new ones: first 0 is written, as the
+/// kernel takes no other change (EBUSY); what came of it is read back, as a driver may make fewer.
+/// The caller knows that none is in use. Returns why it is not done; "" when it is.
+std::string set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+                                  std::chrono::milliseconds deadline);
+
+}  // namespace gpuward
