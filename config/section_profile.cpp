@@ -18,7 +18,7 @@ constexpr Choice<bool> on_off[] = {{"on", true}, {"off", false}};
 static bool is_type_name(std::string_view text) {
   return is_name(text) ||
          (!text.empty() && text.size() < 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return is_name({&c, 1}) || c == ' ' || c == '/';
+           return is_name({&c, 1}) || c == ' ';
          }));
 }
 
@@ -126,7 +126,8 @@ static void check_use(const Section<Profile>& section, const KeyCheck& keys_set)
       keys_set.problem(key, "goes with use = whole, vf or vendor-vf only; " + found);
   if (profile.use == Use::mdev)
     for (const std::string& type : profile.types)
-      if (!is_name(type)) keys_set.problem("type", "'" + type + "' is no type of an mdev");
+      if (!is_name(type))
+        keys_set.problem("type", "names '" + type + "', which is no type of an mdev");
 }
 
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {

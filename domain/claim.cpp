@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
@@ -27,19 +29,34 @@ static std::optional<ClaimedDevice::State> state_of(std::string_view word) {
   return {};
 }
 
+bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other) {
+  if ((one.use == Use::mdev) != (other.use == Use::mdev)) return false;
+  return one.use == Use::mdev ? one.instance == other.instance : one.address == other.address;
+}
+
+std::string device_name(const ClaimedDevice& device) {
+  return device.use == Use::mdev ? to_string(device.instance) : to_string(device.address);
+}
+
+/// "mdev STATE ALIAS PROFILE UUID PARENT TYPE", "whole STATE ALIAS PROFILE ADDRESS PARENT -".
+static std::string device_line(const ClaimedDevice& device) {
+  std::string line(use_word(device.use));
+  line += ' ';
+  line += state_word(device.state);
+  line += ' ' + device.alias + ' ' + device.profile + ' ' + device_name(device) + ' ' +
+          device.parent + ' ' + device.type;
+  if (device.maker) line += " maker=" + std::to_string(device.maker);
+  if (!device.scrub.empty()) line += " scrub=" + device.scrub;
+  if (device.one_time) line += " one-time";
+  return line;
+}
+
 /// A line a fact, words between single blanks, the domain's name (which may hold blanks) last on
 /// its line: readable with less(1) when all else is broken.
 std::string format_claim(const Claim& claim) {
   std::string text(first_line);
   text += "\ndomain " + to_string(claim.domain) + ' ' + claim.name + '\n';
-  for (const ClaimedDevice& device : claim.devices) {
-    text += "mdev ";
-    text += state_word(device.state);
-    text += ' ' + device.alias + ' ' + device.profile + ' ' + to_string(device.instance) + ' ' +
-            device.parent + ' ' + device.type;
-    if (device.maker) text += " maker=" + std::to_string(device.maker);
-    text += '\n';
-  }
+  for (const ClaimedDevice& device : claim.devices) text += device_line(device) + '\n';
   return text;
 }
 
@@ -52,26 +69,46 @@ static bool parse_domain_line(std::string_view line, Claim& claim) {
   return true;
 }
 
-/// "maker=PID", which a line may end with.
-static std::optional<pid_t> parse_maker(std::string_view word) {
-  if (!word.starts_with("maker=")) return {};
-  const auto pid = to_number<pid_t>(word.substr(6));
-  return pid && *pid > 0 ? pid : std::nullopt;
+/// What a line may end with: "maker=PID", "scrub=PATH", "one-time".
+static bool parse_rest(std::string_view word, ClaimedDevice& device) {
+  if (word == "one-time") return device.one_time = true;
+  if (word.starts_with("scrub=/")) {
+    device.scrub = word.substr(6);
+    return true;
+  }
+  const auto pid =
+      word.starts_with("maker=") ? to_number<pid_t>(word.substr(6)) : std::optional<pid_t>();
+  device.maker = pid.value_or(0);
+  return device.maker > 0;
+}
+
+/// They become parts of paths.
+static bool is_path_part(std::string_view word) {
+  return !word.empty() && word.find('/') == std::string_view::npos && word != "." && word != "..";
 }
 
 static bool parse_device_line(std::string_view line, Claim& claim) {
   const auto words = split(line, ' ');
-  if (words.size() < 7 || words.size() > 8 || words[0] != "mdev") return false;
-  const auto maker = words.size() == 8 ? parse_maker(words[7]) : pid_t{0};
-  if (!maker) return false;
+  if (words.size() < 7) return false;
+  ClaimedDevice device;
+  const auto use = use_of(words[0]);
   const auto state = state_of(words[1]);
-  const auto instance = parse_uuid(words[4]);
-  if (!state || !instance) return false;
-  for (const auto word : words)  // they become parts of paths
-    if (word.empty() || word.find('/') != std::string_view::npos || word == "." || word == "..")
-      return false;
-  claim.devices.push_back({*state, std::string(words[2]), std::string(words[3]), *instance,
-                           std::string(words[5]), std::string(words[6]), *maker});
+  if (!use || *use == Use::off || !state) return false;
+  if (!std::all_of(words.begin(), words.begin() + 7, is_path_part)) return false;
+  device.use = *use;
+  device.state = *state;
+  device.alias = words[2];
+  device.profile = words[3];
+  const auto instance = *use == Use::mdev ? parse_uuid(words[4]) : Uuid{};
+  const auto address = *use == Use::mdev ? PciAddress{} : parse_pci_address(words[4]);
+  if (!instance || !address) return false;
+  device.instance = *instance;
+  device.address = *address;
+  device.parent = words[5];
+  device.type = words[6];
+  for (size_t i = 7; i < words.size(); ++i)
+    if (!parse_rest(words[i], device)) return false;
+  claim.devices.push_back(std::move(device));
   return true;
 }
 

@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "base/lock.hpp"
+#include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "base/uuid.hpp"
+#include "config/use.hpp"
 
 namespace gpuward {
 
@@ -25,11 +27,23 @@ struct ClaimedDevice {
   State state = State::claimed;
   std::string alias;
   std::string profile;
-  Uuid instance;
-  std::string parent;  ///< name in /sys/class/mdev_bus
-  std::string type;
-  pid_t maker = 0;  ///< when quarantined: the process whose creation of it hangs in the driver
+  Uuid instance;  ///< of an mdev
+  /// Name in /sys/class/mdev_bus; of a VF its PF, of a whole GPU or a companion its own address.
+  std::string parent;
+  std::string type;  ///< of an mdev; of a vendor_vf its id; "-" of others
+  pid_t maker = 0;   ///< when quarantined: the process whose creation of it hangs in the driver
+  Use use = Use::mdev;
+  PciAddress address;     ///< of all that are no mdev
+  std::string scrub;      ///< program to run when it is given back, "" for none
+  bool one_time = false;  ///< not to be given again before the sysadmin clears it
+  bool operator==(const ClaimedDevice&) const = default;
 };
+
+/// Whether both are the same device of the host.
+bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other);
+
+/// UUID or PCI address, as people are shown it.
+std::string device_name(const ClaimedDevice& device);
 
 /// Who holds devices right now: one file in /run/gpuward/claims per domain, named by its UUID.
 struct Claim {

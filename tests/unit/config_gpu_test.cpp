@@ -97,6 +97,19 @@ TEST_F(ConfigGpu, VfsGoWithVirtualFunctionsOnly) {
   EXPECT_THAT(problems("[gpu *]\nuse = fv\nvfs = 4"), SizeIs(1));  // no second complaint
 }
 
+TEST_F(ConfigGpu, QuotaOfEachVf) {
+  const VfQuota quota =
+      gpu("use = vf\nexec-quantum = 20\npreempt-timeout = 1000\nvf-memory = 2GiB").quota;
+  EXPECT_EQ(quota.exec_quantum_ms, 20U);
+  EXPECT_EQ(quota.preempt_timeout_us, 1000U);
+  EXPECT_EQ(quota.memory_mib, 2048U);
+  EXPECT_EQ(complaint("use = vf\nexec-quantum = 20ms"),
+            "bad value '20ms' for 'exec-quantum' in [gpu mtty]; want milliseconds, 0 to 100000");
+  EXPECT_EQ(complaint("vf-memory = 1GiB\nuse = whole"),
+            "'vf-memory' in [gpu mtty] goes with use = vf only; 'use' is whole (set at "
+            "gpuward.conf:3)");
+}
+
 TEST_F(ConfigGpu, Instances) {
   const GpuSection section = gpu("instances = mbochs-small:4,i915-GVTg_V5_4 : 0 , a.b+c:1024");
   ASSERT_THAT(section.instances, SizeIs(3));
@@ -194,7 +207,7 @@ TEST_F(ConfigGpu, UnknownKey) {
             "unknown key 'instnaces' in [gpu mtty]; did you mean 'instances'?");
   EXPECT_EQ(complaint("pool = x"),
             "unknown key 'pool' in [gpu mtty]; possible: use, vfs, instances, isolation, expect, "
-            "reset-method");
+            "exec-quantum, preempt-timeout, vf-memory, reset-method");
 }
 
 }  // namespace gpuward

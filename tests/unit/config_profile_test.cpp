@@ -54,7 +54,7 @@ TEST_F(ConfigProfile, Find) {
 TEST_F(ConfigProfile, Types) {
   EXPECT_THAT(profile("type = a, b_1.x+y-z ,c").types, ElementsAre("a", "b_1.x+y-z", "c"));
   EXPECT_THAT(profile("type = a,\n  b").types, ElementsAre("a", "b"));
-  for (const std::string bad : {"a/b", ".", "..", "a b", "a:1", "*", "../x", "\xc3\xa4"})
+  for (const std::string bad : {"a/b", ".", "..", "a:1", "*", "../x", "\xc3\xa4"})
     EXPECT_THAT(problems("[profile p]\ntype = " + bad),
                 ElementsAre("gpuward.conf:2: bad value '" + bad +
                             "' for 'type' in [profile p]; want "
@@ -146,10 +146,50 @@ TEST_F(ConfigProfile, Names) {
 
 TEST_F(ConfigProfile, UnknownKey) {
   EXPECT_EQ(complaint("types = a"), "unknown key 'types' in [profile p]; did you mean 'type'?");
-  EXPECT_EQ(
-      complaint("scrub = yes"),
-      "unknown key 'scrub' in [profile p]; possible: type, gpu, placement, numa, memory, compute, "
-      "console");
+  EXPECT_EQ(complaint("colour = red"),
+            "unknown key 'colour' in [profile p]; possible: type, gpu, placement, numa, memory, "
+            "compute, console, use, scrub, one-time");
+}
+
+TEST_F(ConfigProfile, Use) {
+  EXPECT_EQ(profile("type = t\n").use, Use::mdev);
+  const Profile whole =
+      profile("use = whole\ngpu = 10de:2236\nscrub = /usr/sbin/scrub\none-time = yes\n");
+  EXPECT_EQ(whole.use, Use::whole);
+  EXPECT_EQ(whole.scrub, "/usr/sbin/scrub");
+  EXPECT_TRUE(whole.one_time);
+  EXPECT_EQ(profile("use = vf\n").use, Use::vf);
+  EXPECT_THAT(profile("use = vendor-vf\ntype = 1145, NVIDIA L40S-1B\n").types,
+              ElementsAre("1145", "NVIDIA L40S-1B"));
+}
+
+TEST_F(ConfigProfile, UseThatGivesNothing) {
+  EXPECT_THAT(problems("[profile p]\nuse = off\n"),
+              ElementsAre("gpuward.conf:2: bad value 'off' for 'use' in [profile p]; a profile "
+                          "gives something"));
+}
+
+TEST_F(ConfigProfile, WhatGoesWithUse) {
+  EXPECT_THAT(problems("[profile p]\nuse = vendor-vf\n"),
+              ElementsAre("gpuward.conf:1: [profile p] asks for nothing; want 'type' or 'memory'"));
+  EXPECT_THAT(
+      problems("[profile p]\nuse = whole\ntype = t\n"),
+      ElementsAre("gpuward.conf:3: 'type' in [profile p] goes with use = mdev or use = vendor-vf "
+                  "only; 'use' is whole (set at gpuward.conf:2)"));
+  EXPECT_THAT(problems("[profile p]\ntype = t\none-time = yes\n"),
+              ElementsAre("gpuward.conf:3: 'one-time' in [profile p] goes with use = whole, vf or "
+                          "vendor-vf only; 'use' is mdev when it is not set"));
+  EXPECT_THAT(problems("[profile p]\ntype = a b\n"),
+              ElementsAre("gpuward.conf:2: 'type' in [profile p] names 'a b', which is no type of "
+                          "an mdev"));
+}
+
+TEST_F(ConfigProfile, ScrubIsAProgramOfThisHost) {
+  for (const std::string bad : {"scrub", "./scrub", "/bin/a b"})
+    EXPECT_THAT(problems("[profile p]\nuse = vf\nscrub = " + bad),
+                ElementsAre("gpuward.conf:3: bad value '" + bad +
+                            "' for 'scrub' in [profile p]; want the path of a program, from / on "
+                            "and without blanks"));
 }
 
 }  // namespace gpuward

@@ -33,14 +33,7 @@ void expect_same(const Claim& a, const Claim& b) {
   EXPECT_EQ(a.domain, b.domain);
   EXPECT_EQ(a.name, b.name);
   ASSERT_EQ(a.devices.size(), b.devices.size());
-  for (size_t i = 0; i < a.devices.size(); ++i) {
-    EXPECT_EQ(a.devices[i].state, b.devices[i].state);
-    EXPECT_EQ(a.devices[i].alias, b.devices[i].alias);
-    EXPECT_EQ(a.devices[i].profile, b.devices[i].profile);
-    EXPECT_EQ(a.devices[i].instance, b.devices[i].instance);
-    EXPECT_EQ(a.devices[i].parent, b.devices[i].parent);
-    EXPECT_EQ(a.devices[i].type, b.devices[i].type);
-  }
+  for (size_t i = 0; i < a.devices.size(); ++i) EXPECT_TRUE(a.devices[i] == b.devices[i]) << i;
 }
 
 std::string error_of(std::string_view text) {
@@ -52,7 +45,53 @@ std::string error_of(std::string_view text) {
   return "(good)";
 }
 
+Claim pci_claim() {
+  Claim claim{web01, "web01", {}};
+  ClaimedDevice device{State::claimed, "ua-gpuward-0", "big", {}, "0000:41:00.0", "-"};
+  device.use = Use::whole;
+  device.address = *parse_pci_address("0000:41:00.0");
+  device.scrub = "/usr/sbin/scrub";
+  device.one_time = true;
+  claim.devices.push_back(device);
+  device = {State::quarantined, "ua-gpuward-1", "quarter", {}, "0000:42:00.0", "1145"};
+  device.use = Use::vendor_vf;
+  device.address = *parse_pci_address("10000:42:00.4");
+  claim.devices.push_back(device);
+  return claim;
+}
+
 // ---- the text
+
+TEST(ClaimTextTest, of_pci_devices_is_readable_too) {
+  const std::string text = format_claim(pci_claim());
+  EXPECT_EQ(text,
+            "gpuward-claim 1\n"
+            "domain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\n"
+            "whole claimed ua-gpuward-0 big 0000:41:00.0 0000:41:00.0 - scrub=/usr/sbin/scrub "
+            "one-time\n"
+            "vendor-vf quarantined ua-gpuward-1 quarter 10000:42:00.4 0000:42:00.0 1145\n");
+  expect_same(parse_claim(text, "FILE"), pci_claim());
+}
+
+TEST(ClaimTextTest, a_pci_device_needs_an_address_and_a_known_use) {
+  const std::string head = "gpuward-claim 1\ndomain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\n";
+  for (const std::string line :
+       {"whole claimed a p 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 x -", "whole claimed a p x x -",
+        "mdev claimed a p 0000:41:00.0 mbochs t", "off claimed a p 0000:41:00.0 x -",
+        "part claimed a p 0000:41:00.0 x -", "vf claimed a p 0000:41:00.0 x - scrub=rm",
+        "vf claimed a p 0000:41:00.0 x - often", "vf claimed a p 0000:41:00.0 x"})
+    EXPECT_THAT(error_of(head + line + '\n'), HasSubstr("FILE:3: not a line of a claim")) << line;
+}
+
+TEST(ClaimedDeviceTest, is_the_same_by_what_names_it_on_the_host) {
+  const Claim pci = pci_claim();
+  const Claim mdev = claim_of(db02, "db02");
+  EXPECT_TRUE(is_same_device(pci.devices[0], pci.devices[0]));
+  EXPECT_FALSE(is_same_device(pci.devices[0], pci.devices[1]));
+  EXPECT_FALSE(is_same_device(pci.devices[0], mdev.devices[0]));
+  EXPECT_TRUE(is_same_device(mdev.devices[0], mdev.devices[0]));
+  EXPECT_FALSE(is_same_device(mdev.devices[0], mdev.devices[1]));
+}
 
 TEST(ClaimTextTest, is_readable_by_people) {
   EXPECT_EQ(format_claim(claim_of(web01, "web 01")),
