@@ -33,8 +33,8 @@ struct ClaimedDevice {
   std::string type;  ///< of an mdev; of a vendor_vf its id; "-" of others
   pid_t maker = 0;   ///< when quarantined: the process whose creation of it hangs in the driver
   Use use = Use::mdev;
-  PciAddress address;     ///< of all that are no mdev
-  std::string scrub;      ///< program to run when it is given back, "" for none
+  PciAddress address{};   ///< of all that are no mdev
+  std::string scrub{};    ///< program to run when it is given back, "" for none
   bool one_time = false;  ///< not to be given again before the sysadmin clears it
   bool operator==(const ClaimedDevice&) const = default;
 };

@@ -18,11 +18,26 @@ static bool is_ours(std::string_view alias) {
   return alias.starts_with(alias_prefix);
 }
 
+std::string_view gpu_alias(std::string_view alias) {
+  if (!is_ours(alias)) return alias;
+  return alias.substr(0, alias.find('-', alias_prefix.size()));
+}
+
+/// "" or "-1" to "-7".
+static bool is_function_part(std::string_view text) {
+  return text.empty() || (text.size() == 2 && text[0] == '-' && text[1] >= '1' && text[1] <= '7');
+}
+
 static void check_alias(const Element& element, std::string_view alias) {
   const auto number = is_ours(alias) ? alias.substr(alias_prefix.size()) : std::string_view();
   if (number.empty() || number.size() > 4 ||
       number.find_first_not_of("0123456789") != std::string_view::npos)
     throw error_at(element, "alias '" + shown(alias) + "' is not ua-gpuward-0 to -9999");
+}
+
+static void check_hostdev_alias(const Element& element, std::string_view alias) {
+  const std::string_view gpu = gpu_alias(alias);
+  check_alias(element, is_function_part(alias.substr(gpu.size())) ? gpu : alias);
 }
 
 bool is_profile_name(std::string_view name) {
@@ -71,6 +86,7 @@ static std::optional<Hostdev> hostdev_of(const Element& element) {
   Hostdev hostdev;
   hostdev.type = type == "mdev" ? Hostdev::Type::mdev : Hostdev::Type::pci;
   hostdev.model = element.attribute("model").value_or("");
+  hostdev.managed = element.attribute("managed") == "yes";
   hostdev.line = element.line;
   if (const Element* const alias = element.child("alias"))
     hostdev.alias = alias->attribute("name").value_or("");
@@ -81,7 +97,7 @@ static std::optional<Hostdev> hostdev_of(const Element& element) {
       hostdev.instance = parse_uuid(address->attribute("uuid").value_or(""));
   }
   if (is_ours(hostdev.alias)) {
-    check_alias(element, hostdev.alias);
+    check_hostdev_alias(element, hostdev.alias);
     if (!hostdev.instance && !hostdev.address)
       throw error_at(element, "hostdev " + hostdev.alias + ": its <source> has no usable " +
                                   (type == "mdev" ? "uuid" : "PCI address"));

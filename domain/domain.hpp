@@ -15,6 +15,10 @@ namespace gpuward {
 inline constexpr std::string_view domain_namespace = "urn:gpuward:domain:1";
 inline constexpr std::string_view alias_prefix = "ua-gpuward-";
 
+/// The alias of the GPU that a hostdev is a part of: "ua-gpuward-0-1", function 1 of GPU
+/// ua-gpuward-0, is given with it. Others as they are.
+std::string_view gpu_alias(std::string_view hostdev_alias);
+
 /// One <hostdev mode='subsystem'> of type mdev or pci.
 struct Hostdev {
   enum class Type { mdev, pci } type = Type::mdev;
@@ -22,6 +26,7 @@ struct Hostdev {
   std::string model;                  ///< of an mdev: vfio-pci, vfio-ccw, vfio-ap
   std::optional<Uuid> instance;       ///< source of an mdev
   std::optional<PciAddress> address;  ///< source of a pci device
+  bool managed = false;               ///< libvirt binds vfio-pci and gives back the host's driver
   int line = 0;                       ///< in the XML
   size_t place = 0;                   ///< among the children of <devices>
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -81,7 +82,7 @@ bool comes_before_hostdevs(const Element& device) {
 }
 
 /// display and ramfb are not written: libvirt puts in what its QEMU needs.
-std::string hostdev_text(const Domain& domain, const std::string& alias) {
+std::string mdev_text(const Domain& domain, const std::string& alias) {
   return "\n    <hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>"
          "\n      <source>"
          "\n        <address uuid='" +
@@ -94,17 +95,20 @@ std::string hostdev_text(const Domain& domain, const std::string& alias) {
          "\n    </hostdev>";
 }
 
-void insert_hostdev(DomainEdit& edit, const std::string& alias) {
+void insert_devices(DomainEdit& edit, const std::string& text) {
   const Element& devices = edit.devices();
   const Element* before = nullptr;
   for (const Element& device : devices.children)
     if (is_hostdev(device) || (comes_before_hostdevs(device) && !(before && is_hostdev(*before))))
       before = &device;
-  const std::string text = hostdev_text(edit.domain, alias);
   if (before)
     edit.insert(before->whole.end, text);
   else
     edit.insert_inside(devices, text, "\n  ");
+}
+
+void insert_mdev(DomainEdit& edit, const std::string& alias) {
+  insert_devices(edit, mdev_text(edit.domain, alias));
 }
 
 std::optional<unsigned> pci_controller_index(const Element& device) {
@@ -122,12 +126,85 @@ std::optional<unsigned> pci_controllers(const Element& devices) {
   return count;
 }
 
+std::string address_attributes(const PciAddress& address) {
+  char text[80];
+  std::snprintf(text, sizeof text, "domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'",
+                address.domain, address.bus, address.slot, address.function);
+  return text;
+}
+
+/// Where in the guest the functions of one card are put together, and a controller for them where
+/// one is needed: libvirt by itself gives each hostdev a slot of its own.
+struct GuestSlot {
+  PciAddress address;
+  std::string controller;
+};
+
+bool is_slot_used(const Element& devices, unsigned slot) {
+  return std::any_of(devices.children.begin(), devices.children.end(), [&](const Element& device) {
+    const Element* const address = device.child("address");
+    const auto place = address ? pci_address_of(*address) : std::nullopt;
+    return place && place->bus == 0 && place->slot == slot;
+  });
+}
+
+GuestSlot free_guest_slot(const DomainEdit& edit) {
+  const Element* const os = edit.document.root.child("os");
+  const Element* const type = os ? os->child("type") : nullptr;
+  const auto machine = type ? type->attribute("machine").value_or("") : "";
+  if (machine.find("q35") != machine.npos || machine.starts_with("virt")) {
+    const unsigned index = pci_controllers(edit.devices()).value_or(1);
+    return {{0, static_cast<uint8_t>(index), 0, 0},
+            "\n    <controller type='pci' index='" + std::to_string(index) +
+                "' model='pcie-root-port'/>"};
+  }
+  // From above, as libvirt fills the bus from below.
+  for (uint8_t slot = 0x1e; slot > 2; --slot)
+    if (!is_slot_used(edit.devices(), slot)) return {{0, 0, slot, 0}, ""};
+  throw Error("domain " + edit.domain.name + " has no PCI slot left");
+}
+
+std::string pci_text(const std::string& alias, Use use, const PciAddress& function,
+                     const std::string& guest_address) {
+  return std::string("\n    <hostdev mode='subsystem' type='pci' managed='") +
+         (use == Use::vendor_vf ? "no" : "yes") +
+         "'>"
+         "\n      <source>"
+         "\n        <address " +
+         address_attributes(function) +
+         "/>"
+         "\n      </source>"
+         "\n      <alias name='" +
+         alias + "'/>" + guest_address + "\n    </hostdev>";
+}
+
+std::string alias_of_function(const std::string& alias, const PciAddress& function, bool is_first) {
+  return is_first ? alias : alias + '-' + std::to_string(function.function);
+}
+
+void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
+                      const std::vector<PciAddress>& functions) {
+  if (functions.size() == 1)
+    return insert_devices(edit, pci_text(alias, use, functions.front(), ""));
+  GuestSlot guest = free_guest_slot(edit);
+  std::string text = guest.controller;
+  for (size_t i = 0; i < functions.size(); ++i) {
+    guest.address.function = static_cast<uint8_t>(i);
+    text += pci_text(alias_of_function(alias, functions[i], i == 0), use, functions[i],
+                     "\n      <address type='pci' " + address_attributes(guest.address) +
+                         (i == 0 ? " multifunction='on'/>" : "/>"));
+  }
+  insert_devices(edit, text);
+}
+
 /// What detach of the last GPU needs to know, as attributes of <gpuward:domain>.
-std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEdit& edit) {
+std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEdit& edit,
+                                                                  size_t functions) {
   std::vector<std::pair<std::string, std::string>> attributes;
   if (edit.document.is_one_tag(edit.devices())) attributes.push_back({"devices", "opened"});
-  if (const auto count = pci_controllers(edit.devices()))
-    attributes.push_back({"pci-controllers", std::to_string(*count)});
+  const auto count = pci_controllers(edit.devices());
+  if (count || functions > 1)  // then there will be one of ours
+    attributes.push_back({"pci-controllers", std::to_string(count.value_or(1))});
   return attributes;
 }
 
@@ -136,7 +213,7 @@ void insert_asked(DomainEdit& edit, const std::string& alias, const GpuToAttach&
                            gpu.profile + '\'' + (gpu.console ? "" : " console='off'") + "/>";
   std::string attributes;
   if (edit.domain.asked.empty())
-    for (const auto& [name, value] : before_first_gpu(edit)) {
+    for (const auto& [name, value] : before_first_gpu(edit, gpu.functions.size())) {
       if (edit.ours())
         edit.set_attribute(*edit.ours(), name, value);
       else
@@ -174,7 +251,7 @@ void add_controllers_to(std::vector<const Element*>& going, const Element& devic
 
 /// Whether detach of `wanted`, or of all where it is empty, means this one.
 bool is_meant(std::string_view alias, std::string_view wanted) {
-  return alias.starts_with(alias_prefix) && (wanted.empty() || alias == wanted);
+  return alias.starts_with(alias_prefix) && (wanted.empty() || gpu_alias(alias) == wanted);
 }
 
 std::vector<const Element*> gpus_to_detach(const Element& ours, std::string_view wanted) {
@@ -272,7 +349,10 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   DomainEdit edit(xml);
   const std::string alias = free_alias(edit.domain);
   insert_asked(edit, alias, gpu);
-  insert_hostdev(edit, alias);
+  if (gpu.use == Use::mdev)
+    insert_mdev(edit, alias);
+  else
+    insert_functions(edit, alias, gpu.use, gpu.functions);
   return gpu.console ? edit.result() : take_console_out(edit.result());
 }
 
@@ -286,21 +366,70 @@ static void mend_hostdev(DomainEdit& edit, const Hostdev& hostdev) {
     edit.replace(*span, to_string(wanted));
 }
 
-std::string mend_gpus(std::string_view xml) {
+std::string mend_gpus(std::string_view xml, const IsMdev& is_mdev) {
   DomainEdit edit(xml);
   const Domain& domain = edit.domain;
   for (const Hostdev& hostdev : domain.hostdevs)
-    if (hostdev.alias.starts_with(alias_prefix) && !asked_as(domain, hostdev.alias))
+    if (hostdev.alias.starts_with(alias_prefix) && !asked_as(domain, gpu_alias(hostdev.alias)))
       throw Error("domain " + domain.name + ": hostdev " + hostdev.alias + " (line " +
                   std::to_string(hostdev.line) + ") is not in gpuward's metadata; detach " +
                   hostdev.alias + " and attach a GPU anew");
   for (const AskedGpu& gpu : domain.asked) {
+    if (!is_mdev(gpu)) continue;
     if (const Hostdev* const hostdev = hostdev_as(domain, gpu.alias))
       mend_hostdev(edit, *hostdev);
     else
-      insert_hostdev(edit, gpu.alias);
+      insert_mdev(edit, gpu.alias);
   }
   return edit.result();
+}
+
+/// The functions that GPU `alias` is pointed at, its own first.
+static std::vector<PciAddress> functions_of(const Domain& domain, std::string_view alias) {
+  std::vector<PciAddress> functions;
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.address && gpu_alias(hostdev.alias) == alias)
+      functions.insert(hostdev.alias == alias ? functions.begin() : functions.end(),
+                       *hostdev.address);
+  return functions;
+}
+
+static bool are_of_same_shape(const std::vector<PciAddress>& one,
+                              const std::vector<PciAddress>& other) {
+  return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                    [](const auto& a, const auto& b) { return a.function == b.function; });
+}
+
+static void move_source(DomainEdit& edit, const std::string& alias, const PciAddress& to) {
+  const Element& address = *hostdev_element(edit, alias)->child("source")->child("address");
+  const std::pair<const char*, unsigned> parts[] = {
+      {"domain", to.domain}, {"bus", to.bus}, {"slot", to.slot}, {"function", to.function}};
+  for (const auto& [name, number] : parts) {
+    char text[16];
+    std::snprintf(text, sizeof text, "0x%0*x", *name == 'd' ? 4 : *name == 'f' ? 1 : 2, number);
+    edit.set_attribute(address, name, text);
+  }
+}
+
+std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
+                      const std::vector<PciAddress>& functions) {
+  DomainEdit edit(xml);
+  const std::string name(alias);
+  if (!asked_as(edit.domain, alias))
+    throw Error("domain " + edit.domain.name + " has no GPU " + shown(name));
+  const auto before = functions_of(edit.domain, alias);
+  if (before == functions) return std::string(xml);
+  // A VF's function number says nothing of its shape: it is alone.
+  if ((before.size() == 1 && functions.size() == 1) || are_of_same_shape(before, functions)) {
+    for (size_t i = 0; i < functions.size(); ++i)
+      move_source(edit, alias_of_function(name, functions[i], i == 0), functions[i]);
+    return edit.result();
+  }
+  const auto going = hostdevs_to_detach(edit.devices(), alias);
+  if (!going.empty()) edit.remove_from(edit.devices(), going, false);
+  DomainEdit next(edit.result());
+  insert_functions(next, name, use, functions);
+  return next.result();
 }
 
 std::string repoint_gpus(std::string_view xml) {

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/pci_address.hpp"
+#include "config/use.hpp"
+#include "domain/domain.hpp"
 
 namespace gpuward {
 
@@ -11,7 +16,12 @@ namespace gpuward {
 struct GpuToAttach {
   std::string profile;
   bool console = true;  ///< off: graphics and video are taken out, until the last such GPU goes
+  Use use = Use::mdev;
+  std::vector<PciAddress> functions;  ///< of all that are no mdev: the GPU's own, then companions
 };
+
+/// Whether this GPU is an mdev, which alone can be written without knowing the host.
+using IsMdev = std::function<bool(const AskedGpu&)>;
 
 /// `xml` with one more GPU: hostdev with the next free alias, metadata. Bytes that need not change
 /// do not change. Throws Error when the XML is no domain or cannot take it.
@@ -19,7 +29,14 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu);
 
 /// `xml` with its instance UUIDs made this domain's own again (after a clone); unchanged when
 /// they are. Throws Error when metadata and hostdevs cannot be brought together.
-std::string mend_gpus(std::string_view xml);
+/// GPUs that `is_mdev` denies are left as they are: they are pointed at a device of the host.
+std::string mend_gpus(
+    std::string_view xml, const IsMdev& is_mdev = [](const AskedGpu&) { return true; });
+
+/// `xml` with GPU `alias` at these functions of the host instead; unchanged when it is there.
+/// Throws Error when it has no such GPU.
+std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
+                      const std::vector<PciAddress>& functions);
 
 /// The same for what arrives from elsewhere: only sources change, as libvirt lets no hook add or
 /// take away devices then.

@@ -30,15 +30,26 @@ static int precision(GpuSelector::By by) {
   }
 }
 
+static void add(GpuSettings& settings, const GpuSection& section, int level) {
+  if (level > 0) settings.is_named = true;
+  if (section.use) settings.use = section.use;
+  if (section.vfs) settings.vfs = section.vfs;
+  if (section.quota.exec_quantum_ms) settings.quota.exec_quantum_ms = section.quota.exec_quantum_ms;
+  if (section.quota.preempt_timeout_us)
+    settings.quota.preempt_timeout_us = section.quota.preempt_timeout_us;
+  if (section.quota.memory_mib) settings.quota.memory_mib = section.quota.memory_mib;
+  if (!section.reset_method.empty()) settings.reset_method = section.reset_method;
+  if (section.instances.empty()) return;
+  settings.instances = section.instances;
+  settings.instances_by_name = level == 2;
+}
+
 GpuSettings settings_of(const Config& config, const Parent& parent) {
   GpuSettings settings;
   for (int level = 0; level <= 2; ++level)
     for (const GpuSection& section : config.gpus) {
       if (precision(section.selector.by) != level || !selects(section.selector, parent)) continue;
-      if (section.use) settings.use = section.use;
-      if (section.instances.empty()) continue;
-      settings.instances = section.instances;
-      settings.instances_by_name = level == 2;
+      add(settings, section, level);
     }
   if (settings.use.value_or(Use::mdev) != Use::mdev) settings.instances.clear();
   return settings;
@@ -48,7 +59,7 @@ bool serves(const Config& config, const Profile& profile, const Parent& parent) 
   const bool named = profile.gpus.empty() ||
                      std::any_of(profile.gpus.begin(), profile.gpus.end(),
                                  [&](const GpuSelector& gpu) { return selects(gpu, parent); });
-  return named && settings_of(config, parent).use.value_or(Use::mdev) == Use::mdev;
+  return named && settings_of(config, parent).use.value_or(profile.use) == profile.use;
 }
 
 }  // namespace gpuward

@@ -16,6 +16,10 @@ bool selects(const GpuSelector& selector, const Parent& parent);
 /// What the configuration says of one GPU, all sections that select it taken together.
 struct GpuSettings {
   std::optional<Use> use;
+  std::optional<unsigned> vfs;  ///< GpuSection::max_vfs for "max"
+  VfQuota quota;
+  std::string reset_method;
+  bool is_named = false;  ///< a section other than [gpu *] speaks of it
   std::vector<InstanceCount> instances;
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
 };
@@ -23,8 +27,8 @@ struct GpuSettings {
 /// The more precise section wins key by key: address or name, then vendor:device, then *.
 GpuSettings settings_of(const Config& config, const Parent& parent);
 
-/// Whether domains may get instances of this parent by this profile: the profile allows the GPU and
-/// the GPU is not kept for another use.
+/// Whether domains may get by this profile what it is for: the profile allows the GPU and the GPU
+/// is not kept for another use.
 bool serves(const Config& config, const Profile& profile, const Parent& parent);
 
 }  // namespace gpuward

@@ -103,7 +103,7 @@ TEST_F(ConfigGpu, QuotaOfEachVf) {
   EXPECT_EQ(quota.exec_quantum_ms, 20U);
   EXPECT_EQ(quota.preempt_timeout_us, 1000U);
   EXPECT_EQ(quota.memory_mib, 2048U);
-  EXPECT_EQ(complaint("use = vf\nexec-quantum = 20ms"),
+  EXPECT_EQ(complaint("exec-quantum = 20ms\nuse = vf"),
             "bad value '20ms' for 'exec-quantum' in [gpu mtty]; want milliseconds, 0 to 100000");
   EXPECT_EQ(complaint("vf-memory = 1GiB\nuse = whole"),
             "'vf-memory' in [gpu mtty] goes with use = vf only; 'use' is whole (set at "

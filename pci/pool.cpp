@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/pool.hpp"
+
+#include <algorithm>
+
+#include "base/file.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "pci/device_nodes.hpp"
+#include "pci/iommu_group.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
+#include "pci/virtual_functions.hpp"
+
+namespace gpuward {
+
+bool gives_pci_devices(const Profile& profile) {
+  return profile.use != Use::mdev;
+}
+
+/// As a section of the configuration sees it.
+static Parent identity_of(const PciDevice& device) {
+  return {to_string(device.address), device.address, device.vendor, device.device,
+          device.numa_node};
+}
+
+/// Companions that are in its IOMMU group: those that the IOMMU keeps apart may stay.
+static std::vector<PciAddress> functions_of(const Root& root, const PciDevice& gpu) {
+  std::vector<PciAddress> functions{gpu.address};
+  for (const PciAddress& other : companions(root, gpu.address))
+    if (const auto device = find_pci_device(root, other); device->iommu_group == gpu.iommu_group)
+      functions.push_back(other);
+  return functions;
+}
+
+/// A function beside a GPU in its slot is its companion and no GPU of its own.
+static bool is_companion(const Root& root, const PciAddress& address) {
+  if (address.function == 0) return false;
+  const auto first = find_pci_device(root, {address.domain, address.bus, address.slot, 0});
+  return first && is_gpu_class(first->pci_class);
+}
+
+/// Why a function cannot be given whole by this profile; "" when it can.
+static std::string unfit_as_whole(const Root& root, const GpuSettings& settings,
+                                  const PciDevice& device) {
+  if (is_bridge_class(device.pci_class)) return "it is a bridge";
+  if (device.physical_function) return "it is a virtual function";
+  if (settings.is_named && settings.use == Use::whole) return {};
+  if (!is_gpu_class(device.pci_class))
+    return "it is neither of display nor of accelerator class; a [gpu " +
+           to_string(device.address) + "] section with use = whole makes it a GPU";
+  if (is_companion(root, device.address)) return "it goes with the GPU in its slot";
+  if (settings.use) return {};
+  if (exists(pci_path(root, device.address) + "/mdev_supported_types"))
+    return "it offers mediated devices; [gpu " + to_string(device.address) +
+           "] with use = whole gives it whole";
+  if (shows_console(root, device.address))
+    return "the host shows its console on it; [gpu " + to_string(device.address) +
+           "] with use = whole gives it all the same";
+  return {};
+}
+
+static std::string unfit_as_vf(const Root& root, const Profile& profile,
+                               const GpuSettings& settings, const PciDevice& device) {
+  if (profile.use == Use::vendor_vf && !offers_vgpus(root, device.address))
+    return "it has no nvidia/current_vgpu_type; is NVIDIA's vGPU driver loaded and running?";
+  if (settings.use) return {};
+  if (profile.use == Use::vf && !is_gpu_class(device.pci_class))
+    return "it is neither of display nor of accelerator class; a [gpu] section with use = vf for " +
+           to_string(*device.physical_function) + " makes it a GPU";
+  return {};
+}
+
+static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& config,
+                                               const Profile& profile, const PciDevice& device,
+                                               std::string& why) {
+  const Parent parent = identity_of(device);
+  if (!serves(config, profile, parent)) {
+    why = "neither [profile " + profile.name + "] nor its [gpu] section allows it";
+    return {};
+  }
+  why = unfit_as_whole(root, settings_of(config, parent), device);
+  if (!why.empty()) return {};
+  return PoolDevice{device.address, {}, device.numa_node, functions_of(root, device), true};
+}
+
+static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& config,
+                                            const Profile& profile, const PciDevice& device,
+                                            std::string& why) {
+  const auto pf = device.physical_function ? find_pci_device(root, *device.physical_function)
+                                           : std::optional<PciDevice>();
+  if (!pf) {
+    why = "it is no virtual function";
+    return {};
+  }
+  const Parent parent = identity_of(*pf);
+  if (!serves(config, profile, parent)) {
+    why = "neither [profile " + profile.name + "] nor the [gpu] section of " + parent.name +
+          " allows it";
+    return {};
+  }
+  why = unfit_as_vf(root, profile, settings_of(config, parent), device);
+  if (!why.empty()) return {};
+  return PoolDevice{device.address, pf->address, pf->numa_node, {device.address}, true};
+}
+
+/// VFs that a PF will have once they are needed.
+static std::vector<PoolDevice> coming_vfs(const Root& root, const Config& config,
+                                          const Profile& profile, const PciAddress& pf) {
+  std::vector<PoolDevice> coming;
+  const unsigned most = most_virtual_functions(root, pf);
+  if (most == 0 || !virtual_functions(root, pf).empty()) return coming;
+  const auto device = find_pci_device(root, pf);
+  if (!device) return coming;
+  const Parent parent = identity_of(*device);
+  const GpuSettings settings = settings_of(config, parent);
+  if (settings.use != profile.use || !serves(config, profile, parent)) return coming;
+  const unsigned count = std::min(settings.vfs.value_or(most), most);
+  for (unsigned index = 0; index < count; ++index)
+    if (const auto address = virtual_function_address(root, pf, index))
+      coming.push_back({*address, pf, device->numa_node, {*address}, false});
+  return coming;
+}
+
+static std::optional<PoolDevice> existing_in_pool(const Root& root, const Config& config,
+                                                  const Profile& profile, const PciDevice& device,
+                                                  std::string& why) {
+  return profile.use == Use::whole ? whole_in_pool(root, config, profile, device, why)
+                                   : vf_in_pool(root, config, profile, device, why);
+}
+
+std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile) {
+  std::vector<PoolDevice> pool;
+  for (const PciAddress& address : pci_addresses(root)) {
+    const auto device = find_pci_device(root, address);
+    if (!device) continue;
+    std::string why;
+    if (auto found = existing_in_pool(root, config, profile, *device, why))
+      pool.push_back(std::move(*found));
+    if (profile.use == Use::whole) continue;
+    for (PoolDevice& coming : coming_vfs(root, config, profile, address))
+      pool.push_back(std::move(coming));
+  }
+  std::sort(pool.begin(), pool.end(),
+            [](const PoolDevice& a, const PoolDevice& b) { return a.address < b.address; });
+  return pool;
+}
+
+std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
+                                       const Profile& profile, const PciAddress& address,
+                                       std::string& why) {
+  if (const auto device = find_pci_device(root, address))
+    return existing_in_pool(root, config, profile, *device, why);
+  why = "there is no such device";
+  if (profile.use == Use::whole) return {};
+  for (const PciAddress& pf : pci_addresses(root))
+    for (PoolDevice& coming : coming_vfs(root, config, profile, pf))
+      if (coming.address == address) return std::move(coming);
+  return {};
+}
+
+}  // namespace gpuward
