@@ -4,7 +4,7 @@
 #include <map>
 
 #include "base/file.hpp"
-#include "hooks/gpu_domain.hpp"
+#include "pci/pci_device.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -21,7 +21,8 @@ std::vector<GpuView> view_gpus(const Root& root) {
       gpus[name] = {std::move(*parent), true, driver_of(root.sys("class/mdev_bus/") + name)};
   for (const std::string& name : list_directory(root.sys("bus/pci/devices"))) {
     const std::string path = root.sys("bus/pci/devices/") + name;
-    if (gpus.contains(name) || !is_gpu_class(read_attribute(path + "/class").value_or("")))
+    if (gpus.contains(name) ||
+        !is_gpu_class(hex_number(read_attribute(path + "/class").value_or(""))))
       continue;
     gpus[name] = {read_identity(path, name), false, driver_of(path)};
   }
