@@ -62,6 +62,20 @@ static std::string instance_lines(const std::vector<Instance>& instances, const 
   return text;
 }
 
+static json vfs_json(const std::vector<VfChange>& changes) {
+  json list = json::array();
+  for (const VfChange& change : changes)
+    list.push_back(
+        {{"gpu", to_string(change.pf)}, {"now", change.now}, {"wanted", change.wanted.count}});
+  return list;
+}
+
+static std::string vf_lines(const std::vector<VfChange>& changes) {
+  std::string text;
+  for (const VfChange& change : changes) text += "+ " + to_string(change) + '\n';
+  return text;
+}
+
 static std::string lines(const std::vector<std::string>& texts, const char* sign) {
   std::string result;
   for (const std::string& text : texts) result += sign + text + '\n';
@@ -74,14 +88,16 @@ int plan_command(const Settings& settings) {
   keep_used(settings.root, plan);
   if (settings.json) {
     print_json(json{{"schema", 1},
+                    {"vfs", vfs_json(plan.vfs)},
                     {"create", instances_json(plan.create)},
                     {"remove", instances_json(plan.remove)},
                     {"kept", plan.kept},
                     {"impossible", plan.impossible}});
     return plan.impossible.empty() ? 0 : 1;
   }
-  const std::string text = instance_lines(plan.remove, "- ") + instance_lines(plan.create, "+ ") +
-                           lines(plan.kept, "  ") + lines(plan.impossible, "! ");
+  const std::string text = vf_lines(plan.vfs) + instance_lines(plan.remove, "- ") +
+                           instance_lines(plan.create, "+ ") + lines(plan.kept, "  ") +
+                           lines(plan.impossible, "! ");
   print_text(text.empty() ? "Nothing to do: the host is as the configuration wants it.\n" : text);
   return plan.impossible.empty() ? 0 : 1;
 }
@@ -92,13 +108,15 @@ int apply_command(const Settings& settings) {
   const Provisioned done = provision(settings.root, config, Deadlines{});
   if (settings.json)
     print_json(json{{"schema", 1},
+                    {"vfs", vfs_json(done.vfs)},
                     {"created", instances_json(done.created)},
                     {"removed", instances_json(done.removed)},
                     {"kept", done.kept},
                     {"failed", done.failed}});
   else
-    print_text(instance_lines(done.removed, "- ") + instance_lines(done.created, "+ ") +
-               lines(done.kept, "  ") + std::to_string(done.created.size()) + " created, " +
+    print_text(vf_lines(done.vfs) + instance_lines(done.removed, "- ") +
+               instance_lines(done.created, "+ ") + lines(done.kept, "  ") +
+               std::to_string(done.created.size()) + " created, " +
                std::to_string(done.removed.size()) + " removed\n");
   for (const std::string& line : done.failed) std::fprintf(stderr, "gpuward: %s\n", line.c_str());
   return done.failed.empty() ? 0 : 1;
