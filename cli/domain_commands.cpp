@@ -13,6 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/diff.hpp"
 #include "cli/domain_edits.hpp"
+#include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
@@ -120,6 +121,13 @@ DeviceUse device_use(const Settings& settings, const Config& config, const Domai
   return use;
 }
 
+static void require_libvirt_for(const Profile& profile, const DomainStore& store) {
+  Config alone;
+  alone.profiles = {profile};
+  for (const ConfigProblem& problem : too_much_for(alone, store.version()))
+    throw Error(to_string(problem));
+}
+
 /// Of a profile that is not configured nothing is known; prepare will say so.
 static IsMdev is_mdev_in(const Config& config) {
   return [&](const AskedGpu& gpu) {
@@ -135,6 +143,7 @@ int attach_command(const Settings& settings, const std::string& domain,
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
   const std::string before = store.inactive_xml(found.uuid);
+  if (!profile.empty()) require_libvirt_for(*find_profile(config, profile), store);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after =
       profile.empty() ? repoint(settings.root, config, mend_gpus(before, is_mdev_in(config)), use)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
 #include <cstdio>
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
+#include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
@@ -22,9 +24,19 @@ Config require_config(const Root& root) {
   throw Error(text);
 }
 
+/// libvirt is asked only where it matters: check runs also where there is none.
+static bool gives_vendor_vfs(const Config& config) {
+  return std::any_of(config.profiles.begin(), config.profiles.end(),
+                     [](const Profile& profile) { return profile.use == Use::vendor_vf; });
+}
+
 int check_command(const Settings& settings, const std::vector<std::string>& files) {
   const auto names = files.empty() ? config_files(settings.root) : files;
-  const LoadedConfig loaded = load_config(names);
+  LoadedConfig loaded = load_config(names);
+  if (files.empty() && gives_vendor_vfs(loaded.config)) {
+    const auto more = too_much_for(loaded.config, libvirt_version_at(settings.connect));
+    loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
+  }
   const bool good = loaded.problems.empty();
   if (settings.json) {
     json problems = json::array();
