@@ -146,6 +146,13 @@ FakeDevice& FakeDevice::without(const std::string& path) {
   return *this;
 }
 
+FakeDevice& FakeDevice::link(const std::string& path, const std::string& target) {
+  const std::string link = directory_ + '/' + path;
+  fs::remove(link);
+  fs::create_symlink(target, link);
+  return *this;
+}
+
 FakeDevice& FakeDevice::type(const std::string& id, unsigned most) {
   types_[id] = most;
   const std::string type = "mdev_supported_types/" + id + '/';
@@ -226,6 +233,16 @@ FakeDevice& FakeHost::parent(const std::string& name) {
   return parent;
 }
 
+void FakeHost::move_below(const std::string& bridge, const std::string& address) {
+  FakeDevice& moved = device(address);
+  const std::string directory = device(bridge).directory_ + '/' + address;
+  fs::rename(moved.directory_, directory);
+  moved.directory_ = directory;
+  const std::string link = at("/sys/bus/pci/devices/" + address);
+  fs::remove(link);
+  fs::create_symlink("../../../" + directory.substr(at("/sys/").size()), link);
+}
+
 void FakeHost::parent_goes(const std::string& name) {
   for (const auto& [uuid, where] : instances())
     if (where.starts_with(name + '/')) instance_goes(uuid);
@@ -287,6 +304,10 @@ void FakeHost::ends(int pid) {
 
 void FakeHost::config(const std::string& text) {
   put(at("/etc/gpuward/gpuward.conf"), text);
+}
+
+void FakeHost::file(const std::string& path, const std::string& text) {
+  put(at(path), text);
 }
 
 void FakeHost::mdevctl_definition(const std::string& parent, const Uuid& uuid) {

@@ -44,6 +44,8 @@ class FakeDevice {
   /// A file in its directory; "mdev_supported_types/TYPE/name" for one of a type.
   FakeDevice& attribute(const std::string& path, const std::string& text);
   FakeDevice& without(const std::string& path);
+  /// A symbolic link in its directory.
+  FakeDevice& link(const std::string& path, const std::string& target);
 
  private:
   friend class FakeHost;
@@ -70,6 +72,8 @@ class FakeHost {
   FakeDevice& parent(const std::string& name);
   /// A PCI display device that offers no mdevs.
   FakeDevice& pci_gpu(const std::string& address);
+  /// Puts a PCI device behind a bridge.
+  void move_below(const std::string& bridge, const std::string& address);
   /// The driver is unloaded, or the card pulled.
   void parent_goes(const std::string& name);
 
@@ -87,6 +91,8 @@ class FakeHost {
   void ends(int pid);
 
   void config(const std::string& text);
+  /// Any file: "/proc/driver/nvidia/version".
+  void file(const std::string& path, const std::string& text);
   void mdevctl_definition(const std::string& parent, const Uuid& uuid);
 
   // How the kernel misbehaves from now on.
