@@ -64,7 +64,8 @@ static void add_serial(std::vector<std::string>& serials, const std::optional<st
   if (text && text->find_first_not_of('0') != std::string::npos) serials.push_back(*text);
 }
 
-/// "GPU UUID: GPU-4dea22b3-..."; "GPU-" and question marks while the driver has not started the card.
+/// "GPU UUID: GPU-4dea22b3-..."; "GPU-" and question marks while the driver has not started the
+/// card.
 static std::optional<std::string> nvidia_uuid(const Root& root, const PciAddress& address) {
   const auto text =
       read_attribute(root.proc("driver/nvidia/gpus/") + to_string(address) + "/information");
