@@ -72,12 +72,26 @@ static std::optional<std::string> read_all(int fd, Clock::time_point end, size_t
   return {};
 }
 
-static bool ends_well(pid_t child, Clock::time_point end) {
+/// Its status as wait(2) gives it; nothing when it has not ended.
+static std::optional<int> status_of(pid_t child, Clock::time_point end) {
   const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  if (!process || !wait_for(process.get(), end)) return false;
   int status = 0;
-  return ::waitpid(child, &status, WNOHANG) == child && WIFEXITED(status) &&
-         WEXITSTATUS(status) == 0;
+  if (!process || !wait_for(process.get(), end) || ::waitpid(child, &status, WNOHANG) != child)
+    return {};
+  return status;
+}
+
+static bool ends_well(pid_t child, Clock::time_point end) {
+  return status_of(child, end) == 0;
+}
+
+/// Not waited for longer than a moment: a program on a dead network disk cannot even be killed.
+static void kill_with_children(pid_t child) {
+  ::kill(-child, SIGKILL);
+  ::kill(child, SIGKILL);
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  if (process) wait_for(process.get(), Clock::now() + milliseconds(1000));
+  ::waitpid(child, nullptr, WNOHANG);
 }
 
 std::optional<std::string> output_of(const std::string& program,
@@ -99,13 +113,40 @@ std::optional<std::string> output_of(const std::string& program,
   writer.reset();
   auto text = read_all(reader.get(), end, limit);
   if (text && ends_well(child, end)) return text;
-  // Not waited for longer than a moment: a program on a dead network disk cannot even be killed.
-  ::kill(-child, SIGKILL);
-  ::kill(child, SIGKILL);
-  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  if (process) wait_for(process.get(), Clock::now() + milliseconds(1000));
-  ::waitpid(child, nullptr, WNOHANG);
+  kill_with_children(child);
   return {};
+}
+
+[[noreturn]] static void run_quietly(char* const* arguments, char* const* environment) {
+  const int nothing = ::fcntl(::open("/dev/null", O_RDWR), F_DUPFD, 3);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(nothing, fd);
+  ::close_range(3, ~0U, 0);
+  ::setpgid(0, 0);
+  ::execve(arguments[0], arguments, environment);
+  ::_exit(127);
+}
+
+static std::string end_text(int status) {
+  if (WIFSIGNALED(status)) return "was ended by signal " + std::to_string(WTERMSIG(status));
+  if (WEXITSTATUS(status) == 127) return "cannot be run";
+  return "ended with status " + std::to_string(WEXITSTATUS(status));
+}
+
+std::string run_program(const std::string& program, const std::vector<std::string>& environment,
+                        milliseconds deadline) {
+  char* const words[] = {const_cast<char*>(program.c_str()), nullptr};
+  std::vector<char*> variables;
+  for (const std::string& variable : environment)
+    variables.push_back(const_cast<char*>(variable.c_str()));
+  variables.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child < 0) throw SystemError("cannot fork", errno);
+  if (child == 0) run_quietly(words, variables.data());
+  const auto status = status_of(child, Clock::now() + deadline);
+  if (status == 0) return {};
+  if (status) return end_text(*status);
+  kill_with_children(child);
+  return "was not through after " + std::to_string(deadline.count() / 1000) + " s and was killed";
 }
 
 }  // namespace gpuward

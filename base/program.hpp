@@ -17,4 +17,11 @@ std::optional<std::string> output_of(const std::string& program,
                                      const std::vector<std::string>& arguments,
                                      std::chrono::milliseconds deadline, size_t limit = 4096);
 
+/// Runs `program` (a path; no shell, no arguments) as the user that we are, with `environment`
+/// ("NAME=value") and none of our descriptors; its output goes nowhere. When it is not through
+/// after `deadline` it and all that it started are killed. Returns why it did not end with status
+/// 0; "" when it did.
+std::string run_program(const std::string& program, const std::vector<std::string>& environment,
+                        std::chrono::milliseconds deadline);
+
 }  // namespace gpuward

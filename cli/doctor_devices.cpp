@@ -152,7 +152,10 @@ Findings check_other_tools(const Root& root, const Config& config) {
   const auto instances = view_instances(root);
   const auto gpus = view_gpus(root, config);
   for (const std::string& parent : list_directory(root.etc("mdevctl.d"))) {
-    const auto known = find_parent(root, parent);  // of a GPU with VFs one of these
+    const auto gpu = std::find_if(gpus.begin(), gpus.end(),
+                                  [&](const GpuView& view) { return view.parent.name == parent; });
+    const auto known =
+        gpu != gpus.end() ? gpu->parent : find_parent(root, parent);  // one of its VFs
     const bool ours = known && is_served(config, *known);
     check_definitions(root, parent, ours, instances, findings);
   }

@@ -82,7 +82,7 @@ static std::string protected_for_attach(const Settings& settings, const Config& 
 }
 
 static GpuToAttach gpu_of(const Config& config, const std::string& profile) {
-  return {profile, require_profile(config, profile).console};
+  return {profile, require_profile(config, profile).console, {}};
 }
 
 int attach_command(const Settings& settings, const std::string& domain,

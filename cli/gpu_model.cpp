@@ -38,9 +38,8 @@ static bool is_same_model(const GpuView& one, const GpuView& other) {
 bool is_in_compute_mode(const GpuView& gpu, const std::vector<GpuView>& gpus) {
   constexpr uint16_t nvidia = 0x10de;
   if (!is_3d(gpu)) return false;
-  if (gpu.parent.vendor == nvidia &&
-      std::find(std::begin(switchable), std::end(switchable), gpu.parent.device) !=
-          std::end(switchable))
+  if (gpu.parent.vendor == nvidia && std::find(std::begin(switchable), std::end(switchable),
+                                               gpu.parent.device) != std::end(switchable))
     return true;
   return std::any_of(gpus.begin(), gpus.end(), [&](const GpuView& other) {
     return is_vga(other) && is_same_model(gpu, other);

@@ -12,11 +12,17 @@ std::string HardwareName::full() const {
   return vendor.empty() || model.empty() ? vendor + model : vendor + ' ' + model;
 }
 
+/// For a column of a table; the database has names of 80 characters, all of them ASCII.
+static std::string cut(const std::string& text) {
+  constexpr size_t most = 24;
+  return text.size() <= most ? text : text.substr(0, most - 2) + "..";
+}
+
 std::string HardwareName::brief() const {
   const auto begin = model.rfind('['), end = model.rfind(']');
   if (begin == std::string::npos || end == std::string::npos || end <= begin + 1)
-    return model.empty() ? vendor : model;
-  return model.substr(begin + 1, end - begin - 1);
+    return cut(model.empty() ? vendor : model);
+  return cut(model.substr(begin + 1, end - begin - 1));
 }
 
 static udev_hwdb* open_database() {

@@ -20,7 +20,7 @@ struct GpuSearch {
   const Root& root;
   const Config& config;
   std::set<std::string> mdev_parents;
-  std::set<PciAddress> vfs;              ///< of the GPUs found so far
+  std::set<PciAddress> vfs;  ///< of the GPUs found so far
   std::map<PciAddress, GpuView> found;
 };
 
@@ -59,10 +59,9 @@ static void add_virtual_functions(GpuSearch& search, GpuView& gpu) {
   for (const PciAddress& vf : gpu.vfs)
     if (std::string name = to_string(vf); search.mdev_parents.erase(name))
       gpu.mdev_parents.push_back(std::move(name));
-  gpu.offers_vgpus =
-      !gpu.serves_mdevs() && std::any_of(gpu.vfs.begin(), gpu.vfs.end(), [&](const auto& vf) {
-        return offers_vgpus(search.root, vf);
-      });
+  gpu.offers_vgpus = !gpu.serves_mdevs() &&
+                     std::any_of(gpu.vfs.begin(), gpu.vfs.end(),
+                                 [&](const auto& vf) { return offers_vgpus(search.root, vf); });
 }
 
 static void look_at(GpuSearch& search, const PciAddress& address) {

@@ -19,33 +19,33 @@
 
 namespace gpuward {
 
-/// A GPU as people are shown it: a PCI display device or accelerator, what a [gpu] section names, or
-/// a parent of mdevs. Its VFs are part of it, its companion functions are none.
+/// A GPU as people are shown it: a PCI display device or accelerator, what a [gpu] section names,
+/// or a parent of mdevs. Its VFs are part of it, its companion functions are none.
 struct GpuView {
   Parent parent;
   uint32_t pci_class = 0;  ///< 0 when it is no PCI device
-  std::string driver;
-  std::optional<unsigned> iommu_group;
-  std::vector<std::string> mdev_parents;  ///< itself, or those of its VFs that are
-  unsigned most_vfs = 0;                  ///< 0 when it has no SR-IOV
-  std::vector<PciAddress> vfs;            ///< those there are
-  bool offers_vgpus = false;              ///< NVIDIA's vendor VFIO framework on a VF
-  bool is_vf = false;                     ///< of a device that is no GPU
+  std::string driver{};
+  std::optional<unsigned> iommu_group{};
+  std::vector<std::string> mdev_parents{};  ///< itself, or those of its VFs that are
+  unsigned most_vfs = 0;                    ///< 0 when it has no SR-IOV
+  std::vector<PciAddress> vfs{};            ///< those there are
+  bool offers_vgpus = false;                ///< NVIDIA's vendor VFIO framework on a VF
+  bool is_vf = false;                       ///< of a device that is no GPU
 
   bool serves_mdevs() const { return !mdev_parents.empty(); }
 };
 
 /// A device that a domain has or can have, and who has it.
 struct InstanceView {
-  Instance instance;    ///< of an mdev; else parent and type of the claim
-  std::string name;     ///< UUID or PCI address
+  Instance instance{};  ///< of an mdev; else parent and type of the claim
+  std::string name{};   ///< UUID or PCI address
   Use use = Use::mdev;
   /// held, quarantined: claimed by a domain; ready: kept ready by gpuward; other: made by
   /// somebody else; missing: claimed but not there
-  std::string state;
-  std::optional<ClaimedDevice> device;  ///< when claimed
-  std::string domain;                   ///< its name, when claimed
-  std::optional<Uuid> domain_uuid;
+  std::string state{};
+  std::optional<ClaimedDevice> device{};  ///< when claimed
+  std::string domain{};                   ///< its name, when claimed
+  std::optional<Uuid> domain_uuid{};
 };
 
 /// What there is of a GPU in use.

@@ -17,7 +17,7 @@ struct GpuToAttach {
   std::string profile;
   bool console = true;  ///< off: graphics and video are taken out, until the last such GPU goes
   Use use = Use::mdev;
-  std::vector<PciAddress> functions;  ///< of all that are no mdev: the GPU's own, then companions
+  std::vector<PciAddress> functions{};  ///< of all that are no mdev: the GPU's own, then companions
 };
 
 /// Whether this GPU is an mdev, which alone can be written without knowing the host.

@@ -10,11 +10,17 @@
 #include "base/log.hpp"
 #include "domain/claim.hpp"
 #include "hooks/give_back.hpp"
+#include "hooks/gpu_domain.hpp"
+#include "hooks/pci_device_life.hpp"
+#include "hooks/pci_request.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/holders.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "mdev/placement.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/pool.hpp"
+#include "pci/vendor_vgpu.hpp"
 
 namespace gpuward {
 
@@ -39,6 +45,11 @@ struct Work {
   std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
   std::set<std::string> made;    ///< aliases of the devices whose instance is there
   bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
+
+  /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
+  bool lacks_instance(const ClaimedDevice& device) const {
+    return device.use == Use::mdev && !is_made(device);
+  }
 };
 
 bool is_near(const Work& work, const Parent& parent) {
@@ -130,7 +141,7 @@ void place_device(const Work& work, ClaimedDevice& device, const std::vector<Cla
   auto candidates = candidates_of(work, profile);
   subtract_pending(work, others, candidates);
   for (const ClaimedDevice& own : work.claim.devices)
-    if (!work.is_made(own) && own.alias != device.alias) subtract(candidates, own);
+    if (work.lacks_instance(own) && own.alias != device.alias) subtract(candidates, own);
   const auto chosen = place(profile, candidates);
   if (!chosen) throw no_room(work, device, profile, candidates, others);
   device.parent = chosen->parent;
@@ -172,9 +183,11 @@ void place_all(Work& work) {
                 std::to_string(work.deadlines.lock.count()) + " ms; try again");
   const auto others = work.claims.all();
   for (ClaimedDevice& device : work.claim.devices)
-    if (!work.is_made(device)) device.parent.clear();
+    if (work.lacks_instance(device)) device.parent.clear();
   for (ClaimedDevice& device : work.claim.devices)
-    if (!work.is_made(device)) place_device(work, device, others);
+    if (work.lacks_instance(device)) place_device(work, device, others);
+  for (const ClaimedDevice& device : work.claim.devices)
+    if (device.use != Use::mdev) require_unclaimed(work.domain, device, others);
   work.claims.write(work.claim);
 }
 
@@ -209,7 +222,7 @@ bool create_all(Work& work) {
   std::vector<KernelWrite> writes;
   std::vector<ClaimedDevice*> devices;
   for (ClaimedDevice& device : work.claim.devices) {
-    if (work.is_made(device)) continue;
+    if (!work.lacks_instance(device)) continue;
     writes.push_back(creation(work.root, {device.instance, device.parent, device.type}));
     devices.push_back(&device);
   }
@@ -239,6 +252,7 @@ bool create_all(Work& work) {
 
 void check_created(const Work& work) {
   for (const ClaimedDevice& device : work.claim.devices) {
+    if (device.use != Use::mdev) continue;
     if (exists_as(work.root, {device.instance, device.parent, device.type})) continue;
     const auto instance = find_instance(work.root, device.instance);
     throw Error("GPU " + device.alias + ": the kernel took the creation of " + device.type +
@@ -248,25 +262,68 @@ void check_created(const Work& work) {
   }
 }
 
+/// PCI devices last: when one of these fails the instances are easily undone. A vGPU's type is
+/// known only now.
+void begin_pci_devices(Work& work) {
+  bool noted = true;
+  for (ClaimedDevice& device : work.claim.devices) {
+    if (device.use == Use::mdev || device.state != State::claimed) continue;
+    const std::string type = device.type;
+    begin_pci_device(work.root, work.config, device, work.deadlines);
+    noted = noted && device.type == type;
+  }
+  if (!noted) work.claims.write(work.claim);
+}
+
 /// What an earlier start left that was never released, as the host's hook was killed.
+bool does_without(const Work& work, const ClaimedDevice& device) {
+  return device.use != Use::mdev &&
+         std::none_of(work.domain.hostdevs.begin(), work.domain.hostdevs.end(),
+                      [&](const Hostdev& hostdev) { return hostdev.address == device.address; });
+}
+
 void clear_leftover(Work& work) {
   const auto old = work.claims.find(work.claim.domain);
   if (!old) return;
   log::warning(work.domain.name + ": an earlier claim was not released; giving it back first");
-  const auto kept = give_back(work.root, work.claims, *old, work.deadlines);
-  if (!kept.empty())
-    throw Error("GPU " + kept.front().device.alias + ": its instance on " +
-                kept.front().device.parent + " is in quarantine, " + kept.front().reason +
-                "; end that, then 'gpuward reconcile'");
+  for (const KeptDevice& kept : give_back(work.root, work.claims, *old, work.deadlines)) {
+    if (!does_without(work, kept.device))
+      throw Error("GPU " + kept.device.alias + ": " + what_it_is(kept.device) +
+                  " is in quarantine, " + kept.reason + "; end that, then 'gpuward reconcile'");
+    work.claim.devices.push_back(kept.device);
+  }
 }
 
-/// The first cause is what the user must see, so nothing here throws.
+/// The first cause is what the user must see, so nothing here throws. No guest has had the devices,
+/// so there is nothing to scrub.
 void undo(Work& work) {
+  for (ClaimedDevice& device : work.claim.devices) {
+    if (device.state != State::claimed) continue;
+    device.scrub.clear();
+    device.one_time = false;
+  }
   try {
     give_back(work.root, work.claims, work.claim, work.deadlines);
   } catch (const Error& error) {
     log::error(work.domain.name + ": while undoing: " + error.what());
   }
+}
+
+void ask_for(Work& work, const AskedGpu& gpu) {
+  const Profile& profile = *find_profile(work.config, gpu.profile);  // request_verdict looked
+  if (gives_pci_devices(profile)) {
+    for (ClaimedDevice& device : pci_devices_asked(work.root, work.config, work.domain, gpu)) {
+      require_unused(work.root, work.domain, device, work.deadlines);
+      work.claim.devices.push_back(std::move(device));
+    }
+    return;
+  }
+  work.claim.devices.push_back({.alias = gpu.alias,
+                                .profile = gpu.profile,
+                                .instance = instance_uuid(work.domain.uuid, gpu.alias),
+                                .parent = {},
+                                .type = {}});
+  adopt(work, work.claim.devices.back());
 }
 
 }  // namespace
@@ -280,22 +337,45 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
     throw Error("another gpuward process works on this domain's GPUs for longer than " +
                 std::to_string(deadlines.lock.count()) + " ms; see 'gpuward list'");
   clear_leftover(work);
-  for (const AskedGpu& gpu : domain.asked) {
-    work.claim.devices.push_back({.alias = gpu.alias,
-                                  .profile = gpu.profile,
-                                  .instance = instance_uuid(domain.uuid, gpu.alias),
-                                  .parent = {},
-                                  .type = {}});
-    adopt(work, work.claim.devices.back());
-  }
+  for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
   try {
     do place_all(work);
     while (!create_all(work));
     check_created(work);
+    begin_pci_devices(work);
   } catch (const Error&) {
     undo(work);
     throw;
   }
+}
+
+static bool is_pci_gpu(const Domain& domain, const AskedGpu& gpu) {
+  return std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(), [&](const Hostdev& hostdev) {
+    return hostdev.alias == gpu.alias && hostdev.address;
+  });
+}
+
+static std::string profile_of(const Domain& domain, std::string_view alias) {
+  for (const AskedGpu& gpu : domain.asked)
+    if (gpu.alias == gpu_alias(alias)) return gpu.profile;
+  return "-";
+}
+
+/// Adds it to the claim, as far as the host tells what it is; says what is wrong with it.
+static std::string check_pci_device(const Root& root, const Domain& domain, const Hostdev& hostdev,
+                                    Claim& claim) {
+  const auto device = find_pci_device(root, *hostdev.address);
+  if (!device) return "GPU " + hostdev.alias + " has no device any more; ";
+  claim.devices.push_back({.alias = hostdev.alias,
+                           .profile = profile_of(domain, hostdev.alias),
+                           .instance = {},
+                           .parent = to_string(device->physical_function.value_or(device->address)),
+                           .type = "-"});
+  claim.devices.back().address = device->address;
+  claim.devices.back().use = !device->physical_function            ? Use::whole
+                             : offers_vgpus(root, device->address) ? Use::vendor_vf
+                                                                   : Use::vf;
+  return {};
 }
 
 std::string check_devices(const Root& root, const Domain& domain, const Deadlines& deadlines) {
@@ -306,7 +386,11 @@ std::string check_devices(const Root& root, const Domain& domain, const Deadline
   if (!lock) return "its claim could not be checked: another gpuward process works on it";
   std::string found;
   Claim claim{domain.uuid, domain.name, {}};
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.address && is_ours(hostdev))
+      found += check_pci_device(root, domain, hostdev, claim);
   for (const AskedGpu& gpu : domain.asked) {
+    if (is_pci_gpu(domain, gpu)) continue;
     const auto instance = find_instance(root, instance_uuid(domain.uuid, gpu.alias));
     if (!instance) {
       found += "GPU " + gpu.alias + " has no instance any more; ";

@@ -11,6 +11,7 @@ struct Deadlines {
   std::chrono::milliseconds lock{40'000};    ///< for the other gpuward processes: eighty at once
   std::chrono::milliseconds write{8'000};    ///< for one write to a control file of the kernel
   std::chrono::milliseconds release{3'000};  ///< for a process that still has the device open
+  std::chrono::milliseconds scrub{60'000};   ///< for a profile's scrub program
 };
 
 }  // namespace gpuward

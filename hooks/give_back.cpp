@@ -8,10 +8,16 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "hooks/pci_device_life.hpp"
 #include "mdev/holders.hpp"
 #include "mdev/instance.hpp"
 
 namespace gpuward {
+
+std::string what_it_is(const ClaimedDevice& device) {
+  return device.use == Use::mdev ? "instance " + to_string(device.instance) + " of " + device.parent
+                                 : to_string(device.address);
+}
 
 /// Who has the instance open when the deadline is over: a QEMU that libvirt killed needs a moment
 /// to be gone from /proc.
@@ -61,19 +67,24 @@ static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
   return instance_directory(root, device.instance).has_value();  // its removal has begun
 }
 
+/// Why the device cannot be given to another yet; "" when it can.
+static std::string end_device(const Root& root, const Claim& claim, const ClaimedDevice& device,
+                              const Deadlines& deadlines) {
+  if (device.use != Use::mdev) return end_pci_device(root, claim, device, deadlines);
+  if (is_being_made(root, device))
+    return "its creation hangs in the driver as pid " + std::to_string(device.maker);
+  return is_claimed_one(root, device) ? remove_instance(root, device.instance, deadlines) : "";
+}
+
 std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
                                   const Deadlines& deadlines) {
   std::vector<KeptDevice> kept;
   for (ClaimedDevice& device : claim.devices) {
-    const bool hangs = is_being_made(root, device);
-    if (!hangs && !is_claimed_one(root, device)) continue;
-    const std::string reason =
-        hangs ? "its creation hangs in the driver as pid " + std::to_string(device.maker)
-              : remove_instance(root, device.instance, deadlines);
+    const std::string reason = end_device(root, claim, device, deadlines);
     if (reason.empty()) continue;
     device.state = ClaimedDevice::State::quarantined;
-    log::warning(claim.name + ": instance " + to_string(device.instance) + " of " + device.parent +
-                 " stays in quarantine: " + reason + "; 'gpuward reconcile' tries again");
+    log::warning(claim.name + ": " + what_it_is(device) + " stays in quarantine: " + reason +
+                 "; 'gpuward reconcile' tries again");
     kept.push_back({device, reason});
   }
   if (kept.empty()) {

@@ -22,6 +22,9 @@ struct KeptDevice {
 std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
                                   const Deadlines& deadlines);
 
+/// "instance UUID of mbochs", "0000:41:00.0"
+std::string what_it_is(const ClaimedDevice& device);
+
 /// Removes one instance that nobody has open; the reason why not otherwise, "" when it is gone.
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines);
 

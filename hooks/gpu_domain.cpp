@@ -5,15 +5,12 @@
 
 #include "base/file.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "pci/pci_device.hpp"
 
 namespace gpuward {
 
 bool is_ours(const Hostdev& hostdev) {
   return hostdev.alias.starts_with(alias_prefix);
-}
-
-bool is_gpu_class(std::string_view pci_class) {
-  return pci_class.starts_with("0x03") || pci_class.starts_with("0x12");
 }
 
 /// "*" speaks of all GPUs, so it makes no device one; a name is none of a PCI device.
@@ -26,7 +23,7 @@ static bool names(const GpuSection& section, const Parent& device) {
 static bool is_gpu_device(const Root& root, const Config& config, const PciAddress& address) {
   const std::string name = to_string(address);
   const std::string path = root.sys("bus/pci/devices/") + name;
-  if (is_gpu_class(read_attribute(path + "/class").value_or(""))) return true;
+  if (is_gpu_class(hex_number(read_attribute(path + "/class").value_or("")))) return true;
   const Parent device = read_identity(path, name);
   return std::any_of(config.gpus.begin(), config.gpus.end(),
                      [&](const GpuSection& section) { return names(section, device); });

@@ -13,10 +13,6 @@ namespace gpuward {
 /// Whether its alias says that gpuward gave it to the domain.
 bool is_ours(const Hostdev& hostdev);
 
-/// Of the text of `class`: 0x03.... is a display controller, 0x12.... a processing accelerator (PCI
-/// Code and ID Assignment).
-bool is_gpu_class(std::string_view pci_class);
-
 /// Whether this hostdev is a GPU: gpuward's own, a VFIO mdev, or a PCI device of display (03xx) or
 /// accelerator (12xx) class or that a [gpu] section names by address or by vendor:device.
 bool is_gpu(const Root& root, const Config& config, const Hostdev& hostdev);

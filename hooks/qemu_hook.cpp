@@ -146,8 +146,8 @@ void release(const Hook& hook) {
   if (!claim) return;
   const auto kept = give_back(hook.root, claims, *claim, hook.deadlines);
   if (!kept.empty())
-    throw Error("GPU " + kept.front().device.alias + " on " + kept.front().device.parent +
-                " stays in quarantine: " + kept.front().reason +
+    throw Error("GPU " + kept.front().device.alias + " (" + what_it_is(kept.front().device) +
+                ") stays in quarantine: " + kept.front().reason +
                 "; 'gpuward reconcile' tries again");
 }
 

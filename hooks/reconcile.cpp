@@ -6,6 +6,7 @@
 #include "domain/guarded_mark.hpp"
 #include "hooks/give_back.hpp"
 #include "mdev/holders.hpp"
+#include "pci/device_nodes.hpp"
 
 namespace gpuward {
 
@@ -14,7 +15,9 @@ using Result = Reconciled::Result;
 static std::optional<Holder> holder_of(const Root& root, const Claim& claim) {
   const DeviceHolders holders(root);
   for (const ClaimedDevice& device : claim.devices)
-    if (auto holder = holders.of_instance(root, device.instance)) return holder;
+    if (auto holder = device.use == Use::mdev ? holders.of_instance(root, device.instance)
+                                              : vfio_holder_of(root, holders, device.address))
+      return holder;
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "hooks/gpu_domain.hpp"
+#include "pci/pool.hpp"
 
 namespace gpuward {
 
@@ -22,6 +23,16 @@ std::string shell_word(std::string_view text) {
       word += c;
   }
   return word + "'";
+}
+
+static Verdict pci_verdict(const Domain& domain, const AskedGpu& gpu) {
+  const bool has_one =
+      std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(),
+                  [&](const Hostdev& h) { return h.alias == gpu.alias && h.address; });
+  if (has_one) return Verdict::allow();
+  return Verdict::deny("it asks for GPU " + gpu.alias + " of profile " + gpu.profile +
+                       " but has no PCI hostdev of that alias; 'gpuward repoint " +
+                       shell_word(domain.name) + "' adds it");
 }
 
 static Verdict hostdev_verdict(const Domain& domain, const AskedGpu& gpu) {
@@ -48,7 +59,8 @@ static Verdict profile_verdict(const Config& config, const AskedGpu& gpu) {
     return Verdict::deny("GPU " + gpu.alias + " wants profile '" + gpu.profile +
                          "', which is not configured; add [profile " + gpu.profile +
                          "] to /etc/gpuward/gpuward.conf");
-  if (profile->types.empty())
+  const bool needs_type = profile->use == Use::mdev || profile->use == Use::vendor_vf;
+  if (needs_type && profile->types.empty())
     return Verdict::deny("GPU " + gpu.alias + " wants profile '" + gpu.profile +
                          "', which asks by memory; this version serves 'type = ...' only (" +
                          profile->position.file + ":" + std::to_string(profile->position.line) +
@@ -58,15 +70,20 @@ static Verdict profile_verdict(const Config& config, const AskedGpu& gpu) {
 
 Verdict request_verdict(const Config& config, const Domain& domain) {
   for (const Hostdev& hostdev : domain.hostdevs) {
-    const bool asked = std::any_of(domain.asked.begin(), domain.asked.end(),
-                                   [&](const AskedGpu& gpu) { return gpu.alias == hostdev.alias; });
+    const bool asked =
+        std::any_of(domain.asked.begin(), domain.asked.end(),
+                    [&](const AskedGpu& gpu) { return gpu.alias == gpu_alias(hostdev.alias); });
     if (is_ours(hostdev) && !asked)
       return Verdict::deny("hostdev " + hostdev.alias +
                            " is not in the domain's gpuward metadata; 'gpuward detach " +
                            shell_word(domain.name) + "' takes it out");
   }
   for (const AskedGpu& gpu : domain.asked) {
-    if (const Verdict verdict = hostdev_verdict(domain, gpu); !verdict) return verdict;
+    const Profile* const profile = find_profile(config, gpu.profile);
+    const bool is_pci = profile && gives_pci_devices(*profile);
+    if (const Verdict verdict = is_pci ? pci_verdict(domain, gpu) : hostdev_verdict(domain, gpu);
+        !verdict)
+      return verdict;
     if (const Verdict verdict = profile_verdict(config, gpu); !verdict) return verdict;
   }
   return Verdict::allow();

@@ -20,13 +20,18 @@ static std::optional<std::string> nvidia_node(const Root& root, const PciAddress
   return {};
 }
 
-std::vector<std::string> device_nodes(const Root& root, const PciAddress& address) {
-  const std::string path = pci_path(root, address);
+static std::vector<std::string> vfio_nodes(const std::string& path) {
   std::vector<std::string> nodes;
   if (const auto group = read_link(path + "/iommu_group"))
     nodes.push_back("/dev/vfio/" + std::string(base_name(*group)));
   for (const std::string& name : list_directory(path + "/vfio-dev"))
     nodes.push_back("/dev/vfio/devices/" + name);
+  return nodes;
+}
+
+std::vector<std::string> device_nodes(const Root& root, const PciAddress& address) {
+  const std::string path = pci_path(root, address);
+  std::vector<std::string> nodes = vfio_nodes(path);
   for (const std::string& name : list_directory(path + "/drm")) nodes.push_back("/dev/dri/" + name);
   for (const std::string& name : list_directory(path + "/graphics"))
     nodes.push_back("/dev/" + name);
@@ -34,11 +39,21 @@ std::vector<std::string> device_nodes(const Root& root, const PciAddress& addres
   return nodes;
 }
 
-std::optional<Holder> holder_of(const Root& root, const DeviceHolders& holders,
-                                const PciAddress& address) {
-  for (const std::string& node : device_nodes(root, address))
+static std::optional<Holder> first_holder(const DeviceHolders& holders,
+                                          const std::vector<std::string>& nodes) {
+  for (const std::string& node : nodes)
     if (auto holder = holders.of_node(node)) return holder;
   return {};
+}
+
+std::optional<Holder> holder_of(const Root& root, const DeviceHolders& holders,
+                                const PciAddress& address) {
+  return first_holder(holders, device_nodes(root, address));
+}
+
+std::optional<Holder> vfio_holder_of(const Root& root, const DeviceHolders& holders,
+                                     const PciAddress& address) {
+  return first_holder(holders, vfio_nodes(pci_path(root, address)));
 }
 
 bool shows_console(const Root& root, const PciAddress& address) {

@@ -18,6 +18,10 @@ std::vector<std::string> device_nodes(const Root& root, const PciAddress& addres
 std::optional<Holder> holder_of(const Root& root, const DeviceHolders& holders,
                                 const PciAddress& address);
 
+/// The same for VFIO's nodes alone: a domain has it.
+std::optional<Holder> vfio_holder_of(const Root& root, const DeviceHolders& holders,
+                                     const PciAddress& address);
+
 /// Whether the host shows its console on it: the firmware's boot display, or the framebuffer
 /// console's fb0.
 bool shows_console(const Root& root, const PciAddress& address);

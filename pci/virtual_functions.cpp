@@ -44,6 +44,19 @@ std::optional<PciAddress> virtual_function_address(const Root& root, const PciAd
                     static_cast<uint8_t>(id & 7)};
 }
 
+WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most) {
+  const unsigned asked = settings.vfs.value_or(GpuSection::max_vfs);
+  return {asked == GpuSection::max_vfs ? most : asked, use == Use::vendor_vf, settings.quota};
+}
+
+std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
+                             std::chrono::milliseconds deadline) {
+  // In the lock file of the claims 0 is the host's, 2 gpuward-provision's, and domains have odd
+  // numbers.
+  const uint64_t id = uint64_t{pf.domain} << 16 | pf.bus * 256u | pf.slot * 8u | pf.function;
+  return Lock::acquire(root.run("lock"), (id + 2) * 2, deadline);
+}
+
 /// One value and what to say when the kernel does not take it.
 struct VfStep {
   KernelWrite write;

@@ -6,9 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "base/lock.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
+#include "mdev/gpu_settings.hpp"
 
 namespace gpuward {
 
@@ -30,6 +32,15 @@ struct WantedVfs {
   bool autoprobe = false;  ///< whether a driver of the host may take them
   VfQuota quota;           ///< for each
 };
+
+/// What the configuration wants of a PF that can have `most`, for domains that get its VFs as
+/// `use`. A host's driver may take NVIDIA's, which is their VFIO provider, and no others.
+WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most);
+
+/// Held by whoever changes the VFs of a PF, or what they are. Nothing when another still has it
+/// after `deadline`.
+std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
+                             std::chrono::milliseconds deadline);
 
 /// Takes away the VFs that are there and makes `wanted.count` new ones: first 0 is written, as the
 /// kernel takes no other change (EBUSY); what came of it is read back, as a driver may make fewer.

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "domain/claim.hpp"
+#include "hooks/deadlines.hpp"
+
+namespace gpuward {
+
+/// Makes a claimed PCI device what the domain shall find: makes the VF, creates the vGPU, sets how
+/// it is reset. What is chosen is noted in `device`. Throws Error with the cause; what was begun is
+/// undone by end_pci_device.
+void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& device,
+                      const Deadlines& deadlines);
+
+/// Takes the domain's traces off a device that libvirt has given back. Returns why it cannot be
+/// given to another yet; "" when it can. `owner`: the domain.
+std::string end_pci_device(const Root& root, const Claim& owner, const ClaimedDevice& device,
+                           const Deadlines& deadlines);
+
+}  // namespace gpuward

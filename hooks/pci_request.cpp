@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/pci_request.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/error.hpp"
+#include "domain/used_devices.hpp"
+#include "hooks/request_verdict.hpp"
+#include "pci/device_nodes.hpp"
+#include "pci/iommu_group.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/pool.hpp"
+#include "pci/virtual_functions.hpp"
+
+namespace gpuward {
+
+static std::string title(const ClaimedDevice& device) {
+  return "GPU " + device.alias + " (profile " + device.profile + "): " + to_string(device.address);
+}
+
+static std::string repoint_command(const Domain& domain) {
+  return "'gpuward repoint " + shell_word(domain.name) + "'";
+}
+
+static const Hostdev* hostdev_at(const Domain& domain, const PciAddress& address) {
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.address == address) return &hostdev;
+  return nullptr;
+}
+
+static const Hostdev& hostdev_of(const Domain& domain, const AskedGpu& gpu) {
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.alias == gpu.alias && hostdev.address) return hostdev;
+  throw Error("GPU " + gpu.alias + " has no PCI hostdev; " + repoint_command(domain) + " adds it");
+}
+
+std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
+                                             const Domain& domain, const AskedGpu& gpu) {
+  const Profile& profile = *find_profile(config, gpu.profile);  // request_verdict looked
+  const Hostdev& hostdev = hostdev_of(domain, gpu);
+  ClaimedDevice device{
+      .alias = gpu.alias, .profile = gpu.profile, .instance = {}, .parent = {}, .type = "-"};
+  device.use = profile.use;
+  device.address = *hostdev.address;
+  device.scrub = profile.scrub;
+  device.one_time = profile.one_time;
+  std::string why;
+  const auto found = find_in_pool(root, config, profile, device.address, why);
+  if (!found)
+    throw Error(title(device) + " is not of the profile's pool: " + why + "; " +
+                repoint_command(domain) + " chooses another");
+  if (profile.use == Use::vendor_vf && hostdev.managed)
+    throw Error(title(device) +
+                ": managed='yes' would take it from NVIDIA's driver, which is its "
+                "VFIO provider; " +
+                repoint_command(domain) + " mends it");
+  device.parent = to_string(found->physical_function.value_or(found->address));
+
+  std::vector<ClaimedDevice> devices{device};
+  for (const PciAddress& function : found->functions) {
+    if (function == device.address) continue;
+    const Hostdev* const companion = hostdev_at(domain, function);
+    if (!companion)
+      throw Error(title(device) + ": " + to_string(function) +
+                  " is in its slot and IOMMU group and must go with it; " +
+                  repoint_command(domain) + " adds it");
+    device.alias = companion->alias.empty() ? "-" : companion->alias;
+    device.address = function;
+    device.parent = to_string(function);
+    device.scrub.clear();
+    device.one_time = false;
+    devices.push_back(device);
+  }
+  return devices;
+}
+
+/// A domain that was on a moment ago may not be gone from /proc.
+static std::optional<Holder> holder_after(const Root& root, const PciAddress& address,
+                                          std::chrono::milliseconds deadline) {
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  for (;;) {
+    const auto holder = holder_of(root, DeviceHolders(root), address);
+    if (!holder || std::chrono::steady_clock::now() >= end) return holder;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+static void require_viable_group(const Root& root, const Domain& domain,
+                                 const ClaimedDevice& device) {
+  const auto group = iommu_group_of(root, device.address);
+  if (!group)
+    throw Error(title(device) +
+                " has no IOMMU group; switch the IOMMU on in the firmware and with "
+                "intel_iommu=on or amd_iommu=on on the kernel's command line");
+  std::vector<PciAddress> own;
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.address) own.push_back(*hostdev.address);
+  if (const Verdict verdict = viability(root, *group, own); !verdict)
+    throw Error(title(device) + ": " + verdict.reason +
+                "; unbind that one, give it to this domain "
+                "too, or use another slot");
+}
+
+void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
+                    const Deadlines& deadlines) {
+  if (const auto owner = used_by(root, device.address))
+    throw Error(title(device) + " was given to " + *owner +
+                " and its profile gives a device once; 'gpuward clear " +
+                to_string(device.address) + "' lets it be given again");
+  if (!find_pci_device(root, device.address)) return;  // a VF that is yet to be made
+  if (const auto vfs = virtual_functions(root, device.address); !vfs.empty())
+    throw Error(
+        title(device) + " has " + std::to_string(vfs.size()) +
+        " virtual functions, which would go with its driver; 'vfs = 0' in its [gpu] section "
+        "and 'gpuward apply' take them away");
+  require_viable_group(root, domain, device);
+  if (const auto holder = holder_after(root, device.address, deadlines.release))
+    throw Error(title(device) + " is open in " + to_string(*holder) + "; end that first");
+}
+
+void require_unclaimed(const Domain& domain, const ClaimedDevice& device,
+                       const std::vector<Claim>& claims) {
+  for (const Claim& claim : claims) {
+    if (claim.domain == domain.uuid) continue;
+    for (const ClaimedDevice& other : claim.devices) {
+      if (!is_same_device(device, other)) continue;
+      const bool waits = other.state == ClaimedDevice::State::quarantined;
+      throw Error(title(device) + (waits ? " is in quarantine since " : " is held by ") +
+                  claim.name + (waits ? " had it; see 'gpuward reconcile', or " : "; ") +
+                  repoint_command(domain) + " chooses a free one");
+    }
+  }
+}
+
+}  // namespace gpuward

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <vector>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "domain/claim.hpp"
+#include "domain/domain.hpp"
+#include "hooks/deadlines.hpp"
+
+namespace gpuward {
+
+/// The devices that the domain's XML names for this GPU, as a claim holds them: one of the pool of
+/// its profile, with all companions. Throws Error when it names another.
+std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
+                                             const Domain& domain, const AskedGpu& gpu);
+
+/// Looks at what the kernel says of a device that is asked for and there: given once already, in
+/// use by the host, by another process, in a group with others. Throws Error that names who.
+void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
+                    const Deadlines& deadlines);
+
+/// Whether nobody else has claimed it. Throws Error with the name of who has.
+void require_unclaimed(const Domain& domain, const ClaimedDevice& device,
+                       const std::vector<Claim>& claims);
+
+}  // namespace gpuward
