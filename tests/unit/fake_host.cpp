@@ -359,8 +359,7 @@ void FakeHost::wait_until_let_go() const {
   fs::remove_all(at("/proc/" + pid));
 }
 
-void FakeHost::reacts(const std::string& address, const std::string& attribute,
-                      Reaction reaction) {
+void FakeHost::reacts(const std::string& address, const std::string& attribute, Reaction reaction) {
   const std::string path = device(address).directory_ + '/' + attribute;
   if (!exists(path)) put(path, "");
   reactions_[path] = std::move(reaction);

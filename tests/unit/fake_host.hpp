@@ -155,7 +155,7 @@ class FakeHost {
   Root root_;
   std::map<std::string, FakeDevice> devices_;
   std::map<std::string, Reaction> reactions_;  ///< by the path written to
-  std::map<std::string, Trouble> troubles_;  ///< by the path written to, or by UUID
+  std::map<std::string, Trouble> troubles_;    ///< by the path written to, or by UUID
 };
 
 }  // namespace gpuward
