@@ -149,6 +149,31 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
   return pool;
 }
 
+/// Whether somebody who wrote this profile may have meant this device.
+static bool may_be_meant(const Profile& profile, const PciDevice& device) {
+  if (device.physical_function.has_value() == (profile.use == Use::whole)) return false;
+  if (profile.gpus.empty()) return is_gpu_class(device.pci_class);
+  return std::any_of(profile.gpus.begin(), profile.gpus.end(), [&](const GpuSelector& gpu) {
+    return gpu.by == GpuSelector::By::any ? is_gpu_class(device.pci_class)
+                                          : selects(gpu, identity_of(device));
+  });
+}
+
+std::string why_empty(const Root& root, const Config& config, const Profile& profile) {
+  constexpr int most = 3;
+  std::string text;
+  int told = 0;
+  for (const PciAddress& address : pci_addresses(root)) {
+    const auto device = find_pci_device(root, address);
+    if (!device || !may_be_meant(profile, *device)) continue;
+    std::string why;
+    existing_in_pool(root, config, profile, *device, why);
+    if (told++ == most) return text + "; ...";
+    text += (text.empty() ? "" : "; ") + to_string(address) + ": " + why;
+  }
+  return text;
+}
+
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
                                        const Profile& profile, const PciAddress& address,
                                        std::string& why) {

@@ -114,6 +114,16 @@ TEST_F(PoolTest, a_parent_of_mdevs_is_given_whole_only_by_name) {
   EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.0"), "");
 }
 
+TEST_F(PoolTest, why_it_is_empty_is_told_device_by_device) {
+  host_.pci_gpu("0000:41:00.0").attribute("boot_vga", "1");
+  host_.pci_gpu("0000:42:00.0").attribute("class", "0x020000");
+  EXPECT_THAT(why_empty(host_.root(), config_, profile(Use::whole)),
+              HasSubstr("0000:41:00.0: the host shows its console on it"));
+  EXPECT_THAT(why_empty(host_.root(), config_, profile(Use::whole, {"0000:42:00.0"})),
+              HasSubstr("0000:42:00.0: it is neither"));
+  EXPECT_EQ(why_empty(host_.root(), config_, profile(Use::vf)), "");
+}
+
 TEST_F(PoolTest, use_and_gpu_say_which) {
   for (const char* address : {"0000:41:00.0", "0000:42:00.0", "0000:43:00.0", "0000:44:00.0"})
     host_.pci_gpu(address);
