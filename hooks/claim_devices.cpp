@@ -319,7 +319,9 @@ void undo(Work& work) {
 void ask_for(Work& work, const AskedGpu& gpu) {
   const Profile& profile = *find_profile(work.config, gpu.profile);  // request_verdict looked
   if (gives_pci_devices(profile)) {
+    const auto claims = work.claims.all();
     for (ClaimedDevice& device : pci_devices_asked(work.root, work.config, work.domain, gpu)) {
+      require_unclaimed(work.domain, device, claims);  // names its domain, where the next says QEMU
       require_unused(work.root, work.domain, device, work.deadlines);
       work.claim.devices.push_back(std::move(device));
     }
