@@ -32,6 +32,10 @@ int detach_command(const Settings& settings, const std::string& domain, const st
 int protect_command(const Settings& settings, const std::string& domain);
 int unprotect_command(const Settings& settings, const std::string& domain);
 
+int start_command(const Settings& settings, const std::string& domain);
+int repoint_command(const Settings& settings, const std::string& domain);
+int clear_command(const Settings& settings, const std::string& address);
+
 /// XML on stdin, XML on stdout, no libvirt.
 struct Rewrite {
   std::vector<std::string> attach;  ///< profiles

@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "cli/commands.hpp"
 #include "cli/doctor.hpp"
+#include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "domain/document.hpp"
 #include "domain/store.hpp"
@@ -25,6 +26,9 @@ static Findings check_domains(const Settings& settings, const Config& config) {
   Findings findings;
   try {
     const DomainStore store(settings.connect);
+    for (const ConfigProblem& problem : too_much_for(config, store.version()))
+      findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
+                          "until then its domains do not start"});
     for (const DomainStore::Found& found : store.all()) try {
         append(findings, check_domain(settings.root, config,
                                       found.persistent ? store.inactive_xml(found.uuid)

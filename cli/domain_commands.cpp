@@ -12,6 +12,8 @@
 #include "base/log.hpp"
 #include "cli/commands.hpp"
 #include "cli/diff.hpp"
+#include "cli/domain_edits.hpp"
+#include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
@@ -20,6 +22,7 @@
 #include "domain/store.hpp"
 #include "hooks/gpu_domain.hpp"
 #include "hooks/qemu_version.hpp"
+#include "hooks/repoint.hpp"
 #include "hooks/request_verdict.hpp"
 
 namespace gpuward {
@@ -34,7 +37,7 @@ static const Profile& require_profile(const Config& config, const std::string& n
                              : known));
 }
 
-static DomainStore::Found require_off(const DomainStore& store, const std::string& name) {
+DomainStore::Found require_off(const DomainStore& store, const std::string& name) {
   const auto found = store.find(name);
   if (!found) throw Error("no domain '" + name + "'; see 'virsh list --all'");
   if (found->active)
@@ -46,8 +49,8 @@ static DomainStore::Found require_off(const DomainStore& store, const std::strin
 }
 
 /// Shows or defines what became of the domain's XML.
-static int finish(const Settings& settings, DomainStore& store, const std::string& name,
-                  const std::string& before, const std::string& after, const std::string& done) {
+int finish(const Settings& settings, DomainStore& store, const std::string& name,
+           const std::string& before, const std::string& after, const std::string& done) {
   if (before == after) {
     print_text(name + ": nothing to change\n");
     return 0;
@@ -76,13 +79,61 @@ static IsGpu gpu_test(const Settings& settings, const Config& config) {
   return [&](const Hostdev& hostdev) { return is_gpu(settings.root, config, hostdev); };
 }
 
-static std::string protected_for_attach(const Settings& settings, const Config& config,
-                                        const std::string& xml) {
+std::string protected_for_attach(const Settings& settings, const Config& config,
+                                 const std::string& xml) {
   return protect(xml, protection_for(settings, config, xml), gpu_test(settings, config));
 }
 
-static GpuToAttach gpu_of(const Config& config, const std::string& profile) {
-  return {profile, require_profile(config, profile).console, {}};
+/// For a domain with this XML, a GPU of the profile: of a pool the best device, or, when all are
+/// taken, one that it shares with others until one of them is off.
+static GpuToAttach gpu_of(const Settings& settings, const Config& config,
+                          const std::string& profile_name, const std::string& xml, DeviceUse use) {
+  const Profile& profile = require_profile(config, profile_name);
+  GpuToAttach gpu{profile_name, profile.console, profile.use};
+  if (!gives_pci_devices(profile)) return gpu;
+  const auto pool = pool_of(settings.root, config, profile);
+  const Domain domain = parse_domain(xml);
+  const auto own = pointed_devices(config, domain);
+  use.taken.insert(own.begin(), own.end());
+  const PoolDevice* device = choose_device(profile, pool, use, domain.numa_nodes);
+  if (!device) {
+    use.taken = {own.begin(), own.end()};
+    device = choose_device(profile, pool, use, domain.numa_nodes);
+  }
+  if (!device)
+    throw Error("profile " + profile_name + " has no device for " + domain.name +
+                (pool.empty() ? " on this host" : " that it does not have already") +
+                "; see 'gpuward list gpus' and 'gpuward check'");
+  gpu.functions = device->functions;
+  return gpu;
+}
+
+DeviceUse device_use(const Settings& settings, const Config& config, const DomainStore& store,
+                     const Uuid& domain) {
+  DeviceUse use{taken_devices(settings.root, domain), {}};
+  for (const DomainStore::Found& other : store.all()) {
+    if (other.active || !other.persistent || other.uuid == domain) continue;
+    const std::string xml = store.inactive_xml(other.uuid);
+    if (!names_gpuward(xml)) continue;
+    for (const PciAddress& device : pointed_devices(config, parse_domain(xml)))
+      ++use.pointed_at[device];
+  }
+  return use;
+}
+
+static void require_libvirt_for(const Profile& profile, const DomainStore& store) {
+  Config alone;
+  alone.profiles = {profile};
+  for (const ConfigProblem& problem : too_much_for(alone, store.version()))
+    throw Error(to_string(problem));
+}
+
+/// Of a profile that is not configured nothing is known; prepare will say so.
+static IsMdev is_mdev_in(const Config& config) {
+  return [&](const AskedGpu& gpu) {
+    const Profile* const profile = find_profile(config, gpu.profile);
+    return !profile || !gives_pci_devices(*profile);
+  };
 }
 
 int attach_command(const Settings& settings, const std::string& domain,
@@ -92,12 +143,14 @@ int attach_command(const Settings& settings, const std::string& domain,
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
   const std::string before = store.inactive_xml(found.uuid);
+  if (!profile.empty()) require_libvirt_for(*find_profile(config, profile), store);
+  const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after =
-      profile.empty() ? mend_gpus(before) : attach_gpu(before, gpu_of(config, profile));
+      profile.empty() ? repoint(settings.root, config, mend_gpus(before, is_mdev_in(config)), use)
+                      : attach_gpu(before, gpu_of(settings, config, profile, before, use));
   return finish(settings, store, found.name, before, protected_for_attach(settings, config, after),
-                profile.empty()
-                    ? "its GPUs are its own again"
-                    : "a GPU of profile " + profile + " is made for it at its next start");
+                profile.empty() ? "its GPUs are its own again"
+                                : "it gets a GPU of profile " + profile + " at its next start");
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
@@ -190,9 +243,19 @@ static std::string read_stdin() {
 static std::string attached_and_protected(const Settings& settings, const Rewrite& rewrite,
                                           std::string xml) {
   const Config config = require_config(settings.root);
-  for (const std::string& profile : rewrite.attach) xml = attach_gpu(xml, gpu_of(config, profile));
+  const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
+  for (const std::string& profile : rewrite.attach)
+    xml = attach_gpu(xml, gpu_of(settings, config, profile, xml, use));
   if (rewrite.protect) return protected_for_good(settings, config, xml);
   return asks_gpuward(parse_domain(xml)) ? protected_for_attach(settings, config, xml) : xml;
+}
+
+/// Without GPUs of gpuward there is nothing to mend, whatever the configuration is.
+static std::string mended(const Settings& settings, const std::string& xml) {
+  if (!asks_gpuward(parse_domain(xml))) return xml;
+  const Config config = require_config(settings.root);
+  const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
+  return repoint(settings.root, config, mend_gpus(xml, is_mdev_in(config)), use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {
@@ -203,7 +266,7 @@ int rewrite_command(const Settings& settings, const Rewrite& rewrite) {
   else if (rewrite.unprotect)
     after = unprotect(after);
   else if (rewrite.attach.empty())
-    after = mend_gpus(after);
+    after = mended(settings, after);
   const bool takes_away = rewrite.detach || rewrite.unprotect;
   if (rewrite.protect || !rewrite.attach.empty() ||
       (!takes_away && asks_gpuward(parse_domain(after))))

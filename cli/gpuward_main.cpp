@@ -37,6 +37,9 @@ struct CommandLine {
   int detach() { return detach_command(settings, name, alias); }
   int protect() { return protect_command(settings, name); }
   int unprotect() { return unprotect_command(settings, name); }
+  int start() { return start_command(settings, name); }
+  int repoint() { return repoint_command(settings, name); }
+  int clear() { return clear_command(settings, name); }
   int reconcile() { return reconcile_command(settings); }
   int explain() { return explain_command(settings, name); }
   int doctor() { return doctor_command(settings); }
@@ -102,6 +105,19 @@ CommandLine::CommandLine() {
                    "domain name or UUID, off; with a '/' in it: a file with its definition")
       ->required();
   dry_run(verb, "only show what would change in the domain's XML");
+
+  verb = add("start", "Point a domain's GPUs at free devices of their pools and start it",
+             &CommandLine::start);
+  verb->add_option("domain", name, "domain name or UUID, off")->required();
+
+  verb = add("repoint", "Point GPUs of domains that are off at free devices of their pools",
+             &CommandLine::repoint);
+  verb->add_option("domain", name, "domain name or UUID; without it all that are off");
+  dry_run(verb, "only show what would change in the XML");
+
+  verb = add("clear", "Let a PCI device be given again: after its one time, or out of quarantine",
+             &CommandLine::clear);
+  verb->add_option("device", name, "PCI address, such as 0000:41:00.0")->required();
 
   verb = add("rewrite", "The same as a filter: domain XML in, domain XML out, no libvirt",
              &CommandLine::run_rewrite);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
 #include <cstdio>
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
+#include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
@@ -22,9 +24,19 @@ Config require_config(const Root& root) {
   throw Error(text);
 }
 
+/// libvirt is asked only where it matters: check runs also where there is none.
+static bool gives_vendor_vfs(const Config& config) {
+  return std::any_of(config.profiles.begin(), config.profiles.end(),
+                     [](const Profile& profile) { return profile.use == Use::vendor_vf; });
+}
+
 int check_command(const Settings& settings, const std::vector<std::string>& files) {
   const auto names = files.empty() ? config_files(settings.root) : files;
-  const LoadedConfig loaded = load_config(names);
+  LoadedConfig loaded = load_config(names);
+  if (files.empty() && gives_vendor_vfs(loaded.config)) {
+    const auto more = too_much_for(loaded.config, libvirt_version_at(settings.connect));
+    loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
+  }
   const bool good = loaded.problems.empty();
   if (settings.json) {
     json problems = json::array();
@@ -62,6 +74,20 @@ static std::string instance_lines(const std::vector<Instance>& instances, const 
   return text;
 }
 
+static json vfs_json(const std::vector<VfChange>& changes) {
+  json list = json::array();
+  for (const VfChange& change : changes)
+    list.push_back(
+        {{"gpu", to_string(change.pf)}, {"now", change.now}, {"wanted", change.wanted.count}});
+  return list;
+}
+
+static std::string vf_lines(const std::vector<VfChange>& changes) {
+  std::string text;
+  for (const VfChange& change : changes) text += "+ " + to_string(change) + '\n';
+  return text;
+}
+
 static std::string lines(const std::vector<std::string>& texts, const char* sign) {
   std::string result;
   for (const std::string& text : texts) result += sign + text + '\n';
@@ -70,18 +96,20 @@ static std::string lines(const std::vector<std::string>& texts, const char* sign
 
 int plan_command(const Settings& settings) {
   const Config config = require_config(settings.root);
-  ProvisionPlan plan = plan_provision(config, look_at_host(settings.root));
+  ProvisionPlan plan = plan_provision(config, look_at_host(settings.root, config));
   keep_used(settings.root, plan);
   if (settings.json) {
     print_json(json{{"schema", 1},
+                    {"vfs", vfs_json(plan.vfs)},
                     {"create", instances_json(plan.create)},
                     {"remove", instances_json(plan.remove)},
                     {"kept", plan.kept},
                     {"impossible", plan.impossible}});
     return plan.impossible.empty() ? 0 : 1;
   }
-  const std::string text = instance_lines(plan.remove, "- ") + instance_lines(plan.create, "+ ") +
-                           lines(plan.kept, "  ") + lines(plan.impossible, "! ");
+  const std::string text = vf_lines(plan.vfs) + instance_lines(plan.remove, "- ") +
+                           instance_lines(plan.create, "+ ") + lines(plan.kept, "  ") +
+                           lines(plan.impossible, "! ");
   print_text(text.empty() ? "Nothing to do: the host is as the configuration wants it.\n" : text);
   return plan.impossible.empty() ? 0 : 1;
 }
@@ -92,13 +120,15 @@ int apply_command(const Settings& settings) {
   const Provisioned done = provision(settings.root, config, Deadlines{});
   if (settings.json)
     print_json(json{{"schema", 1},
+                    {"vfs", vfs_json(done.vfs)},
                     {"created", instances_json(done.created)},
                     {"removed", instances_json(done.removed)},
                     {"kept", done.kept},
                     {"failed", done.failed}});
   else
-    print_text(instance_lines(done.removed, "- ") + instance_lines(done.created, "+ ") +
-               lines(done.kept, "  ") + std::to_string(done.created.size()) + " created, " +
+    print_text(vf_lines(done.vfs) + instance_lines(done.removed, "- ") +
+               instance_lines(done.created, "+ ") + lines(done.kept, "  ") +
+               std::to_string(done.created.size()) + " created, " +
                std::to_string(done.removed.size()) + " removed\n");
   for (const std::string& line : done.failed) std::fprintf(stderr, "gpuward: %s\n", line.c_str());
   return done.failed.empty() ? 0 : 1;

@@ -23,6 +23,7 @@ struct Library {
   decltype(&::virDomainLookupByUUIDString) by_uuid;
   decltype(&::virDomainGetXMLDesc) xml;
   decltype(&::virDomainDefineXMLFlags) define;
+  decltype(&::virDomainCreate) create;
   decltype(&::virDomainIsActive) is_active;
   decltype(&::virDomainIsPersistent) is_persistent;
   decltype(&::virDomainGetName) name;
@@ -53,6 +54,7 @@ static Library load() {
   find(v.handle, "virDomainLookupByUUIDString", v.by_uuid);
   find(v.handle, "virDomainGetXMLDesc", v.xml);
   find(v.handle, "virDomainDefineXMLFlags", v.define);
+  find(v.handle, "virDomainCreate", v.create);
   find(v.handle, "virDomainIsActive", v.is_active);
   find(v.handle, "virDomainIsPersistent", v.is_persistent);
   find(v.handle, "virDomainGetName", v.name);
@@ -163,6 +165,15 @@ void DomainStore::define(const std::string& xml) {
   virDomainPtr domain = v.define(connection_->pointer, xml.c_str(), VIR_DOMAIN_DEFINE_VALIDATE);
   if (!domain) throw connection_->error("libvirt does not take the domain's XML");
   v.free_domain(domain);
+}
+
+void DomainStore::start(const Uuid& uuid) {
+  const Library& v = connection_->v;
+  virDomainPtr domain = v.by_uuid(connection_->pointer, to_string(uuid).c_str());
+  if (!domain) throw connection_->error("cannot look up domain " + to_string(uuid));
+  const bool started = v.create(domain) == 0;
+  v.free_domain(domain);
+  if (!started) throw connection_->error("libvirt does not start it");
 }
 
 }  // namespace gpuward

@@ -43,6 +43,9 @@ class DomainStore {
   /// Replaces the persistent definition. Throws Error with libvirt's text.
   void define(const std::string& xml);
 
+  /// As `virsh start`. Throws Error with libvirt's text.
+  void start(const Uuid& domain);
+
  private:
   std::string xml(const Uuid& domain, unsigned flags) const;
   struct Connection;

@@ -34,10 +34,12 @@ static Lock lock_physical_function(const Root& root, const ClaimedDevice& device
   return std::move(*lock);
 }
 
-static void make_vf(const Root& root, const Config& config, const ClaimedDevice& device,
-                    const Deadlines& deadlines) {
+/// The caller holds the PF's lock, and the claim is written: gpuward-provision either has changed
+/// the VFs before, or sees the claim and leaves them.
+static void make_vf_sure(const Root& root, const Config& config, const ClaimedDevice& device,
+                         const Deadlines& deadlines) {
+  if (exists(pci_path(root, device.address))) return;
   const PciAddress pf = *parse_pci_address(device.parent);
-  const Lock lock = lock_physical_function(root, device, deadlines);
   const std::string what = title(device) + ": its virtual function is not there: " + device.parent;
   if (virtual_functions(root, pf).empty()) {
     const GpuSettings settings =
@@ -68,7 +70,6 @@ static std::string names_of(const std::vector<VgpuType>& types) {
 static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& device,
                         const Deadlines& deadlines) {
   const Profile& profile = *find_profile(config, device.profile);
-  const Lock lock = lock_physical_function(root, device, deadlines);
   if (current_vgpu(root, device.address) != 0u) {
     log::warning(title(device) + " has a vGPU that nobody claims; removing it first");
     const std::string why = set_vgpu(root, device.address, 0, deadlines.write);
@@ -111,7 +112,8 @@ static void set_reset(const Root& root, const Config& config, const ClaimedDevic
 void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& device,
                       const Deadlines& deadlines) {
   if (device.use == Use::whole) return set_reset(root, config, device, deadlines);
-  if (!exists(pci_path(root, device.address))) make_vf(root, config, device, deadlines);
+  const Lock lock = lock_physical_function(root, device, deadlines);
+  make_vf_sure(root, config, device, deadlines);
   if (device.use == Use::vendor_vf) create_vgpu(root, config, device, deadlines);
 }
 

@@ -6,6 +6,7 @@
 #include "base/file.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/device_nodes.hpp"
+#include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -79,6 +80,7 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
     return {};
   }
   why = unfit_as_whole(root, settings_of(config, parent), device);
+  if (why.empty()) why = check_identity(root, config, parent).reason;
   if (!why.empty()) return {};
   return PoolDevice{device.address, {}, device.numa_node, functions_of(root, device), true};
 }
@@ -99,6 +101,7 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
     return {};
   }
   why = unfit_as_vf(root, profile, settings_of(config, parent), device);
+  if (why.empty()) why = check_identity(root, config, parent).reason;
   if (!why.empty()) return {};
   return PoolDevice{device.address, pf->address, pf->numa_node, {device.address}, true};
 }
@@ -114,6 +117,7 @@ static std::vector<PoolDevice> coming_vfs(const Root& root, const Config& config
   const Parent parent = identity_of(*device);
   const GpuSettings settings = settings_of(config, parent);
   if (settings.use != profile.use || !serves(config, profile, parent)) return coming;
+  if (!check_identity(root, config, parent)) return coming;
   const unsigned count = std::min(settings.vfs.value_or(most), most);
   for (unsigned index = 0; index < count; ++index)
     if (const auto address = virtual_function_address(root, pf, index))

@@ -10,6 +10,7 @@
 #include "hooks/give_back.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/holders.hpp"
+#include "pci/identity.hpp"
 
 namespace gpuward {
 
@@ -20,16 +21,26 @@ static constexpr uint64_t provision_lock = 2;
 // its UUID alone.
 static constexpr unsigned most_instances = 1024;
 
-ProvisionView look_at_host(const Root& root) {
+/// Whether it is what the configuration expects there; a line says what is not.
+static bool is_expected(const Root& root, const Config& config, const Parent& device,
+                        std::vector<std::string>& strangers) {
+  const Verdict verdict = check_identity(root, config, device);
+  if (!verdict) strangers.push_back(verdict.reason);
+  return verdict.allowed;
+}
+
+ProvisionView look_at_host(const Root& root, const Config& config) {
   ProvisionView view;
   for (const std::string& name : parent_names(root)) {
     auto parent = find_parent(root, name);
-    if (!parent) continue;
+    if (!parent || !is_expected(root, config, *parent, view.strangers)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
     view.gpus.push_back({std::move(*parent), std::move(types)});
     for (const std::string& file : list_directory(root.etc("mdevctl.d/") + name))
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
+  for (PhysicalFunction& pf : physical_functions(root))
+    if (is_expected(root, config, pf.identity, view.strangers)) view.pfs.push_back(std::move(pf));
   view.instances = list_instances(root);
   return view;
 }
@@ -105,6 +116,8 @@ bool ProvisionedUuids::contains(const Instance& instance) {
 
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   ProvisionPlan plan;
+  plan.impossible = view.strangers;
+  plan.vfs = plan_vfs(config, view.pfs, plan.impossible);
   ByUuid existing;
   for (const Instance& instance : view.instances) existing[instance.uuid] = &instance;
   std::set<Uuid> wanted;
@@ -122,7 +135,16 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   return plan;
 }
 
+static void keep_used_vfs(const Root& root, ProvisionPlan& plan) {
+  std::erase_if(plan.vfs, [&](const VfChange& change) {
+    const std::string user = use_of_vfs(root, change.pf);
+    if (!user.empty()) plan.kept.push_back(to_string(change) + ": not made while " + user);
+    return !user.empty();
+  });
+}
+
 void keep_used(const Root& root, ProvisionPlan& plan) {
+  keep_used_vfs(root, plan);
   if (plan.remove.empty()) return;
   const DeviceHolders holders(root);
   std::erase_if(plan.remove, [&](const Instance& instance) {
@@ -171,9 +193,17 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
   const auto lock = Lock::acquire(root.run("lock"), provision_lock, std::chrono::seconds(60));
   if (!lock)
     throw Error("another gpuward-provision has been at work for a minute; see its journal");
-  ProvisionPlan plan = plan_provision(config, look_at_host(root));
+  ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
   keep_used(root, plan);
-  Provisioned done{.created = {}, .removed = {}, .kept = plan.kept, .failed = plan.impossible};
+  Provisioned done{
+      .vfs = {}, .created = {}, .removed = {}, .kept = plan.kept, .failed = plan.impossible};
+  for (const VfChange& change : plan.vfs) {
+    const std::string why = change_vfs(root, change, deadlines.lock, deadlines.write);
+    if (why.empty())
+      done.vfs.push_back(change);
+    else
+      done.failed.push_back(to_string(change) + ": " + why);
+  }
   for (const Instance& instance : plan.remove) {
     const std::string reason = remove_instance(root, instance.uuid, deadlines);
     if (reason.empty())
@@ -189,12 +219,14 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
 std::vector<std::string> missing_gpus(const Root& root, const Config& config) {
   std::vector<std::string> missing;
   for (const GpuSection& section : config.gpus) {
-    if (section.instances.empty()) continue;
+    if (section.instances.empty() && !section.vfs) continue;
     const GpuSelector& selector = section.selector;
     if (selector.by != GpuSelector::By::name && selector.by != GpuSelector::By::address) continue;
     const std::string name =
         selector.by == GpuSelector::By::name ? selector.name : to_string(selector.address);
-    if (!find_parent(root, name)) missing.push_back(name);
+    const bool is_there = section.vfs ? exists(root.sys("bus/pci/devices/") + name)
+                                      : find_parent(root, name).has_value();
+    if (!is_there) missing.push_back(name);
   }
   return missing;
 }

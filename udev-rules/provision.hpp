@@ -13,6 +13,7 @@
 #include "hooks/deadlines.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
+#include "udev-rules/vf_plan.hpp"
 
 namespace gpuward {
 
@@ -23,14 +24,18 @@ struct ProvisionView {
     std::vector<std::string> types;
   };
   std::vector<Gpu> gpus;
+  std::vector<PhysicalFunction> pfs;
   std::vector<Instance> instances;
   std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions
+  std::vector<std::string> strangers;  ///< lines: what sits where other hardware is expected
 };
 
-ProvisionView look_at_host(const Root& root);
+/// What is not the card that the configuration expects is left out.
+ProvisionView look_at_host(const Root& root, const Config& config);
 
-/// What brings the host to what the configuration wants of "instances = TYPE:N".
+/// What brings the host to what the configuration wants of "instances = TYPE:N" and "vfs = N".
 struct ProvisionPlan {
+  std::vector<VfChange> vfs;
   std::vector<Instance> create;
   std::vector<Instance> remove;         ///< ours and no longer wanted
   std::vector<std::string> kept;        ///< lines: not wanted, but in use or mdevctl's
@@ -57,6 +62,7 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view);
 void keep_used(const Root& root, ProvisionPlan& plan);
 
 struct Provisioned {
+  std::vector<VfChange> vfs;
   std::vector<Instance> created;
   std::vector<Instance> removed;
   std::vector<std::string> kept;
@@ -67,7 +73,7 @@ struct Provisioned {
 /// Error when another provisioning does not end in time.
 Provisioned provision(const Root& root, const Config& config, const Deadlines& deadlines);
 
-/// GPUs that sections with "instances" name one by one and that are not there.
+/// GPUs that sections with "instances" or "vfs" name one by one and that are not there.
 std::vector<std::string> missing_gpus(const Root& root, const Config& config);
 
 }  // namespace gpuward

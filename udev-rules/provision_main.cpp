@@ -23,10 +23,11 @@ static void wait_for_gpus(const Root& root, const Config& config, std::chrono::s
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   for (const std::string& name : missing)
-    log::warning("GPU " + name + " is configured, but no such mdev parent has appeared");
+    log::warning("GPU " + name + " is configured, but has not appeared");
 }
 
 static int report(const Provisioned& done) {
+  for (const VfChange& change : done.vfs) log::info("made " + to_string(change));
   for (const Instance& instance : done.created)
     log::info("created " + to_string(instance.uuid) + ": " + instance.type + " on " +
               instance.parent);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+
+#include "cli/commands.hpp"
+#include "config/config.hpp"
+#include "domain/store.hpp"
+#include "hooks/repoint.hpp"
+
+namespace gpuward {
+
+// What the commands that change a domain's definition share.
+
+/// The domain of that name; throws Error when there is none or it is on.
+DomainStore::Found require_off(const DomainStore& store, const std::string& name);
+
+/// Shows (--dry-run) or defines what became of the domain's XML.
+int finish(const Settings& settings, DomainStore& store, const std::string& name,
+           const std::string& before, const std::string& after, const std::string& done);
+
+/// `xml` with all closed that [guard] blocks, as attach leaves it.
+std::string protected_for_attach(const Settings& settings, const Config& config,
+                                 const std::string& xml);
+
+/// What is taken, and what other domains that are off are pointed at.
+DeviceUse device_use(const Settings& settings, const Config& config, const DomainStore& store,
+                     const Uuid& domain);
+
+}  // namespace gpuward

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <cstdio>
+
+#include "base/error.hpp"
+#include "cli/commands.hpp"
+#include "cli/domain_edits.hpp"
+#include "cli/output.hpp"
+#include "domain/claim.hpp"
+#include "domain/used_devices.hpp"
+#include "hooks/give_back.hpp"
+#include "hooks/gpu_domain.hpp"
+#include "hooks/repoint.hpp"
+
+namespace gpuward {
+
+static int repoint_one(const Settings& settings, const Config& config, DomainStore& store,
+                       const DomainStore::Found& found) {
+  const std::string before = store.inactive_xml(found.uuid);
+  const DeviceUse use = device_use(settings, config, store, found.uuid);
+  const std::string after = repoint(settings.root, config, before, use);
+  return finish(settings, store, found.name, before,
+                after == before ? after : protected_for_attach(settings, config, after),
+                "its GPUs are at free devices");
+}
+
+static int repoint_all(const Settings& settings, const Config& config, DomainStore& store) {
+  int status = 0;
+  for (const DomainStore::Found& found : store.all()) {
+    if (found.active || !found.persistent) continue;
+    try {
+      const Domain domain = parse_domain(store.inactive_xml(found.uuid));
+      if (!pointed_devices(config, domain).empty())
+        status = std::max(status, repoint_one(settings, config, store, found));
+    } catch (const Error& error) {
+      std::fprintf(stderr, "gpuward: %s: %s\n", found.name.c_str(), error.what());
+      status = 1;
+    }
+  }
+  return status;
+}
+
+int repoint_command(const Settings& settings, const std::string& domain) {
+  const Config config = require_config(settings.root);
+  DomainStore store(settings.connect);
+  if (domain.empty()) return repoint_all(settings, config, store);
+  return repoint_one(settings, config, store, require_off(store, domain));
+}
+
+/// Between choosing and starting another domain may take the device; then the next is tried.
+int start_command(const Settings& settings, const std::string& name) {
+  constexpr int attempts = 4;
+  const Config config = require_config(settings.root);
+  DomainStore store(settings.connect);
+  const DomainStore::Found found = require_off(store, name);
+  for (int attempt = 1;; ++attempt) {
+    const std::string before = store.inactive_xml(found.uuid);
+    const std::string after =
+        repoint(settings.root, config, before, device_use(settings, config, store, found.uuid));
+    if (after != before) store.define(protected_for_attach(settings, config, after));
+    try {
+      store.start(found.uuid);
+      break;
+    } catch (const Error&) {
+      const auto taken = taken_devices(settings.root, found.uuid);
+      const auto pointed = pointed_devices(config, parse_domain(after));
+      const bool lost = std::any_of(pointed.begin(), pointed.end(), [&](const PciAddress& device) {
+        return taken.contains(device);
+      });
+      if (!lost || attempt == attempts) throw;
+    }
+  }
+  print_text(found.name + ": started\n");
+  return 0;
+}
+
+/// Whether a claim kept it in quarantine. What is open in a process stays there.
+static bool clear_quarantine(const Settings& settings, const PciAddress& address) {
+  const Claims claims(settings.root);
+  for (const Claim& seen : claims.all()) {
+    const Deadlines deadlines;
+    const auto lock = claims.lock_domain(seen.domain, deadlines.lock);
+    auto claim = lock ? claims.find(seen.domain) : std::nullopt;
+    if (!claim) continue;
+    for (ClaimedDevice& device : claim->devices) {
+      if (device.use == Use::mdev || device.address != address ||
+          device.state != ClaimedDevice::State::quarantined)
+        continue;
+      device.scrub.clear();
+      Claim waiting{claim->domain, claim->name, {}};
+      for (const ClaimedDevice& each : claim->devices)
+        if (each.state == ClaimedDevice::State::quarantined) waiting.devices.push_back(each);
+      if (waiting.devices.size() != claim->devices.size())
+        throw Error(to_string(address) + " is in quarantine in the claim of " + claim->name +
+                    ", which is on; shut it down first");
+      for (const KeptDevice& kept : give_back(settings.root, claims, waiting, deadlines))
+        if (is_same_device(kept.device, device))
+          throw Error(to_string(address) + " stays in quarantine: " + kept.reason);
+      return true;
+    }
+  }
+  return false;
+}
+
+int clear_command(const Settings& settings, const std::string& text) {
+  const auto address = parse_pci_address(text);
+  if (!address) throw Error("'" + text + "' is no PCI address such as 0000:41:00.0");
+  const bool waited = clear_quarantine(settings, *address);
+  const bool used = clear_used(settings.root, *address);
+  if (!used && !waited)
+    throw Error(text + " was not given once for all and is not in quarantine; see 'gpuward list'");
+  print_text(text + ": may be given again\n");
+  return 0;
+}
+
+}  // namespace gpuward

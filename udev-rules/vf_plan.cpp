@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "udev-rules/vf_plan.hpp"
+
+#include "base/file.hpp"
+#include "domain/claim.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "pci/device_nodes.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+std::string to_string(const VfChange& change) {
+  return std::to_string(change.wanted.count) + " virtual functions of " + to_string(change.pf) +
+         " (now " + std::to_string(change.now) + ")";
+}
+
+std::vector<PhysicalFunction> physical_functions(const Root& root) {
+  std::vector<PhysicalFunction> found;
+  for (const PciAddress& address : pci_addresses(root)) {
+    const unsigned most = most_virtual_functions(root, address);
+    if (most == 0) continue;
+    found.push_back({read_identity(pci_path(root, address), to_string(address)), most,
+                     static_cast<unsigned>(virtual_functions(root, address).size())});
+  }
+  return found;
+}
+
+std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalFunction>& pfs,
+                               std::vector<std::string>& impossible) {
+  std::vector<VfChange> changes;
+  for (const PhysicalFunction& pf : pfs) {
+    const GpuSettings settings = settings_of(config, pf.identity);
+    const bool is_for_vfs = settings.use == Use::vf || settings.use == Use::vendor_vf;
+    if (!is_for_vfs || !settings.vfs) continue;
+    const WantedVfs wanted = wanted_vfs(settings, *settings.use, pf.most);
+    if (wanted.count > pf.most)
+      impossible.push_back(pf.identity.name + " can have " + std::to_string(pf.most) +
+                           " virtual functions, not " + std::to_string(wanted.count));
+    else if (wanted.count != pf.now)
+      changes.push_back({*pf.identity.address, pf.now, wanted});
+  }
+  return changes;
+}
+
+std::string use_of_vfs(const Root& root, const PciAddress& pf) {
+  const auto vfs = virtual_functions(root, pf);
+  if (vfs.empty()) return {};
+  const std::string parent = to_string(pf);
+  for (const Claim& claim : Claims(root).all())
+    for (const ClaimedDevice& device : claim.devices)
+      if (device.use != Use::mdev && device.use != Use::whole && device.parent == parent)
+        return to_string(device.address) + " is held by " + claim.name;
+  const DeviceHolders holders(root);
+  for (const PciAddress& vf : vfs)
+    if (const auto holder = holder_of(root, holders, vf))
+      return to_string(vf) + " is open in " + to_string(*holder);
+  return {};
+}
+
+std::string change_vfs(const Root& root, const VfChange& change,
+                       std::chrono::milliseconds lock_deadline,
+                       std::chrono::milliseconds write_deadline) {
+  const auto lock = lock_vfs(root, change.pf, lock_deadline);
+  if (!lock) return "another gpuward process works on them for too long";
+  // Once more, as the lock keeps domains out that are being started.
+  if (const std::string user = use_of_vfs(root, change.pf); !user.empty())
+    return "their number does not change while " + user;
+  return set_virtual_functions(root, change.pf, change.wanted, write_deadline);
+}
+
+}  // namespace gpuward

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "mdev/parent.hpp"
+#include "pci/virtual_functions.hpp"
+
+namespace gpuward {
+
+/// A device that can have virtual functions.
+struct PhysicalFunction {
+  Parent identity;
+  unsigned most = 0;  ///< sriov_totalvfs
+  unsigned now = 0;
+};
+
+std::vector<PhysicalFunction> physical_functions(const Root& root);
+
+/// A PF whose number of VFs is to become another.
+struct VfChange {
+  PciAddress pf;
+  unsigned now = 0;
+  WantedVfs wanted;
+};
+
+std::string to_string(const VfChange& change);  ///< "4 virtual functions of 0000:41:00.0 (now 0)"
+
+/// What "vfs = N" wants. Pure. What cannot be goes to `impossible`, a line each. Without "vfs" they
+/// are made when a domain needs one.
+std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalFunction>& pfs,
+                               std::vector<std::string>& impossible);
+
+/// Why the VFs that a PF has may not be taken away: who has one; "" when nobody does. `claims` of
+/// domains count whether they are on or being started.
+std::string use_of_vfs(const Root& root, const PciAddress& pf);
+
+/// Does it, with the PF's lock. Why not; "" when it is done.
+std::string change_vfs(const Root& root, const VfChange& change,
+                       std::chrono::milliseconds lock_deadline,
+                       std::chrono::milliseconds write_deadline);
+
+}  // namespace gpuward
