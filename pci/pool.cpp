@@ -158,7 +158,10 @@ std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
   if (profile.use == Use::whole) return {};
   for (const PciAddress& pf : pci_addresses(root))
     for (PoolDevice& coming : coming_vfs(root, config, profile, pf))
-      if (coming.address == address) return std::move(coming);
+      if (coming.address == address) {
+        why.clear();
+        return std::move(coming);
+      }
   return {};
 }
 

@@ -104,6 +104,19 @@ class FakeHost {
   void behaves();                         ///< no more of that for new writes
   void lets_go();                         ///< the hanging writes go through
 
+  /// What the kernel does with a write to this attribute of a PCI device: 0, or an errno.
+  using Reaction = std::function<int(const std::string& value)>;
+  void reacts(const std::string& address, const std::string& attribute, Reaction reaction);
+
+  /// Puts PCI devices into one IOMMU group.
+  void iommu_group(unsigned number, const std::vector<std::string>& addresses);
+
+  /// Makes a PCI device a PF that has up to `total` VFs, made by a write to sriov_numvfs: with the
+  /// errno of drivers/pci/pci-sysfs.c, VFs directly behind the PF, each in a group of its own.
+  void sriov(const std::string& pf, unsigned total);
+  /// Makes VFs as a write would; 0 takes all away.
+  void set_vfs(const std::string& pf, unsigned count);
+
   /// Called in the writing process, before the kernel has done anything, with the line that
   /// writes() is going to have.
   std::function<void(const std::string&)> before_write;
@@ -141,7 +154,8 @@ class FakeHost {
   TempDir directory_;
   Root root_;
   std::map<std::string, FakeDevice> devices_;
-  std::map<std::string, Trouble> troubles_;  ///< by the path written to, or by UUID
+  std::map<std::string, Reaction> reactions_;  ///< by the path written to
+  std::map<std::string, Trouble> troubles_;    ///< by the path written to, or by UUID
 };
 
 }  // namespace gpuward
