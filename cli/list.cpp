@@ -108,7 +108,7 @@ static int list_types_of_all(const Settings& settings) {
       types.push_back(std::move(entry));
     }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"types", types}});
+    print_json(json{{"schema", 1}, {"types", std::move(types)}});
   else if (rows.empty())
     print_text("No GPU on this host offers types of mediated devices.\n");
   else
@@ -151,7 +151,7 @@ static int list_instances_of_all(const Settings& settings) {
       rows.push_back({view.name, type_text(view), view.instance.parent, view.state, view.domain});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"instances", instances}});
+    print_json(json{{"schema", 1}, {"instances", std::move(instances)}});
   else if (rows.empty())
     print_text("No instances. 'gpuward list gpus' shows what this host has.\n");
   else
@@ -178,7 +178,7 @@ static int list_domains(const Settings& settings) {
     domains.push_back({{"name", claim.name}, {"uuid", to_string(claim.domain)}, {"gpus", gpus}});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"domains", domains}});
+    print_json(json{{"schema", 1}, {"domains", std::move(domains)}});
   else if (rows.empty())
     print_text("No domain holds a GPU.\n");
   else
@@ -203,7 +203,7 @@ static int list_profiles(const Settings& settings) {
     profiles.push_back({{"name", profile.name}, {"types", profile.types}, {"available", free}});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"profiles", profiles}});
+    print_json(json{{"schema", 1}, {"profiles", std::move(profiles)}});
   else if (rows.empty())
     print_text("No profile in /etc/gpuward/gpuward.conf yet.\n");
   else
