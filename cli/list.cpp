@@ -9,6 +9,7 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
+#include "hooks/repoint.hpp"
 #include "mdev/gpu_settings.hpp"
 
 namespace gpuward {
@@ -187,27 +188,42 @@ static int list_domains(const Settings& settings) {
   return broken.empty() ? 0 : 1;
 }
 
+/// How many more domains could get one.
+static unsigned free_of(const Root& root, const Config& config, const Profile& profile,
+                        const std::set<PciAddress>& taken) {
+  unsigned free = 0;
+  if (gives_pci_devices(profile)) {
+    for (const PoolDevice& device : pool_of(root, config, profile))
+      free += taken.contains(device.address) ? 0 : 1;
+    return free;
+  }
+  for (const std::string& name : parent_names(root))
+    if (const auto gpu = find_parent(root, name); gpu && serves(config, profile, *gpu))
+      for (const std::string& type : profile.types)
+        free += available_instances(root, name, type).value_or(0);
+  return free;
+}
+
 static int list_profiles(const Settings& settings) {
   const Config config = require_config(settings.root);
+  const auto taken = taken_devices(settings.root, Uuid{});
   Rows rows;
   json profiles = json::array();
   for (const Profile& profile : config.profiles) {
+    const unsigned free = free_of(settings.root, config, profile, taken);
+    const std::string use(use_word(profile.use));
     std::string types;
-    unsigned free = 0;
     for (const std::string& type : profile.types) types += (types.empty() ? "" : ", ") + type;
-    for (const std::string& name : parent_names(settings.root))
-      if (const auto gpu = find_parent(settings.root, name); gpu && serves(config, profile, *gpu))
-        for (const std::string& type : profile.types)
-          free += available_instances(settings.root, name, type).value_or(0);
-    rows.push_back({profile.name, types, std::to_string(free)});
-    profiles.push_back({{"name", profile.name}, {"types", profile.types}, {"available", free}});
+    rows.push_back({profile.name, use, types, std::to_string(free)});
+    profiles.push_back(
+        {{"name", profile.name}, {"use", use}, {"types", profile.types}, {"available", free}});
   }
   if (settings.json)
     print_json(json{{"schema", 1}, {"profiles", std::move(profiles)}});
   else if (rows.empty())
     print_text("No profile in /etc/gpuward/gpuward.conf yet.\n");
   else
-    print_text(format_table({"PROFILE", "TYPES", "FREE"}, rows));
+    print_text(format_table({"PROFILE", "USE", "TYPES", "FREE"}, rows));
   return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "hooks/repoint.hpp"
 
 #include <algorithm>
+#include <string>
 #include <tuple>
 
 #include "base/error.hpp"
@@ -94,25 +95,51 @@ static const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
   return nullptr;
 }
 
+/// A GPU of a pool on its way to a device.
+struct Pointing {
+  std::string alias;
+  const Profile* profile;
+  std::vector<PoolDevice> pool;
+  const PoolDevice* device = nullptr;
+};
+
+static std::vector<Pointing> pointings(const Root& root, const Config& config,
+                                       const Domain& domain) {
+  std::vector<Pointing> found;
+  for (const auto& [gpu, profile] : pool_gpus(config, domain)) {
+    found.push_back({gpu.alias, profile, pool_of(root, config, *profile)});
+    if (!found.back().pool.empty()) continue;
+    throw Error("GPU " + gpu.alias + " of " + domain.name + ": profile " + profile->name +
+                " has no device on this host: " + why_empty(root, config, *profile) +
+                "; see 'gpuward list gpus'");
+  }
+  return found;
+}
+
+static void take(DeviceUse& use, Pointing& pointing, const PoolDevice* device) {
+  pointing.device = device;
+  use.taken.insert(device->functions.begin(), device->functions.end());
+}
+
 std::string repoint(const Root& root, const Config& config, std::string_view xml,
                     const DeviceUse& use) {
-  std::string text(xml);
   const Domain domain = parse_domain(xml);
   DeviceUse now = use;
-  for (const auto& [gpu, profile] : pool_gpus(config, domain)) {
-    const auto pool = pool_of(root, config, *profile);
-    if (pool.empty())
-      throw Error("GPU " + gpu.alias + " of " + domain.name + ": profile " + profile->name +
-                  " has no device on this host: " + why_empty(root, config, *profile) +
-                  "; see 'gpuward list gpus'");
-    const PoolDevice* device = find_device(pool, pointed_device(domain, gpu.alias));
-    if (!device || is_taken(*device, now)) {
-      const PoolDevice* const chosen = choose_device(*profile, pool, now, domain.numa_nodes);
-      if (chosen) device = chosen;
-    }
-    if (!device) device = &pool.front();  // not one of the pool, and none is free
-    now.taken.insert(device->functions.begin(), device->functions.end());
-    text = point_gpu(text, gpu.alias, profile->use, device->functions);
+  auto gpus = pointings(root, config, domain);
+  for (Pointing& gpu : gpus)  // what is well stays, before others look for a place
+    if (const auto* const device = find_device(gpu.pool, pointed_device(domain, gpu.alias));
+        device && !is_taken(*device, now))
+      take(now, gpu, device);
+  for (Pointing& gpu : gpus)
+    if (!gpu.device)
+      if (const auto* const device = choose_device(*gpu.profile, gpu.pool, now, domain.numa_nodes))
+        take(now, gpu, device);
+  std::string text(xml);
+  for (const Pointing& gpu : gpus) {
+    const auto* device =
+        gpu.device ? gpu.device : find_device(gpu.pool, pointed_device(domain, gpu.alias));
+    if (!device) device = &gpu.pool.front();  // not one of the pool, and none is free
+    text = point_gpu(text, gpu.alias, gpu.profile->use, device->functions);
   }
   return text;
 }

@@ -95,7 +95,7 @@ qemu_arguments() {
 -device pcie-root-port,id=display,slot=1,chassis=1
 -device pcie-root-port,id=audio,slot=2,chassis=2
 -device pcie-root-port,id=sriov,slot=3,chassis=3
--device pcie-root-port,id=free1,slot=11,chassis=11
+-device pcie-root-port,id=free1,slot=11,chassis=11,pref32-reserve=32M
 -device pcie-root-port,id=free2,slot=12,chassis=12
 -device pcie-root-port,id=free3,slot=13,chassis=13
 -device pcie-root-port,id=pool1,slot=5,chassis=5

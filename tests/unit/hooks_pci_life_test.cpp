@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A domain's life with PCI devices: claim_devices, give_back, reconcile.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "config/gpu_selector.hpp"
+#include "domain/claim.hpp"
+#include "domain/used_devices.hpp"
+#include "fake_host.hpp"
+#include "hooks/claim_devices.hpp"
+#include "hooks/give_back.hpp"
+#include "hooks/reconcile.hpp"
+#include "hooks/request_verdict.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
+#include "pci/virtual_functions.hpp"
+
+namespace gpuward {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+using State = ClaimedDevice::State;
+using Names = std::vector<std::string>;
+
+constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(100),
+                            milliseconds(10'000)};
+constexpr Deadlines hasty{milliseconds(30'000), milliseconds(500), milliseconds(50),
+                          milliseconds(500)};
+
+PciAddress at(const std::string& text) {
+  return *parse_pci_address(text);
+}
+
+class PciLifeTest : public testing::Test {
+ protected:
+  PciLifeTest() {
+    host_.pci_gpu("0000:41:00.0").driver("nouveau").attribute("reset", "");
+    host_.pci_gpu("0000:41:00.1").attribute("class", "0x040300").driver("snd_hda_intel");
+    host_.iommu_group(20, {"0000:41:00.0", "0000:41:00.1"});
+    host_.sriov("0000:42:00.0", 4);
+    section("0000:42:00.0", Use::vf);
+    profile("card", Use::whole);
+    profile("part", Use::vf);
+    profile("vgpu", Use::vendor_vf).types = {"NVIDIA L40S-2B", "1145"};
+  }
+  GpuSection& section(const std::string& selector, Use use) {
+    GpuSection section;
+    section.selector = *parse_gpu_selector(selector);
+    section.use = use;
+    config_.gpus.push_back(section);
+    return config_.gpus.back();
+  }
+  Profile& profile(const std::string& name, Use use) {
+    Profile profile;
+    profile.name = name;
+    profile.use = use;
+    config_.profiles.push_back(profile);
+    return config_.profiles.back();
+  }
+  Profile& profile(const std::string& name) {
+    for (Profile& each : config_.profiles)
+      if (each.name == name) return each;
+    throw std::logic_error(name);
+  }
+  /// One that asks for a GPU of the profile at the first of these addresses; the rest are
+  /// companions.
+  static Domain domain(unsigned number, const std::string& profile, const Names& addresses) {
+    Domain domain;
+    domain.uuid.bytes[15] = static_cast<uint8_t>(number);
+    domain.name = "vm" + std::to_string(number);
+    domain.asked.push_back({"ua-gpuward-0", profile});
+    for (const std::string& address : addresses) {
+      Hostdev hostdev;
+      hostdev.type = Hostdev::Type::pci;
+      hostdev.address = at(address);
+      hostdev.alias = domain.hostdevs.empty() ? "ua-gpuward-0" : "ua-gpuward-0-1";
+      hostdev.managed = profile != "vgpu";
+      domain.hostdevs.push_back(hostdev);
+    }
+    return domain;
+  }
+  /// NVIDIA's VF, whose driver does what it is told.
+  void make_vgpu_vf(const std::string& vf) {
+    config_.gpus[0].use = Use::vendor_vf;
+    host_.set_vfs("0000:42:00.0", 4);
+    host_.pci_gpu(vf)
+        .attribute("nvidia/current_vgpu_type", "0")
+        .attribute("nvidia/creatable_vgpu_types", "1145 : NVIDIA L40S-1B\n1146 : NVIDIA L40S-2B")
+        .attribute("vfio-dev/vfio0/dev", "1:2");
+    obey(vf);
+  }
+  void obey(const std::string& vf) {
+    host_.reacts(vf, "nvidia/current_vgpu_type", [this, vf](const std::string& value) {
+      write_file_atomically(pci_path(host_.root(), at(vf)) + "/nvidia/current_vgpu_type",
+                            value + '\n');
+      return 0;
+    });
+  }
+  void prepare(const Domain& domain, const Deadlines& deadlines = patient) {
+    claim_devices(host_.root(), config_, domain, deadlines);
+  }
+  std::string refusal(const Domain& domain, const Deadlines& deadlines = patient) {
+    try {
+      prepare(domain, deadlines);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "(not refused)";
+  }
+  std::vector<KeptDevice> release(const Domain& domain, const Deadlines& deadlines = patient) {
+    const auto claim = claims_.find(domain.uuid);
+    return claim ? give_back(host_.root(), claims_, *claim, deadlines) : std::vector<KeptDevice>();
+  }
+  std::string vgpu(const std::string& vf) {
+    const auto type = current_vgpu(host_.root(), at(vf));
+    return type ? std::to_string(*type) : "?";
+  }
+  std::string script(const std::string& text) {
+    const std::string path = scripts_ / "scrub";
+    write_file_atomically(path, "#!/bin/sh\n" + text + '\n', 0755);
+    return path;
+  }
+  FakeHost host_;
+  TempDir scripts_;
+  Config config_;
+  Claims claims_{host_.root()};
+  Domain card_ = domain(1, "card", {"0000:41:00.0", "0000:41:00.1"});
+  Domain part_ = domain(2, "part", {"0000:42:00.2"});
+  Domain vgpu_ = domain(3, "vgpu", {"0000:42:00.3"});
+};
+
+// ---- whole
+
+TEST_F(PciLifeTest, a_card_is_claimed_with_its_companion_and_given_back) {
+  prepare(card_);
+  const auto claim = claims_.find(card_.uuid);
+  ASSERT_TRUE(claim);
+  ASSERT_THAT(claim->devices, SizeIs(2));
+  EXPECT_EQ(claim->devices[0].address, at("0000:41:00.0"));
+  EXPECT_EQ(claim->devices[1].address, at("0000:41:00.1"));
+  EXPECT_EQ(claim->devices[1].alias, "ua-gpuward-0-1");
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_THAT(release(card_), IsEmpty());
+  EXPECT_FALSE(claims_.find(card_.uuid));
+}
+
+TEST_F(PciLifeTest, a_companion_that_stays_behind_is_refused) {
+  EXPECT_THAT(refusal(domain(1, "card", {"0000:41:00.0"})),
+              HasSubstr("0000:41:00.1 is in its slot and IOMMU group and must go with it"));
+  EXPECT_FALSE(claims_.find(card_.uuid));
+}
+
+TEST_F(PciLifeTest, the_second_domain_is_told_the_first_ones_name) {
+  prepare(card_);
+  const Domain second = domain(9, "card", {"0000:41:00.0", "0000:41:00.1"});
+  EXPECT_THAT(refusal(second), HasSubstr("0000:41:00.0 is held by vm1; 'gpuward repoint vm9'"));
+  EXPECT_FALSE(claims_.find(second.uuid));
+  release(card_);
+  prepare(second);
+}
+
+TEST_F(PciLifeTest, a_card_that_is_open_is_refused_with_the_process) {
+  host_.pci_gpu("0000:41:00.0").attribute("drm/card1/dev", "226:1");
+  host_.process(77, "Xorg", {"/dev/dri/card1"});
+  EXPECT_THAT(refusal(card_), HasSubstr("0000:41:00.0 is open in pid 77 (Xorg)"));
+  host_.ends(77);
+  prepare(card_);
+}
+
+TEST_F(PciLifeTest, also_when_a_companion_is_or_by_nvidias_node) {
+  host_.process(77, "qemu", {"/dev/vfio/20"});
+  EXPECT_THAT(refusal(card_), HasSubstr("pid 77 (qemu)"));
+  host_.ends(77);
+  host_.file("/proc/driver/nvidia/gpus/0000:41:00.0/information", "Device Minor: \t 3\n");
+  host_.process(78, "nvidia-persiste", {"/dev/nvidia3"});
+  EXPECT_THAT(refusal(card_), HasSubstr("pid 78 (nvidia-persiste)"));
+}
+
+TEST_F(PciLifeTest, a_group_with_a_stranger_in_use_is_refused_with_its_name) {
+  host_.pci_gpu("0000:50:00.0").driver("e1000e");
+  host_.iommu_group(20, {});
+  host_.pci_gpu("0000:50:00.0").link("iommu_group", "../../kernel/iommu_groups/20");
+  host_.file("/sys/kernel/iommu_groups/20/devices/0000:50:00.0/x", "");
+  EXPECT_THAT(refusal(card_), HasSubstr("shared with 0000:50:00.0, which driver e1000e"));
+}
+
+TEST_F(PciLifeTest, without_an_iommu_nothing_is_given) {
+  host_.pci_gpu("0000:60:00.0");
+  EXPECT_THAT(refusal(domain(1, "card", {"0000:60:00.0"})), HasSubstr("no IOMMU group"));
+}
+
+TEST_F(PciLifeTest, a_pf_with_vfs_is_not_given_whole) {
+  config_.gpus[0].use = Use::whole;
+  host_.iommu_group(21, {"0000:42:00.0"});
+  host_.set_vfs("0000:42:00.0", 2);
+  EXPECT_THAT(refusal(domain(1, "card", {"0000:42:00.0"})), HasSubstr("has 2 virtual functions"));
+}
+
+TEST_F(PciLifeTest, the_way_to_reset_is_set_first) {
+  host_.reacts("0000:41:00.0", "reset_method", [](const std::string&) { return 0; });
+  section("0000:41:00.0", Use::whole).reset_method = "bus";
+  prepare(card_);
+  EXPECT_THAT(host_.writes(), ElementsAre("0000:41:00.0/reset_method bus"));
+  release(card_);
+  host_.reacts("0000:41:00.0", "reset_method", [](const std::string&) { return EINVAL; });
+  EXPECT_THAT(refusal(card_), HasSubstr("reset-method = bus is refused"));
+  EXPECT_FALSE(claims_.find(card_.uuid));
+}
+
+TEST_F(PciLifeTest, what_is_open_at_release_stays_in_quarantine) {
+  prepare(card_);
+  host_.process(77, "qemu", {"/dev/vfio/20"});
+  const auto kept = release(card_);
+  ASSERT_THAT(kept, SizeIs(2));
+  EXPECT_THAT(kept[0].reason, HasSubstr("open in pid 77 (qemu)"));
+  EXPECT_THAT(refusal(domain(9, "card", {"0000:41:00.0", "0000:41:00.1"})),
+              HasSubstr("in quarantine since vm1 had it"));
+  host_.ends(77);
+  const auto results = reconcile(
+      host_.root(), [](const Uuid&) { return false; }, patient, false);
+  ASSERT_THAT(results, SizeIs(1));
+  EXPECT_EQ(results[0].result, Reconciled::Result::given_back);
+}
+
+TEST_F(PciLifeTest, a_card_that_was_pulled_is_given_back) {
+  prepare(card_);
+  host_.parent_goes("0000:41:00.0");
+  host_.parent_goes("0000:41:00.1");
+  EXPECT_THAT(release(card_), IsEmpty());
+  EXPECT_FALSE(claims_.find(card_.uuid));
+}
+
+// ---- vf
+
+TEST_F(PciLifeTest, a_vf_is_made_when_the_first_domain_needs_one) {
+  prepare(part_);
+  EXPECT_THAT(virtual_functions(host_.root(), at("0000:42:00.0")), SizeIs(4));
+  EXPECT_EQ(claims_.find(part_.uuid)->devices[0].parent, "0000:42:00.0");
+  EXPECT_THAT(release(part_), IsEmpty());
+  EXPECT_THAT(virtual_functions(host_.root(), at("0000:42:00.0")), SizeIs(4));
+}
+
+TEST_F(PciLifeTest, a_vf_that_cannot_be_made_leaves_nothing) {
+  host_.reacts("0000:42:00.0", "sriov_numvfs", [](const std::string&) { return ENOENT; });
+  EXPECT_THAT(refusal(part_), HasSubstr("GIM"));
+  EXPECT_FALSE(claims_.find(part_.uuid));
+}
+
+TEST_F(PciLifeTest, a_vf_that_is_elsewhere_now_is_told) {
+  host_.reacts("0000:42:00.0", "sriov_numvfs", [this](const std::string&) {
+    host_.set_vfs("0000:42:00.0", 1);
+    return 0;
+  });
+  config_.gpus[0].vfs = 2;
+  EXPECT_THAT(refusal(part_), HasSubstr("made 1 virtual functions instead of 2"));
+}
+
+// ---- vendor-vf
+
+TEST_F(PciLifeTest, a_vgpu_is_created_and_removed) {
+  make_vgpu_vf("0000:42:00.3");
+  prepare(vgpu_);
+  EXPECT_EQ(vgpu("0000:42:00.3"), "1146");
+  EXPECT_EQ(claims_.find(vgpu_.uuid)->devices[0].type, "1146");
+  EXPECT_THAT(release(vgpu_), IsEmpty());
+  EXPECT_EQ(vgpu("0000:42:00.3"), "0");
+}
+
+TEST_F(PciLifeTest, the_next_type_is_taken_when_the_first_is_not_offered) {
+  make_vgpu_vf("0000:42:00.3");
+  host_.pci_gpu("0000:42:00.3").attribute("nvidia/creatable_vgpu_types", "1145 : NVIDIA L40S-1B");
+  prepare(vgpu_);
+  EXPECT_EQ(vgpu("0000:42:00.3"), "1145");
+}
+
+TEST_F(PciLifeTest, what_is_offered_is_told_when_nothing_fits) {
+  make_vgpu_vf("0000:42:00.3");
+  host_.pci_gpu("0000:42:00.3").attribute("nvidia/creatable_vgpu_types", "1 : NVIDIA L40S-8Q");
+  EXPECT_THAT(refusal(vgpu_), HasSubstr("offers NVIDIA L40S-8Q now and none of profile vgpu"));
+  EXPECT_FALSE(claims_.find(vgpu_.uuid));
+}
+
+TEST_F(PciLifeTest, a_vgpu_that_nobody_claims_goes_first) {
+  make_vgpu_vf("0000:42:00.3");
+  host_.pci_gpu("0000:42:00.3").attribute("nvidia/current_vgpu_type", "1145");
+  prepare(vgpu_);
+  EXPECT_THAT(host_.writes(), ElementsAre("0000:42:00.3/nvidia/current_vgpu_type 0",
+                                          "0000:42:00.3/nvidia/current_vgpu_type 1146"));
+}
+
+TEST_F(PciLifeTest, a_vgpu_that_does_not_go_stays_claimed) {
+  make_vgpu_vf("0000:42:00.3");
+  prepare(vgpu_);
+  host_.reacts("0000:42:00.3", "nvidia/current_vgpu_type",
+               [](const std::string&) { return EBUSY; });
+  const auto kept = release(vgpu_, hasty);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_THAT(kept[0].reason, HasSubstr("its vGPU does not go: its driver refuses"));
+  EXPECT_EQ(claims_.find(vgpu_.uuid)->devices[0].state, State::quarantined);
+  obey("0000:42:00.3");
+  EXPECT_THAT(release(vgpu_), IsEmpty());
+  EXPECT_EQ(vgpu("0000:42:00.3"), "0");
+}
+
+TEST_F(PciLifeTest, a_late_release_leaves_the_next_owners_vgpu) {
+  make_vgpu_vf("0000:42:00.3");
+  prepare(vgpu_);
+  release(vgpu_);
+  const Domain next = domain(4, "vgpu", {"0000:42:00.3"});
+  prepare(next);
+  EXPECT_THAT(release(vgpu_), IsEmpty());
+  EXPECT_EQ(vgpu("0000:42:00.3"), "1146");
+}
+
+TEST_F(PciLifeTest, libvirt_may_not_take_a_vendor_vf_from_its_driver) {
+  make_vgpu_vf("0000:42:00.3");
+  vgpu_.hostdevs[0].managed = true;
+  EXPECT_THAT(refusal(vgpu_), HasSubstr("managed='yes' would take it from NVIDIA's driver"));
+}
+
+TEST_F(PciLifeTest, without_a_vfio_provider_the_vgpu_goes_again) {
+  make_vgpu_vf("0000:42:00.3");
+  host_.pci_gpu("0000:42:00.3").without("vfio-dev/vfio0/dev").without("vfio-dev/vfio0");
+  host_.pci_gpu("0000:42:00.3").without("vfio-dev");
+  EXPECT_THAT(refusal(vgpu_), HasSubstr("no vfio-dev"));
+  EXPECT_EQ(vgpu("0000:42:00.3"), "0");
+  EXPECT_FALSE(claims_.find(vgpu_.uuid));
+}
+
+TEST_F(PciLifeTest, a_driver_that_hangs_refuses_in_time_and_is_finished_later) {
+  make_vgpu_vf("0000:42:00.3");
+  host_.reacts("0000:42:00.3", "nvidia/current_vgpu_type", [](const std::string&) {
+    ::usleep(2'000'000);
+    return 0;
+  });
+  EXPECT_THAT(refusal(vgpu_, hasty), HasSubstr("hangs as pid"));
+  ASSERT_TRUE(claims_.find(vgpu_.uuid));
+  EXPECT_EQ(claims_.find(vgpu_.uuid)->devices[0].state, State::quarantined);
+  obey("0000:42:00.3");
+  EXPECT_THAT(release(vgpu_), IsEmpty());
+}
+
+// ---- between two domains
+
+TEST_F(PciLifeTest, the_scrub_program_knows_device_and_owner) {
+  profile("part").scrub =
+      script("echo \"$GPUWARD_DEVICE $GPUWARD_USE $GPUWARD_DOMAIN_NAME $GPUWARD_PROFILE\" >" +
+             (scripts_ / "said"));
+  prepare(part_);
+  EXPECT_FALSE(exists(scripts_ / "said"));
+  EXPECT_THAT(release(part_), IsEmpty());
+  EXPECT_EQ(read_attribute(scripts_ / "said"), "0000:42:00.2 vf vm2 part");
+}
+
+TEST_F(PciLifeTest, a_scrub_that_fails_or_hangs_quarantines) {
+  profile("part").scrub = script("exit 3");
+  prepare(part_);
+  auto kept = release(part_);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_THAT(kept[0].reason, HasSubstr("ended with status 3"));
+  script("sleep 60");
+  kept = release(part_, hasty);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_THAT(kept[0].reason, HasSubstr("was not through after"));
+  script("exit 0");
+  EXPECT_THAT(release(part_), IsEmpty());
+}
+
+TEST_F(PciLifeTest, nothing_is_scrubbed_when_no_guest_had_it) {
+  profile("vgpu").scrub = script("touch " + (scripts_ / "said"));
+  make_vgpu_vf("0000:42:00.3");
+  host_.pci_gpu("0000:42:00.3").attribute("nvidia/creatable_vgpu_types", "");
+  EXPECT_NE(refusal(vgpu_), "(not refused)");
+  EXPECT_FALSE(exists(scripts_ / "said"));
+}
+
+TEST_F(PciLifeTest, a_device_for_one_time_is_not_given_twice) {
+  profile("part").one_time = true;
+  prepare(part_);
+  EXPECT_THAT(release(part_), IsEmpty());
+  EXPECT_THAT(refusal(part_), HasSubstr("was given to vm2 and its profile gives a device once; "
+                                        "'gpuward clear 0000:42:00.2'"));
+  clear_used(host_.root(), at("0000:42:00.2"));
+  prepare(part_);
+}
+
+TEST_F(PciLifeTest, a_domain_starts_elsewhere_while_its_last_device_waits) {
+  profile("part").scrub = script("exit 3");
+  prepare(part_);
+  EXPECT_THAT(release(part_), SizeIs(1));
+  const Domain moved = domain(2, "part", {"0000:42:00.3"});
+  prepare(moved);
+  const auto claim = claims_.find(moved.uuid);
+  ASSERT_THAT(claim->devices, SizeIs(2));
+  EXPECT_EQ(claim->devices[0].state, State::quarantined);
+  EXPECT_EQ(claim->devices[0].address, at("0000:42:00.2"));
+  EXPECT_EQ(claim->devices[1].state, State::claimed);
+  script("exit 0");
+  EXPECT_THAT(release(moved), IsEmpty());
+}
+
+TEST_F(PciLifeTest, a_lost_claim_is_written_again) {
+  prepare(part_);
+  claims_.drop(part_.uuid);
+  EXPECT_THAT(check_devices(host_.root(), part_, patient), HasSubstr("lost and is written again"));
+  EXPECT_EQ(claims_.find(part_.uuid)->devices[0].use, Use::vf);
+  host_.set_vfs("0000:42:00.0", 0);
+  EXPECT_THAT(check_devices(host_.root(), part_, patient), HasSubstr("has no device any more"));
+}
+
+TEST_F(PciLifeTest, a_gpu_without_hostdev_is_refused_with_what_adds_it) {
+  Domain bare = domain(5, "card", {});
+  EXPECT_THAT(request_verdict(config_, bare).reason,
+              HasSubstr("no PCI hostdev of that alias; 'gpuward repoint vm5' adds it"));
+}
+
+}  // namespace
+}  // namespace gpuward

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/repoint.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "config/gpu_selector.hpp"
+#include "domain/claim.hpp"
+#include "domain/rewrite.hpp"
+#include "domain/used_devices.hpp"
+#include "fake_host.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+PciAddress at(const std::string& text) {
+  return *parse_pci_address(text);
+}
+
+PoolDevice device(const std::string& address, std::optional<int> node = {},
+                  const std::string& pf = "") {
+  PoolDevice device{at(address), {}, node, {at(address)}, true};
+  if (!pf.empty()) device.physical_function = at(pf);
+  return device;
+}
+
+std::string chosen(const Profile& profile, const std::vector<PoolDevice>& pool,
+                   const DeviceUse& use = {}, const std::vector<int>& nodes = {}) {
+  const PoolDevice* const found = choose_device(profile, pool, use, nodes);
+  return found ? to_string(found->address) : "none";
+}
+
+class ChooseDeviceTest : public testing::Test {
+ protected:
+  const std::vector<PoolDevice> pool_{device("0000:41:00.0", 0), device("0000:42:00.0", 1),
+                                      device("0000:43:00.0", 1)};
+  Profile profile_;
+};
+
+TEST_F(ChooseDeviceTest, the_first_that_is_free) {
+  EXPECT_EQ(chosen(profile_, pool_), "0000:41:00.0");
+  EXPECT_EQ(chosen(profile_, pool_, {{at("0000:41:00.0")}, {}}), "0000:42:00.0");
+  EXPECT_EQ(chosen(profile_, {}), "none");
+  EXPECT_EQ(
+      chosen(profile_, pool_, {{at("0000:41:00.0"), at("0000:42:00.0"), at("0000:43:00.0")}, {}}),
+      "none");
+}
+
+TEST_F(ChooseDeviceTest, one_whose_companion_is_taken_is_taken) {
+  std::vector<PoolDevice> pool = pool_;
+  pool[0].functions.push_back(at("0000:41:00.1"));
+  EXPECT_EQ(chosen(profile_, pool, {{at("0000:41:00.1")}, {}}), "0000:42:00.0");
+}
+
+TEST_F(ChooseDeviceTest, one_that_the_fewest_others_are_pointed_at) {
+  DeviceUse use{{}, {{at("0000:41:00.0"), 2}, {at("0000:42:00.0"), 1}}};
+  EXPECT_EQ(chosen(profile_, pool_, use), "0000:43:00.0");
+  use.pointed_at[at("0000:43:00.0")] = 3;
+  EXPECT_EQ(chosen(profile_, pool_, use), "0000:42:00.0");
+}
+
+TEST_F(ChooseDeviceTest, a_near_one_as_numa_says) {
+  EXPECT_EQ(chosen(profile_, pool_, {}, {1}), "0000:42:00.0");
+  profile_.numa = Numa::ignore;
+  EXPECT_EQ(chosen(profile_, pool_, {}, {1}), "0000:41:00.0");
+  const DeviceUse near_ones{{at("0000:42:00.0"), at("0000:43:00.0")}, {}};
+  profile_.numa = Numa::prefer;
+  EXPECT_EQ(chosen(profile_, pool_, near_ones, {1}), "0000:41:00.0");
+  profile_.numa = Numa::require;
+  EXPECT_EQ(chosen(profile_, pool_, near_ones, {1}), "none");
+}
+
+TEST_F(ChooseDeviceTest, on_the_fullest_or_emptiest_physical_function) {
+  const std::vector<PoolDevice> vfs{
+      device("0000:41:00.1", {}, "0000:41:00.0"), device("0000:41:00.2", {}, "0000:41:00.0"),
+      device("0000:42:00.1", {}, "0000:42:00.0"), device("0000:42:00.2", {}, "0000:42:00.0")};
+  const DeviceUse use{{at("0000:42:00.1")}, {}};
+  EXPECT_EQ(chosen(profile_, vfs, use), "0000:42:00.2");
+  profile_.placement = Placement::spread;
+  EXPECT_EQ(chosen(profile_, vfs, use), "0000:41:00.1");
+}
+
+class RepointTest : public testing::Test {
+ protected:
+  RepointTest() {
+    for (const char* address : {"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"})
+      host_.pci_gpu(address);
+    Profile card;
+    card.name = "card";
+    card.use = Use::whole;
+    Profile small;
+    small.name = "small";
+    small.types = {"mbochs-small"};
+    config_.profiles = {card, small};
+  }
+  static std::string domain(const std::vector<std::string>& addresses) {
+    std::string xml =
+        "<domain type='kvm'><name>web01</name><uuid>6b1d3c52-9c07-4f10-8f6e-000000000001</uuid>"
+        "<devices></devices></domain>";
+    for (const std::string& address : addresses)
+      xml = attach_gpu(xml, {"card", true, Use::whole, {at(address)}});
+    return xml;
+  }
+  std::string repointed(const std::string& xml, const DeviceUse& use = {}) {
+    return repoint(host_.root(), config_, xml, use);
+  }
+  std::vector<PciAddress> devices(const std::string& xml) {
+    return pointed_devices(config_, parse_domain(xml));
+  }
+  FakeHost host_;
+  Config config_;
+};
+
+TEST_F(RepointTest, what_points_at_a_free_device_stays) {
+  const std::string xml = domain({"0000:42:00.0"});
+  EXPECT_EQ(repointed(xml), xml);
+  EXPECT_EQ(repointed(xml, {{at("0000:41:00.0")}, {{at("0000:42:00.0"), 7}}}), xml);
+}
+
+TEST_F(RepointTest, what_points_at_a_taken_device_moves) {
+  EXPECT_THAT(devices(repointed(domain({"0000:41:00.0"}), {{at("0000:41:00.0")}, {}})),
+              ElementsAre(at("0000:42:00.0")));
+}
+
+TEST_F(RepointTest, what_points_at_no_device_of_the_pool_moves) {
+  EXPECT_THAT(devices(repointed(domain({"0000:99:00.0"}))), ElementsAre(at("0000:41:00.0")));
+}
+
+TEST_F(RepointTest, where_none_is_free_it_stays) {
+  const DeviceUse all{{at("0000:41:00.0"), at("0000:42:00.0"), at("0000:43:00.0")}, {}};
+  const std::string xml = domain({"0000:42:00.0"});
+  EXPECT_EQ(repointed(xml, all), xml);
+}
+
+TEST_F(RepointTest, two_gpus_of_a_domain_get_two_devices) {
+  EXPECT_THAT(devices(repointed(domain({"0000:41:00.0", "0000:41:00.0"}))),
+              ElementsAre(at("0000:41:00.0"), at("0000:42:00.0")));
+  EXPECT_THAT(
+      devices(repointed(domain({"0000:41:00.0", "0000:42:00.0"}), {{at("0000:41:00.0")}, {}})),
+      ElementsAre(at("0000:43:00.0"), at("0000:42:00.0")));
+}
+
+TEST_F(RepointTest, an_empty_pool_is_told_with_the_reason) {
+  config_.profiles[0].gpus = {*parse_gpu_selector("10de:2236")};
+  try {
+    repointed(domain({"0000:41:00.0"}));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("profile card has no device on this host"));
+  }
+}
+
+TEST_F(RepointTest, mdevs_are_none_of_it) {
+  const std::string xml = attach_gpu(domain({}), {"small"});
+  EXPECT_EQ(repointed(xml), xml);
+  EXPECT_TRUE(devices(xml).empty());
+}
+
+TEST_F(RepointTest, taken_is_what_others_claimed_what_was_given_once_and_what_is_open) {
+  const Claims claims(host_.root());
+  claims.make_ready();
+  Claim claim{*parse_uuid("6b1d3c52-9c07-4f10-8f6e-000000000002"), "db02", {}};
+  ClaimedDevice held{
+      ClaimedDevice::State::claimed, "ua-gpuward-0", "card", {}, "0000:41:00.0", "-"};
+  held.use = Use::whole;
+  held.address = at("0000:41:00.0");
+  claim.devices = {held};
+  claims.write(claim);
+  const Uuid web01 = *parse_uuid("6b1d3c52-9c07-4f10-8f6e-000000000001");
+  EXPECT_THAT(taken_devices(host_.root(), web01), ElementsAre(at("0000:41:00.0")));
+  EXPECT_THAT(taken_devices(host_.root(), claim.domain), ElementsAre());
+
+  mark_used(host_.root(), at("0000:42:00.0"), "db03");
+  host_.iommu_group(7, {"0000:43:00.0"});
+  host_.process(4711, "qemu-system-x86", {"/dev/vfio/7"});
+  EXPECT_THAT(taken_devices(host_.root(), web01),
+              ElementsAre(at("0000:41:00.0"), at("0000:42:00.0"), at("0000:43:00.0")));
+  EXPECT_TRUE(clear_used(host_.root(), at("0000:42:00.0")));
+  EXPECT_FALSE(clear_used(host_.root(), at("0000:42:00.0")));
+}
+
+}  // namespace
+}  // namespace gpuward
