@@ -122,21 +122,27 @@ void Pools::claims_changed() {
   if (news) look_soon();
 }
 
+/// One thread looks; what is asked for meanwhile makes it look once more.
 void Pools::look_soon() {
-  if (!look_waits_.exchange(true)) workers_.post([this] { look(); });
+  if (looks_wanted_++ > 0) return;
+  workers_.post([this] {
+    for (unsigned wanted = looks_wanted_; wanted > 0;) {
+      look();
+      wanted = looks_wanted_ -= wanted;
+    }
+  });
 }
 
 // --- A look ---
 
 void Pools::look() try {
-  const std::scoped_lock one_at_a_time(look_mutex_);
-  look_waits_ = false;
   const auto config = config_.get();
-  if (!watch(*config)) {
+  if (std::exchange(seen_by_, config) != config) {
     const std::scoped_lock lock(mutex_);
-    forget();
-    return;
+    forget();  // which GPUs are of a pool is another question now
+    look_at_all_ = true;
   }
+  if (!watch(*config)) return;
   const auto settling = std::make_shared<const Settling>(root_);
   if (is_filled()) plan(*config, settling);
 } catch (const std::exception& error) {
@@ -163,7 +169,8 @@ bool Pools::watch(const Config& config) {
 /// Whether the table is of all domains; it is filled when there are pools for the first time.
 bool Pools::is_filled() {
   const std::scoped_lock lock(mutex_);
-  if (connection_ && filled_ == Filled::no) {
+  if (!connection_) return false;
+  if (filled_ == Filled::no) {
     filled_ = Filled::under_way;
     workers_.post([this, connection = connection_] { fill(connection); });
   }
@@ -218,12 +225,9 @@ void Pools::plan(const Config& config, const std::shared_ptr<const Settling>& se
 /// A process of the host ends without a word to us: look again, less and less often.
 void Pools::be_patient(bool wanted) {
   if (!wanted) patience_ = seconds(1);
-  if (!wanted || std::exchange(patience_armed_, true)) return;
+  if (!wanted || patience_armed_.exchange(true)) return;
   workers_.post_at(Workers::Clock::now() + patience_, [this] {
-    {
-      const std::scoped_lock lock(look_mutex_);
-      patience_armed_ = false;
-    }
+    patience_armed_ = false;
     look_at_all();
   });
   patience_ = std::min(patience_ * 2, seconds(64));
@@ -254,6 +258,10 @@ void Pools::order(const std::vector<Move>& moves, const std::shared_ptr<const Se
     const auto found = entries_.find(move.domain);
     if (found == entries_.end()) continue;
     Entry& entry = *found->second;
+    if (entry.busy) {  // for no more than an instant: it was idle when the look began
+      entry.overlooked = true;
+      continue;
+    }
     if (!ordered.contains(move.domain)) entry.moves.clear();
     entry.moves.push_back(move);
     if (!settling->waits(move.domain)) entry.settling = settling;

@@ -37,7 +37,7 @@ class Pools {
   void connected(std::shared_ptr<const LibvirtConnection> connection);
   void disconnected();
   void defined(const LibvirtDomain& domain);
-  void look_at_all();  ///< the configuration may be another one
+  void look_at_all();
 
  private:
   using Handle = std::shared_ptr<const LibvirtDomain>;
@@ -87,14 +87,15 @@ class Pools {
   CurrentConfig& config_;
   Workers& workers_;
   Fd watch_;  ///< inotify
-  std::atomic<bool> look_waits_ = false;
+  std::atomic<unsigned> looks_wanted_ = 0;
   std::atomic<bool> look_at_all_ = false;
+  std::atomic<bool> patience_armed_ = false;
 
-  std::mutex look_mutex_;        ///< held by the one that looks; it never waits for libvirt
-  int watched_ = -1;             ///< the directory of claims, as inotify numbers it
-  std::optional<Lock> answers_;  ///< pool_lock, while claims are watched
+  // Of the one that looks.
+  std::shared_ptr<const Config> seen_by_;  ///< the configuration that the table is of
+  int watched_ = -1;                       ///< the directory of claims, as inotify numbers it
+  std::optional<Lock> answers_;            ///< pool_lock, while claims are watched
   std::chrono::seconds patience_{1};
-  bool patience_armed_ = false;
 
   std::mutex mutex_;  ///< of all below; held for moments
   Connection connection_;
