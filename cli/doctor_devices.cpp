@@ -69,7 +69,7 @@ static std::optional<Finding> group_in_passthrough(const Root& root, const std::
 Findings check_iommu(const Root& root, const Config& config) {
   Findings findings;
   const bool off = list_directory(root.sys("kernel/iommu_groups")).empty();
-  for (const GpuView& gpu : view_gpus(root)) {
+  for (const GpuView& gpu : view_gpus(root, config)) {
     const auto use = settings_of(config, gpu.parent).use;
     if (!gpu.parent.address || use == Use::off) continue;
     if (off)
@@ -129,7 +129,7 @@ static std::optional<Finding> driver_override(const Root& root, const GpuView& g
   for (const std::string& name : list_directory(root.etc("driverctl.d"))) {
     if (!name.ends_with(gpu.parent.name)) continue;
     const std::string driver = read_attribute(root.etc("driverctl.d/") + name).value_or("?");
-    const bool hurts = gpu.serves_mdevs && driver == "vfio-pci";
+    const bool hurts = gpu.serves_mdevs() && driver == "vfio-pci";
     return Finding{
         hurts ? Severity::problem : Severity::warning, "tools", "/etc/driverctl.d/" + name,
         "driverctl binds GPU " + gpu.parent.name + " to " + driver + " at each boot" +
@@ -150,11 +150,13 @@ static bool is_served(const Config& config, const Parent& parent) {
 Findings check_other_tools(const Root& root, const Config& config) {
   Findings findings;
   const auto instances = view_instances(root);
-  const auto gpus = view_gpus(root);
+  const auto gpus = view_gpus(root, config);
   for (const std::string& parent : list_directory(root.etc("mdevctl.d"))) {
     const auto gpu = std::find_if(gpus.begin(), gpus.end(),
                                   [&](const GpuView& view) { return view.parent.name == parent; });
-    const bool ours = gpu != gpus.end() && is_served(config, gpu->parent);
+    const auto known =
+        gpu != gpus.end() ? gpu->parent : find_parent(root, parent);  // one of its VFs
+    const bool ours = known && is_served(config, *known);
     check_definitions(root, parent, ours, instances, findings);
   }
   for (const GpuView& gpu : gpus)

@@ -84,6 +84,15 @@ std::string protected_for_attach(const Settings& settings, const Config& config,
   return protect(xml, protection_for(settings, config, xml), gpu_test(settings, config));
 }
 
+static Error no_device(const Settings& settings, const Config& config, const Profile& profile,
+                       const std::string& domain, bool pool_is_empty) {
+  const std::string what = "profile " + profile.name + " has no device for " + domain;
+  if (!pool_is_empty) return Error(what + " that it does not have already");
+  const std::string why = why_empty(settings.root, config, profile);
+  return Error(what + (why.empty() ? ": no GPU of this host is one that it names" : ": " + why) +
+               "; see 'gpuward list gpus'");
+}
+
 /// For a domain with this XML, a GPU of the profile: of a pool the best device, or, when all are
 /// taken, one that it shares with others until one of them is off.
 static GpuToAttach gpu_of(const Settings& settings, const Config& config,
@@ -100,10 +109,7 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config,
     use.taken = {own.begin(), own.end()};
     device = choose_device(profile, pool, use, domain.numa_nodes);
   }
-  if (!device)
-    throw Error("profile " + profile_name + " has no device for " + domain.name +
-                (pool.empty() ? " on this host" : " that it does not have already") +
-                "; see 'gpuward list gpus' and 'gpuward check'");
+  if (!device) throw no_device(settings, config, profile, domain.name, pool.empty());
   gpu.functions = device->functions;
   return gpu;
 }

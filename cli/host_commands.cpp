@@ -96,7 +96,7 @@ static std::string lines(const std::vector<std::string>& texts, const char* sign
 
 int plan_command(const Settings& settings) {
   const Config config = require_config(settings.root);
-  ProvisionPlan plan = plan_provision(config, look_at_host(settings.root));
+  ProvisionPlan plan = plan_provision(config, look_at_host(settings.root, config));
   keep_used(settings.root, plan);
   if (settings.json) {
     print_json(json{{"schema", 1},

@@ -4,10 +4,11 @@
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
-#include "cli/hardware_names.hpp"
-#include "cli/host_view.hpp"
+#include "cli/gpu_json.hpp"
+#include "cli/gpu_model.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
+#include "config/config_parser.hpp"
 #include "mdev/gpu_settings.hpp"
 
 namespace gpuward {
@@ -17,48 +18,76 @@ using Rows = std::vector<std::vector<std::string>>;
 
 // The objects printed here are described in docs/json.md; a key once there keeps its meaning.
 
-static std::string hex_id(const Parent& gpu) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%04x:%04x", gpu.vendor, gpu.device);
-  return text;
-}
-
-static std::string model_of(const GpuView& gpu) {
-  if (!gpu.parent.address) return "";
-  const std::string name = hardware_name(gpu.parent.vendor, gpu.parent.device);
-  return name.empty() ? hex_id(gpu.parent) : name;
-}
-
 static std::string numa_text(const Parent& gpu) {
   return gpu.numa_node ? std::to_string(*gpu.numa_node) : "";
 }
 
-static int list_gpus(const Settings& settings) {
-  std::map<std::string, unsigned> instances;
-  for (const InstanceView& view : view_instances(settings.root)) ++instances[view.instance.parent];
-  Rows rows;
-  json gpus = json::array();
-  for (const GpuView& gpu : view_gpus(settings.root)) {
-    const std::string& name = gpu.parent.name;
-    const auto types = list_types(settings.root, name).size();
-    rows.push_back({name, model_of(gpu), gpu.driver, numa_text(gpu.parent),
-                    gpu.serves_mdevs ? "mdev" : "", std::to_string(types),
-                    std::to_string(instances[name])});
-    json entry{{"name", name},           {"model", model_of(gpu)}, {"driver", gpu.driver},
-               {"kinds", json::array()}, {"types", types},         {"instances", instances[name]},
-               {"numa_node", nullptr},   {"pci_id", nullptr}};
-    if (gpu.serves_mdevs) entry["kinds"].push_back("mdev");
-    if (gpu.parent.numa_node) entry["numa_node"] = *gpu.parent.numa_node;
-    if (gpu.parent.address) entry["pci_id"] = hex_id(gpu.parent);
-    gpus.push_back(std::move(entry));
+static std::string kinds_text(const GpuView& gpu) {
+  std::string text;
+  for (const Use kind : kinds_of(gpu)) {
+    if (!text.empty()) text += ',';
+    text += use_word(kind);
   }
-  if (settings.json)
-    print_json(json{{"schema", 1}, {"gpus", gpus}});
-  else if (rows.empty())
+  return text;
+}
+
+/// Used, there, possible.
+static std::string vfs_text(const GpuView& gpu, const GpuUse& use) {
+  if (gpu.most_vfs == 0) return {};
+  return std::to_string(use.vfs.size()) + '/' + std::to_string(gpu.vfs.size()) + '/' +
+         std::to_string(gpu.most_vfs);
+}
+
+/// The first two, and how many more.
+static std::string domains_text(const std::set<std::string>& domains) {
+  std::string text;
+  size_t told = 0;
+  for (const std::string& domain : domains) {
+    if (told == 2) return text + " +" + std::to_string(domains.size() - told);
+    text += (told++ ? ", " : "") + domain;
+  }
+  return text;
+}
+
+/// What is known of the GPUs of a host and of who has them.
+struct Gpus {
+  std::vector<GpuView> views;
+  std::map<std::string, GpuUse> uses;
+  HardwareNames names;
+};
+
+static int print_gpus_json(const Settings& settings, const Config& config, Gpus& gpus) {
+  const DeviceHolders holders(settings.root);
+  json entries = json::array();
+  for (const GpuView& gpu : gpus.views) {
+    json entry = gpu_json(settings.root, gpu, gpus.uses[gpu.parent.name], holders);
+    entry["model"] = model_name(gpus.names, gpu, gpus.views).full;
+    if (const auto use = settings_of(config, gpu.parent).use) entry["use"] = use_word(*use);
+    entries.push_back(std::move(entry));
+  }
+  print_json(json{{"schema", 1}, {"gpus", std::move(entries)}});
+  return 0;
+}
+
+static int list_gpus(const Settings& settings) {
+  // A mistake in the configuration is no reason not to tell what there is.
+  const Config config = load_config(config_files(settings.root)).config;
+  Gpus gpus{view_gpus(settings.root, config), {}, {}};
+  gpus.uses = view_use(settings.root, gpus.views, view_instances(settings.root));
+  if (settings.json) return print_gpus_json(settings, config, gpus);
+  Rows rows;
+  for (const GpuView& gpu : gpus.views) {
+    const GpuUse& use = gpus.uses[gpu.parent.name];
+    rows.push_back({gpu.parent.name, model_name(gpus.names, gpu, gpus.views).brief, gpu.driver,
+                    kinds_text(gpu), numa_text(gpu.parent),
+                    gpu.iommu_group ? std::to_string(*gpu.iommu_group) : "", vfs_text(gpu, use),
+                    domains_text(use.domains)});
+  }
+  if (rows.empty())
     print_text("No GPU on this host.\n");
   else
     print_text(
-        format_table({"GPU", "MODEL", "DRIVER", "NUMA", "KINDS", "TYPES", "INSTANCES"}, rows));
+        format_table({"GPU", "MODEL", "DRIVER", "KINDS", "NUMA", "GROUP", "VFS", "USED BY"}, rows));
   return 0;
 }
 
@@ -79,7 +108,7 @@ static int list_types_of_all(const Settings& settings) {
       types.push_back(std::move(entry));
     }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"types", types}});
+    print_json(json{{"schema", 1}, {"types", std::move(types)}});
   else if (rows.empty())
     print_text("No GPU on this host offers types of mediated devices.\n");
   else
@@ -87,14 +116,23 @@ static int list_types_of_all(const Settings& settings) {
   return 0;
 }
 
+/// Of a PCI device without a type its use says what it is.
+static std::string type_text(const InstanceView& view) {
+  return view.instance.type.empty() && view.use != Use::mdev ? std::string(use_word(view.use))
+                                                             : view.instance.type;
+}
+
 static json instance_json(const InstanceView& view) {
-  json entry{{"uuid", to_string(view.instance.uuid)},
+  json entry{{"uuid", nullptr},
+             {"address", nullptr},
+             {"use", use_word(view.use)},
              {"type", view.instance.type},
              {"gpu", view.instance.parent},
              {"state", view.state},
              {"domain", nullptr},
              {"alias", nullptr},
              {"profile", nullptr}};
+  entry[view.use == Use::mdev ? "uuid" : "address"] = view.name;
   if (view.device) {
     entry["domain"] = {{"name", view.domain}, {"uuid", to_string(*view.domain_uuid)}};
     entry["alias"] = view.device->alias;
@@ -110,11 +148,10 @@ static int list_instances_of_all(const Settings& settings) {
     if (settings.json)
       instances.push_back(instance_json(view));
     else
-      rows.push_back({to_string(view.instance.uuid), view.instance.type, view.instance.parent,
-                      view.state, view.domain});
+      rows.push_back({view.name, type_text(view), view.instance.parent, view.state, view.domain});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"instances", instances}});
+    print_json(json{{"schema", 1}, {"instances", std::move(instances)}});
   else if (rows.empty())
     print_text("No instances. 'gpuward list gpus' shows what this host has.\n");
   else
@@ -130,17 +167,18 @@ static int list_domains(const Settings& settings) {
     json gpus = json::array();
     for (const ClaimedDevice& device : claim.devices) {
       rows.push_back({claim.name, device.alias, device.profile, device.type, device.parent,
-                      to_string(device.instance)});
+                      device_name(device)});
       gpus.push_back({{"alias", device.alias},
                       {"profile", device.profile},
                       {"type", device.type},
                       {"gpu", device.parent},
-                      {"instance", to_string(device.instance)}});
+                      {"use", use_word(device.use)},
+                      {"instance", device_name(device)}});
     }
     domains.push_back({{"name", claim.name}, {"uuid", to_string(claim.domain)}, {"gpus", gpus}});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"domains", domains}});
+    print_json(json{{"schema", 1}, {"domains", std::move(domains)}});
   else if (rows.empty())
     print_text("No domain holds a GPU.\n");
   else
@@ -165,7 +203,7 @@ static int list_profiles(const Settings& settings) {
     profiles.push_back({{"name", profile.name}, {"types", profile.types}, {"available", free}});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"profiles", profiles}});
+    print_json(json{{"schema", 1}, {"profiles", std::move(profiles)}});
   else if (rows.empty())
     print_text("No profile in /etc/gpuward/gpuward.conf yet.\n");
   else

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
 #include <cstdio>
+#include <type_traits>
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
-#include "cli/hardware_names.hpp"
-#include "cli/host_view.hpp"
+#include "cli/gpu_model.hpp"
 #include "cli/output.hpp"
+#include "config/config_parser.hpp"
+#include "domain/document.hpp"
+#include "domain/used_devices.hpp"
+#include "mdev/gpu_settings.hpp"
 #include "mdev/holders.hpp"
+#include "pci/device_nodes.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
 
 namespace gpuward {
 
@@ -23,7 +31,7 @@ class Facts {
     for (const auto& [word, text] : facts_) {
       object[word] = text;
       lines += word + ":" + std::string(word.size() < 12 ? 12 - word.size() : 1, ' ') +
-               (text.empty() ? "-" : text) + '\n';
+               (text.empty() ? "-" : shown(text, text.size())) + '\n';
     }
     if (as_json)
       print_json(object);
@@ -35,9 +43,16 @@ class Facts {
   std::vector<std::pair<std::string, std::string>> facts_;
 };
 
+static std::optional<Holder> holder_of(const Root& root, const InstanceView& view) {
+  const DeviceHolders holders(root);
+  return view.use == Use::mdev ? holders.of_instance(root, view.instance.uuid)
+                               : holder_of(root, holders, view.device->address);
+}
+
 static Facts instance_facts(const Settings& settings, const InstanceView& view) {
   Facts facts;
-  facts.add("instance", to_string(view.instance.uuid));
+  facts.add("instance", view.name);
+  facts.add("use", std::string(use_word(view.use)));
   facts.add("type", view.instance.type);
   facts.add("gpu", view.instance.parent);
   facts.add("state", view.state);
@@ -46,26 +61,173 @@ static Facts instance_facts(const Settings& settings, const InstanceView& view) 
     facts.add("alias", view.device->alias);
     facts.add("profile", view.device->profile);
   }
-  const auto holder = DeviceHolders(settings.root).of_instance(settings.root, view.instance.uuid);
+  const auto holder = holder_of(settings.root, view);
   facts.add("open_in", holder ? to_string(*holder) : "");
   return facts;
 }
 
-static Facts gpu_facts(const Settings& settings, const GpuView& gpu) {
+// ---- a GPU
+
+template <typename Things>
+static std::string joined(const Things& things) {
+  std::string text;
+  for (const auto& thing : things) {
+    if (!text.empty()) text += ", ";
+    if constexpr (std::is_same_v<std::decay_t<decltype(thing)>, PciAddress>)
+      text += to_string(thing);
+    else
+      text += thing;
+  }
+  return text;
+}
+
+static std::string class_text(const GpuView& gpu) {
+  char digits[8];
+  std::snprintf(digits, sizeof digits, "%04x", gpu.pci_class >> 8);
+  const std::string text = digits;
+  if (text == "0300") return text + " (VGA controller)";
+  if (text == "0302") return text + " (3D controller)";
+  if (text == "0380") return text + " (display controller)";
+  if (text == "1200") return text + " (processing accelerator)";
+  return text;
+}
+
+static std::string kinds_text(const GpuView& gpu) {
+  std::vector<std::string_view> words;
+  for (const Use kind : kinds_of(gpu)) words.push_back(use_word(kind));
+  return joined(words);
+}
+
+static std::string group_text(const GpuDetails& details) {
+  if (!details.group) return {};
+  return std::to_string(details.group->number) + " (" + joined(details.group->members) + "), " +
+         (details.viable ? "viable" : "not viable: " + details.viable.reason);
+}
+
+static std::string link_text(const std::string& speed, const std::string& width) {
+  if (speed.empty() && width.empty()) return {};
+  return speed + " x" + width;
+}
+
+static std::string errors_text(const ErrorTotals& errors) {
+  if (errors == ErrorTotals()) return {};
+  const auto number = [](const std::optional<uint64_t>& count) {
+    return count ? std::to_string(*count) : std::string("?");
+  };
+  return number(errors.correctable) + " correctable, " + number(errors.nonfatal) + " nonfatal, " +
+         number(errors.fatal) + " fatal";
+}
+
+static void add_health(Facts& facts, const Health& health) {
+  facts.add("power", health.power_state);
+  facts.add("link", link_text(health.link_speed, health.link_width));
+  facts.add("link_most", link_text(health.max_link_speed, health.max_link_width));
+  facts.add("errors", errors_text(health.errors));
+  if (health.port)
+    facts.add("port", to_string(*health.port) + ", errors: " +
+                          (health.port_errors == ErrorTotals() ? "not told"
+                                                               : errors_text(health.port_errors)));
+  facts.add("reset", health.can_reset ? health.reset_methods : "impossible");
+}
+
+static void add_pci_facts(const Root& root, Facts& facts, const GpuView& gpu) {
+  const GpuDetails details = view_details(root, gpu);
+  facts.add("class", class_text(gpu));
+  facts.add("iommu_group", group_text(details));
+  facts.add("companions", joined(details.companions));
+  facts.add("identity", to_string(details.identity));
+  add_health(facts, details.health);
+  if (const auto owner = used_by(root, *gpu.parent.address))
+    facts.add("used_once",
+              "by " + *owner + "; 'gpuward clear " + gpu.parent.name + "' lets it be given again");
+}
+
+/// Of a GPU with VFs each VF says whether it has room, and what one takes the others may lose.
+static void add_types(const Root& root, Facts& facts, const GpuView& gpu) {
+  std::map<std::string, std::optional<unsigned>> room;
+  for (const std::string& parent : gpu.mdev_parents)
+    for (const std::string& type : type_ids(root, parent))
+      if (const auto available = available_instances(root, parent, type))
+        room[type] = room[type].value_or(0) + (gpu.vfs.empty() ? *available : *available > 0);
+      else
+        room.try_emplace(type);
+  const std::string unit =
+      gpu.vfs.empty() ? " free" : " of " + std::to_string(gpu.mdev_parents.size()) + " VFs free";
+  for (const auto& [type, free] : room)
+    facts.add("type " + type, free ? std::to_string(*free) + unit : "capacity not told");
+}
+
+/// The catalogue of the first VF that has no vGPU: with one it shows none.
+static void add_vgpu_types(const Root& root, Facts& facts, const GpuView& gpu) {
+  for (const PciAddress& vf : gpu.vfs) {
+    if (!gpu.offers_vgpus || current_vgpu(root, vf) != 0u) continue;
+    for (const VgpuType& type : creatable_vgpus(root, vf))
+      facts.add("type " + std::to_string(type.id), type.name);
+    return;
+  }
+}
+
+/// One line for each part of it that a process of the host, or of a domain, has open.
+static void add_holders(const Root& root, Facts& facts, const GpuView& gpu) {
+  if (!gpu.parent.address) return;
+  const DeviceHolders holders(root);
+  std::vector<PciAddress> parts = companions(root, *gpu.parent.address);
+  parts.insert(parts.begin(), *gpu.parent.address);
+  parts.insert(parts.end(), gpu.vfs.begin(), gpu.vfs.end());
+  for (const PciAddress& part : parts)
+    if (const auto holder = holder_of(root, holders, part))
+      facts.add("open " + to_string(part), to_string(*holder));
+}
+
+static void add_instances(Facts& facts, const GpuView& gpu,
+                          const std::vector<InstanceView>& instances) {
+  for (const InstanceView& view : instances) {
+    const std::string& parent = view.instance.parent;
+    const bool on_vf = std::find(gpu.mdev_parents.begin(), gpu.mdev_parents.end(), parent) !=
+                       gpu.mdev_parents.end();
+    if (parent != gpu.parent.name && !on_vf) continue;
+    std::string text =
+        view.instance.type.empty() ? std::string(use_word(view.use)) : view.instance.type;
+    if (parent != gpu.parent.name) text += " on " + parent;
+    facts.add("instance " + view.name,
+              text + ", " + view.state + (view.domain.empty() ? "" : " by " + view.domain));
+  }
+}
+
+static Facts gpu_facts(const Settings& settings, const Config& config, const GpuView& gpu,
+                       const std::vector<GpuView>& gpus) {
+  const Root& root = settings.root;
+  const auto instances = view_instances(root);
+  const auto use = settings_of(config, gpu.parent).use;
+  HardwareNames names;
   Facts facts;
   facts.add("gpu", gpu.parent.name);
-  facts.add("model", gpu.parent.address ? hardware_name(gpu.parent.vendor, gpu.parent.device) : "");
+  facts.add("model", model_name(names, gpu, gpus).full);
+  if (gpu.parent.address) facts.add("pci_id", pci_id(gpu));
   facts.add("driver", gpu.driver);
+  facts.add("kinds", kinds_text(gpu));
+  facts.add("use", use ? std::string(use_word(*use)) : "");
   facts.add("numa_node", gpu.parent.numa_node ? std::to_string(*gpu.parent.numa_node) : "");
-  for (const MdevType& type : list_types(settings.root, gpu.parent.name))
-    facts.add("type " + type.id,
-              type.available ? std::to_string(*type.available) + " free" : "capacity not told");
-  for (const InstanceView& view : view_instances(settings.root))
-    if (view.instance.parent == gpu.parent.name)
-      facts.add("instance " + to_string(view.instance.uuid),
-                view.instance.type + ", " + view.state +
-                    (view.domain.empty() ? "" : " by " + view.domain));
+  if (gpu.parent.address) add_pci_facts(root, facts, gpu);
+  if (gpu.most_vfs > 0) {
+    const GpuUse used = view_use(root, {gpu}, instances)[gpu.parent.name];
+    facts.add("vfs", std::to_string(used.vfs.size()) + " used, " + std::to_string(gpu.vfs.size()) +
+                         " there, " + std::to_string(gpu.most_vfs) + " possible");
+  }
+  add_types(root, facts, gpu);
+  add_vgpu_types(root, facts, gpu);
+  add_instances(facts, gpu, instances);
+  add_holders(root, facts, gpu);
   return facts;
+}
+
+static std::string device_text(const ClaimedDevice& device) {
+  if (device.use == Use::mdev)
+    return device.type + " on " + device.parent + ", instance " + device_name(device);
+  std::string text(use_word(device.use));
+  if (device.use == Use::vendor_vf) text += ' ' + device.type;
+  text += ' ' + device_name(device);
+  return device.parent == device_name(device) ? text : text + " of " + device.parent;
 }
 
 static std::optional<Facts> domain_facts(const Settings& settings, const std::string& name) {
@@ -75,22 +237,23 @@ static std::optional<Facts> domain_facts(const Settings& settings, const std::st
     facts.add("domain", claim.name);
     facts.add("uuid", to_string(claim.domain));
     for (const ClaimedDevice& device : claim.devices)
-      facts.add(device.alias, device.type + " on " + device.parent + ", instance " +
-                                  to_string(device.instance) + ", profile " + device.profile);
+      facts.add(device.alias, device_text(device) + ", profile " + device.profile);
     return facts;
   }
   return {};
 }
 
 int show_command(const Settings& settings, const std::string& name) {
-  for (const InstanceView& view : view_instances(settings.root))
-    if (to_string(view.instance.uuid) == name) {
-      instance_facts(settings, view).print(settings.json);
+  const Config config = load_config(config_files(settings.root)).config;
+  const auto gpus = view_gpus(settings.root, config);
+  for (const GpuView& gpu : gpus)
+    if (gpu.parent.name == name) {
+      gpu_facts(settings, config, gpu, gpus).print(settings.json);
       return 0;
     }
-  for (const GpuView& gpu : view_gpus(settings.root))
-    if (gpu.parent.name == name) {
-      gpu_facts(settings, gpu).print(settings.json);
+  for (const InstanceView& view : view_instances(settings.root))
+    if (view.name == name) {
+      instance_facts(settings, view).print(settings.json);
       return 0;
     }
   if (const auto facts = domain_facts(settings, name)) {

@@ -140,11 +140,11 @@ struct GuestSlot {
   std::string controller;
 };
 
-bool is_slot_used(const Element& devices, unsigned slot) {
+bool is_slot_used(const Element& devices, unsigned bus, unsigned slot) {
   return std::any_of(devices.children.begin(), devices.children.end(), [&](const Element& device) {
     const Element* const address = device.child("address");
     const auto place = address ? pci_address_of(*address) : std::nullopt;
-    return place && place->bus == 0 && place->slot == slot;
+    return place && place->bus == bus && place->slot == slot;
   });
 }
 
@@ -158,9 +158,16 @@ GuestSlot free_guest_slot(const DomainEdit& edit) {
             "\n    <controller type='pci' index='" + std::to_string(index) +
                 "' model='pcie-root-port'/>"};
   }
-  // From above, as libvirt fills the bus from below.
-  for (uint8_t slot = 0x1e; slot > 2; --slot)
-    if (!is_slot_used(edit.devices(), slot)) return {{0, 0, slot, 0}, ""};
+  std::vector<unsigned> buses{0};
+  for (const Element& device : edit.devices().children)
+    if (const auto index = pci_controller_index(device);
+        index && *index < 256 && device.attribute("model") == "pci-bridge")
+      buses.push_back(*index);
+  // From above, as libvirt fills a bus from below.
+  for (const unsigned bus : buses)
+    for (uint8_t slot = 0x1e; slot > 2; --slot)
+      if (!is_slot_used(edit.devices(), bus, slot))
+        return {{0, static_cast<uint8_t>(bus), slot, 0}, ""};
   throw Error("domain " + edit.domain.name + " has no PCI slot left");
 }
 
@@ -427,7 +434,8 @@ std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
   }
   const auto going = hostdevs_to_detach(edit.devices(), alias);
   if (!going.empty()) edit.remove_from(edit.devices(), going, false);
-  DomainEdit next(edit.result());
+  const std::string without = edit.result();
+  DomainEdit next(without);
   insert_functions(next, name, use, functions);
   return next.result();
 }

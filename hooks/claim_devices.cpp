@@ -18,6 +18,7 @@
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "mdev/placement.hpp"
+#include "pci/identity.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/pool.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -44,6 +45,7 @@ struct Work {
   Claim claim;
   std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
   std::set<std::string> made;    ///< aliases of the devices whose instance is there
+  std::string stranger;          ///< what is told of hardware that sits where other is expected
   bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
 
   /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
@@ -58,11 +60,15 @@ bool is_near(const Work& work, const Parent& parent) {
          std::find(nodes.begin(), nodes.end(), *parent.numa_node) != nodes.end();
 }
 
-std::vector<Candidate> candidates_of(const Work& work, const Profile& profile) {
+std::vector<Candidate> candidates_of(Work& work, const Profile& profile) {
   std::vector<Candidate> candidates;
   for (const std::string& name : parent_names(work.root)) {
     const auto parent = find_parent(work.root, name);
     if (!parent || !serves(work.config, profile, *parent)) continue;
+    if (const Verdict verdict = check_identity(work.root, work.config, *parent); !verdict) {
+      work.stranger = verdict.reason;
+      continue;
+    }
     for (unsigned rank = 0; rank < profile.types.size(); ++rank) {
       const std::string& type = profile.types[rank];
       const auto available = available_instances(work.root, name, type);
@@ -121,6 +127,7 @@ Error no_room(const Work& work, const ClaimedDevice& device, const Profile& prof
   std::string types;
   for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
   std::string text = "GPU " + device.alias + " (profile " + profile.name + "): ";
+  if (candidates.empty() && !work.stranger.empty()) return Error(text + work.stranger);
   if (candidates.empty() && work.refused.empty())
     return Error(text + "no GPU on this host offers " + types +
                  " to this profile; see what there is with 'gpuward list types'");
@@ -136,7 +143,7 @@ Error no_room(const Work& work, const ClaimedDevice& device, const Profile& prof
   return Error(text + "; stop one of them, or allow more in [profile " + profile.name + "]");
 }
 
-void place_device(const Work& work, ClaimedDevice& device, const std::vector<Claim>& others) {
+void place_device(Work& work, ClaimedDevice& device, const std::vector<Claim>& others) {
   const Profile& profile = *find_profile(work.config, device.profile);  // request_verdict looked
   auto candidates = candidates_of(work, profile);
   subtract_pending(work, others, candidates);
@@ -312,7 +319,9 @@ void undo(Work& work) {
 void ask_for(Work& work, const AskedGpu& gpu) {
   const Profile& profile = *find_profile(work.config, gpu.profile);  // request_verdict looked
   if (gives_pci_devices(profile)) {
+    const auto claims = work.claims.all();
     for (ClaimedDevice& device : pci_devices_asked(work.root, work.config, work.domain, gpu)) {
+      require_unclaimed(work.domain, device, claims);  // names its domain, where the next says QEMU
       require_unused(work.root, work.domain, device, work.deadlines);
       work.claim.devices.push_back(std::move(device));
     }
@@ -330,7 +339,8 @@ void ask_for(Work& work, const AskedGpu& gpu) {
 
 void claim_devices(const Root& root, const Config& config, const Domain& domain,
                    const Deadlines& deadlines) {
-  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}}, {}, {}};
+  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}},
+            {},   {},     {}};
   work.claims.make_ready();
   const auto lock = work.claims.lock_domain(domain.uuid, deadlines.lock);
   if (!lock)

@@ -103,7 +103,8 @@ std::string repoint(const Root& root, const Config& config, std::string_view xml
     const auto pool = pool_of(root, config, *profile);
     if (pool.empty())
       throw Error("GPU " + gpu.alias + " of " + domain.name + ": profile " + profile->name +
-                  " has no device on this host; see 'gpuward list gpus' and 'gpuward check'");
+                  " has no device on this host: " + why_empty(root, config, *profile) +
+                  "; see 'gpuward list gpus'");
     const PoolDevice* device = find_device(pool, pointed_device(domain, gpu.alias));
     if (!device || is_taken(*device, now)) {
       const PoolDevice* const chosen = choose_device(*profile, pool, now, domain.numa_nodes);

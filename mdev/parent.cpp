@@ -62,10 +62,15 @@ std::optional<unsigned> available_instances(const Root& root, const std::string&
   return text ? to_number<unsigned>(*text) : std::nullopt;
 }
 
+std::vector<std::string> type_ids(const Root& root, const std::string& parent) {
+  auto ids = list_directory(parent_path(root, parent) + "/mdev_supported_types");
+  std::erase_if(ids, [](const std::string& id) { return !is_device_name(id); });
+  return ids;
+}
+
 std::vector<MdevType> list_types(const Root& root, const std::string& parent) {
   std::vector<MdevType> types;
-  for (const auto& id : list_directory(parent_path(root, parent) + "/mdev_supported_types")) {
-    if (!is_device_name(id)) continue;
+  for (const std::string& id : type_ids(root, parent)) {
     const std::string path = type_path(root, parent, id);
     types.push_back({id, read_attribute(path + "/name").value_or(""),
                      read_attribute(path + "/device_api").value_or(""),

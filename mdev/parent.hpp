@@ -43,6 +43,9 @@ std::optional<Parent> find_parent(const Root& root, const std::string& name);
 /// What a device's directory in sysfs says of it; all of it only for a PCI device.
 Parent read_identity(const std::string& path, const std::string& name);
 
+/// Ids of all types, sorted.
+std::vector<std::string> type_ids(const Root& root, const std::string& parent);
+
 /// All types with all their attributes, sorted by id.
 std::vector<MdevType> list_types(const Root& root, const std::string& parent);
 

@@ -11,7 +11,8 @@ namespace gpuward {
 static std::optional<std::string> nvidia_node(const Root& root, const PciAddress& address) {
   const auto text =
       read_attribute(root.proc("driver/nvidia/gpus/") + to_string(address) + "/information");
-  for (const std::string_view line : split(text.value_or(""), '\n')) {
+  if (!text) return {};
+  for (const std::string_view line : split(*text, '\n')) {
     if (!line.starts_with("Device Minor:")) continue;
     const auto minor = to_number<unsigned>(trim(line.substr(line.find(':') + 1)));
     if (minor) return "/dev/nvidia" + std::to_string(*minor);

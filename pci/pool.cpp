@@ -6,6 +6,7 @@
 #include "base/file.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/device_nodes.hpp"
+#include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -79,6 +80,7 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
     return {};
   }
   why = unfit_as_whole(root, settings_of(config, parent), device);
+  if (why.empty()) why = check_identity(root, config, parent).reason;
   if (!why.empty()) return {};
   return PoolDevice{device.address, {}, device.numa_node, functions_of(root, device), true};
 }
@@ -99,6 +101,7 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
     return {};
   }
   why = unfit_as_vf(root, profile, settings_of(config, parent), device);
+  if (why.empty()) why = check_identity(root, config, parent).reason;
   if (!why.empty()) return {};
   return PoolDevice{device.address, pf->address, pf->numa_node, {device.address}, true};
 }
@@ -114,6 +117,7 @@ static std::vector<PoolDevice> coming_vfs(const Root& root, const Config& config
   const Parent parent = identity_of(*device);
   const GpuSettings settings = settings_of(config, parent);
   if (settings.use != profile.use || !serves(config, profile, parent)) return coming;
+  if (!check_identity(root, config, parent)) return coming;
   const unsigned count = std::min(settings.vfs.value_or(most), most);
   for (unsigned index = 0; index < count; ++index)
     if (const auto address = virtual_function_address(root, pf, index))
@@ -145,6 +149,31 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
   return pool;
 }
 
+/// Whether somebody who wrote this profile may have meant this device.
+static bool may_be_meant(const Profile& profile, const PciDevice& device) {
+  if (device.physical_function.has_value() == (profile.use == Use::whole)) return false;
+  if (profile.gpus.empty()) return is_gpu_class(device.pci_class);
+  return std::any_of(profile.gpus.begin(), profile.gpus.end(), [&](const GpuSelector& gpu) {
+    return gpu.by == GpuSelector::By::any ? is_gpu_class(device.pci_class)
+                                          : selects(gpu, identity_of(device));
+  });
+}
+
+std::string why_empty(const Root& root, const Config& config, const Profile& profile) {
+  constexpr int most = 3;
+  std::string text;
+  int told = 0;
+  for (const PciAddress& address : pci_addresses(root)) {
+    const auto device = find_pci_device(root, address);
+    if (!device || !may_be_meant(profile, *device)) continue;
+    std::string why;
+    existing_in_pool(root, config, profile, *device, why);
+    if (told++ == most) return text + "; ...";
+    text += (text.empty() ? "" : "; ") + to_string(address) + ": " + why;
+  }
+  return text;
+}
+
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
                                        const Profile& profile, const PciAddress& address,
                                        std::string& why) {
@@ -154,7 +183,10 @@ std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
   if (profile.use == Use::whole) return {};
   for (const PciAddress& pf : pci_addresses(root))
     for (PoolDevice& coming : coming_vfs(root, config, profile, pf))
-      if (coming.address == address) return std::move(coming);
+      if (coming.address == address) {
+        why.clear();
+        return std::move(coming);
+      }
   return {};
 }
 

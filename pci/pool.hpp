@@ -28,6 +28,10 @@ bool gives_pci_devices(const Profile& profile);
 /// Whether one is in use is not looked at.
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile);
 
+/// Why the pool is empty: what keeps the devices out that come to mind, three at most; "" when none
+/// does.
+std::string why_empty(const Root& root, const Config& config, const Profile& profile);
+
 /// The one at this address, without looking at others; nothing, and why, when it is not of the
 /// pool.
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,

@@ -22,7 +22,8 @@ bool offers_vgpus(const Root& root, const PciAddress& vf) {
 std::vector<VgpuType> creatable_vgpus(const Root& root, const PciAddress& vf) {
   std::vector<VgpuType> types;
   const auto text = read_attribute(pci_path(root, vf) + "/nvidia/creatable_vgpu_types");
-  for (const std::string_view line : split(text.value_or(""), '\n')) {
+  if (!text) return {};
+  for (const std::string_view line : split(*text, '\n')) {
     const auto colon = line.find(':');
     if (colon == std::string_view::npos) continue;
     const auto id = to_number<unsigned>(trim(line.substr(0, colon)));  // not the head, "ID"

@@ -10,6 +10,7 @@
 #include "hooks/give_back.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/holders.hpp"
+#include "pci/identity.hpp"
 
 namespace gpuward {
 
@@ -20,17 +21,26 @@ static constexpr uint64_t provision_lock = 2;
 // its UUID alone.
 static constexpr unsigned most_instances = 1024;
 
-ProvisionView look_at_host(const Root& root) {
+/// Whether it is what the configuration expects there; a line says what is not.
+static bool is_expected(const Root& root, const Config& config, const Parent& device,
+                        std::vector<std::string>& strangers) {
+  const Verdict verdict = check_identity(root, config, device);
+  if (!verdict) strangers.push_back(verdict.reason);
+  return verdict.allowed;
+}
+
+ProvisionView look_at_host(const Root& root, const Config& config) {
   ProvisionView view;
   for (const std::string& name : parent_names(root)) {
     auto parent = find_parent(root, name);
-    if (!parent) continue;
+    if (!parent || !is_expected(root, config, *parent, view.strangers)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
     view.gpus.push_back({std::move(*parent), std::move(types)});
     for (const std::string& file : list_directory(root.etc("mdevctl.d/") + name))
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
-  view.pfs = physical_functions(root);
+  for (PhysicalFunction& pf : physical_functions(root))
+    if (is_expected(root, config, pf.identity, view.strangers)) view.pfs.push_back(std::move(pf));
   view.instances = list_instances(root);
   return view;
 }
@@ -106,6 +116,7 @@ bool ProvisionedUuids::contains(const Instance& instance) {
 
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   ProvisionPlan plan;
+  plan.impossible = view.strangers;
   plan.vfs = plan_vfs(config, view.pfs, plan.impossible);
   ByUuid existing;
   for (const Instance& instance : view.instances) existing[instance.uuid] = &instance;
@@ -182,7 +193,7 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
   const auto lock = Lock::acquire(root.run("lock"), provision_lock, std::chrono::seconds(60));
   if (!lock)
     throw Error("another gpuward-provision has been at work for a minute; see its journal");
-  ProvisionPlan plan = plan_provision(config, look_at_host(root));
+  ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
   keep_used(root, plan);
   Provisioned done{
       .vfs = {}, .created = {}, .removed = {}, .kept = plan.kept, .failed = plan.impossible};

@@ -27,9 +27,11 @@ struct ProvisionView {
   std::vector<PhysicalFunction> pfs;
   std::vector<Instance> instances;
   std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions
+  std::vector<std::string> strangers;  ///< lines: what sits where other hardware is expected
 };
 
-ProvisionView look_at_host(const Root& root);
+/// What is not the card that the configuration expects is left out.
+ProvisionView look_at_host(const Root& root, const Config& config);
 
 /// What brings the host to what the configuration wants of "instances = TYPE:N" and "vfs = N".
 struct ProvisionPlan {

@@ -5,7 +5,8 @@
 # KEY is a hash of all inputs; KEY/ appears by one rename, so it is complete or absent.
 
 sample_drivers=(mtty mdpy mbochs)
-own_drivers=(labgpu) # a parent that is a PCI card: no emulated card is one
+# What no emulated card is: a parent of mdevs, NVIDIA's VFs with vGPU types, Intel's VFs with quotas.
+own_drivers=(labgpu labvgpu labxe)
 
 codename() {
     case $1 in

@@ -74,6 +74,10 @@ start_qemu() {
     echo $! >"$dir/qemu.pid"
 }
 
+# Display cards as the guest sees them (boards of class 03xx, all 1234:1111):
+#   gpu1 01:00.0, gpu3 07:00.0, gpu4 08:00.0, gpu5 09:00.0   equal, each alone in its IOMMU group
+#   gpu2 02:00.0 with its audio function 02:00.1             both in one group
+#   gpu6 0b:01.0, gpu7 0b:02.0                               two cards behind one bridge: one group
 # No argument has a blank in it, so a list of words will do.
 qemu_arguments() {
     cat <<'ARGUMENTS'
@@ -94,9 +98,19 @@ qemu_arguments() {
 -device pcie-root-port,id=free1,slot=11,chassis=11
 -device pcie-root-port,id=free2,slot=12,chassis=12
 -device pcie-root-port,id=free3,slot=13,chassis=13
+-device pcie-root-port,id=pool1,slot=5,chassis=5
+-device pcie-root-port,id=pool2,slot=6,chassis=6
+-device pcie-root-port,id=pool3,slot=7,chassis=7
+-device pcie-root-port,id=shared,slot=8,chassis=8
 -device bochs-display,id=gpu1,bus=display
 -device bochs-display,id=gpu2,bus=audio,addr=0.0,multifunction=on
 -device intel-hda,id=gpu2audio,bus=audio,addr=0.1
+-device bochs-display,id=gpu3,bus=pool1
+-device bochs-display,id=gpu4,bus=pool2
+-device bochs-display,id=gpu5,bus=pool3
+-device pcie-pci-bridge,id=bridge,bus=shared
+-device bochs-display,id=gpu6,bus=bridge,addr=1.0
+-device bochs-display,id=gpu7,bus=bridge,addr=2.0
 -device nvme-subsys,id=subsys,nqn=subsys
 -device nvme,id=card1,serial=card1,subsys=subsys,sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=4,max_ioqpairs=18,msix_qsize=16,bus=sriov
 ARGUMENTS

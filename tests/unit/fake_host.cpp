@@ -146,6 +146,13 @@ FakeDevice& FakeDevice::without(const std::string& path) {
   return *this;
 }
 
+FakeDevice& FakeDevice::link(const std::string& path, const std::string& target) {
+  const std::string link = directory_ + '/' + path;
+  fs::remove(link);
+  fs::create_symlink(target, link);
+  return *this;
+}
+
 FakeDevice& FakeDevice::type(const std::string& id, unsigned most) {
   types_[id] = most;
   const std::string type = "mdev_supported_types/" + id + '/';
@@ -206,8 +213,8 @@ FakeDevice& FakeHost::device(const std::string& name) {
   if (device.host_) return device;
   device.host_ = this;
   device.directory_ = device_directory(name);
-  fs::create_directories(device.directory_);
-  if (!parse_pci_address(name)) return device;
+  const bool is_new = fs::create_directories(device.directory_);
+  if (!parse_pci_address(name) || !is_new) return device;  // a child may have made it
   device.pci_id(0x1234, 0x1111).numa_node(-1).attribute("class", "0x030000");
   fs::create_symlink("../../../devices/pci0000:00/" + name, at("/sys/bus/pci/devices/" + name));
   return device;
@@ -224,6 +231,16 @@ FakeDevice& FakeHost::parent(const std::string& name) {
   fs::create_directories(parent.directory_ + "/mdev_supported_types");
   fs::create_symlink("../../" + parent.directory_.substr(at("/sys/").size()), link);
   return parent;
+}
+
+void FakeHost::move_below(const std::string& bridge, const std::string& address) {
+  FakeDevice& moved = device(address);
+  const std::string directory = device(bridge).directory_ + '/' + address;
+  fs::rename(moved.directory_, directory);
+  moved.directory_ = directory;
+  const std::string link = at("/sys/bus/pci/devices/" + address);
+  fs::remove(link);
+  fs::create_symlink("../../../" + directory.substr(at("/sys/").size()), link);
 }
 
 void FakeHost::parent_goes(const std::string& name) {
@@ -289,6 +306,10 @@ void FakeHost::config(const std::string& text) {
   put(at("/etc/gpuward/gpuward.conf"), text);
 }
 
+void FakeHost::file(const std::string& path, const std::string& text) {
+  put(at(path), text);
+}
+
 void FakeHost::mdevctl_definition(const std::string& parent, const Uuid& uuid) {
   put(at("/etc/mdevctl.d/" + parent + '/' + to_string(uuid)), "{}\n");
 }
@@ -338,12 +359,72 @@ void FakeHost::wait_until_let_go() const {
   fs::remove_all(at("/proc/" + pid));
 }
 
+void FakeHost::reacts(const std::string& address, const std::string& attribute, Reaction reaction) {
+  const std::string path = device(address).directory_ + '/' + attribute;
+  if (!exists(path)) put(path, "");
+  reactions_[path] = std::move(reaction);
+}
+
+void FakeHost::iommu_group(unsigned number, const std::vector<std::string>& addresses) {
+  const std::string group = at("/sys/kernel/iommu_groups/" + std::to_string(number));
+  fs::create_directories(group + "/devices");
+  for (const std::string& address : addresses) {
+    const std::string directory = device(address).directory_;
+    fs::create_symlink(directory, group + "/devices/" + address);
+    fs::create_symlink(fs::relative(group, directory), directory + "/iommu_group");
+  }
+}
+
+static PciAddress behind(const std::string& pf, unsigned number) {
+  PciAddress address = *parse_pci_address(pf);
+  const unsigned id = address.slot * 8u + address.function + number;
+  address.slot = static_cast<uint8_t>(id >> 3);
+  address.function = static_cast<uint8_t>(id & 7);
+  return address;
+}
+
+void FakeHost::set_vfs(const std::string& pf, unsigned count) {
+  const std::string directory = device(pf).directory_;
+  for (unsigned index = 0; exists(directory + "/virtfn" + std::to_string(index)); ++index) {
+    fs::remove(directory + "/virtfn" + std::to_string(index));
+    parent_goes(to_string(behind(pf, index + 1)));
+  }
+  for (unsigned index = 0; index < count; ++index) {
+    const std::string vf = to_string(behind(pf, index + 1));
+    device(vf).link("physfn", "../" + pf);
+    device(pf).link("virtfn" + std::to_string(index), "../" + vf);
+    link_group(device(vf).directory_);
+  }
+  put(directory + "/sriov_numvfs", std::to_string(count) + '\n');
+}
+
+void FakeHost::sriov(const std::string& pf, unsigned total) {
+  device(pf).attribute("sriov_totalvfs", std::to_string(total));
+  device(pf).attribute("sriov_offset", "1").attribute("sriov_stride", "1");
+  reacts(pf, "sriov_drivers_autoprobe", [](const std::string&) { return 0; });
+  set_vfs(pf, 0);
+  reacts(pf, "sriov_numvfs", [this, pf, total](const std::string& value) {
+    const unsigned count = static_cast<unsigned>(std::stoul(value));
+    const bool has_some = exists(device(pf).directory_ + "/virtfn0");
+    if (count > total) return ERANGE;
+    if (count > 0 && has_some) return EBUSY;
+    set_vfs(pf, count);
+    return 0;
+  });
+}
+
 bool FakeHost::is_control(const std::string& path) const {
+  if (reactions_.contains(path)) return true;
   return path.starts_with(at("/sys/devices/")) &&
          (path.ends_with("/create") || path.ends_with("/remove"));
 }
 
 int FakeHost::kernel_write(const std::string& path, const std::string& value) {
+  if (const auto reaction = reactions_.find(path); reaction != reactions_.end()) {
+    append_line(at("/kernel/writes"),
+                path.substr(at("/sys/devices/pci0000:00/").size()) + ' ' + value);
+    return reaction->second(value);
+  }
   const fs::path directory = fs::path(path).parent_path();
   const bool creates = path.ends_with("/create");
   const std::string last = directory.filename();

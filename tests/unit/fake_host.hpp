@@ -44,6 +44,8 @@ class FakeDevice {
   /// A file in its directory; "mdev_supported_types/TYPE/name" for one of a type.
   FakeDevice& attribute(const std::string& path, const std::string& text);
   FakeDevice& without(const std::string& path);
+  /// A symbolic link in its directory.
+  FakeDevice& link(const std::string& path, const std::string& target);
 
  private:
   friend class FakeHost;
@@ -70,6 +72,8 @@ class FakeHost {
   FakeDevice& parent(const std::string& name);
   /// A PCI display device that offers no mdevs.
   FakeDevice& pci_gpu(const std::string& address);
+  /// Puts a PCI device behind a bridge.
+  void move_below(const std::string& bridge, const std::string& address);
   /// The driver is unloaded, or the card pulled.
   void parent_goes(const std::string& name);
 
@@ -87,6 +91,8 @@ class FakeHost {
   void ends(int pid);
 
   void config(const std::string& text);
+  /// Any file: "/proc/driver/nvidia/version".
+  void file(const std::string& path, const std::string& text);
   void mdevctl_definition(const std::string& parent, const Uuid& uuid);
 
   // How the kernel misbehaves from now on.
@@ -97,6 +103,19 @@ class FakeHost {
   void remove_lingers(const Uuid& uuid);  ///< the write returns, the device stays
   void behaves();                         ///< no more of that for new writes
   void lets_go();                         ///< the hanging writes go through
+
+  /// What the kernel does with a write to this attribute of a PCI device: 0, or an errno.
+  using Reaction = std::function<int(const std::string& value)>;
+  void reacts(const std::string& address, const std::string& attribute, Reaction reaction);
+
+  /// Puts PCI devices into one IOMMU group.
+  void iommu_group(unsigned number, const std::vector<std::string>& addresses);
+
+  /// Makes a PCI device a PF that has up to `total` VFs, made by a write to sriov_numvfs: with the
+  /// errno of drivers/pci/pci-sysfs.c, VFs directly behind the PF, each in a group of its own.
+  void sriov(const std::string& pf, unsigned total);
+  /// Makes VFs as a write would; 0 takes all away.
+  void set_vfs(const std::string& pf, unsigned count);
 
   /// Called in the writing process, before the kernel has done anything, with the line that
   /// writes() is going to have.
@@ -135,7 +154,8 @@ class FakeHost {
   TempDir directory_;
   Root root_;
   std::map<std::string, FakeDevice> devices_;
-  std::map<std::string, Trouble> troubles_;  ///< by the path written to, or by UUID
+  std::map<std::string, Reaction> reactions_;  ///< by the path written to
+  std::map<std::string, Trouble> troubles_;    ///< by the path written to, or by UUID
 };
 
 }  // namespace gpuward

@@ -219,7 +219,7 @@ TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
   host.parent("mtty").type("mtty-1", 4);
   host.instance("mtty", "mtty-1", foreign);
   host.mdevctl_definition("mtty", foreign);
-  const ProvisionView view = look_at_host(host.root());
+  const ProvisionView view = look_at_host(host.root(), {});
   ASSERT_THAT(view.gpus, SizeIs(2));
   EXPECT_EQ(view.gpus[0].parent.name, "mbochs");
   EXPECT_THAT(view.gpus[0].types, ElementsAre("mbochs-large", "mbochs-small"));
@@ -229,7 +229,7 @@ TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
 
 TEST(LookAtHostTest, an_empty_host_is_an_empty_view) {
   const TempDir empty;
-  const ProvisionView view = look_at_host(Root{empty.path()});
+  const ProvisionView view = look_at_host(Root{empty.path()}, {});
   EXPECT_THAT(view.gpus, IsEmpty());
   EXPECT_THAT(view.instances, IsEmpty());
 }

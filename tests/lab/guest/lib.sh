@@ -24,6 +24,20 @@ skip() {
     exit 77
 }
 
+# libvirt_since 9.7: whether this release's libvirt is that new.
+libvirt_since() { [ "$(printf '%s\n' "$1" "$(virsh --version)" | sort -V | head -n 1)" = "$1" ]; }
+
+# open_guards: for domains written by hand, which no guard is to look at.
+open_guards() {
+    cat >/etc/gpuward/gpuward.conf <<'INI'
+[guard]
+migration = allow
+pause = allow
+memory-hotplug = allow
+gpu-hotplug = allow
+INI
+}
+
 # --- Instances and claims ---
 
 # mdevs: UUIDs of all instances, sorted, one per line.
@@ -174,6 +188,51 @@ ask_host() {
 
 # display_cards: PCI addresses of class 03xx.
 display_cards() { lspci -D -n | sed -n 's/ 03..:.*//p'; }
+
+# pci ADDRESS: its directory.
+pci() { echo "/sys/bus/pci/devices/$1"; }
+
+# driver_of ADDRESS: nothing where it has none.
+driver_of() { [ ! -e "$(pci "$1")/driver" ] || basename "$(readlink "$(pci "$1")/driver")"; }
+
+# --- Virtual functions, with a lab driver's vGPUs (see modules/) ---
+
+# sriov_cards: PCI addresses; the first is the nvme with 4 VFs, Debian 13 has an igb with 7, too.
+sriov_cards() { printf '%s\n' /sys/bus/pci/devices/*/sriov_totalvfs | cut -d/ -f6; }
+
+# enable_vfs CARD COUNT
+enable_vfs() {
+    echo 0 >"$(pci "$1")/sriov_numvfs"
+    echo "$2" >"$(pci "$1")/sriov_numvfs"
+}
+
+# vfs_of CARD: addresses of its VFs, the first one first.
+vfs_of() {
+    local link
+    for link in "$(pci "$1")"/virtfn*; do
+        [ ! -e "$link" ] || basename "$(readlink "$link")"
+    done
+}
+
+# bind_labvgpu VF…: from here on they have nvidia/.
+bind_labvgpu() {
+    local vf
+    modprobe labvgpu
+    for vf; do
+        [ ! -e "$(pci "$vf")/driver" ] || echo "$vf" >"$(pci "$vf")/driver/unbind"
+        echo labvgpu >"$(pci "$vf")/driver_override"
+        echo "$vf" >/sys/bus/pci/drivers_probe
+    done
+}
+
+# vgpu_type VF: 0 where it has none.
+vgpu_type() { cat "$(pci "$1")/nvidia/current_vgpu_type"; }
+
+# set_vgpu_type VF TYPE
+set_vgpu_type() { echo "$2" >"$(pci "$1")/nvidia/current_vgpu_type"; }
+
+# creatable_vgpu_types VF: ids, on one line.
+creatable_vgpu_types() { sed -n 's/^\([0-9]\+\) *:.*/\1/p' "$(pci "$1")/nvidia/creatable_vgpu_types" | xargs; }
 
 # --- Restarts: both end this part of the scenario ---
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// open_device UUID GROUP [hidden]: has a mediated device open as QEMU would, until it is killed.
+// open_device NAME GROUP [hidden]: has a device (UUID of an mdev, PCI address) open as QEMU would, until
+// it is killed.
 // hidden: where no /proc/PID/fd shows it, as the descriptors are in flight between two sockets, so
 // that a removal of the device must block.
 #include <fcntl.h>

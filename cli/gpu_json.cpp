@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/gpu_json.hpp"
+
+#include <cstdio>
+
+#include "base/text.hpp"
+#include "cli/gpu_model.hpp"
+#include "pci/device_nodes.hpp"
+
+namespace gpuward {
+
+using nlohmann::json;
+
+template <typename T>
+static json or_null(const std::optional<T>& value) {
+  return value ? json(*value) : json(nullptr);
+}
+
+static json or_null(const std::string& text) {
+  return text.empty() ? json(nullptr) : json(text);
+}
+
+static json addresses_json(const std::vector<PciAddress>& addresses) {
+  json array = json::array();
+  for (const PciAddress& address : addresses) array.push_back(to_string(address));
+  return array;
+}
+
+static json group_json(const GpuDetails& details) {
+  if (!details.group) return nullptr;
+  return {{"number", details.group->number},
+          {"members", addresses_json(details.group->members)},
+          {"viable", details.viable.allowed},
+          {"reason", or_null(details.viable.reason)}};
+}
+
+static json identity_json(const Identity& identity) {
+  return {{"serials", identity.serials},
+          {"uuid", or_null(identity.uuid)},
+          {"subsystem", or_null(identity.subsystem)},
+          {"slot", or_null(identity.slot)}};
+}
+
+static json errors_json(const ErrorTotals& errors) {
+  return {{"correctable", or_null(errors.correctable)},
+          {"nonfatal", or_null(errors.nonfatal)},
+          {"fatal", or_null(errors.fatal)}};
+}
+
+static json health_json(const Health& health) {
+  json entry{{"power_state", or_null(health.power_state)},
+             {"link_speed", or_null(health.link_speed)},
+             {"link_width", or_null(to_number<unsigned>(health.link_width))},
+             {"max_link_speed", or_null(health.max_link_speed)},
+             {"max_link_width", or_null(to_number<unsigned>(health.max_link_width))},
+             {"errors", errors_json(health.errors)},
+             {"port", nullptr},
+             {"port_errors", errors_json(health.port_errors)},
+             {"can_reset", health.can_reset},
+             {"reset_methods", json::array()}};
+  if (health.port) entry["port"] = to_string(*health.port);
+  for (const std::string_view method : split(health.reset_methods, ' '))
+    if (!method.empty()) entry["reset_methods"].push_back(method);
+  return entry;
+}
+
+static json class_json(const GpuView& gpu) {
+  if (!gpu.parent.address) return nullptr;
+  char text[16];
+  std::snprintf(text, sizeof text, "%06x", gpu.pci_class);
+  return text;
+}
+
+static size_t count_types(const Root& root, const GpuView& gpu) {
+  // All VFs of a GPU offer the same.
+  if (!gpu.serves_mdevs()) return 0;
+  return type_ids(root, gpu.mdev_parents.front()).size();
+}
+
+static json sriov_json(const GpuView& gpu, const GpuUse& use) {
+  if (gpu.most_vfs == 0) return nullptr;
+  return {{"total", gpu.most_vfs}, {"enabled", gpu.vfs.size()}, {"used", use.vfs.size()}};
+}
+
+json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use,
+              const DeviceHolders& holders) {
+  json entry{{"name", gpu.parent.name},
+             {"pci_id", nullptr},
+             {"class", class_json(gpu)},
+             {"driver", gpu.driver},
+             {"use", nullptr},
+             {"numa_node", or_null(gpu.parent.numa_node)},
+             {"kinds", json::array()},
+             {"types", count_types(root, gpu)},
+             {"instances", use.instances},
+             {"sriov", sriov_json(gpu, use)},
+             {"domains", use.domains},
+             {"open_in", nullptr}};
+  for (const Use kind : kinds_of(gpu)) entry["kinds"].push_back(use_word(kind));
+  if (!gpu.parent.address) return entry;
+  entry["pci_id"] = pci_id(gpu);
+  if (const auto holder = holder_of(root, holders, *gpu.parent.address))
+    entry["open_in"] = {{"pid", holder->pid}, {"command", holder->command}};
+  const GpuDetails details = view_details(root, gpu);
+  entry["companions"] = addresses_json(details.companions);
+  entry["iommu_group"] = group_json(details);
+  entry["identity"] = identity_json(details.identity);
+  entry["health"] = health_json(details.health);
+  return entry;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "cli/host_view.hpp"
+#include "mdev/holders.hpp"
+
+namespace gpuward {
+
+/// All of one GPU as docs/json.md describes it, but its model and what the configuration says.
+nlohmann::json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use,
+                        const DeviceHolders& holders);
+
+}  // namespace gpuward

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/health.hpp"
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+/// The last line, "TOTAL_ERR_COR 3" (Documentation/ABI/testing/sysfs-bus-pci-devices-aer_stats).
+static std::optional<uint64_t> total(const std::string& path, std::string_view word) {
+  const auto text = read_attribute(path);
+  if (!text) return {};
+  for (const std::string_view line : split(*text, '\n'))
+    if (line.starts_with(word)) return to_number<uint64_t>(trim(line.substr(word.size())));
+  return {};
+}
+
+/// Counted in memory when an error is reported: reading them touches no device.
+static ErrorTotals error_totals(const std::string& device) {
+  return {total(device + "/aer_dev_correctable", "TOTAL_ERR_COR "),
+          total(device + "/aer_dev_nonfatal", "TOTAL_ERR_NONFATAL "),
+          total(device + "/aer_dev_fatal", "TOTAL_ERR_FATAL ")};
+}
+
+/// The kernel puts a device into the directory of the bridge above it.
+static std::optional<PciAddress> port_above(const std::string& path) {
+  const auto device = read_link(path);  // ../../../devices/pci0000:40/0000:40:01.0/0000:41:00.0
+  if (!device) return {};
+  return parse_pci_address(base_name(device->substr(0, device->rfind('/'))));
+}
+
+bool is_awake(const Root& root, const PciAddress& address) {
+  return read_attribute(pci_path(root, address) + "/power_state") == "D0";
+}
+
+Health find_health(const Root& root, const PciAddress& address) {
+  const std::string path = pci_path(root, address);
+  const auto read = [&](const char* name) { return read_attribute(path + name).value_or(""); };
+  Health health;
+  health.power_state = read("/power_state");
+  if (health.power_state == "D0") {
+    health.link_speed = read("/current_link_speed");
+    health.link_width = read("/current_link_width");
+    health.max_link_speed = read("/max_link_speed");
+    health.max_link_width = read("/max_link_width");
+  }
+  health.errors = error_totals(path);
+  health.port = port_above(path);
+  if (health.port) health.port_errors = error_totals(pci_path(root, *health.port));
+  health.can_reset = exists(path + "/reset");
+  health.reset_methods = read("/reset_method");
+  return health;
+}
+
+}  // namespace gpuward

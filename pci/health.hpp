@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/pci_address.hpp"
+#include "base/root.hpp"
+
+namespace gpuward {
+
+/// How many errors PCIe's Advanced Error Reporting has counted; nothing where there is no AER.
+struct ErrorTotals {
+  std::optional<uint64_t> correctable, nonfatal, fatal;
+  bool operator==(const ErrorTotals&) const = default;
+};
+
+/// What sysfs says of a PCI function's state, without waking it.
+struct Health {
+  std::string power_state;  ///< "D0", "D3cold", "unknown"; "" when the kernel does not say
+  std::string link_speed, link_width;          ///< "16.0 GT/s PCIe", "16"; "" while it sleeps
+  std::string max_link_speed, max_link_width;  ///< likewise
+  ErrorTotals errors;
+  std::optional<PciAddress> port;  ///< the bridge above, which counts the errors of its link
+  ErrorTotals port_errors;
+  bool can_reset = false;
+  std::string reset_methods;  ///< "flr bus", in the order in which the kernel tries them
+};
+
+Health find_health(const Root& root, const PciAddress& address);
+
+/// Whether it is in D0: reading `config` or its link may wake it from any other state.
+bool is_awake(const Root& root, const PciAddress& address);
+
+}  // namespace gpuward

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/identity.hpp"
+
+#include <fcntl.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "base/uuid.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "pci/health.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+// ---- what sits there
+
+/// One register of configuration space, little endian; nothing for less than root beyond byte 64.
+static std::optional<uint32_t> config_register(const Fd& config, unsigned offset) {
+  unsigned char bytes[4];
+  if (::pread(config.get(), bytes, sizeof bytes, static_cast<off_t>(offset)) != sizeof bytes)
+    return {};
+  return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | static_cast<uint32_t>(bytes[3]) << 24;
+}
+
+/// Where the extended capability of that id begins: 16 bits of id, 4 of version, 12 of the next
+/// one's offset (PCIe, Extended Capability Header). All ones come from a card that is gone.
+static std::optional<unsigned> find_capability(const Fd& config, unsigned id) {
+  constexpr unsigned first = 0x100, last = 0xffc, least_size = 8;
+  unsigned offset = first;
+  for (unsigned seen = 0; seen < (last - first) / least_size; ++seen) {
+    const auto header = config_register(config, offset);
+    if (!header || *header == 0 || *header == 0xffffffff) return {};
+    if ((*header & 0xffff) == id) return offset;
+    offset = *header >> 20 & last;
+    if (offset < first) return {};
+  }
+  return {};
+}
+
+static std::optional<std::string> pcie_serial(const Root& root, const PciAddress& address) {
+  if (!is_awake(root, address)) return {};
+  const std::string path = pci_path(root, address) + "/config";
+  const Fd config(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  constexpr unsigned device_serial_number = 3;
+  const auto offset = config ? find_capability(config, device_serial_number) : std::nullopt;
+  if (!offset) return {};
+  const auto low = config_register(config, *offset + 4),
+             high = config_register(config, *offset + 8);
+  if (!low || !high || (*low == 0 && *high == 0)) return {};
+  char text[24];
+  std::snprintf(text, sizeof text, "%02x-%02x-%02x-%02x-%02x-%02x-%02x-%02x", *high >> 24,
+                *high >> 16 & 0xff, *high >> 8 & 0xff, *high & 0xff, *low >> 24, *low >> 16 & 0xff,
+                *low >> 8 & 0xff, *low & 0xff);
+  return text;
+}
+
+/// amdgpu has both, of which a card may have neither: "" or all zeros.
+static void add_serial(std::vector<std::string>& serials, const std::optional<std::string>& text) {
+  if (text && text->find_first_not_of('0') != std::string::npos) serials.push_back(*text);
+}
+
+/// "GPU UUID: GPU-4dea22b3-..."; "GPU-" and question marks while the driver has not started the
+/// card.
+static std::optional<std::string> nvidia_uuid(const Root& root, const PciAddress& address) {
+  const auto text =
+      read_attribute(root.proc("driver/nvidia/gpus/") + to_string(address) + "/information");
+  if (!text) return {};
+  for (const std::string_view line : split(*text, '\n')) {
+    if (!line.starts_with("GPU UUID:")) continue;
+    std::string_view word = trim(line.substr(line.find(':') + 1));
+    if (word.starts_with("GPU-")) word.remove_prefix(4);
+    if (const auto uuid = parse_uuid(word)) return to_string(*uuid);
+  }
+  return {};
+}
+
+static std::optional<std::string> subsystem_of(const std::string& path) {
+  const auto vendor = read_attribute(path + "/subsystem_vendor");
+  const auto device = read_attribute(path + "/subsystem_device");
+  if (!vendor || !device) return {};
+  char text[24];
+  std::snprintf(text, sizeof text, "%04x:%04x", hex_number(*vendor), hex_number(*device));
+  return text;
+}
+
+/// The address of a slot is that of its device, without a function: "0000:41:00".
+static std::optional<std::string> slot_of(const Root& root, const PciAddress& address) {
+  std::string device = to_string(address);
+  device.resize(device.rfind('.'));
+  const std::string slots = root.sys("bus/pci/slots");
+  for (std::string& name : list_directory(slots))
+    if (read_attribute(slots + '/' + name + "/address") == device) return std::move(name);
+  return {};
+}
+
+Identity find_identity(const Root& root, const PciAddress& address) {
+  const std::string path = pci_path(root, address);
+  Identity identity;
+  add_serial(identity.serials, read_attribute(path + "/serial_number"));
+  add_serial(identity.serials, read_attribute(path + "/unique_id"));
+  add_serial(identity.serials, pcie_serial(root, address));
+  identity.uuid = nvidia_uuid(root, address);
+  identity.subsystem = subsystem_of(path);
+  identity.slot = slot_of(root, address);
+  return identity;
+}
+
+// ---- is it what was expected
+
+static void add_word(std::string& text, std::string_view kind, const std::string& value) {
+  if (!text.empty()) text += ", ";
+  text += kind;
+  text += ':';
+  text += value;
+}
+
+std::string to_string(const Identity& identity) {
+  std::string text;
+  for (const std::string& serial : identity.serials) add_word(text, "serial", serial);
+  if (identity.uuid) add_word(text, "uuid", *identity.uuid);
+  if (identity.subsystem) add_word(text, "subsystem", *identity.subsystem);
+  if (identity.slot) add_word(text, "slot", *identity.slot);
+  return text;
+}
+
+static std::string to_string(const ExpectedIdentity& expected) {
+  std::string text;
+  if (expected.serial) add_word(text, "serial", *expected.serial);
+  if (expected.uuid) add_word(text, "uuid", *expected.uuid);
+  if (expected.subsystem) add_word(text, "subsystem", *expected.subsystem);
+  if (expected.slot) add_word(text, "slot", *expected.slot);
+  return text;
+}
+
+/// Serial numbers are hexadecimal digits, which the driver and lspci write in either case.
+static bool has_serial(const Identity& found, const std::string& serial) {
+  return std::any_of(found.serials.begin(), found.serials.end(), [&](const std::string& other) {
+    return ::strcasecmp(other.c_str(), serial.c_str()) == 0;
+  });
+}
+
+/// What of the expected does not fit, as words of `expect`.
+static std::vector<std::string> unreadable(const ExpectedIdentity& expected,
+                                           const Identity& found) {
+  std::vector<std::string> words;
+  if (expected.serial && found.serials.empty()) words.push_back("serial");
+  if (expected.uuid && !found.uuid) words.push_back("uuid");
+  if (expected.subsystem && !found.subsystem) words.push_back("subsystem");
+  if (expected.slot && !found.slot) words.push_back("slot");
+  return words;
+}
+
+static bool fits(const ExpectedIdentity& expected, const Identity& found) {
+  return (!expected.serial || has_serial(found, *expected.serial)) &&
+         (!expected.uuid || found.uuid == expected.uuid) &&
+         (!expected.subsystem || found.subsystem == expected.subsystem) &&
+         (!expected.slot || found.slot == expected.slot);
+}
+
+Verdict identity_verdict(const GpuSection& section, const Identity& found) {
+  if (fits(section.expect, found)) return Verdict::allow();
+  const std::string there = to_string(found);
+  std::string text = to_string(section.position) + " expects " + to_string(section.expect) +
+                     ", but what sits there is " +
+                     (there.empty() ? std::string("a card that tells nothing of itself") : there);
+  std::string missing;
+  for (const std::string& word : unreadable(section.expect, found))
+    missing += (missing.empty() ? "" : ", ") + word;
+  if (!missing.empty())
+    text += " (" + missing +
+            " cannot be read: a uuid needs NVIDIA's driver, a serial root and a "
+            "card that is awake)";
+  return Verdict::deny(text + "; put the card back, or write in 'expect' what is there now");
+}
+
+static bool expects_something(const ExpectedIdentity& expected) {
+  return expected.serial || expected.uuid || expected.subsystem || expected.slot;
+}
+
+Verdict check_identity(const Root& root, const Config& config, const Parent& device) {
+  std::optional<Identity> found;
+  for (const GpuSection& section : config.gpus) {
+    if (!expects_something(section.expect) || !device.address || !selects(section.selector, device))
+      continue;
+    if (!found) found = find_identity(root, *device.address);
+    if (Verdict verdict = identity_verdict(section, *found); !verdict)
+      return Verdict::deny("GPU " + device.name + ": " + verdict.reason);
+  }
+  return Verdict::allow();
+}
+
+}  // namespace gpuward

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/pci_address.hpp"
+#include "base/root.hpp"
+#include "base/verdict.hpp"
+#include "config/config.hpp"
+#include "mdev/parent.hpp"
+
+namespace gpuward {
+
+/// What tells one card from another of the same model, whatever its address is. Which of it can be
+/// read depends on the driver that has the card, and the serial number of PCIe on being root.
+struct Identity {
+  /// amdgpu's serial_number and unique_id, and PCIe's own as lspci(8) writes it,
+  /// "48-b0-2d-ff-ff-12-34-56".
+  std::vector<std::string> serials;
+  std::optional<std::string> uuid;       ///< lower case, without "GPU-"; of NVIDIA's driver
+  std::optional<std::string> subsystem;  ///< "10de:1234"
+  std::optional<std::string> slot;       ///< as the firmware names it
+};
+
+Identity find_identity(const Root& root, const PciAddress& address);
+
+/// "serial:0324, subsystem:10de:1234" as `expect` takes it; "" when nothing could be read.
+std::string to_string(const Identity& identity);
+
+/// Whether what sits there is what the section expects. What it expects and cannot be read is not
+/// there.
+Verdict identity_verdict(const GpuSection& section, const Identity& found);
+
+/// The same for all sections that speak of this device; its identity is read only when one expects
+/// something.
+Verdict check_identity(const Root& root, const Config& config, const Parent& device);
+
+}  // namespace gpuward

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/identity.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fake_host.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+const std::string gpu = "0000:41:00.0";
+const std::string uuid = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0";
+
+// ---- what sits there
+
+/// Configuration space as a device has it.
+struct ConfigSpace {
+  std::string bytes = std::string(4096, '\0');
+  void put(unsigned offset, uint32_t value) {
+    for (unsigned i = 0; i < 4; ++i) bytes[offset + i] = static_cast<char>(value >> 8 * i);
+  }
+  void capability(unsigned offset, unsigned id, unsigned next) {
+    put(offset, id | 1u << 16 | next << 20);
+  }
+  /// Behind two others.
+  static ConfigSpace with_serial(uint32_t high, uint32_t low) {
+    ConfigSpace space;
+    space.capability(0x100, 0x0002, 0x250);
+    space.capability(0x250, 0x0001, 0x148);
+    space.capability(0x148, 0x0003, 0);
+    space.put(0x14c, low);
+    space.put(0x150, high);
+    return space;
+  }
+};
+
+class IdentityTest : public testing::Test {
+ protected:
+  IdentityTest() { device().attribute("power_state", "D0"); }
+  FakeDevice& device() { return host_.pci_gpu(gpu); }
+  void has(const ConfigSpace& space) { device().attribute("config", space.bytes); }
+  Identity found() const { return find_identity(host_.root(), *parse_pci_address(gpu)); }
+  FakeHost host_;
+};
+
+TEST_F(IdentityTest, may_be_nothing) {
+  EXPECT_EQ(to_string(found()), "");
+}
+
+TEST_F(IdentityTest, has_the_serial_number_of_pcie_as_lspci_writes_it) {
+  has(ConfigSpace::with_serial(0x48b02dff, 0xfe123456));
+  EXPECT_THAT(found().serials, ElementsAre("48-b0-2d-ff-fe-12-34-56"));
+}
+
+TEST_F(IdentityTest, reads_no_configuration_space_of_a_device_that_sleeps) {
+  has(ConfigSpace::with_serial(1, 2));
+  for (const char* state : {"D3hot", "D3cold", "unknown", ""}) {
+    device().attribute("power_state", state);
+    EXPECT_THAT(found().serials, IsEmpty()) << state;
+  }
+  device().without("power_state");
+  EXPECT_THAT(found().serials, IsEmpty());
+}
+
+TEST_F(IdentityTest, has_no_serial_number_where_configuration_space_tells_none) {
+  ConfigSpace space;
+  has(space);
+  EXPECT_THAT(found().serials, IsEmpty());
+  space.bytes.assign(4096, '\xff');  // a card that fell off its bus
+  has(space);
+  EXPECT_THAT(found().serials, IsEmpty());
+  has(ConfigSpace::with_serial(0, 0));
+  EXPECT_THAT(found().serials, IsEmpty());
+  space = ConfigSpace::with_serial(1, 2);
+  space.bytes.resize(64);  // all that others than root get
+  has(space);
+  EXPECT_THAT(found().serials, IsEmpty());
+}
+
+TEST_F(IdentityTest, ends_where_capabilities_run_in_a_circle) {
+  ConfigSpace space;
+  space.capability(0x100, 0x0001, 0x200);
+  space.capability(0x200, 0x0002, 0x100);
+  has(space);
+  EXPECT_THAT(found().serials, IsEmpty());
+}
+
+TEST_F(IdentityTest, has_the_serials_of_amds_driver) {
+  device().attribute("serial_number", "692231000131").attribute("unique_id", "3c6f0a1b2d4e5f60");
+  EXPECT_THAT(found().serials, ElementsAre("692231000131", "3c6f0a1b2d4e5f60"));
+  device().attribute("serial_number", "").attribute("unique_id", "0000000000000000");
+  EXPECT_THAT(found().serials, IsEmpty());
+}
+
+TEST_F(IdentityTest, has_the_uuid_of_nvidias_driver) {
+  const std::string file = "/proc/driver/nvidia/gpus/" + gpu + "/information";
+  host_.file(file, "Model: \t\t NVIDIA A40\nIRQ:   \t\t 120\nGPU UUID: \t GPU-" + uuid + "\n");
+  EXPECT_EQ(found().uuid, uuid);
+  host_.file(file, "GPU UUID: \t GPU-" + std::string(8, '?') + "-...\n");
+  EXPECT_FALSE(found().uuid);
+}
+
+TEST_F(IdentityTest, has_the_subsystem) {
+  device().attribute("subsystem_vendor", "0x10de").attribute("subsystem_device", "0x0145");
+  EXPECT_EQ(found().subsystem, "10de:0145");
+}
+
+TEST_F(IdentityTest, has_the_slot_whose_address_is_its_own) {
+  host_.file("/sys/bus/pci/slots/3/address", "0000:40:00\n");
+  host_.file("/sys/bus/pci/slots/4-1/address", "0000:41:00\n");
+  EXPECT_EQ(found().slot, "4-1");
+}
+
+// ---- is it what was expected
+
+class IdentityVerdictTest : public testing::Test {
+ protected:
+  IdentityVerdictTest() {
+    section_.selector = {GpuSelector::By::address, *parse_pci_address(gpu), 0, 0, {}};
+    section_.position = {"/etc/gpuward/gpuward.conf", 7};
+  }
+  std::string refusal() const { return identity_verdict(section_, found_).reason; }
+  GpuSection section_;
+  Identity found_{{"692231000131", "3c6f0a1b2d4e5f60"}, uuid, "10de:0145", "4"};
+};
+
+TEST_F(IdentityVerdictTest, who_expects_nothing_gets_anything) {
+  EXPECT_TRUE(identity_verdict(section_, found_));
+  EXPECT_TRUE(identity_verdict(section_, Identity()));
+}
+
+TEST_F(IdentityVerdictTest, what_is_expected_may_sit_there) {
+  section_.expect = {"3C6F0A1B2D4E5F60", uuid, "10de:0145", "4"};
+  EXPECT_EQ(refusal(), "");
+}
+
+TEST_F(IdentityVerdictTest, each_difference_is_refused_with_both_identities) {
+  const ExpectedIdentity wrong[] = {
+      {"0324", {}, {}, {}}, {{}, "x" + uuid, {}, {}}, {{}, {}, "10de:1", {}}, {{}, {}, {}, "5"}};
+  for (const ExpectedIdentity& expect : wrong) {
+    section_.expect = expect;
+    EXPECT_FALSE(identity_verdict(section_, found_));
+    EXPECT_THAT(refusal(), AllOf(HasSubstr(to_string(found_)), Not(HasSubstr("cannot be read"))));
+  }
+  section_.expect = {"0324", {}, {}, "4"};
+  EXPECT_EQ(refusal(),
+            "/etc/gpuward/gpuward.conf:7 expects serial:0324, slot:4, but what sits there is "
+            "serial:692231000131, serial:3c6f0a1b2d4e5f60, uuid:" +
+                uuid +
+                ", subsystem:10de:0145, slot:4; put the card back, or write in 'expect' what is "
+                "there now");
+}
+
+TEST_F(IdentityVerdictTest, one_right_word_does_not_make_up_for_a_wrong_one) {
+  section_.expect = {{}, {}, "10de:0145", "5"};
+  EXPECT_FALSE(identity_verdict(section_, found_));
+}
+
+TEST_F(IdentityVerdictTest, what_cannot_be_read_is_refused) {
+  section_.expect = {"0324", uuid, {}, {}};
+  found_ = {{}, {}, "10de:0145", {}};
+  EXPECT_THAT(refusal(), HasSubstr("what sits there is subsystem:10de:0145 (serial, uuid cannot be "
+                                   "read"));
+  found_ = {};
+  EXPECT_THAT(refusal(), HasSubstr("a card that tells nothing of itself"));
+}
+
+// ---- the sections that speak of it
+
+TEST_F(IdentityTest, is_checked_by_every_section_that_speaks_of_the_device) {
+  device().attribute("subsystem_vendor", "0x10de").attribute("subsystem_device", "0x0145");
+  const Parent card{gpu, parse_pci_address(gpu), 0x1234, 0x1111, {}};
+  Config config;
+  EXPECT_TRUE(check_identity(host_.root(), config, card));
+  GpuSection by_id;
+  by_id.selector = {GpuSelector::By::id, {}, 0x1234, 0x1111, {}};
+  by_id.expect.subsystem = "10de:0146";
+  config.gpus = {GpuSection(), by_id};
+  EXPECT_THAT(check_identity(host_.root(), config, card).reason, HasSubstr("GPU 0000:41:00.0: "));
+  config.gpus[1].expect.subsystem = "10de:0145";
+  EXPECT_TRUE(check_identity(host_.root(), config, card));
+  config.gpus[1].selector.device = 0x2222;
+  config.gpus[1].expect.subsystem = "10de:0146";
+  EXPECT_TRUE(check_identity(host_.root(), config, card)) << "it speaks of another";
+}
+
+}  // namespace
+}  // namespace gpuward

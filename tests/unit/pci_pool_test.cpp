@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/pool.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "config/gpu_selector.hpp"
+#include "fake_host.hpp"
+#include "pci/iommu_group.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+using Names = std::vector<std::string>;
+
+PciAddress at(const std::string& text) {
+  return *parse_pci_address(text);
+}
+
+class PoolTest : public testing::Test {
+ protected:
+  GpuSection& section(const std::string& selector, std::optional<Use> use) {
+    GpuSection section;
+    section.selector = *parse_gpu_selector(selector);
+    section.use = use;
+    config_.gpus.push_back(section);
+    return config_.gpus.back();
+  }
+  static Profile profile(Use use, const Names& gpus = {}) {
+    Profile profile;
+    profile.name = "p";
+    profile.use = use;
+    for (const std::string& gpu : gpus) profile.gpus.push_back(*parse_gpu_selector(gpu));
+    return profile;
+  }
+  Names pool(const Profile& profile) {
+    Names names;
+    for (const PoolDevice& device : pool_of(host_.root(), config_, profile)) {
+      std::string name;
+      for (const PciAddress& function : device.functions)
+        name += (name.empty() ? "" : "+") + to_string(function);
+      names.push_back(name + (device.exists ? "" : " coming"));
+    }
+    return names;
+  }
+  /// Why the profile does not give this one; it is of its pool exactly when there is no reason.
+  std::string why_not(const Profile& profile, const std::string& address) {
+    std::string why;
+    const auto found = find_in_pool(host_.root(), config_, profile, at(address), why);
+    EXPECT_EQ(found.has_value(), why.empty());
+    bool is_listed = false;
+    for (const PoolDevice& device : pool_of(host_.root(), config_, profile))
+      is_listed = is_listed || device.address == at(address);
+    EXPECT_EQ(found.has_value(), is_listed) << address;
+    return why;
+  }
+  FakeHost host_;
+  Config config_;
+};
+
+// ---- whole
+
+TEST_F(PoolTest, whole_gpus_are_those_of_a_gpus_class) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.pci_gpu("0000:42:00.0").attribute("class", "0x120000");
+  host_.pci_gpu("0000:43:00.0").attribute("class", "0x020000");
+  host_.pci_gpu("10000:44:00.0").attribute("class", "0x030200");
+  EXPECT_THAT(pool(profile(Use::whole)),
+              ElementsAre("0000:41:00.0", "0000:42:00.0", "10000:44:00.0"));
+  EXPECT_THAT(why_not(profile(Use::whole), "0000:43:00.0"), HasSubstr("neither of display"));
+  section("0000:43:00.0", Use::whole);
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:43:00.0"), "");
+}
+
+TEST_F(PoolTest, a_bridge_is_never_given) {
+  host_.pci_gpu("0000:00:01.0").attribute("class", "0x060400");
+  section("0000:00:01.0", Use::whole);
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:00:01.0"), "it is a bridge");
+}
+
+TEST_F(PoolTest, companions_of_slot_and_group_go_along) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.pci_gpu("0000:41:00.1").attribute("class", "0x040300");
+  host_.pci_gpu("0000:41:00.2").attribute("class", "0x0c0330");
+  host_.iommu_group(9, {"0000:41:00.0", "0000:41:00.1"});
+  host_.iommu_group(10, {"0000:41:00.2"});
+  EXPECT_THAT(pool(profile(Use::whole)), ElementsAre("0000:41:00.0+0000:41:00.1"));
+}
+
+TEST_F(PoolTest, a_second_display_function_is_no_gpu_of_its_own) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.pci_gpu("0000:41:00.1");
+  host_.iommu_group(9, {"0000:41:00.0", "0000:41:00.1"});
+  EXPECT_THAT(pool(profile(Use::whole)), ElementsAre("0000:41:00.0+0000:41:00.1"));
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.1"), "it goes with the GPU in its slot");
+}
+
+TEST_F(PoolTest, the_hosts_console_is_given_only_by_name) {
+  host_.pci_gpu("0000:41:00.0").attribute("boot_vga", "1");
+  EXPECT_THAT(why_not(profile(Use::whole), "0000:41:00.0"), HasSubstr("shows its console"));
+  section("*", Use::whole);
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.0"), "");
+}
+
+TEST_F(PoolTest, a_parent_of_mdevs_is_given_whole_only_by_name) {
+  host_.parent("0000:41:00.0").type("nvidia-63", 4);
+  EXPECT_THAT(why_not(profile(Use::whole), "0000:41:00.0"), HasSubstr("offers mediated devices"));
+  section("0000:41:00.0", Use::whole);
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.0"), "");
+}
+
+TEST_F(PoolTest, why_it_is_empty_is_told_device_by_device) {
+  host_.pci_gpu("0000:41:00.0").attribute("boot_vga", "1");
+  host_.pci_gpu("0000:42:00.0").attribute("class", "0x020000");
+  EXPECT_THAT(why_empty(host_.root(), config_, profile(Use::whole)),
+              HasSubstr("0000:41:00.0: the host shows its console on it"));
+  EXPECT_THAT(why_empty(host_.root(), config_, profile(Use::whole, {"0000:42:00.0"})),
+              HasSubstr("0000:42:00.0: it is neither"));
+  EXPECT_EQ(why_empty(host_.root(), config_, profile(Use::vf)), "");
+}
+
+TEST_F(PoolTest, use_and_gpu_say_which) {
+  for (const char* address : {"0000:41:00.0", "0000:42:00.0", "0000:43:00.0", "0000:44:00.0"})
+    host_.pci_gpu(address);
+  host_.pci_gpu("0000:44:00.0").pci_id(0x10de, 0x2236);
+  section("0000:41:00.0", Use::off);
+  section("0000:42:00.0", Use::vf);
+  EXPECT_THAT(pool(profile(Use::whole)), ElementsAre("0000:43:00.0", "0000:44:00.0"));
+  EXPECT_THAT(pool(profile(Use::whole, {"10de:2236"})), ElementsAre("0000:44:00.0"));
+  EXPECT_THAT(pool(profile(Use::whole, {"0000:41:00.0", "0000:43:00.0"})),
+              ElementsAre("0000:43:00.0"));
+  EXPECT_THAT(why_not(profile(Use::whole, {"10de:2236"}), "0000:43:00.0"),
+              HasSubstr("[profile p]"));
+}
+
+TEST_F(PoolTest, other_hardware_than_expected_is_of_no_pool) {
+  host_.pci_gpu("0000:41:00.0")
+      .attribute("subsystem_vendor", "0x10de")
+      .attribute("subsystem_device", "0x145a");
+  section("0000:41:00.0", Use::whole).expect.subsystem = "10de:1467";
+  const std::string why = why_not(profile(Use::whole), "0000:41:00.0");
+  EXPECT_THAT(why, HasSubstr("10de:145a"));
+  EXPECT_THAT(why, HasSubstr("10de:1467"));
+}
+
+// ---- virtual functions
+
+TEST_F(PoolTest, vfs_are_those_of_a_pf_that_is_for_them) {
+  host_.sriov("0000:41:00.0", 4);
+  host_.pci_gpu("0000:41:00.0").attribute("class", "0x010802");
+  host_.set_vfs("0000:41:00.0", 2);
+  for (const char* vf : {"0000:41:00.1", "0000:41:00.2"})
+    host_.pci_gpu(vf).attribute("class", "0x010802");
+  EXPECT_THAT(pool(profile(Use::vf)), IsEmpty());
+  EXPECT_THAT(why_not(profile(Use::vf), "0000:41:00.1"), HasSubstr("use = vf for 0000:41:00.0"));
+  section("0000:41:00.0", Use::vf);
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1", "0000:41:00.2"));
+  EXPECT_EQ(why_not(profile(Use::vf), "0000:41:00.0"), "it is no virtual function");
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.1"), "it is a virtual function");
+}
+
+TEST_F(PoolTest, vfs_of_gpus_that_somebody_made_need_no_section) {
+  host_.sriov("0000:41:00.0", 4);
+  host_.set_vfs("0000:41:00.0", 1);
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1"));
+  section("0000:41:00.0", Use::vendor_vf);
+  EXPECT_THAT(pool(profile(Use::vf)), IsEmpty());
+}
+
+TEST_F(PoolTest, vfs_that_will_be_made_count) {
+  host_.sriov("0000:41:00.0", 4);
+  EXPECT_THAT(pool(profile(Use::vf)), IsEmpty());
+  section("0000:41:00.0", Use::vf);
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1 coming", "0000:41:00.2 coming",
+                                                  "0000:41:00.3 coming", "0000:41:00.4 coming"));
+  config_.gpus[0].vfs = 1;
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1 coming"));
+  EXPECT_EQ(why_not(profile(Use::vf), "0000:41:00.1"), "");
+  EXPECT_EQ(why_not(profile(Use::vf), "0000:41:00.2"), "there is no such device");
+}
+
+TEST_F(PoolTest, vendor_vfs_have_nvidias_directory) {
+  host_.sriov("0000:41:00.0", 4);
+  host_.set_vfs("0000:41:00.0", 2);
+  host_.pci_gpu("0000:41:00.2").attribute("nvidia/current_vgpu_type", "0");
+  EXPECT_THAT(pool(profile(Use::vendor_vf)), ElementsAre("0000:41:00.2"));
+  EXPECT_THAT(why_not(profile(Use::vendor_vf), "0000:41:00.1"),
+              HasSubstr("no nvidia/current_vgpu_type"));
+}
+
+// ---- groups
+
+TEST_F(PoolTest, a_group_is_viable_when_nobody_else_uses_its_members) {
+  host_.pci_gpu("0000:41:00.0").driver("nouveau");
+  host_.pci_gpu("0000:41:00.1").attribute("class", "0x040300").driver("snd_hda_intel");
+  host_.pci_gpu("0000:40:01.0").attribute("class", "0x060400").driver("pcieport");
+  host_.iommu_group(9, {"0000:41:00.1", "0000:41:00.0", "0000:40:01.0"});
+  const auto group = iommu_group_of(host_.root(), at("0000:41:00.0"));
+  ASSERT_TRUE(group);
+  EXPECT_EQ(group->number, 9u);
+  EXPECT_THAT(group->members,
+              ElementsAre(at("0000:40:01.0"), at("0000:41:00.0"), at("0000:41:00.1")));
+  const Verdict verdict = viability(host_.root(), *group, {at("0000:41:00.0")});
+  EXPECT_EQ(
+      verdict.reason,
+      "IOMMU group 9 is shared with 0000:41:00.1, which driver snd_hda_intel of the host uses");
+  EXPECT_TRUE(viability(host_.root(), *group, group->members));
+  host_.pci_gpu("0000:41:00.1").driver("vfio-pci");
+  EXPECT_TRUE(viability(host_.root(), *group, {at("0000:41:00.0")}));
+  host_.pci_gpu("0000:41:00.1").driver("variant").attribute("vfio-dev/vfio0/dev", "1:2");
+  EXPECT_TRUE(viability(host_.root(), *group, {at("0000:41:00.0")}));
+  host_.pci_gpu("0000:41:00.1").without("driver");
+  EXPECT_TRUE(viability(host_.root(), *group, {at("0000:41:00.0")}));
+  EXPECT_FALSE(iommu_group_of(host_.root(), at("0000:99:00.0")));
+}
+
+}  // namespace
+}  // namespace gpuward

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/vendor_vgpu.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "base/file.hpp"
+#include "fake_host.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+const std::string vf_name = "0000:41:00.4";
+const PciAddress vf = *parse_pci_address(vf_name);
+
+class VendorVgpuTest : public testing::Test {
+ protected:
+  VendorVgpuTest() {
+    host_.pci_gpu(vf_name)
+        .attribute("nvidia/current_vgpu_type", "0")
+        .attribute("nvidia/creatable_vgpu_types",
+                   "ID    : vGPU Name\n1145  : NVIDIA L40S-1B\n1146  : NVIDIA L40S-2B\nrubbish\n"
+                   "x : y\n0 : nothing");
+  }
+  /// The driver does what it is told from the so-manyth write on.
+  void obeys_after(int refusals, int code) {
+    host_.reacts(vf_name, "nvidia/current_vgpu_type", [=, this](const std::string& value) {
+      if (static_cast<int>(host_.writes().size()) <= refusals) return code;
+      write_file_atomically(pci_path(host_.root(), vf) + "/nvidia/current_vgpu_type", value + '\n');
+      return 0;
+    });
+  }
+  std::string set(unsigned id, int ms = 3000) {
+    return set_vgpu(host_.root(), vf, id, milliseconds(ms));
+  }
+  FakeHost host_;
+};
+
+TEST_F(VendorVgpuTest, the_catalogue_is_read_line_by_line) {
+  const auto types = creatable_vgpus(host_.root(), vf);
+  ASSERT_THAT(types, SizeIs(2));
+  EXPECT_EQ(types[0].id, 1145u);
+  EXPECT_EQ(types[1].name, "NVIDIA L40S-2B");
+  EXPECT_TRUE(is_called(types[0], "1145"));
+  EXPECT_TRUE(is_called(types[0], "NVIDIA L40S-1B"));
+  EXPECT_FALSE(is_called(types[0], "NVIDIA L40S-1"));
+  EXPECT_FALSE(is_called(types[0], "114"));
+}
+
+TEST_F(VendorVgpuTest, a_device_without_it_offers_none) {
+  host_.pci_gpu("0000:42:00.0");
+  const PciAddress plain = *parse_pci_address("0000:42:00.0");
+  EXPECT_FALSE(offers_vgpus(host_.root(), plain));
+  EXPECT_THAT(creatable_vgpus(host_.root(), plain), IsEmpty());
+  EXPECT_FALSE(current_vgpu(host_.root(), plain));
+  EXPECT_TRUE(offers_vgpus(host_.root(), vf));
+  EXPECT_EQ(current_vgpu(host_.root(), vf), 0u);
+}
+
+TEST_F(VendorVgpuTest, is_set_and_read_back) {
+  obeys_after(0, 0);
+  EXPECT_EQ(set(1145), "");
+  EXPECT_EQ(current_vgpu(host_.root(), vf), 1145u);
+  EXPECT_EQ(set(0), "");
+  EXPECT_EQ(current_vgpu(host_.root(), vf), 0u);
+}
+
+TEST_F(VendorVgpuTest, a_driver_that_takes_it_and_does_nothing_is_asked_again) {
+  obeys_after(2, 0);
+  EXPECT_EQ(set(1145), "");
+  EXPECT_THAT(host_.writes(), SizeIs(3));
+}
+
+TEST_F(VendorVgpuTest, a_driver_that_is_busy_is_asked_again_until_the_deadline) {
+  obeys_after(2, EBUSY);
+  EXPECT_EQ(set(1145), "");
+  obeys_after(1000, EBUSY);
+  EXPECT_THAT(set(1146, 300), HasSubstr("refuses: Device or resource busy"));
+  obeys_after(1000, 0);
+  EXPECT_THAT(set(1146, 300), HasSubstr("took it, but has 1145"));
+}
+
+TEST_F(VendorVgpuTest, a_driver_that_hangs_is_left) {
+  host_.reacts(vf_name, "nvidia/current_vgpu_type", [](const std::string&) {
+    ::usleep(3'000'000);
+    return 0;
+  });
+  EXPECT_THAT(set(1145, 300), HasSubstr("hangs as pid "));
+  EXPECT_THAT(host_.writes(), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace gpuward
