@@ -85,6 +85,21 @@ std::string LibvirtDomain::live_xml() const {
   return text;
 }
 
+std::optional<std::string> LibvirtDomain::inactive_xml() const {
+  char* xml = ::virDomainGetXMLDesc(domain_, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+  if (!xml && ::virGetLastErrorCode() == VIR_ERR_NO_DOMAIN) return {};
+  if (!xml) throw last_error("cannot read its XML");
+  std::string text = xml;
+  std::free(xml);
+  return text;
+}
+
+bool LibvirtDomain::has_saved_state() const {
+  const int has = ::virDomainHasManagedSaveImage(domain_, 0);
+  require(has, "cannot ask for its saved state");
+  return has != 0;
+}
+
 static Job job_of(int operation) {
   switch (operation) {
     case VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT:
@@ -173,6 +188,10 @@ static int on_lifecycle(virConnectPtr, virDomainPtr domain, int event, int, void
       break;
     case VIR_DOMAIN_EVENT_STOPPED:
       tell(opaque, Kind::stopped, domain);
+      break;
+    case VIR_DOMAIN_EVENT_DEFINED:
+    case VIR_DOMAIN_EVENT_UNDEFINED:
+      tell(opaque, Kind::defined, domain);
       break;
     default:
       break;
@@ -273,18 +292,32 @@ void LibvirtConnection::close() {
   ::virConnectClose(connection_);
 }
 
-std::vector<LibvirtDomain> LibvirtConnection::active_domains() const {
+std::vector<LibvirtDomain> LibvirtConnection::domains(unsigned flags) const {
   virDomainPtr* domains = nullptr;
-  const int count =
-      ::virConnectListAllDomains(connection_, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+  const int count = ::virConnectListAllDomains(connection_, &domains, flags);
   require(count, "cannot list the domains");
-  std::vector<LibvirtDomain> active;
+  std::vector<LibvirtDomain> found;
   for (int i = 0; i < count; ++i) {
-    active.emplace_back(domains[i]);
+    found.emplace_back(domains[i]);
     ::virDomainFree(domains[i]);
   }
   std::free(domains);
-  return active;
+  return found;
+}
+
+std::vector<LibvirtDomain> LibvirtConnection::active_domains() const {
+  return domains(VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+}
+
+std::vector<LibvirtDomain> LibvirtConnection::persistent_domains() const {
+  return domains(VIR_CONNECT_LIST_DOMAINS_PERSISTENT);
+}
+
+/// Not validated: libvirt reads its whole schema for that, which takes longer than all the rest.
+void LibvirtConnection::define(const std::string& xml) const {
+  virDomainPtr domain = ::virDomainDefineXMLFlags(connection_, xml.c_str(), 0);
+  if (!domain) throw last_error("libvirt does not take its XML");
+  ::virDomainFree(domain);
 }
 
 std::optional<bool> LibvirtConnection::is_active(const Uuid& uuid) const {

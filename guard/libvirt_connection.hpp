@@ -39,6 +39,9 @@ class LibvirtDomain {
   Condition condition() const;
   void resume() const;
   std::string live_xml() const;
+  /// The persistent definition, passwords included; nothing when there is no such domain any more.
+  std::optional<std::string> inactive_xml() const;
+  bool has_saved_state() const;  ///< of `virsh managedsave`: its next start is no start
   Job job() const;
   void abort_job() const;
   void unplug(const std::string& alias) const;  ///< asks the guest; an event says how it ended
@@ -59,6 +62,7 @@ struct DomainEvent {
     device_removed,  ///< the guest let go of it
     device_kept,     ///< the guest refused to let go
     memory_resized,  ///< virtio-mem
+    defined,         ///< its persistent definition is new, another one, or gone
   } kind;
   LibvirtDomain domain;
   std::string device;
@@ -85,11 +89,16 @@ class LibvirtConnection {
   LibvirtConnection& operator=(const LibvirtConnection&) = delete;
 
   std::vector<LibvirtDomain> active_domains() const;
+  std::vector<LibvirtDomain> persistent_domains() const;
+
+  /// Replaces a domain's persistent definition by one made of its own XML.
+  void define(const std::string& xml) const;
 
   /// Whether libvirt has the domain on; nothing when it cannot be asked.
   std::optional<bool> is_active(const Uuid& domain) const;
 
  private:
+  std::vector<LibvirtDomain> domains(unsigned flags) const;
   void watch_domains();
   void close();
 

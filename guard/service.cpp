@@ -33,6 +33,7 @@ GuardService::GuardService(const Root& root, std::string uri)
     : root_(root),
       uri_(std::move(uri)),
       config_(root),
+      pools_(root, config_, workers_),
       // A hanging QEMU keeps one of them. libvirtd works on five calls of one client at a time.
       workers_(4) {}
 
@@ -75,12 +76,17 @@ static Todo todo_of(const DomainEvent& event) {
       todo.kept.insert(event.device);
       break;
     case Kind::stopped:
+    case Kind::defined:
       break;
   }
   return todo;
 }
 
 void GuardService::event(const DomainEvent& event) {
+  if (event.kind == Kind::defined) {
+    pools_.defined(event.domain);
+    return;
+  }
   const Uuid uuid = event.domain.uuid();
   if (event.kind == Kind::stopped) {
     table_.is_off(uuid);
@@ -96,6 +102,7 @@ void GuardService::event(const DomainEvent& event) {
 void GuardService::disconnected() {
   connected_ = false;
   table_.forget_seen();
+  pools_.disconnected();
 }
 
 void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection) {
@@ -105,12 +112,14 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
     give_back_orphans(*connection);
     show_status();
   });
+  pools_.connected(connection);
   // When the domains of the start have been looked at.
   workers_.post_at(Clock::now() + seconds(2), release_unused_text);
 }
 
 void GuardService::reload() {
   config_.get();
+  pools_.look_at_all();
   for (const Uuid& uuid : table_.all()) {
     Todo todo;
     todo.inspect = todo.pause = todo.job = true;

@@ -12,6 +12,7 @@ struct Deadlines {
   std::chrono::milliseconds write{8'000};    ///< for one write to a control file of the kernel
   std::chrono::milliseconds release{3'000};  ///< for a process that still has the device open
   std::chrono::milliseconds scrub{60'000};   ///< for a profile's scrub program
+  std::chrono::milliseconds settle{3'000};   ///< for the guard to point others at what is free
 };
 
 }  // namespace gpuward

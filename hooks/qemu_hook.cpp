@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -21,6 +22,7 @@
 #include "hooks/guard_verdict.hpp"
 #include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
+#include "hooks/settle.hpp"
 
 namespace gpuward {
 
@@ -145,6 +147,9 @@ void release(const Hook& hook) {
   const auto claim = claims.find(seen->domain);
   if (!claim) return;
   const auto kept = give_back(hook.root, claims, *claim, hook.deadlines);
+  if (std::any_of(claim->devices.begin(), claim->devices.end(),
+                  [](const ClaimedDevice& device) { return device.use != Use::mdev; }))
+    let_pools_settle(hook.root, claim->domain, hook.deadlines.settle);
   if (!kept.empty())
     throw Error("GPU " + kept.front().device.alias + " (" + what_it_is(kept.front().device) +
                 ") stays in quarantine: " + kept.front().reason +

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/uuid.hpp"
+#include "config/config.hpp"
+#include "domain/domain.hpp"
+#include "pci/pool.hpp"
+
+namespace gpuward {
+
+/// A GPU that a domain gets out of a pool, and the device that its definition points at.
+struct PoolGpu {
+  std::string alias;
+  std::string profile;
+  std::optional<PciAddress> at;
+  bool operator==(const PoolGpu&) const = default;
+};
+
+/// What is kept of a domain's persistent definition.
+struct PoolDomain {
+  Uuid uuid;
+  std::string name;
+  std::vector<PoolGpu> gpus;  ///< none: it is no business of pools
+  std::vector<int> numa_nodes;
+  bool operator==(const PoolDomain&) const = default;
+};
+PoolDomain pool_domain(const Config& config, const Domain& domain);
+
+/// Why a device cannot be given to a domain.
+struct Taker {
+  std::optional<Uuid> domain;  ///< that has claimed it; its own devices are free for it
+  std::string what;            ///< as in a sentence about the device: "web01 has it"
+  bool is_process = false;     ///< no domain: it may let go without a word
+};
+using TakenDevices = std::map<PciAddress, Taker>;
+
+/// Devices of the profiles that domains ask for, by the profile's name.
+using DevicePools = std::map<std::string, std::vector<PoolDevice>>;
+
+/// One GPU that is to be pointed at another device.
+struct Move {
+  Uuid domain;
+  std::string alias;
+  Use use = Use::whole;
+  std::optional<PciAddress> from;
+  std::vector<PciAddress> to;  ///< the device and its companions
+  std::string why;
+};
+
+struct PoolPlan {
+  std::vector<Move> moves;  ///< those of one domain follow each other
+  bool look_again = false;  ///< one found no device that is free, but a process has one
+};
+
+/// Where domains that are off are to be pointed: only those at a device that is taken or none of
+/// the pool, each at the free one that the fewest point at, counting `pointed_at` by others.
+PoolPlan plan_moves(const Config& config, const std::vector<PoolDomain>& off,
+                    const DevicePools& pools, const TakenDevices& taken,
+                    std::map<PciAddress, unsigned> pointed_at);
+
+/// Whether a GPU of the domain is at a device that another has.
+bool points_at_taken(const PoolDomain& domain, const TakenDevices& taken);
+
+}  // namespace gpuward

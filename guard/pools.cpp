@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guard/pools.hpp"
+
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "domain/claim.hpp"
+#include "domain/document.hpp"
+#include "domain/rewrite.hpp"
+#include "guard/taken_devices.hpp"
+#include "hooks/settle.hpp"
+
+namespace gpuward {
+
+using std::chrono::seconds;
+
+/// Of the four threads the others are for what may not wait: libvirt keeps a domain to itself while
+/// a hook of it runs.
+static constexpr unsigned most_threads = 2;
+
+/// Those that wait for a look (see settle.hpp). They go on when it and all that it ordered is done.
+class Pools::Settling {
+ public:
+  explicit Settling(const Root& root) : directory_(root.run("claims/")) {
+    for (const std::string& name : list_directory(directory_))
+      if (name.starts_with(settle_prefix))
+        if (const auto uuid = parse_uuid(std::string_view(name).substr(settle_prefix.size())))
+          domains_.insert(*uuid);
+  }
+  ~Settling() {
+    for (const Uuid& domain : domains_) ::unlink(file(domain).c_str());
+  }
+  Settling(const Settling&) = delete;
+  Settling& operator=(const Settling&) = delete;
+
+  /// libvirt keeps a domain to itself until its hook has ended.
+  bool waits(const Uuid& domain) const { return domains_.contains(domain); }
+
+ private:
+  std::string file(const Uuid& domain) const {
+    return directory_ + std::string(settle_prefix) + to_string(domain);
+  }
+  std::string directory_;
+  std::set<Uuid> domains_;
+};
+
+Pools::Pools(const Root& root, CurrentConfig& config, Workers& workers)
+    : root_(root),
+      config_(config),
+      workers_(workers),
+      watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+  if (!watch_) throw SystemError("cannot make an inotify descriptor", errno);
+  when_readable(watch_.get(), [this] { claims_changed(); });
+}
+
+// --- What happens ---
+
+void Pools::connected(Connection connection) {
+  {
+    const std::scoped_lock lock(mutex_);
+    connection_ = std::move(connection);
+  }
+  look_at_all();
+}
+
+void Pools::disconnected() {
+  const std::scoped_lock lock(mutex_);
+  connection_ = nullptr;
+  forget();
+}
+
+/// With mutex_ held.
+void Pools::forget() {
+  filled_ = Filled::no;
+  entries_.clear();
+  queue_.clear();
+}
+
+void Pools::defined(const LibvirtDomain& domain) {
+  const std::scoped_lock lock(mutex_);
+  if (filled_ == Filled::no) return look_soon();
+  const Uuid uuid = domain.uuid();
+  EntryPointer& entry = entries_[uuid];
+  if (!entry) entry = std::make_shared<Entry>();
+  entry->handle = std::make_shared<const LibvirtDomain>(domain);  // its name may be new
+  if (entry->own_defines > 0)
+    --entry->own_defines;
+  else
+    wake(uuid, *entry);
+}
+
+void Pools::look_at_all() {
+  look_at_all_ = true;
+  look_soon();
+}
+
+/// A claim comes by a rename and goes; of the files of those that wait only the coming is news.
+static bool is_news(const inotify_event& event) {
+  if (event.mask & (IN_Q_OVERFLOW | IN_IGNORED)) return true;
+  const std::string_view name = event.len > 0 ? event.name : "";
+  return parse_uuid(name) || (name.starts_with(settle_prefix) && (event.mask & IN_MOVED_TO));
+}
+
+void Pools::claims_changed() {
+  alignas(inotify_event) char buffer[4096];
+  bool news = false;
+  for (;;) {
+    const ssize_t size = ::read(watch_.get(), buffer, sizeof buffer);
+    if (size <= 0) break;
+    for (const char* at = buffer; at < buffer + size;) {
+      const auto* const event = reinterpret_cast<const inotify_event*>(at);
+      news = news || is_news(*event);
+      at += sizeof(inotify_event) + event->len;
+    }
+  }
+  if (news) look_soon();
+}
+
+/// One thread looks; what is asked for meanwhile makes it look once more.
+void Pools::look_soon() {
+  if (looks_wanted_++ > 0) return;
+  workers_.post([this] {
+    for (unsigned wanted = looks_wanted_; wanted > 0;) {
+      look();
+      wanted = looks_wanted_ -= wanted;
+    }
+  });
+}
+
+// --- A look ---
+
+void Pools::look() try {
+  const auto config = config_.get();
+  if (std::exchange(seen_by_, config) != config) {
+    const std::scoped_lock lock(mutex_);
+    forget();  // which GPUs are of a pool is another question now
+    look_at_all_ = true;
+  }
+  if (!watch(*config)) return;
+  const auto settling = std::make_shared<const Settling>(root_);
+  if (is_filled()) plan(*config, settling);
+} catch (const std::exception& error) {
+  log::error(std::string("pools: ") + error.what());
+}
+
+/// Whether there are pools to watch claims for.
+bool Pools::watch(const Config& config) {
+  if (std::none_of(config.profiles.begin(), config.profiles.end(), gives_pci_devices)) {
+    if (watched_ >= 0) ::inotify_rm_watch(watch_.get(), std::exchange(watched_, -1));
+    answers_.reset();
+    return false;
+  }
+  Claims(root_).make_ready();
+  // The same directory again is no second watch; another one of that name is watched from now on.
+  const std::string directory = root_.run("claims");
+  watched_ = ::inotify_add_watch(watch_.get(), directory.c_str(), IN_MOVED_TO | IN_DELETE);
+  if (watched_ < 0) throw SystemError("cannot watch " + directory, errno);
+  if (!answers_)
+    answers_ = Lock::acquire(root_.run("lock"), pool_lock, std::chrono::milliseconds(0));
+  return true;
+}
+
+/// Whether the table is of all domains; it is filled when there are pools for the first time.
+bool Pools::is_filled() {
+  const std::scoped_lock lock(mutex_);
+  if (!connection_) return false;
+  if (filled_ == Filled::no) {
+    filled_ = Filled::under_way;
+    workers_.post([this, connection = connection_] { fill(connection); });
+  }
+  return filled_ == Filled::yes;
+}
+
+void Pools::fill(const Connection& connection) try {
+  const auto domains = connection->persistent_domains();
+  const std::scoped_lock lock(mutex_);
+  if (connection_ != connection) return;
+  for (const LibvirtDomain& domain : domains) {
+    const Uuid uuid = domain.uuid();
+    EntryPointer& entry = entries_[uuid];
+    if (!entry) entry = std::make_shared<Entry>();
+    if (!entry->handle) entry->handle = std::make_shared<const LibvirtDomain>(domain);
+    wake(uuid, *entry);
+  }
+  filled_ = Filled::yes;
+} catch (const std::exception& error) {
+  log::error(std::string("pools: ") + error.what());
+  const std::scoped_lock lock(mutex_);
+  if (connection_ == connection) filled_ = Filled::no;
+}
+
+static DevicePools pools_of(const Root& root, const Config& config,
+                            const std::vector<PoolDomain>& domains) {
+  DevicePools pools;
+  for (const PoolDomain& domain : domains)
+    for (const PoolGpu& gpu : domain.gpus)
+      if (const Profile* const profile = find_profile(config, gpu.profile);
+          profile && !pools.contains(gpu.profile))
+        pools[gpu.profile] = pool_of(root, config, *profile);
+  return pools;
+}
+
+void Pools::plan(const Config& config, const std::shared_ptr<const Settling>& settling) {
+  const bool at_all = look_at_all_.exchange(false);
+  ClaimedDevices claimed = claimed_devices(root_);
+  std::map<PciAddress, unsigned> pointed_at;
+  const auto off = idle_domains(claimed.on, pointed_at);
+  const bool is_due = at_all || std::any_of(off.begin(), off.end(), [&](const PoolDomain& domain) {
+                        return points_at_taken(domain, claimed.taken);
+                      });
+  if (!is_due || off.empty()) return be_patient(false);
+  const auto pools = pools_of(root_, config, off);
+  add_open_devices(root_, pools, claimed.taken);
+  const PoolPlan plan = plan_moves(config, off, pools, claimed.taken, std::move(pointed_at));
+  order(plan.moves, settling);
+  be_patient(plan.look_again);
+}
+
+/// A process of the host ends without a word to us: look again, less and less often.
+void Pools::be_patient(bool wanted) {
+  if (!wanted) patience_ = seconds(1);
+  if (!wanted || patience_armed_.exchange(true)) return;
+  workers_.post_at(Workers::Clock::now() + patience_, [this] {
+    patience_armed_ = false;
+    look_at_all();
+  });
+  patience_ = std::min(patience_ * 2, seconds(64));
+}
+
+/// Domains that are off and that nobody works on; devices that others are on their way to.
+std::vector<PoolDomain> Pools::idle_domains(const std::set<Uuid>& on,
+                                            std::map<PciAddress, unsigned>& pointed_at) {
+  const std::scoped_lock lock(mutex_);
+  std::vector<PoolDomain> idle;
+  for (const auto& [uuid, entry] : entries_) {
+    if (entry->queued || entry->busy) {
+      entry->overlooked = true;
+      for (const Move& move : entry->moves) ++pointed_at[move.to.front()];
+    } else if (!entry->seen) {
+      wake(uuid, *entry);
+    } else if (!on.contains(uuid)) {
+      idle.push_back(*entry->seen);
+    }
+  }
+  return idle;
+}
+
+void Pools::order(const std::vector<Move>& moves, const std::shared_ptr<const Settling>& settling) {
+  const std::scoped_lock lock(mutex_);
+  std::set<Uuid> ordered;
+  for (const Move& move : moves) {
+    const auto found = entries_.find(move.domain);
+    if (found == entries_.end()) continue;
+    Entry& entry = *found->second;
+    if (entry.busy) {  // for no more than an instant: it was idle when the look began
+      entry.overlooked = true;
+      continue;
+    }
+    if (!ordered.contains(move.domain)) entry.moves.clear();
+    entry.moves.push_back(move);
+    if (!settling->waits(move.domain)) entry.settling = settling;
+    if (ordered.insert(move.domain).second) wake(move.domain, entry);
+  }
+}
+
+// --- Domain by domain ---
+
+/// With mutex_ held.
+void Pools::wake(const Uuid& uuid, Entry& entry) {
+  if (entry.busy) entry.again = true;
+  if (entry.busy || std::exchange(entry.queued, true)) return;
+  queue_.push_back(uuid);
+  if (working_ == most_threads) return;
+  ++working_;
+  workers_.post([this] { work(); });
+}
+
+void Pools::work() {
+  std::unique_lock lock(mutex_);
+  while (!queue_.empty()) {
+    const Uuid uuid = queue_.front();
+    queue_.pop_front();
+    const auto found = entries_.find(uuid);
+    if (found != entries_.end() && found->second->queued)
+      work_on(uuid, EntryPointer(found->second), lock);
+  }
+  --working_;
+  if (std::exchange(changed_, false)) look_at_all();
+}
+
+static PoolDomain read_pool_domain(const Config& config, const std::optional<std::string>& xml) {
+  if (!xml || !may_have_gpu(*xml)) return {};
+  try {
+    return pool_domain(config, parse_domain(*xml));
+  } catch (const Error& error) {
+    log::warning(std::string("no domain of a pool: ") + error.what());
+    return {};
+  }
+}
+
+void Pools::work_on(const Uuid& uuid, const EntryPointer& entry,
+                    std::unique_lock<std::mutex>& lock) {
+  entry->queued = false;
+  entry->busy = true;
+  const Handle handle = entry->handle;
+  const Connection connection = connection_;
+  const std::optional<PoolDomain> before = entry->seen;
+  const std::vector<Move> moves = entry->moves;
+  auto settling = std::move(entry->settling);
+  lock.unlock();
+  std::optional<PoolDomain> read, left;
+  try {
+    const auto xml = handle->inactive_xml();
+    read = left = read_pool_domain(*config_.get(), xml);
+    if (!moves.empty() && xml && connection)
+      left = carry_out({*entry, *handle, *connection}, moves, *xml, *read);
+  } catch (const std::exception& error) {
+    log::warning(shown(handle->name()) +
+                 ": its GPUs are not pointed at free devices for now: " + error.what());
+  }
+  settling.reset();
+  lock.lock();
+  entry->busy = false;
+  entry->moves.clear();
+  entry->seen = left;
+  changed_ |=
+      std::exchange(entry->overlooked, false) || (read && !read->gpus.empty() && read != before);
+  const auto found = entries_.find(uuid);
+  if (found == entries_.end() || found->second != entry) return;  // of the last connection
+  if (std::exchange(entry->again, false))
+    wake(uuid, *entry);
+  else if (left && left->gpus.empty())
+    entries_.erase(found);
+}
+
+static void say_moved(const PoolDomain& domain, const Move& move) {
+  const std::string name = shown(domain.name);
+  const log::Field fields[] = {{"GPUWARD_DOMAIN", name},
+                               {"GPUWARD_UUID", to_string(domain.uuid)},
+                               {"GPUWARD_ACTION", "repoint"},
+                               {"GPUWARD_LAYER", "guard"},
+                               {"GPUWARD_REASON", move.why}};
+  log::entry(log::Severity::info,
+             name + ": GPU " + move.alias + " is pointed at " + to_string(move.to.front()) +
+                 (move.from ? " instead of " + to_string(*move.from) : "") + ": " + move.why,
+             fields);
+}
+
+/// Its event is ours and asks for nothing.
+void Pools::define(const Case& at, const std::string& xml) {
+  {
+    const std::scoped_lock lock(mutex_);
+    ++at.entry.own_defines;
+  }
+  try {
+    at.connection.define(xml);
+  } catch (...) {
+    const std::scoped_lock lock(mutex_);
+    if (at.entry.own_defines > 0) --at.entry.own_defines;
+    throw;
+  }
+}
+
+/// Only what still is as it was when the move was planned; what the domain is pointed at then.
+PoolDomain Pools::carry_out(const Case& at, const std::vector<Move>& moves, const std::string& xml,
+                            PoolDomain seen) {
+  std::string text = xml;
+  std::vector<Move> done;
+  for (const Move& move : moves)
+    for (PoolGpu& gpu : seen.gpus)
+      if (gpu.alias == move.alias && gpu.at == move.from) {
+        text = point_gpu(text, move.alias, move.use, move.to);
+        done.push_back(move);
+      }
+  if (text == xml || at.domain.condition() != Condition::off || at.domain.has_saved_state())
+    return seen;
+  define(at, text);
+  for (const Move& move : done) {
+    say_moved(seen, move);
+    for (PoolGpu& gpu : seen.gpus)
+      if (gpu.alias == move.alias) gpu.at = move.to.front();
+  }
+  return seen;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/file.hpp"
+#include "base/lock.hpp"
+#include "base/root.hpp"
+#include "guard/current_config.hpp"
+#include "guard/libvirt_connection.hpp"
+#include "guard/pool_plan.hpp"
+#include "guard/workers.hpp"
+
+namespace gpuward {
+
+/// Keeps domains that are off and have GPUs of a pool pointed at devices of it that are free, so
+/// that a plain "virsh start" succeeds as long as the pool has one. What others have is read from
+/// the claims whenever one comes or goes: a claim is written before the QEMU of its domain starts,
+/// which takes far longer than pointing the others elsewhere.
+///
+/// A look decides, from the claims and the table, without asking libvirt; what it finds is then
+/// done domain by domain. All that is public is called by the thread of the event loop and returns
+/// at once.
+class Pools {
+ public:
+  Pools(const Root& root, CurrentConfig& config, Workers& workers);
+
+  void connected(std::shared_ptr<const LibvirtConnection> connection);
+  void disconnected();
+  void defined(const LibvirtDomain& domain);
+  void look_at_all();
+
+ private:
+  using Handle = std::shared_ptr<const LibvirtDomain>;
+  using Connection = std::shared_ptr<const LibvirtConnection>;
+  class Settling;
+
+  /// A persistent domain. One thread at a time works on it.
+  struct Entry {
+    Handle handle;
+    std::optional<PoolDomain> seen;  ///< as it was read last; nothing: it has to be read
+    bool queued = false;
+    bool busy = false;
+    bool again = false;        ///< it changed while it was worked on
+    bool overlooked = false;   ///< a look passed it over as it was worked on
+    unsigned own_defines = 0;  ///< events of ours that are still to come
+    std::vector<Move> moves;
+    std::shared_ptr<const Settling> settling;  ///< of the look that ordered the moves
+  };
+  using EntryPointer = std::shared_ptr<Entry>;
+  struct Case {
+    Entry& entry;
+    const LibvirtDomain& domain;
+    const LibvirtConnection& connection;
+  };
+
+  void claims_changed();
+  void look_soon();
+  void look();
+  bool watch(const Config& config);
+  bool is_filled();
+  void plan(const Config& config, const std::shared_ptr<const Settling>& settling);
+  void be_patient(bool wanted);
+  void fill(const Connection& connection);
+
+  std::vector<PoolDomain> idle_domains(const std::set<Uuid>& on,
+                                       std::map<PciAddress, unsigned>& pointed_at);
+  void order(const std::vector<Move>& moves, const std::shared_ptr<const Settling>& settling);
+  void wake(const Uuid& uuid, Entry& entry);
+  void work();
+  void work_on(const Uuid& uuid, const EntryPointer& entry, std::unique_lock<std::mutex>& lock);
+  PoolDomain carry_out(const Case& at, const std::vector<Move>& moves, const std::string& xml,
+                       PoolDomain seen);
+  void define(const Case& at, const std::string& xml);
+  void forget();
+
+  const Root& root_;
+  CurrentConfig& config_;
+  Workers& workers_;
+  Fd watch_;  ///< inotify
+  std::atomic<unsigned> looks_wanted_ = 0;
+  std::atomic<bool> look_at_all_ = false;
+  std::atomic<bool> patience_armed_ = false;
+
+  // Of the one that looks.
+  std::shared_ptr<const Config> seen_by_;  ///< the configuration that the table is of
+  int watched_ = -1;                       ///< the directory of claims, as inotify numbers it
+  std::optional<Lock> answers_;            ///< pool_lock, while claims are watched
+  std::chrono::seconds patience_{1};
+
+  std::mutex mutex_;  ///< of all below; held for moments
+  Connection connection_;
+  enum class Filled { no, under_way, yes } filled_ = Filled::no;
+  std::map<Uuid, EntryPointer> entries_;
+  std::deque<Uuid> queue_;
+  unsigned working_ = 0;  ///< threads that go through the queue
+  bool changed_ = false;  ///< what was read asks for another look
+};
+
+}  // namespace gpuward

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/settle.hpp"
+
+#include <thread>
+
+#include "base/file.hpp"
+#include "base/lock.hpp"
+#include "base/log.hpp"
+
+namespace gpuward {
+
+void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline) {
+  const auto has_guard = [&] { return Lock::is_held(root.run("lock"), pool_lock); };
+  if (!has_guard()) return;
+  const std::string file = root.run("claims/") + std::string(settle_prefix) + to_string(domain);
+  write_file_atomically(file, "");
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  while (exists(file)) {
+    if (std::chrono::steady_clock::now() < end && has_guard()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      continue;
+    }
+    log::warning(
+        "the guard did not point other domains at what is free now; a start of one may "
+        "be refused until it does");
+    remove_file(file);
+  }
+}
+
+}  // namespace gpuward

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include "base/root.hpp"
+#include "base/uuid.hpp"
+
+namespace gpuward {
+
+// When a device of a pool is free again, the guard points domains that are off at it. libvirt goes
+// on with its caller when `release` returns, and the next "virsh start" may follow at once: so
+// `release` waits until that is done. It asks by a file beside the claims, whose removal is the
+// answer; the guard sees the file after the claim went, as it sees both through one inotify watch.
+
+/// In /run/gpuward/lock: held while a guard answers.
+inline constexpr uint64_t pool_lock = 4;
+
+/// "settle-UUID" with a dot before it: no claim, for whoever lists them.
+inline constexpr std::string_view settle_prefix = ".settle-";
+
+/// Returns when the guard has looked at the claims as they are now, or it is not there, or after
+/// `deadline`. Throws SystemError.
+void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline);
+
+}  // namespace gpuward

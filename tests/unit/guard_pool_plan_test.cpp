@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guard/pool_plan.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gpuward {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+Profile profile(const std::string& name, Use use) {
+  Profile profile;
+  profile.name = name;
+  profile.use = use;
+  return profile;
+}
+
+PciAddress card(unsigned number) {
+  return {0, static_cast<uint8_t>(number), 0, 0};
+}
+
+Uuid vm(unsigned number) {
+  Uuid uuid;
+  uuid.bytes[15] = static_cast<uint8_t>(number);
+  return uuid;
+}
+
+/// Domains vm(1), vm(2) … that are off, cards of one pool, and who has which.
+struct PoolPlanTest : testing::Test {
+  PoolPlanTest() {
+    config_.profiles.push_back(profile("big", Use::whole));
+    for (unsigned number = 1; number <= 4; ++number) add_card(number);
+  }
+  void add_card(unsigned number) {
+    pools_["big"].push_back({card(number), {}, {}, {card(number)}, true});
+  }
+  /// With a GPU at each of these cards; 0: nowhere.
+  void off(const std::vector<unsigned>& cards) {
+    const auto number = static_cast<unsigned>(off_.size()) + 1;
+    PoolDomain domain{vm(number), "vm" + std::to_string(number), {}, {}};
+    for (const unsigned at : cards)
+      domain.gpus.push_back({"ua-gpuward-" + std::to_string(domain.gpus.size()), "big",
+                             at ? std::optional(card(at)) : std::nullopt});
+    off_.push_back(domain);
+  }
+  void taken(unsigned number, const Uuid& by = vm(100)) {
+    taken_[card(number)] = {by, "web has it"};
+  }
+  void held(unsigned number) { taken_[card(number)] = {{}, "it is open in pid 7 (Xorg)", true}; }
+  PoolPlan plan() { return plan_moves(config_, off_, pools_, taken_, pointed_at_); }
+  /// "vm1 1>2": as text, in order.
+  std::vector<std::string> moves() {
+    std::vector<std::string> texts;
+    for (const Move& move : plan().moves)
+      texts.push_back("vm" + std::to_string(move.domain.bytes[15]) + ' ' +
+                      (move.from ? std::to_string(move.from->bus) : "") + '>' +
+                      std::to_string(move.to.front().bus));
+    return texts;
+  }
+
+  Config config_;
+  std::vector<PoolDomain> off_;
+  DevicePools pools_;
+  TakenDevices taken_;
+  std::map<PciAddress, unsigned> pointed_at_;
+};
+
+using Texts = std::vector<std::string>;
+
+TEST_F(PoolPlanTest, moves_all_that_are_at_a_taken_card_and_spreads_them) {
+  for (int i = 0; i < 4; ++i) off({1});
+  taken(1);
+  EXPECT_EQ(moves(), (Texts{"vm1 1>2", "vm2 1>3", "vm3 1>4", "vm4 1>2"}));
+}
+
+TEST_F(PoolPlanTest, leaves_alone_who_is_at_a_free_card) {
+  off({2});
+  off({2});
+  taken(1);
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST_F(PoolPlanTest, takes_the_card_that_the_fewest_are_at) {
+  off({2});
+  off({2});
+  off({3});
+  off({1});
+  taken(1);
+  taken(4);
+  EXPECT_EQ(moves(), Texts{"vm4 1>3"});
+}
+
+TEST_F(PoolPlanTest, counts_those_on_their_way) {
+  off({1});
+  taken(1);
+  pointed_at_ = {{card(2), 1}, {card(3), 1}};
+  EXPECT_EQ(moves(), Texts{"vm1 1>4"});
+}
+
+TEST_F(PoolPlanTest, moves_nobody_when_none_is_free) {
+  off({1});
+  for (unsigned number = 1; number <= 4; ++number) taken(number);
+  EXPECT_THAT(moves(), IsEmpty());
+  EXPECT_FALSE(plan().look_again) << "a domain's end is told by its claim";
+}
+
+TEST_F(PoolPlanTest, all_go_to_the_only_one_that_is_free_again) {
+  for (unsigned number : {1, 2, 3}) off({number});
+  for (unsigned number : {1, 2, 3}) taken(number);
+  EXPECT_EQ(moves(), (Texts{"vm1 1>4", "vm2 2>4", "vm3 3>4"}));
+}
+
+TEST_F(PoolPlanTest, is_done_when_it_was_carried_out) {
+  for (int i = 0; i < 8; ++i) off({1});
+  taken(1);
+  const auto first = plan().moves;
+  EXPECT_EQ(first.size(), 8u);
+  for (size_t i = 0; i < first.size(); ++i) off_[i].gpus[0].at = first[i].to.front();
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST_F(PoolPlanTest, tells_why) {
+  off({1});
+  taken(1);
+  EXPECT_EQ(plan().moves.at(0).why, "web has it");
+  taken_.clear();
+  held(1);
+  EXPECT_THAT(plan().moves.at(0).why, HasSubstr("Xorg"));
+}
+
+TEST_F(PoolPlanTest, its_own_quarantined_card_is_its_own) {
+  off({1});
+  taken(1, vm(1));
+  EXPECT_THAT(moves(), IsEmpty());
+  EXPECT_FALSE(points_at_taken(off_[0], taken_));
+  taken(1);
+  EXPECT_TRUE(points_at_taken(off_[0], taken_));
+}
+
+TEST_F(PoolPlanTest, looks_again_for_a_process_that_may_let_go) {
+  off({1});
+  for (unsigned number : {1, 2, 3}) taken(number);
+  held(4);
+  EXPECT_THAT(moves(), IsEmpty());
+  EXPECT_TRUE(plan().look_again);
+}
+
+TEST_F(PoolPlanTest, points_at_a_card_of_the_pool_where_it_is_at_none) {
+  off({0});
+  off({9});
+  EXPECT_EQ(moves(), (Texts{"vm1 >1", "vm2 9>2"}));
+  EXPECT_THAT(plan().moves.at(1).why, HasSubstr("profile big"));
+}
+
+TEST_F(PoolPlanTest, keeps_gpus_of_one_domain_apart) {
+  off({1, 1});
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+}
+
+TEST_F(PoolPlanTest, never_moves_one_to_where_another_of_the_domain_stays) {
+  off({1, 2});
+  for (unsigned number : {1, 3, 4}) taken(number);
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST_F(PoolPlanTest, a_taken_companion_takes_the_card) {
+  const PciAddress audio{0, 1, 0, 1};
+  pools_["big"].front().functions.push_back(audio);
+  off({1});
+  taken_[audio] = {vm(100), "web has it"};
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+}
+
+TEST_F(PoolPlanTest, brings_companions) {
+  const PciAddress audio{0, 2, 0, 1};
+  pools_["big"][1].functions.push_back(audio);
+  off({1});
+  taken(1);
+  EXPECT_EQ(plan().moves.at(0).to, (std::vector<PciAddress>{card(2), audio}));
+}
+
+TEST_F(PoolPlanTest, knows_nothing_of_profiles_that_are_gone) {
+  off({1});
+  off_[0].gpus[0].profile = "old";
+  taken(1);
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST(PoolDomainTest, has_gpus_of_pools_alone) {
+  Config config;
+  config.profiles = {profile("big", Use::whole), profile("small", Use::mdev)};
+  Domain domain;
+  domain.name = "web";
+  domain.asked = {{"ua-gpuward-0", "big"}, {"ua-gpuward-1", "small"}, {"ua-gpuward-2", "gone"}};
+  domain.hostdevs.resize(2);
+  domain.hostdevs[0].alias = "ua-gpuward-0-1";
+  domain.hostdevs[0].address = card(7);
+  domain.hostdevs[1].alias = "ua-gpuward-0";
+  domain.hostdevs[1].address = card(3);
+  const PoolDomain found = pool_domain(config, domain);
+  EXPECT_EQ(found.gpus, (std::vector<PoolGpu>{{"ua-gpuward-0", "big", card(3)}}));
+}
+
+}  // namespace
+}  // namespace gpuward
