@@ -78,6 +78,7 @@ start_qemu() {
 #   gpu1 01:00.0, gpu3 07:00.0, gpu4 08:00.0, gpu5 09:00.0   equal, each alone in its IOMMU group
 #   gpu2 02:00.0 with its audio function 02:00.1             both in one group
 #   gpu6 0b:01.0, gpu7 0b:02.0                               two cards behind one bridge: one group
+# A card that is plugged into free1 finds room there for its framebuffer.
 # No argument has a blank in it, so a list of words will do.
 qemu_arguments() {
     cat <<'ARGUMENTS'
@@ -95,7 +96,7 @@ qemu_arguments() {
 -device pcie-root-port,id=display,slot=1,chassis=1
 -device pcie-root-port,id=audio,slot=2,chassis=2
 -device pcie-root-port,id=sriov,slot=3,chassis=3
--device pcie-root-port,id=free1,slot=11,chassis=11,pref32-reserve=32M
+-device pcie-root-port,id=free1,slot=11,chassis=11,mem-reserve=32M
 -device pcie-root-port,id=free2,slot=12,chassis=12
 -device pcie-root-port,id=free3,slot=13,chassis=13
 -device pcie-root-port,id=pool1,slot=5,chassis=5
