@@ -56,7 +56,8 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
 static bool is_being_made(const Root& root, const ClaimedDevice& device) {
   if (!device.maker) return false;
   const auto name = read_attribute(root.proc(std::to_string(device.maker)) + "/comm");
-  return name && name->starts_with("gpuward");  // the number may be another process's by now
+  // The number may be another process's by now. libvirt runs our hook as 50-gpuward.
+  return name && name->find("gpuward") != std::string::npos;
 }
 
 /// Whether the instance in sysfs is the one that was claimed: someone may have removed ours and

@@ -351,7 +351,7 @@ void FakeHost::lets_go() {
 void FakeHost::hang() const {
   const std::string pid = std::to_string(::getpid());
   fs::create_directories(at("/proc/" + pid));
-  put(at("/proc/" + pid + "/comm"), "gpuward-test\n");
+  put(at("/proc/" + pid + "/comm"), "50-gpuward\n");  // as libvirt runs the hook
   append_line(at("/kernel/hanging"), pid);
   while (!exists(at("/kernel/let-go"))) {
     if (!exists(directory_.path())) ::_exit(0);  // the test is over
