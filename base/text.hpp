@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,17 @@ inline std::vector<std::string_view> split(std::string_view text, char separator
     if (at == std::string_view::npos) return parts;
     text.remove_prefix(at + 1);
   }
+}
+
+/// The first three, and how many more.
+inline std::string few_of(const std::set<std::string>& names) {
+  std::string text;
+  size_t told = 0;
+  for (const std::string& name : names) {
+    if (told == 3) return text + " and " + std::to_string(names.size() - told) + " more";
+    text += (told++ ? ", " : "") + name;
+  }
+  return text;
 }
 
 /// The whole of `text` as a decimal number of type T; nothing when it is anything else.

@@ -31,7 +31,9 @@ struct ClaimedDevice {
   /// Name in /sys/class/mdev_bus; of a VF its PF, of a whole GPU or a companion its own address.
   std::string parent;
   std::string type;  ///< of an mdev; of a vendor_vf its id; "-" of others
-  pid_t maker = 0;   ///< when quarantined: the process whose creation of it hangs in the driver
+  /// When quarantined: the process that hangs in the driver while it makes or, of a vendor_vf,
+  /// takes away what the device is.
+  pid_t maker = 0;
   Use use = Use::mdev;
   PciAddress address{};   ///< of all that are no mdev
   std::string scrub{};    ///< program to run when it is given back, "" for none

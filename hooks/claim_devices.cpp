@@ -8,6 +8,7 @@
 #include "base/child.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "domain/claim.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/gpu_domain.hpp"
@@ -113,13 +114,7 @@ std::string holders_of_types(const std::vector<Claim>& claims, const Profile& pr
     for (const ClaimedDevice& device : claim.devices)
       if (std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
         names.insert(claim.name);
-  std::string text;
-  size_t shown = 0;
-  for (const std::string& name : names) {
-    if (shown++ == 3) return text + " and " + std::to_string(names.size() - 3) + " more";
-    text += (text.empty() ? "" : ", ") + name;
-  }
-  return text;
+  return few_of(names);
 }
 
 Error no_room(const Work& work, const ClaimedDevice& device, const Profile& profile,
@@ -194,7 +189,8 @@ void place_all(Work& work) {
   for (ClaimedDevice& device : work.claim.devices)
     if (work.lacks_instance(device)) place_device(work, device, others);
   for (const ClaimedDevice& device : work.claim.devices)
-    if (device.use != Use::mdev) require_unclaimed(work.domain, device, others);
+    if (device.use != Use::mdev)
+      require_unclaimed(work.root, work.config, work.domain, device, others);
   work.claims.write(work.claim);
 }
 
@@ -321,7 +317,8 @@ void ask_for(Work& work, const AskedGpu& gpu) {
   if (gives_pci_devices(profile)) {
     const auto claims = work.claims.all();
     for (ClaimedDevice& device : pci_devices_asked(work.root, work.config, work.domain, gpu)) {
-      require_unclaimed(work.domain, device, claims);  // names its domain, where the next says QEMU
+      require_unclaimed(work.root, work.config, work.domain, device,
+                        claims);  // names its domain, where the next says QEMU
       require_unused(work.root, work.domain, device, work.deadlines);
       work.claim.devices.push_back(std::move(device));
     }

@@ -51,12 +51,13 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   return {};
 }
 
-/// Whether a creation of it that hung in the driver still does: what it makes must be known as
-/// ours.
+/// Whether a write that hung in the driver still does: what it makes must be known as ours, and it
+/// must not take away what the next owner has.
 static bool is_being_made(const Root& root, const ClaimedDevice& device) {
   if (!device.maker) return false;
   const auto name = read_attribute(root.proc(std::to_string(device.maker)) + "/comm");
-  return name && name->starts_with("gpuward");  // the number may be another process's by now
+  // The number may be another process's by now. libvirt runs our hook as 50-gpuward.
+  return name && name->find("gpuward") != std::string::npos;
 }
 
 /// Whether the instance in sysfs is the one that was claimed: someone may have removed ours and
@@ -68,11 +69,14 @@ static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
 }
 
 /// Why the device cannot be given to another yet; "" when it can.
-static std::string end_device(const Root& root, const Claim& claim, const ClaimedDevice& device,
+static std::string end_device(const Root& root, const Claim& claim, ClaimedDevice& device,
                               const Deadlines& deadlines) {
-  if (device.use != Use::mdev) return end_pci_device(root, claim, device, deadlines);
   if (is_being_made(root, device))
-    return "its creation hangs in the driver as pid " + std::to_string(device.maker);
+    return (device.use == Use::mdev ? "its creation hangs in the driver as pid "
+                                    : "its driver hangs as pid ") +
+           std::to_string(device.maker);
+  device.maker = 0;
+  if (device.use != Use::mdev) return end_pci_device(root, claim, device, deadlines);
   return is_claimed_one(root, device) ? remove_instance(root, device.instance, deadlines) : "";
 }
 

@@ -67,13 +67,31 @@ static std::string names_of(const std::vector<VgpuType>& types) {
   return text.empty() ? "nothing" : text;
 }
 
+/// Whatever comes of a write that hangs: until it has come the device is nobody's.
+static void keep_for_stuck(ClaimedDevice& device, pid_t stuck) {
+  if (stuck == 0) return;
+  device.state = ClaimedDevice::State::quarantined;
+  device.maker = stuck;
+}
+
+/// Before a guest has it there is nothing to scrub.
+static void set_vgpu_at_start(const Root& root, ClaimedDevice& device, unsigned id,
+                              const std::string& what, const Deadlines& deadlines) {
+  const VgpuChange change = set_vgpu(root, device.address, id, deadlines.write);
+  if (change.failure.empty()) return;
+  keep_for_stuck(device, change.stuck);
+  device.scrub.clear();
+  device.one_time = false;
+  throw Error(title(device) + what + ": " + change.failure +
+              (change.stuck ? "; see 'journalctl -k'" : ""));
+}
+
 static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& device,
                         const Deadlines& deadlines) {
   const Profile& profile = *find_profile(config, device.profile);
   if (current_vgpu(root, device.address) != 0u) {
     log::warning(title(device) + " has a vGPU that nobody claims; removing it first");
-    const std::string why = set_vgpu(root, device.address, 0, deadlines.write);
-    if (!why.empty()) throw Error(title(device) + " has a vGPU that does not go: " + why);
+    set_vgpu_at_start(root, device, 0, " has a vGPU that does not go", deadlines);
   }
   const auto types = creatable_vgpus(root, device.address);
   const VgpuType* const type = first_fit(profile, types);
@@ -81,10 +99,7 @@ static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& d
     throw Error(title(device) + " offers " + names_of(types) + " now and none of profile " +
                 profile.name + "; what its GPU offers depends on the vGPUs that it has already");
   device.type = std::to_string(type->id);
-  const std::string why = set_vgpu(root, device.address, type->id, deadlines.write);
-  if (!why.empty())
-    throw Error(title(device) + ": creating " + type->name + " failed: " + why +
-                "; see 'journalctl -k'");
+  set_vgpu_at_start(root, device, type->id, ": creating " + type->name + " failed", deadlines);
   // Without it QEMU would find no VFIO device to open.
   if (!is_vfio_device(root, device.address))
     throw Error(title(device) +
@@ -140,14 +155,15 @@ static std::string scrub(const Claim& owner, const ClaimedDevice& device,
   return end.empty() ? end : "its scrub program " + device.scrub + ' ' + end;
 }
 
-std::string end_pci_device(const Root& root, const Claim& owner, const ClaimedDevice& device,
+std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) return {};  // pulled out: nothing left to give back
   if (const auto holder = vfio_holder_after(root, device.address, deadlines.release))
     return "it is open in " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
-    const std::string why = set_vgpu(root, device.address, 0, deadlines.write);
-    if (!why.empty()) return "its vGPU does not go: " + why;
+    const VgpuChange change = set_vgpu(root, device.address, 0, deadlines.write);
+    keep_for_stuck(device, change.stuck);
+    if (!change.failure.empty()) return "its vGPU does not go: " + change.failure;
   }
   if (std::string why = scrub(owner, device, deadlines); !why.empty()) return why;
   if (device.one_time) mark_used(root, device.address, owner.name);

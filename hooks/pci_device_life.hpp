@@ -17,8 +17,9 @@ void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& dev
                       const Deadlines& deadlines);
 
 /// Takes the domain's traces off a device that libvirt has given back. Returns why it cannot be
-/// given to another yet; "" when it can. `owner`: the domain.
-std::string end_pci_device(const Root& root, const Claim& owner, const ClaimedDevice& device,
+/// given to another yet; "" when it can; who hangs in the driver is noted in `device`. `owner`: the
+/// domain.
+std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines);
 
 }  // namespace gpuward

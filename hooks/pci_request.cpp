@@ -2,10 +2,13 @@
 #include "hooks/pci_request.hpp"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "domain/used_devices.hpp"
+#include "hooks/repoint.hpp"
 #include "hooks/request_verdict.hpp"
 #include "pci/device_nodes.hpp"
 #include "pci/iommu_group.hpp"
@@ -119,18 +122,43 @@ void require_unused(const Root& root, const Domain& domain, const ClaimedDevice&
     throw Error(title(device) + " is open in " + to_string(*holder) + "; end that first");
 }
 
-void require_unclaimed(const Domain& domain, const ClaimedDevice& device,
-                       const std::vector<Claim>& claims) {
-  for (const Claim& claim : claims) {
-    if (claim.domain == domain.uuid) continue;
-    for (const ClaimedDevice& other : claim.devices) {
-      if (!is_same_device(device, other)) continue;
-      const bool waits = other.state == ClaimedDevice::State::quarantined;
-      throw Error(title(device) + (waits ? " is in quarantine since " : " is held by ") +
-                  claim.name + (waits ? " had it; see 'gpuward reconcile', or " : "; ") +
-                  repoint_command(domain) + " chooses a free one");
-    }
-  }
+/// Of another domain.
+static const Claim* claim_of(const std::vector<Claim>& claims, const PciAddress& address,
+                             const Uuid& domain) {
+  for (const Claim& claim : claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (claim.domain != domain && device.use != Use::mdev && device.address == address)
+        return &claim;
+  return nullptr;
+}
+
+/// What can be done by who asks for a device that another has.
+static std::string way_out(const Root& root, const Config& config, const Domain& domain,
+                           const ClaimedDevice& device, const std::vector<Claim>& claims) {
+  const Profile& profile = *find_profile(config, device.profile);
+  const auto pool = pool_of(root, config, profile);
+  if (choose_device(profile, pool, {taken_devices(root, domain.uuid), {}}, domain.numa_nodes))
+    return repoint_command(domain) + " chooses a free one";
+  std::set<std::string> others;
+  for (const PoolDevice& other : pool)
+    if (const Claim* const claim = claim_of(claims, other.address, domain.uuid);
+        claim && other.address != device.address)
+      others.insert(claim->name);
+  return "no other of its profile is free" +
+         (others.empty() ? std::string() : ", held by " + few_of(others));
+}
+
+void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
+                       const ClaimedDevice& device, const std::vector<Claim>& claims) {
+  const Claim* const claim = claim_of(claims, device.address, domain.uuid);
+  if (!claim) return;
+  const bool waits =
+      std::any_of(claim->devices.begin(), claim->devices.end(), [&](const ClaimedDevice& other) {
+        return is_same_device(device, other) && other.state == ClaimedDevice::State::quarantined;
+      });
+  throw Error(title(device) + (waits ? " is in quarantine since " : " is held by ") + claim->name +
+              (waits ? " had it; see 'gpuward reconcile'; " : "; ") +
+              way_out(root, config, domain, device, claims));
 }
 
 }  // namespace gpuward

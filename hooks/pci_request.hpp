@@ -21,8 +21,9 @@ std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& con
 void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
                     const Deadlines& deadlines);
 
-/// Whether nobody else has claimed it. Throws Error with the name of who has.
-void require_unclaimed(const Domain& domain, const ClaimedDevice& device,
-                       const std::vector<Claim>& claims);
+/// Whether nobody else has claimed it. Throws Error with the name of who has and, when no other of
+/// the pool is free, of who has those.
+void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
+                       const ClaimedDevice& device, const std::vector<Claim>& claims);
 
 }  // namespace gpuward

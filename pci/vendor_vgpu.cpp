@@ -40,29 +40,27 @@ std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf) {
   return to_number<unsigned>(read_attribute(current_path(root, vf)).value_or(""));
 }
 
-static std::string try_to_set(const Root& root, const PciAddress& vf, unsigned id,
-                              std::chrono::milliseconds deadline, bool& hopeless) {
+static VgpuChange try_to_set(const Root& root, const PciAddress& vf, unsigned id,
+                             std::chrono::milliseconds deadline) {
   const KernelWrite write{current_path(root, vf), std::to_string(id)};
   const WriteResult result = write_in_child({&write, 1}, deadline).front();
-  hopeless = result.outcome == WriteResult::Outcome::stuck;
-  if (hopeless) return "its driver hangs as pid " + std::to_string(result.child);
+  if (result.outcome == WriteResult::Outcome::stuck)
+    return {"its driver hangs as pid " + std::to_string(result.child), result.child};
   const auto now = current_vgpu(root, vf);
   if (now == id) return {};
   if (result.outcome == WriteResult::Outcome::failed)
-    return "its driver refuses: " + errno_text(result.code);
-  return "its driver took it, but has " + (now ? std::to_string(*now) : std::string("nothing"));
+    return {"its driver refuses: " + errno_text(result.code)};
+  return {"its driver took it, but has " + (now ? std::to_string(*now) : std::string("nothing"))};
 }
 
-std::string set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
-                     std::chrono::milliseconds deadline) {
+VgpuChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
+                    std::chrono::milliseconds deadline) {
   using Clock = std::chrono::steady_clock;
   const auto end = Clock::now() + deadline;
   for (;;) {
-    bool hopeless = false;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
-    const std::string reason =
-        try_to_set(root, vf, id, std::max(left, std::chrono::milliseconds(100)), hopeless);
-    if (reason.empty() || hopeless || Clock::now() >= end) return reason;
+    VgpuChange change = try_to_set(root, vf, id, std::max(left, std::chrono::milliseconds(100)));
+    if (change.failure.empty() || change.stuck || Clock::now() >= end) return change;
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
 }

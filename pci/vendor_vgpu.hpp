@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -32,10 +34,14 @@ bool is_called(const VgpuType& type, const std::string& id_or_name);
 /// The id of the vGPU that it has, 0 for none; nothing when it cannot be read.
 std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf);
 
+struct VgpuChange {
+  std::string failure;  ///< why it is not so; "" when it is
+  pid_t stuck = 0;      ///< who hangs in the driver, whose write may still be done at any time
+};
+
 /// Writes the id, 0 for none, and reads it back; tries again, as a driver that is still clearing up
-/// refuses or ignores the write for a moment, until `deadline` is over. Returns why it is not so;
-/// "" when it is.
-std::string set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
-                     std::chrono::milliseconds deadline);
+/// refuses or ignores the write for a moment, until `deadline` is over.
+VgpuChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
+                    std::chrono::milliseconds deadline);
 
 }  // namespace gpuward

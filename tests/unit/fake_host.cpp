@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -347,10 +348,10 @@ void FakeHost::lets_go() {
       ::usleep(1000);
 }
 
-void FakeHost::wait_until_let_go() const {
+void FakeHost::hang() const {
   const std::string pid = std::to_string(::getpid());
   fs::create_directories(at("/proc/" + pid));
-  put(at("/proc/" + pid + "/comm"), "gpuward-test\n");
+  put(at("/proc/" + pid + "/comm"), "50-gpuward\n");  // as libvirt runs the hook
   append_line(at("/kernel/hanging"), pid);
   while (!exists(at("/kernel/let-go"))) {
     if (!exists(directory_.path())) ::_exit(0);  // the test is over
@@ -423,7 +424,12 @@ int FakeHost::kernel_write(const std::string& path, const std::string& value) {
   if (const auto reaction = reactions_.find(path); reaction != reactions_.end()) {
     append_line(at("/kernel/writes"),
                 path.substr(at("/sys/devices/pci0000:00/").size()) + ' ' + value);
-    return reaction->second(value);
+    const int code = reaction->second(value);
+    const std::string pid = std::to_string(::getpid());
+    const auto hanging = lines_in(at("/kernel/hanging"));
+    if (std::find(hanging.begin(), hanging.end(), pid) != hanging.end())
+      put(at("/kernel/through-" + pid), "");
+    return code;
   }
   const fs::path directory = fs::path(path).parent_path();
   const bool creates = path.ends_with("/create");
@@ -440,7 +446,7 @@ int FakeHost::kernel_write(const std::string& path, const std::string& value) {
   if (is_trouble && trouble->second.kind == Trouble::Kind::lingers) return 0;
   const bool hangs = is_trouble && trouble->second.kind == Trouble::Kind::hangs;
   if (hangs && !creates) begin_removal(directory);
-  if (hangs) wait_until_let_go();
+  if (hangs) hang();
   int code = 0;
   {
     const KernelLock lock(at("/kernel/lock"));

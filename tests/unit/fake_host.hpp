@@ -104,9 +104,11 @@ class FakeHost {
   void behaves();                         ///< no more of that for new writes
   void lets_go();                         ///< the hanging writes go through
 
-  /// What the kernel does with a write to this attribute of a PCI device: 0, or an errno.
+  /// What the kernel does with a write to this attribute of a PCI device: 0, or an errno. What
+  /// hangs calls hang(), which returns when the host lets go.
   using Reaction = std::function<int(const std::string& value)>;
   void reacts(const std::string& address, const std::string& attribute, Reaction reaction);
+  void hang() const;
 
   /// Puts PCI devices into one IOMMU group.
   void iommu_group(unsigned number, const std::vector<std::string>& addresses);
@@ -146,7 +148,6 @@ class FakeHost {
   int create(const std::string& parent, const std::string& type, const std::string& value);
   int remove(const std::string& parent, const std::string& uuid);
   void begin_removal(const std::string& directory) const;
-  void wait_until_let_go() const;
   std::string link_group(const std::string& directory) const;
   unsigned room(const FakeDevice& device, unsigned most) const;
   void count(const FakeDevice& device) const;

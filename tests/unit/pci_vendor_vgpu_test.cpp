@@ -39,7 +39,7 @@ class VendorVgpuTest : public testing::Test {
     });
   }
   std::string set(unsigned id, int ms = 3000) {
-    return set_vgpu(host_.root(), vf, id, milliseconds(ms));
+    return set_vgpu(host_.root(), vf, id, milliseconds(ms)).failure;
   }
   FakeHost host_;
 };

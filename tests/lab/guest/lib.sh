@@ -189,6 +189,11 @@ ask_host() {
 # display_cards: PCI addresses of class 03xx.
 display_cards() { lspci -D -n | sed -n 's/ 03..:.*//p'; }
 
+# device_of DOMAIN: PCI address that its definition names first.
+device_of() {
+    virsh dumpxml --inactive "$1" | tr -d "'" | sed -n '/<hostdev /,/<\/hostdev>/s/.*<address domain=0x\(.*\) bus=0x\(.*\) slot=0x\(.*\) function=0x\(.\)\/>.*/\1:\2:\3.\4/p' | head -n 1
+}
+
 # pci ADDRESS: its directory.
 pci() { echo "/sys/bus/pci/devices/$1"; }
 
