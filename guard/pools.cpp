@@ -34,7 +34,8 @@ class Pools::Settling {
           domains_.insert(*uuid);
   }
   ~Settling() {
-    for (const Uuid& domain : domains_) ::unlink(file(domain).c_str());
+    if (!is_early_)
+      for (const Uuid& domain : domains_) ::unlink(file(domain).c_str());
   }
   Settling(const Settling&) = delete;
   Settling& operator=(const Settling&) = delete;
@@ -42,12 +43,16 @@ class Pools::Settling {
   /// libvirt keeps a domain to itself until its hook has ended.
   bool waits(const Uuid& domain) const { return domains_.contains(domain); }
 
+  /// They have to wait for the next look.
+  void is_too_early() { is_early_ = true; }
+
  private:
   std::string file(const Uuid& domain) const {
     return directory_ + std::string(settle_prefix) + to_string(domain);
   }
   std::string directory_;
   std::set<Uuid> domains_;
+  bool is_early_ = false;
 };
 
 Pools::Pools(const Root& root, CurrentConfig& config, Workers& workers)
@@ -143,7 +148,7 @@ void Pools::look() try {
     look_at_all_ = true;
   }
   if (!watch(*config)) return;
-  const auto settling = std::make_shared<const Settling>(root_);
+  const auto settling = std::make_shared<Settling>(root_);
   if (is_filled()) plan(*config, settling);
 } catch (const std::exception& error) {
   log::error(std::string("pools: ") + error.what());
@@ -206,11 +211,11 @@ static DevicePools pools_of(const Root& root, const Config& config,
   return pools;
 }
 
-void Pools::plan(const Config& config, const std::shared_ptr<const Settling>& settling) {
+void Pools::plan(const Config& config, const std::shared_ptr<Settling>& settling) {
   const bool at_all = look_at_all_.exchange(false);
   ClaimedDevices claimed = claimed_devices(root_);
   std::map<PciAddress, unsigned> pointed_at;
-  const auto off = idle_domains(claimed.on, pointed_at);
+  const auto off = idle_domains(claimed.on, pointed_at, *settling);
   const bool is_due = at_all || std::any_of(off.begin(), off.end(), [&](const PoolDomain& domain) {
                         return points_at_taken(domain, claimed.taken);
                       });
@@ -235,12 +240,14 @@ void Pools::be_patient(bool wanted) {
 
 /// Domains that are off and that nobody works on; devices that others are on their way to.
 std::vector<PoolDomain> Pools::idle_domains(const std::set<Uuid>& on,
-                                            std::map<PciAddress, unsigned>& pointed_at) {
+                                            std::map<PciAddress, unsigned>& pointed_at,
+                                            Settling& settling) {
   const std::scoped_lock lock(mutex_);
   std::vector<PoolDomain> idle;
   for (const auto& [uuid, entry] : entries_) {
     if (entry->queued || entry->busy) {
       entry->overlooked = true;
+      if (!settling.waits(uuid) && !on.contains(uuid)) settling.is_too_early();
       for (const Move& move : entry->moves) ++pointed_at[move.to.front()];
     } else if (!entry->seen) {
       wake(uuid, *entry);
@@ -251,7 +258,7 @@ std::vector<PoolDomain> Pools::idle_domains(const std::set<Uuid>& on,
   return idle;
 }
 
-void Pools::order(const std::vector<Move>& moves, const std::shared_ptr<const Settling>& settling) {
+void Pools::order(const std::vector<Move>& moves, const std::shared_ptr<Settling>& settling) {
   const std::scoped_lock lock(mutex_);
   std::set<Uuid> ordered;
   for (const Move& move : moves) {
@@ -260,6 +267,7 @@ void Pools::order(const std::vector<Move>& moves, const std::shared_ptr<const Se
     Entry& entry = *found->second;
     if (entry.busy) {  // for no more than an instant: it was idle when the look began
       entry.overlooked = true;
+      settling->is_too_early();
       continue;
     }
     if (!ordered.contains(move.domain)) entry.moves.clear();

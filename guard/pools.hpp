@@ -68,13 +68,14 @@ class Pools {
   void look();
   bool watch(const Config& config);
   bool is_filled();
-  void plan(const Config& config, const std::shared_ptr<const Settling>& settling);
+  void plan(const Config& config, const std::shared_ptr<Settling>& settling);
   void be_patient(bool wanted);
   void fill(const Connection& connection);
 
   std::vector<PoolDomain> idle_domains(const std::set<Uuid>& on,
-                                       std::map<PciAddress, unsigned>& pointed_at);
-  void order(const std::vector<Move>& moves, const std::shared_ptr<const Settling>& settling);
+                                       std::map<PciAddress, unsigned>& pointed_at,
+                                       Settling& settling);
+  void order(const std::vector<Move>& moves, const std::shared_ptr<Settling>& settling);
   void wake(const Uuid& uuid, Entry& entry);
   void work();
   void work_on(const Uuid& uuid, const EntryPointer& entry, std::unique_lock<std::mutex>& lock);

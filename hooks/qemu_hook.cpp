@@ -21,6 +21,7 @@
 #include "hooks/gpu_domain.hpp"
 #include "hooks/guard_verdict.hpp"
 #include "hooks/qemu_version.hpp"
+#include "hooks/repoint.hpp"
 #include "hooks/request_verdict.hpp"
 #include "hooks/settle.hpp"
 
@@ -105,10 +106,10 @@ void prepare(const Hook& hook) {
   if (!config) return;
   require(request_verdict(*config, seen->domain));
   guard(hook, *config, *seen);
-  if (asks_gpuward(seen->domain))
-    claim_devices(hook.root, *config, seen->domain, hook.deadlines);
-  else
-    mark(hook, seen->domain);
+  if (!asks_gpuward(seen->domain)) return mark(hook, seen->domain);
+  claim_devices(hook.root, *config, seen->domain, hook.deadlines);
+  if (!pointed_devices(*config, seen->domain).empty())
+    let_pools_settle(hook.root, seen->domain.uuid, hook.deadlines.settle);
 }
 
 void unmark(const Hook& hook, const Domain& domain) {

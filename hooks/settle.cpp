@@ -3,13 +3,14 @@
 
 #include <thread>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/log.hpp"
 
 namespace gpuward {
 
-void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline) {
+static void ask_and_wait(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline) {
   const auto has_guard = [&] { return Lock::is_held(root.run("lock"), pool_lock); };
   if (!has_guard()) return;
   const std::string file = root.run("claims/") + std::string(settle_prefix) + to_string(domain);
@@ -24,6 +25,14 @@ void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::millise
         "the guard did not point other domains at what is free now; a start of one may "
         "be refused until it does");
     remove_file(file);
+  }
+}
+
+void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline) {
+  try {
+    ask_and_wait(root, domain, deadline);
+  } catch (const Error& error) {
+    log::warning(std::string("the guard is not waited for: ") + error.what());
   }
 }
 

@@ -10,10 +10,11 @@
 
 namespace gpuward {
 
-// When a device of a pool is free again, the guard points domains that are off at it. libvirt goes
-// on with its caller when `release` returns, and the next "virsh start" may follow at once: so
-// `release` waits until that is done. It asks by a file beside the claims, whose removal is the
-// answer; the guard sees the file after the claim went, as it sees both through one inotify watch.
+// When a domain claims a device of a pool, or gives it back, the guard points domains that are off
+// at one that is free. libvirt goes on with its caller when the hook returns, and the next "virsh
+// start" may follow at once: so the hook waits until that is done. It asks by a file beside the
+// claims, whose removal is the answer; the guard sees the file after the claim came or went, as it
+// sees both through one inotify watch.
 
 /// In /run/gpuward/lock: held while a guard answers.
 inline constexpr uint64_t pool_lock = 4;
@@ -22,7 +23,7 @@ inline constexpr uint64_t pool_lock = 4;
 inline constexpr std::string_view settle_prefix = ".settle-";
 
 /// Returns when the guard has looked at the claims as they are now, or it is not there, or after
-/// `deadline`. Throws SystemError.
+/// `deadline`. No reason to refuse anything.
 void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline);
 
 }  // namespace gpuward
