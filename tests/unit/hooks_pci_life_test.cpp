@@ -163,8 +163,10 @@ TEST_F(PciLifeTest, a_companion_that_stays_behind_is_refused) {
 TEST_F(PciLifeTest, the_second_domain_is_told_the_first_ones_name) {
   prepare(card_);
   const Domain second = domain(9, "card", {"0000:41:00.0", "0000:41:00.1"});
-  EXPECT_THAT(refusal(second), HasSubstr("0000:41:00.0 is held by vm1; 'gpuward repoint vm9'"));
+  EXPECT_THAT(refusal(second), HasSubstr("0000:41:00.0 is held by vm1; no other of its profile"));
   EXPECT_FALSE(claims_.find(second.uuid));
+  host_.pci_gpu("0000:43:00.0");
+  EXPECT_THAT(refusal(second), HasSubstr("held by vm1; 'gpuward repoint vm9' chooses a free one"));
   release(card_);
   prepare(second);
 }
