@@ -229,10 +229,18 @@ static void on_migration(virConnectPtr, virDomainPtr domain, const char*, long l
     tell(opaque, Kind::migrating, domain);
 }
 
+/// libvirt calls this in whichever thread's call met the end (virNetClientIOEventLoopPassTheBuck),
+/// while the event loop may sleep: a timer takes it there and wakes the loop.
 static void on_close(virConnectPtr, int reason, void* opaque) {
   const char* why = reason == VIR_CONNECT_CLOSE_REASON_EOF ? "libvirt's daemon went away"
                                                            : "the connection to libvirt broke";
-  (*static_cast<LibvirtConnection::OnClosed*>(opaque))(why);
+  const auto& on_closed = *static_cast<LibvirtConnection::OnClosed*>(opaque);
+  const auto once = [](int timer, void* call) {
+    ::virEventRemoveTimeout(timer);
+    (*static_cast<std::function<void()>*>(call))();
+  };
+  ::virEventAddTimeout(0, once, new std::function<void()>([on_closed, why] { on_closed(why); }),
+                       forget_call);
 }
 
 // --- The connection ---

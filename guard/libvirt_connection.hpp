@@ -82,7 +82,8 @@ class LibvirtConnection {
   using OnEvent = std::function<void(const DomainEvent&)>;
   using OnClosed = std::function<void(const std::string& why)>;
 
-  /// Both are called from within run_event_loop_once. Throws LibvirtError.
+  /// Both are called from within run_event_loop_once, whichever thread met the event or the end.
+  /// Throws LibvirtError.
   LibvirtConnection(const std::string& uri, OnEvent on_event, OnClosed on_closed);
   ~LibvirtConnection();
   LibvirtConnection(const LibvirtConnection&) = delete;
