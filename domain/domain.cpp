@@ -191,6 +191,12 @@ Domain read_domain(const Document& document) {
   return domain;
 }
 
+const Hostdev* find_hostdev(const Domain& domain, std::string_view alias) {
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.alias == alias) return &hostdev;
+  return nullptr;
+}
+
 Domain parse_domain(std::string_view xml) {
   return read_domain(parse_document(xml));
 }

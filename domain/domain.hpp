@@ -55,6 +55,9 @@ struct Element;
 /// The same for XML that has been read already.
 Domain read_domain(const Document& document);
 
+/// The hostdev of that alias, or null.
+const Hostdev* find_hostdev(const Domain& domain, std::string_view alias);
+
 /// What an <address> of PCI says, with numbers as libvirt takes them; nothing when they are none.
 std::optional<PciAddress> pci_address_of(const Element& address);
 

@@ -40,12 +40,6 @@ const AskedGpu* asked_as(const Domain& domain, std::string_view alias) {
   return nullptr;
 }
 
-const Hostdev* hostdev_as(const Domain& domain, std::string_view alias) {
-  for (const Hostdev& hostdev : domain.hostdevs)
-    if (hostdev.alias == alias) return &hostdev;
-  return nullptr;
-}
-
 /// Any <hostdev>, also of kinds that Domain does not list.
 bool is_hostdev(const Element& element) {
   return element.name == "hostdev" && element.name_space.empty();
@@ -66,7 +60,7 @@ std::string free_alias(const Domain& domain) {
   for (int number = 0; number <= 9999; ++number) {
     std::string alias(alias_prefix);
     alias += std::to_string(number);
-    if (!asked_as(domain, alias) && !hostdev_as(domain, alias)) return alias;
+    if (!asked_as(domain, alias) && !find_hostdev(domain, alias)) return alias;
   }
   throw Error("domain " + domain.name + " has no alias left for another GPU");
 }
@@ -383,7 +377,7 @@ std::string mend_gpus(std::string_view xml, const IsMdev& is_mdev) {
                   hostdev.alias + " and attach a GPU anew");
   for (const AskedGpu& gpu : domain.asked) {
     if (!is_mdev(gpu)) continue;
-    if (const Hostdev* const hostdev = hostdev_as(domain, gpu.alias))
+    if (const Hostdev* const hostdev = find_hostdev(domain, gpu.alias))
       mend_hostdev(edit, *hostdev);
     else
       insert_mdev(edit, gpu.alias);
@@ -443,7 +437,7 @@ std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
 std::string repoint_gpus(std::string_view xml) {
   DomainEdit edit(xml);
   for (const AskedGpu& gpu : edit.domain.asked)
-    if (const Hostdev* const hostdev = hostdev_as(edit.domain, gpu.alias))
+    if (const Hostdev* const hostdev = find_hostdev(edit.domain, gpu.alias))
       mend_hostdev(edit, *hostdev);
   return edit.result();
 }

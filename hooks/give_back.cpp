@@ -2,7 +2,6 @@
 #include "hooks/give_back.hpp"
 
 #include <cerrno>
-#include <thread>
 
 #include "base/child.hpp"
 #include "base/error.hpp"
@@ -19,21 +18,10 @@ std::string what_it_is(const ClaimedDevice& device) {
                                  : to_string(device.address);
 }
 
-/// Who has the instance open when the deadline is over: a QEMU that libvirt killed needs a moment
-/// to be gone from /proc.
-static std::optional<Holder> holder_after(const Root& root, const Uuid& instance,
-                                          std::chrono::milliseconds deadline) {
-  const auto end = std::chrono::steady_clock::now() + deadline;
-  for (;;) {
-    const auto holder = DeviceHolders(root).of_instance(root, instance);
-    if (!holder || std::chrono::steady_clock::now() >= end) return holder;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-}
-
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines) {
   if (!instance_directory(root, instance)) return {};
-  if (const auto holder = holder_after(root, instance, deadlines.release))
+  if (const auto holder = holder_after(
+          deadlines.release, [&] { return DeviceHolders(root).of_instance(root, instance); }))
     return "it is open in " + to_string(*holder);
   const auto found = find_instance(root, instance);
   if (!found)

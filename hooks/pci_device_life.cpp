@@ -2,7 +2,6 @@
 #include "hooks/pci_device_life.hpp"
 
 #include <algorithm>
-#include <thread>
 
 #include "base/child.hpp"
 #include "base/error.hpp"
@@ -132,16 +131,6 @@ void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& dev
   if (device.use == Use::vendor_vf) create_vgpu(root, config, device, deadlines);
 }
 
-static std::optional<Holder> vfio_holder_after(const Root& root, const PciAddress& address,
-                                               std::chrono::milliseconds deadline) {
-  const auto end = std::chrono::steady_clock::now() + deadline;
-  for (;;) {
-    const auto holder = vfio_holder_of(root, DeviceHolders(root), address);
-    if (!holder || std::chrono::steady_clock::now() >= end) return holder;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-}
-
 static std::string scrub(const Claim& owner, const ClaimedDevice& device,
                          const Deadlines& deadlines) {
   if (device.scrub.empty()) return {};
@@ -158,7 +147,9 @@ static std::string scrub(const Claim& owner, const ClaimedDevice& device,
 std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) return {};  // pulled out: nothing left to give back
-  if (const auto holder = vfio_holder_after(root, device.address, deadlines.release))
+  if (const auto holder = holder_after(deadlines.release, [&] {
+        return vfio_holder_of(root, DeviceHolders(root), device.address);
+      }))
     return "it is open in " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
     const VgpuChange change = set_vgpu(root, device.address, 0, deadlines.write);

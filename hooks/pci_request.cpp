@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <set>
-#include <thread>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -78,17 +77,6 @@ std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& con
   return devices;
 }
 
-/// A domain that was on a moment ago may not be gone from /proc.
-static std::optional<Holder> holder_after(const Root& root, const PciAddress& address,
-                                          std::chrono::milliseconds deadline) {
-  const auto end = std::chrono::steady_clock::now() + deadline;
-  for (;;) {
-    const auto holder = holder_of(root, DeviceHolders(root), address);
-    if (!holder || std::chrono::steady_clock::now() >= end) return holder;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-}
-
 static void require_viable_group(const Root& root, const Domain& domain,
                                  const ClaimedDevice& device) {
   const auto group = iommu_group_of(root, device.address);
@@ -118,7 +106,8 @@ void require_unused(const Root& root, const Domain& domain, const ClaimedDevice&
         " virtual functions, which would go with its driver; 'vfs = 0' in its [gpu] section "
         "and 'gpuward apply' take them away");
   require_viable_group(root, domain, device);
-  if (const auto holder = holder_after(root, device.address, deadlines.release))
+  if (const auto holder = holder_after(
+          deadlines.release, [&] { return holder_of(root, DeviceHolders(root), device.address); }))
     throw Error(title(device) + " is open in " + to_string(*holder) + "; end that first");
 }
 

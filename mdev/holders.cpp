@@ -2,6 +2,7 @@
 #include "mdev/holders.hpp"
 
 #include <algorithm>
+#include <thread>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
@@ -57,6 +58,16 @@ std::optional<Holder> DeviceHolders::of_instance(const Root& root, const Uuid& i
   for (const std::string& node : vfio_nodes(root, instance))
     if (auto holder = of_node(node)) return holder;
   return {};
+}
+
+std::optional<Holder> holder_after(std::chrono::milliseconds deadline,
+                                   const std::function<std::optional<Holder>()>& find) {
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  for (;;) {
+    auto holder = find();
+    if (!holder || std::chrono::steady_clock::now() >= end) return holder;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 }  // namespace gpuward

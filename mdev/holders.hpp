@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -37,5 +39,10 @@ class DeviceHolders {
  private:
   std::map<std::string, Holder> by_node_;  ///< "/dev/vfio/12", "/dev/vfio/devices/vfio3"
 };
+
+/// What `find` finds when it finds nobody or `deadline` is over: a QEMU that libvirt killed needs a
+/// moment to be gone from /proc.
+std::optional<Holder> holder_after(std::chrono::milliseconds deadline,
+                                   const std::function<std::optional<Holder>()>& find);
 
 }  // namespace gpuward
