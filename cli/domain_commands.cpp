@@ -21,6 +21,7 @@
 #include "domain/rewrite.hpp"
 #include "domain/store.hpp"
 #include "hooks/gpu_domain.hpp"
+#include "hooks/pool_plan.hpp"
 #include "hooks/qemu_version.hpp"
 #include "hooks/repoint.hpp"
 #include "hooks/request_verdict.hpp"
@@ -103,10 +104,10 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config,
   const auto pool = pool_of(settings.root, config, profile);
   const Domain domain = parse_domain(xml);
   const auto own = pointed_devices(config, domain);
-  use.taken.insert(own.begin(), own.end());
+  for (const PciAddress& device : own) use.taken[device] = {domain.uuid, "it has that already"};
   const PoolDevice* device = choose_device(profile, pool, use, domain.numa_nodes);
   if (!device) {
-    use.taken = {own.begin(), own.end()};
+    std::erase_if(use.taken, [&](const auto& taken) { return taken.second.domain != domain.uuid; });
     device = choose_device(profile, pool, use, domain.numa_nodes);
   }
   if (!device) throw no_device(settings, config, profile, domain.name, pool.empty());

@@ -6,7 +6,7 @@
 #include "cli/commands.hpp"
 #include "config/config.hpp"
 #include "domain/store.hpp"
-#include "hooks/repoint.hpp"
+#include "hooks/choose_device.hpp"
 
 namespace gpuward {
 

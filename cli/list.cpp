@@ -9,7 +9,8 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
-#include "hooks/repoint.hpp"
+#include "hooks/taken_devices.hpp"
+#include "pci/pool.hpp"
 #include "mdev/gpu_settings.hpp"
 
 namespace gpuward {
@@ -190,7 +191,7 @@ static int list_domains(const Settings& settings) {
 
 /// How many more domains could get one.
 static unsigned free_of(const Root& root, const Config& config, const Profile& profile,
-                        const std::set<PciAddress>& taken) {
+                        const TakenDevices& taken) {
   unsigned free = 0;
   if (gives_pci_devices(profile)) {
     for (const PoolDevice& device : pool_of(root, config, profile))

@@ -9,6 +9,7 @@
 #include "domain/used_devices.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/gpu_domain.hpp"
+#include "hooks/pool_plan.hpp"
 #include "hooks/repoint.hpp"
 
 namespace gpuward {

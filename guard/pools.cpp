@@ -13,8 +13,8 @@
 #include "domain/claim.hpp"
 #include "domain/document.hpp"
 #include "domain/rewrite.hpp"
-#include "guard/taken_devices.hpp"
 #include "hooks/settle.hpp"
+#include "hooks/taken_devices.hpp"
 
 namespace gpuward {
 
@@ -200,15 +200,12 @@ void Pools::fill(const Connection& connection) try {
   if (connection_ == connection) filled_ = Filled::no;
 }
 
-static DevicePools pools_of(const Root& root, const Config& config,
-                            const std::vector<PoolDomain>& domains) {
-  DevicePools pools;
-  for (const PoolDomain& domain : domains)
-    for (const PoolGpu& gpu : domain.gpus)
-      if (const Profile* const profile = find_profile(config, gpu.profile);
-          profile && !pools.contains(gpu.profile))
-        pools[gpu.profile] = pool_of(root, config, *profile);
-  return pools;
+static std::vector<PciAddress> devices_of(const DevicePools& pools) {
+  std::vector<PciAddress> devices;
+  for (const auto& [profile, pool] : pools)
+    for (const PoolDevice& device : pool)
+      devices.insert(devices.end(), device.functions.begin(), device.functions.end());
+  return devices;
 }
 
 void Pools::plan(const Config& config, const std::shared_ptr<Settling>& settling) {
@@ -221,7 +218,7 @@ void Pools::plan(const Config& config, const std::shared_ptr<Settling>& settling
                       });
   if (!is_due || off.empty()) return be_patient(false);
   const auto pools = pools_of(root_, config, off);
-  add_open_devices(root_, pools, claimed.taken);
+  add_open_devices(root_, devices_of(pools), claimed.taken);
   const PoolPlan plan = plan_moves(config, off, pools, claimed.taken, std::move(pointed_at));
   order(plan.moves, settling);
   be_patient(plan.look_again);

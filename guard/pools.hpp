@@ -17,8 +17,8 @@
 #include "base/root.hpp"
 #include "guard/current_config.hpp"
 #include "guard/libvirt_connection.hpp"
-#include "guard/pool_plan.hpp"
 #include "guard/workers.hpp"
+#include "hooks/pool_plan.hpp"
 
 namespace gpuward {
 

@@ -357,9 +357,8 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
 }
 
 static bool is_pci_gpu(const Domain& domain, const AskedGpu& gpu) {
-  return std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(), [&](const Hostdev& hostdev) {
-    return hostdev.alias == gpu.alias && hostdev.address;
-  });
+  const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
+  return hostdev && hostdev->address;
 }
 
 static std::string profile_of(const Domain& domain, std::string_view alias) {

@@ -7,7 +7,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "domain/used_devices.hpp"
-#include "hooks/repoint.hpp"
+#include "hooks/choose_device.hpp"
 #include "hooks/request_verdict.hpp"
 #include "pci/device_nodes.hpp"
 #include "pci/iommu_group.hpp"
@@ -32,8 +32,8 @@ static const Hostdev* hostdev_at(const Domain& domain, const PciAddress& address
 }
 
 static const Hostdev& hostdev_of(const Domain& domain, const AskedGpu& gpu) {
-  for (const Hostdev& hostdev : domain.hostdevs)
-    if (hostdev.alias == gpu.alias && hostdev.address) return hostdev;
+  const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
+  if (hostdev && hostdev->address) return *hostdev;
   throw Error("GPU " + gpu.alias + " has no PCI hostdev; " + repoint_command(domain) + " adds it");
 }
 

@@ -20,8 +20,8 @@
 #include "hooks/give_back.hpp"
 #include "hooks/gpu_domain.hpp"
 #include "hooks/guard_verdict.hpp"
+#include "hooks/pool_plan.hpp"
 #include "hooks/qemu_version.hpp"
-#include "hooks/repoint.hpp"
 #include "hooks/request_verdict.hpp"
 #include "hooks/settle.hpp"
 

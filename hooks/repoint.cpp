@@ -2,145 +2,43 @@
 #include "hooks/repoint.hpp"
 
 #include <algorithm>
-#include <string>
-#include <tuple>
 
 #include "base/error.hpp"
-#include "domain/claim.hpp"
 #include "domain/rewrite.hpp"
-#include "domain/used_devices.hpp"
-#include "pci/device_nodes.hpp"
-#include "pci/pci_device.hpp"
+#include "hooks/pool_plan.hpp"
 
 namespace gpuward {
 
-std::set<PciAddress> taken_devices(const Root& root, const Uuid& domain) {
-  std::set<PciAddress> taken;
-  std::set<PciAddress> own;
-  for (const Claim& claim : Claims(root).all())
-    for (const ClaimedDevice& device : claim.devices)
-      if (device.use != Use::mdev) (claim.domain == domain ? own : taken).insert(device.address);
-  for (const PciAddress& address : used_devices(root)) taken.insert(address);
-  const DeviceHolders holders(root);
-  for (const PciAddress& address : pci_addresses(root))
-    if (!own.contains(address) && holder_of(root, holders, address)) taken.insert(address);
-  return taken;
+static void require_devices(const Root& root, const Config& config, const PoolDomain& domain,
+                            const DevicePools& pools) {
+  for (const PoolGpu& gpu : domain.gpus)
+    if (pools.at(gpu.profile).empty())
+      throw Error("GPU " + gpu.alias + " of " + domain.name + ": profile " + gpu.profile +
+                  " has no device on this host: " +
+                  why_empty(root, config, *find_profile(config, gpu.profile)) +
+                  "; see 'gpuward list gpus'");
 }
 
-static bool is_taken(const PoolDevice& device, const DeviceUse& use) {
-  return std::any_of(device.functions.begin(), device.functions.end(),
-                     [&](const PciAddress& function) { return use.taken.contains(function); });
-}
-
-static bool is_near(const PoolDevice& device, const std::vector<int>& nodes) {
-  return nodes.empty() || !device.numa_node ||
-         std::find(nodes.begin(), nodes.end(), *device.numa_node) != nodes.end();
-}
-
-/// How many VFs of its PF are taken.
-static int fill_of(const PoolDevice& device, const std::vector<PoolDevice>& pool,
-                   const DeviceUse& use) {
-  if (!device.physical_function) return 0;
-  return static_cast<int>(std::count_if(pool.begin(), pool.end(), [&](const PoolDevice& other) {
-    return other.physical_function == device.physical_function && is_taken(other, use);
-  }));
-}
-
-const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
-                                const DeviceUse& use, const std::vector<int>& numa_nodes) {
-  const int wanted_fill = profile.placement == Placement::binpack ? -1 : 1;
-  const auto cost = [&](const PoolDevice& device) {
-    const auto pointed = use.pointed_at.find(device.address);
-    const bool far = profile.numa != Numa::ignore && !is_near(device, numa_nodes);
-    return std::tuple(far, pointed == use.pointed_at.end() ? 0u : pointed->second,
-                      wanted_fill * fill_of(device, pool, use), device.address);
-  };
-  const PoolDevice* best = nullptr;
-  for (const PoolDevice& device : pool) {
-    if (is_taken(device, use)) continue;
-    if (profile.numa == Numa::require && !is_near(device, numa_nodes)) continue;
-    if (!best || cost(device) < cost(*best)) best = &device;
-  }
-  return best;
-}
-
-/// GPUs of the domain that are of a pool, with their profiles.
-static std::vector<std::pair<AskedGpu, const Profile*>> pool_gpus(const Config& config,
-                                                                  const Domain& domain) {
-  std::vector<std::pair<AskedGpu, const Profile*>> gpus;
-  for (const AskedGpu& gpu : domain.asked)
-    if (const Profile* const profile = find_profile(config, gpu.profile);
-        profile && gives_pci_devices(*profile))
-      gpus.push_back({gpu, profile});
-  return gpus;
-}
-
-static std::optional<PciAddress> pointed_device(const Domain& domain, std::string_view alias) {
-  for (const Hostdev& hostdev : domain.hostdevs)
-    if (hostdev.alias == alias) return hostdev.address;
-  return {};
-}
-
-std::vector<PciAddress> pointed_devices(const Config& config, const Domain& domain) {
-  std::vector<PciAddress> devices;
-  for (const auto& [gpu, profile] : pool_gpus(config, domain))
-    if (const auto address = pointed_device(domain, gpu.alias)) devices.push_back(*address);
-  return devices;
-}
-
-static const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
-                                     const std::optional<PciAddress>& address) {
-  for (const PoolDevice& device : pool)
-    if (device.address == address) return &device;
-  return nullptr;
-}
-
-/// A GPU of a pool on its way to a device.
-struct Pointing {
-  std::string alias;
-  const Profile* profile;
-  std::vector<PoolDevice> pool;
-  const PoolDevice* device = nullptr;
-};
-
-static std::vector<Pointing> pointings(const Root& root, const Config& config,
-                                       const Domain& domain) {
-  std::vector<Pointing> found;
-  for (const auto& [gpu, profile] : pool_gpus(config, domain)) {
-    found.push_back({gpu.alias, profile, pool_of(root, config, *profile)});
-    if (!found.back().pool.empty()) continue;
-    throw Error("GPU " + gpu.alias + " of " + domain.name + ": profile " + profile->name +
-                " has no device on this host: " + why_empty(root, config, *profile) +
-                "; see 'gpuward list gpus'");
-  }
-  return found;
-}
-
-static void take(DeviceUse& use, Pointing& pointing, const PoolDevice* device) {
-  pointing.device = device;
-  use.taken.insert(device->functions.begin(), device->functions.end());
+/// What the GPU gets: where the plan moves it, else what it is at, with its companions; one of the
+/// pool where it is at none of it and none is free.
+static const std::vector<PciAddress>& functions_of(const PoolGpu& gpu, const PoolPlan& plan,
+                                                   const std::vector<PoolDevice>& pool) {
+  for (const Move& move : plan.moves)
+    if (move.alias == gpu.alias) return move.to;
+  const PoolDevice* const here = find_device(pool, gpu.at);
+  return here ? here->functions : pool.front().functions;
 }
 
 std::string repoint(const Root& root, const Config& config, std::string_view xml,
                     const DeviceUse& use) {
-  const Domain domain = parse_domain(xml);
-  DeviceUse now = use;
-  auto gpus = pointings(root, config, domain);
-  for (Pointing& gpu : gpus)  // what is well stays, before others look for a place
-    if (const auto* const device = find_device(gpu.pool, pointed_device(domain, gpu.alias));
-        device && !is_taken(*device, now))
-      take(now, gpu, device);
-  for (Pointing& gpu : gpus)
-    if (!gpu.device)
-      if (const auto* const device = choose_device(*gpu.profile, gpu.pool, now, domain.numa_nodes))
-        take(now, gpu, device);
+  const PoolDomain domain = pool_domain(config, parse_domain(xml));
+  const DevicePools pools = pools_of(root, config, {domain});
+  require_devices(root, config, domain, pools);
+  const PoolPlan plan = plan_moves(config, {domain}, pools, use.taken, use.pointed_at);
   std::string text(xml);
-  for (const Pointing& gpu : gpus) {
-    const auto* device =
-        gpu.device ? gpu.device : find_device(gpu.pool, pointed_device(domain, gpu.alias));
-    if (!device) device = &gpu.pool.front();  // not one of the pool, and none is free
-    text = point_gpu(text, gpu.alias, gpu.profile->use, device->functions);
-  }
+  for (const PoolGpu& gpu : domain.gpus)
+    text = point_gpu(text, gpu.alias, find_profile(config, gpu.profile)->use,
+                     functions_of(gpu, plan, pools.at(gpu.profile)));
   return text;
 }
 

@@ -26,20 +26,17 @@ std::string shell_word(std::string_view text) {
 }
 
 static Verdict pci_verdict(const Domain& domain, const AskedGpu& gpu) {
-  const bool has_one =
-      std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(),
-                  [&](const Hostdev& h) { return h.alias == gpu.alias && h.address; });
-  if (has_one) return Verdict::allow();
+  const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
+  if (hostdev && hostdev->address) return Verdict::allow();
   return Verdict::deny("it asks for GPU " + gpu.alias + " of profile " + gpu.profile +
                        " but has no PCI hostdev of that alias; 'gpuward repoint " +
                        shell_word(domain.name) + "' adds it");
 }
 
 static Verdict hostdev_verdict(const Domain& domain, const AskedGpu& gpu) {
-  const auto hostdev = std::find_if(domain.hostdevs.begin(), domain.hostdevs.end(),
-                                    [&](const Hostdev& h) { return h.alias == gpu.alias; });
+  const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
   const std::string mend = "'gpuward attach " + shell_word(domain.name) + "'";
-  if (hostdev == domain.hostdevs.end())
+  if (!hostdev)
     return Verdict::deny("it asks for GPU " + gpu.alias + " but has no hostdev of that alias; " +
                          mend + " adds it");
   if (hostdev->type != Hostdev::Type::mdev || !hostdev->instance)

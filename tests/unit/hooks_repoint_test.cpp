@@ -10,78 +10,24 @@
 #include "domain/rewrite.hpp"
 #include "domain/used_devices.hpp"
 #include "fake_host.hpp"
+#include "hooks/pool_plan.hpp"
 
 namespace gpuward {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Key;
 
 PciAddress at(const std::string& text) {
   return *parse_pci_address(text);
 }
 
-PoolDevice device(const std::string& address, std::optional<int> node = {},
-                  const std::string& pf = "") {
-  PoolDevice device{at(address), {}, node, {at(address)}, true};
-  if (!pf.empty()) device.physical_function = at(pf);
-  return device;
-}
-
-std::string chosen(const Profile& profile, const std::vector<PoolDevice>& pool,
-                   const DeviceUse& use = {}, const std::vector<int>& nodes = {}) {
-  const PoolDevice* const found = choose_device(profile, pool, use, nodes);
-  return found ? to_string(found->address) : "none";
-}
-
-class ChooseDeviceTest : public testing::Test {
- protected:
-  const std::vector<PoolDevice> pool_{device("0000:41:00.0", 0), device("0000:42:00.0", 1),
-                                      device("0000:43:00.0", 1)};
-  Profile profile_;
-};
-
-TEST_F(ChooseDeviceTest, the_first_that_is_free) {
-  EXPECT_EQ(chosen(profile_, pool_), "0000:41:00.0");
-  EXPECT_EQ(chosen(profile_, pool_, {{at("0000:41:00.0")}, {}}), "0000:42:00.0");
-  EXPECT_EQ(chosen(profile_, {}), "none");
-  EXPECT_EQ(
-      chosen(profile_, pool_, {{at("0000:41:00.0"), at("0000:42:00.0"), at("0000:43:00.0")}, {}}),
-      "none");
-}
-
-TEST_F(ChooseDeviceTest, one_whose_companion_is_taken_is_taken) {
-  std::vector<PoolDevice> pool = pool_;
-  pool[0].functions.push_back(at("0000:41:00.1"));
-  EXPECT_EQ(chosen(profile_, pool, {{at("0000:41:00.1")}, {}}), "0000:42:00.0");
-}
-
-TEST_F(ChooseDeviceTest, one_that_the_fewest_others_are_pointed_at) {
-  DeviceUse use{{}, {{at("0000:41:00.0"), 2}, {at("0000:42:00.0"), 1}}};
-  EXPECT_EQ(chosen(profile_, pool_, use), "0000:43:00.0");
-  use.pointed_at[at("0000:43:00.0")] = 3;
-  EXPECT_EQ(chosen(profile_, pool_, use), "0000:42:00.0");
-}
-
-TEST_F(ChooseDeviceTest, a_near_one_as_numa_says) {
-  EXPECT_EQ(chosen(profile_, pool_, {}, {1}), "0000:42:00.0");
-  profile_.numa = Numa::ignore;
-  EXPECT_EQ(chosen(profile_, pool_, {}, {1}), "0000:41:00.0");
-  const DeviceUse near_ones{{at("0000:42:00.0"), at("0000:43:00.0")}, {}};
-  profile_.numa = Numa::prefer;
-  EXPECT_EQ(chosen(profile_, pool_, near_ones, {1}), "0000:41:00.0");
-  profile_.numa = Numa::require;
-  EXPECT_EQ(chosen(profile_, pool_, near_ones, {1}), "none");
-}
-
-TEST_F(ChooseDeviceTest, on_the_fullest_or_emptiest_physical_function) {
-  const std::vector<PoolDevice> vfs{
-      device("0000:41:00.1", {}, "0000:41:00.0"), device("0000:41:00.2", {}, "0000:41:00.0"),
-      device("0000:42:00.1", {}, "0000:42:00.0"), device("0000:42:00.2", {}, "0000:42:00.0")};
-  const DeviceUse use{{at("0000:42:00.1")}, {}};
-  EXPECT_EQ(chosen(profile_, vfs, use), "0000:42:00.2");
-  profile_.placement = Placement::spread;
-  EXPECT_EQ(chosen(profile_, vfs, use), "0000:41:00.1");
+TakenDevices taken(const std::vector<std::string>& addresses) {
+  TakenDevices taken;
+  for (const std::string& address : addresses) taken[at(address)] = {{}, "web has it"};
+  return taken;
 }
 
 class RepointTest : public testing::Test {
@@ -118,11 +64,11 @@ class RepointTest : public testing::Test {
 TEST_F(RepointTest, what_points_at_a_free_device_stays) {
   const std::string xml = domain({"0000:42:00.0"});
   EXPECT_EQ(repointed(xml), xml);
-  EXPECT_EQ(repointed(xml, {{at("0000:41:00.0")}, {{at("0000:42:00.0"), 7}}}), xml);
+  EXPECT_EQ(repointed(xml, {taken({"0000:41:00.0"}), {{at("0000:42:00.0"), 7}}}), xml);
 }
 
 TEST_F(RepointTest, what_points_at_a_taken_device_moves) {
-  EXPECT_THAT(devices(repointed(domain({"0000:41:00.0"}), {{at("0000:41:00.0")}, {}})),
+  EXPECT_THAT(devices(repointed(domain({"0000:41:00.0"}), {taken({"0000:41:00.0"}), {}})),
               ElementsAre(at("0000:42:00.0")));
 }
 
@@ -131,7 +77,7 @@ TEST_F(RepointTest, what_points_at_no_device_of_the_pool_moves) {
 }
 
 TEST_F(RepointTest, where_none_is_free_it_stays) {
-  const DeviceUse all{{at("0000:41:00.0"), at("0000:42:00.0"), at("0000:43:00.0")}, {}};
+  const DeviceUse all{taken({"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"}), {}};
   const std::string xml = domain({"0000:42:00.0"});
   EXPECT_EQ(repointed(xml, all), xml);
 }
@@ -140,7 +86,7 @@ TEST_F(RepointTest, two_gpus_of_a_domain_get_two_devices) {
   EXPECT_THAT(devices(repointed(domain({"0000:41:00.0", "0000:41:00.0"}))),
               ElementsAre(at("0000:41:00.0"), at("0000:42:00.0")));
   EXPECT_THAT(
-      devices(repointed(domain({"0000:41:00.0", "0000:42:00.0"}), {{at("0000:41:00.0")}, {}})),
+      devices(repointed(domain({"0000:41:00.0", "0000:42:00.0"}), {taken({"0000:41:00.0"}), {}})),
       ElementsAre(at("0000:43:00.0"), at("0000:42:00.0")));
 }
 
@@ -171,14 +117,15 @@ TEST_F(RepointTest, taken_is_what_others_claimed_what_was_given_once_and_what_is
   claim.devices = {held};
   claims.write(claim);
   const Uuid web01 = *parse_uuid("6b1d3c52-9c07-4f10-8f6e-000000000001");
-  EXPECT_THAT(taken_devices(host_.root(), web01), ElementsAre(at("0000:41:00.0")));
-  EXPECT_THAT(taken_devices(host_.root(), claim.domain), ElementsAre());
+  EXPECT_THAT(taken_devices(host_.root(), web01), ElementsAre(Key(at("0000:41:00.0"))));
+  EXPECT_THAT(taken_devices(host_.root(), claim.domain), IsEmpty());
 
   mark_used(host_.root(), at("0000:42:00.0"), "db03");
   host_.iommu_group(7, {"0000:43:00.0"});
   host_.process(4711, "qemu-system-x86", {"/dev/vfio/7"});
-  EXPECT_THAT(taken_devices(host_.root(), web01),
-              ElementsAre(at("0000:41:00.0"), at("0000:42:00.0"), at("0000:43:00.0")));
+  EXPECT_THAT(
+      taken_devices(host_.root(), web01),
+      ElementsAre(Key(at("0000:41:00.0")), Key(at("0000:42:00.0")), Key(at("0000:43:00.0"))));
   EXPECT_TRUE(clear_used(host_.root(), at("0000:42:00.0")));
   EXPECT_FALSE(clear_used(host_.root(), at("0000:42:00.0")));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "guard/taken_devices.hpp"
+#include "hooks/taken_devices.hpp"
 
 #include <gtest/gtest.h>
 
@@ -64,8 +64,7 @@ TEST_F(TakenDevicesTest, an_open_device_is_told_from_a_claimed_one) {
   host_.process(77, "Xorg", {"/dev/dri/card0", "/dev/dri/card1"});
   claim(State::claimed, Use::whole);
   auto taken = claimed_devices(host_.root()).taken;
-  const DevicePools pools{{"big", {{one, {}, {}, {one}, true}, {two, {}, {}, {two}, true}}}};
-  add_open_devices(host_.root(), pools, taken);
+  add_open_devices(host_.root(), {one, two}, taken);
   EXPECT_FALSE(taken.at(one).is_process);
   EXPECT_TRUE(taken.at(two).is_process);
   EXPECT_EQ(taken.at(two).what, "it is open in pid 77 (Xorg)");

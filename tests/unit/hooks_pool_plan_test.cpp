@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "guard/pool_plan.hpp"
+#include "hooks/pool_plan.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "guard/taken_devices.hpp"
+#include "hooks/taken_devices.hpp"
 
 #include "domain/claim.hpp"
 #include "domain/document.hpp"
 #include "domain/used_devices.hpp"
 #include "pci/device_nodes.hpp"
+#include "pci/pci_device.hpp"
 
 namespace gpuward {
 
@@ -25,15 +26,26 @@ ClaimedDevices claimed_devices(const Root& root) {
   return found;
 }
 
-void add_open_devices(const Root& root, const DevicePools& pools, TakenDevices& taken) {
+void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
+                      TakenDevices& taken) {
   const DeviceHolders holders(root);
-  for (const auto& [profile, pool] : pools)
-    for (const PoolDevice& device : pool)
-      for (const PciAddress& function : device.functions) {
-        if (taken.contains(function)) continue;
-        if (const auto holder = holder_of(root, holders, function))
-          taken[function] = {{}, "it is open in " + to_string(*holder), true};
-      }
+  for (const PciAddress& device : devices) {
+    if (taken.contains(device)) continue;
+    if (const auto holder = holder_of(root, holders, device))
+      taken[device] = {{}, "it is open in " + to_string(*holder), true};
+  }
+}
+
+TakenDevices taken_devices(const Root& root, const Uuid& domain) {
+  TakenDevices taken = claimed_devices(root).taken;
+  add_open_devices(root, pci_addresses(root), taken);
+  return taken_by_others(taken, domain);
+}
+
+TakenDevices taken_by_others(const TakenDevices& taken, const Uuid& domain) {
+  TakenDevices others = taken;
+  std::erase_if(others, [&](const auto& device) { return device.second.domain == domain; });
+  return others;
 }
 
 }  // namespace gpuward

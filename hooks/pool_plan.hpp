@@ -9,6 +9,8 @@
 #include "base/uuid.hpp"
 #include "config/config.hpp"
 #include "domain/domain.hpp"
+#include "hooks/choose_device.hpp"
+#include "hooks/taken_devices.hpp"
 #include "pci/pool.hpp"
 
 namespace gpuward {
@@ -31,16 +33,17 @@ struct PoolDomain {
 };
 PoolDomain pool_domain(const Config& config, const Domain& domain);
 
-/// Why a device cannot be given to a domain.
-struct Taker {
-  std::optional<Uuid> domain;  ///< that has claimed it; its own devices are free for it
-  std::string what;            ///< as in a sentence about the device: "web01 has it"
-  bool is_process = false;     ///< no domain: it may let go without a word
-};
-using TakenDevices = std::map<PciAddress, Taker>;
+/// The devices that a domain's GPUs of pools are pointed at, without companions.
+std::vector<PciAddress> pointed_devices(const Config& config, const Domain& domain);
 
 /// Devices of the profiles that domains ask for, by the profile's name.
 using DevicePools = std::map<std::string, std::vector<PoolDevice>>;
+DevicePools pools_of(const Root& root, const Config& config,
+                     const std::vector<PoolDomain>& domains);
+
+/// The device of the pool that has this address, or null.
+const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
+                              const std::optional<PciAddress>& address);
 
 /// One GPU that is to be pointed at another device.
 struct Move {

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/choose_device.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+namespace gpuward {
+
+const Taker* find_taker(const PoolDevice& device, const TakenDevices& taken) {
+  for (const PciAddress& function : device.functions)
+    if (const auto found = taken.find(function); found != taken.end()) return &found->second;
+  return nullptr;
+}
+
+static bool is_near(const PoolDevice& device, const std::vector<int>& nodes) {
+  return nodes.empty() || !device.numa_node ||
+         std::find(nodes.begin(), nodes.end(), *device.numa_node) != nodes.end();
+}
+
+/// How many VFs of its PF are taken.
+static int fill_of(const PoolDevice& device, const std::vector<PoolDevice>& pool,
+                   const TakenDevices& taken) {
+  if (!device.physical_function) return 0;
+  return static_cast<int>(std::count_if(pool.begin(), pool.end(), [&](const PoolDevice& other) {
+    return other.physical_function == device.physical_function && find_taker(other, taken);
+  }));
+}
+
+const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
+                                const DeviceUse& use, const std::vector<int>& numa_nodes) {
+  const int wanted_fill = profile.placement == Placement::binpack ? -1 : 1;
+  const auto cost = [&](const PoolDevice& device) {
+    const auto pointed = use.pointed_at.find(device.address);
+    const bool far = profile.numa != Numa::ignore && !is_near(device, numa_nodes);
+    return std::tuple(far, pointed == use.pointed_at.end() ? 0u : pointed->second,
+                      wanted_fill * fill_of(device, pool, use.taken), device.address);
+  };
+  const PoolDevice* best = nullptr;
+  for (const PoolDevice& device : pool) {
+    if (find_taker(device, use.taken)) continue;
+    if (profile.numa == Numa::require && !is_near(device, numa_nodes)) continue;
+    if (!best || cost(device) < cost(*best)) best = &device;
+  }
+  return best;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "config/config.hpp"
+#include "hooks/taken_devices.hpp"
+#include "pci/pool.hpp"
+
+namespace gpuward {
+
+/// What is known of PCI devices when one is to be chosen for a domain.
+struct DeviceUse {
+  TakenDevices taken;                         ///< by others than the domain
+  std::map<PciAddress, unsigned> pointed_at;  ///< by how many other domains that are off
+};
+
+/// Why a domain cannot have the device and its companions; null when it can.
+const Taker* find_taker(const PoolDevice& device, const TakenDevices& taken);
+
+/// The best for a domain with memory on `numa_nodes`: free, near, pointed at by the fewest, then on
+/// the fullest (binpack) or emptiest (spread) PF, then by address. Null when none is free.
+const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
+                                const DeviceUse& use, const std::vector<int>& numa_nodes);
+
+}  // namespace gpuward

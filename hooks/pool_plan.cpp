@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/pool_plan.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace gpuward {
+
+PoolDomain pool_domain(const Config& config, const Domain& domain) {
+  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes};
+  for (const AskedGpu& gpu : domain.asked) {
+    const Profile* const profile = find_profile(config, gpu.profile);
+    if (!profile || !gives_pci_devices(*profile)) continue;
+    const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
+    found.gpus.push_back({gpu.alias, gpu.profile, hostdev ? hostdev->address : std::nullopt});
+  }
+  return found;
+}
+
+std::vector<PciAddress> pointed_devices(const Config& config, const Domain& domain) {
+  std::vector<PciAddress> devices;
+  for (const PoolGpu& gpu : pool_domain(config, domain).gpus)
+    if (gpu.at) devices.push_back(*gpu.at);
+  return devices;
+}
+
+DevicePools pools_of(const Root& root, const Config& config,
+                     const std::vector<PoolDomain>& domains) {
+  DevicePools pools;
+  for (const PoolDomain& domain : domains)
+    for (const PoolGpu& gpu : domain.gpus)
+      if (const Profile* const profile = find_profile(config, gpu.profile);
+          profile && !pools.contains(gpu.profile))
+        pools[gpu.profile] = pool_of(root, config, *profile);
+  return pools;
+}
+
+const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
+                              const std::optional<PciAddress>& address) {
+  for (const PoolDevice& device : pool)
+    if (device.address == address) return &device;
+  return nullptr;
+}
+
+bool points_at_taken(const PoolDomain& domain, const TakenDevices& taken) {
+  return std::any_of(domain.gpus.begin(), domain.gpus.end(), [&](const PoolGpu& gpu) {
+    const auto found = gpu.at ? taken.find(*gpu.at) : taken.end();
+    return found != taken.end() && found->second.domain != domain.uuid;
+  });
+}
+
+/// Why the GPU cannot stay where it is; "" when it can.
+static std::string why_not_here(const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
+                                const TakenDevices& taken) {
+  if (!gpu.at) return "it had none";
+  const PoolDevice* const here = find_device(pool, gpu.at);
+  if (!here) return "that is none of profile " + gpu.profile + " (any more)";
+  const Taker* const taker = find_taker(*here, taken);
+  return taker ? taker->what : "";
+}
+
+static bool is_held_by_process(const std::vector<PoolDevice>& pool, const TakenDevices& taken) {
+  return std::any_of(pool.begin(), pool.end(), [&](const PoolDevice& device) {
+    const auto taker = taken.find(device.address);
+    return taker != taken.end() && taker->second.is_process;
+  });
+}
+
+static void take(const PoolDevice& device, const PoolDomain& by, TakenDevices& taken) {
+  for (const PciAddress& function : device.functions)
+    taken[function] = {by.uuid, "another GPU of it is there"};
+}
+
+/// Those that stay first, so that none is pointed where another of the same domain is.
+static void place(const Config& config, const PoolDomain& domain, const DevicePools& pools,
+                  DeviceUse& use, PoolPlan& plan) {
+  std::vector<std::pair<const PoolGpu*, std::string>> going;
+  for (const PoolGpu& gpu : domain.gpus) {
+    const auto pool = pools.find(gpu.profile);
+    if (pool == pools.end() || !find_profile(config, gpu.profile)) continue;
+    const std::string why = why_not_here(gpu, pool->second, use.taken);
+    if (why.empty())
+      take(*find_device(pool->second, gpu.at), domain, use.taken);
+    else
+      going.emplace_back(&gpu, why);
+  }
+  for (const auto& [gpu, why] : going) {
+    const Profile& profile = *find_profile(config, gpu->profile);
+    const auto& pool = pools.at(gpu->profile);
+    const PoolDevice* const chosen = choose_device(profile, pool, use, domain.numa_nodes);
+    if (!chosen) {
+      plan.look_again |= is_held_by_process(pool, use.taken);
+      continue;
+    }
+    plan.moves.push_back({domain.uuid, gpu->alias, profile.use, gpu->at, chosen->functions, why});
+    take(*chosen, domain, use.taken);
+    if (gpu->at && use.pointed_at[*gpu->at] > 0) --use.pointed_at[*gpu->at];
+    ++use.pointed_at[chosen->address];
+  }
+}
+
+PoolPlan plan_moves(const Config& config, const std::vector<PoolDomain>& off,
+                    const DevicePools& pools, const TakenDevices& taken,
+                    std::map<PciAddress, unsigned> pointed_at) {
+  for (const PoolDomain& domain : off)
+    for (const PoolGpu& gpu : domain.gpus)
+      if (gpu.at) ++pointed_at[*gpu.at];
+  PoolPlan plan;
+  for (const PoolDomain& domain : off) {
+    DeviceUse use{taken_by_others(taken, domain.uuid), std::move(pointed_at)};
+    place(config, domain, pools, use, plan);
+    pointed_at = std::move(use.pointed_at);
+  }
+  return plan;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/choose_device.hpp"
+
+#include <gtest/gtest.h>
+
+namespace gpuward {
+namespace {
+
+PciAddress at(const std::string& text) {
+  return *parse_pci_address(text);
+}
+
+TakenDevices taken(const std::vector<std::string>& addresses) {
+  TakenDevices taken;
+  for (const std::string& address : addresses) taken[at(address)] = {{}, "web has it"};
+  return taken;
+}
+
+PoolDevice device(const std::string& address, std::optional<int> node = {},
+                  const std::string& pf = "") {
+  PoolDevice device{at(address), {}, node, {at(address)}, true};
+  if (!pf.empty()) device.physical_function = at(pf);
+  return device;
+}
+
+std::string chosen(const Profile& profile, const std::vector<PoolDevice>& pool,
+                   const DeviceUse& use = {}, const std::vector<int>& nodes = {}) {
+  const PoolDevice* const found = choose_device(profile, pool, use, nodes);
+  return found ? to_string(found->address) : "none";
+}
+
+class ChooseDeviceTest : public testing::Test {
+ protected:
+  const std::vector<PoolDevice> pool_{device("0000:41:00.0", 0), device("0000:42:00.0", 1),
+                                      device("0000:43:00.0", 1)};
+  Profile profile_;
+};
+
+TEST_F(ChooseDeviceTest, the_first_that_is_free) {
+  EXPECT_EQ(chosen(profile_, pool_), "0000:41:00.0");
+  EXPECT_EQ(chosen(profile_, pool_, {taken({"0000:41:00.0"}), {}}), "0000:42:00.0");
+  EXPECT_EQ(chosen(profile_, {}), "none");
+  EXPECT_EQ(chosen(profile_, pool_, {taken({"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"}), {}}),
+            "none");
+}
+
+TEST_F(ChooseDeviceTest, one_whose_companion_is_taken_is_taken) {
+  std::vector<PoolDevice> pool = pool_;
+  pool[0].functions.push_back(at("0000:41:00.1"));
+  EXPECT_EQ(chosen(profile_, pool, {taken({"0000:41:00.1"}), {}}), "0000:42:00.0");
+}
+
+TEST_F(ChooseDeviceTest, one_that_the_fewest_others_are_pointed_at) {
+  DeviceUse use{{}, {{at("0000:41:00.0"), 2}, {at("0000:42:00.0"), 1}}};
+  EXPECT_EQ(chosen(profile_, pool_, use), "0000:43:00.0");
+  use.pointed_at[at("0000:43:00.0")] = 3;
+  EXPECT_EQ(chosen(profile_, pool_, use), "0000:42:00.0");
+}
+
+TEST_F(ChooseDeviceTest, a_near_one_as_numa_says) {
+  EXPECT_EQ(chosen(profile_, pool_, {}, {1}), "0000:42:00.0");
+  profile_.numa = Numa::ignore;
+  EXPECT_EQ(chosen(profile_, pool_, {}, {1}), "0000:41:00.0");
+  const DeviceUse near_ones{taken({"0000:42:00.0", "0000:43:00.0"}), {}};
+  profile_.numa = Numa::prefer;
+  EXPECT_EQ(chosen(profile_, pool_, near_ones, {1}), "0000:41:00.0");
+  profile_.numa = Numa::require;
+  EXPECT_EQ(chosen(profile_, pool_, near_ones, {1}), "none");
+}
+
+TEST_F(ChooseDeviceTest, on_the_fullest_or_emptiest_physical_function) {
+  const std::vector<PoolDevice> vfs{
+      device("0000:41:00.1", {}, "0000:41:00.0"), device("0000:41:00.2", {}, "0000:41:00.0"),
+      device("0000:42:00.1", {}, "0000:42:00.0"), device("0000:42:00.2", {}, "0000:42:00.0")};
+  const DeviceUse use{taken({"0000:42:00.1"}), {}};
+  EXPECT_EQ(chosen(profile_, vfs, use), "0000:42:00.2");
+  profile_.placement = Placement::spread;
+  EXPECT_EQ(chosen(profile_, vfs, use), "0000:41:00.1");
+}
+
+}  // namespace
+}  // namespace gpuward
