@@ -22,6 +22,12 @@ struct WriteResult {
   pid_t child = 0;  ///< the process that hangs in the kernel when stuck
 };
 
+/// What came of changing a device of the kernel's.
+struct KernelChange {
+  std::string failure;  ///< why it is not so; "" when it is
+  pid_t stuck = 0;      ///< who hangs in the driver, whose write may still be done at any time
+};
+
 /// Does the writes in order in one throw-away child and stops at the first that fails or is not
 /// through after `deadline`. A control file may block for ever and unkillably (mdev remove, unbind
 /// and sriov_numvfs while the device is open: vfio_unregister_group_dev waits for the user), so the

@@ -64,6 +64,7 @@ struct VfQuota {
   std::optional<unsigned> exec_quantum_ms;
   std::optional<unsigned> preempt_timeout_us;
   std::optional<unsigned> memory_mib;
+  bool operator==(const VfQuota&) const = default;
 };
 
 /// [gpu SELECTOR]

@@ -39,9 +39,7 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   return {};
 }
 
-/// Whether a write that hung in the driver still does: what it makes must be known as ours, and it
-/// must not take away what the next owner has.
-static bool is_being_made(const Root& root, const ClaimedDevice& device) {
+bool is_being_made(const Root& root, const ClaimedDevice& device) {
   if (!device.maker) return false;
   const auto name = read_attribute(root.proc(std::to_string(device.maker)) + "/comm");
   // The number may be another process's by now. libvirt runs our hook as 50-gpuward.

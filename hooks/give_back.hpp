@@ -22,6 +22,10 @@ struct KeptDevice {
 std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
                                   const Deadlines& deadlines);
 
+/// Whether a write that hung in the driver still does: what it makes must be known as ours, and it
+/// must not take away what the next owner has.
+bool is_being_made(const Root& root, const ClaimedDevice& device);
+
 /// "instance UUID of mbochs", "0000:41:00.0"
 std::string what_it_is(const ClaimedDevice& device);
 

@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "base/program.hpp"
 #include "domain/used_devices.hpp"
+#include "hooks/give_back.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/device_nodes.hpp"
 #include "pci/pci_device.hpp"
@@ -33,24 +34,46 @@ static Lock lock_physical_function(const Root& root, const ClaimedDevice& device
   return std::move(*lock);
 }
 
+/// Whatever comes of a write that hangs: until it has come the device is nobody's. Before a guest
+/// has it there is nothing to scrub.
+static void require_changed(ClaimedDevice& device, const std::string& what,
+                            const KernelChange& change) {
+  if (change.failure.empty()) return;
+  if (change.stuck != 0) {
+    device.state = ClaimedDevice::State::quarantined;
+    device.maker = change.stuck;
+  }
+  device.scrub.clear();
+  device.one_time = false;
+  throw Error(title(device) + what + ": " + change.failure);
+}
+
+/// One process that hangs in the PF's driver is enough: whoever comes next would hang beside it.
+static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device) {
+  for (const Claim& claim : Claims(root).all())
+    for (const ClaimedDevice& other : claim.devices)
+      if (other.use != Use::mdev && other.parent == device.parent && is_being_made(root, other))
+        throw Error(title(device) + ": the driver of " + device.parent + " hangs since " +
+                    claim.name + " was started, as pid " + std::to_string(other.maker) +
+                    "; see 'journalctl -k'");
+}
+
 /// The caller holds the PF's lock, and the claim is written: gpuward-provision either has changed
 /// the VFs before, or sees the claim and leaves them.
-static void make_vf_sure(const Root& root, const Config& config, const ClaimedDevice& device,
+static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& device,
                          const Deadlines& deadlines) {
   if (exists(pci_path(root, device.address))) return;
   const PciAddress pf = *parse_pci_address(device.parent);
-  const std::string what = title(device) + ": its virtual function is not there: " + device.parent;
+  const std::string what = ": its virtual function is not there: " + device.parent;
   if (virtual_functions(root, pf).empty()) {
     const GpuSettings settings =
         settings_of(config, read_identity(pci_path(root, pf), device.parent));
-    const std::string why = set_virtual_functions(
-        root, pf, wanted_vfs(settings, device.use, most_virtual_functions(root, pf)),
-        deadlines.write);
-    if (!why.empty()) throw Error(what + ": " + why);
+    const WantedVfs wanted = wanted_vfs(settings, device.use, most_virtual_functions(root, pf));
+    require_changed(device, what, set_virtual_functions(root, pf, wanted, deadlines.write));
   }
   const auto made = virtual_functions(root, pf);
   if (std::find(made.begin(), made.end(), device.address) == made.end())
-    throw Error(what + " has it elsewhere now; 'gpuward repoint' finds it");
+    throw Error(title(device) + what + " has it elsewhere now; 'gpuward repoint' finds it");
 }
 
 static const VgpuType* first_fit(const Profile& profile, const std::vector<VgpuType>& types) {
@@ -66,31 +89,13 @@ static std::string names_of(const std::vector<VgpuType>& types) {
   return text.empty() ? "nothing" : text;
 }
 
-/// Whatever comes of a write that hangs: until it has come the device is nobody's.
-static void keep_for_stuck(ClaimedDevice& device, pid_t stuck) {
-  if (stuck == 0) return;
-  device.state = ClaimedDevice::State::quarantined;
-  device.maker = stuck;
-}
-
-/// Before a guest has it there is nothing to scrub.
-static void set_vgpu_at_start(const Root& root, ClaimedDevice& device, unsigned id,
-                              const std::string& what, const Deadlines& deadlines) {
-  const VgpuChange change = set_vgpu(root, device.address, id, deadlines.write);
-  if (change.failure.empty()) return;
-  keep_for_stuck(device, change.stuck);
-  device.scrub.clear();
-  device.one_time = false;
-  throw Error(title(device) + what + ": " + change.failure +
-              (change.stuck ? "; see 'journalctl -k'" : ""));
-}
-
 static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& device,
                         const Deadlines& deadlines) {
   const Profile& profile = *find_profile(config, device.profile);
   if (current_vgpu(root, device.address) != 0u) {
     log::warning(title(device) + " has a vGPU that nobody claims; removing it first");
-    set_vgpu_at_start(root, device, 0, " has a vGPU that does not go", deadlines);
+    require_changed(device, " has a vGPU that does not go",
+                    set_vgpu(root, device.address, 0, deadlines.write));
   }
   const auto types = creatable_vgpus(root, device.address);
   const VgpuType* const type = first_fit(profile, types);
@@ -98,7 +103,8 @@ static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& d
     throw Error(title(device) + " offers " + names_of(types) + " now and none of profile " +
                 profile.name + "; what its GPU offers depends on the vGPUs that it has already");
   device.type = std::to_string(type->id);
-  set_vgpu_at_start(root, device, type->id, ": creating " + type->name + " failed", deadlines);
+  require_changed(device, ": creating " + type->name + " failed",
+                  set_vgpu(root, device.address, type->id, deadlines.write));
   // Without it QEMU would find no VFIO device to open.
   if (!is_vfio_device(root, device.address))
     throw Error(title(device) +
@@ -106,19 +112,26 @@ static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& d
                 "nvidia-vgpu-mgr running?");
 }
 
-static void set_reset(const Root& root, const Config& config, const ClaimedDevice& device,
+static KernelChange write_reset_method(const std::string& file, const std::string& methods,
+                                       const Deadlines& deadlines) {
+  const KernelWrite write{file, methods};
+  const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
+  if (result.outcome == WriteResult::Outcome::written) return {};
+  if (result.outcome == WriteResult::Outcome::stuck)
+    return {"writing it hangs in the kernel as pid " + std::to_string(result.child) +
+                "; see 'journalctl -k'",
+            result.child};
+  return {errno_text(result.code) + "; the kernel offers " + read_attribute(file).value_or("none")};
+}
+
+static void set_reset(const Root& root, const Config& config, ClaimedDevice& device,
                       const Deadlines& deadlines) {
   const std::string path = pci_path(root, device.address);
   const GpuSettings settings = settings_of(config, read_identity(path, to_string(device.address)));
   const std::string file = path + "/reset_method";
-  if (!settings.reset_method.empty() && read_attribute(file) != settings.reset_method) {
-    const KernelWrite write{file, settings.reset_method};
-    const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
-    if (result.outcome != WriteResult::Outcome::written)
-      throw Error(title(device) + ": reset-method = " + settings.reset_method +
-                  " is refused: " + errno_text(result.code) + "; the kernel offers " +
-                  read_attribute(file).value_or("none"));
-  }
+  if (!settings.reset_method.empty() && read_attribute(file) != settings.reset_method)
+    require_changed(device, ": reset-method = " + settings.reset_method + " is not taken",
+                    write_reset_method(file, settings.reset_method, deadlines));
   if (!exists(path + "/reset"))
     log::warning(title(device) + " cannot be reset: the next guest finds what this one leaves");
 }
@@ -127,6 +140,7 @@ void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& dev
                       const Deadlines& deadlines) {
   if (device.use == Use::whole) return set_reset(root, config, device, deadlines);
   const Lock lock = lock_physical_function(root, device, deadlines);
+  require_no_stuck_maker(root, device);
   make_vf_sure(root, config, device, deadlines);
   if (device.use == Use::vendor_vf) create_vgpu(root, config, device, deadlines);
 }
@@ -152,8 +166,8 @@ std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& 
       }))
     return "it is open in " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
-    const VgpuChange change = set_vgpu(root, device.address, 0, deadlines.write);
-    keep_for_stuck(device, change.stuck);
+    const KernelChange change = set_vgpu(root, device.address, 0, deadlines.write);
+    device.maker = change.stuck;
     if (!change.failure.empty()) return "its vGPU does not go: " + change.failure;
   }
   if (std::string why = scrub(owner, device, deadlines); !why.empty()) return why;

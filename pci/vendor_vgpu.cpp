@@ -40,12 +40,13 @@ std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf) {
   return to_number<unsigned>(read_attribute(current_path(root, vf)).value_or(""));
 }
 
-static VgpuChange try_to_set(const Root& root, const PciAddress& vf, unsigned id,
-                             std::chrono::milliseconds deadline) {
+static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned id,
+                               std::chrono::milliseconds deadline) {
   const KernelWrite write{current_path(root, vf), std::to_string(id)};
   const WriteResult result = write_in_child({&write, 1}, deadline).front();
   if (result.outcome == WriteResult::Outcome::stuck)
-    return {"its driver hangs as pid " + std::to_string(result.child), result.child};
+    return {"its driver hangs as pid " + std::to_string(result.child) + "; see 'journalctl -k'",
+            result.child};
   const auto now = current_vgpu(root, vf);
   if (now == id) return {};
   if (result.outcome == WriteResult::Outcome::failed)
@@ -53,13 +54,13 @@ static VgpuChange try_to_set(const Root& root, const PciAddress& vf, unsigned id
   return {"its driver took it, but has " + (now ? std::to_string(*now) : std::string("nothing"))};
 }
 
-VgpuChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
-                    std::chrono::milliseconds deadline) {
+KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
+                      std::chrono::milliseconds deadline) {
   using Clock = std::chrono::steady_clock;
   const auto end = Clock::now() + deadline;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
-    VgpuChange change = try_to_set(root, vf, id, std::max(left, std::chrono::milliseconds(100)));
+    KernelChange change = try_to_set(root, vf, id, std::max(left, std::chrono::milliseconds(100)));
     if (change.failure.empty() || change.stuck || Clock::now() >= end) return change;
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }

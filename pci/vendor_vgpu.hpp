@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/child.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 
@@ -34,14 +35,9 @@ bool is_called(const VgpuType& type, const std::string& id_or_name);
 /// The id of the vGPU that it has, 0 for none; nothing when it cannot be read.
 std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf);
 
-struct VgpuChange {
-  std::string failure;  ///< why it is not so; "" when it is
-  pid_t stuck = 0;      ///< who hangs in the driver, whose write may still be done at any time
-};
-
 /// Writes the id, 0 for none, and reads it back; tries again, as a driver that is still clearing up
 /// refuses or ignores the write for a moment, until `deadline` is over.
-VgpuChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
-                    std::chrono::milliseconds deadline);
+KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
+                      std::chrono::milliseconds deadline);
 
 }  // namespace gpuward

@@ -94,10 +94,11 @@ static std::vector<VfStep> steps_to(const std::string& pf_path, const WantedVfs&
   return steps;
 }
 
-static std::string refusal(const VfStep& step, const WriteResult& result) {
+static KernelChange refusal(const VfStep& step, const WriteResult& result) {
   if (result.outcome == WriteResult::Outcome::stuck)
-    return step.what + " hangs in the kernel as pid " + std::to_string(result.child) +
-           "; see 'journalctl -k'";
+    return {step.what + " hangs in the kernel as pid " + std::to_string(result.child) +
+                "; see 'journalctl -k'",
+            result.child};
   std::string text = step.what + " failed: " + errno_text(result.code);
   const bool is_count = step.write.path.ends_with("/sriov_numvfs");
   // drivers/pci/pci-sysfs.c: a driver without sriov_configure.
@@ -107,15 +108,43 @@ static std::string refusal(const VfStep& step, const WriteResult& result) {
         "vf_num, others need their PF driver loaded first";
   if (!is_count && result.code == ENOENT)
     text += ": its driver has no such setting (xe has it since Linux 6.19)";
+  return {text};
+}
+
+// --- What they were made as ---
+
+static std::string record_of(const Root& root, const PciAddress& pf) {
+  return root.run("vfs/") + to_string(pf);
+}
+
+/// "autoprobe=0 vf-memory=2048": what cannot be seen in their number.
+static std::string settings_text(const WantedVfs& wanted) {
+  std::string text = wanted.autoprobe ? "autoprobe=1" : "autoprobe=0";
+  const auto add = [&](const char* name, const std::optional<unsigned>& value) {
+    if (value) text += std::string(name) + std::to_string(*value);
+  };
+  add(" vf-memory=", wanted.quota.memory_mib);
+  add(" exec-quantum=", wanted.quota.exec_quantum_ms);
+  add(" preempt-timeout=", wanted.quota.preempt_timeout_us);
   return text;
 }
 
-std::string set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
-                                  std::chrono::milliseconds deadline) {
+std::optional<std::string> made_as(const Root& root, const PciAddress& pf) {
+  return read_attribute(record_of(root, pf));
+}
+
+bool are_otherwise(const std::optional<std::string>& made_as, const WantedVfs& wanted) {
+  return made_as ? *made_as != settings_text(wanted) : wanted.quota != VfQuota{};
+}
+
+KernelChange set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+                                   std::chrono::milliseconds deadline) {
   const unsigned most = most_virtual_functions(root, pf);
   if (wanted.count > most)
-    return "it has " + std::to_string(most) + " virtual functions at most, not " +
-           std::to_string(wanted.count);
+    return {"it has " + std::to_string(most) + " virtual functions at most, not " +
+            std::to_string(wanted.count)};
+  make_directories(root.run("vfs"));
+  write_file_atomically(record_of(root, pf), settings_text(wanted) + '\n');
   const auto steps = steps_to(pci_path(root, pf), wanted, !virtual_functions(root, pf).empty());
   std::vector<KernelWrite> writes;
   for (const VfStep& step : steps) writes.push_back(step.write);
@@ -124,8 +153,8 @@ std::string set_virtual_functions(const Root& root, const PciAddress& pf, const 
     if (results[i].outcome != WriteResult::Outcome::written) return refusal(steps[i], results[i]);
   const auto made = virtual_functions(root, pf).size();
   if (made == wanted.count) return {};
-  return "its driver made " + std::to_string(made) + " virtual functions instead of " +
-         std::to_string(wanted.count) + "; see 'journalctl -k'";
+  return {"its driver made " + std::to_string(made) + " virtual functions instead of " +
+          std::to_string(wanted.count) + "; see 'journalctl -k'"};
 }
 
 }  // namespace gpuward

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/child.hpp"
 #include "base/lock.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
@@ -42,10 +43,19 @@ WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most);
 std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
                              std::chrono::milliseconds deadline);
 
+/// What the VFs of a PF were made as, kept in /run/gpuward/vfs: a driver does not tell what it was
+/// given, or rounds it. Nothing of VFs that others made.
+std::optional<std::string> made_as(const Root& root, const PciAddress& pf);
+
+/// Whether VFs that were made so are other ones than wanted, their number aside. Pure. Of those
+/// that others made only a quota is known to be missing.
+bool are_otherwise(const std::optional<std::string>& made_as, const WantedVfs& wanted);
+
 /// Takes away the VFs that are there and makes `wanted.count` new ones: first 0 is written, as the
 /// kernel takes no other change (EBUSY); what came of it is read back, as a driver may make fewer.
-/// The caller knows that none is in use. Returns why it is not done; "" when it is.
-std::string set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
-                                  std::chrono::milliseconds deadline);
+/// The caller knows that none is in use. Throws SystemError when /run cannot be written: then
+/// nothing is changed.
+KernelChange set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+                                   std::chrono::milliseconds deadline);
 
 }  // namespace gpuward

@@ -11,7 +11,9 @@ namespace gpuward {
 
 std::string to_string(const VfChange& change) {
   return std::to_string(change.wanted.count) + " virtual functions of " + to_string(change.pf) +
-         " (now " + std::to_string(change.now) + ")";
+         " (now " +
+         (change.now == change.wanted.count ? "with other settings" : std::to_string(change.now)) +
+         ")";
 }
 
 std::vector<PhysicalFunction> physical_functions(const Root& root) {
@@ -20,7 +22,8 @@ std::vector<PhysicalFunction> physical_functions(const Root& root) {
     const unsigned most = most_virtual_functions(root, address);
     if (most == 0) continue;
     found.push_back({read_identity(pci_path(root, address), to_string(address)), most,
-                     static_cast<unsigned>(virtual_functions(root, address).size())});
+                     static_cast<unsigned>(virtual_functions(root, address).size()),
+                     made_as(root, address)});
   }
   return found;
 }
@@ -30,13 +33,15 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
   std::vector<VfChange> changes;
   for (const PhysicalFunction& pf : pfs) {
     const GpuSettings settings = settings_of(config, pf.identity);
-    const bool is_for_vfs = settings.use == Use::vf || settings.use == Use::vendor_vf;
-    if (!is_for_vfs || !settings.vfs) continue;
+    if (settings.use != Use::vf && settings.use != Use::vendor_vf) continue;
     const WantedVfs wanted = wanted_vfs(settings, *settings.use, pf.most);
+    const bool is_otherwise = pf.now > 0 && are_otherwise(pf.made_as, wanted);
+    // Without "vfs" they are made when a domain needs one, and from then on are ours.
+    if (!settings.vfs && !(is_otherwise && pf.made_as)) continue;
     if (wanted.count > pf.most)
       impossible.push_back(pf.identity.name + " can have " + std::to_string(pf.most) +
                            " virtual functions, not " + std::to_string(wanted.count));
-    else if (wanted.count != pf.now)
+    else if (wanted.count != pf.now || is_otherwise)
       changes.push_back({*pf.identity.address, pf.now, wanted});
   }
   return changes;
@@ -64,8 +69,8 @@ std::string change_vfs(const Root& root, const VfChange& change,
   if (!lock) return "another gpuward process works on them for too long";
   // Once more, as the lock keeps domains out that are being started.
   if (const std::string user = use_of_vfs(root, change.pf); !user.empty())
-    return "their number does not change while " + user;
-  return set_virtual_functions(root, change.pf, change.wanted, write_deadline);
+    return "they do not change while " + user;
+  return set_virtual_functions(root, change.pf, change.wanted, write_deadline).failure;
 }
 
 }  // namespace gpuward

@@ -16,18 +16,20 @@ struct PhysicalFunction {
   Parent identity;
   unsigned most = 0;  ///< sriov_totalvfs
   unsigned now = 0;
+  std::optional<std::string> made_as;  ///< by us
 };
 
 std::vector<PhysicalFunction> physical_functions(const Root& root);
 
-/// A PF whose number of VFs is to become another.
+/// A PF whose VFs are to become others, in number or by their settings.
 struct VfChange {
   PciAddress pf;
   unsigned now = 0;
   WantedVfs wanted;
 };
 
-std::string to_string(const VfChange& change);  ///< "4 virtual functions of 0000:41:00.0 (now 0)"
+/// "4 virtual functions of 0000:41:00.0 (now 0)", "(now with other settings)"
+std::string to_string(const VfChange& change);
 
 /// What "vfs = N" wants. Pure. What cannot be goes to `impossible`, a line each. Without "vfs" they
 /// are made when a domain needs one.

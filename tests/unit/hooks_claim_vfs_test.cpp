@@ -116,6 +116,44 @@ TEST_F(ClaimVfsTest, one_that_was_left_with_vfio_pci_is_free) {
   EXPECT_EQ(refusal(domain_on(vf(1), 1)), "");
 }
 
+TEST_F(ClaimVfsTest, a_driver_that_hangs_is_waited_for_and_nobody_else_hangs_in_it) {
+  config_.profiles[0].scrub = "/bin/false";
+  host_.reacts(pf, "sriov_numvfs", [this](const std::string&) {
+    host_.hang();
+    host_.set_vfs(pf, 4);
+    return 0;
+  });
+  EXPECT_THAT(refusal(domain_on(vf(1), 1), hasty),
+              HasSubstr("making 4 virtual functions hangs in the kernel as pid "));
+  const auto claim = claims_.find(domain_on(vf(1), 1).uuid);
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->devices[0].state, State::quarantined);
+  const std::string pid = std::to_string(claim->devices[0].maker);
+  EXPECT_THAT(refusal(domain_on(vf(2), 2), hasty),
+              HasSubstr("the driver of 0000:41:00.0 hangs since vm1 was started, as pid " + pid));
+  EXPECT_FALSE(claims_.find(domain_on(vf(2), 2).uuid));
+  EXPECT_EQ(release(domain_on(vf(1), 1), hasty), "its driver hangs as pid " + pid);
+  host_.lets_go();
+  EXPECT_EQ(release(domain_on(vf(1), 1)), "");
+  EXPECT_EQ(refusal(domain_on(vf(2), 2)), "");
+}
+
+TEST_F(ClaimVfsTest, a_reset_method_that_hangs_is_waited_for) {
+  config_.gpus[0].use = Use::whole;
+  config_.gpus[0].reset_method = "flr";
+  config_.profiles[0].use = Use::whole;
+  host_.iommu_group(1, {pf});
+  host_.reacts(pf, "reset_method", [this](const std::string&) {
+    host_.hang();
+    return 0;
+  });
+  EXPECT_THAT(refusal(domain_on(pf, 1), hasty),
+              HasSubstr("reset-method = flr is not taken: writing it hangs in the kernel as pid "));
+  EXPECT_THAT(release(domain_on(pf, 1), hasty), HasSubstr("its driver hangs as pid "));
+  host_.lets_go();
+  EXPECT_EQ(release(domain_on(pf, 1)), "");
+}
+
 /// With NVIDIA's driver on the VFs.
 class ClaimVendorVfsTest : public ClaimVfsTest {
  protected:

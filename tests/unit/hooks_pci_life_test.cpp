@@ -215,7 +215,7 @@ TEST_F(PciLifeTest, the_way_to_reset_is_set_first) {
   EXPECT_THAT(host_.writes(), ElementsAre("0000:41:00.0/reset_method bus"));
   release(card_);
   host_.reacts("0000:41:00.0", "reset_method", [](const std::string&) { return EINVAL; });
-  EXPECT_THAT(refusal(card_), HasSubstr("reset-method = bus is refused"));
+  EXPECT_THAT(refusal(card_), HasSubstr("reset-method = bus is not taken: Invalid argument"));
   EXPECT_FALSE(claims_.find(card_.uuid));
 }
 

@@ -247,5 +247,68 @@ TEST(MissingGpusTest, are_those_that_a_section_with_instances_names) {
   EXPECT_THAT(missing_gpus(host.root(), config), ElementsAre("gone", "0000:41:00.0"));
 }
 
+// ---- virtual functions
+
+class VfPlanTest : public PlanTest {
+ protected:
+  VfPlanTest() {
+    GpuSection section;
+    section.selector = by_name("0000:41:00.0");
+    section.use = Use::vf;
+    section.vfs = 4;
+    config_.gpus = {section};
+    PhysicalFunction pf{{}, 7, 4, "autoprobe=0"};
+    pf.identity.name = "0000:41:00.0";
+    pf.identity.address = PciAddress{0, 0x41, 0, 0};
+    view_.pfs = {pf};
+  }
+  std::vector<std::string> changes() {
+    std::vector<std::string> texts;
+    for (const VfChange& change : plan().vfs) texts.push_back(to_string(change));
+    return texts;
+  }
+};
+
+TEST_F(VfPlanTest, as_many_as_wanted_and_made_so_are_left) {
+  EXPECT_THAT(changes(), IsEmpty());
+  view_.pfs[0].made_as.reset();
+  EXPECT_THAT(changes(), IsEmpty()) << "made by others";
+}
+
+TEST_F(VfPlanTest, another_number_is_made) {
+  view_.pfs[0].now = 2;
+  EXPECT_THAT(changes(), ElementsAre("4 virtual functions of 0000:41:00.0 (now 2)"));
+  view_.pfs[0].now = 0;
+  EXPECT_THAT(changes(), ElementsAre("4 virtual functions of 0000:41:00.0 (now 0)"));
+  config_.gpus[0].vfs = 0;
+  EXPECT_THAT(changes(), IsEmpty());
+}
+
+TEST_F(VfPlanTest, another_quota_makes_them_anew) {
+  config_.gpus[0].quota.memory_mib = 512;
+  EXPECT_THAT(changes(),
+              ElementsAre("4 virtual functions of 0000:41:00.0 (now with other settings)"));
+  view_.pfs[0].made_as = "autoprobe=0 vf-memory=512";
+  EXPECT_THAT(changes(), IsEmpty());
+  config_.gpus[0].vfs = 0;
+  view_.pfs[0].now = 0;
+  EXPECT_THAT(changes(), IsEmpty()) << "there are none to be otherwise";
+}
+
+TEST_F(VfPlanTest, those_that_a_domain_needed_are_made_anew_only_for_another_quota) {
+  config_.gpus[0].vfs.reset();
+  EXPECT_THAT(changes(), IsEmpty());
+  config_.gpus[0].quota.memory_mib = 512;
+  EXPECT_THAT(changes(), ElementsAre("7 virtual functions of 0000:41:00.0 (now 4)"));
+  view_.pfs[0].made_as.reset();
+  EXPECT_THAT(changes(), IsEmpty()) << "made by others";
+}
+
+TEST_F(VfPlanTest, more_than_there_can_be_are_told) {
+  config_.gpus[0].vfs = 8;
+  EXPECT_THAT(changes(), IsEmpty());
+  EXPECT_THAT(plan().impossible, ElementsAre("0000:41:00.0 can have 7 virtual functions, not 8"));
+}
+
 }  // namespace
 }  // namespace gpuward
