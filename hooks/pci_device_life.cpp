@@ -157,7 +157,11 @@ static std::string scrub(const Claim& owner, const ClaimedDevice& device,
 
 std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) {
-  if (!exists(pci_path(root, device.address))) return {};  // pulled out: nothing left to give back
+  if (!exists(pci_path(root, device.address))) {
+    // Pulled out: nothing left to give back. The same card may come again.
+    if (device.one_time) mark_used(root, device.address, owner.name);
+    return {};
+  }
   if (const auto holder = vfio_holder_after(root, device.address, deadlines.release))
     return "it is open in " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
