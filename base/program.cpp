@@ -126,9 +126,11 @@ std::optional<std::string> output_of(const std::string& program,
   ::_exit(127);
 }
 
-static std::string end_text(int status) {
+static std::string end_text(const std::string& program, int status) {
   if (WIFSIGNALED(status)) return "was ended by signal " + std::to_string(WTERMSIG(status));
-  if (WEXITSTATUS(status) == 127) return "cannot be run";
+  if (WEXITSTATUS(status) == 127)
+    return ::access(program.c_str(), X_OK) == 0 ? "cannot be run"
+                                                : "cannot be run: " + errno_text(errno);
   return "ended with status " + std::to_string(WEXITSTATUS(status));
 }
 
@@ -144,7 +146,7 @@ std::string run_program(const std::string& program, const std::vector<std::strin
   if (child == 0) run_quietly(words, variables.data());
   const auto status = status_of(child, Clock::now() + deadline);
   if (status == 0) return {};
-  if (status) return end_text(*status);
+  if (status) return end_text(program, *status);
   kill_with_children(child);
   return "was not through after " + std::to_string(deadline.count() / 1000) + " s and was killed";
 }

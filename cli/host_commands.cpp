@@ -128,7 +128,7 @@ int apply_command(const Settings& settings) {
   else
     print_text(vf_lines(done.vfs) + instance_lines(done.removed, "- ") +
                instance_lines(done.created, "+ ") + lines(done.kept, "  ") +
-               std::to_string(done.created.size()) + " created, " +
+               std::to_string(done.created.size()) + " instance(s) created, " +
                std::to_string(done.removed.size()) + " removed\n");
   for (const std::string& line : done.failed) std::fprintf(stderr, "gpuward: %s\n", line.c_str());
   return done.failed.empty() ? 0 : 1;

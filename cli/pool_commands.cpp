@@ -78,9 +78,18 @@ int start_command(const Settings& settings, const std::string& name) {
 static bool clear_quarantine(const Settings& settings, const PciAddress& address) {
   const Claims claims(settings.root);
   for (const Claim& seen : claims.all()) {
+    // Another domain, which a scrub program may keep locked for a minute, is not waited for.
+    if (std::none_of(seen.devices.begin(), seen.devices.end(), [&](const ClaimedDevice& device) {
+          return device.use != Use::mdev && device.address == address;
+        }))
+      continue;
     const Deadlines deadlines;
     const auto lock = claims.lock_domain(seen.domain, deadlines.lock);
-    auto claim = lock ? claims.find(seen.domain) : std::nullopt;
+    if (!lock)
+      throw Error("another gpuward process works on the GPUs of " + seen.name +
+                  " for longer than " + std::to_string(deadlines.lock.count() / 1000) +
+                  " s; try again");
+    auto claim = claims.find(seen.domain);
     if (!claim) continue;
     for (ClaimedDevice& device : claim->devices) {
       if (device.use == Use::mdev || device.address != address ||

@@ -12,6 +12,10 @@ constexpr Choice<Placement> placements[] = {{"binpack", Placement::binpack},
                                             {"spread", Placement::spread}};
 constexpr Choice<Numa> numas[] = {
     {"require", Numa::require}, {"prefer", Numa::prefer}, {"ignore", Numa::ignore}};
+constexpr Choice<Use> profile_uses[] = {{use_word(Use::mdev), Use::mdev},
+                                        {use_word(Use::vf), Use::vf},
+                                        {use_word(Use::vendor_vf), Use::vendor_vf},
+                                        {use_word(Use::whole), Use::whole}};
 constexpr Choice<bool> on_off[] = {{"on", true}, {"off", false}};
 
 /// NVIDIA's vGPU types have names with blanks ("NVIDIA L40S-1B").
@@ -55,9 +59,9 @@ static void set_console(Profile& profile, const Setting& setting) {
 }
 
 static void set_use(Profile& profile, const Setting& setting) {
-  const auto use = choose(setting, uses);
-  if (use == Use::off) setting.reject(setting.value, "a profile gives something");
-  profile.use = use.value_or(Use::mdev);
+  const auto use = choose(setting, profile_uses);
+  // Of one that is not known nothing else is asked.
+  profile.use = use.value_or(Use::off);
 }
 
 static void set_scrub(Profile& profile, const Setting& setting) {
@@ -116,6 +120,7 @@ static bool wants_type(Use use) {
 
 static void check_use(const Section<Profile>& section, const KeyCheck& keys_set) {
   const Profile& profile = section.content;
+  if (profile.use == Use::off) return;
   const std::string found = "'use' is " + std::string(use_word(profile.use)) +
                             (keys_set.has("use") ? keys_set.where("use") : " when it is not set");
   for (const char* key : {"type", "memory"})

@@ -49,7 +49,9 @@ std::optional<T> choose(const Setting& setting, const Choice<T> (&choices)[n]) {
     if (choices[i].word == setting.value) return choices[i].value;
     words[i] = choices[i].word;
   }
-  setting.reject(setting.value, suggestion(setting.value, words));
+  // "on" is no "no" misspelt: of two opposites none is guessed.
+  setting.reject(setting.value,
+                 std::is_same_v<T, bool> ? possible(words) : suggestion(setting.value, words));
   return {};
 }
 

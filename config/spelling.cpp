@@ -52,10 +52,8 @@ std::optional<std::string_view> nearest(std::string_view word,
   return best;
 }
 
-std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
+std::string possible(std::span<const std::string_view> candidates) {
   constexpr size_t most = 16;  // a site may have hundreds of profiles; the message is one line
-  if (const auto meant = nearest(word, candidates))
-    return "did you mean " + in_quotes(*meant) + "?";
   if (candidates.empty()) return "there is none";
   std::string text = "possible: ";
   for (size_t i = 0; i < std::min(most, candidates.size()); ++i) {
@@ -65,6 +63,12 @@ std::string suggestion(std::string_view word, std::span<const std::string_view> 
   if (candidates.size() > most)
     text += " and " + std::to_string(candidates.size() - most) + " more";
   return text;
+}
+
+std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
+  if (const auto meant = nearest(word, candidates))
+    return "did you mean " + in_quotes(*meant) + "?";
+  return possible(candidates);
 }
 
 }  // namespace gpuward

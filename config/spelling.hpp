@@ -16,6 +16,9 @@ size_t edit_distance(std::string_view from, std::string_view to);
 std::optional<std::string_view> nearest(std::string_view word,
                                         std::span<const std::string_view> candidates);
 
+/// "possible: x, y, z"; or that there is none.
+std::string possible(std::span<const std::string_view> candidates);
+
 /// How a complaint about an unknown word ends: "did you mean 'x'?", or "possible: x, y, z".
 std::string suggestion(std::string_view word, std::span<const std::string_view> candidates);
 

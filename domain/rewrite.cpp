@@ -327,12 +327,20 @@ std::string undone_for(std::string_view xml, std::string_view alias) {
   return unprotect_devices(text, aliases);
 }
 
+/// "; it has ua-gpuward-0, ua-gpuward-1"
+static std::string aliases_of(const DomainEdit& edit) {
+  std::string text;
+  for (const AskedGpu& gpu : edit.domain.asked)
+    text += (text.empty() ? "; it has " : ", ") + gpu.alias;
+  return text;
+}
+
 std::string without_gpus(std::string_view xml, std::string_view alias) {
   DomainEdit edit(xml);
   const Element* const ours = edit.ours();
   const Going going = what_goes(edit, alias);
   if (!alias.empty() && going.gpus.empty() && going.devices.empty())
-    throw Error("domain " + edit.domain.name + " has no GPU " + shown(alias));
+    throw Error("domain " + edit.domain.name + " has no GPU " + shown(alias) + aliases_of(edit));
 
   if (ours && going.are_all && going.gpus.size() < ours->children.size())
     for (const char* name : {"devices", "pci-controllers"}) edit.remove_attribute(*ours, name);

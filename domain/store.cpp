@@ -139,8 +139,12 @@ std::string DomainStore::xml(const Uuid& uuid, unsigned flags) const {
   virDomainPtr domain = v.by_uuid(connection_->pointer, to_string(uuid).c_str());
   if (!domain) throw connection_->error("cannot look up domain " + to_string(uuid));
   char* xml = v.xml(domain, flags);
+  if (!xml) {
+    const Error error = connection_->error("cannot read the XML of domain " + to_string(uuid));
+    v.free_domain(domain);  // which forgets libvirt's error
+    throw error;
+  }
   v.free_domain(domain);
-  if (!xml) throw connection_->error("cannot read the XML of domain " + to_string(uuid));
   std::string text = xml;
   std::free(xml);
   return text;
@@ -171,9 +175,13 @@ void DomainStore::start(const Uuid& uuid) {
   const Library& v = connection_->v;
   virDomainPtr domain = v.by_uuid(connection_->pointer, to_string(uuid).c_str());
   if (!domain) throw connection_->error("cannot look up domain " + to_string(uuid));
-  const bool started = v.create(domain) == 0;
-  v.free_domain(domain);
-  if (!started) throw connection_->error("libvirt does not start it");
+  if (v.create(domain) == 0) {
+    v.free_domain(domain);
+    return;
+  }
+  const Error error = connection_->error("libvirt does not start it");
+  v.free_domain(domain);  // which forgets libvirt's error
+  throw error;
 }
 
 }  // namespace gpuward

@@ -292,7 +292,7 @@ void clear_leftover(Work& work) {
   for (const KeptDevice& kept : give_back(work.root, work.claims, *old, work.deadlines)) {
     if (!does_without(work, kept.device))
       throw Error("GPU " + kept.device.alias + ": " + what_it_is(kept.device) +
-                  " is in quarantine, " + kept.reason + "; end that, then 'gpuward reconcile'");
+                  " is in quarantine, " + kept.reason + "; mend that, then 'gpuward reconcile'");
     work.claim.devices.push_back(kept.device);
   }
 }

@@ -160,7 +160,11 @@ static std::string scrub(const Claim& owner, const ClaimedDevice& device,
 
 std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) {
-  if (!exists(pci_path(root, device.address))) return {};  // pulled out: nothing left to give back
+  if (!exists(pci_path(root, device.address))) {
+    // Pulled out: nothing left to give back. The same card may come again.
+    if (device.one_time) mark_used(root, device.address, owner.name);
+    return {};
+  }
   if (const auto holder = holder_after(deadlines.release, [&] {
         return vfio_holder_of(root, DeviceHolders(root), device.address);
       }))

@@ -89,6 +89,9 @@ TEST_F(ConfigProfile, Words) {
             "bad value 'strict' for 'numa' in [profile p]; possible: require, prefer, ignore");
   EXPECT_EQ(complaint("console = yes"),
             "bad value 'yes' for 'console' in [profile p]; possible: on, off");
+  EXPECT_EQ(complaint("console = no"),
+            "bad value 'no' for 'console' in [profile p]; possible: on, off")
+      << "not the opposite of what was meant";
 }
 
 TEST_F(ConfigProfile, Memory) {
@@ -165,8 +168,10 @@ TEST_F(ConfigProfile, Use) {
 
 TEST_F(ConfigProfile, UseThatGivesNothing) {
   EXPECT_THAT(problems("[profile p]\nuse = off\n"),
-              ElementsAre("gpuward.conf:2: bad value 'off' for 'use' in [profile p]; a profile "
-                          "gives something"));
+              ElementsAre("gpuward.conf:2: bad value 'off' for 'use' in [profile p]; possible: "
+                          "mdev, vf, vendor-vf, whole"));
+  EXPECT_THAT(problems("[profile p]\nuse = who\nscrub = /bin/true\n"), SizeIs(1))
+      << "nothing follows from it";
 }
 
 TEST_F(ConfigProfile, WhatGoesWithUse) {

@@ -304,7 +304,8 @@ TEST(Detach, RefusesAnAliasThatIsNotThere) {
     return error_of([&] { detach_gpus(xml, alias); });
   };
   EXPECT_EQ(error(fixture("pc-full"), "ua-gpuward-0"), "domain pc-full has no GPU ua-gpuward-0");
-  EXPECT_NE(error(attached(fixture("pc-full")), "ua-gpuward-1"), "");
+  EXPECT_EQ(error(attached(fixture("pc-full")), "ua-gpuward-1"),
+            "domain pc-full has no GPU ua-gpuward-1; it has ua-gpuward-0");
   EXPECT_NE(error(fixture("hostdevs-mdev-foreign"), "ua-mine"), "") << "not ours";
   EXPECT_NE(error(fixture("hostdevs-mdev-foreign"), "x\n"), "");
   EXPECT_EQ(detach_gpus(fixture("hostdevs-mdev-foreign")), fixture("hostdevs-mdev-foreign"));

@@ -396,6 +396,14 @@ TEST_F(PciLifeTest, a_device_for_one_time_is_not_given_twice) {
   prepare(part_);
 }
 
+TEST_F(PciLifeTest, a_device_for_one_time_that_was_pulled_is_not_given_twice) {
+  profile("card").one_time = true;
+  prepare(card_);
+  host_.parent_goes("0000:41:00.0");
+  EXPECT_THAT(release(card_), IsEmpty());
+  EXPECT_EQ(used_by(host_.root(), at("0000:41:00.0")), "vm1");
+}
+
 TEST_F(PciLifeTest, a_domain_starts_elsewhere_while_its_last_device_waits) {
   profile("part").scrub = script("exit 3");
   prepare(part_);

@@ -137,6 +137,14 @@ TEST(RequestVerdictTest, an_unknown_profile_is_refused) {
   EXPECT_THAT(verdict.reason, HasSubstr("add [profile small] to /etc/gpuward/gpuward.conf"));
 }
 
+TEST(RequestVerdictTest,
+     of_a_pci_device_it_is_the_profile_that_is_missing_and_not_a_mediated_device) {
+  Domain domain = web01();
+  domain.hostdevs[0].type = Hostdev::Type::pci;
+  domain.hostdevs[0].instance.reset();
+  EXPECT_THAT(request_verdict(Config{}, domain).reason, HasSubstr("add [profile small]"));
+}
+
 TEST(RequestVerdictTest, a_profile_by_memory_is_refused_with_its_place) {
   Config by_memory = config;
   by_memory.profiles[0].types.clear();

@@ -67,6 +67,13 @@ TEST(DomainStore, SaysWhatLibvirtSaysInOneLineAndPrintsNothing) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+TEST(DomainStore, SaysWhyADomainDoesNotStart) {
+  DomainStore store(mock);
+  EXPECT_THAT(
+      error_of([&] { store.start(store.find("test")->uuid); }),
+      HasSubstr("libvirt does not start it: internal error: Domain 'test' is already running"));
+}
+
 TEST(DomainStore, SaysWhatToDoWhenThereIsNoDaemon) {
   const auto error = error_of([] { DomainStore("qemu+unix:///system?socket=/nonexistent"); });
   EXPECT_THAT(error, HasSubstr("cannot reach libvirt at qemu+unix:///system?socket=/nonexistent"));
