@@ -302,12 +302,13 @@ void Pools::work() {
   if (std::exchange(changed_, false)) look_at_all();
 }
 
-static PoolDomain read_pool_domain(const Config& config, const std::optional<std::string>& xml) {
+static PoolDomain read_pool_domain(const Config& config, const std::string& name,
+                                   const std::optional<std::string>& xml) {
   if (!xml || !may_have_gpu(*xml)) return {};
   try {
     return pool_domain(config, parse_domain(*xml));
   } catch (const Error& error) {
-    log::warning(std::string("no domain of a pool: ") + error.what());
+    log::warning(shown(name) + " is no domain of a pool: " + error.what());
     return {};
   }
 }
@@ -325,7 +326,7 @@ void Pools::work_on(const Uuid& uuid, const EntryPointer& entry,
   std::optional<PoolDomain> read, left;
   try {
     const auto xml = handle->inactive_xml();
-    read = left = read_pool_domain(*config_.get(), xml);
+    read = left = read_pool_domain(*config_.get(), handle->name(), xml);
     if (!moves.empty() && xml && connection)
       left = carry_out({*entry, *handle, *connection}, moves, *xml, *read);
   } catch (const std::exception& error) {
