@@ -149,7 +149,7 @@ void Pools::look() try {
   }
   if (!watch(*config)) return;
   const auto settling = std::make_shared<Settling>(root_);
-  if (is_filled()) plan(*config, settling);
+  if (is_filled(*settling)) plan(*config, settling);
 } catch (const std::exception& error) {
   log::error(std::string("pools: ") + error.what());
 }
@@ -172,13 +172,14 @@ bool Pools::watch(const Config& config) {
 }
 
 /// Whether the table is of all domains; it is filled when there are pools for the first time.
-bool Pools::is_filled() {
+bool Pools::is_filled(Settling& settling) {
   const std::scoped_lock lock(mutex_);
   if (!connection_) return false;
   if (filled_ == Filled::no) {
     filled_ = Filled::under_way;
     workers_.post([this, connection = connection_] { fill(connection); });
   }
+  if (filled_ != Filled::yes) settling.is_too_early();
   return filled_ == Filled::yes;
 }
 
@@ -194,6 +195,7 @@ void Pools::fill(const Connection& connection) try {
     wake(uuid, *entry);
   }
   filled_ = Filled::yes;
+  look_soon();
 } catch (const std::exception& error) {
   log::error(std::string("pools: ") + error.what());
   const std::scoped_lock lock(mutex_);
@@ -299,12 +301,13 @@ void Pools::work() {
   if (std::exchange(changed_, false)) look_at_all();
 }
 
-static PoolDomain read_pool_domain(const Config& config, const std::optional<std::string>& xml) {
+static PoolDomain read_pool_domain(const Config& config, const std::string& name,
+                                   const std::optional<std::string>& xml) {
   if (!xml || !may_have_gpu(*xml)) return {};
   try {
     return pool_domain(config, parse_domain(*xml));
   } catch (const Error& error) {
-    log::warning(std::string("no domain of a pool: ") + error.what());
+    log::warning(shown(name) + " is no domain of a pool: " + error.what());
     return {};
   }
 }
@@ -322,7 +325,7 @@ void Pools::work_on(const Uuid& uuid, const EntryPointer& entry,
   std::optional<PoolDomain> read, left;
   try {
     const auto xml = handle->inactive_xml();
-    read = left = read_pool_domain(*config_.get(), xml);
+    read = left = read_pool_domain(*config_.get(), handle->name(), xml);
     if (!moves.empty() && xml && connection)
       left = carry_out({*entry, *handle, *connection}, moves, *xml, *read);
   } catch (const std::exception& error) {

@@ -67,7 +67,7 @@ class Pools {
   void look_soon();
   void look();
   bool watch(const Config& config);
-  bool is_filled();
+  bool is_filled(Settling& settling);
   void plan(const Config& config, const std::shared_ptr<Settling>& settling);
   void be_patient(bool wanted);
   void fill(const Connection& connection);

@@ -158,15 +158,17 @@ no_leftovers() {
 
 # --- The guard ---
 
-# start_guard HOST: returns when it has connected. Without a journal its entries are lines of text,
-# the fields behind.
+# start_guard HOST [OPTION…]: returns when it has connected. Without a journal its entries are lines of
+# text, the fields behind.
 start_guard() {
-    start_guard_alone "$1"
+    start_guard_alone "$@"
     wait_until 30 connected_guard "$1"
 }
 
 start_guard_alone() {
-    on "$1" env JOURNAL_STREAM=none gpuward-guard >>"$CASE_DIR/$1/log/guard" 2>&1 &
+    local host=$1
+    shift
+    on "$host" env JOURNAL_STREAM=none gpuward-guard "$@" >>"$CASE_DIR/$host/log/guard" 2>&1 &
     guard_job=$!
     wait_until 10 pgrep -nx gpuward-guard
     guard_pid=$(pgrep -nx gpuward-guard)
@@ -199,6 +201,31 @@ stays() {
 # resident_kib, descriptors: of the guard.
 resident_kib() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$guard_pid/status"; }
 descriptors() { ls "/proc/$guard_pid/fd" | wc -l; }
+
+# --- Cards that this machine has not: files below a directory that stands for / (--root) ---
+
+# make_function ROOT ADDRESS: a PCI function of display class, alone in its IOMMU group.
+make_function() {
+    local function=$1/sys/bus/pci/devices/$2
+    mkdir -p "$function"
+    echo 0x1234 >"$function/vendor"
+    echo 0x1111 >"$function/device"
+    echo 0x030000 >"$function/class"
+    ln -s "../../../../kernel/iommu_groups/$((16#${2//[:.]/}))" "$function/iommu_group"
+}
+
+# make_pf ROOT BUS VFS: one that has made this many VFs, from slot 1 on.
+make_pf() {
+    local root=$1 pf=0000:$2:00.0 number vf
+    make_function "$root" "$pf"
+    echo "$3" >"$root/sys/bus/pci/devices/$pf/sriov_totalvfs"
+    for ((number = 0; number < $3; number++)); do
+        printf -v vf '0000:%s:%02x.%x' "$2" $((1 + number / 8)) $((number % 8))
+        make_function "$root" "$vf"
+        ln -s "../$pf" "$root/sys/bus/pci/devices/$vf/physfn"
+        ln -s "../$vf" "$root/sys/bus/pci/devices/$pf/virtfn$number"
+    done
+}
 
 # --- What libvirt called ---
 

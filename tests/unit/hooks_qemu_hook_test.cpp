@@ -3,13 +3,19 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <thread>
 
 #include "base/file.hpp"
+#include "base/lock.hpp"
 #include "domain/claim.hpp"
 #include "domain/domain.hpp"
 #include "domain/guarded_mark.hpp"
 #include "fake_host.hpp"
+#include "hooks/settle.hpp"
 
 namespace gpuward {
 namespace {
@@ -266,6 +272,49 @@ TEST_F(QemuHookTest, prepare_creates_and_release_removes) {
   EXPECT_EQ(released.said, "");
   EXPECT_FALSE(has_instance());
   EXPECT_FALSE(has_claim());
+}
+
+TEST_F(QemuHookTest, the_guard_is_asked_when_the_claim_on_a_device_of_a_pool_has_come_or_gone) {
+  host_.config("[profile big]\nuse = whole\n");
+  host_.pci_gpu("0000:41:00.0");
+  host_.iommu_group(20, {"0000:41:00.0"});
+  const std::string xml = domain_xml(
+      "  <metadata><g:domain xmlns:g='urn:gpuward:domain:1'>"
+      "<g:gpu alias='ua-gpuward-0' profile='big'/></g:domain></metadata>\n",
+      "    <hostdev mode='subsystem' type='pci' managed='yes'><source>"
+      "<address domain='0x0000' bus='0x41' slot='0x00' function='0x0'/></source>"
+      "<alias name='ua-gpuward-0'/></hostdev>\n");
+  Claims(host_.root()).make_ready();
+  const auto guard = Lock::acquire(host_.root().run("lock"), pool_lock, milliseconds(0));
+  const std::string file = host_.root().run("claims/") + std::string(settle_prefix) + to_string(vm);
+  for (const std::string operation : {"prepare", "release"}) {
+    std::optional<bool> saw_claim;
+    std::jthread answer([&](const std::stop_token& end) {
+      while (!exists(file))
+        if (end.stop_requested()) return;
+      saw_claim = has_claim();
+      remove_file(file);
+    });
+    EXPECT_EQ(call(operation, xml).said, "");
+    answer.request_stop();
+    answer.join();
+    EXPECT_EQ(saw_claim, operation == "prepare") << operation;
+  }
+}
+
+TEST_F(QemuHookTest, the_guard_is_not_asked_for_an_mdev) {
+  Claims(host_.root()).make_ready();
+  const auto guard = Lock::acquire(host_.root().run("lock"), pool_lock, milliseconds(0));
+  const std::string claims = host_.root().run("claims");
+  const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  ASSERT_GE(::inotify_add_watch(watch.get(), claims.c_str(), IN_MOVED_TO), 0);
+  for (const char* operation : {"prepare", "release"})
+    EXPECT_EQ(call(operation, gpu_xml).status, 0);
+  char buffer[4096];
+  const ssize_t size = ::read(watch.get(), buffer, sizeof buffer);
+  ASSERT_GT(size, 0) << "its claim";
+  EXPECT_THAT(std::string(buffer, static_cast<size_t>(size)),
+              testing::Not(HasSubstr(std::string(settle_prefix))));
 }
 
 TEST_F(QemuHookTest, release_twice_or_after_a_refusal_is_well) {
