@@ -46,6 +46,7 @@ static std::string device_line(const ClaimedDevice& device) {
   line += ' ' + device.alias + ' ' + device.profile + ' ' + device_name(device) + ' ' +
           device.parent + ' ' + device.type;
   if (device.maker) line += " maker=" + std::to_string(device.maker);
+  if (device.scrubber) line += " scrubber=" + std::to_string(device.scrubber);
   if (!device.scrub.empty()) line += " scrub=" + device.scrub;
   if (device.one_time) line += " one-time";
   return line;
@@ -69,17 +70,20 @@ static bool parse_domain_line(std::string_view line, Claim& claim) {
   return true;
 }
 
-/// What a line may end with: "maker=PID", "scrub=PATH", "one-time".
+static bool parse_pid(std::string_view text, pid_t& pid) {
+  pid = to_number<pid_t>(text).value_or(0);
+  return pid > 0;
+}
+
+/// What a line may end with: "maker=PID", "scrubber=PID", "scrub=PATH", "one-time".
 static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word == "one-time") return device.one_time = true;
   if (word.starts_with("scrub=/")) {
     device.scrub = word.substr(6);
     return true;
   }
-  const auto pid =
-      word.starts_with("maker=") ? to_number<pid_t>(word.substr(6)) : std::optional<pid_t>();
-  device.maker = pid.value_or(0);
-  return device.maker > 0;
+  if (word.starts_with("maker=")) return parse_pid(word.substr(6), device.maker);
+  return word.starts_with("scrubber=") && parse_pid(word.substr(9), device.scrubber);
 }
 
 /// They become parts of paths.

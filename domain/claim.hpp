@@ -34,6 +34,7 @@ struct ClaimedDevice {
   /// When quarantined: the process that hangs in the driver while it makes or, of a vendor_vf,
   /// takes away what the device is.
   pid_t maker = 0;
+  pid_t scrubber = 0;  ///< when quarantined: the process that waits for its scrub program
   Use use = Use::mdev;
   PciAddress address{};   ///< of all that are no mdev
   std::string scrub{};    ///< program to run when it is given back, "" for none

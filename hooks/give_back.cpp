@@ -39,11 +39,15 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   return {};
 }
 
-bool is_being_made(const Root& root, const ClaimedDevice& device) {
-  if (!device.maker) return false;
-  const auto name = read_attribute(root.proc(std::to_string(device.maker)) + "/comm");
-  // The number may be another process's by now. libvirt runs our hook as 50-gpuward.
+/// The number may be another process's by now. libvirt runs our hook as 50-gpuward.
+static bool is_ours(const Root& root, pid_t process) {
+  if (!process) return false;
+  const auto name = read_attribute(root.proc(std::to_string(process)) + "/comm");
   return name && name->find("gpuward") != std::string::npos;
+}
+
+bool is_being_made(const Root& root, const ClaimedDevice& device) {
+  return is_ours(root, device.maker);
 }
 
 /// Whether the instance in sysfs is the one that was claimed: someone may have removed ours and
@@ -61,7 +65,9 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
     return (device.use == Use::mdev ? "its creation hangs in the driver as pid "
                                     : "its driver hangs as pid ") +
            std::to_string(device.maker);
-  device.maker = 0;
+  if (is_ours(root, device.scrubber))
+    return "its scrub program still runs, in the care of pid " + std::to_string(device.scrubber);
+  device.maker = device.scrubber = 0;
   if (device.use != Use::mdev) return end_pci_device(root, claim, device, deadlines);
   return is_claimed_one(root, device) ? remove_instance(root, device.instance, deadlines) : "";
 }

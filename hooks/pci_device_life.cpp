@@ -8,9 +8,9 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/log.hpp"
-#include "base/program.hpp"
 #include "domain/used_devices.hpp"
 #include "hooks/give_back.hpp"
+#include "hooks/scrub.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/device_nodes.hpp"
 #include "pci/pci_device.hpp"
@@ -145,23 +145,12 @@ void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& dev
   if (device.use == Use::vendor_vf) create_vgpu(root, config, device, deadlines);
 }
 
-static std::string scrub(const Claim& owner, const ClaimedDevice& device,
-                         const Deadlines& deadlines) {
-  if (device.scrub.empty()) return {};
-  const std::string end = run_program(
-      device.scrub,
-      {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C",
-       "GPUWARD_DEVICE=" + to_string(device.address),
-       "GPUWARD_USE=" + std::string(use_word(device.use)), "GPUWARD_PROFILE=" + device.profile,
-       "GPUWARD_DOMAIN_NAME=" + owner.name, "GPUWARD_DOMAIN_UUID=" + to_string(owner.domain)},
-      deadlines.scrub);
-  return end.empty() ? end : "its scrub program " + device.scrub + ' ' + end;
-}
-
 std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) {
-    // Pulled out: nothing left to give back. The same card may come again.
+    // Pulled out: nothing left to give back. The same card may come again, as its guest left it.
+    if (device.use == Use::whole && !device.scrub.empty())
+      return "it was pulled out before it was scrubbed";
     if (device.one_time) mark_used(root, device.address, owner.name);
     return {};
   }
@@ -174,7 +163,7 @@ std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& 
     device.maker = change.stuck;
     if (!change.failure.empty()) return "its vGPU does not go: " + change.failure;
   }
-  if (std::string why = scrub(owner, device, deadlines); !why.empty()) return why;
+  if (std::string why = scrub(root, owner, device, deadlines); !why.empty()) return why;
   if (device.one_time) mark_used(root, device.address, owner.name);
   return {};
 }

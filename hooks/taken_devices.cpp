@@ -19,9 +19,9 @@ ClaimedDevices claimed_devices(const Root& root) {
       const bool has_it = device.state == ClaimedDevice::State::claimed;
       if (has_it) found.on.insert(claim.domain);
       if (device.use != Use::mdev)
-        found.taken[device.address] = {
-            claim.domain, has_it ? shown(claim.name) + " has it"
-                                 : "it is in quarantine since " + shown(claim.name) + " had it"};
+        found.taken[device.address] =
+            has_it ? Taker{claim.domain, shown(claim.name) + " has it"}
+                   : Taker{{}, "it is in quarantine since " + shown(claim.name) + " had it"};
     }
   return found;
 }

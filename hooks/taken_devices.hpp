@@ -21,7 +21,8 @@ struct Taker {
 };
 using TakenDevices = std::map<PciAddress, Taker>;
 
-/// What domains have, by their claims, and what was given once already.
+/// What domains have, by their claims, and what was given once already. What is in quarantine is no
+/// more its last owner's than another's.
 struct ClaimedDevices {
   TakenDevices taken;
   std::set<Uuid> on;  ///< domains that start or run: their definition is left alone

@@ -57,12 +57,14 @@ static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned 
 KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
                       std::chrono::milliseconds deadline) {
   using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds pause{200}, least_time{1000};
   const auto end = Clock::now() + deadline;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
-    KernelChange change = try_to_set(root, vf, id, std::max(left, std::chrono::milliseconds(100)));
-    if (change.failure.empty() || change.stuck || Clock::now() >= end) return change;
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    // A last try is not to look like one that hangs, however busy the host is.
+    KernelChange change = try_to_set(root, vf, id, std::max(left, least_time));
+    if (change.failure.empty() || change.stuck || Clock::now() + pause >= end) return change;
+    std::this_thread::sleep_for(pause);
   }
 }
 

@@ -131,7 +131,8 @@ TEST(ClaimTextTest, the_process_that_hangs_in_a_creation_reads_back) {
   const std::string text = format_claim(claim);
   EXPECT_THAT(text, HasSubstr(" 0000:41:00.0 nvidia-745 maker=4711\n"));
   EXPECT_EQ(parse_claim(text, "FILE").devices[1].maker, 4711);
-  for (const std::string word : {"maker=", "maker=0", "maker=-1", "maker=x", "4711", "maker=1 x"}) {
+  for (const std::string word : {"maker=", "maker=0", "maker=-1", "maker=x", "4711", "maker=1 x",
+                                 "scrubber=", "scrubber=0"}) {
     std::string bad = text;
     bad.replace(bad.find("maker=4711"), 10, word);
     EXPECT_THAT(error_of(bad), HasSubstr("FILE:4: ")) << word;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <functional>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -376,6 +377,79 @@ TEST_F(PciLifeTest, a_scrub_that_fails_or_hangs_quarantines) {
   EXPECT_THAT(kept[0].reason, HasSubstr("was not through after"));
   script("exit 0");
   EXPECT_THAT(release(part_), IsEmpty());
+}
+
+/// Releases part_, whose scrub program ends when `end` is there.
+class LongScrubTest : public PciLifeTest {
+ protected:
+  LongScrubTest() {
+    profile("part").one_time = true;
+    prepare_with("while [ ! -e " + end_ + " ]; do sleep 0.05; done\nexit $(cat " + end_ + ")");
+  }
+  void prepare_with(const std::string& program) {
+    profile("part").scrub = script(program);
+    prepare(part_);
+  }
+  /// As the one that waits for the program holds the domain's lock only at the end.
+  std::optional<Claim> claim_when(const std::function<bool(const std::optional<Claim>&)>& good) {
+    for (int tries = 0; tries < 1000; ++tries) {
+      const auto claim = claims_.find(part_.uuid);
+      if (good(claim)) return claim;
+      ::usleep(20'000);
+    }
+    ADD_FAILURE() << "the claim does not become as wanted";
+    return {};
+  }
+  const std::string end_ = scripts_ / "end";
+  Deadlines deadlines_ = [] {
+    Deadlines deadlines = patient;
+    deadlines.scrub = milliseconds(60'000);
+    deadlines.scrub_wait = milliseconds(100);
+    return deadlines;
+  }();
+};
+
+TEST_F(LongScrubTest, is_not_waited_for_and_gives_the_device_back_itself) {
+  const auto kept = release(part_, deadlines_);
+  ASSERT_THAT(kept, SizeIs(1));
+  const pid_t scrubber = kept[0].device.scrubber;
+  EXPECT_EQ(kept[0].reason,
+            "its scrub program still runs, in the care of pid " + std::to_string(scrubber));
+  EXPECT_EQ(claims_.find(part_.uuid)->devices[0].state, State::quarantined);
+  host_.process(scrubber, "50-gpuward", {});
+  EXPECT_THAT(release(part_, deadlines_), SizeIs(1)) << "not a second time beside it";
+  EXPECT_THAT(refusal(domain(7, "part", {"0000:42:00.2"})),
+              HasSubstr("is in quarantine since vm2"));
+  EXPECT_FALSE(used_by(host_.root(), at("0000:42:00.2")));
+  write_file_atomically(end_, "0");
+  claim_when([](const auto& claim) { return !claim; });
+  EXPECT_EQ(used_by(host_.root(), at("0000:42:00.2")), "vm2");
+}
+
+TEST_F(LongScrubTest, that_fails_in_the_end_leaves_it_in_quarantine) {
+  const auto kept = release(part_, deadlines_);
+  ASSERT_THAT(kept, SizeIs(1));
+  write_file_atomically(end_, "3");
+  const auto claim =
+      claim_when([](const auto& seen) { return seen && seen->devices[0].scrubber == 0; });
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->devices[0].state, State::quarantined);
+  EXPECT_EQ(claim->devices[0].scrub, profile("part").scrub);
+  write_file_atomically(end_, "0");
+  deadlines_.scrub_wait = milliseconds(30'000);
+  EXPECT_THAT(release(part_, deadlines_), IsEmpty());
+}
+
+TEST_F(PciLifeTest, a_card_that_was_pulled_before_it_was_scrubbed_waits_for_it) {
+  profile("card").scrub = script("touch " + (scripts_ / "said"));
+  prepare(card_);
+  host_.parent_goes("0000:41:00.0");
+  auto kept = release(card_);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_EQ(kept[0].reason, "it was pulled out before it was scrubbed");
+  host_.pci_gpu("0000:41:00.0").driver("nouveau");
+  EXPECT_THAT(release(card_), IsEmpty());
+  EXPECT_TRUE(exists(scripts_ / "said"));
 }
 
 TEST_F(PciLifeTest, nothing_is_scrubbed_when_no_guest_had_it) {

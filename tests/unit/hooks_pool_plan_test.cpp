@@ -130,7 +130,7 @@ TEST_F(PoolPlanTest, tells_why) {
   EXPECT_THAT(plan().moves.at(0).why, HasSubstr("Xorg"));
 }
 
-TEST_F(PoolPlanTest, its_own_quarantined_card_is_its_own) {
+TEST_F(PoolPlanTest, its_own_card_is_its_own) {
   off({1});
   taken(1, vm(1));
   EXPECT_THAT(moves(), IsEmpty());

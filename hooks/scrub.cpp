@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/scrub.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/journal.hpp"
+#include "base/program.hpp"
+#include "domain/used_devices.hpp"
+
+namespace gpuward {
+
+using std::chrono::milliseconds;
+
+static std::string run(const Claim& owner, const ClaimedDevice& device, milliseconds deadline) {
+  const std::string end = run_program(
+      device.scrub,
+      {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C",
+       "GPUWARD_DEVICE=" + to_string(device.address),
+       "GPUWARD_USE=" + std::string(use_word(device.use)), "GPUWARD_PROFILE=" + device.profile,
+       "GPUWARD_DOMAIN_NAME=" + owner.name, "GPUWARD_DOMAIN_UUID=" + to_string(owner.domain)},
+      deadline);
+  return end.empty() ? end : "its scrub program " + device.scrub + ' ' + end;
+}
+
+/// What gave the device back would have done, had it waited. The claim may have become one of the
+/// domain's next run, elsewhere, and this device a part of it that is in quarantine.
+static void finish(const Root& root, const Claim& owner, const ClaimedDevice& device,
+                   const std::string& why) {
+  const Claims claims(root);
+  const auto lock = claims.lock_domain(owner.domain, std::chrono::minutes(1));
+  auto claim = lock ? claims.find(owner.domain) : std::nullopt;
+  if (!claim) return;
+  const auto kept =
+      std::find_if(claim->devices.begin(), claim->devices.end(), [&](const ClaimedDevice& other) {
+        return is_same_device(other, device) && other.scrubber == ::getpid();
+      });
+  if (kept == claim->devices.end()) return;
+  kept->scrubber = 0;
+  if (why.empty()) {
+    if (device.one_time) mark_used(root, device.address, owner.name);
+    claim->devices.erase(kept);
+  }
+  if (claim->devices.empty())
+    claims.drop(claim->domain);
+  else
+    claims.write(*claim);
+}
+
+/// Nobody reads what we would log, and a lock of the logger may be held by a thread that we do not
+/// have.
+static void tell(const Claim& owner, const ClaimedDevice& device, const std::string& why) {
+  const log::Field fields[] = {
+      {"MESSAGE", owner.name + ": " + to_string(device.address) + " stays in quarantine: " + why +
+                      "; 'gpuward reconcile' tries again"},
+      {"PRIORITY", "4"},
+      {"SYSLOG_IDENTIFIER", "gpuward"},
+      {"GPUWARD_DOMAIN", owner.name}};
+  log::send_to_journal("/run/systemd/journal/socket", log::journal_entry(fields));
+}
+
+/// The child that waits for the program: says to `answer` how it ended or, when nobody listens any
+/// more, sees to the rest.
+[[noreturn]] static void wait_for_program(const Root& root, const Claim& owner,
+                                          const ClaimedDevice& device, milliseconds deadline,
+                                          int answer) try {
+  ::setsid();
+  const int nothing = ::open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(nothing, fd);  // libvirt waits for their end
+  ::dup2(answer, 3);
+  ::close_range(4, ~0U, 0);
+  const std::string why = run(owner, device, deadline);
+  ::signal(SIGPIPE, SIG_IGN);
+  const std::string text = '=' + why;
+  if (::write(3, text.data(), text.size()) < 0) {
+    finish(root, owner, device, why);
+    if (!why.empty()) tell(owner, device, why);
+  }
+  ::_exit(0);
+} catch (const std::exception& error) {
+  tell(owner, device, error.what());
+  ::_exit(1);
+}
+
+/// Nothing when there is none in time.
+static std::optional<std::string> read_answer(int fd, milliseconds deadline) {
+  pollfd wait{fd, POLLIN, 0};
+  int ready;
+  do ready = ::poll(&wait, 1, static_cast<int>(deadline.count()));
+  while (ready < 0 && errno == EINTR);
+  if (ready <= 0) return {};
+  char text[1024];
+  const ssize_t size = ::read(fd, text, sizeof text);
+  return std::string(text, size > 0 ? static_cast<size_t>(size) : 0);
+}
+
+std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
+                  const Deadlines& deadlines) {
+  if (device.scrub.empty()) return {};
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
+  const Fd reader(ends[0]);
+  Fd writer(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) throw SystemError("cannot fork", errno);
+  if (child == 0) wait_for_program(root, owner, device, deadlines.scrub, writer.get());
+  writer.reset();
+  if (const auto answer = read_answer(reader.get(), deadlines.scrub_wait)) {
+    ::waitpid(child, nullptr, 0);
+    return answer->starts_with('=') ? answer->substr(1) : "what ran its scrub program was killed";
+  }
+  device.scrubber = child;
+  return "its scrub program still runs, in the care of pid " + std::to_string(child);
+}
+
+}  // namespace gpuward
