@@ -84,6 +84,16 @@ TEST_F(ChooseDeviceTest, on_the_fullest_or_emptiest_physical_function) {
   EXPECT_EQ(chosen(profile_, vfs, use), "0000:41:00.1");
 }
 
+TEST_F(ChooseDeviceTest, near_counts_before_pointed_at_and_that_before_full) {
+  const DeviceUse use{{}, {{at("0000:42:00.0"), 2}, {at("0000:43:00.0"), 1}}};
+  EXPECT_EQ(chosen(profile_, pool_, use, {1}), "0000:43:00.0");
+  const std::vector<PoolDevice> vfs{device("0000:41:00.1", {}, "0000:41:00.0"),
+                                    device("0000:42:00.1", {}, "0000:42:00.0"),
+                                    device("0000:42:00.2", {}, "0000:42:00.0")};
+  EXPECT_EQ(chosen(profile_, vfs, {{at("0000:42:00.1")}, {{at("0000:42:00.2"), 1}}}),
+            "0000:41:00.1");
+}
+
 class RepointTest : public testing::Test {
  protected:
   RepointTest() {
@@ -179,6 +189,11 @@ TEST_F(RepointTest, taken_is_what_others_claimed_what_was_given_once_and_what_is
   host_.process(4711, "qemu-system-x86", {"/dev/vfio/7"});
   EXPECT_THAT(taken_devices(host_.root(), web01),
               ElementsAre(at("0000:41:00.0"), at("0000:42:00.0"), at("0000:43:00.0")));
+  host_.iommu_group(8, {"0000:41:00.0"});
+  host_.process(4712, "qemu-system-x86", {"/dev/vfio/8"});
+  EXPECT_THAT(taken_devices(host_.root(), claim.domain),
+              ElementsAre(at("0000:42:00.0"), at("0000:43:00.0")))
+      << "what it has itself is not taken";
   EXPECT_TRUE(clear_used(host_.root(), at("0000:42:00.0")));
   EXPECT_FALSE(clear_used(host_.root(), at("0000:42:00.0")));
 }
