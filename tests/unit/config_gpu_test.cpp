@@ -4,8 +4,10 @@
 namespace gpuward {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 class ConfigGpu : public ConfigFiles {
  protected:
@@ -108,6 +110,20 @@ TEST_F(ConfigGpu, QuotaOfEachVf) {
   EXPECT_EQ(complaint("vf-memory = 1GiB\nuse = whole"),
             "'vf-memory' in [gpu mtty] goes with use = vf only; 'use' is whole (set at "
             "gpuward.conf:3)");
+}
+
+TEST_F(ConfigGpu, BadQuotas) {
+  EXPECT_EQ(gpu("use = vf\nexec-quantum = 100000").quota.exec_quantum_ms, 100'000U);
+  EXPECT_EQ(gpu("use = vf\npreempt-timeout = 100000000").quota.preempt_timeout_us, 100'000'000U);
+  EXPECT_THAT(complaint("exec-quantum = 100001\nuse = vf"),
+              EndsWith("want milliseconds, 0 to 100000"));
+  for (const std::string bad : {"100000001", "1ms", "-1"})
+    EXPECT_EQ(complaint("preempt-timeout = " + bad + "\nuse = vf"),
+              "bad value '" + bad +
+                  "' for 'preempt-timeout' in [gpu mtty]; want microseconds, 0 to 100000000");
+  for (const std::string key : {"exec-quantum", "preempt-timeout"})
+    EXPECT_THAT(complaint(key + " = 20\nuse = vendor-vf"),
+                StartsWith("'" + key + "' in [gpu mtty] goes with use = vf only"));
 }
 
 TEST_F(ConfigGpu, Instances) {

@@ -184,6 +184,7 @@ TEST_F(ConfigProfile, WhatGoesWithUse) {
   EXPECT_THAT(problems("[profile p]\ntype = t\none-time = yes\n"),
               ElementsAre("gpuward.conf:3: 'one-time' in [profile p] goes with use = whole, vf or "
                           "vendor-vf only; 'use' is mdev when it is not set"));
+  EXPECT_THAT(problems("[profile p]\ntype = t\nscrub = /bin/true\n"), SizeIs(1));
   EXPECT_THAT(problems("[profile p]\ntype = a b\n"),
               ElementsAre("gpuward.conf:2: 'type' in [profile p] names 'a b', which is no type of "
                           "an mdev"));

@@ -78,5 +78,15 @@ TEST_F(ChooseDeviceTest, on_the_fullest_or_emptiest_physical_function) {
   EXPECT_EQ(chosen(profile_, vfs, use), "0000:41:00.1");
 }
 
+TEST_F(ChooseDeviceTest, near_counts_before_pointed_at_and_that_before_full) {
+  const DeviceUse use{{}, {{at("0000:42:00.0"), 2}, {at("0000:43:00.0"), 1}}};
+  EXPECT_EQ(chosen(profile_, pool_, use, {1}), "0000:43:00.0");
+  const std::vector<PoolDevice> vfs{device("0000:41:00.1", {}, "0000:41:00.0"),
+                                    device("0000:42:00.1", {}, "0000:42:00.0"),
+                                    device("0000:42:00.2", {}, "0000:42:00.0")};
+  EXPECT_EQ(chosen(profile_, vfs, {taken({"0000:42:00.1"}), {{at("0000:42:00.2"), 1}}}),
+            "0000:41:00.1");
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -37,6 +38,8 @@ constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), millisec
                             milliseconds(10'000)};
 constexpr Deadlines hasty{milliseconds(30'000), milliseconds(500), milliseconds(50),
                           milliseconds(500)};
+constexpr Deadlines waits_for_processes{milliseconds(30'000), milliseconds(30'000),
+                                        milliseconds(30'000)};
 
 PciAddress at(const std::string& text) {
   return *parse_pci_address(text);
@@ -93,7 +96,8 @@ class PciLifeTest : public testing::Test {
   /// NVIDIA's VF, whose driver does what it is told.
   void make_vgpu_vf(const std::string& vf) {
     config_.gpus[0].use = Use::vendor_vf;
-    host_.set_vfs("0000:42:00.0", 4);
+    if (virtual_functions(host_.root(), at("0000:42:00.0")).empty())
+      host_.set_vfs("0000:42:00.0", 4);
     host_.pci_gpu(vf)
         .attribute("nvidia/current_vgpu_type", "0")
         .attribute("nvidia/creatable_vgpu_types", "1145 : NVIDIA L40S-1B\n1146 : NVIDIA L40S-2B")
@@ -189,6 +193,43 @@ TEST_F(PciLifeTest, also_when_a_companion_is_or_by_nvidias_node) {
   EXPECT_THAT(refusal(card_), HasSubstr("pid 78 (nvidia-persiste)"));
 }
 
+/// A QEMU that libvirt killed needs a moment to be gone from /proc.
+TEST_F(PciLifeTest, a_process_that_is_ending_is_waited_for) {
+  const auto soon = [this] {
+    host_.process(77, "qemu", {"/dev/vfio/20"});
+    return std::thread([this] {
+      std::this_thread::sleep_for(milliseconds(120));
+      host_.ends(77);
+    });
+  };
+  std::thread end = soon();
+  EXPECT_EQ(refusal(card_, waits_for_processes), "(not refused)");
+  end.join();
+  end = soon();
+  EXPECT_THAT(release(card_, waits_for_processes), IsEmpty());
+  end.join();
+}
+
+/// Both found it free before either had claimed it.
+TEST_F(PciLifeTest, of_two_at_the_same_instant_the_later_is_refused) {
+  claims_.make_ready();
+  auto lock = claims_.lock_host(patient.lock);
+  std::string said;
+  std::thread second([&] { said = refusal(domain(9, "card", {"0000:41:00.0", "0000:41:00.1"})); });
+  std::this_thread::sleep_for(milliseconds(200));  // it waits for the lock, or is slow and learns
+  ClaimedDevice device{.alias = "ua-gpuward-0",
+                       .profile = "card",
+                       .instance = {},
+                       .parent = "0000:41:00.0",
+                       .type = "-"};
+  device.use = Use::whole;
+  device.address = at("0000:41:00.0");
+  claims_.write({card_.uuid, card_.name, {device}});
+  lock.reset();
+  second.join();
+  EXPECT_THAT(said, HasSubstr("0000:41:00.0 is held by vm1"));
+}
+
 TEST_F(PciLifeTest, a_group_with_a_stranger_in_use_is_refused_with_its_name) {
   host_.pci_gpu("0000:50:00.0").driver("e1000e");
   host_.iommu_group(20, {});
@@ -220,6 +261,14 @@ TEST_F(PciLifeTest, the_way_to_reset_is_set_first) {
   EXPECT_FALSE(claims_.find(card_.uuid));
 }
 
+TEST_F(PciLifeTest, the_way_to_reset_that_is_set_is_not_set_again) {
+  host_.pci_gpu("0000:41:00.0").attribute("reset_method", "bus");
+  host_.reacts("0000:41:00.0", "reset_method", [](const std::string&) { return EINVAL; });
+  section("0000:41:00.0", Use::whole).reset_method = "bus";
+  EXPECT_EQ(refusal(card_), "(not refused)");
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
 TEST_F(PciLifeTest, what_is_open_at_release_stays_in_quarantine) {
   prepare(card_);
   host_.process(77, "qemu", {"/dev/vfio/20"});
@@ -235,12 +284,32 @@ TEST_F(PciLifeTest, what_is_open_at_release_stays_in_quarantine) {
   EXPECT_EQ(results[0].result, Reconciled::Result::given_back);
 }
 
+TEST_F(PciLifeTest, an_orphan_that_a_process_has_open_is_left_alone) {
+  prepare(card_);
+  host_.process(77, "qemu", {"/dev/vfio/20"});
+  const auto results = reconcile(
+      host_.root(), [](const Uuid&) { return false; }, patient, false);
+  ASSERT_THAT(results, SizeIs(1));
+  EXPECT_EQ(results[0].result, Reconciled::Result::left_alone);
+  EXPECT_THAT(results[0].reason, HasSubstr("open in pid 77 (qemu)"));
+  EXPECT_EQ(claims_.find(card_.uuid)->devices[0].state, State::claimed);
+}
+
 TEST_F(PciLifeTest, a_card_that_was_pulled_is_given_back) {
   prepare(card_);
   host_.parent_goes("0000:41:00.0");
   host_.parent_goes("0000:41:00.1");
   EXPECT_THAT(release(card_), IsEmpty());
   EXPECT_FALSE(claims_.find(card_.uuid));
+}
+
+TEST_F(PciLifeTest, a_card_that_was_pulled_is_neither_scrubbed_nor_used_up) {
+  profile("card").scrub = script("exit 3");
+  profile("card").one_time = true;
+  prepare(card_);
+  host_.parent_goes("0000:41:00.0");
+  EXPECT_THAT(release(card_), IsEmpty());
+  EXPECT_FALSE(used_by(host_.root(), at("0000:41:00.0")));
 }
 
 // ---- vf
@@ -266,6 +335,27 @@ TEST_F(PciLifeTest, a_vf_that_is_elsewhere_now_is_told) {
   });
   config_.gpus[0].vfs = 2;
   EXPECT_THAT(refusal(part_), HasSubstr("made 1 virtual functions instead of 2"));
+}
+
+TEST_F(PciLifeTest, a_vf_that_the_driver_makes_elsewhere_is_told) {
+  host_.reacts("0000:42:00.0", "sriov_numvfs", [this](const std::string&) {
+    host_.set_vfs("0000:42:00.0", 4);
+    host_.parent_goes("0000:42:00.2");
+    host_.pci_gpu("0000:42:00.0").link("virtfn1", "../0000:42:01.2");
+    return 0;
+  });
+  EXPECT_THAT(refusal(part_), HasSubstr("0000:42:00.0 has it elsewhere now; 'gpuward repoint'"));
+  EXPECT_FALSE(claims_.find(part_.uuid));
+}
+
+TEST_F(PciLifeTest, vfs_that_another_process_changes_are_waited_for_but_not_for_ever) {
+  claims_.make_ready();
+  const auto lock = lock_vfs(host_.root(), at("0000:42:00.0"), milliseconds(0));
+  const Deadlines impatient{milliseconds(20), milliseconds(500), milliseconds(50)};
+  EXPECT_THAT(refusal(part_, impatient),
+              HasSubstr("works on the virtual functions of 0000:42:00.0 for too long"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_FALSE(claims_.find(part_.uuid));
 }
 
 // ---- vendor-vf
@@ -353,16 +443,40 @@ TEST_F(PciLifeTest, a_driver_that_hangs_refuses_in_time_and_is_finished_later) {
   EXPECT_THAT(release(vgpu_), IsEmpty());
 }
 
+TEST_F(PciLifeTest, only_our_own_program_is_waited_for) {
+  make_vgpu_vf("0000:42:00.3");
+  prepare(vgpu_);
+  Claim claim = *claims_.find(vgpu_.uuid);
+  claim.devices[0].maker = 77;
+  claims_.write(claim);
+  host_.process(77, "50-gpuward", {});
+  EXPECT_THAT(release(vgpu_), SizeIs(1));
+  host_.ends(77);
+  host_.process(77, "bash", {});  // the number is another's by now
+  EXPECT_THAT(release(vgpu_), IsEmpty());
+  EXPECT_EQ(vgpu("0000:42:00.3"), "0");
+}
+
 // ---- between two domains
 
 TEST_F(PciLifeTest, the_scrub_program_knows_device_and_owner) {
-  profile("part").scrub =
-      script("echo \"$GPUWARD_DEVICE $GPUWARD_USE $GPUWARD_DOMAIN_NAME $GPUWARD_PROFILE\" >" +
-             (scripts_ / "said"));
+  profile("part").scrub = script(
+      "echo \"$GPUWARD_DEVICE $GPUWARD_USE $GPUWARD_DOMAIN_NAME $GPUWARD_PROFILE "
+      "$GPUWARD_DOMAIN_UUID\" >" +
+      (scripts_ / "said"));
   prepare(part_);
   EXPECT_FALSE(exists(scripts_ / "said"));
   EXPECT_THAT(release(part_), IsEmpty());
-  EXPECT_EQ(read_attribute(scripts_ / "said"), "0000:42:00.2 vf vm2 part");
+  EXPECT_EQ(read_attribute(scripts_ / "said"), "0000:42:00.2 vf vm2 part " + to_string(part_.uuid));
+}
+
+TEST_F(PciLifeTest, a_card_is_scrubbed_once_and_not_for_its_companion) {
+  profile("card").scrub = script("echo $GPUWARD_DEVICE >>" + (scripts_ / "said"));
+  profile("card").one_time = true;
+  prepare(card_);
+  EXPECT_THAT(release(card_), IsEmpty());
+  EXPECT_EQ(read_attribute(scripts_ / "said"), "0000:41:00.0");
+  EXPECT_FALSE(used_by(host_.root(), at("0000:41:00.1")));
 }
 
 TEST_F(PciLifeTest, a_scrub_that_fails_or_hangs_quarantines) {
@@ -491,6 +605,17 @@ TEST_F(PciLifeTest, a_domain_starts_elsewhere_while_its_last_device_waits) {
   EXPECT_EQ(claim->devices[1].state, State::claimed);
   script("exit 0");
   EXPECT_THAT(release(moved), IsEmpty());
+}
+
+TEST_F(PciLifeTest, what_waits_is_not_begun_again) {
+  make_vgpu_vf("0000:42:00.3");
+  make_vgpu_vf("0000:42:00.4");
+  profile("vgpu").scrub = script("exit 3");
+  prepare(vgpu_);
+  EXPECT_THAT(release(vgpu_), SizeIs(1));
+  prepare(domain(3, "vgpu", {"0000:42:00.4"}));
+  EXPECT_EQ(vgpu("0000:42:00.3"), "0");
+  EXPECT_EQ(vgpu("0000:42:00.4"), "1146");
 }
 
 TEST_F(PciLifeTest, a_lost_claim_is_written_again) {

@@ -99,6 +99,13 @@ TEST_F(PoolPlanTest, counts_those_on_their_way) {
   EXPECT_EQ(moves(), Texts{"vm1 1>4"});
 }
 
+TEST_F(PoolPlanTest, counts_those_that_went_no_longer) {
+  off({1, 1});
+  off({0});
+  pointed_at_ = {{card(3), 5}, {card(4), 5}};
+  EXPECT_EQ(moves(), (Texts{"vm1 1>2", "vm2 >1"}));
+}
+
 TEST_F(PoolPlanTest, moves_nobody_when_none_is_free) {
   off({1});
   for (unsigned number = 1; number <= 4; ++number) taken(number);
@@ -157,6 +164,12 @@ TEST_F(PoolPlanTest, points_at_a_card_of_the_pool_where_it_is_at_none) {
 TEST_F(PoolPlanTest, keeps_gpus_of_one_domain_apart) {
   off({1, 1});
   EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+}
+
+TEST_F(PoolPlanTest, never_points_two_gpus_of_a_domain_at_the_last_card) {
+  off({0, 0});
+  for (unsigned number : {1, 2, 3}) taken(number);
+  EXPECT_EQ(moves(), Texts{"vm1 >4"});
 }
 
 TEST_F(PoolPlanTest, never_moves_one_to_where_another_of_the_domain_stays) {

@@ -126,6 +126,11 @@ TEST_F(RepointTest, taken_is_what_others_claimed_what_was_given_once_and_what_is
   EXPECT_THAT(
       taken_devices(host_.root(), web01),
       ElementsAre(Key(at("0000:41:00.0")), Key(at("0000:42:00.0")), Key(at("0000:43:00.0"))));
+  host_.iommu_group(8, {"0000:41:00.0"});
+  host_.process(4712, "qemu-system-x86", {"/dev/vfio/8"});
+  EXPECT_THAT(taken_devices(host_.root(), claim.domain),
+              ElementsAre(Key(at("0000:42:00.0")), Key(at("0000:43:00.0"))))
+      << "what it has itself is not taken";
   EXPECT_TRUE(clear_used(host_.root(), at("0000:42:00.0")));
   EXPECT_FALSE(clear_used(host_.root(), at("0000:42:00.0")));
 }

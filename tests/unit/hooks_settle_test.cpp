@@ -37,9 +37,13 @@ struct SettleTest : testing::Test {
 };
 
 TEST_F(SettleTest, asks_nobody_when_there_is_no_guard) {
+  const std::string claims = root_.run("claims");
+  const auto long_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(1);
+  std::filesystem::last_write_time(claims, long_ago);
   const auto before = host_.tree("/run");
   let_pools_settle(root_, web, milliseconds(60'000));
   EXPECT_EQ(host_.tree("/run"), before);
+  EXPECT_EQ(std::filesystem::last_write_time(claims), long_ago) << "nothing was ever there";
 }
 
 TEST_F(SettleTest, returns_when_the_guard_has_looked) {

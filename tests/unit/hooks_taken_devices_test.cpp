@@ -70,5 +70,17 @@ TEST_F(TakenDevicesTest, an_open_device_is_told_from_a_claimed_one) {
   EXPECT_EQ(taken.at(two).what, "it is open in pid 77 (Xorg)");
 }
 
+TEST_F(TakenDevicesTest, an_open_companion_is_taken) {
+  const PciAddress audio{0, 1, 0, 1};
+  host_.pci_gpu(to_string(one));
+  host_.pci_gpu(to_string(audio));
+  host_.iommu_group(9, {to_string(audio)});
+  host_.process(77, "qemu", {"/dev/vfio/9"});
+  TakenDevices taken;
+  add_open_devices(host_.root(), {{"big", {{one, {}, {}, {one, audio}, true}}}}, taken);
+  EXPECT_TRUE(taken.contains(audio));
+  EXPECT_FALSE(taken.contains(one));
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -77,6 +77,12 @@ TEST_F(PoolTest, whole_gpus_are_those_of_a_gpus_class) {
   EXPECT_EQ(why_not(profile(Use::whole), "0000:43:00.0"), "");
 }
 
+TEST_F(PoolTest, a_section_for_all_makes_no_other_device_a_gpu) {
+  host_.pci_gpu("0000:43:00.0").attribute("class", "0x020000");
+  section("*", Use::whole);
+  EXPECT_THAT(why_not(profile(Use::whole), "0000:43:00.0"), HasSubstr("neither of display"));
+}
+
 TEST_F(PoolTest, a_bridge_is_never_given) {
   host_.pci_gpu("0000:00:01.0").attribute("class", "0x060400");
   section("0000:00:01.0", Use::whole);
@@ -100,11 +106,32 @@ TEST_F(PoolTest, a_second_display_function_is_no_gpu_of_its_own) {
   EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.1"), "it goes with the GPU in its slot");
 }
 
+TEST_F(PoolTest, a_gpu_behind_another_kind_of_function_is_one_of_its_own) {
+  host_.pci_gpu("0000:41:00.0").attribute("class", "0x040300");
+  host_.pci_gpu("0000:41:00.1");
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.1"), "");
+}
+
+TEST_F(PoolTest, companions_are_neither_vfs_nor_bridges) {
+  host_.sriov("0000:41:00.0", 4);
+  host_.set_vfs("0000:41:00.0", 1);
+  host_.pci_gpu("0000:41:00.3").attribute("class", "0x060400");
+  host_.pci_gpu("0000:41:00.4").attribute("class", "0x040300");
+  EXPECT_THAT(companions(host_.root(), at("0000:41:00.0")), ElementsAre(at("0000:41:00.4")));
+}
+
 TEST_F(PoolTest, the_hosts_console_is_given_only_by_name) {
   host_.pci_gpu("0000:41:00.0").attribute("boot_vga", "1");
   EXPECT_THAT(why_not(profile(Use::whole), "0000:41:00.0"), HasSubstr("shows its console"));
   section("*", Use::whole);
   EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.0"), "");
+}
+
+TEST_F(PoolTest, the_console_may_be_on_a_framebuffer) {
+  host_.pci_gpu("0000:41:00.0").attribute("graphics/fb0/dev", "29:0");
+  EXPECT_THAT(why_not(profile(Use::whole), "0000:41:00.0"), HasSubstr("shows its console"));
+  host_.pci_gpu("0000:42:00.0").attribute("graphics/fb1/dev", "29:1");
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:42:00.0"), "");
 }
 
 TEST_F(PoolTest, a_parent_of_mdevs_is_given_whole_only_by_name) {
@@ -122,6 +149,15 @@ TEST_F(PoolTest, why_it_is_empty_is_told_device_by_device) {
   EXPECT_THAT(why_empty(host_.root(), config_, profile(Use::whole, {"0000:42:00.0"})),
               HasSubstr("0000:42:00.0: it is neither"));
   EXPECT_EQ(why_empty(host_.root(), config_, profile(Use::vf)), "");
+}
+
+TEST_F(PoolTest, of_many_three_are_told) {
+  for (const char* bus : {"41", "42", "43", "44"})
+    host_.pci_gpu("0000:" + std::string(bus) + ":00.0").attribute("boot_vga", "1");
+  const std::string why = why_empty(host_.root(), config_, profile(Use::whole));
+  EXPECT_THAT(why, HasSubstr("0000:43:00.0: the host"));
+  EXPECT_THAT(why, testing::EndsWith("; ..."));
+  EXPECT_THAT(why, testing::Not(HasSubstr("0000:44:00.0: the host")));
 }
 
 TEST_F(PoolTest, use_and_gpu_say_which) {
@@ -146,6 +182,14 @@ TEST_F(PoolTest, other_hardware_than_expected_is_of_no_pool) {
   const std::string why = why_not(profile(Use::whole), "0000:41:00.0");
   EXPECT_THAT(why, HasSubstr("10de:145a"));
   EXPECT_THAT(why, HasSubstr("10de:1467"));
+}
+
+TEST_F(PoolTest, nor_are_the_vfs_of_such_hardware) {
+  host_.sriov("0000:41:00.0", 4);
+  section("0000:41:00.0", Use::vf).expect.slot = "9";
+  EXPECT_THAT(pool(profile(Use::vf)), IsEmpty()) << "those that are yet to be made";
+  host_.set_vfs("0000:41:00.0", 1);
+  EXPECT_THAT(why_not(profile(Use::vf), "0000:41:00.1"), HasSubstr("expects slot:9"));
 }
 
 // ---- virtual functions
@@ -184,6 +228,27 @@ TEST_F(PoolTest, vfs_that_will_be_made_count) {
   EXPECT_EQ(why_not(profile(Use::vf), "0000:41:00.2"), "there is no such device");
 }
 
+TEST_F(PoolTest, vfs_that_will_be_made_are_as_many_as_there_can_be_and_none_beside_others) {
+  host_.sriov("0000:41:00.0", 2);
+  section("0000:41:00.0", Use::vf).vfs = 5;
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1 coming", "0000:41:00.2 coming"));
+  EXPECT_THAT(pool(profile(Use::vf, {"0000:42:00.0"})), IsEmpty());
+  host_.set_vfs("0000:41:00.0", 1);
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1"));
+}
+
+TEST_F(PoolTest, a_vf_is_as_near_as_its_pf) {
+  host_.sriov("0000:41:00.0", 2);
+  host_.pci_gpu("0000:41:00.0").numa_node(1);
+  section("0000:41:00.0", Use::vf);
+  const auto node = [&] {
+    return pool_of(host_.root(), config_, profile(Use::vf)).at(0).numa_node;
+  };
+  EXPECT_EQ(node(), 1) << "yet to be made";
+  host_.set_vfs("0000:41:00.0", 1);
+  EXPECT_EQ(node(), 1);
+}
+
 TEST_F(PoolTest, vendor_vfs_have_nvidias_directory) {
   host_.sriov("0000:41:00.0", 4);
   host_.set_vfs("0000:41:00.0", 2);
@@ -212,9 +277,11 @@ TEST_F(PoolTest, a_group_is_viable_when_nobody_else_uses_its_members) {
   EXPECT_TRUE(viability(host_.root(), *group, group->members));
   host_.pci_gpu("0000:41:00.1").driver("vfio-pci");
   EXPECT_TRUE(viability(host_.root(), *group, {at("0000:41:00.0")}));
-  host_.pci_gpu("0000:41:00.1").driver("variant").attribute("vfio-dev/vfio0/dev", "1:2");
+  host_.pci_gpu("0000:41:00.1").driver("pci-stub");
   EXPECT_TRUE(viability(host_.root(), *group, {at("0000:41:00.0")}));
   host_.pci_gpu("0000:41:00.1").without("driver");
+  EXPECT_TRUE(viability(host_.root(), *group, {at("0000:41:00.0")}));
+  host_.pci_gpu("0000:41:00.1").driver("variant").attribute("vfio-dev/vfio0/dev", "1:2");
   EXPECT_TRUE(viability(host_.root(), *group, {at("0000:41:00.0")}));
   EXPECT_FALSE(iommu_group_of(host_.root(), at("0000:99:00.0")));
 }

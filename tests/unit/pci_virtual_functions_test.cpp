@@ -84,6 +84,20 @@ TEST_F(VirtualFunctionsTest, zero_is_written_before_another_number) {
   EXPECT_THAT(vfs(), IsEmpty());
 }
 
+/// It would wait for a driver that makes VFs and hangs.
+TEST_F(VirtualFunctionsTest, are_counted_without_reading_sriov_numvfs) {
+  const auto lies = [&] { host_.pci_gpu(pf_name).attribute("sriov_numvfs", "3"); };
+  lies();
+  host_.reacts(pf_name, "sriov_numvfs", [&](const std::string& value) {
+    host_.set_vfs(pf_name, static_cast<unsigned>(std::stoul(value)));
+    lies();
+    return 0;
+  });
+  EXPECT_EQ(set(2), "");
+  EXPECT_THAT(host_.writes(),
+              ElementsAre(pf_name + "/sriov_drivers_autoprobe 0", pf_name + "/sriov_numvfs 2"));
+}
+
 TEST_F(VirtualFunctionsTest, no_more_than_there_can_be) {
   EXPECT_EQ(set(5), "it has 4 virtual functions at most, not 5");
   EXPECT_THAT(host_.writes(), IsEmpty());
@@ -173,6 +187,8 @@ TEST(WantedVfs, are_all_for_max_and_when_not_told) {
   EXPECT_EQ(wanted_vfs(settings, Use::vf, 7).count, 7u);
   settings.vfs = 2;
   EXPECT_EQ(wanted_vfs(settings, Use::vf, 7).count, 2u);
+  settings.quota.memory_mib = 512;
+  EXPECT_EQ(wanted_vfs(settings, Use::vf, 7).quota.memory_mib, 512u);
   EXPECT_FALSE(wanted_vfs(settings, Use::vf, 7).autoprobe);
   EXPECT_TRUE(wanted_vfs(settings, Use::vendor_vf, 7).autoprobe);
 }

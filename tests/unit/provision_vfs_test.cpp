@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "config/gpu_selector.hpp"
+#include "domain/claim.hpp"
+#include "fake_host.hpp"
+#include "udev-rules/provision.hpp"
+
+namespace gpuward {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
+const std::string pf = "0000:41:00.0";
+
+PciAddress at(const std::string& text) {
+  return *parse_pci_address(text);
+}
+
+/// A PF of four VFs, and a section for it.
+class ProvisionVfsTest : public testing::Test {
+ protected:
+  ProvisionVfsTest() {
+    host_.pci_gpu(pf);
+    host_.sriov(pf, 4);
+    Claims(host_.root()).make_ready();
+    config_.gpus.resize(1);
+    section().selector = *parse_gpu_selector(pf);
+    section().use = Use::vf;
+    section().vfs = 2;
+  }
+  GpuSection& section() { return config_.gpus[0]; }
+  void claim(const std::string& device, const std::string& parent, Use use = Use::vf) {
+    ClaimedDevice claimed{
+        .alias = "ua-gpuward-0", .profile = "part", .instance = {}, .parent = parent, .type = "-"};
+    claimed.use = use;
+    claimed.address = at(device);
+    Uuid domain;
+    domain.bytes[15] = 7;
+    Claims(host_.root()).write({domain, "web", {claimed}});
+  }
+  void opens(const std::string& vf) {
+    host_.pci_gpu(vf).attribute("drm/card3/dev", "226:3");
+    host_.process(77, "Xorg", {"/dev/dri/card3"});
+  }
+  Provisioned run() { return provision(host_.root(), config_, patient); }
+  size_t count() { return virtual_functions(host_.root(), at(pf)).size(); }
+  FakeHost host_;
+  Config config_;
+};
+
+TEST_F(ProvisionVfsTest, makes_what_is_wanted_and_then_has_nothing_to_do) {
+  const Provisioned done = run();
+  ASSERT_THAT(done.vfs, SizeIs(1));
+  EXPECT_EQ(to_string(done.vfs[0]), "2 virtual functions of 0000:41:00.0 (now 0)");
+  EXPECT_EQ(count(), 2u);
+  const auto writes = host_.writes();
+  EXPECT_THAT(run().vfs, IsEmpty());
+  EXPECT_EQ(host_.writes(), writes) << "who had a VF open would lose it";
+}
+
+TEST_F(ProvisionVfsTest, another_number_replaces_those_that_nobody_uses) {
+  host_.set_vfs(pf, 3);
+  EXPECT_THAT(run().vfs, SizeIs(1));
+  EXPECT_EQ(count(), 2u);
+  section().vfs = 0;
+  run();
+  EXPECT_EQ(count(), 0u);
+}
+
+TEST_F(ProvisionVfsTest, max_is_all_that_there_can_be) {
+  section().vfs = GpuSection::max_vfs;
+  run();
+  EXPECT_EQ(count(), 4u);
+}
+
+TEST_F(ProvisionVfsTest, the_number_stays_while_a_domain_holds_one) {
+  host_.set_vfs(pf, 3);
+  claim("0000:41:00.1", pf);
+  const Provisioned done = run();
+  EXPECT_THAT(done.vfs, IsEmpty());
+  EXPECT_THAT(done.kept, ElementsAre("2 virtual functions of 0000:41:00.0 (now 3): not made while "
+                                     "0000:41:00.1 is held by web"));
+  EXPECT_EQ(count(), 3u);
+}
+
+TEST_F(ProvisionVfsTest, the_number_stays_while_a_process_has_one_open) {
+  host_.set_vfs(pf, 3);
+  opens("0000:41:00.2");
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("0000:41:00.2 is open in pid 77 (Xorg)")));
+  EXPECT_EQ(count(), 3u);
+}
+
+TEST_F(ProvisionVfsTest, claims_of_other_devices_keep_nothing) {
+  host_.set_vfs(pf, 3);
+  claim("0000:42:00.1", "0000:42:00.0");
+  EXPECT_EQ(use_of_vfs(host_.root(), at(pf)), "");
+  claim("0000:41:00.1", pf, Use::mdev);
+  EXPECT_EQ(use_of_vfs(host_.root(), at(pf)), "");
+}
+
+/// A domain may have claimed one after the plan was made.
+TEST_F(ProvisionVfsTest, who_uses_one_is_asked_again_under_the_lock) {
+  host_.set_vfs(pf, 3);
+  const VfChange change{at(pf), 3, {2, false, {}}};
+  claim("0000:41:00.1", pf);
+  EXPECT_EQ(change_vfs(host_.root(), change, milliseconds(0), patient.write),
+            "their number does not change while 0000:41:00.1 is held by web");
+  EXPECT_EQ(count(), 3u);
+}
+
+TEST_F(ProvisionVfsTest, a_domain_that_is_being_started_is_waited_for) {
+  const auto lock = lock_vfs(host_.root(), at(pf), milliseconds(0));
+  ASSERT_TRUE(lock);
+  EXPECT_EQ(change_vfs(host_.root(), {at(pf), 0, {2, false, {}}}, milliseconds(20), patient.write),
+            "another gpuward process works on them for too long");
+  EXPECT_EQ(count(), 0u);
+}
+
+TEST_F(ProvisionVfsTest, more_than_there_can_be_is_told_and_nothing_made) {
+  section().vfs = 5;
+  EXPECT_THAT(run().failed, ElementsAre("0000:41:00.0 can have 4 virtual functions, not 5"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ProvisionVfsTest, without_a_number_they_are_left_to_who_needs_one) {
+  section().vfs.reset();
+  host_.set_vfs(pf, 1);
+  run();
+  EXPECT_EQ(count(), 1u);
+}
+
+TEST_F(ProvisionVfsTest, a_section_that_gives_the_pf_otherwise_makes_none) {
+  GpuSection whole = section();  // the number stands in [gpu *], the use in the card's own section
+  whole.vfs.reset();
+  whole.use = Use::whole;
+  section().selector = GpuSelector();
+  config_.gpus.push_back(whole);
+  run();
+  EXPECT_EQ(count(), 0u);
+}
+
+TEST_F(ProvisionVfsTest, other_hardware_than_expected_gets_none) {
+  section().expect.slot = "9";
+  EXPECT_THAT(run().failed, ElementsAre(HasSubstr("expects slot:9")));
+  EXPECT_EQ(count(), 0u);
+}
+
+TEST_F(ProvisionVfsTest, quotas_of_the_section_are_set) {
+  section().vfs = 1;
+  section().quota = {20, 1000, 512};
+  for (const std::string key : {"vram_quota", "exec_quantum_ms", "preempt_timeout_us"})
+    host_.reacts(pf, "sriov_admin/vf1/profile/" + key, [](const std::string&) { return 0; });
+  run();
+  const std::string profile = pf + "/sriov_admin/vf1/profile/";
+  EXPECT_THAT(host_.writes(),
+              ElementsAre(pf + "/sriov_drivers_autoprobe 0", profile + "vram_quota 536870912",
+                          profile + "exec_quantum_ms 20", profile + "preempt_timeout_us 1000",
+                          pf + "/sriov_numvfs 1"));
+}
+
+TEST_F(ProvisionVfsTest, a_pf_that_is_not_there_is_missing) {
+  EXPECT_THAT(missing_gpus(host_.root(), config_), IsEmpty());
+  section().selector = *parse_gpu_selector("0000:42:00.0");
+  EXPECT_THAT(missing_gpus(host_.root(), config_), ElementsAre("0000:42:00.0"));
+}
+
+}  // namespace
+}  // namespace gpuward
