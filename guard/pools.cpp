@@ -202,14 +202,6 @@ void Pools::fill(const Connection& connection) try {
   if (connection_ == connection) filled_ = Filled::no;
 }
 
-static std::vector<PciAddress> devices_of(const DevicePools& pools) {
-  std::vector<PciAddress> devices;
-  for (const auto& [profile, pool] : pools)
-    for (const PoolDevice& device : pool)
-      devices.insert(devices.end(), device.functions.begin(), device.functions.end());
-  return devices;
-}
-
 void Pools::plan(const Config& config, const std::shared_ptr<Settling>& settling) {
   const bool at_all = look_at_all_.exchange(false);
   ClaimedDevices claimed = claimed_devices(root_);

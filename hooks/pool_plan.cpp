@@ -35,6 +35,14 @@ DevicePools pools_of(const Root& root, const Config& config,
   return pools;
 }
 
+std::vector<PciAddress> devices_of(const DevicePools& pools) {
+  std::vector<PciAddress> devices;
+  for (const auto& [profile, pool] : pools)
+    for (const PoolDevice& device : pool)
+      devices.insert(devices.end(), device.functions.begin(), device.functions.end());
+  return devices;
+}
+
 const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
                               const std::optional<PciAddress>& address) {
   for (const PoolDevice& device : pool)

@@ -41,6 +41,9 @@ using DevicePools = std::map<std::string, std::vector<PoolDevice>>;
 DevicePools pools_of(const Root& root, const Config& config,
                      const std::vector<PoolDomain>& domains);
 
+/// All of them, with companions.
+std::vector<PciAddress> devices_of(const DevicePools& pools);
+
 /// The device of the pool that has this address, or null.
 const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
                               const std::optional<PciAddress>& address);

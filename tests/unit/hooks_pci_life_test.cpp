@@ -303,15 +303,6 @@ TEST_F(PciLifeTest, a_card_that_was_pulled_is_given_back) {
   EXPECT_FALSE(claims_.find(card_.uuid));
 }
 
-TEST_F(PciLifeTest, a_card_that_was_pulled_is_neither_scrubbed_nor_used_up) {
-  profile("card").scrub = script("exit 3");
-  profile("card").one_time = true;
-  prepare(card_);
-  host_.parent_goes("0000:41:00.0");
-  EXPECT_THAT(release(card_), IsEmpty());
-  EXPECT_FALSE(used_by(host_.root(), at("0000:41:00.0")));
-}
-
 // ---- vf
 
 TEST_F(PciLifeTest, a_vf_is_made_when_the_first_domain_needs_one) {

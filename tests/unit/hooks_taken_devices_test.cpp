@@ -6,6 +6,7 @@
 #include "domain/claim.hpp"
 #include "domain/used_devices.hpp"
 #include "fake_host.hpp"
+#include "hooks/pool_plan.hpp"
 
 namespace gpuward {
 namespace {
@@ -77,7 +78,7 @@ TEST_F(TakenDevicesTest, an_open_companion_is_taken) {
   host_.iommu_group(9, {to_string(audio)});
   host_.process(77, "qemu", {"/dev/vfio/9"});
   TakenDevices taken;
-  add_open_devices(host_.root(), {{"big", {{one, {}, {}, {one, audio}, true}}}}, taken);
+  add_open_devices(host_.root(), devices_of({{"big", {{one, {}, {}, {one, audio}, true}}}}), taken);
   EXPECT_TRUE(taken.contains(audio));
   EXPECT_FALSE(taken.contains(one));
 }

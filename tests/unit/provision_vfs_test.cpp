@@ -111,7 +111,7 @@ TEST_F(ProvisionVfsTest, who_uses_one_is_asked_again_under_the_lock) {
   const VfChange change{at(pf), 3, {2, false, {}}};
   claim("0000:41:00.1", pf);
   EXPECT_EQ(change_vfs(host_.root(), change, milliseconds(0), patient.write),
-            "their number does not change while 0000:41:00.1 is held by web");
+            "they do not change while 0000:41:00.1 is held by web");
   EXPECT_EQ(count(), 3u);
 }
 
