@@ -23,7 +23,8 @@ struct Finding {
     warning,  ///< it may be meant so
     problem,  ///< something that is wanted does not work or is not safe
   } severity = Severity::problem;
-  std::string check;   ///< iommu, interrupts, hook, hooks, denials, tools, config, guards, domains
+  std::string
+      check;  ///< iommu, interrupts, hook, hooks, denials, tools, devices, config, guards, domains
   std::string object;  ///< a file, a device, a domain
   std::string found;
   std::string fix;
@@ -43,6 +44,9 @@ Findings check_hook(const HostLayers& layers);
 Findings check_other_hooks(const Root& root);
 /// mdevctl's and driverctl's own ideas of the same devices.
 Findings check_other_tools(const Root& root, const Config& config);
+/// What gpuward cannot do with devices for now: those in quarantine, VFs and instances that are
+/// wanted and cannot be, scrub programs that cannot be run.
+Findings check_devices(const Root& root, const Config& config);
 /// Mistakes, and who may write and read it.
 Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit_driver);
 /// Guards that [guard] wants and that are not at work.

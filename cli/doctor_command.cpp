@@ -61,6 +61,7 @@ static Findings check_everything(const Settings& settings) {
   append(findings, check_iommu(root, loaded.config));
   append(findings, check_interrupts(root));
   append(findings, check_other_tools(root, loaded.config));
+  append(findings, check_devices(root, loaded.config));
   append(findings, check_domains(settings, loaded.config));
   std::stable_sort(findings.begin(), findings.end(),
                    [](const Finding& a, const Finding& b) { return a.severity > b.severity; });

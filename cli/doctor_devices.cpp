@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +10,7 @@
 #include "base/text.hpp"
 #include "cli/doctor.hpp"
 #include "cli/host_view.hpp"
+#include "domain/claim.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "udev-rules/provision.hpp"
 
@@ -145,6 +149,44 @@ static bool is_served(const Config& config, const Parent& parent) {
   return !settings_of(config, parent).instances.empty() ||
          std::any_of(config.profiles.begin(), config.profiles.end(),
                      [&](const Profile& profile) { return serves(config, profile, parent); });
+}
+
+static void find_quarantined(const Root& root, Findings& findings) {
+  for (const Claim& claim : Claims(root).all())
+    for (const ClaimedDevice& device : claim.devices)
+      if (device.state == ClaimedDevice::State::quarantined)
+        findings.push_back(
+            {Severity::problem, "devices", device_name(device),
+             "it is in quarantine since " + claim.name + " had it: no domain gets it",
+             "gpuward reconcile, which says why it stays if it does"});
+}
+
+static void find_scrub_programs(const Config& config, Findings& findings) {
+  for (const Profile& profile : config.profiles) {
+    struct stat info;
+    if (profile.scrub.empty()) continue;
+    const bool runs = ::stat(profile.scrub.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+                      ::access(profile.scrub.c_str(), X_OK) == 0;
+    if (!runs)
+      findings.push_back({Severity::problem, "devices", profile.scrub,
+                          "[profile " + profile.name +
+                              "] runs it to scrub devices, and it is no program that can be run",
+                          "put it there and make it executable, or mend scrub = in the profile"});
+  }
+}
+
+Findings check_devices(const Root& root, const Config& config) {
+  Findings findings;
+  find_quarantined(root, findings);
+  const ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
+  for (const VfChange& change : plan.vfs)
+    findings.push_back({Severity::problem, "devices", to_string(change.pf),
+                        "the configuration wants " + to_string(change), "gpuward apply"});
+  for (const std::string& line : plan.impossible)
+    findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
+                        "mend its [gpu] section, or put back the card that it means"});
+  find_scrub_programs(config, findings);
+  return findings;
 }
 
 Findings check_other_tools(const Root& root, const Config& config) {

@@ -49,6 +49,10 @@ DomainStore::Found require_off(const DomainStore& store, const std::string& name
   return *found;
 }
 
+std::optional<Lock> lock_edit(const Settings& settings, const DomainStore::Found& domain) {
+  return lock_definition(settings.root, domain.uuid, std::chrono::seconds(30));
+}
+
 /// Shows or defines what became of the domain's XML.
 int finish(const Settings& settings, DomainStore& store, const std::string& name,
            const std::string& before, const std::string& after, const std::string& done) {
@@ -89,8 +93,7 @@ static Error no_device(const Settings& settings, const Config& config, const Pro
                        const std::string& domain, bool pool_is_empty) {
   const std::string what = "profile " + profile.name + " has no device for " + domain;
   if (!pool_is_empty) return Error(what + " that it does not have already");
-  const std::string why = why_empty(settings.root, config, profile);
-  return Error(what + (why.empty() ? ": no GPU of this host is one that it names" : ": " + why) +
+  return Error(what + ": " + why_empty(settings.root, config, profile) +
                "; see 'gpuward list gpus'");
 }
 
@@ -103,11 +106,14 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config,
   if (!gives_pci_devices(profile)) return gpu;
   const auto pool = pool_of(settings.root, config, profile);
   const Domain domain = parse_domain(xml);
-  const auto own = pointed_devices(config, domain);
-  for (const PciAddress& device : own) use.taken[device] = {domain.uuid, "it has that already"};
+  use.own = pool_domain(config, domain).own;
+  for (const PciAddress& device : pointed_devices(config, domain))
+    use.taken[device] = {domain.uuid, "it has that already"};
   const PoolDevice* device = choose_device(profile, pool, use, domain.numa_nodes);
   if (!device) {
     std::erase_if(use.taken, [&](const auto& taken) { return taken.second.domain != domain.uuid; });
+    for (const PoolDevice& each : pool)
+      use.own.insert(use.own.end(), each.in_the_way.begin(), each.in_the_way.end());
     device = choose_device(profile, pool, use, domain.numa_nodes);
   }
   if (!device) throw no_device(settings, config, profile, domain.name, pool.empty());
@@ -149,6 +155,7 @@ int attach_command(const Settings& settings, const std::string& domain,
   if (!profile.empty()) require_profile(config, profile);
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
+  const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   if (!profile.empty()) require_libvirt_for(*find_profile(config, profile), store);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
@@ -163,6 +170,7 @@ int attach_command(const Settings& settings, const std::string& domain,
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
+  const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   return finish(settings, store, found.name, before, detach_gpus(before, alias),
                 alias.empty() ? "has no GPU of gpuward any more" : alias + " is taken out");
@@ -223,6 +231,7 @@ int protect_command(const Settings& settings, const std::string& domain) {
   }
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
+  const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   return finish(settings, store, found.name, before, closed(before), done);
 }
@@ -234,6 +243,7 @@ int unprotect_command(const Settings& settings, const std::string& domain) {
   }
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
+  const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   return finish(settings, store, found.name, before, unprotect(before),
                 "its XML is not protected any more");

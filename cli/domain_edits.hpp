@@ -5,6 +5,7 @@
 
 #include "cli/commands.hpp"
 #include "config/config.hpp"
+#include "domain/definition_lock.hpp"
 #include "domain/store.hpp"
 #include "hooks/choose_device.hpp"
 
@@ -14,6 +15,9 @@ namespace gpuward {
 
 /// The domain of that name; throws Error when there is none or it is on.
 DomainStore::Found require_off(const DomainStore& store, const std::string& name);
+
+/// Held while a command reads, changes and defines it.
+std::optional<Lock> lock_edit(const Settings& settings, const DomainStore::Found& domain);
 
 /// Shows (--dry-run) or defines what became of the domain's XML.
 int finish(const Settings& settings, DomainStore& store, const std::string& name,

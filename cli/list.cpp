@@ -9,9 +9,10 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
+#include "hooks/choose_device.hpp"
 #include "hooks/taken_devices.hpp"
-#include "pci/pool.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "pci/pool.hpp"
 
 namespace gpuward {
 
@@ -195,7 +196,7 @@ static unsigned free_of(const Root& root, const Config& config, const Profile& p
   unsigned free = 0;
   if (gives_pci_devices(profile)) {
     for (const PoolDevice& device : pool_of(root, config, profile))
-      free += taken.contains(device.address) ? 0 : 1;
+      free += taken.contains(device.address) || !is_viable(device, {}) ? 0 : 1;
     return free;
   }
   for (const std::string& name : parent_names(root))

@@ -6,6 +6,7 @@
 #include "cli/domain_edits.hpp"
 #include "cli/output.hpp"
 #include "domain/claim.hpp"
+#include "domain/document.hpp"
 #include "domain/used_devices.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/gpu_domain.hpp"
@@ -14,29 +15,53 @@
 
 namespace gpuward {
 
+/// Says which of the domain's GPUs are where they cannot be given; how many.
+static int say_taken(const Config& config, const std::string& xml, const DeviceUse& use) {
+  int count = 0;
+  const PoolDomain domain = pool_domain(config, parse_domain(xml));
+  for (const PoolGpu& gpu : domain.gpus) {
+    const auto taker = gpu.at ? use.taken.find(*gpu.at) : use.taken.end();
+    if (taker == use.taken.end()) continue;
+    ++count;
+    std::fprintf(stderr,
+                 "gpuward: %s: GPU %s stays at %s, and %s; no other of profile %s is free\n",
+                 shown(domain.name).c_str(), gpu.alias.c_str(), to_string(*gpu.at).c_str(),
+                 taker->second.what.c_str(), gpu.profile.c_str());
+  }
+  return count;
+}
+
 static int repoint_one(const Settings& settings, const Config& config, DomainStore& store,
                        const DomainStore::Found& found) {
+  const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after = repoint(settings.root, config, before, use);
-  return finish(settings, store, found.name, before,
-                after == before ? after : protected_for_attach(settings, config, after),
-                "its GPUs are at free devices");
+  const int taken = say_taken(config, after, use);
+  if (taken > 0 && after == before) return 1;
+  const int status =
+      finish(settings, store, found.name, before,
+             after == before ? after : protected_for_attach(settings, config, after),
+             taken ? "its other GPUs are at free devices" : "its GPUs are at free devices");
+  return taken ? 1 : status;
 }
 
 static int repoint_all(const Settings& settings, const Config& config, DomainStore& store) {
   int status = 0;
+  bool any = false;
   for (const DomainStore::Found& found : store.all()) {
     if (found.active || !found.persistent) continue;
     try {
       const Domain domain = parse_domain(store.inactive_xml(found.uuid));
-      if (!pointed_devices(config, domain).empty())
-        status = std::max(status, repoint_one(settings, config, store, found));
+      if (pointed_devices(config, domain).empty()) continue;
+      any = true;
+      status = std::max(status, repoint_one(settings, config, store, found));
     } catch (const Error& error) {
       std::fprintf(stderr, "gpuward: %s: %s\n", found.name.c_str(), error.what());
       status = 1;
     }
   }
+  if (!any && status == 0) print_text("No domain that is off has a GPU of a pool.\n");
   return status;
 }
 
@@ -47,6 +72,17 @@ int repoint_command(const Settings& settings, const std::string& domain) {
   return repoint_one(settings, config, store, require_off(store, domain));
 }
 
+/// Its definition as it is then.
+static std::string repoint_before_start(const Settings& settings, const Config& config,
+                                        DomainStore& store, const DomainStore::Found& found) {
+  const auto lock = lock_edit(settings, found);
+  const std::string before = store.inactive_xml(found.uuid);
+  const std::string after =
+      repoint(settings.root, config, before, device_use(settings, config, store, found.uuid));
+  if (after != before) store.define(protected_for_attach(settings, config, after));
+  return after;
+}
+
 /// Between choosing and starting another domain may take the device; then the next is tried.
 int start_command(const Settings& settings, const std::string& name) {
   constexpr int attempts = 4;
@@ -54,10 +90,7 @@ int start_command(const Settings& settings, const std::string& name) {
   DomainStore store(settings.connect);
   const DomainStore::Found found = require_off(store, name);
   for (int attempt = 1;; ++attempt) {
-    const std::string before = store.inactive_xml(found.uuid);
-    const std::string after =
-        repoint(settings.root, config, before, device_use(settings, config, store, found.uuid));
-    if (after != before) store.define(protected_for_attach(settings, config, after));
+    const std::string after = repoint_before_start(settings, config, store, found);
     try {
       store.start(found.uuid);
       break;

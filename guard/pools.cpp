@@ -11,6 +11,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "domain/claim.hpp"
+#include "domain/definition_lock.hpp"
 #include "domain/document.hpp"
 #include "domain/rewrite.hpp"
 #include "hooks/settle.hpp"
@@ -316,6 +317,8 @@ void Pools::work_on(const Uuid& uuid, const EntryPointer& entry,
   lock.unlock();
   std::optional<PoolDomain> read, left;
   try {
+    std::optional<Lock> definition;
+    if (!moves.empty()) definition = lock_definition(root_, uuid, seconds(5));
     const auto xml = handle->inactive_xml();
     read = left = read_pool_domain(*config_.get(), handle->name(), xml);
     if (!moves.empty() && xml && connection)

@@ -12,6 +12,13 @@ const Taker* find_taker(const PoolDevice& device, const TakenDevices& taken) {
   return nullptr;
 }
 
+bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own) {
+  return std::all_of(device.in_the_way.begin(), device.in_the_way.end(),
+                     [&](const PciAddress& member) {
+                       return std::find(own.begin(), own.end(), member) != own.end();
+                     });
+}
+
 static bool is_near(const PoolDevice& device, const std::vector<int>& nodes) {
   return nodes.empty() || !device.numa_node ||
          std::find(nodes.begin(), nodes.end(), *device.numa_node) != nodes.end();
@@ -37,7 +44,7 @@ const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDe
   };
   const PoolDevice* best = nullptr;
   for (const PoolDevice& device : pool) {
-    if (find_taker(device, use.taken)) continue;
+    if (find_taker(device, use.taken) || !is_viable(device, use.own)) continue;
     if (profile.numa == Numa::require && !is_near(device, numa_nodes)) continue;
     if (!best || cost(device) < cost(*best)) best = &device;
   }

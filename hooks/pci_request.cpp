@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "domain/used_devices.hpp"
 #include "hooks/choose_device.hpp"
+#include "hooks/pool_plan.hpp"
 #include "hooks/request_verdict.hpp"
 #include "pci/device_nodes.hpp"
 #include "pci/iommu_group.hpp"
@@ -126,7 +127,9 @@ static std::string way_out(const Root& root, const Config& config, const Domain&
                            const ClaimedDevice& device, const std::vector<Claim>& claims) {
   const Profile& profile = *find_profile(config, device.profile);
   const auto pool = pool_of(root, config, profile);
-  if (choose_device(profile, pool, {taken_devices(root, domain.uuid), {}}, domain.numa_nodes))
+  if (choose_device(profile, pool,
+                    {taken_devices(root, domain.uuid), {}, pool_domain(config, domain).own},
+                    domain.numa_nodes))
     return repoint_command(domain) + " chooses a free one";
   std::set<std::string> others;
   for (const PoolDevice& other : pool)

@@ -7,7 +7,9 @@
 namespace gpuward {
 
 PoolDomain pool_domain(const Config& config, const Domain& domain) {
-  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes};
+  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, {}};
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.address) found.own.push_back(*hostdev.address);
   for (const AskedGpu& gpu : domain.asked) {
     const Profile* const profile = find_profile(config, gpu.profile);
     if (!profile || !gives_pci_devices(*profile)) continue;
@@ -59,12 +61,13 @@ bool points_at_taken(const PoolDomain& domain, const TakenDevices& taken) {
 
 /// Why the GPU cannot stay where it is; "" when it can.
 static std::string why_not_here(const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
-                                const TakenDevices& taken) {
+                                const DeviceUse& use) {
   if (!gpu.at) return "it had none";
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "that is none of profile " + gpu.profile + " (any more)";
-  const Taker* const taker = find_taker(*here, taken);
-  return taker ? taker->what : "";
+  if (const Taker* const taker = find_taker(*here, use.taken)) return taker->what;
+  if (is_viable(*here, use.own)) return {};
+  return "the host uses " + to_string(here->in_the_way.front()) + " in its IOMMU group";
 }
 
 static bool is_held_by_process(const std::vector<PoolDevice>& pool, const TakenDevices& taken) {
@@ -86,7 +89,7 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
   for (const PoolGpu& gpu : domain.gpus) {
     const auto pool = pools.find(gpu.profile);
     if (pool == pools.end() || !find_profile(config, gpu.profile)) continue;
-    const std::string why = why_not_here(gpu, pool->second, use.taken);
+    const std::string why = why_not_here(gpu, pool->second, use);
     if (why.empty())
       take(*find_device(pool->second, gpu.at), domain, use.taken);
     else
@@ -115,7 +118,7 @@ PoolPlan plan_moves(const Config& config, const std::vector<PoolDomain>& off,
       if (gpu.at) ++pointed_at[*gpu.at];
   PoolPlan plan;
   for (const PoolDomain& domain : off) {
-    DeviceUse use{taken_by_others(taken, domain.uuid), std::move(pointed_at)};
+    DeviceUse use{taken_by_others(taken, domain.uuid), std::move(pointed_at), domain.own};
     place(config, domain, pools, use, plan);
     pointed_at = std::move(use.pointed_at);
   }

@@ -29,6 +29,7 @@ struct PoolDomain {
   std::string name;
   std::vector<PoolGpu> gpus;  ///< none: it is no business of pools
   std::vector<int> numa_nodes;
+  std::vector<PciAddress> own{};  ///< all PCI devices in its XML
   bool operator==(const PoolDomain&) const = default;
 };
 PoolDomain pool_domain(const Config& config, const Domain& domain);

@@ -22,19 +22,29 @@ std::optional<IommuGroup> iommu_group_of(const Root& root, const PciAddress& add
   return group;
 }
 
+/// Whether a driver of the host that is none of VFIO's has it.
+static bool is_the_hosts(const Root& root, const PciAddress& member) {
+  const auto device = find_pci_device(root, member);
+  return device && !is_bridge_class(device->pci_class) && !device->driver.empty() &&
+         device->driver != "vfio-pci" && device->driver != "pci-stub" &&
+         !is_vfio_device(root, member);
+}
+
+std::vector<PciAddress> in_the_way(const Root& root, const IommuGroup& group,
+                                   const std::vector<PciAddress>& own) {
+  std::vector<PciAddress> members;
+  for (const PciAddress& member : group.members)
+    if (std::find(own.begin(), own.end(), member) == own.end() && is_the_hosts(root, member))
+      members.push_back(member);
+  return members;
+}
+
 Verdict viability(const Root& root, const IommuGroup& group, const std::vector<PciAddress>& own) {
-  for (const PciAddress& member : group.members) {
-    if (std::find(own.begin(), own.end(), member) != own.end()) continue;
-    const auto device = find_pci_device(root, member);
-    if (!device || is_bridge_class(device->pci_class) || device->driver.empty()) continue;
-    if (device->driver == "vfio-pci" || device->driver == "pci-stub" ||
-        is_vfio_device(root, member))
-      continue;
-    return Verdict::deny("IOMMU group " + std::to_string(group.number) + " is shared with " +
-                         to_string(member) + ", which driver " + device->driver +
-                         " of the host uses");
-  }
-  return Verdict::allow();
+  const auto members = in_the_way(root, group, own);
+  if (members.empty()) return Verdict::allow();
+  return Verdict::deny("IOMMU group " + std::to_string(group.number) + " is shared with " +
+                       to_string(members.front()) + ", which driver " +
+                       find_pci_device(root, members.front())->driver + " of the host uses");
 }
 
 }  // namespace gpuward

@@ -82,7 +82,10 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
   why = unfit_as_whole(root, settings_of(config, parent), device);
   if (why.empty()) why = check_identity(root, config, parent).reason;
   if (!why.empty()) return {};
-  return PoolDevice{device.address, {}, device.numa_node, functions_of(root, device), true};
+  PoolDevice found{device.address, {}, device.numa_node, functions_of(root, device), true, {}};
+  if (const auto group = iommu_group_of(root, device.address))
+    found.in_the_way = in_the_way(root, *group, found.functions);
+  return found;
 }
 
 static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& config,
@@ -103,7 +106,7 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
   why = unfit_as_vf(root, profile, settings_of(config, parent), device);
   if (why.empty()) why = check_identity(root, config, parent).reason;
   if (!why.empty()) return {};
-  return PoolDevice{device.address, pf->address, pf->numa_node, {device.address}, true};
+  return PoolDevice{device.address, pf->address, pf->numa_node, {device.address}, true, {}};
 }
 
 /// VFs that a PF will have once they are needed.
@@ -171,7 +174,7 @@ std::string why_empty(const Root& root, const Config& config, const Profile& pro
     if (told++ == most) return text + "; ...";
     text += (text.empty() ? "" : "; ") + to_string(address) + ": " + why;
   }
-  return text;
+  return text.empty() ? "no GPU of this host is one that it names" : text;
 }
 
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,

@@ -17,8 +17,9 @@ struct PoolDevice {
   PciAddress address;
   std::optional<PciAddress> physical_function;  ///< of a VF
   std::optional<int> numa_node;
-  std::vector<PciAddress> functions;  ///< what a domain gets: itself, then companions
-  bool exists = true;                 ///< false for a VF that is made at the first prepare
+  std::vector<PciAddress> functions;     ///< what a domain gets: itself, then companions
+  bool exists = true;                    ///< false for a VF that is made at the first prepare
+  std::vector<PciAddress> in_the_way{};  ///< used by the host, in a whole GPU's IOMMU group
 };
 
 /// Whether the profile gives PCI devices, whose address is in the domain's XML before it starts.
@@ -28,8 +29,7 @@ bool gives_pci_devices(const Profile& profile);
 /// Whether one is in use is not looked at.
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile);
 
-/// Why the pool is empty: what keeps the devices out that come to mind, three at most; "" when none
-/// does.
+/// Why the pool is empty: what keeps the devices out that come to mind, three at most.
 std::string why_empty(const Root& root, const Config& config, const Profile& profile);
 
 /// The one at this address, without looking at others; nothing, and why, when it is not of the

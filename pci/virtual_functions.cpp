@@ -108,6 +108,8 @@ static KernelChange refusal(const VfStep& step, const WriteResult& result) {
         "vf_num, others need their PF driver loaded first";
   if (!is_count && result.code == ENOENT)
     text += ": its driver has no such setting (xe has it since Linux 6.19)";
+  if (step.write.path.find("/sriov_admin/") != std::string::npos)
+    text += "; it has no virtual functions until its [gpu] section asks for less";
   return {text};
 }
 

@@ -405,5 +405,51 @@ TEST_F(DoctorTest, a_gpu_of_ours_that_nobody_asked_for) {
                                 HasSubstr("not in the domain's gpuward metadata"))));
 }
 
+// --- devices ---
+
+using DoctorDevices = DoctorTest;
+
+TEST_F(DoctorDevices, all_is_well) {
+  host_.sriov(card, 4);
+  EXPECT_THAT(check_devices(root_, config("[gpu " + card + "]\nuse = vf\n")), IsEmpty());
+}
+
+TEST_F(DoctorDevices, quarantine_is_told) {
+  Claims claims(root_);
+  claims.make_ready();
+  ClaimedDevice device{.state = ClaimedDevice::State::quarantined,
+                       .alias = "ua-gpuward-0",
+                       .profile = "card",
+                       .instance = {},
+                       .parent = card,
+                       .type = "-"};
+  device.use = Use::whole;
+  device.address = *parse_pci_address(card);
+  claims.write({web01, "web01", {device}});
+  EXPECT_THAT(
+      told(check_devices(root_, {})),
+      ElementsAre(HasSubstr("problem " + card + ": it is in quarantine since web01 had it")));
+  device.state = ClaimedDevice::State::claimed;
+  claims.write({web01, "web01", {device}});
+  EXPECT_THAT(check_devices(root_, {}), IsEmpty());
+}
+
+TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_are_told) {
+  host_.sriov(card, 4);
+  EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),
+              ElementsAre("problem " + card + ": the configuration wants 2 virtual functions of " +
+                          card + " (now 0) | gpuward apply"));
+  EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 8\n"))),
+              ElementsAre(HasSubstr("can have 4 virtual functions, not 8")));
+}
+
+TEST_F(DoctorDevices, a_scrub_program_that_cannot_be_run_is_told) {
+  const std::string text = "[profile card]\nuse = whole\nscrub = ";
+  EXPECT_THAT(check_devices(root_, config(text + "/bin/true\n")), IsEmpty());
+  for (const char* bad : {"/no/such", "/etc", "/etc/passwd"})
+    EXPECT_THAT(told(check_devices(root_, config(text + bad + "\n"))),
+                ElementsAre(HasSubstr("problem " + std::string(bad) + ": [profile card] runs it")));
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -88,5 +88,14 @@ TEST_F(ChooseDeviceTest, near_counts_before_pointed_at_and_that_before_full) {
             "0000:41:00.1");
 }
 
+TEST_F(ChooseDeviceTest, none_that_shares_its_group_with_what_the_host_uses) {
+  std::vector<PoolDevice> pool = pool_;
+  pool[0].in_the_way = {at("0000:41:05.0")};
+  EXPECT_EQ(chosen(profile_, pool), "0000:42:00.0");
+  DeviceUse use;
+  use.own = {at("0000:41:05.0")};
+  EXPECT_EQ(chosen(profile_, pool, use), "0000:41:00.0") << "the domain has that, too";
+}
+
 }  // namespace
 }  // namespace gpuward

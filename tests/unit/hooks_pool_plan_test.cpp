@@ -216,5 +216,17 @@ TEST(PoolDomainTest, has_gpus_of_pools_alone) {
   EXPECT_EQ(found.gpus, (std::vector<PoolGpu>{{"ua-gpuward-0", "big", card(3)}}));
 }
 
+TEST_F(PoolPlanTest, leaves_a_group_that_the_host_uses_for_one_that_is_free) {
+  pools_["big"][0].in_the_way = {{0, 1, 5, 0}};
+  off({1});
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+  EXPECT_EQ(plan().moves.at(0).why, "the host uses 0000:01:05.0 in its IOMMU group");
+  for (unsigned number : {2, 3, 4}) taken(number);
+  EXPECT_THAT(moves(), IsEmpty());
+  taken_.clear();
+  off_[0].own = {{0, 1, 5, 0}};
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -83,5 +83,12 @@ TEST_F(TakenDevicesTest, an_open_companion_is_taken) {
   EXPECT_FALSE(taken.contains(one));
 }
 
+TEST_F(TakenDevicesTest, what_is_in_quarantine_is_taken_from_its_last_owner_too) {
+  claim(State::claimed, Use::whole);
+  EXPECT_FALSE(taken_devices(host_.root(), web).contains(one));
+  claim(State::quarantined, Use::whole);
+  EXPECT_TRUE(taken_devices(host_.root(), web).contains(one));
+}
+
 }  // namespace
 }  // namespace gpuward

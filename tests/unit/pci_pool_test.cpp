@@ -15,6 +15,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::SizeIs;
 
 using Names = std::vector<std::string>;
 
@@ -64,6 +65,16 @@ class PoolTest : public testing::Test {
 };
 
 // ---- whole
+
+TEST_F(PoolTest, know_what_the_host_uses_in_their_iommu_group) {
+  host_.pci_gpu("0000:41:00.0").driver("nouveau");
+  host_.pci_gpu("0000:41:00.1").attribute("class", "0x040300").driver("snd_hda_intel");
+  host_.pci_gpu("0000:41:05.0").attribute("class", "0x020000").driver("e1000e");
+  host_.iommu_group(4, {"0000:41:00.0", "0000:41:00.1", "0000:41:05.0"});
+  const auto pool = pool_of(host_.root(), config_, profile(Use::whole));
+  ASSERT_THAT(pool, SizeIs(1));
+  EXPECT_THAT(pool[0].in_the_way, ElementsAre(at("0000:41:05.0")));
+}
 
 TEST_F(PoolTest, whole_gpus_are_those_of_a_gpus_class) {
   host_.pci_gpu("0000:41:00.0");
@@ -148,7 +159,8 @@ TEST_F(PoolTest, why_it_is_empty_is_told_device_by_device) {
               HasSubstr("0000:41:00.0: the host shows its console on it"));
   EXPECT_THAT(why_empty(host_.root(), config_, profile(Use::whole, {"0000:42:00.0"})),
               HasSubstr("0000:42:00.0: it is neither"));
-  EXPECT_EQ(why_empty(host_.root(), config_, profile(Use::vf)), "");
+  EXPECT_EQ(why_empty(host_.root(), config_, profile(Use::vf)),
+            "no GPU of this host is one that it names");
 }
 
 TEST_F(PoolTest, of_many_three_are_told) {
