@@ -48,7 +48,7 @@ static void require_changed(ClaimedDevice& device, const std::string& what,
   throw Error(title(device) + what + ": " + change.failure);
 }
 
-/// One process that hangs in the PF's driver is enough: whoever comes next would hang beside it.
+/// One process that hangs in the PF's driver is enough: a second would hang beside it.
 static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device) {
   for (const Claim& claim : Claims(root).all())
     for (const ClaimedDevice& other : claim.devices)
@@ -66,6 +66,7 @@ static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& 
   const PciAddress pf = *parse_pci_address(device.parent);
   const std::string what = ": its virtual function is not there: " + device.parent;
   if (virtual_functions(root, pf).empty()) {
+    require_no_stuck_maker(root, device);
     const GpuSettings settings =
         settings_of(config, read_identity(pci_path(root, pf), device.parent));
     const WantedVfs wanted = wanted_vfs(settings, device.use, most_virtual_functions(root, pf));
@@ -140,7 +141,6 @@ void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& dev
                       const Deadlines& deadlines) {
   if (device.use == Use::whole) return set_reset(root, config, device, deadlines);
   const Lock lock = lock_physical_function(root, device, deadlines);
-  require_no_stuck_maker(root, device);
   make_vf_sure(root, config, device, deadlines);
   if (device.use == Use::vendor_vf) create_vgpu(root, config, device, deadlines);
 }
