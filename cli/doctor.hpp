@@ -23,8 +23,8 @@ struct Finding {
     warning,  ///< it may be meant so
     problem,  ///< something that is wanted does not work or is not safe
   } severity = Severity::problem;
-  std::string
-      check;  ///< iommu, interrupts, hook, hooks, denials, tools, devices, config, guards, domains
+  /// iommu, interrupts, hook, hooks, denials, tools, devices, config, guards, domains
+  std::string check;
   std::string object;  ///< a file, a device, a domain
   std::string found;
   std::string fix;

@@ -111,7 +111,7 @@ int start_command(const Settings& settings, const std::string& name) {
 static bool clear_quarantine(const Settings& settings, const PciAddress& address) {
   const Claims claims(settings.root);
   for (const Claim& seen : claims.all()) {
-    // Another domain, which a scrub program may keep locked for a minute, is not waited for.
+    // Another domain, which may be starting or stopping, is not waited for.
     if (std::none_of(seen.devices.begin(), seen.devices.end(), [&](const ClaimedDevice& device) {
           return device.use != Use::mdev && device.address == address;
         }))

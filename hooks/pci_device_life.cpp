@@ -34,17 +34,12 @@ static Lock lock_physical_function(const Root& root, const ClaimedDevice& device
   return std::move(*lock);
 }
 
-/// Whatever comes of a write that hangs: until it has come the device is nobody's. Before a guest
-/// has it there is nothing to scrub.
+/// Whatever comes of a write that hangs: until it has come, giving back finds it being made and
+/// keeps it in quarantine.
 static void require_changed(ClaimedDevice& device, const std::string& what,
                             const KernelChange& change) {
   if (change.failure.empty()) return;
-  if (change.stuck != 0) {
-    device.state = ClaimedDevice::State::quarantined;
-    device.maker = change.stuck;
-  }
-  device.scrub.clear();
-  device.one_time = false;
+  device.maker = change.stuck;
   throw Error(title(device) + what + ": " + change.failure);
 }
 
