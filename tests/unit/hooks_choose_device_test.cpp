@@ -3,18 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "hooks_fixtures.hpp"
+
 namespace gpuward {
 namespace {
-
-PciAddress at(const std::string& text) {
-  return *parse_pci_address(text);
-}
-
-TakenDevices taken(const std::vector<std::string>& addresses) {
-  TakenDevices taken;
-  for (const std::string& address : addresses) taken[at(address)] = {{}, "web has it"};
-  return taken;
-}
 
 PoolDevice device(const std::string& address, std::optional<int> node = {},
                   const std::string& pf = "") {

@@ -15,6 +15,7 @@
 #include "hooks/reconcile.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
+#include "pci_fixtures.hpp"
 
 namespace gpuward {
 namespace {
@@ -33,10 +34,6 @@ const std::string pf = "0000:41:00.0";
 
 std::string vf(int number) {
   return "0000:41:00." + std::to_string(number);
-}
-
-PciAddress at(const std::string& text) {
-  return *parse_pci_address(text);
 }
 
 class ClaimVfsTest : public testing::Test {

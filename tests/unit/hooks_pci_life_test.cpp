@@ -20,6 +20,7 @@
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
+#include "pci_fixtures.hpp"
 
 namespace gpuward {
 namespace {
@@ -40,10 +41,6 @@ constexpr Deadlines hasty{milliseconds(30'000), milliseconds(500), milliseconds(
                           milliseconds(500)};
 constexpr Deadlines waits_for_processes{milliseconds(30'000), milliseconds(30'000),
                                         milliseconds(30'000)};
-
-PciAddress at(const std::string& text) {
-  return *parse_pci_address(text);
-}
 
 class PciLifeTest : public testing::Test {
  protected:

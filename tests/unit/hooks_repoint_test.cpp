@@ -11,6 +11,7 @@
 #include "domain/used_devices.hpp"
 #include "fake_host.hpp"
 #include "hooks/pool_plan.hpp"
+#include "hooks_fixtures.hpp"
 
 namespace gpuward {
 namespace {
@@ -19,16 +20,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Key;
-
-PciAddress at(const std::string& text) {
-  return *parse_pci_address(text);
-}
-
-TakenDevices taken(const std::vector<std::string>& addresses) {
-  TakenDevices taken;
-  for (const std::string& address : addresses) taken[at(address)] = {{}, "web has it"};
-  return taken;
-}
 
 class RepointTest : public testing::Test {
  protected:

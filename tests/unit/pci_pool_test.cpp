@@ -8,6 +8,7 @@
 #include "fake_host.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
+#include "pci_fixtures.hpp"
 
 namespace gpuward {
 namespace {
@@ -18,10 +19,6 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 using Names = std::vector<std::string>;
-
-PciAddress at(const std::string& text) {
-  return *parse_pci_address(text);
-}
 
 class PoolTest : public testing::Test {
  protected:

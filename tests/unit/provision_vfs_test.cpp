@@ -5,6 +5,7 @@
 #include "config/gpu_selector.hpp"
 #include "domain/claim.hpp"
 #include "fake_host.hpp"
+#include "pci_fixtures.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -18,10 +19,6 @@ using testing::SizeIs;
 
 constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
 const std::string pf = "0000:41:00.0";
-
-PciAddress at(const std::string& text) {
-  return *parse_pci_address(text);
-}
 
 /// A PF of four VFs, and a section for it.
 class ProvisionVfsTest : public testing::Test {

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hooks/taken_devices.hpp"
+#include "pci_fixtures.hpp"
+
+namespace gpuward {
+
+/// These devices, each of which another domain has.
+inline TakenDevices taken(const std::vector<std::string>& addresses) {
+  TakenDevices taken;
+  for (const std::string& address : addresses) taken[at(address)] = {{}, "web has it"};
+  return taken;
+}
+
+}  // namespace gpuward
