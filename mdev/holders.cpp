@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "mdev/holders.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <charconv>
 #include <thread>
 
 #include "base/file.hpp"
@@ -24,6 +27,21 @@ static bool is_gpu_node(std::string_view node) {
                      [&](std::string_view start) { return node.starts_with(start); });
 }
 
+/// Whether the descriptor only names the node (O_PATH) and keeps no device: udev has one for a
+/// moment while it sets the owner of a new node. The flags are octal (proc_pid_fdinfo(5)).
+static bool only_names_it(const std::string& process, const std::string& fd) {
+  const auto info = read_attribute(process + "/fdinfo/" + fd);
+  if (!info) return false;
+  for (const std::string_view line : split(*info, '\n')) {
+    if (!line.starts_with("flags:")) continue;
+    const std::string_view digits = trim(line.substr(line.find(':') + 1));
+    unsigned flags = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), flags, 8);
+    return flags & O_PATH;
+  }
+  return false;
+}
+
 DeviceHolders::DeviceHolders(const Root& root) {
   for (const std::string& name : list_directory(root.proc(""))) {
     const auto pid = to_number<pid_t>(name);
@@ -31,7 +49,7 @@ DeviceHolders::DeviceHolders(const Root& root) {
     const std::string process = root.proc(name);
     for (const std::string& fd : list_directory(process + "/fd")) {
       const auto target = read_link(process + "/fd/" + fd);
-      if (target && is_gpu_node(*target))
+      if (target && is_gpu_node(*target) && !only_names_it(process, fd))
         by_node_.emplace(*target, Holder{*pid, read_attribute(process + "/comm").value_or("?")});
     }
   }

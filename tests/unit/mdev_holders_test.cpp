@@ -67,6 +67,14 @@ TEST_F(HoldersTest, it_may_be_any_of_many_descriptors_and_processes) {
   EXPECT_EQ(holder(one), "pid 77 (qemu)");
 }
 
+TEST_F(HoldersTest, a_descriptor_that_only_names_the_node_holds_nothing) {
+  host_.process(90, "systemd-udevd", {group(one)});
+  host_.file("/proc/90/fdinfo/3", "pos:\t0\nflags:\t012000000\nmnt_id:\t27\n");
+  EXPECT_EQ(holder(one), "nobody");
+  host_.file("/proc/90/fdinfo/3", "pos:\t0\nflags:\t02100002\nmnt_id:\t27\n");
+  EXPECT_EQ(holder(one), "pid 90 (systemd-udevd)");
+}
+
 TEST_F(HoldersTest, a_process_that_ends_while_looking_is_no_trouble) {
   host_.process(77, "qemu", {group(one)});
   std::filesystem::remove(host_.root().proc("77/comm"));
