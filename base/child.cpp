@@ -19,6 +19,10 @@ namespace gpuward {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
+std::string hangs(pid_t process) {
+  return "hangs in the kernel as pid " + std::to_string(process);
+}
+
 /// One open, one write, one close: sysfs takes a value only whole and once per open.
 static int write_value(const KernelWrite& write) {
   const int fd = ::open(write.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);

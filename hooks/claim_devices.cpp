@@ -198,8 +198,7 @@ Error create_error(const Work& work, const ClaimedDevice& device, const WriteRes
   const std::string what =
       "GPU " + device.alias + ": creating " + device.type + " on " + device.parent + " ";
   if (result.outcome == WriteResult::Outcome::stuck)
-    return Error(what + "hangs in the driver as pid " + std::to_string(result.child) +
-                 "; see 'journalctl -k'");
+    return Error(what + hangs(result.child) + "; see 'journalctl -k'");
   if (create_failure(result.code) == CreateFailure::taken) {
     const auto parent = parent_of_uuid(work.root, device.instance);
     return Error(what + "failed: instance " + to_string(device.instance) + " exists already on " +

@@ -30,8 +30,7 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   if (found->type.empty()) return "the driver is still making it";
   const KernelWrite write = removal(root, instance);
   const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
-  if (result.outcome == WriteResult::Outcome::stuck)
-    return "its removal hangs in the kernel as pid " + std::to_string(result.child);
+  if (result.outcome == WriteResult::Outcome::stuck) return "its removal " + hangs(result.child);
   const bool gone_already = result.code == ENOENT || result.code == ENODEV;
   if (result.outcome == WriteResult::Outcome::failed && !gone_already)
     return "the kernel refuses its removal: " + errno_text(result.code);
@@ -62,9 +61,7 @@ static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
 static std::string end_device(const Root& root, const Claim& claim, ClaimedDevice& device,
                               const Deadlines& deadlines) {
   if (is_being_made(root, device))
-    return (device.use == Use::mdev ? "its creation hangs in the driver as pid "
-                                    : "its driver hangs as pid ") +
-           std::to_string(device.maker);
+    return (device.use == Use::mdev ? "its creation " : "its driver ") + hangs(device.maker);
   if (is_ours(root, device.scrubber))
     return "its scrub program still runs, in the care of pid " + std::to_string(device.scrubber);
   device.maker = device.scrubber = 0;

@@ -114,9 +114,7 @@ static KernelChange write_reset_method(const std::string& file, const std::strin
   const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
   if (result.outcome == WriteResult::Outcome::written) return {};
   if (result.outcome == WriteResult::Outcome::stuck)
-    return {"writing it hangs in the kernel as pid " + std::to_string(result.child) +
-                "; see 'journalctl -k'",
-            result.child};
+    return {"writing it " + hangs(result.child) + "; see 'journalctl -k'", result.child};
   return {errno_text(result.code) + "; the kernel offers " + read_attribute(file).value_or("none")};
 }
 

@@ -45,8 +45,7 @@ static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned 
   const KernelWrite write{current_path(root, vf), std::to_string(id)};
   const WriteResult result = write_in_child({&write, 1}, deadline).front();
   if (result.outcome == WriteResult::Outcome::stuck)
-    return {"its driver hangs as pid " + std::to_string(result.child) + "; see 'journalctl -k'",
-            result.child};
+    return {"its driver " + hangs(result.child) + "; see 'journalctl -k'", result.child};
   const auto now = current_vgpu(root, vf);
   if (now == id) return {};
   if (result.outcome == WriteResult::Outcome::failed)

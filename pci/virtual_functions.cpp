@@ -96,9 +96,7 @@ static std::vector<VfStep> steps_to(const std::string& pf_path, const WantedVfs&
 
 static KernelChange refusal(const VfStep& step, const WriteResult& result) {
   if (result.outcome == WriteResult::Outcome::stuck)
-    return {step.what + " hangs in the kernel as pid " + std::to_string(result.child) +
-                "; see 'journalctl -k'",
-            result.child};
+    return {step.what + " " + hangs(result.child) + "; see 'journalctl -k'", result.child};
   std::string text = step.what + " failed: " + errno_text(result.code);
   const bool is_count = step.write.path.ends_with("/sriov_numvfs");
   // drivers/pci/pci-sysfs.c: a driver without sriov_configure.

@@ -159,7 +159,7 @@ void keep_used(const Root& root, ProvisionPlan& plan) {
 static std::string failure(const Instance& instance, const WriteResult& result) {
   const std::string what = instance.type + " on " + instance.parent + ": ";
   if (result.outcome == WriteResult::Outcome::stuck)
-    return what + "creation hangs in the driver as pid " + std::to_string(result.child);
+    return what + "creation " + hangs(result.child);
   if (create_failure(result.code) == CreateFailure::no_capacity)
     return what + "no room for instance " + to_string(instance.uuid) + " (" +
            errno_text(result.code) + "); lower its number or stop a domain that holds one";

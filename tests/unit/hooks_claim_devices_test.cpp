@@ -407,7 +407,7 @@ TEST_F(ClaimDevicesTest, a_create_that_hangs_is_told_within_the_deadline) {
   host_.parent("mbochs").type("mbochs-small", 2);
   host_.create_hangs("mbochs", "mbochs-small");
   const std::string text = refusal(vm_, hasty);
-  EXPECT_THAT(text, HasSubstr("creating mbochs-small on mbochs hangs in the driver as pid "));
+  EXPECT_THAT(text, HasSubstr("creating mbochs-small on mbochs hangs in the kernel as pid "));
   EXPECT_THAT(text, HasSubstr("journalctl -k"));
 }
 
@@ -441,7 +441,7 @@ TEST_F(ClaimDevicesTest, a_hanging_create_stays_claimed_over_the_release_that_fo
   refusal(vm_, hasty);
   const auto kept = give_back(host_.root(), claims_, claims_.find(vm_.uuid).value(), hasty);
   ASSERT_EQ(kept.size(), 1u);
-  EXPECT_THAT(kept[0].reason, HasSubstr("its creation hangs in the driver as pid "));
+  EXPECT_THAT(kept[0].reason, HasSubstr("its creation hangs in the kernel as pid "));
   ASSERT_TRUE(claims_.find(vm_.uuid));
   host_.behaves();
   host_.lets_go();

@@ -129,7 +129,7 @@ TEST_F(ClaimVfsTest, a_driver_that_hangs_is_waited_for_and_nobody_else_hangs_in_
   EXPECT_THAT(refusal(domain_on(vf(2), 2), hasty),
               HasSubstr("the driver of 0000:41:00.0 hangs since vm1 was started, as pid " + pid));
   EXPECT_FALSE(claims_.find(domain_on(vf(2), 2).uuid));
-  EXPECT_EQ(release(domain_on(vf(1), 1), hasty), "its driver hangs as pid " + pid);
+  EXPECT_EQ(release(domain_on(vf(1), 1), hasty), "its driver hangs in the kernel as pid " + pid);
   host_.lets_go();
   EXPECT_EQ(release(domain_on(vf(1), 1)), "");
   EXPECT_EQ(refusal(domain_on(vf(2), 2)), "");
@@ -146,7 +146,7 @@ TEST_F(ClaimVfsTest, a_reset_method_that_hangs_is_waited_for) {
   });
   EXPECT_THAT(refusal(domain_on(pf, 1), hasty),
               HasSubstr("reset-method = flr is not taken: writing it hangs in the kernel as pid "));
-  EXPECT_THAT(release(domain_on(pf, 1), hasty), HasSubstr("its driver hangs as pid "));
+  EXPECT_THAT(release(domain_on(pf, 1), hasty), HasSubstr("its driver hangs in the kernel as pid "));
   host_.lets_go();
   EXPECT_EQ(release(domain_on(pf, 1)), "");
 }
@@ -205,7 +205,7 @@ TEST_F(ClaimVendorVfsTest, a_creation_that_hangs_is_waited_for_before_anything_e
   const auto claim = claims_.find(vm(1).uuid);
   ASSERT_TRUE(claim);
   EXPECT_EQ(claim->devices[0].state, State::quarantined);
-  EXPECT_THAT(release(vm(1), hasty), HasSubstr("its driver hangs as pid "));
+  EXPECT_THAT(release(vm(1), hasty), HasSubstr("its driver hangs in the kernel as pid "));
   EXPECT_THAT(refusal(vm(2), hasty), HasSubstr("is in quarantine since vm1 had it"));
   EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("current_vgpu_type 1145")));
   host_.lets_go();
@@ -220,9 +220,9 @@ TEST_F(ClaimVendorVfsTest, a_creation_that_hangs_is_waited_for_before_anything_e
 TEST_F(ClaimVendorVfsTest, a_release_that_hangs_never_clears_the_next_owner) {
   EXPECT_EQ(refusal(vm(1)), "");
   driver_hangs();
-  EXPECT_THAT(release(vm(1), hasty), HasSubstr("its vGPU does not go: its driver hangs as pid "));
+  EXPECT_THAT(release(vm(1), hasty), HasSubstr("its vGPU does not go: its driver hangs in the kernel as pid "));
   driver([this](const std::string& value) { return set_type(value); });
-  EXPECT_THAT(release(vm(1)), HasSubstr("its driver hangs as pid ")) << "a second 0 would be taken";
+  EXPECT_THAT(release(vm(1)), HasSubstr("its driver hangs in the kernel as pid ")) << "a second 0 would be taken";
   EXPECT_THAT(refusal(vm(2)), HasSubstr("is in quarantine"));
   host_.lets_go();
   EXPECT_EQ(release(vm(1)), "");

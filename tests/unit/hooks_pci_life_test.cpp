@@ -424,7 +424,7 @@ TEST_F(PciLifeTest, a_driver_that_hangs_refuses_in_time_and_is_finished_later) {
     ::usleep(2'000'000);
     return 0;
   });
-  EXPECT_THAT(refusal(vgpu_, hasty), HasSubstr("hangs as pid"));
+  EXPECT_THAT(refusal(vgpu_, hasty), HasSubstr("hangs in the kernel as pid"));
   ASSERT_TRUE(claims_.find(vgpu_.uuid));
   EXPECT_EQ(claims_.find(vgpu_.uuid)->devices[0].state, State::quarantined);
   obey("0000:42:00.3");

@@ -93,7 +93,7 @@ TEST_F(VendorVgpuTest, a_driver_that_hangs_is_left) {
     ::usleep(3'000'000);
     return 0;
   });
-  EXPECT_THAT(set(1145, 300), HasSubstr("hangs as pid "));
+  EXPECT_THAT(set(1145, 300), HasSubstr("hangs in the kernel as pid "));
   EXPECT_THAT(host_.writes(), SizeIs(1));
 }
 

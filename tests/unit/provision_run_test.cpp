@@ -152,7 +152,7 @@ TEST_F(ProvisionTest, a_create_that_hangs_is_told_and_other_gpus_are_served) {
   host_.create_hangs("mbochs", "mbochs-small");
   const Provisioned done = run(hasty);
   ASSERT_THAT(done.failed, SizeIs(1));
-  EXPECT_THAT(done.failed[0], HasSubstr("creation hangs in the driver as pid "));
+  EXPECT_THAT(done.failed[0], HasSubstr("creation hangs in the kernel as pid "));
   EXPECT_EQ(count("mtty/mtty-1"), 2u);
 }
 
