@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "config_files.hpp"
+#include "source_tree.hpp"
 
 namespace gpuward {
 
@@ -225,9 +226,8 @@ total = 8
   EXPECT_THAT(loaded.config.quotas, SizeIs(1));
 }
 
-/// A file of the source tree; __FILE__ is a full path where CMake builds.
 static std::string source_text(const std::string& name) {
-  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "../.." / name);
+  std::ifstream file(in_source_tree(name));
   std::stringstream text;
   text << file.rdbuf();
   EXPECT_FALSE(text.str().empty()) << name;

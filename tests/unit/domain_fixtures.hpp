@@ -11,14 +11,14 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "source_tree.hpp"
 
 /// Domains as libvirt has them: data/domains/NAME.xml is what `virsh dumpxml --inactive
 /// --security-info` of libvirt 9.0.0 said of a domain that had been defined twice (with the first
 /// define libvirt adds controllers, with the second it sorts them).
 /// data/domains/attached/NAME.N.xml is the same of NAME after N GPUs had been attached to it.
 inline std::string domains_directory() {
-  const std::string here = __FILE__;
-  return here.substr(0, here.rfind('/')) + "/data/domains";
+  return in_source_tree("tests/unit/data/domains");
 }
 
 inline std::string fixture(const std::string& name) {
