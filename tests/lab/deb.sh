@@ -11,21 +11,24 @@ in_root() {
     local root build
     root=$(image "$1")/root
     build=$(build_dir "$1")
-    mkdir -p "$build"
+    # Compiled once for all trees: in a root they have the same paths.
+    mkdir -p "$build" "$CACHE/ccache"
     unshare --mount --propagation private bash -euc '
-        root=$1 source=$2 build=$3 command=$4
+        root=$1 source=$2 build=$3 ccache=$4 command=$5
         mount --bind "$root" "$root"
         mount -o remount,bind,ro "$root"
         mount -t proc proc "$root/proc"
         mount --rbind /dev "$root/dev"
         mount -t tmpfs tmpfs "$root/tmp"
         mount -t tmpfs tmpfs "$root/mnt"
-        mkdir "$root/mnt/src" "$root/mnt/build"
+        mkdir "$root"/mnt/{src,build,ccache}
         mount --bind -o ro "$source" "$root/mnt/src"
         mount --bind "$build" "$root/mnt/build"
+        mount --bind "$ccache" "$root/mnt/ccache"
         exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8 CMAKE_GENERATOR=Ninja \
+            CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR=/mnt/ccache \
             chroot "$root" bash -c "cd /mnt/build && $command"
-    ' in_root "$root" "$TOP" "$build" "$2"
+    ' in_root "$root" "$TOP" "$build" "$CACHE/ccache" "$2"
 }
 
 lab_chroot() {

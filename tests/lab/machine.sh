@@ -23,13 +23,16 @@ machine_alive() {
 
 # boot DIR RELEASE [PREFIX…]: start a machine and wait until its agent answers.
 boot() {
-    local dir=$1 release=$2 image
+    local dir=$1 release=$2 image emulator
     shift 2
     need_packages jq qemu-utils
     image=$(image "$release")
+    # Debian 13's QEMU forks guests' processes three times as fast as 12's.
+    emulator=$(image 13)/root
     mkdir -p "$dir"/share/{jobs,requests,answers}
     echo "$release" >"$dir/release"
     echo "$image" >"$dir/image"
+    echo "$emulator" >"$dir/emulator"
     echo "$*" >"$dir/prefix"
     share_scripts "$dir"
     # What the machine writes stays out of the image. The path is QEMU's view of it.
@@ -47,18 +50,20 @@ switch_on() {
     local dir=$1
     rm -f "$dir"/{agent,qmp}.{in,out} "$dir/share/ready"
     mkfifo "$dir"/{agent,qmp}.{in,out}
-    start_qemu "$dir" "$(cat "$dir/image")" $(cat "$dir/prefix")
+    start_qemu "$dir" $(cat "$dir/prefix")
     qmp "$dir" '{"execute": "qmp_capabilities"}' >/dev/null
     wait_ready "$dir"
 }
 
-# QEMU comes out of the root that it boots, so that this host needs none and its version is known.
+# start_qemu DIR [PREFIX…]: QEMU comes out of a root of the lab: this host needs none, its version is known.
+# The clock is the TSC, which is the host's: reading any other leaves the guest, and the kernel reads one
+# all the time.
 start_qemu() {
-    local dir=$1 image=$2
-    shift 2
+    local dir=$1
+    shift
     "$@" unshare --mount --propagation private bash -euc '
-        dir=$1 image=$2 root=$2/root
-        shift 2
+        dir=$1 image=$2 root=$3
+        shift 3
         mount --bind "$root" "$root"
         mount -t proc proc "$root/proc"
         mount --rbind /dev "$root/dev"
@@ -67,8 +72,8 @@ start_qemu() {
         mount --bind "$image" "$root/mnt/image"
         mount --bind "$dir" "$root/mnt/machine"
         exec env -i PATH=/usr/bin:/bin /usr/sbin/chroot "$root" qemu-system-x86_64 "$@"
-    ' start_qemu "$dir" "$image" $(qemu_arguments "$(cat "$dir/release")") \
-        -append "root=/dev/vda rw console=ttyS0 quiet loglevel=4 intel_iommu=on iommu=pt mitigations=off audit=0 no_timer_check tsc=unstable" \
+    ' start_qemu "$dir" "$(cat "$dir/image")" "$(cat "$dir/emulator")" $(qemu_arguments) \
+        -append "root=/dev/vda rw console=ttyS0 quiet loglevel=4 intel_iommu=on iommu=pt mitigations=off audit=0 no_timer_check tsc=reliable" \
         </dev/null >>"$dir/qemu.log" 2>&1 &
     # Each step above replaces the one before: this is QEMU's pid.
     echo $! >"$dir/qemu.pid"
@@ -78,6 +83,7 @@ start_qemu() {
 #   gpu1 01:00.0, gpu3 07:00.0, gpu4 08:00.0, gpu5 09:00.0   equal, each alone in its IOMMU group
 #   gpu2 02:00.0 with its audio function 02:00.1             both in one group
 #   gpu6 0b:01.0, gpu7 0b:02.0                               two cards behind one bridge: one group
+# Cards with virtual functions: card1, and card2, whose functions sit at shifted addresses.
 # A card that is plugged into free1 finds room there for its framebuffer.
 # No argument has a blank in it, so a list of words will do.
 qemu_arguments() {
@@ -114,9 +120,6 @@ qemu_arguments() {
 -device bochs-display,id=gpu7,bus=bridge,addr=2.0
 -device nvme-subsys,id=subsys,nqn=subsys
 -device nvme,id=card1,serial=card1,subsys=subsys,sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=4,max_ioqpairs=18,msix_qsize=16,bus=sriov
-ARGUMENTS
-    # A card whose virtual functions sit at shifted addresses; QEMU has it since 8.0.
-    [ "$1" = 12 ] || cat <<'ARGUMENTS'
 -device pcie-root-port,id=network,slot=4,chassis=4
 -netdev hubport,id=nowhere,hubid=0 -device igb,id=card2,bus=network,netdev=nowhere,romfile=
 ARGUMENTS
