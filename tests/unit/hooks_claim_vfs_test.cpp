@@ -146,7 +146,8 @@ TEST_F(ClaimVfsTest, a_reset_method_that_hangs_is_waited_for) {
   });
   EXPECT_THAT(refusal(domain_on(pf, 1), hasty),
               HasSubstr("reset-method = flr is not taken: writing it hangs in the kernel as pid "));
-  EXPECT_THAT(release(domain_on(pf, 1), hasty), HasSubstr("its driver hangs in the kernel as pid "));
+  EXPECT_THAT(release(domain_on(pf, 1), hasty),
+              HasSubstr("its driver hangs in the kernel as pid "));
   host_.lets_go();
   EXPECT_EQ(release(domain_on(pf, 1)), "");
 }
@@ -220,9 +221,11 @@ TEST_F(ClaimVendorVfsTest, a_creation_that_hangs_is_waited_for_before_anything_e
 TEST_F(ClaimVendorVfsTest, a_release_that_hangs_never_clears_the_next_owner) {
   EXPECT_EQ(refusal(vm(1)), "");
   driver_hangs();
-  EXPECT_THAT(release(vm(1), hasty), HasSubstr("its vGPU does not go: its driver hangs in the kernel as pid "));
+  EXPECT_THAT(release(vm(1), hasty),
+              HasSubstr("its vGPU does not go: its driver hangs in the kernel as pid "));
   driver([this](const std::string& value) { return set_type(value); });
-  EXPECT_THAT(release(vm(1)), HasSubstr("its driver hangs in the kernel as pid ")) << "a second 0 would be taken";
+  EXPECT_THAT(release(vm(1)), HasSubstr("its driver hangs in the kernel as pid "))
+      << "a second 0 would be taken";
   EXPECT_THAT(refusal(vm(2)), HasSubstr("is in quarantine"));
   host_.lets_go();
   EXPECT_EQ(release(vm(1)), "");
