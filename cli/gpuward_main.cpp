@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "base/log.hpp"
+#include "base/signals.hpp"
 #include "cli/commands.hpp"
 
 using namespace gpuward;
@@ -148,6 +149,7 @@ CommandLine::CommandLine() {
 }
 
 int main(int argc, char** argv) {
+  set_up_signals();
   CommandLine line;
   try {
     line.app.parse(argc, argv);
@@ -157,7 +159,8 @@ int main(int argc, char** argv) {
   log::start(log::To::terminal, "gpuward");
   try {
     const int status = line.chosen();
-    if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write to stdout");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout))
+      throw std::runtime_error("cannot write to stdout");
     return status;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "gpuward: %s\n", error.what());

@@ -55,6 +55,9 @@ struct Element;
 /// The same for XML that has been read already.
 Domain read_domain(const Document& document);
 
+/// The host's device, by UUID or PCI address; "" when there is none in the XML.
+std::string source_of(const Hostdev& hostdev);
+
 /// The hostdev of that alias, or null.
 const Hostdev* find_hostdev(const Domain& domain, std::string_view alias);
 

@@ -397,7 +397,8 @@ TEST_F(QemuHookTest, release_tells_what_stays_in_quarantine) {
   host_.opens(4711, "qemu-system-x86", own_instance);
   const Answer kept = call("release", gpu_xml);
   EXPECT_EQ(kept.status, 1);
-  EXPECT_THAT(kept.said, HasSubstr("pid 4711 (qemu-system-x86)"));
+  EXPECT_THAT(kept.said, HasSubstr("a process of the host"));
+  EXPECT_THAT(kept.said, Not(HasSubstr("4711"))) << "the caller may be anyone";
   EXPECT_THAT(kept.said, HasSubstr("gpuward reconcile"));
   EXPECT_TRUE(has_claim());
 }
