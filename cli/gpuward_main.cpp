@@ -6,6 +6,7 @@
 #include "base/log.hpp"
 #include "base/signals.hpp"
 #include "cli/commands.hpp"
+#include "cli/output.hpp"
 
 using namespace gpuward;
 
@@ -163,7 +164,7 @@ int main(int argc, char** argv) {
       throw std::runtime_error("cannot write to stdout");
     return status;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "gpuward: %s\n", error.what());
+    print_error(std::string("gpuward: ") + error.what());
     return 1;
   }
 }

@@ -30,8 +30,9 @@ static std::string without_processes(std::string_view text) {
     const size_t at = text.find("pid ");
     result += text.substr(0, at);
     if (at == text.npos) return result;
+    const bool is_word = at == 0 || text[at - 1] == ' ' || text[at - 1] == '(';
     text.remove_prefix(at + 4);
-    if (text.empty() || !is_digit(text[0])) {
+    if (!is_word || text.empty() || !is_digit(text[0])) {
       result += "pid ";
       continue;
     }
