@@ -7,6 +7,7 @@
 #include "domain/document.hpp"
 #include "guard/notify.hpp"
 #include "guard/qemu_view.hpp"
+#include "guard/release_unused_text.hpp"
 #include "hooks/reconcile.hpp"
 #include "hooks/request_verdict.hpp"
 #include "state/gpu_domain_marker.hpp"
@@ -116,6 +117,8 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
     show_status();
   });
   pools_.connected(connection);
+  // When the domains of the start have been looked at.
+  workers_.post_at(Clock::now() + seconds(2), release_unused_text);
 }
 
 void GuardService::reload() {
