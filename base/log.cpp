@@ -95,15 +95,23 @@ static std::vector<std::string_view> words_of(std::string_view line) {
   return words;
 }
 
+/// Also where a line number or the like follows: "UUID:3".
+static std::optional<std::string> device_of(std::string_view word) {
+  for (;;) {
+    if (const auto address = parse_pci_address(word)) return to_string(*address);
+    if (const auto uuid = parse_uuid(word)) return to_string(*uuid);
+    const size_t colon = word.rfind(':');
+    if (colon == word.npos) return {};
+    word = word.substr(0, colon);
+  }
+}
+
 std::vector<std::string> devices_in(std::string_view line) {
   std::vector<std::string> devices;
   for (const std::string_view word : words_of(line)) {
-    const auto address = parse_pci_address(word);
-    const auto uuid = parse_uuid(word);
-    if (!address && !uuid) continue;
-    std::string device = address ? to_string(*address) : to_string(*uuid);
-    if (std::find(devices.begin(), devices.end(), device) == devices.end())
-      devices.push_back(std::move(device));
+    auto device = device_of(word);
+    if (device && std::find(devices.begin(), devices.end(), *device) == devices.end())
+      devices.push_back(std::move(*device));
   }
   return devices;
 }

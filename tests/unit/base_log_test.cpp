@@ -23,6 +23,8 @@ TEST(Log, finds_the_devices_that_a_line_names) {
               ElementsAre("0000:41:00.0", "0000:41:00.1"));
   EXPECT_THAT(devices_in("instance 4dea22b3-1d52-d8f3-2516-782e98ab3fa0, open"),
               ElementsAre("4dea22b3-1d52-d8f3-2516-782e98ab3fa0"));
+  EXPECT_THAT(devices_in("/claims/4dea22b3-1d52-d8f3-2516-782e98ab3fa0:1: x, /0000:41:00.0:3"),
+              ElementsAre("4dea22b3-1d52-d8f3-2516-782e98ab3fa0", "0000:41:00.0"));
   EXPECT_THAT(devices_in("a: b.c: 12 s, 41:00, ----"), IsEmpty());
   EXPECT_THAT(devices_in(""), IsEmpty());
 }
