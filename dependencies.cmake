@@ -57,6 +57,7 @@ if(BUILD_TESTING)
 endif()
 
 if(missing)
+  unset(HAVE_STATIC_RUNTIME CACHE)  # looked for again, as the others are
   message(FATAL_ERROR "What gpuward is built with is missing. The Debian packages:${missing}\n"
     "All of them are installed by: apt build-dep ./")
 endif()
