@@ -35,7 +35,9 @@ constexpr const char* usage =
     "  vgpu ADDRESS CAPACITY ID SIZE NAME a type that VFs of this PF can have\n"
     "\n"
     "Beside the attributes: /.tracer/control takes 'save NAME', 'load NAME', 'forget' (the\n"
-    "writes); /.tracer/writes has each write, 'ERRNO PATH VALUE', /.tracer/state the devices.\n";
+    "writes); /.tracer/writes has each write, 'ERRNO PATH VALUE', /.tracer/state a line for each\n"
+    "mdev ('mdev UUID PARENT TYPE'), vGPU ('vgpu VF ID'), PF that has VFs ('vfs PF NUMBER') and\n"
+    "setting of a VF ('quota PF vfN NAME VALUE').\n";
 
 // --- What there is ---
 
@@ -400,8 +402,29 @@ std::optional<std::pair<std::string, std::string>> device_of(const std::string& 
   return std::pair(path.substr(start + 1, end - start - 1), path.substr(end + 1));
 }
 
+std::string state_text() {
+  std::string text;
+  for (const auto& [path, node] : host.nodes) {
+    const auto device = device_of(path);
+    if (!device) continue;
+    const auto& [address, name] = *device;
+    const std::string directory = parent_of('/' + name).substr(1);
+    if (name.ends_with("/mdev_type") && is_uuid(directory))
+      text += "mdev " + directory + ' ' + address + ' ' + name_of(node.text) + '\n';
+    if (name.starts_with("sriov_admin/vf") && node.kind == Node::Kind::file && node.text != "0\n")
+      text += "quota " + address + ' ' + name.substr(12, name.find('/', 12) - 12) + ' ' +
+              name_of(name) + ' ' + node.text;
+  }
+  for (const auto& [vf, type] : host.vgpu_of)
+    if (type != 0) text += "vgpu " + vf + ' ' + std::to_string(type) + '\n';
+  for (const auto& [pf, sriov] : host.sriov)
+    if (sriov.count != 0) text += "vfs " + pf + ' ' + std::to_string(sriov.count) + '\n';
+  return text;
+}
+
 std::string text_of(const std::string& path) {
   if (path == "/.tracer/writes") return written;
+  if (path == "/.tracer/state") return state_text();
   const auto device = device_of(path);
   if (device) {
     const auto& [address, name] = *device;
@@ -547,6 +570,7 @@ void read_host(const char* file) {
   add_file("/bus/pci/drivers_probe", "", 0200);
   add_file("/.tracer/control", "", 0200);
   add_file("/.tracer/writes", "", 0444);
+  add_file("/.tracer/state", "", 0444);
   std::ifstream text(file);
   for (std::string line; std::getline(text, line);)
     if (!describe(line)) {
