@@ -33,10 +33,11 @@ constexpr const char* usage =
     "  --timeout SECONDS   kill it after that (default 120)\n"
     "  --list FILE         write a line for each call: TASK:CALL NAME ERRNO,… ORIGIN DETAIL, with\n"
     "                      ORIGIN 'loader' where libraries are loaded, else 'program'\n"
-    "  --at TASK:CALL      where to act\n"
+    "  --at TASK:CALL:NAME where to act: at that call, or at the next one of that task and name\n"
     "  --action WHAT       kill (the process group), kill-one (the calling process), or an errno\n"
     "\n"
-    "Tasks are numbered from 0 as they are created, calls of a task from 1. Prints how the program\n"
+    "Tasks are numbered from 0 as they are created, calls of a task from 1. Prints how the "
+    "program\n"
     "ended ('exit N', 'signal N', 'timeout') and 'hit NAME DETAIL' or 'missed'.\n";
 
 struct Options {
@@ -44,6 +45,7 @@ struct Options {
   int timeout = 120;
   int at_task = -1;
   long at_call = 0;
+  std::string at_name;
   std::vector<char*> program;
 };
 
@@ -388,7 +390,8 @@ void Run::enter(pid_t pid, Task& task, const Entry& entry) {
     std::fprintf(list_, "%d:%ld\t%s\t%s\t%s\t%s\n", task.number, task.calls,
                  name_of(entry.number).c_str(), errors_of(entry).c_str(),
                  is_loader(pid, entry) ? "loader" : "program", detail_of(pid, entry).c_str());
-  if (!was_hit_ && task.number == options_.at_task && task.calls == options_.at_call)
+  if (!was_hit_ && task.number == options_.at_task && task.calls >= options_.at_call &&
+      name_of(entry.number) == options_.at_name)
     act(pid, task, entry);
 }
 
@@ -442,21 +445,34 @@ Options parse(int argc, char** argv) {
   for (; i + 1 < argc && std::strcmp(argv[i], "--") != 0; i += 2) {
     const std::string_view name = argv[i];
     const std::string value = argv[i + 1];
-    if (name == "--root") options.root = value;
-    else if (name == "--stdin") options.in = value;
-    else if (name == "--stdout") options.out = value;
-    else if (name == "--stderr") options.err = value;
-    else if (name == "--from") options.from = value;
-    else if (name == "--timeout") options.timeout = std::atoi(value.c_str());
-    else if (name == "--list") options.list = value;
-    else if (name == "--action") options.action = value;
+    if (name == "--root")
+      options.root = value;
+    else if (name == "--stdin")
+      options.in = value;
+    else if (name == "--stdout")
+      options.out = value;
+    else if (name == "--stderr")
+      options.err = value;
+    else if (name == "--from")
+      options.from = value;
+    else if (name == "--timeout")
+      options.timeout = std::atoi(value.c_str());
+    else if (name == "--list")
+      options.list = value;
+    else if (name == "--action")
+      options.action = value;
     else if (name == "--at") {
-      if (std::sscanf(value.c_str(), "%d:%ld", &options.at_task, &options.at_call) != 2)
-        refuse("not TASK:CALL: " + value);
-    } else refuse("unknown option " + std::string(name));
+      char call_name[32] = "";
+      if (std::sscanf(value.c_str(), "%d:%ld:%31s", &options.at_task, &options.at_call,
+                      call_name) != 3)
+        refuse("not TASK:CALL:NAME: " + value);
+      options.at_name = call_name;
+    } else
+      refuse("unknown option " + std::string(name));
   }
   if (i + 1 >= argc || std::strcmp(argv[i], "--") != 0) refuse("no program");
-  if (options.at_task >= 0 && !is_action(options.action)) refuse("unknown action " + options.action);
+  if (options.at_task >= 0 && !is_action(options.action))
+    refuse("unknown action " + options.action);
   options.program.assign(argv + i + 1, argv + argc);
   options.program.push_back(nullptr);
   return options;
@@ -469,7 +485,8 @@ int main(int argc, char** argv) {
   struct sigaction action {};
   action.sa_handler = [](int) { is_late = 1; };
   ::sigaction(SIGALRM, &action, nullptr);
-  const itimerval timer{{1, 0}, {options.timeout, 0}};  // again each second, lest one come too early
+  const itimerval timer{{1, 0},
+                        {options.timeout, 0}};  // again each second, lest one come too early
   ::setitimer(ITIMER_REAL, &timer, nullptr);
   Run run(options);
   run.start();

@@ -66,9 +66,9 @@ struct Host {
   std::map<std::string, Node> nodes{{"/", {}}};
   std::map<std::string, std::map<std::string, unsigned>> mdev_types;  ///< MOST by device and type
   std::map<std::string, VirtualFunctions> sriov;
-  std::map<std::string, Vgpus> vgpus;                 ///< by PF
-  std::map<std::string, unsigned> vgpu_of;            ///< type by VF
-  std::map<std::string, std::string> physical;        ///< PF by VF
+  std::map<std::string, Vgpus> vgpus;           ///< by PF
+  std::map<std::string, unsigned> vgpu_of;      ///< type by VF
+  std::map<std::string, std::string> physical;  ///< PF by VF
   unsigned next_group = 200;
 };
 
@@ -95,7 +95,8 @@ bool is_uuid(const std::string& text) {
   if (text.size() != 36) return false;
   for (size_t i = 0; i < 36; ++i) {
     const bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (is_dash ? text[i] != '-' : !std::isxdigit(static_cast<unsigned char>(text[i]))) return false;
+    if (is_dash ? text[i] != '-' : !std::isxdigit(static_cast<unsigned char>(text[i])))
+      return false;
   }
   return true;
 }
@@ -189,8 +190,7 @@ void add_pci(const std::string& address, const std::string& vendor, const std::s
 void remove_pci(const std::string& address) {
   unbind(address);
   const auto group = host.nodes.find(device_path(address) + "/iommu_group");
-  if (group != host.nodes.end())
-    remove_tree("/kernel/iommu_groups/" + name_of(group->second.text));
+  if (group != host.nodes.end()) remove_tree("/kernel/iommu_groups/" + name_of(group->second.text));
   host.nodes.erase("/bus/pci/devices/" + address);
   remove_tree(device_path(address));
 }
@@ -342,7 +342,8 @@ int write_vgpu(const std::string& vf, const std::string& value) {
 
 std::vector<std::string> instances_of(const std::string& address, const std::string& type) {
   std::vector<std::string> found;
-  const std::string directory = device_path(address) + "/mdev_supported_types/" + type + "/devices/";
+  const std::string directory =
+      device_path(address) + "/mdev_supported_types/" + type + "/devices/";
   for (auto at = host.nodes.lower_bound(directory);
        at != host.nodes.end() && at->first.starts_with(directory); ++at)
     found.push_back(name_of(at->first));
@@ -429,8 +430,7 @@ std::string text_of(const std::string& path) {
   if (device) {
     const auto& [address, name] = *device;
     if (name == "sriov_numvfs") return std::to_string(host.sriov.at(address).count) + '\n';
-    if (name == "nvidia/current_vgpu_type")
-      return std::to_string(host.vgpu_of.at(address)) + '\n';
+    if (name == "nvidia/current_vgpu_type") return std::to_string(host.vgpu_of.at(address)) + '\n';
     if (name == "nvidia/creatable_vgpu_types") return creatable_text(address);
     if (name.ends_with("/available_instances"))
       return std::to_string(available(address, name_of(parent_of(name)))) + '\n';
@@ -509,10 +509,11 @@ void add_mdev_type(const std::string& address, const std::string& type, unsigned
   add_file(path + "/available_instances", "", 0444);
   add_file(path + "/device_api", "vfio-pci\n", 0444);
   add_file(path + "/name", "GRID " + type + '\n', 0444);
-  add_file(path + "/description",
-           "num_heads=4, frl_config=45, framebuffer=1024M, max_resolution=5120x2880, max_instance=" +
-               std::to_string(most) + '\n',
-           0444);
+  add_file(
+      path + "/description",
+      "num_heads=4, frl_config=45, framebuffer=1024M, max_resolution=5120x2880, max_instance=" +
+          std::to_string(most) + '\n',
+      0444);
   add_directory(path + "/devices");
   add_link("/class/mdev_bus/" + address, device_path(address));
 }
@@ -530,9 +531,9 @@ void add_sriov(const std::string& address, VirtualFunctions sriov) {
 void add_quota(const std::string& address) {
   for (unsigned number = 1; number <= host.sriov.at(address).total; ++number)
     for (const char* name : {"vram_quota", "exec_quantum_ms", "preempt_timeout_us"})
-      add_file(device_path(address) + "/sriov_admin/vf" + std::to_string(number) + "/profile/" +
-                   name,
-               "0\n");
+      add_file(
+          device_path(address) + "/sriov_admin/vf" + std::to_string(number) + "/profile/" + name,
+          "0\n");
 }
 
 void add_driver(const std::string& name) {

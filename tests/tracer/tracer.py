@@ -54,11 +54,11 @@ def list_points(host):
 def points_at(prefix, place, name, errors, origin):
     errors = [error for error in errors.split(",") if error]
     if origin == "loader":  # of libraries: all that can come of it is that one is not there
-        return [f"{prefix}/{place}/{error}" for error in errors[-1:]]
+        return [f"{prefix}/{place}:{name}/{error}" for error in errors[-1:]]
     actions = ["kill", *errors]
     if not place.startswith("0:") or name in KILLED_ALONE:
         actions.insert(1, "kill-one")
-    return [f"{prefix}/{place}/{action}" for action in actions]
+    return [f"{prefix}/{place}:{name}/{action}" for action in actions]
 
 
 def work(build, kind, top):
@@ -182,7 +182,7 @@ def main():
         prog="tests/tracer/run",
         description="Runs the hook, reconcile and gpuward-provision, and at a system call kills "
         "them or makes the call fail; then looks at what a host would do next, and at what is "
-        "left. A point is KIND/OPERATION/TASK:CALL/ACTION.",
+        "left. A point is KIND/OPERATION/TASK:CALL:NAME/ACTION.",
     )
     parser.add_argument("build", metavar="BUILD_DIR")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
