@@ -75,6 +75,7 @@ class Seen:
     writes: list
     claims: dict
     marks: set
+    scrubs: list
 
 
 class Host:
@@ -90,7 +91,11 @@ class Host:
         subprocess.run(["mount", "-t", "proc", "proc", f"{top}/proc"], check=True)
         shutil.copy(f"{build}/tests/tracer/stand_in", f"{top}/usr/bin/qemu-system-x86_64")
         shutil.copy(f"{build}/hooks/gpuward-qemu-hook", f"{top}/usr/sbin/gpuward-qemu-hook")
-        self.put("etc/gpuward/gpuward.conf", kind.config)
+        self.put("etc/gpuward/gpuward.conf", kind.config.replace("{top}", top))
+        # A scrub program has one path for the hook, which sees this as /, and for the others.
+        os.makedirs(top + top)
+        subprocess.run(["mount", "--bind", top, top + top], check=True)
+        shutil.copy(f"{build}/tests/tracer/stand_in", f"{top}/tracer/scrub")
         self.put("tracer/hardware", kind.hardware)
         self.put(
             "tracer/libvirt.xml", LIBVIRT.format(canary=uuid_of("canary"), web01=uuid_of("web01"))
@@ -174,7 +179,7 @@ class Host:
 
     # --- Programs ---
 
-    def run(self, name, command, inject=(), chroot=False, stdin="/dev/null"):
+    def run(self, name, command, inject=(), chroot=False, stdin="/dev/null", wait=True):
         log = f"{self.top}/tracer/output"
         arguments = [f"{self.build}/tests/tracer/inject", "--timeout", str(LIMIT)]
         arguments += ["--root", self.top] if chroot else ["--from", self.top]
@@ -188,7 +193,8 @@ class Host:
             check=True,
         )
         end, hit = done.stdout.splitlines()[:2]
-        self.wait_for_children()
+        if wait:
+            self.wait_for_children()
         output = ""
         for file in (log, log + ".err"):
             with open(file, encoding="utf-8", errors="replace") as text:
@@ -201,7 +207,7 @@ class Host:
             hit=hit[4:] if hit.startswith("hit ") else None,
         )
 
-    def hook(self, operation, domain, inject=()):
+    def hook(self, operation, domain, inject=(), wait=True):
         end = "end" if operation == "release" else "begin"
         return self.run(
             f"gpuward-qemu-hook {domain} {operation}",
@@ -209,16 +215,21 @@ class Host:
             inject,
             chroot=True,
             stdin=f"{self.top}/tracer/{domain}.xml",
+            wait=wait,
         )
 
-    def reconcile(self, inject=()):
+    def reconcile(self, inject=(), wait=True):
         url = f"test://{self.top}/tracer/libvirt.xml"
         command = [f"{self.build}/cli/gpuward", "--root", self.top, "--connect", url, "reconcile"]
-        return self.run("gpuward reconcile", command, inject)
+        return self.run("gpuward reconcile", command, inject, wait=wait)
 
     def provision(self, inject=()):
         command = [f"{self.build}/udev-rules/gpuward-provision", "--root", self.top]
         return self.run("gpuward-provision", command, inject)
+
+    def forget_qemu(self):
+        """As on a host where no domain has been prepared since it started."""
+        shutil.rmtree(f"{self.top}/run/gpuward/qemu", ignore_errors=True)
 
     def processes(self):
         return [name for name in os.listdir("/proc") if name.isdigit()]
@@ -250,7 +261,15 @@ class Host:
             writes=self.read_sysfs(".tracer/writes").splitlines(),
             claims=claims,
             marks=set(os.listdir(marks)) if os.path.isdir(marks) else set(),
+            scrubs=self.scrubs(),
         )
+
+    def scrubs(self):
+        try:
+            with open(f"{self.top}/tracer/scrubs", encoding="utf-8") as file:
+                return file.read().splitlines()
+        except FileNotFoundError:
+            return []
 
     def save(self, name):
         files = []
@@ -265,6 +284,8 @@ class Host:
         self.write_sysfs(".tracer/control", f"save {name}")
 
     def load(self, name):
+        if os.path.exists(f"{self.top}/tracer/scrubs"):
+            os.unlink(f"{self.top}/tracer/scrubs")
         for top in ("run", "var"):
             shutil.rmtree(f"{self.top}/{top}")
         for path, mode, content in self.snapshots[name]:

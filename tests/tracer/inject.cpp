@@ -264,12 +264,14 @@ class Run {
   void act(pid_t pid, Task& task, const Entry& entry);
   void ended(pid_t pid, int status);
   void kill_all() const;
+  void let_go();
 
   const Options& options_;
   pid_t main_ = 0;
   std::map<pid_t, Task> tasks_;
   int next_number_ = 0;
   bool is_counting_ = false, has_started_ = false, was_hit_ = false, was_late_ = false;
+  bool lets_go_ = false;  ///< what has left the group that was killed goes on without us
   int end_ = 0;
   std::string hit_;
   FILE* list_ = nullptr;
@@ -339,9 +341,22 @@ void Run::follow() {
 void Run::ended(pid_t pid, int status) {
   if (pid == main_) end_ = status;
   tasks_.erase(pid);
+  if (pid == main_ && was_hit_ && options_.action == "kill") let_go();
+}
+
+/// A task is let go where it stops; SIGSTOP makes those stop that wait for something.
+void Run::let_go() {
+  lets_go_ = true;
+  for (const auto& [pid, task] : tasks_) ::kill(pid, SIGSTOP);
 }
 
 void Run::stopped(pid_t pid, int status) {
+  if (lets_go_) {
+    ::ptrace(PTRACE_DETACH, pid, 0, 0);
+    ::kill(pid, SIGCONT);
+    tasks_.erase(pid);
+    return;
+  }
   Task& task = task_of(pid);
   const int signal = WSTOPSIG(status);
   const int event = status >> 16;

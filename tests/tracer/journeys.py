@@ -11,7 +11,8 @@ INVARIANTS = {
     1: "prepare exits 0: the claim names exactly the devices that are there for the domain",
     2: "prepare fails: after release and reconcile no device and no claim is left",
     3: "a device of somebody else is never given, changed or removed",
-    4: "a device that is left is in a claim; exit 0 of a release or reconcile means none is left",
+    4: "a device that is left, or was not scrubbed, is in a claim; exit 0 of a release or reconcile "
+    "means that none is",
     5: "reconcile does not say that there are no claims while there are",
     6: "provisioning that exits 0 has made what is configured, or says what it has not",
     7: "nothing takes longer than 120 s",
@@ -39,6 +40,7 @@ class Journey:
         self.results, self.violations = [], []
         self.own = host.devices_of("web01")
         self.base = None
+        self.scrubs = 0  # how often a device must have been scrubbed before it is free
 
     # --- Helpers ---
 
@@ -47,6 +49,7 @@ class Journey:
         self.base = self.host.seen()
         if state != "base":
             self.host.load(state)
+            self.scrubs = int(self.kind.scrubbed)
 
     def violated(self, number, what):
         # One cause is one line: what follows from it is told by the same run.
@@ -113,7 +116,12 @@ class Journey:
             self.violated(1, f"of another type: {sorted(kinds)}")
 
     def check_not_lost(self, seen):
-        """A device that is left must be in a claim."""
+        """A device that is left must be in a claim, and so must one that is not scrubbed."""
+        ends = sum(line.startswith("end ") for line in seen.scrubs)
+        if self.scrubs and uuid_of("web01") not in seen.claims and ends < self.scrubs:
+            self.violated(4, "a device is free that was not scrubbed")
+        if any(line.startswith("overlap ") for line in seen.scrubs):
+            self.violated(4, "a second scrub program beside the first")
         named = set().union(*[claimed(text) for text in seen.claims.values()])
         for line in self.devices(seen):
             if line.split()[1] not in named:
@@ -138,26 +146,34 @@ class Journey:
     def recover(self, number):
         """libvirt is back, the domain is off: reconcile, and a whole life of the domain."""
         self.check_reconcile(self.did(self.host.reconcile()))
+        self.check_not_lost(self.host.seen())
         self.check_clean(self.host.seen(), number, "reconcile")
         again = self.did(self.host.hook("prepare", "web01"))
         if again.exit != 0:
             self.violated(8, f"prepare again: {again.end}")
         else:
             self.check_prepared(self.host.seen())
+            self.scrubs += int(self.kind.scrubbed)
         released = self.did(self.host.hook("release", "web01"))
         if released.exit != 0:
             self.violated(8, f"release again: {released.end}")
+        self.check_not_lost(self.host.seen())
         self.check_clean(self.host.seen(), 8, "another life")
 
 
 class Prepare(Journey):
     """libvirt calls release after a refused prepare. When libvirt died with it, nobody does."""
 
+    def before(self):
+        pass
+
     def run(self, inject, variant):
         self.begin("base")
+        self.before()
         first = self.did(self.host.hook("prepare", "web01", inject))
         if first.exit == 0:
             self.check_prepared(self.host.seen())
+            self.scrubs = int(self.kind.scrubbed)
         if first.exit is not None or variant:
             self.did(self.host.hook("release", "web01"))
             self.check_not_lost(self.host.seen())
@@ -165,10 +181,22 @@ class Prepare(Journey):
         return first
 
 
+class FirstPrepare(Prepare):
+    """The version of QEMU is not known yet, and QEMU is asked."""
+
+    def before(self):
+        self.host.forget_qemu()
+
+
 class Release(Journey):
+    """What a killed release has left running, such as a scrub program, is waited for or not."""
+
     def run(self, inject, variant):
         self.begin("prepared")
-        first = self.did(self.host.hook("release", "web01", inject))
+        first = self.did(self.host.hook("release", "web01", inject, wait=variant))
+        if first.exit is None and not variant:
+            self.check_reconcile(self.did(self.host.reconcile(wait=False)))
+            self.did(self.host.hook("release", "web01"))
         seen = self.host.seen()
         self.check_not_lost(seen)
         if first.exit == 0:
@@ -180,7 +208,9 @@ class Release(Journey):
 class Reconcile(Journey):
     def run(self, inject, variant):
         self.begin("prepared")
-        first = self.check_reconcile(self.did(self.host.reconcile(inject)))
+        first = self.check_reconcile(self.did(self.host.reconcile(inject, wait=variant)))
+        if first.exit is None and not variant:
+            self.check_reconcile(self.did(self.host.reconcile()))
         seen = self.host.seen()
         self.check_not_lost(seen)
         if first.exit == 0:
@@ -234,6 +264,7 @@ class Provision(Journey):
 
 JOURNEYS = {
     "prepare": Prepare,
+    "first-prepare": FirstPrepare,
     "release": Release,
     "reconcile": Reconcile,
     "rival": Rival,
@@ -242,4 +273,6 @@ JOURNEYS = {
 
 
 def journeys_of(kind):
-    return [name for name in JOURNEYS if name != "rival" or kind.has_rival]
+    """Which program asks QEMU for its version does not depend on the kind."""
+    left_out = ([] if kind.has_rival else ["rival"]) + ([] if kind.name == "mdev" else ["first-prepare"])
+    return [name for name in JOURNEYS if name not in left_out]

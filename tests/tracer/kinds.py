@@ -15,6 +15,7 @@ class Kind:
     canary: list  # what the other domain has, all the time
     device: str  # what a device of the domain is in the state: "mdev" or "vgpu", "" for VFs
     has_rival: bool  # whether a domain can name devices of another one in its XML
+    scrubbed: bool = False  # whether the last device of the domain is one to be scrubbed
     provisioned: set = dataclasses.field(default_factory=set)  # state lines that provisioning makes
     withdrawn: set = dataclasses.field(default_factory=set)  # and takes away
 
@@ -101,16 +102,21 @@ gpu = 0000:51:00.0
 [profile made]
 use = vf
 gpu = 0000:52:00.0
+[profile scrubbed]
+use = vf
+gpu = 0000:52:00.0
+scrub = {top}/tracer/scrub
 """,
     setup=[
         ("bus/pci/devices/0000:52:00.0/sriov_drivers_autoprobe", "0"),
         ("bus/pci/devices/0000:52:00.0/sriov_numvfs", "3"),
         ("bus/pci/devices/0000:54:00.0/sriov_numvfs", "3"),
     ],
-    profiles=["fresh", "made"],
+    profiles=["fresh", "scrubbed"],
     canary=["made"],
     device="",
     has_rival=True,
+    scrubbed=True,
     provisioned={"vfs 0000:53:00.0 2", "vfs 0000:54:00.0 2"}
     | {
         f"quota 0000:53:00.0 vf{number} {name}"

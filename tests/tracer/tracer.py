@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -137,11 +138,18 @@ def run_kind(options, kind, report):
     print(f"{kind}: {len(points)} points in {time.monotonic() - start:.0f} s", flush=True)
 
 
+def place_of(result):
+    """The operation and the call that failed, without what differs from run to run."""
+    call = re.sub(r"\btmp\d+|pipe:\[\d+\]", lambda match: match[0].rstrip("0123456789[]:"), result["hit"])
+    call = re.sub(r"/proc/\d+", "/proc/PID", call)
+    return "/".join(result["point"].split("/")[:2]) + f" {call}"
+
+
 class Report:
     def __init__(self, options):
         self.options = options
         self.passed = self.skipped = self.failed = 0
-        self.causes = collections.defaultdict(list)
+        self.failures = []
 
     def add(self, result):
         if not result["hit"]:
@@ -150,9 +158,7 @@ class Report:
             self.passed += 1
         else:
             self.failed += 1
-            operation = "/".join(result["point"].split("/")[:2])
-            for number, what in dict.fromkeys(map(tuple, result["violations"])):
-                self.causes[(operation, number, what)].append(result)
+            self.failures.append(result)
         if self.options.verbose or self.options.point:
             self.show(result)
 
@@ -164,15 +170,24 @@ class Report:
             print(f"  VIOLATION {number}: {what}", flush=True)
 
     def end(self):
-        for (operation, number, what), results in sorted(self.causes.items()):
-            print(f"\n{operation}: {what} ({len(results)} points)")
-            print(f"  must hold ({number}): {INVARIANTS[number]}")
+        by_call = collections.defaultdict(list)
+        for result in self.failures:
+            by_call[place_of(result)].append(result)
+        for place, results in sorted(by_call.items()):
+            actions = {result["point"].split("/")[-1] for result in results}
+            print(f"\n{place}: {', '.join(sorted(actions))}")
+            said = {tuple(violation) for result in results for violation in result["violations"]}
+            for number, what in sorted(said):
+                print(f"  {number}: {what}")
             for result in results[: self.options.show]:
-                print(f"  --point {result['point']}: {result['hit']}")
+                print(f"  --point {result['point']}")
+        numbers = {number for result in self.failures for number, _ in result["violations"]}
+        for number in sorted(numbers):
+            print(f"\nmust hold ({number}): {INVARIANTS[number]}", end="")
         if self.options.report:
             with open(self.options.report, "w", encoding="utf-8") as file:
-                unique = {r["point"]: r for results in self.causes.values() for r in results}
-                json.dump(list(unique.values()), file, indent=1)
+                json.dump(self.failures, file, indent=1)
+        print()
         print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped")
         return 1 if self.failed or not self.passed else 0
 
@@ -192,7 +207,7 @@ def main():
     parser.add_argument("--operation", action="append", choices=list(JOURNEYS))
     parser.add_argument("--point", action="append", help="only this one, with all that it printed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--show", type=int, default=5, help="points named for each cause")
+    parser.add_argument("--show", type=int, default=3, help="points named for each call")
     parser.add_argument("--report", metavar="FILE", help="all violations, as JSON")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
