@@ -82,9 +82,11 @@ class Journey:
         theirs = self.host.devices_of("canary") | {
             line.split()[1] for line in self.base.state if line.split()[0] in ("mdev", "vgpu")
         } - {line.split()[1] for line in self.allowed_to_go()}
+        kept = self.base.state - self.allowed_to_go()
+        counts = {f"{line.split()[1]}/sriov_numvfs" for line in kept if line.startswith("vfs ")}
         for write in seen.writes:
             path = write.split(" ", 2)[1]
-            if any(device in path for device in theirs):
+            if any(device in path for device in theirs | counts):
                 self.violated(3, f"written to a device of somebody else: {self.anonymous(write)}")
         for name, text in seen.claims.items():
             if name != canary and claimed(text) & theirs:
