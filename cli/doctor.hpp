@@ -13,7 +13,7 @@
 #include "cli/host_layers.hpp"
 #include "config/config_parser.hpp"
 #include "domain/domain.hpp"
-#include "domain/guard_gaps.hpp"
+#include "protection/gaps.hpp"
 
 namespace gpuward {
 

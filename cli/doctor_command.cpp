@@ -9,7 +9,7 @@
 #include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "domain/document.hpp"
-#include "domain/store.hpp"
+#include "libvirt/client.hpp"
 
 namespace gpuward {
 

@@ -2,9 +2,9 @@
 #include "base/error.hpp"
 #include "cli/doctor.hpp"
 #include "domain/document.hpp"
-#include "hooks/gpu_domain.hpp"
 #include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
+#include "inventory/gpu_hostdevs.hpp"
 
 namespace gpuward {
 

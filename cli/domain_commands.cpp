@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <iterator>
 
+#include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
@@ -17,14 +18,13 @@
 #include "cli/output.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
-#include "domain/protect.hpp"
-#include "domain/rewrite.hpp"
-#include "domain/store.hpp"
-#include "hooks/gpu_domain.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/qemu_version.hpp"
 #include "hooks/repoint.hpp"
 #include "hooks/request_verdict.hpp"
+#include "inventory/gpu_hostdevs.hpp"
+#include "libvirt/client.hpp"
+#include "protection/protect.hpp"
 
 namespace gpuward {
 

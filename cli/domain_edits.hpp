@@ -5,9 +5,9 @@
 
 #include "cli/commands.hpp"
 #include "config/config.hpp"
-#include "domain/definition_lock.hpp"
-#include "domain/store.hpp"
 #include "hooks/choose_device.hpp"
+#include "libvirt/client.hpp"
+#include "state/definition_lock.hpp"
 
 namespace gpuward {
 

@@ -8,7 +8,7 @@
 #include "base/uuid.hpp"
 #include "cli/host_layers.hpp"
 #include "config/config.hpp"
-#include "domain/guard_gaps.hpp"
+#include "protection/gaps.hpp"
 
 namespace gpuward {
 

@@ -6,10 +6,10 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "domain/document.hpp"
-#include "domain/guarded_mark.hpp"
-#include "domain/store.hpp"
-#include "hooks/gpu_domain.hpp"
 #include "hooks/qemu_version.hpp"
+#include "inventory/gpu_hostdevs.hpp"
+#include "libvirt/client.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 

@@ -5,7 +5,7 @@
 
 #include "base/text.hpp"
 #include "cli/gpu_model.hpp"
-#include "pci/device_nodes.hpp"
+#include "inventory/device_nodes.hpp"
 
 namespace gpuward {
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/host_view.hpp"
-#include "mdev/holders.hpp"
+#include "inventory/open_handles.hpp"
 
 namespace gpuward {
 

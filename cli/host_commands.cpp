@@ -8,8 +8,8 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
-#include "domain/store.hpp"
 #include "hooks/reconcile.hpp"
+#include "libvirt/client.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {

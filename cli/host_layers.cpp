@@ -11,7 +11,7 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/text.hpp"
-#include "domain/claim.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

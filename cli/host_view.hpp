@@ -10,12 +10,12 @@
 
 #include "base/root.hpp"
 #include "config/config.hpp"
-#include "domain/claim.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "pci/health.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

@@ -2,7 +2,7 @@
 #include "cli/libvirt_version.hpp"
 
 #include "base/error.hpp"
-#include "domain/store.hpp"
+#include "libvirt/client.hpp"
 
 namespace gpuward {
 

@@ -10,7 +10,7 @@
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
 #include "hooks/choose_device.hpp"
-#include "hooks/taken_devices.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pool.hpp"
 

@@ -5,13 +5,13 @@
 #include "cli/commands.hpp"
 #include "cli/domain_edits.hpp"
 #include "cli/output.hpp"
-#include "domain/claim.hpp"
 #include "domain/document.hpp"
-#include "domain/used_devices.hpp"
 #include "hooks/give_back.hpp"
-#include "hooks/gpu_domain.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/repoint.hpp"
+#include "inventory/gpu_hostdevs.hpp"
+#include "state/claim.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 

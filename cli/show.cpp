@@ -9,12 +9,12 @@
 #include "cli/output.hpp"
 #include "config/config_parser.hpp"
 #include "domain/document.hpp"
-#include "domain/used_devices.hpp"
+#include "inventory/device_nodes.hpp"
+#include "inventory/open_handles.hpp"
 #include "mdev/gpu_settings.hpp"
-#include "mdev/holders.hpp"
-#include "pci/device_nodes.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 

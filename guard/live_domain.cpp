@@ -6,7 +6,7 @@
 #include "base/text.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
-#include "hooks/gpu_domain.hpp"
+#include "inventory/gpu_hostdevs.hpp"
 
 namespace gpuward {
 

@@ -8,14 +8,14 @@
 #include <cerrno>
 #include <utility>
 
+#include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "domain/claim.hpp"
-#include "domain/definition_lock.hpp"
 #include "domain/document.hpp"
-#include "domain/rewrite.hpp"
 #include "hooks/settle.hpp"
-#include "hooks/taken_devices.hpp"
+#include "inventory/usage.hpp"
+#include "state/claim.hpp"
+#include "state/definition_lock.hpp"
 
 namespace gpuward {
 

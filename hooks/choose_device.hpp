@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "hooks/taken_devices.hpp"
+#include "inventory/usage.hpp"
 #include "pci/pool.hpp"
 
 namespace gpuward {

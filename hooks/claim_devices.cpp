@@ -9,13 +9,12 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "domain/claim.hpp"
 #include "hooks/give_back.hpp"
-#include "hooks/gpu_domain.hpp"
 #include "hooks/pci_device_life.hpp"
 #include "hooks/pci_request.hpp"
+#include "inventory/gpu_hostdevs.hpp"
+#include "inventory/open_handles.hpp"
 #include "mdev/gpu_settings.hpp"
-#include "mdev/holders.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "mdev/placement.hpp"
@@ -23,6 +22,7 @@
 #include "pci/pci_device.hpp"
 #include "pci/pool.hpp"
 #include "pci/vendor_vgpu.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

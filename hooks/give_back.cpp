@@ -8,7 +8,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "hooks/pci_device_life.hpp"
-#include "mdev/holders.hpp"
+#include "inventory/open_handles.hpp"
 #include "mdev/instance.hpp"
 
 namespace gpuward {

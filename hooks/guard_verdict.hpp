@@ -6,7 +6,7 @@
 
 #include "base/verdict.hpp"
 #include "config/config.hpp"
-#include "domain/guard_gaps.hpp"
+#include "protection/gaps.hpp"
 
 namespace gpuward {
 

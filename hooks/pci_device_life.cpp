@@ -8,14 +8,14 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/log.hpp"
-#include "domain/used_devices.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/scrub.hpp"
+#include "inventory/device_nodes.hpp"
 #include "mdev/gpu_settings.hpp"
-#include "pci/device_nodes.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 

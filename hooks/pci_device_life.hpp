@@ -5,8 +5,8 @@
 
 #include "base/root.hpp"
 #include "config/config.hpp"
-#include "domain/claim.hpp"
 #include "hooks/deadlines.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

@@ -6,15 +6,15 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "domain/used_devices.hpp"
 #include "hooks/choose_device.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/request_verdict.hpp"
-#include "pci/device_nodes.hpp"
+#include "inventory/device_nodes.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/pool.hpp"
 #include "pci/virtual_functions.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 

@@ -5,9 +5,9 @@
 
 #include "base/root.hpp"
 #include "config/config.hpp"
-#include "domain/claim.hpp"
 #include "domain/domain.hpp"
 #include "hooks/deadlines.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

@@ -10,7 +10,7 @@
 #include "config/config.hpp"
 #include "domain/domain.hpp"
 #include "hooks/choose_device.hpp"
-#include "hooks/taken_devices.hpp"
+#include "inventory/usage.hpp"
 #include "pci/pool.hpp"
 
 namespace gpuward {

@@ -7,23 +7,23 @@
 #include <cerrno>
 #include <string>
 
+#include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "config/config_parser.hpp"
-#include "domain/claim.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
-#include "domain/guarded_mark.hpp"
-#include "domain/protect.hpp"
-#include "domain/rewrite.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
-#include "hooks/gpu_domain.hpp"
 #include "hooks/guard_verdict.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
 #include "hooks/settle.hpp"
+#include "inventory/gpu_hostdevs.hpp"
+#include "protection/protect.hpp"
+#include "state/claim.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/root.hpp"
-#include "domain/guard_gaps.hpp"
+#include "protection/gaps.hpp"
 
 namespace gpuward {
 

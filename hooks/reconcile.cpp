@@ -3,10 +3,10 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "domain/guarded_mark.hpp"
 #include "hooks/give_back.hpp"
-#include "mdev/holders.hpp"
-#include "pci/device_nodes.hpp"
+#include "inventory/device_nodes.hpp"
+#include "inventory/open_handles.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/root.hpp"
-#include "domain/claim.hpp"
 #include "hooks/deadlines.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "attach/rewrite.hpp"
 #include "base/error.hpp"
-#include "domain/rewrite.hpp"
 #include "hooks/pool_plan.hpp"
 
 namespace gpuward {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "hooks/gpu_domain.hpp"
+#include "inventory/gpu_hostdevs.hpp"
 #include "pci/pool.hpp"
 
 namespace gpuward {

@@ -14,7 +14,7 @@
 #include "base/file.hpp"
 #include "base/journal.hpp"
 #include "base/program.hpp"
-#include "domain/used_devices.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 

@@ -4,8 +4,8 @@
 #include <string>
 
 #include "base/root.hpp"
-#include "domain/claim.hpp"
 #include "hooks/deadlines.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

@@ -77,4 +77,9 @@ bool is_vfio_device(const Root& root, const PciAddress& address) {
   return exists(pci_path(root, address) + "/vfio-dev");
 }
 
+bool shows_console(const Root& root, const PciAddress& address) {
+  const std::string path = pci_path(root, address);
+  return read_attribute(path + "/boot_vga") == "1" || exists(path + "/graphics/fb0");
+}
+
 }  // namespace gpuward

@@ -47,4 +47,8 @@ std::vector<PciAddress> companions(const Root& root, const PciAddress& address);
 /// the driver is called.
 bool is_vfio_device(const Root& root, const PciAddress& address);
 
+/// Whether the host shows its console on it: the firmware's boot display, or the framebuffer
+/// console's fb0.
+bool shows_console(const Root& root, const PciAddress& address);
+
 }  // namespace gpuward

@@ -5,7 +5,6 @@
 
 #include "base/file.hpp"
 #include "mdev/gpu_settings.hpp"
-#include "pci/device_nodes.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"

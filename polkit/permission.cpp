@@ -2,7 +2,7 @@
 #include "polkit/permission.hpp"
 
 #include "config/quotes.hpp"
-#include "domain/guarded_mark.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 

@@ -6,11 +6,11 @@
 #include "base/child.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "domain/claim.hpp"
 #include "hooks/give_back.hpp"
+#include "inventory/open_handles.hpp"
 #include "mdev/gpu_settings.hpp"
-#include "mdev/holders.hpp"
 #include "pci/identity.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

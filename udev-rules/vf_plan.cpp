@@ -2,10 +2,10 @@
 #include "udev-rules/vf_plan.hpp"
 
 #include "base/file.hpp"
-#include "domain/claim.hpp"
+#include "inventory/device_nodes.hpp"
 #include "mdev/gpu_settings.hpp"
-#include "pci/device_nodes.hpp"
 #include "pci/pci_device.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 

@@ -7,11 +7,11 @@
 #include <string>
 #include <string_view>
 
+#include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
-#include "domain/protect.hpp"
-#include "domain/rewrite.hpp"
+#include "protection/protect.hpp"
 
 using namespace gpuward;
 

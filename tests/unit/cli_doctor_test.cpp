@@ -9,8 +9,8 @@
 #include <filesystem>
 
 #include "base/file.hpp"
-#include "domain/claim.hpp"
 #include "fake_host.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 namespace {

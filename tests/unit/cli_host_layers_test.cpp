@@ -11,8 +11,8 @@
 
 #include "base/file.hpp"
 #include "base/lock.hpp"
-#include "domain/guarded_mark.hpp"
 #include "fake_host.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 namespace {

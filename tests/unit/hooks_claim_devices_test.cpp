@@ -11,11 +11,11 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "domain/claim.hpp"
 #include "fake_host.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/reconcile.hpp"
 #include "mdev/instance.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 namespace {

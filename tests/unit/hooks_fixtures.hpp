@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "hooks/taken_devices.hpp"
+#include "inventory/usage.hpp"
 #include "pci_fixtures.hpp"
 
 namespace gpuward {

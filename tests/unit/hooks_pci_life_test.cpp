@@ -10,8 +10,6 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
-#include "domain/claim.hpp"
-#include "domain/used_devices.hpp"
 #include "fake_host.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
@@ -21,6 +19,8 @@
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 #include "pci_fixtures.hpp"
+#include "state/claim.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 namespace {

@@ -11,11 +11,11 @@
 
 #include "base/file.hpp"
 #include "base/lock.hpp"
-#include "domain/claim.hpp"
 #include "domain/domain.hpp"
-#include "domain/guarded_mark.hpp"
 #include "fake_host.hpp"
 #include "hooks/settle.hpp"
+#include "state/claim.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 namespace {

@@ -7,8 +7,8 @@
 #include <cerrno>
 
 #include "base/file.hpp"
-#include "domain/guarded_mark.hpp"
 #include "fake_host.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 namespace {

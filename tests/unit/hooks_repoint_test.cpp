@@ -4,14 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "config/gpu_selector.hpp"
-#include "domain/claim.hpp"
-#include "domain/rewrite.hpp"
-#include "domain/used_devices.hpp"
 #include "fake_host.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks_fixtures.hpp"
+#include "state/claim.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 namespace {

@@ -11,8 +11,8 @@
 
 #include "base/file.hpp"
 #include "base/lock.hpp"
-#include "domain/claim.hpp"
 #include "fake_host.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 namespace {

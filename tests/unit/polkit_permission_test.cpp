@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "base/file.hpp"
-#include "domain/guarded_mark.hpp"
 #include "fake_host.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 namespace {

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "config/gpu_selector.hpp"
-#include "domain/claim.hpp"
 #include "fake_host.hpp"
 #include "pci_fixtures.hpp"
+#include "state/claim.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "attach/console.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.hpp"
+#include "domain/domain_edit.hpp"
+#include "domain/kept.hpp"
+
+// What it leaves in <gpuward:domain>:
+//
+//   <gpuward:console>
+//     <gpuward:kept behind='input' before='0'>...</gpuward:kept>
+//     <gpuward:audio id='1' type='spice'/>
+//   </gpuward:console>
+//
+// A domain without <graphics> gets no <video> from libvirt (virDomainDefAddImplicitVideo) and no
+// VGA from QEMU (-nodefaults), so nothing has to be put in their place. Sound that went to the
+// SPICE or D-Bus client goes nowhere: libvirt keeps one <audio> at least, and would make one of its
+// own.
+
+namespace gpuward {
+
+static bool is_display_bound(std::string_view type) {
+  return type == "spicevmc" || type == "spiceport" || type == "dbus";
+}
+
+static bool is_part_of_console(const Element& device) {
+  if (!device.name_space.empty()) return false;
+  if (device.name == "graphics" || device.name == "video") return true;
+  static constexpr std::array names = {"channel", "redirdev", "smartcard",
+                                       "serial",  "console",  "parallel"};
+  return std::find(names.begin(), names.end(), device.name) != names.end() &&
+         is_display_bound(device.attribute("type").value_or(""));
+}
+
+static bool is_bound_audio(std::string_view type) {
+  return type == "spice" || type == "dbus";
+}
+
+static void refuse_passwords(const DomainEdit& edit) {
+  for (const Element& device : edit.device_list())
+    if (device.name == "graphics" && device.attribute("passwd"))
+      throw Error("domain " + edit.domain.name + ": <graphics> (line " +
+                  std::to_string(device.line) +
+                  ") has a password, which everyone could read in the metadata where gpuward would "
+                  "keep it; take the password out first, or choose a profile with 'console = on'");
+}
+
+std::string take_console_out(std::string_view xml) {
+  DomainEdit edit(xml);
+  if (edit.ours() && edit.ours()->child("console", domain_namespace)) return std::string(xml);
+  std::vector<const Element*> console;
+  for (const Element& device : edit.device_list())
+    if (is_part_of_console(device)) console.push_back(&device);
+  if (console.empty()) return std::string(xml);
+  refuse_passwords(edit);
+
+  const std::string prefix = our_prefix(edit);
+  std::string text = take_out(edit, edit.devices(), console, "        ");
+  for (const Element& device : edit.device_list()) {
+    const auto type = device.attribute("type").value_or("");
+    if (device.name != "audio" || !device.name_space.empty() || !is_bound_audio(type)) continue;
+    text += "\n        <" + prefix + "audio id='" + escaped(device.attribute("id").value_or("")) +
+            "' type='" + escaped(type) + "'/>";
+    edit.set_attribute(device, "type", "none");
+  }
+  add_to_ours(edit, "\n      <" + prefix + "console>" + text + "\n      </" + prefix + "console>");
+  return edit.result();
+}
+
+/// What someone has changed since stays.
+static void put_audio_back(DomainEdit& edit, const Element& keeper) {
+  const auto type = keeper.attribute("type").value_or("");
+  if (!is_bound_audio(type)) return;
+  for (const Element& device : edit.device_list())
+    if (device.name == "audio" && device.name_space.empty() &&
+        device.attribute("id").value_or("") == keeper.attribute("id").value_or("") &&
+        device.attribute("type") == "none")
+      return edit.set_attribute(device, "type", type);
+}
+
+static const Element* pci_address_in(const Element& device) {
+  const Element* const address = device.child("address");
+  return address && address->attribute("type") == "pci" ? address : nullptr;
+}
+
+static bool is_taken(const DomainEdit& edit, const PciAddress& place,
+                     const std::vector<PciAddress>& freed) {
+  const auto sits_there = [&](const Element& device) {
+    const Element* const address = pci_address_in(device);
+    const auto at = address ? pci_address_of(*address) : std::nullopt;
+    return at == place && std::find(freed.begin(), freed.end(), *at) == freed.end();
+  };
+  return std::any_of(edit.device_list().begin(), edit.device_list().end(), sits_there);
+}
+
+static std::string without_taken_addresses(const DomainEdit& edit, const std::string& text,
+                                           const std::vector<PciAddress>& freed) {
+  static constexpr std::string_view start = "<kept>", end = "</kept>";
+  const std::string whole = std::string(start) + text + std::string(end);
+  const Document document = parse_document(whole);
+  std::vector<Edit> edits;
+  for (const Element& device : document.root.children) {
+    const Element* const address = pci_address_in(device);
+    const auto place = address ? pci_address_of(*address) : std::nullopt;
+    if (place && is_taken(edit, *place, freed)) edits.push_back({address->whole, ""});
+  }
+  const std::string result = apply_edits(whole, edits);
+  return result.substr(start.size(), result.size() - start.size() - end.size());
+}
+
+std::string put_console_back(std::string_view xml, const std::vector<PciAddress>& freed) {
+  DomainEdit edit(xml);
+  const Element* const ours = edit.ours();
+  const Element* const console = ours ? ours->child("console", domain_namespace) : nullptr;
+  if (!console) return std::string(xml);
+  for (const Element& keeper : console->children) {
+    if (is_ours(keeper, "kept"))
+      put_back(edit, edit.devices(), keeper,
+               without_taken_addresses(edit, kept_text(keeper, is_part_of_console), freed));
+    if (is_ours(keeper, "audio")) put_audio_back(edit, keeper);
+  }
+  remove_from_ours(edit, {console});
+  return edit.result();
+}
+
+}  // namespace gpuward

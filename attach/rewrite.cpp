@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "attach/rewrite.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "attach/console.hpp"
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "domain/domain_edit.hpp"
+#include "protection/protect.hpp"
+
+// What attach leaves in a domain:
+//
+//   <metadata>
+//     <gpuward:domain xmlns:gpuward='urn:gpuward:domain:1' metadata='made' pci-controllers='5'>
+//       <gpuward:gpu alias='ua-gpuward-0' profile='small'/>
+//     </gpuward:domain>
+//   </metadata>
+//
+// and one hostdev for each gpu; <gpuward:console> and <gpuward:protected> are told of in
+// console.cpp and protect.cpp. A gpu with console='off' keeps the console out. The attributes of
+// gpuward:domain tell detach what else to put back:
+//   metadata='made'      <metadata> is attach's own
+//   metadata='opened'    it was <metadata/>, which libvirt keeps
+//   devices='opened'     it was <devices/>, which only hand-written XML has
+//   pci-controllers='5'  libvirt gives a new device on q35 a new pcie-root-port, on pc a pci-bridge
+//                        when all slots are taken. It numbers its controllers without gaps, so
+//                        those from 5 on came later, and go with the last GPU unless another
+//                        device sits on them.
+
+namespace gpuward {
+
+namespace {
+
+const AskedGpu* asked_as(const Domain& domain, std::string_view alias) {
+  for (const AskedGpu& gpu : domain.asked)
+    if (gpu.alias == alias) return &gpu;
+  return nullptr;
+}
+
+/// Any <hostdev>, also of kinds that Domain does not list.
+bool is_hostdev(const Element& element) {
+  return element.name == "hostdev" && element.name_space.empty();
+}
+
+std::string_view alias_of(const Element& device) {
+  const Element* const alias = device.child("alias");
+  return alias ? alias->attribute("name").value_or("") : "";
+}
+
+const Element* hostdev_element(const DomainEdit& edit, std::string_view alias) {
+  for (const Element& element : edit.devices().children)
+    if (is_hostdev(element) && alias_of(element) == alias) return &element;
+  return nullptr;
+}
+
+std::string free_alias(const Domain& domain) {
+  for (int number = 0; number <= 9999; ++number) {
+    std::string alias(alias_prefix);
+    alias += std::to_string(number);
+    if (!asked_as(domain, alias) && !find_hostdev(domain, alias)) return alias;
+  }
+  throw Error("domain " + domain.name + " has no alias left for another GPU");
+}
+
+/// libvirt writes devices of these kinds before hostdevs (virDomainDefFormat), all others behind.
+/// Where it is in hand-written XML does not matter to libvirt.
+bool comes_before_hostdevs(const Element& device) {
+  static constexpr std::array names = {
+      "emulator",  "disk",     "controller", "lease",   "filesystem", "interface",
+      "smartcard", "serial",   "parallel",   "console", "channel",    "input",
+      "tpm",       "graphics", "sound",      "audio",   "video",      "hostdev"};
+  return std::find(names.begin(), names.end(), device.name) != names.end();
+}
+
+/// display and ramfb are not written: libvirt puts in what its QEMU needs.
+std::string mdev_text(const Domain& domain, const std::string& alias) {
+  return "\n    <hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>"
+         "\n      <source>"
+         "\n        <address uuid='" +
+         to_string(instance_uuid(domain.uuid, alias)) +
+         "'/>"
+         "\n      </source>"
+         "\n      <alias name='" +
+         alias +
+         "'/>"
+         "\n    </hostdev>";
+}
+
+void insert_devices(DomainEdit& edit, const std::string& text) {
+  const Element& devices = edit.devices();
+  const Element* before = nullptr;
+  for (const Element& device : devices.children)
+    if (is_hostdev(device) || (comes_before_hostdevs(device) && !(before && is_hostdev(*before))))
+      before = &device;
+  if (before)
+    edit.insert(before->whole.end, text);
+  else
+    edit.insert_inside(devices, text, "\n  ");
+}
+
+void insert_mdev(DomainEdit& edit, const std::string& alias) {
+  insert_devices(edit, mdev_text(edit.domain, alias));
+}
+
+std::optional<unsigned> pci_controller_index(const Element& device) {
+  if (device.name != "controller" || device.attribute("type") != "pci") return {};
+  return to_number<unsigned>(device.attribute("index").value_or(""));
+}
+
+/// How many numbers of PCI controllers are taken; nothing where libvirt has not yet filled them in.
+std::optional<unsigned> pci_controllers(const Element& devices) {
+  std::optional<unsigned> count;
+  for (const Element& device : devices.children) {
+    const auto index = pci_controller_index(device);
+    if (index && *index < 256) count = std::max(count.value_or(0), *index + 1);
+  }
+  return count;
+}
+
+std::string address_attributes(const PciAddress& address) {
+  char text[80];
+  std::snprintf(text, sizeof text, "domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'",
+                address.domain, address.bus, address.slot, address.function);
+  return text;
+}
+
+/// Where in the guest the functions of one card are put together, and a controller for them where
+/// one is needed: libvirt by itself gives each hostdev a slot of its own.
+struct GuestSlot {
+  PciAddress address;
+  std::string controller;
+};
+
+bool is_slot_used(const Element& devices, unsigned bus, unsigned slot) {
+  return std::any_of(devices.children.begin(), devices.children.end(), [&](const Element& device) {
+    const Element* const address = device.child("address");
+    const auto place = address ? pci_address_of(*address) : std::nullopt;
+    return place && place->bus == bus && place->slot == slot;
+  });
+}
+
+GuestSlot free_guest_slot(const DomainEdit& edit) {
+  const Element* const os = edit.document.root.child("os");
+  const Element* const type = os ? os->child("type") : nullptr;
+  const auto machine = type ? type->attribute("machine").value_or("") : "";
+  if (machine.find("q35") != machine.npos || machine.starts_with("virt")) {
+    const unsigned index = pci_controllers(edit.devices()).value_or(1);
+    return {{0, static_cast<uint8_t>(index), 0, 0},
+            "\n    <controller type='pci' index='" + std::to_string(index) +
+                "' model='pcie-root-port'/>"};
+  }
+  std::vector<unsigned> buses{0};
+  for (const Element& device : edit.devices().children)
+    if (const auto index = pci_controller_index(device);
+        index && *index < 256 && device.attribute("model") == "pci-bridge")
+      buses.push_back(*index);
+  // From above, as libvirt fills a bus from below.
+  for (const unsigned bus : buses)
+    for (uint8_t slot = 0x1e; slot > 2; --slot)
+      if (!is_slot_used(edit.devices(), bus, slot))
+        return {{0, static_cast<uint8_t>(bus), slot, 0}, ""};
+  throw Error("domain " + edit.domain.name + " has no PCI slot left");
+}
+
+std::string pci_text(const std::string& alias, Use use, const PciAddress& function,
+                     const std::string& guest_address) {
+  return std::string("\n    <hostdev mode='subsystem' type='pci' managed='") +
+         (use == Use::vendor_vf ? "no" : "yes") +
+         "'>"
+         "\n      <source>"
+         "\n        <address " +
+         address_attributes(function) +
+         "/>"
+         "\n      </source>"
+         "\n      <alias name='" +
+         alias + "'/>" + guest_address + "\n    </hostdev>";
+}
+
+std::string alias_of_function(const std::string& alias, const PciAddress& function, bool is_first) {
+  return is_first ? alias : alias + '-' + std::to_string(function.function);
+}
+
+void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
+                      const std::vector<PciAddress>& functions) {
+  if (functions.size() == 1)
+    return insert_devices(edit, pci_text(alias, use, functions.front(), ""));
+  GuestSlot guest = free_guest_slot(edit);
+  std::string text = guest.controller;
+  for (size_t i = 0; i < functions.size(); ++i) {
+    guest.address.function = static_cast<uint8_t>(i);
+    text += pci_text(alias_of_function(alias, functions[i], i == 0), use, functions[i],
+                     "\n      <address type='pci' " + address_attributes(guest.address) +
+                         (i == 0 ? " multifunction='on'/>" : "/>"));
+  }
+  insert_devices(edit, text);
+}
+
+/// What detach of the last GPU needs to know, as attributes of <gpuward:domain>.
+std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEdit& edit,
+                                                                  size_t functions) {
+  std::vector<std::pair<std::string, std::string>> attributes;
+  if (edit.document.is_one_tag(edit.devices())) attributes.push_back({"devices", "opened"});
+  const auto count = pci_controllers(edit.devices());
+  if (count || functions > 1)  // then there will be one of ours
+    attributes.push_back({"pci-controllers", std::to_string(count.value_or(1))});
+  return attributes;
+}
+
+void insert_asked(DomainEdit& edit, const std::string& alias, const GpuToAttach& gpu) {
+  const std::string text = "\n      <" + our_prefix(edit) + "gpu alias='" + alias + "' profile='" +
+                           gpu.profile + '\'' + (gpu.console ? "" : " console='off'") + "/>";
+  std::string attributes;
+  if (edit.domain.asked.empty())
+    for (const auto& [name, value] : before_first_gpu(edit, gpu.functions.size())) {
+      if (edit.ours())
+        edit.set_attribute(*edit.ours(), name, value);
+      else
+        attributes += ' ' + name + "='" + value + '\'';
+    }
+  add_to_ours(edit, text, attributes);
+}
+
+/// Whether a device other than those in `going` has its guest address on this PCI bus.
+bool is_bus_used(const Element& devices, unsigned bus, const std::vector<const Element*>& going) {
+  return std::any_of(devices.children.begin(), devices.children.end(), [&](const Element& device) {
+    const Element* const address = device.child("address");
+    if (!address || address->attribute("type") != "pci") return false;
+    if (std::find(going.begin(), going.end(), &device) != going.end()) return false;
+    const auto place = pci_address_of(*address);
+    return !place || place->bus == bus;
+  });
+}
+
+/// Adds the PCI controllers that came after attach and are of no use without the devices in
+/// `going`. From the last one down: libvirt would fill a gap between two.
+void add_controllers_to(std::vector<const Element*>& going, const Element& devices,
+                        unsigned before_attach) {
+  std::vector<std::pair<unsigned, const Element*>> later;
+  for (const Element& device : devices.children) {
+    const auto index = pci_controller_index(device);
+    if (index && *index >= std::max(before_attach, 1u)) later.push_back({*index, &device});
+  }
+  std::sort(later.rbegin(), later.rend());
+  for (const auto& [index, controller] : later) {
+    if (is_bus_used(devices, index, going)) return;
+    going.push_back(controller);
+  }
+}
+
+/// Whether detach of `wanted`, or of all where it is empty, means this one.
+bool is_meant(std::string_view alias, std::string_view wanted) {
+  return alias.starts_with(alias_prefix) && (wanted.empty() || gpu_alias(alias) == wanted);
+}
+
+std::vector<const Element*> gpus_to_detach(const Element& ours, std::string_view wanted) {
+  std::vector<const Element*> gpus;
+  for (const Element& element : ours.children)
+    if (element.name == "gpu" && element.name_space == domain_namespace &&
+        is_meant(element.attribute("alias").value_or(""), wanted))
+      gpus.push_back(&element);
+  return gpus;
+}
+
+std::vector<const Element*> hostdevs_to_detach(const Element& devices, std::string_view wanted) {
+  std::vector<const Element*> hostdevs;
+  for (const Element& element : devices.children)
+    if (is_hostdev(element) && is_meant(alias_of(element), wanted)) hostdevs.push_back(&element);
+  return hostdevs;
+}
+
+/// Whether a GPU that stays was attached by a profile with console = off.
+bool keeps_console_out(const Element& ours, const std::vector<const Element*>& going) {
+  return std::any_of(ours.children.begin(), ours.children.end(), [&](const Element& gpu) {
+    return gpu.name == "gpu" && gpu.name_space == domain_namespace &&
+           gpu.attribute("console") == "off" &&
+           std::find(going.begin(), going.end(), &gpu) == going.end();
+  });
+}
+
+/// What a detach takes out.
+struct Going {
+  std::vector<const Element*> gpus;     ///< of our metadata
+  std::vector<const Element*> devices;  ///< hostdevs, and controllers that came with them
+  bool are_all = false;
+};
+
+Going what_goes(const DomainEdit& edit, std::string_view alias) {
+  Going going;
+  const Element* const ours = edit.ours();
+  const Element* const devices = edit.document.root.child("devices");
+  if (ours) going.gpus = gpus_to_detach(*ours, alias);
+  if (devices) going.devices = hostdevs_to_detach(*devices, alias);
+  going.are_all = going.gpus.size() == edit.domain.asked.size();
+  if (!ours || !devices || !going.are_all) return going;
+  const auto count = to_number<unsigned>(ours->attribute("pci-controllers").value_or(""));
+  if (count) add_controllers_to(going.devices, *devices, *count);
+  return going;
+}
+
+std::vector<PciAddress> guest_addresses(const std::vector<const Element*>& devices) {
+  std::vector<PciAddress> addresses;
+  for (const Element* const device : devices) {
+    const Element* const address = device->child("address");
+    const auto place = address ? pci_address_of(*address) : std::nullopt;
+    if (place) addresses.push_back(*place);
+  }
+  return addresses;
+}
+
+/// Undoes what was done for GPUs that go, besides the GPUs themselves.
+std::string undone_for(std::string_view xml, std::string_view alias) {
+  const DomainEdit edit(xml);
+  const Element* const ours = edit.ours();
+  if (!ours) return std::string(xml);
+  const Going going = what_goes(edit, alias);
+  std::vector<std::string> aliases;
+  for (const Element* const gpu : going.gpus)
+    aliases.emplace_back(gpu->attribute("alias").value_or(""));
+
+  std::string text(xml);
+  if (!keeps_console_out(*ours, going.gpus))
+    text = put_console_back(text, guest_addresses(going.devices));
+  if (going.are_all && !is_protected_for_good(edit.document)) return unprotect(text);
+  return unprotect_devices(text, aliases);
+}
+
+/// "; it has ua-gpuward-0, ua-gpuward-1"
+static std::string aliases_of(const DomainEdit& edit) {
+  std::string text;
+  for (const AskedGpu& gpu : edit.domain.asked)
+    text += (text.empty() ? "; it has " : ", ") + gpu.alias;
+  return text;
+}
+
+std::string without_gpus(std::string_view xml, std::string_view alias) {
+  DomainEdit edit(xml);
+  const Element* const ours = edit.ours();
+  const Going going = what_goes(edit, alias);
+  if (!alias.empty() && going.gpus.empty() && going.devices.empty())
+    throw Error("domain " + edit.domain.name + " has no GPU " + shown(alias) + aliases_of(edit));
+
+  if (ours && going.are_all && going.gpus.size() < ours->children.size())
+    for (const char* name : {"devices", "pci-controllers"}) edit.remove_attribute(*ours, name);
+  remove_from_ours(edit, going.gpus);
+  const bool was_one_tag = ours && ours->attribute("devices") == "opened";
+  if (!going.devices.empty()) edit.remove_from(edit.devices(), going.devices, was_one_tag);
+  return edit.result();
+}
+
+}  // namespace
+
+std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
+  if (!is_profile_name(gpu.profile))
+    throw Error("'" + shown(gpu.profile) + "' is no profile name: only letters, digits and _.+-");
+  DomainEdit edit(xml);
+  const std::string alias = free_alias(edit.domain);
+  insert_asked(edit, alias, gpu);
+  if (gpu.use == Use::mdev)
+    insert_mdev(edit, alias);
+  else
+    insert_functions(edit, alias, gpu.use, gpu.functions);
+  return gpu.console ? edit.result() : take_console_out(edit.result());
+}
+
+/// A clone has its own UUID, but its twin's hostdevs.
+static void mend_hostdev(DomainEdit& edit, const Hostdev& hostdev) {
+  const Uuid wanted = instance_uuid(edit.domain.uuid, hostdev.alias);
+  if (hostdev.type != Hostdev::Type::mdev || hostdev.instance == wanted) return;
+  const Element* const element = hostdev_element(edit, hostdev.alias);
+  const Element& address = *element->child("source")->child("address");
+  if (const auto span = edit.document.value_span(address, "uuid"))
+    edit.replace(*span, to_string(wanted));
+}
+
+std::string mend_gpus(std::string_view xml, const IsMdev& is_mdev) {
+  DomainEdit edit(xml);
+  const Domain& domain = edit.domain;
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.alias.starts_with(alias_prefix) && !asked_as(domain, gpu_alias(hostdev.alias)))
+      throw Error("domain " + domain.name + ": hostdev " + hostdev.alias + " (line " +
+                  std::to_string(hostdev.line) + ") is not in gpuward's metadata; detach " +
+                  hostdev.alias + " and attach a GPU anew");
+  for (const AskedGpu& gpu : domain.asked) {
+    if (!is_mdev(gpu)) continue;
+    if (const Hostdev* const hostdev = find_hostdev(domain, gpu.alias))
+      mend_hostdev(edit, *hostdev);
+    else
+      insert_mdev(edit, gpu.alias);
+  }
+  return edit.result();
+}
+
+/// The functions that GPU `alias` is pointed at, its own first.
+static std::vector<PciAddress> functions_of(const Domain& domain, std::string_view alias) {
+  std::vector<PciAddress> functions;
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.address && gpu_alias(hostdev.alias) == alias)
+      functions.insert(hostdev.alias == alias ? functions.begin() : functions.end(),
+                       *hostdev.address);
+  return functions;
+}
+
+static bool are_of_same_shape(const std::vector<PciAddress>& one,
+                              const std::vector<PciAddress>& other) {
+  return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                    [](const auto& a, const auto& b) { return a.function == b.function; });
+}
+
+static void move_source(DomainEdit& edit, const std::string& alias, const PciAddress& to) {
+  const Element& address = *hostdev_element(edit, alias)->child("source")->child("address");
+  const std::pair<const char*, unsigned> parts[] = {
+      {"domain", to.domain}, {"bus", to.bus}, {"slot", to.slot}, {"function", to.function}};
+  for (const auto& [name, number] : parts) {
+    char text[16];
+    std::snprintf(text, sizeof text, "0x%0*x", *name == 'd' ? 4 : *name == 'f' ? 1 : 2, number);
+    edit.set_attribute(address, name, text);
+  }
+}
+
+std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
+                      const std::vector<PciAddress>& functions) {
+  DomainEdit edit(xml);
+  const std::string name(alias);
+  if (!asked_as(edit.domain, alias))
+    throw Error("domain " + edit.domain.name + " has no GPU " + shown(name));
+  const auto before = functions_of(edit.domain, alias);
+  if (before == functions) return std::string(xml);
+  // A VF's function number says nothing of its shape: it is alone.
+  if ((before.size() == 1 && functions.size() == 1) || are_of_same_shape(before, functions)) {
+    for (size_t i = 0; i < functions.size(); ++i)
+      move_source(edit, alias_of_function(name, functions[i], i == 0), functions[i]);
+    return edit.result();
+  }
+  const auto going = hostdevs_to_detach(edit.devices(), alias);
+  if (!going.empty()) edit.remove_from(edit.devices(), going, false);
+  const std::string without = edit.result();
+  DomainEdit next(without);
+  insert_functions(next, name, use, functions);
+  return next.result();
+}
+
+std::string repoint_gpus(std::string_view xml) {
+  DomainEdit edit(xml);
+  for (const AskedGpu& gpu : edit.domain.asked)
+    if (const Hostdev* const hostdev = find_hostdev(edit.domain, gpu.alias))
+      mend_hostdev(edit, *hostdev);
+  return edit.result();
+}
+
+std::string detach_gpus(std::string_view xml, std::string_view alias) {
+  return without_gpus(undone_for(xml, alias), alias);
+}
+
+}  // namespace gpuward

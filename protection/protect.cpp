@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "protection/protect.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "domain/guest_suspend.hpp"
+#include "protection/protect_work.hpp"
+
+// What protect leaves in <gpuward:domain>, so that unprotect knows what was there before:
+//
+//   <gpuward:protected by='attach' qemu-namespace='made'>
+//     <gpuward:migration alias='ua-gpuguard-0'/>    an enable-migration=off that is ours
+//     <gpuward:pm/>                                 there was no <pm>; else it is kept inside
+//     <gpuward:maxMemory was='removed'>             or clamped
+//       <gpuward:kept behind='uuid' before='0'>...</gpuward:kept>
+//     </gpuward:maxMemory>
+//     <gpuward:disk dev='vda' error_policy='stop'/> what the policies of disk vda were
+//     <gpuward:watchdog number='0'/>                the first watchdog's action was pause
+//   </gpuward:protected>
+//
+// With by='protect' it stays when the last GPU is detached.
+
+namespace gpuward {
+
+static const Element* record_in(const Document& document) {
+  const Element* const metadata = document.root.child("metadata");
+  const Element* const ours = metadata ? metadata->child("domain", domain_namespace) : nullptr;
+  return ours ? ours->child("protected", domain_namespace) : nullptr;
+}
+
+static bool has_record(const Element* record, std::string_view name) {
+  return record && record->child(name, domain_namespace);
+}
+
+std::vector<Gap> gaps_to_close(const Document& document, const std::vector<const Hostdev*>& gpus,
+                               const GuardPolicy& policy, QemuAbilities qemu) {
+  std::vector<Gap> gaps = guard_gaps(document, gpus, qemu);
+  if (policy.harden)
+    for (Gap& pause : chosen_pauses(document)) gaps.push_back(std::move(pause));
+  std::erase_if(gaps,
+                [&](const Gap& gap) { return policy_of(policy, gap.guard) == Policy::allow; });
+  return gaps;
+}
+
+/// Only what is blocked: where it is to be warned of, it must stay possible.
+static std::vector<Gap> blocked_gaps(const Document& document,
+                                     const std::vector<const Hostdev*>& gpus,
+                                     const Protection& protection) {
+  auto gaps = gaps_to_close(document, gpus, protection.policy, protection.qemu);
+  std::erase_if(gaps, [&](const Gap& gap) {
+    return policy_of(protection.policy, gap.guard) != Policy::block;
+  });
+  return gaps;
+}
+
+static bool has(const std::vector<Gap>& gaps, Guard guard) {
+  return std::any_of(gaps.begin(), gaps.end(), [&](const Gap& gap) { return gap.guard == guard; });
+}
+
+static std::vector<const Hostdev*> gpus_of(const Domain& domain, const IsGpu& is_gpu) {
+  std::vector<const Hostdev*> gpus;
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (is_gpu(hostdev)) gpus.push_back(&hostdev);
+  return gpus;
+}
+
+/// Whether something is closed that need not be any more, or cannot be with this QEMU.
+static bool closes_too_much(const Element* record, const Protection& protection) {
+  const GuardPolicy& policy = protection.policy;
+  const bool cannot = protection.qemu.is_known && !protection.qemu.can_disable_vfio_migration;
+  return (has_record(record, "migration") && (policy.migration != Policy::block || cannot)) ||
+         (has_record(record, "pm") && policy.pause != Policy::block) ||
+         (has_record(record, "maxMemory") && policy.memory_hotplug != Policy::block) ||
+         ((has_record(record, "disk") || has_record(record, "watchdog")) &&
+          (!policy.harden || policy.pause != Policy::block));
+}
+
+static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap>& gaps) {
+  for (const Gap& gap : gaps)
+    if (!gap.can_be_closed)
+      throw Error("domain " + domain.name + ": " + gap.element + " (line " +
+                  std::to_string(gap.line) + "): " + gap.text +
+                  "; change that with 'virsh edit', or set '" + std::string(to_string(gap.guard)) +
+                  " = allow' in [guard] of /etc/gpuward/gpuward.conf");
+}
+
+/// `xml` has nothing of an earlier protect.
+static std::string protect_anew(std::string_view xml, const Protection& protection,
+                                const IsGpu& is_gpu) {
+  DomainEdit edit(xml);
+  const auto gpus = gpus_of(edit.domain, is_gpu);
+  if (gpus.empty()) return std::string(xml);
+  const auto gaps = blocked_gaps(edit.document, gpus, protection);
+  ProtectWork work{edit, our_prefix(edit), "", ""};
+  if (has(gaps, Guard::migration)) close_migration(work, gpus);
+  if (protection.policy.pause == Policy::block) {
+    if (can_suspend_itself(edit.document)) close_guest_suspend(work);
+    if (protection.policy.harden) close_chosen_pauses(work);
+  }
+  if (has(gaps, Guard::memory_hotplug)) close_memory(work);
+  if (work.record.empty()) return std::string(xml);
+  add_to_ours(edit, "\n      <" + work.prefix + "protected by='" +
+                        (protection.for_good ? "protect" : "attach") + '\'' + work.attributes +
+                        '>' + work.record + "\n      </" + work.prefix + "protected>");
+  return edit.result();
+}
+
+static std::string made_for_good(std::string_view xml) {
+  DomainEdit edit(xml);
+  edit.set_attribute(*record_in(edit.document), "by", "protect");
+  return edit.result();
+}
+
+std::string protect(std::string_view xml, const Protection& protection, const IsGpu& is_gpu) {
+  const Document document = parse_document(xml);
+  const Domain domain = read_domain(document);
+  const Element* const record = record_in(document);
+  const bool is_for_good = is_protected_for_good(document);
+  Protection wanted = protection;
+  wanted.for_good = wanted.for_good || is_for_good;
+  // What an unknown QEMU was found to have is not taken out for want of knowing it.
+  if (!wanted.qemu.is_known && has_record(record, "migration"))
+    wanted.qemu.can_disable_vfio_migration = true;
+
+  const auto gaps = blocked_gaps(document, gpus_of(domain, is_gpu), wanted);
+  refuse_what_is_for_hands(domain, gaps);
+  if (!gaps.empty() || closes_too_much(record, wanted))
+    return protect_anew(unprotect(xml), wanted, is_gpu);
+  return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
+}
+
+static std::vector<std::string> migration_aliases(const Element& record) {
+  std::vector<std::string> aliases;
+  for (const Element& each : record.children)
+    if (is_ours(each, "migration")) aliases.emplace_back(each.attribute("alias").value_or(""));
+  return aliases;
+}
+
+static bool made_namespace(const Element& record) {
+  return record.attribute("qemu-namespace") == "made";
+}
+
+std::string unprotect(std::string_view xml) {
+  DomainEdit edit(xml);
+  const Element* const record = record_in(edit.document);
+  if (!record) return std::string(xml);
+  open_migration(edit, migration_aliases(*record), made_namespace(*record));
+  for (const Element& each : record->children) {
+    if (is_ours(each, "pm")) open_guest_suspend(edit, each);
+    if (is_ours(each, "maxMemory")) open_memory(edit, each);
+    if (is_ours(each, "disk")) open_disk(edit, each);
+    if (is_ours(each, "watchdog")) open_watchdog(edit, each);
+  }
+  remove_from_ours(edit, {record});
+  return edit.result();
+}
+
+bool is_protected_for_good(const Document& document) {
+  const Element* const record = record_in(document);
+  return record && record->attribute("by") == "protect";
+}
+
+std::string unprotect_devices(std::string_view xml, const std::vector<std::string>& aliases) {
+  DomainEdit edit(xml);
+  const Element* const record = record_in(edit.document);
+  if (!record) return std::string(xml);
+  std::vector<std::string> ours;
+  for (const Element& each : record->children) {
+    const std::string alias(each.attribute("alias").value_or(""));
+    if (!is_ours(each, "migration") ||
+        std::find(aliases.begin(), aliases.end(), alias) == aliases.end())
+      continue;
+    ours.push_back(alias);
+    edit.remove(each);
+  }
+  open_migration(edit, ours, made_namespace(*record));
+  return edit.result();
+}
+
+}  // namespace gpuward

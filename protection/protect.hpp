@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protection/gaps.hpp"
+
+namespace gpuward {
+
+using IsGpu = std::function<bool(const Hostdev&)>;
+
+/// What a domain's XML shall not let through.
+struct Protection {
+  GuardPolicy policy;  ///< gaps of guards with `block` are closed, with harden = yes pauses too
+  QemuAbilities qemu;
+  /// Whether it stays when the last GPU is detached: someone asked for it by itself.
+  bool for_good = false;
+};
+
+/// The gaps that concern these guards: what `protect` closes, or cannot close.
+std::vector<Gap> gaps_to_close(const Document& document, const std::vector<const Hostdev*>& gpus,
+                               const GuardPolicy& policy, QemuAbilities qemu);
+
+/// `xml` with these gaps closed, and what was there before kept in our metadata. Unchanged when
+/// there are none, as when no hostdev is a GPU. Throws Error when one can be closed by its author
+/// alone. protect(protect(x)) == protect(x).
+std::string protect(std::string_view xml, const Protection& protection, const IsGpu& is_gpu);
+
+/// `xml` as it was: unprotect(protect(x)) == x. What someone has changed since stays as it is.
+std::string unprotect(std::string_view xml);
+
+/// Whether `protect` was asked for by itself.
+bool is_protected_for_good(const Document& document);
+
+/// `xml` without what protect wrote for the devices of these aliases.
+std::string unprotect_devices(std::string_view xml, const std::vector<std::string>& aliases);
+
+}  // namespace gpuward

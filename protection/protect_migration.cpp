@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
+#include <set>
+
+#include "base/error.hpp"
+#include "domain/qemu_override.hpp"
+#include "protection/protect_work.hpp"
+
+// A GPU without an alias of its own gets one that begins with ua-gpuguard-: the one that libvirt
+// would give it depends on what other devices the domain has.
+
+namespace gpuward {
+
+static constexpr std::string_view guard_alias_prefix = "ua-gpuguard-";
+
+static const Element* override_of(const Element& override, const std::string& alias) {
+  for (const Element& device : override.children)
+    if (device.name == "device" && device.name_space == qemu_namespace &&
+        device.attribute("alias") == alias)
+      return &device;
+  return nullptr;
+}
+
+static std::string free_guard_alias(const DomainEdit& edit, unsigned& number) {
+  for (;; ++number) {
+    const std::string alias = std::string(guard_alias_prefix) + std::to_string(number);
+    const auto has_it = [&](const Element& device) {
+      const Element* const own = device.child("alias");
+      return own && own->attribute("name") == alias;
+    };
+    const Element* const override = edit.document.root.child("override", qemu_namespace);
+    if (std::none_of(edit.device_list().begin(), edit.device_list().end(), has_it) &&
+        !(override && override_of(*override, alias)))
+      return alias;
+  }
+}
+
+/// Whether someone counts on libvirt's own aliases, of which one more of ours would change others.
+static bool names_libvirts_aliases(const Element* override) {
+  return override &&
+         std::any_of(override->children.begin(), override->children.end(),
+                     [](const Element& device) {
+                       return device.attribute("alias").value_or("").starts_with("hostdev");
+                     });
+}
+
+/// The alias by which a hostdev can be meant; one that has none gets one.
+static std::string alias_for(ProtectWork& work, const Hostdev& gpu, unsigned& number) {
+  const Element& element = work.edit.device_list()[gpu.place];
+  const Element* const override = work.edit.document.root.child("override", qemu_namespace);
+  if (element.child("alias") || names_libvirts_aliases(override))
+    return alias_when_running(work.edit.document, gpu);
+  std::string alias = free_guard_alias(work.edit, number);
+  ++number;
+  const std::string text = "\n      <alias name='" + alias + "'/>";
+  if (const Element* const source = element.child("source"))
+    work.edit.insert(source->whole.end, text);
+  else
+    work.edit.append(element, text, "");
+  return alias;
+}
+
+static std::string property_text(const std::string& prefix) {
+  return "\n        <" + prefix + "property name='enable-migration' type='string' value='off'/>";
+}
+
+static std::string frontend_text(const std::string& prefix) {
+  return "\n      <" + prefix + "frontend>" + property_text(prefix) + "\n      </" + prefix +
+         "frontend>";
+}
+
+static std::string device_text(const std::string& prefix, const std::string& alias) {
+  return "\n    <" + prefix + "device alias='" + escaped(alias) + "'>" + frontend_text(prefix) +
+         "\n    </" + prefix + "device>";
+}
+
+/// The prefix of QEMU's namespace, declared in the root's tag where it is not yet.
+static std::string declared_prefix(ProtectWork& work) {
+  const Document& document = work.edit.document;
+  const auto declared = document.value_span(document.root, "xmlns:qemu");
+  if (!declared) {
+    work.edit.add_attribute(document.root, "xmlns:qemu", qemu_namespace);
+    work.attributes += " qemu-namespace='made'";
+  } else if (document[*declared] != qemu_namespace) {
+    throw Error("domain " + work.edit.domain.name + ": xmlns:qemu stands for '" +
+                shown(document[*declared]) + "', not for libvirt's namespace of QEMU");
+  }
+  return "qemu:";
+}
+
+/// What is empty would go with what is put inside; libvirt writes no such elements.
+static void refuse_empty(const Element& element) {
+  if (element.children.empty())
+    throw Error("domain XML line " + std::to_string(element.line) + ": <qemu:" + element.name +
+                "> holds nothing; take it out first");
+}
+
+/// Adds the property to what <qemu:override> says of other properties of the device.
+static void add_property(ProtectWork& work, const Element& device) {
+  refuse_empty(device);
+  const std::string prefix = prefix_of(work.edit.document, device);
+  const Element* const frontend = device.child("frontend", qemu_namespace);
+  if (!frontend) return work.edit.append(device, frontend_text(prefix), "");
+  refuse_empty(*frontend);
+  work.edit.append(*frontend, property_text(prefix), "");
+}
+
+void close_migration(ProtectWork& work, const std::vector<const Hostdev*>& gpus) {
+  const Document& document = work.edit.document;
+  const Element* const override = document.root.child("override", qemu_namespace);
+  if (override) refuse_empty(*override);
+  std::vector<std::string> aliases;
+  unsigned number = 0;
+  for (const Hostdev* const gpu : gpus) {
+    if (migration_property(document, alias_when_running(document, *gpu))) continue;
+    const std::string alias = alias_for(work, *gpu, number);
+    work.add_record("migration alias='" + escaped(alias) + "'/>");
+    const Element* const device = override ? override_of(*override, alias) : nullptr;
+    if (device)
+      add_property(work, *device);
+    else
+      aliases.push_back(alias);
+  }
+  if (aliases.empty()) return;
+  const std::string prefix = override ? prefix_of(document, *override) : declared_prefix(work);
+  std::string devices;
+  for (const std::string& alias : aliases) devices += device_text(prefix, alias);
+  if (override) return work.edit.append(*override, devices, "");
+  work.edit.append(document.root,
+                   "\n  <" + prefix + "override>" + devices + "\n  </" + prefix + "override>", "");
+}
+
+/// Takes the device's property out, and what then holds nothing; whether that is all of it.
+static bool is_to_go(DomainEdit& edit, const Element& device, const std::string& alias) {
+  const Element* const property = migration_property(edit.document, alias);
+  const Element* const frontend = device.child("frontend", qemu_namespace);
+  if (!property || !frontend || !is_off(*property)) return false;
+  if (frontend->children.size() > 1)
+    edit.remove(*property);
+  else if (device.children.size() > 1)
+    edit.remove(*frontend);
+  else
+    return true;
+  return false;
+}
+
+static void remove_override(DomainEdit& edit, const Element& override, bool made_namespace) {
+  edit.remove(override);
+  const auto& all = edit.document.root.children;
+  const bool is_used = std::any_of(all.begin(), all.end(), [&](const Element& element) {
+    return &element != &override && element.name_space == qemu_namespace;
+  });
+  if (made_namespace && !is_used) edit.remove_attribute(edit.document.root, "xmlns:qemu");
+}
+
+static void remove_guard_alias(DomainEdit& edit, const std::string& alias) {
+  for (const Hostdev& hostdev : edit.domain.hostdevs)
+    if (alias.starts_with(guard_alias_prefix) && hostdev.alias == alias)
+      edit.remove(*edit.device_list()[hostdev.place].child("alias"));
+}
+
+void open_migration(DomainEdit& edit, const std::vector<std::string>& aliases,
+                    bool made_namespace) {
+  const Element* const override = edit.document.root.child("override", qemu_namespace);
+  std::vector<const Element*> going;
+  for (const std::string& alias : std::set(aliases.begin(), aliases.end())) {
+    const Element* const device = override ? override_of(*override, alias) : nullptr;
+    if (device && !is_to_go(edit, *device, alias)) continue;  // someone says more by this alias
+    remove_guard_alias(edit, alias);
+    if (device) going.push_back(device);
+  }
+  if (override && going.size() == override->children.size())
+    return remove_override(edit, *override, made_namespace);
+  for (const Element* const device : going) edit.remove(*device);
+}
+
+}  // namespace gpuward

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "attach/console.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "attach/rewrite.hpp"
+#include "domain_fixtures.hpp"
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+namespace gpuward {
+namespace {
+
+std::string domain(const std::string& devices) {
+  return "<domain type='kvm'><name>web01</name><uuid>6b1d3c52-9c07-4f10-8f6e-000000000001</uuid>"
+         "<devices>" +
+         devices + "</devices></domain>";
+}
+
+/// What is left of these devices.
+std::string without_console(const std::string& devices) {
+  const std::string before = domain(devices);
+  const std::string after = take_console_out(before);
+  EXPECT_EQ(put_console_back(after), before);
+  EXPECT_EQ(take_console_out(after), after);
+  const auto begin = after.find("<devices>") + 9;
+  return after.substr(begin, after.find("</devices>") - begin);
+}
+
+TEST(Console, IsGraphicsAndVideo) {
+  EXPECT_EQ(without_console("<disk/><graphics type='vnc'/><video/><rng/>"), "<disk/><rng/>");
+  EXPECT_EQ(without_console("<graphics type='sdl'/><video/>"), "");
+  EXPECT_EQ(without_console("<disk/><video/>\n<!-- x -->\n<graphics/> text <rng/>"),
+            "<disk/> text <rng/>");
+  EXPECT_EQ(without_console("<graphics/><disk/><video/><disk/><disk/><graphics/>"),
+            "<disk/><disk/><disk/>");
+}
+
+TEST(Console, IsWhatWorksThroughSpiceOrDBusAlone) {
+  EXPECT_EQ(without_console("<channel type='unix'/><channel type='spicevmc'/>"
+                            "<channel type='dbus'/><channel type='spiceport'/>"
+                            "<channel type='qemu-vdagent'/>"
+                            "<redirdev bus='usb' type='spicevmc'/><redirdev bus='usb' type='tcp'/>"
+                            "<smartcard mode='passthrough' type='spicevmc'/>"
+                            "<serial type='pty'/><serial type='spiceport'/><graphics/>"),
+            "<channel type='unix'/><channel type='qemu-vdagent'/>"
+            "<redirdev bus='usb' type='tcp'/><serial type='pty'/>");
+}
+
+TEST(Console, LeavesSoundThatNobodyHears) {
+  EXPECT_EQ(without_console("<graphics/><sound/><audio id='1' type='spice'/>"
+                            "<audio id='2' type=\"dbus\"><x/></audio><audio id='3' type='alsa'/>"),
+            "<sound/><audio id='1' type='none'/><audio id='2' type=\"none\"><x/></audio>"
+            "<audio id='3' type='alsa'/>");
+}
+
+TEST(Console, OfADomainWithoutOneIsNothing) {
+  for (const std::string devices : {"<disk/>", "", "<channel type='unix'/>"})
+    EXPECT_EQ(take_console_out(domain(devices)), domain(devices));
+}
+
+TEST(Console, WithAPasswordIsNotKeptWhereEveryoneReads) {
+  EXPECT_THAT(
+      error_of([] { take_console_out(domain("\n<graphics type='vnc' passwd='secret'/>")); }),
+      AllOf(HasSubstr("line 2"), HasSubstr("password"), Not(HasSubstr("secret"))));
+}
+
+TEST(Console, ComesBackWhereItWasAlthoughDevicesCameAndWent) {
+  const std::string out = take_console_out(domain(
+      "<controller/><controller/><input/><graphics/><video/><redirdev type='spicevmc'/><rng/>"));
+  EXPECT_THAT(put_console_back(replaced(out, "<input/>", "<controller/><input/>")),
+              HasSubstr("<input/><graphics/><video/><redirdev type='spicevmc'/><rng/>"));
+  EXPECT_THAT(put_console_back(replaced(out, "<input/>", "")), HasSubstr("<rng/><graphics/>"));
+  EXPECT_THAT(put_console_back(replaced(out, "<devices>", "<devices><input/>")),
+              HasSubstr("<input/><controller/><controller/><input/><graphics/>"));
+}
+
+std::string at(const std::string& device, const std::string& slot) {
+  return "<" + device + "><address type='pci' domain='0x0000' bus='0x00' slot='" + slot +
+         "' function='0x0'/></" + device + ">";
+}
+
+TEST(Console, TakesAnotherSlotWhenItsOwnHasGone) {
+  const std::string out = take_console_out(domain("<disk/>" + at("video", "0x01") + "<rng/>"));
+  EXPECT_THAT(put_console_back(replaced(out, "<rng/>", at("rng", "0x02"))),
+              HasSubstr(at("video", "0x01")));
+  const std::string taken = replaced(out, "<rng/>", at("rng", "0x01"));
+  EXPECT_THAT(put_console_back(taken), HasSubstr("<disk/><video></video>"));
+  EXPECT_THAT(put_console_back(taken, {PciAddress{0, 0, 1, 0}}), HasSubstr(at("video", "0x01")));
+}
+
+TEST(Console, TakesItsSlotBackFromWhatCameWithTheGpu) {
+  const std::string controllers = "<controller type='pci' index='0'/>";
+  const std::string before = domain(controllers + at("video", "0x01"));
+  const std::string port =
+      replaced(at("controller", "0x01"), "<controller>", "<controller type='pci' index='1'>");
+  const std::string two =
+      replaced(attach_gpu(attach_gpu(before, {"small", false}), {"small", true}), controllers,
+               controllers + port);
+  EXPECT_EQ(detach_gpus(two), before);
+  const std::string one = detach_gpus(two, "ua-gpuward-0");
+  EXPECT_THAT(one, AllOf(HasSubstr("<video></video>"), HasSubstr(port)));
+}
+
+TEST(Console, TakesNothingFromMetadataThatItDidNotPutThere) {
+  const std::string out = take_console_out(domain("<disk/><video/>"));
+  for (const char* evil : {"&lt;hostdev/&gt;", "&lt;video/&gt;&lt;disk/&gt;", "&lt;video&gt;",
+                           "&lt;/kept&gt;&lt;kept&gt;", "&lt;channel type='unix'/&gt;"})
+    EXPECT_THAT(error_of([&] { put_console_back(replaced(out, "&lt;video/&gt;", evil)); }),
+                HasSubstr("nothing that gpuward took out"))
+        << evil;
+}
+
+TEST(Console, LeavesSoundThatSomeoneHasChangedSince) {
+  const std::string out = take_console_out(domain("<graphics/><audio id='1' type='spice'/>"));
+  EXPECT_THAT(put_console_back(replaced(out, "type='none'", "type='alsa'")),
+              HasSubstr("<audio id='1' type='alsa'/>"));
+  EXPECT_THAT(put_console_back(replaced(out, "type='spice'/>", "type='evil'/>")),
+              HasSubstr("<audio id='1' type='none'/>"));
+}
+
+TEST(Console, StaysOutUntilTheLastGpuThatWantsIt) {
+  const std::string before = domain("<disk/><graphics/><video/>");
+  const std::string one = attach_gpu(before, {"small", true});
+  EXPECT_THAT(one, HasSubstr("<video/>"));
+  const std::string two = attach_gpu(one, {"small", false});
+  const std::string three = attach_gpu(two, {"small", false});
+  for (const std::string& xml : {two, three}) EXPECT_THAT(xml, Not(HasSubstr("<video/>")));
+  EXPECT_THAT(detach_gpus(three, "ua-gpuward-0"), Not(HasSubstr("<video/>")));
+  EXPECT_THAT(detach_gpus(three, "ua-gpuward-1"), Not(HasSubstr("<video/>")));
+  EXPECT_EQ(detach_gpus(detach_gpus(three, "ua-gpuward-1"), "ua-gpuward-2"), one);
+  EXPECT_EQ(detach_gpus(three), before);
+}
+
+class EachConsole : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Console, EachConsole, testing::ValuesIn(fixtures()), test_name);
+
+TEST_P(EachConsole, ComesBackAsItWas) {
+  const std::string before = fixture(GetParam());
+  if (before.find("passwd=") != std::string::npos) return;
+  EXPECT_EQ(put_console_back(take_console_out(before)), before);
+}
+
+}  // namespace
+}  // namespace gpuward

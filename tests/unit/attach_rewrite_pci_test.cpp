@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "attach/rewrite.hpp"
+#include "base/error.hpp"
+#include "domain/document.hpp"
+#include "domain/domain.hpp"
+#include "domain_fixtures.hpp"
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+namespace gpuward {
+namespace {
+
+const PciAddress gpu{0, 0x41, 0, 0}, audio{0, 0x41, 0, 1}, usb{0, 0x41, 0, 2};
+const PciAddress other{0, 0x42, 0, 0}, other_audio{0, 0x42, 0, 1};
+const PciAddress vf{0x10000, 0x43, 0x10, 4};
+
+GpuToAttach whole(const std::vector<PciAddress>& functions) {
+  return {"big", true, Use::whole, functions};
+}
+
+/// "ALIAS ADDRESS managed" of each PCI hostdev of ours.
+std::vector<std::string> hostdevs(const std::string& xml) {
+  std::vector<std::string> found;
+  for (const Hostdev& hostdev : parse_domain(xml).hostdevs)
+    if (hostdev.address && hostdev.alias.starts_with(alias_prefix))
+      found.push_back(hostdev.alias + ' ' + to_string(*hostdev.address) +
+                      (hostdev.managed ? " managed" : ""));
+  return found;
+}
+
+/// Guest addresses of our hostdevs, "BUS:SLOT.FUNCTION", and whether more functions may follow.
+std::vector<std::string> guest_addresses(const std::string& xml) {
+  std::vector<std::string> found;
+  const Document document = parse_document(xml);
+  for (const Element& device : document.root.child("devices")->children) {
+    const Element* const alias = device.child("alias");
+    const Element* const address = device.child("address");
+    if (device.name != "hostdev" || !alias || !address) continue;
+    if (!alias->attribute("name")->starts_with(alias_prefix)) continue;
+    const auto place = pci_address_of(*address);
+    found.push_back(std::to_string(place->bus) + ':' + std::to_string(place->slot) + '.' +
+                    std::to_string(place->function) +
+                    (address->attribute("multifunction") == "on" ? " more" : ""));
+  }
+  return found;
+}
+
+/// On i440FX functions share a slot of a bus, and this domain has none; libvirt would add no
+/// bridge.
+constexpr const char* full = "pc-slots-all-taken";
+
+std::vector<std::string> all_but_full() {
+  auto names = fixtures();
+  std::erase(names, full);
+  return names;
+}
+
+class EachDomainWithPci : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(RewritePci, EachDomainWithPci, testing::ValuesIn(all_but_full()),
+                         test_name);
+
+TEST_P(EachDomainWithPci, IsTheSameAgainAfterDetach) {
+  const std::string before = fixture(GetParam());
+  EXPECT_EQ(detach_gpus(attach_gpu(before, whole({gpu}))), before);
+  EXPECT_EQ(detach_gpus(attach_gpu(before, whole({gpu, audio, usb}))), before);
+  EXPECT_EQ(detach_gpus(attach_gpu(attach_gpu(before, whole({gpu, audio})), {"small"})), before);
+}
+
+TEST_P(EachDomainWithPci, IsTheSameAgainAfterItMoved) {
+  const std::string before = fixture(GetParam());
+  const std::string attached = attach_gpu(before, whole({gpu, audio}));
+  for (const auto& functions : {std::vector{other, other_audio}, std::vector{other}}) {
+    const std::string moved = point_gpu(attached, "ua-gpuward-0", Use::whole, functions);
+    EXPECT_NE(moved, attached);
+    EXPECT_EQ(detach_gpus(moved), before);
+  }
+}
+
+TEST(AttachPci, OneFunctionIsPlacedByLibvirt) {
+  const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu}));
+  EXPECT_THAT(hostdevs(xml), ElementsAre("ua-gpuward-0 0000:41:00.0 managed"));
+  EXPECT_THAT(guest_addresses(xml), IsEmpty());
+}
+
+TEST(AttachPci, NvidiasVfStaysWithItsDriver) {
+  const std::string xml =
+      attach_gpu(fixture(fixtures().front()), {"quarter", true, Use::vendor_vf, {vf}});
+  EXPECT_THAT(hostdevs(xml), ElementsAre("ua-gpuward-0 10000:43:10.4"));
+}
+
+TEST(AttachPci, FunctionsShareASlotOfTheGuest) {
+  const std::string hand =
+      "<domain type='kvm'><name>w</name><uuid>6b1d3c52-9c07-4f10-8f6e-000000000001</uuid>"
+      "<os><type machine='MACHINE'>hvm</type></os><devices>CONTROLLERS</devices></domain>";
+  const auto with = [&](const std::string& machine, const std::string& devices) {
+    std::string xml = hand;
+    xml.replace(xml.find("MACHINE"), 7, machine);
+    xml.replace(xml.find("CONTROLLERS"), 11, devices);
+    return attach_gpu(xml, whole({gpu, audio}));
+  };
+  EXPECT_THAT(guest_addresses(with("q35", "")), ElementsAre("1:0.0 more", "1:0.1"));
+  EXPECT_THAT(with("q35", ""), HasSubstr("<controller type='pci' index='1' "
+                                         "model='pcie-root-port'/>"));
+  const std::string ports =
+      "<controller type='pci' index='0' model='pcie-root'/>"
+      "<controller type='pci' index='3' model='pcie-root-port'/>";
+  EXPECT_THAT(guest_addresses(with("pc-q35-7.2", ports)), ElementsAre("4:0.0 more", "4:0.1"));
+  EXPECT_THAT(guest_addresses(with("pc-i440fx-7.2", "")), ElementsAre("0:30.0 more", "0:30.1"));
+  EXPECT_THAT(guest_addresses(with("pc", "<video><address type='pci' slot='0x1e'/></video>")),
+              ElementsAre("0:29.0 more", "0:29.1"));
+}
+
+TEST(AttachPci, FunctionsThatFindNoSlotAreRefused) {
+  const std::string before = fixture(full);
+  EXPECT_THROW(attach_gpu(before, whole({gpu, audio})), Error);
+  EXPECT_EQ(detach_gpus(attach_gpu(before, whole({gpu}))), before);
+}
+
+TEST(PointGpu, MovesSourcesAlone) {
+  const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
+  const std::string moved = point_gpu(xml, "ua-gpuward-0", Use::whole, {other, other_audio});
+  EXPECT_THAT(hostdevs(moved), ElementsAre("ua-gpuward-0 0000:42:00.0 managed",
+                                           "ua-gpuward-0-1 0000:42:00.1 managed"));
+  EXPECT_EQ(guest_addresses(moved), guest_addresses(xml));
+  EXPECT_EQ(moved.size(), xml.size());
+  EXPECT_EQ(point_gpu(moved, "ua-gpuward-0", Use::whole, {gpu, audio}), xml);
+}
+
+TEST(PointGpu, OfAnotherShapeIsWrittenAnew) {
+  const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
+  const std::string alone = point_gpu(xml, "ua-gpuward-0", Use::whole, {other});
+  EXPECT_THAT(hostdevs(alone), ElementsAre("ua-gpuward-0 0000:42:00.0 managed"));
+  const std::string back = point_gpu(alone, "ua-gpuward-0", Use::whole, {gpu, audio, usb});
+  EXPECT_THAT(hostdevs(back), ElementsAre("ua-gpuward-0 0000:41:00.0 managed",
+                                          "ua-gpuward-0-1 0000:41:00.1 managed",
+                                          "ua-gpuward-0-2 0000:41:00.2 managed"));
+}
+
+TEST(PointGpu, LeavesOtherGpusAlone) {
+  const std::string xml =
+      attach_gpu(attach_gpu(fixture(fixtures().front()), whole({gpu})), whole({audio}));
+  EXPECT_THAT(
+      hostdevs(point_gpu(xml, "ua-gpuward-1", Use::whole, {other})),
+      ElementsAre("ua-gpuward-0 0000:41:00.0 managed", "ua-gpuward-1 0000:42:00.0 managed"));
+  EXPECT_THROW(point_gpu(xml, "ua-gpuward-2", Use::whole, {other}), Error);
+}
+
+TEST(PointGpu, AddsWhatIsMissing) {
+  std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu}));
+  const auto begin = xml.find("<hostdev mode='subsystem' type='pci'");
+  xml.erase(begin, xml.find("</hostdev>", begin) + 10 - begin);
+  EXPECT_THAT(hostdevs(point_gpu(xml, "ua-gpuward-0", Use::vf, {vf})),
+              ElementsAre("ua-gpuward-0 10000:43:10.4 managed"));
+}
+
+TEST(MendGpus, LeavesPciDevicesToWhoKnowsTheHost) {
+  const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
+  const auto is_mdev = [](const AskedGpu&) { return false; };
+  EXPECT_EQ(mend_gpus(xml, is_mdev), xml);
+}
+
+TEST(GpuAlias, CompanionsAreTheirGpus) {
+  EXPECT_EQ(gpu_alias("ua-gpuward-12"), "ua-gpuward-12");
+  EXPECT_EQ(gpu_alias("ua-gpuward-12-3"), "ua-gpuward-12");
+  EXPECT_EQ(gpu_alias("hostdev0"), "hostdev0");
+}
+
+TEST(HostdevAlias, OfACompanionHasAFunction) {
+  const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
+  for (const std::string bad : {"ua-gpuward-0-0", "ua-gpuward-0-8", "ua-gpuward-0-",
+                                "ua-gpuward-0-11", "ua-gpuward-0-1-1", "ua-gpuward--1"}) {
+    std::string text = xml;
+    text.replace(text.find("'ua-gpuward-0-1'") + 1, 14, bad);
+    EXPECT_THROW(parse_domain(text), Error) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace gpuward

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "state/claim.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "fake_host.hpp"
+
+namespace gpuward {
+namespace {
+
+using State = ClaimedDevice::State;
+using testing::HasSubstr;
+
+const Uuid web01 = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+const Uuid db02 = *parse_uuid("00000000-1d52-d8f3-2516-782e98ab3fa0");
+const Uuid gpu0 = *parse_uuid("73168fe1-3c40-5430-b083-344f87e93219");
+const Uuid gpu1 = *parse_uuid("6e94b1dc-7c4f-5131-a5a9-6f0b20f13488");
+
+Claim claim_of(const Uuid& domain, const std::string& name) {
+  return {domain,
+          name,
+          {{State::claimed, "ua-gpuward-0", "small", gpu0, "mbochs", "mbochs-small"},
+           {State::quarantined, "ua-gpuward-1", "big_1.0+x", gpu1, "0000:41:00.0", "nvidia-745"}}};
+}
+
+void expect_same(const Claim& a, const Claim& b) {
+  EXPECT_EQ(a.domain, b.domain);
+  EXPECT_EQ(a.name, b.name);
+  ASSERT_EQ(a.devices.size(), b.devices.size());
+  for (size_t i = 0; i < a.devices.size(); ++i) EXPECT_TRUE(a.devices[i] == b.devices[i]) << i;
+}
+
+std::string error_of(std::string_view text) {
+  try {
+    parse_claim(text, "FILE");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(good)";
+}
+
+Claim pci_claim() {
+  Claim claim{web01, "web01", {}};
+  ClaimedDevice device{State::claimed, "ua-gpuward-0", "big", {}, "0000:41:00.0", "-"};
+  device.use = Use::whole;
+  device.address = *parse_pci_address("0000:41:00.0");
+  device.scrub = "/usr/sbin/scrub";
+  device.one_time = true;
+  claim.devices.push_back(device);
+  device = {State::quarantined, "ua-gpuward-1", "quarter", {}, "0000:42:00.0", "1145"};
+  device.use = Use::vendor_vf;
+  device.address = *parse_pci_address("10000:42:00.4");
+  claim.devices.push_back(device);
+  return claim;
+}
+
+// ---- the text
+
+TEST(ClaimTextTest, of_pci_devices_is_readable_too) {
+  const std::string text = format_claim(pci_claim());
+  EXPECT_EQ(text,
+            "gpuward-claim 1\n"
+            "domain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\n"
+            "whole claimed ua-gpuward-0 big 0000:41:00.0 0000:41:00.0 - scrub=/usr/sbin/scrub "
+            "one-time\n"
+            "vendor-vf quarantined ua-gpuward-1 quarter 10000:42:00.4 0000:42:00.0 1145\n");
+  expect_same(parse_claim(text, "FILE"), pci_claim());
+}
+
+TEST(ClaimTextTest, a_pci_device_needs_an_address_and_a_known_use) {
+  const std::string head = "gpuward-claim 1\ndomain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\n";
+  for (const std::string line :
+       {"whole claimed a p 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 x -", "whole claimed a p x x -",
+        "mdev claimed a p 0000:41:00.0 mbochs t", "off claimed a p 0000:41:00.0 x -",
+        "part claimed a p 0000:41:00.0 x -", "vf claimed a p 0000:41:00.0 x - scrub=rm",
+        "vf claimed a p 0000:41:00.0 x - often", "vf claimed a p 0000:41:00.0 x"})
+    EXPECT_THAT(error_of(head + line + '\n'), HasSubstr("FILE:3: not a line of a claim")) << line;
+}
+
+TEST(ClaimedDeviceTest, is_the_same_by_what_names_it_on_the_host) {
+  const Claim pci = pci_claim();
+  const Claim mdev = claim_of(db02, "db02");
+  EXPECT_TRUE(is_same_device(pci.devices[0], pci.devices[0]));
+  EXPECT_FALSE(is_same_device(pci.devices[0], pci.devices[1]));
+  EXPECT_FALSE(is_same_device(pci.devices[0], mdev.devices[0]));
+  EXPECT_TRUE(is_same_device(mdev.devices[0], mdev.devices[0]));
+  EXPECT_FALSE(is_same_device(mdev.devices[0], mdev.devices[1]));
+}
+
+TEST(ClaimTextTest, is_readable_by_people) {
+  EXPECT_EQ(format_claim(claim_of(web01, "web 01")),
+            "gpuward-claim 1\n"
+            "domain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web 01\n"
+            "mdev claimed ua-gpuward-0 small 73168fe1-3c40-5430-b083-344f87e93219 mbochs "
+            "mbochs-small\n"
+            "mdev quarantined ua-gpuward-1 big_1.0+x 6e94b1dc-7c4f-5131-a5a9-6f0b20f13488 "
+            "0000:41:00.0 nvidia-745\n");
+}
+
+TEST(ClaimTextTest, reads_back_as_written_whatever_the_name) {
+  for (const std::string name :
+       {"web01", "two words", "  blanks at both ends  ", "-rf", "Gr\u00fc\u00dfe \u65e5\u672c",
+        "a'b\"c", "mdev claimed x", "tab\there", "\xff\xfe no UTF-8", "..", "a/b", " "}) {
+    const Claim claim = claim_of(web01, name);
+    expect_same(parse_claim(format_claim(claim), "FILE"), claim);
+  }
+}
+
+TEST(ClaimTextTest, a_claim_without_devices_reads_back) {
+  const Claim claim{web01, "web01", {}};
+  expect_same(parse_claim(format_claim(claim), "FILE"), claim);
+}
+
+TEST(ClaimTextTest, every_state_reads_back) {
+  for (const State state : {State::claimed, State::quarantined}) {
+    Claim claim = claim_of(web01, "web01");
+    claim.devices[0].state = state;
+    EXPECT_EQ(parse_claim(format_claim(claim), "FILE").devices[0].state, state);
+  }
+}
+
+TEST(ClaimTextTest, the_process_that_hangs_in_a_creation_reads_back) {
+  Claim claim = claim_of(web01, "web01");
+  claim.devices[1].maker = 4711;
+  const std::string text = format_claim(claim);
+  EXPECT_THAT(text, HasSubstr(" 0000:41:00.0 nvidia-745 maker=4711\n"));
+  EXPECT_EQ(parse_claim(text, "FILE").devices[1].maker, 4711);
+  for (const std::string word : {"maker=", "maker=0", "maker=-1", "maker=x", "4711", "maker=1 x",
+                                 "scrubber=", "scrubber=0"}) {
+    std::string bad = text;
+    bad.replace(bad.find("maker=4711"), 10, word);
+    EXPECT_THAT(error_of(bad), HasSubstr("FILE:4: ")) << word;
+  }
+}
+
+TEST(ClaimTextTest, cut_at_any_byte_it_is_no_claim_or_one_of_fewer_devices) {
+  const std::string text = format_claim(claim_of(web01, "web 01"));
+  for (size_t size = 0; size < text.size(); ++size) {
+    const std::string cut = text.substr(0, size);
+    const bool whole_lines = cut.ends_with('\n') && std::count(cut.begin(), cut.end(), '\n') >= 2;
+    EXPECT_THAT(error_of(cut), HasSubstr(whole_lines ? "(good)" : "FILE:")) << cut;
+  }
+}
+
+TEST(ClaimTextTest, a_mistake_is_told_with_file_line_and_what_to_do) {
+  const std::string head = "gpuward-claim 1\ndomain " + to_string(web01) + " web01\n";
+  EXPECT_THAT(error_of(""), HasSubstr("FILE: no claim in it"));
+  EXPECT_THAT(error_of("gpuward-claim 2\n"), HasSubstr("FILE:1: not a line of a claim"));
+  EXPECT_THAT(error_of("gpuward-claim 1\ndomain x web01\n"), HasSubstr("FILE:2: "));
+  EXPECT_THAT(error_of(head + "mdev claimed\n"), HasSubstr("FILE:3: "));
+  EXPECT_THAT(error_of(head + "\n"), HasSubstr("FILE:3: "));
+  EXPECT_THAT(error_of(head + "mdev claimed\n"),
+              HasSubstr("when its domain is off, remove the file"));
+}
+
+TEST(ClaimTextTest, words_that_may_not_be_part_of_a_path_are_refused) {
+  const std::string head = "gpuward-claim 1\ndomain " + to_string(web01) + " web01\n";
+  const std::string device = "mdev claimed ua-gpuward-0 small " + to_string(gpu0) + ' ';
+  EXPECT_EQ(error_of(head + device + "mbochs mbochs-small\n"), "(good)");
+  for (const std::string words :
+       {".. mbochs-small", "mbochs ..", ". mbochs-small", "mbochs .", "../../etc mbochs-small",
+        "mbochs a/b", "/ x", "mbochs  x", "mbochs", "mbochs x y", "mbochs x "})
+    EXPECT_THAT(error_of(head + device + words + '\n'), HasSubstr("FILE:3: ")) << words;
+}
+
+TEST(ClaimTextTest, unknown_words_and_uuids_are_refused) {
+  const std::string head = "gpuward-claim 1\ndomain " + to_string(web01) + " web01\n";
+  for (const std::string& line :
+       {std::string("mdev claimed a b no-uuid p t"), "mdev lost a b " + to_string(gpu0) + " p t",
+        "vf held a b " + to_string(gpu0) + " p t", "MDEV held a b " + to_string(gpu0) + " p t"})
+    EXPECT_THAT(error_of(head + line + '\n'), HasSubstr("FILE:3: ")) << line;
+}
+
+// ---- the files
+
+class ClaimsTest : public testing::Test {
+ protected:
+  ClaimsTest() { claims_.make_ready(); }
+  std::string path(const std::string& name) { return host_.root().run("claims/" + name); }
+  void put(const std::string& name, const std::string& text) {
+    write_file_atomically(path(name), text);
+  }
+  FakeHost host_;
+  Claims claims_{host_.root()};
+};
+
+TEST_F(ClaimsTest, none_is_nothing) {
+  EXPECT_FALSE(claims_.find(web01));
+  EXPECT_TRUE(claims_.all().empty());
+  EXPECT_FALSE(claims_.stamp(web01));
+}
+
+TEST_F(ClaimsTest, a_host_without_the_directory_has_none) {
+  const TempDir empty;
+  const Claims claims(Root{empty.path()});
+  EXPECT_FALSE(claims.find(web01));
+  EXPECT_TRUE(claims.all().empty());
+  EXPECT_FALSE(claims.is_worked_on(web01));
+}
+
+TEST_F(ClaimsTest, make_ready_twice_is_well) {
+  EXPECT_NO_THROW(claims_.make_ready());
+}
+
+TEST_F(ClaimsTest, finds_what_was_written) {
+  claims_.write(claim_of(web01, "web 01"));
+  const auto found = claims_.find(web01);
+  ASSERT_TRUE(found);
+  expect_same(*found, claim_of(web01, "web 01"));
+  EXPECT_FALSE(claims_.find(db02));
+}
+
+TEST_F(ClaimsTest, the_file_is_named_by_the_uuid) {
+  claims_.write(claim_of(web01, "../../etc/passwd"));
+  EXPECT_EQ(list_directory(path("")), std::vector<std::string>{to_string(web01)});
+}
+
+TEST_F(ClaimsTest, dropping_twice_is_well) {
+  claims_.write(claim_of(web01, "web01"));
+  claims_.drop(web01);
+  claims_.drop(web01);
+  EXPECT_TRUE(list_directory(path("")).empty());
+}
+
+TEST_F(ClaimsTest, lists_all) {
+  claims_.write(claim_of(web01, "web01"));
+  claims_.write(claim_of(db02, "db02"));
+  const auto all = claims_.all();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].name, "db02");
+  EXPECT_EQ(all[1].name, "web01");
+}
+
+TEST_F(ClaimsTest, a_broken_one_is_listed_as_broken_beside_the_good_and_stays) {
+  claims_.write(claim_of(db02, "db02"));
+  put(to_string(web01), "gpuward-claim 1\nrubbish\n");
+  std::vector<Claims::Broken> broken;
+  EXPECT_EQ(claims_.all(&broken).size(), 1u);
+  ASSERT_EQ(broken.size(), 1u);
+  EXPECT_EQ(broken[0].file, path(to_string(web01)));
+  EXPECT_THAT(broken[0].reason, HasSubstr(path(to_string(web01)) + ":2: "));
+  EXPECT_TRUE(exists(broken[0].file));
+  EXPECT_EQ(claims_.all().size(), 1u) << "without asking for the broken ones";
+}
+
+TEST_F(ClaimsTest, one_that_names_another_domain_is_broken) {
+  put(to_string(web01), format_claim(claim_of(db02, "db02")));
+  EXPECT_THROW(claims_.find(web01), Error);
+  std::vector<Claims::Broken> broken;
+  EXPECT_TRUE(claims_.all(&broken).empty());
+  ASSERT_EQ(broken.size(), 1u);
+  EXPECT_THAT(broken[0].reason, HasSubstr(to_string(db02)));
+}
+
+TEST_F(ClaimsTest, a_directory_in_its_place_is_broken) {
+  make_directories(path(to_string(web01)));
+  std::vector<Claims::Broken> broken;
+  EXPECT_TRUE(claims_.all(&broken).empty());
+  EXPECT_EQ(broken.size(), 1u);
+}
+
+TEST_F(ClaimsTest, files_that_are_named_otherwise_are_none_of_ours) {
+  put(to_string(web01) + ".tmp4711", "half of a cl");
+  put("README", "hello");
+  std::vector<Claims::Broken> broken;
+  EXPECT_TRUE(claims_.all(&broken).empty());
+  EXPECT_TRUE(broken.empty());
+}
+
+TEST_F(ClaimsTest, the_stamp_changes_with_every_write_and_only_then) {
+  claims_.write(claim_of(web01, "web01"));
+  const auto first = claims_.stamp(web01);
+  EXPECT_EQ(claims_.stamp(web01), first);
+  claims_.write(claim_of(web01, "web01"));
+  EXPECT_NE(claims_.stamp(web01), first);
+}
+
+/// The inode of the first file is free again when the third is made, and the clock of the file
+/// system ticks only every few milliseconds.
+TEST_F(ClaimsTest, the_stamp_of_a_rewritten_claim_never_comes_back) {
+  std::vector<std::string> seen;
+  for (int i = 0; i < 50; ++i) {
+    claims_.write(claim_of(web01, "web01"));
+    const auto stamp = claims_.stamp(web01).value();
+    EXPECT_THAT(seen, testing::Not(testing::Contains(stamp))) << "write " << i;
+    seen.push_back(stamp);
+  }
+}
+
+// ---- the locks
+
+TEST_F(ClaimsTest, a_domain_is_worked_on_by_one_at_a_time) {
+  const auto lock = claims_.lock_domain(web01, std::chrono::seconds(20));
+  ASSERT_TRUE(lock);
+  EXPECT_TRUE(claims_.is_worked_on(web01));
+  EXPECT_FALSE(claims_.lock_domain(web01, std::chrono::milliseconds(0)));
+}
+
+TEST_F(ClaimsTest, other_domains_and_the_host_have_locks_of_their_own) {
+  const auto lock = claims_.lock_domain(web01, std::chrono::seconds(20));
+  EXPECT_FALSE(claims_.is_worked_on(db02));
+  EXPECT_TRUE(claims_.lock_domain(db02, std::chrono::milliseconds(0)));
+  EXPECT_TRUE(claims_.lock_host(std::chrono::milliseconds(0)));
+}
+
+TEST_F(ClaimsTest, the_host_is_locked_by_one_at_a_time) {
+  const auto lock = claims_.lock_host(std::chrono::seconds(20));
+  EXPECT_FALSE(claims_.lock_host(std::chrono::milliseconds(0)));
+  EXPECT_TRUE(claims_.lock_domain(web01, std::chrono::milliseconds(0)));
+}
+
+TEST_F(ClaimsTest, a_reader_meets_whole_claims_while_another_writes) {
+  const auto statuses = in_processes(2, [&](int number) {
+    for (int i = 0; i < 300; ++i) {
+      if (number == 0) claims_.write(claim_of(web01, std::string(static_cast<size_t>(i) + 1, 'x')));
+      if (number == 1 && claims_.find(web01) && claims_.find(web01)->devices.size() != 2) return 1;
+    }
+    return 0;
+  });
+  EXPECT_EQ(statuses, (std::vector<int>{0, 0}));
+}
+
+}  // namespace
+}  // namespace gpuward
