@@ -5,7 +5,6 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -171,19 +170,10 @@ struct Entry {
 };
 
 std::string text_at(pid_t pid, unsigned long address) {
-  char buffer[4096];
+  std::ifstream memory("/proc/" + std::to_string(pid) + "/mem", std::ios::binary);
+  memory.seekg(static_cast<std::streamoff>(address));
   std::string text;
-  while (text.size() < sizeof buffer) {
-    // No further than the page, as the next one may not be there.
-    const size_t size = 4096 - address % 4096;
-    iovec here{buffer, size}, there{reinterpret_cast<void*>(address), size};
-    const ssize_t n = ::process_vm_readv(pid, &here, 1, &there, 1, 0);
-    if (n <= 0) return text;
-    const size_t length = ::strnlen(buffer, static_cast<size_t>(n));
-    text.append(buffer, length);
-    if (length < static_cast<size_t>(n)) return text;
-    address += size;
-  }
+  for (char c; text.size() < 4096 && memory.get(c) && c != '\0';) text += c;
   return text;
 }
 
@@ -203,7 +193,7 @@ std::string detail_of(pid_t pid, const Entry& entry) {
     case Names::path:
       return text_at(pid, entry.args[0]);
     case Names::path_at: {
-      const std::string path = text_at(pid, entry.args[1]);
+      std::string path = text_at(pid, entry.args[1]);
       if (path.empty()) return file_of(pid, entry.args[0]);
       if (path[0] == '/' || static_cast<int>(entry.args[0]) == AT_FDCWD) return path;
       return file_of(pid, entry.args[0]) + '/' + path;
