@@ -227,6 +227,13 @@ class Host:
         command = [f"{self.build}/udev-rules/gpuward-provision", "--root", self.top]
         return self.run("gpuward-provision", command, inject)
 
+    def set_slow_scrub(self, is_slow):
+        """Long enough for another program to begin meanwhile, or not."""
+        if is_slow:
+            self.put("tracer/scrub.slow", "")
+        elif os.path.exists(f"{self.top}/tracer/scrub.slow"):
+            os.unlink(f"{self.top}/tracer/scrub.slow")
+
     def forget_qemu(self):
         """As on a host where no domain has been prepared since it started."""
         shutil.rmtree(f"{self.top}/run/gpuward/qemu", ignore_errors=True)

@@ -332,7 +332,7 @@ void Run::follow() {
 void Run::ended(pid_t pid, int status) {
   if (pid == main_) end_ = status;
   tasks_.erase(pid);
-  if (pid == main_ && was_hit_ && options_.action == "kill") let_go();
+  if (pid == main_ && was_hit_ && WIFSIGNALED(status)) let_go();
 }
 
 /// A task is let go where it stops; SIGSTOP makes those stop that wait for something.

@@ -52,8 +52,8 @@ class Journey:
             self.scrubs = int(self.kind.scrubbed)
 
     def violated(self, number, what):
-        # One cause is one line: what follows from it is told by the same run.
-        self.violations.append((number, what))
+        if (number, what) not in self.violations:
+            self.violations.append((number, what))
 
     def did(self, result):
         self.results.append(result)
@@ -191,34 +191,31 @@ class FirstPrepare(Prepare):
 
 
 class Release(Journey):
-    """What a killed release has left running, such as a scrub program, is waited for or not."""
+    """Where there are scrub programs, what is killed is not waited for: one may go on."""
+
+    def first(self, inject, wait):
+        return self.host.hook("release", "web01", inject, wait)
 
     def run(self, inject, variant):
         self.begin("prepared")
-        first = self.did(self.host.hook("release", "web01", inject, wait=variant))
-        if first.exit is None and not variant:
+        is_left = self.kind.scrubbed and inject[-1].startswith("kill")
+        self.host.set_slow_scrub(is_left)
+        first = self.did(self.first(inject, not is_left))
+        if is_left:
             self.check_reconcile(self.did(self.host.reconcile(wait=False)))
             self.did(self.host.hook("release", "web01"))
+            self.host.set_slow_scrub(False)
         seen = self.host.seen()
         self.check_not_lost(seen)
         if first.exit == 0:
-            self.check_clean(seen, 4, "release with exit 0")
+            self.check_clean(seen, 4, "exit 0")
         self.recover(4)
         return first
 
 
-class Reconcile(Journey):
-    def run(self, inject, variant):
-        self.begin("prepared")
-        first = self.check_reconcile(self.did(self.host.reconcile(inject, wait=variant)))
-        if first.exit is None and not variant:
-            self.check_reconcile(self.did(self.host.reconcile()))
-        seen = self.host.seen()
-        self.check_not_lost(seen)
-        if first.exit == 0:
-            self.check_clean(seen, 4, "reconcile with exit 0")
-        self.recover(4)
-        return first
+class Reconcile(Release):
+    def first(self, inject, wait):
+        return self.check_reconcile(self.host.reconcile(inject, wait))
 
 
 class Rival(Journey):

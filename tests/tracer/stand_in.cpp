@@ -2,12 +2,13 @@
 // Stands in for programs of others in a host directory. Static, as there is no library in there.
 //   …/scrub  a scrub program: writes 'begin DEVICE' and 'end DEVICE' into …/scrubs, 'overlap
 //   DEVICE'
-//            when one runs already
+//            when one runs already; takes longer while there is a file …/scrub.slow
 //   else     QEMU, of which only the version is asked for
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <ctime>
 #include <string>
@@ -26,11 +27,12 @@ int scrub(const std::string& directory) {
   const int lock = ::open((directory + "/scrub.lock").c_str(), O_RDWR | O_CREAT, 0644);
   if (log < 0 || lock < 0) return 1;
   if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    print(log, "overlap " + device + '\n');
+    if (errno == EWOULDBLOCK) print(log, "overlap " + device + '\n');
     return 1;
   }
   if (!print(log, "begin " + device + '\n')) return 1;
-  const timespec time{0, 30'000'000};  // long enough for another to begin meanwhile
+  const bool is_slow = ::access((directory + "/scrub.slow").c_str(), F_OK) == 0;
+  const timespec time{0, is_slow ? 300'000'000 : 10'000'000};
   ::nanosleep(&time, nullptr);
   return print(log, "end " + device + '\n') ? 0 : 1;
 }
