@@ -7,7 +7,7 @@
 namespace gpuward::log {
 
 /// What a line of the journal is about. Each has a MESSAGE_ID, by which journalctl(1) finds all of
-/// its kind, and a text in the message catalog (packaging/gpuward.catalog) that says what to do.
+/// its kind, and a text in the message catalog (systemd/gpuward.catalog) that says what to do.
 enum class Message {
   notice,
   warning,

@@ -149,6 +149,7 @@ CommandLine::CommandLine() {
   json(verb);
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
   set_up_signals();
   CommandLine line;

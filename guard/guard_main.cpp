@@ -156,6 +156,7 @@ int run(Daemon& daemon) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
   set_up_signals();
   // One heap for all threads: they allocate little, and each heap of its own stays resident.

@@ -68,7 +68,7 @@ std::set<std::string> catalog_ids(const std::string& catalog) {
 }
 
 TEST(Messages, each_has_a_text_in_the_catalog_and_the_catalog_has_no_other) {
-  const auto catalog = read_file(in_source_tree("packaging/gpuward.catalog"));
+  const auto catalog = read_file(in_source_tree("systemd/gpuward.catalog"));
   ASSERT_TRUE(catalog);
   std::set<std::string> ids;
   for (const MessageRow& row : messages()) ids.emplace(row.id);
