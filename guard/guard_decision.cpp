@@ -73,8 +73,7 @@ static std::string with_name(std::string_view text, std::string_view domain) {
 
 Decision on_pause_in_qemu(Policy policy, std::string_view qemu_status, std::string_view domain) {
   if (qemu_status == "running") return {};  // libvirt is about to learn of it
-  if (qemu_status == "paused")
-    return decide(policy, "pause", "it was paused without a job of libvirt's");
+  if (qemu_status == "paused") return decide(policy, "pause", "paused without a job of libvirt");
   if (policy == Policy::allow) return {};
   const StoppedState* found = nullptr;
   for (const StoppedState& state : stopped_states)

@@ -276,7 +276,7 @@ void GuardService::look_at_pause_later(const Case& at) {
 void GuardService::undo_pause(const Case& at, const Decision& decision, std::string_view status) {
   at.watched.pause_wait = seconds(0);
   if (decision.act == Act::report && std::exchange(at.watched.reported_pause, status) != status)
-    say(at, Severity::warning, Message::pause_left, "it is left paused", decision.reason);
+    say(at, Severity::warning, Message::pause_left, "domain is left paused", decision.reason);
   if (decision.act != Act::undo) return;
   at.domain.resume();
   at.watched.reported_pause.clear();
@@ -290,7 +290,7 @@ void GuardService::report_pause(const Case& at, std::string_view status) {
       on_pause_in_qemu(at.config.guard.pause, status, shell_word(shown(at.domain.name())));
   if (decision.act == Act::nothing) return;
   at.watched.reported_pause = status;
-  say(at, Severity::error, Message::pause_not_undone, "it is not running and not resumed",
+  say(at, Severity::error, Message::pause_not_undone, "domain does not run and is not resumed",
       decision.reason);
 }
 
@@ -352,7 +352,7 @@ void GuardService::look_past_libvirt(const Case& at) {
   }
   const DomainFacts facts = domain_facts(root_, at.config, at.domain.live_xml());
   for (const std::string& object : unknown_to_libvirt(objects, facts.aliases))
-    say(at, Severity::error, Message::unknown_to_libvirt, "libvirt does not know of it",
+    say(at, Severity::error, Message::unknown_to_libvirt, "unknown to libvirt",
         object + " was added by QEMU's monitor or command line; run: virsh shutdown " +
             shell_word(shown(at.domain.name())));
 }
@@ -401,7 +401,7 @@ void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
 void GuardService::report_unplug(const Case& at, Message message, bool first,
                                  const std::string& alias, const std::string& reason) {
   if (first) return say(at, Severity::warning, message, "the guest is asked for it", reason);
-  say(at, Severity::error, Message::not_released, "the guest has not released it",
+  say(at, Severity::error, Message::not_released, "guest has not released the device",
       reason + ", retrying in " + std::to_string(at.watched.asked[alias].interval.count()) +
           " s; run: virsh shutdown " + shell_word(shown(at.domain.name())));
 }
