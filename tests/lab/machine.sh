@@ -92,8 +92,7 @@ switch_on() {
 # cpu=1". So the clock is not the whole cause. Both machines have the same emulator (Debian 13's QEMU), so it
 # is not QEMU 7.2. What is left and not shown: two processors in threads of their own (thread=multi), whose
 # local timers QEMU's main thread has to serve in time, or one of them missing an interrupt while it halts.
-# It did not come again in the boots beside 10 to 20 runnable processes on two cores (147 s, where an idle
-# host takes a third of that). Therefore a boot has two tries, and first_or_second_boot keeps where each
+# Nobody has seen it twice, so none of these is ruled out yet. Therefore a boot has two tries, and first_or_second_boot keeps where each
 # processor and its timer stood, twice: that tells one that sleeps from one that is only slow.
 start_qemu() {
     local dir=$1
