@@ -53,7 +53,8 @@ std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
                              std::chrono::milliseconds deadline) {
   // In the lock file of the claims 0 is the host's, 2 gpuward-provision's, and domains have odd
   // numbers.
-  const uint64_t id = uint64_t{pf.domain} << 16 | uint64_t{pf.bus} << 8 | uint64_t{pf.slot} << 3 | pf.function;
+  const uint64_t id =
+      uint64_t{pf.domain} << 16 | uint64_t{pf.bus} << 8 | uint64_t{pf.slot} << 3 | pf.function;
   return Lock::acquire(root.run("lock"), (id + 2) * 2, deadline);
 }
 
