@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Picks points, has workers run them, tells what does not hold. See run --help."""
+"""Picks points, has workers run them, tells what does not hold. See run --help.
+
+host.py is a host in a directory, kinds.py the hardware and domains on it, journeys.py what is run there
+and what must hold. inject.cpp makes a call fail, sysfs.cpp is the host's /sys.
+"""
 import argparse
 import collections
 import concurrent.futures
