@@ -62,6 +62,7 @@ static int run(const Root& root, bool withdraw, std::chrono::seconds wait) {
   return report(provision(root, config, Deadlines{}));
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
   set_up_signals();
   CLI::App app{"Brings the GPUs of this host to what /etc/gpuward/gpuward.conf wants."};
