@@ -11,6 +11,7 @@
 #include "cli/doctor.hpp"
 #include "cli/host_view.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "inventory/usage.hpp"
 #include "state/claim.hpp"
 #include "udev-rules/provision.hpp"
 
@@ -152,7 +153,7 @@ static bool is_served(const Config& config, const Parent& parent) {
 }
 
 static void find_quarantined(const Root& root, Findings& findings) {
-  for (const Claim& claim : Claims(root).all())
+  for (const Claim& claim : claimed_devices(root).claims)
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
         findings.push_back(

@@ -11,6 +11,7 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/text.hpp"
+#include "inventory/usage.hpp"
 #include "state/claim.hpp"
 
 namespace gpuward {
@@ -78,7 +79,7 @@ static std::optional<Moment> newest_trace(const Root& root) {
   std::vector<std::string> files;
   for (const std::string& name : list_directory(root.run("guarded")))
     files.push_back(root.run("guarded/") + name);
-  for (const Claim& claim : Claims(root).all())
+  for (const Claim& claim : claimed_devices(root).claims)
     if (!has_quarantined(claim)) files.push_back(root.run("claims/") + to_string(claim.domain));
   std::optional<Moment> newest;
   for (const std::string& file : files)

@@ -60,10 +60,10 @@ struct Gpus {
 };
 
 static int print_gpus_json(const Settings& settings, const Config& config, Gpus& gpus) {
-  const DeviceHolders holders(settings.root);
+  const OpenDevices open(settings.root);
   json entries = json::array();
   for (const GpuView& gpu : gpus.views) {
-    json entry = gpu_json(settings.root, gpu, gpus.uses[gpu.parent.name], holders);
+    json entry = gpu_json(settings.root, gpu, gpus.uses[gpu.parent.name], open);
     entry["model"] = model_name(gpus.names, gpu, gpus.views).full;
     if (const auto use = settings_of(config, gpu.parent).use) entry["use"] = use_word(*use);
     entries.push_back(std::move(entry));
@@ -165,8 +165,8 @@ static int list_instances_of_all(const Settings& settings) {
 static int list_domains(const Settings& settings) {
   Rows rows;
   json domains = json::array();
-  std::vector<Claims::Broken> broken;
-  for (const Claim& claim : Claims(settings.root).all(&broken)) {
+  const ClaimedDevices claimed = claimed_devices(settings.root);
+  for (const Claim& claim : claimed.claims) {
     json gpus = json::array();
     for (const ClaimedDevice& device : claim.devices) {
       rows.push_back({claim.name, device.alias, device.profile, device.type, device.parent,
@@ -186,8 +186,8 @@ static int list_domains(const Settings& settings) {
     print_text("No domain holds a GPU.\n");
   else
     print_text(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
-  for (const auto& file : broken) std::fprintf(stderr, "gpuward: %s\n", file.reason.c_str());
-  return broken.empty() ? 0 : 1;
+  for (const auto& file : claimed.broken) std::fprintf(stderr, "gpuward: %s\n", file.reason.c_str());
+  return claimed.broken.empty() ? 0 : 1;
 }
 
 /// How many more domains could get one.
@@ -196,7 +196,7 @@ static unsigned free_of(const Root& root, const Config& config, const Profile& p
   unsigned free = 0;
   if (gives_pci_devices(profile)) {
     for (const PoolDevice& device : pool_of(root, config, profile))
-      free += taken.contains(device.address) || !is_viable(device, {}) ? 0 : 1;
+      free += find_taker(device, taken) || !is_viable(device, {}) ? 0 : 1;
     return free;
   }
   for (const std::string& name : parent_names(root))

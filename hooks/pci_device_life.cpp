@@ -10,7 +10,7 @@
 #include "base/log.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/scrub.hpp"
-#include "inventory/device_nodes.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -45,7 +45,7 @@ static void require_changed(ClaimedDevice& device, const std::string& what,
 
 /// One process that hangs in the PF's driver is enough: a second would hang beside it.
 static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device) {
-  for (const Claim& claim : Claims(root).all())
+  for (const Claim& claim : claimed_devices(root).claims)
     for (const ClaimedDevice& other : claim.devices)
       if (other.use != Use::mdev && other.parent == device.parent && is_being_made(root, other))
         throw Error(title(device) + ": the driver of " + device.parent + " hangs since " +
@@ -147,9 +147,8 @@ std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& 
     if (device.one_time) mark_used(root, device.address, owner.name);
     return {};
   }
-  if (const auto holder = holder_after(deadlines.release, [&] {
-        return vfio_holder_of(root, DeviceHolders(root), device.address);
-      }))
+  if (const auto holder = holder_after(
+          deadlines.release, [&] { return OpenDevices(root).vfio_holder_of(device.address); }))
     return "it is open in " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
     const KernelChange change = set_vgpu(root, device.address, 0, deadlines.write);

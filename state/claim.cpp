@@ -29,6 +29,10 @@ static std::optional<ClaimedDevice::State> state_of(std::string_view word) {
   return {};
 }
 
+bool is_by_hand(const ClaimedDevice& device) {
+  return device.profile == "-";
+}
+
 bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other) {
   if ((one.use == Use::mdev) != (other.use == Use::mdev)) return false;
   return one.use == Use::mdev ? one.instance == other.instance : one.address == other.address;

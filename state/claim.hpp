@@ -26,7 +26,7 @@ struct ClaimedDevice {
   };
   State state = State::claimed;
   std::string alias;
-  std::string profile;
+  std::string profile;  ///< "-" of a hostdev written by hand
   Uuid instance;  ///< of an mdev
   /// Name in /sys/class/mdev_bus; of a VF its PF, of a whole GPU or a companion its own address.
   std::string parent;
@@ -41,6 +41,10 @@ struct ClaimedDevice {
   bool one_time = false;  ///< not to be given again before the sysadmin clears it
   bool operator==(const ClaimedDevice&) const = default;
 };
+
+/// Whether the domain's author wrote the hostdev: the device is theirs, and gpuward neither makes
+/// nor removes it.
+bool is_by_hand(const ClaimedDevice& device);
 
 /// Whether both are the same device of the host.
 bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other);

@@ -7,7 +7,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "hooks/give_back.hpp"
-#include "inventory/open_handles.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/identity.hpp"
 #include "state/claim.hpp"
@@ -146,9 +146,9 @@ static void keep_used_vfs(const Root& root, ProvisionPlan& plan) {
 void keep_used(const Root& root, ProvisionPlan& plan) {
   keep_used_vfs(root, plan);
   if (plan.remove.empty()) return;
-  const DeviceHolders holders(root);
+  const OpenDevices open(root);
   std::erase_if(plan.remove, [&](const Instance& instance) {
-    const auto holder = holders.of_instance(root, instance.uuid);
+    const auto holder = open.holder_of(instance.uuid);
     if (holder)
       plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
                           ": not wanted any more, kept while it is open in " + to_string(*holder));

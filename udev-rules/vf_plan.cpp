@@ -2,7 +2,7 @@
 #include "udev-rules/vf_plan.hpp"
 
 #include "base/file.hpp"
-#include "inventory/device_nodes.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim.hpp"
@@ -45,21 +45,6 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
       changes.push_back({*pf.identity.address, pf.now, wanted});
   }
   return changes;
-}
-
-std::string use_of_vfs(const Root& root, const PciAddress& pf) {
-  const auto vfs = virtual_functions(root, pf);
-  if (vfs.empty()) return {};
-  const std::string parent = to_string(pf);
-  for (const Claim& claim : Claims(root).all())
-    for (const ClaimedDevice& device : claim.devices)
-      if (device.use != Use::mdev && device.use != Use::whole && device.parent == parent)
-        return to_string(device.address) + " is held by " + claim.name;
-  const DeviceHolders holders(root);
-  for (const PciAddress& vf : vfs)
-    if (const auto holder = holder_of(root, holders, vf))
-      return to_string(vf) + " is open in " + to_string(*holder);
-  return {};
 }
 
 std::string change_vfs(const Root& root, const VfChange& change,

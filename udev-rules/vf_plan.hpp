@@ -36,10 +36,6 @@ std::string to_string(const VfChange& change);
 std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalFunction>& pfs,
                                std::vector<std::string>& impossible);
 
-/// Why the VFs that a PF has may not be taken away: who has one; "" when nobody does. `claims` of
-/// domains count whether they are on or being started.
-std::string use_of_vfs(const Root& root, const PciAddress& pf);
-
 /// Does it, with the PF's lock. Why not; "" when it is done.
 std::string change_vfs(const Root& root, const VfChange& change,
                        std::chrono::milliseconds lock_deadline,
