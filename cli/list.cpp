@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <cstdio>
 #include <map>
+#include <set>
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
@@ -12,6 +13,7 @@
 #include "hooks/choose_device.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "pci/iommu_group.hpp"
 #include "pci/pool.hpp"
 
 namespace gpuward {
@@ -195,8 +197,12 @@ static unsigned free_of(const Root& root, const Config& config, const Profile& p
                         const TakenDevices& taken) {
   unsigned free = 0;
   if (gives_pci_devices(profile)) {
-    for (const PoolDevice& device : pool_of(root, config, profile))
-      free += find_taker(device, taken) || !is_viable(device, {}) ? 0 : 1;
+    std::set<unsigned> groups;  // each goes to one domain
+    for (const PoolDevice& device : pool_of(root, config, profile)) {
+      if (find_taker(device, taken) || has_others_vgpu(device) || !is_viable(device, {})) continue;
+      const auto group = iommu_group_of(root, device.address);
+      free += !group || groups.insert(group->number).second ? 1 : 0;
+    }
     return free;
   }
   for (const std::string& name : parent_names(root))

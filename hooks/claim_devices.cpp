@@ -337,6 +337,7 @@ void ask_for(Work& work, const AskedGpu& gpu) {
   const Profile& profile = *find_profile(work.config, gpu.profile);  // request_verdict looked
   if (gives_pci_devices(profile)) {
     const ClaimedDevices claimed = claimed_devices(work.root);
+    require_source_unclaimed(work.root, work.config, work.domain, gpu, claimed);
     for (ClaimedDevice& device : pci_devices_asked(work.root, work.config, work.domain, gpu)) {
       require_unclaimed(work.root, work.config, work.domain, device,
                         claimed);  // names its domain, where the next says QEMU
@@ -355,8 +356,16 @@ void ask_for(Work& work, const AskedGpu& gpu) {
 
 }  // namespace
 
+/// A hostdev whose device is not there is libvirt's to refuse.
+static bool has_none_by_hand(const Root& root, const Config& config, const Domain& domain) {
+  Claim claim{domain.uuid, domain.name, {}};
+  add_devices_by_hand(root, config, domain, claim);
+  return claim.devices.empty();
+}
+
 void claim_devices(const Root& root, const Config& config, const Domain& domain,
                    const Deadlines& deadlines) {
+  if (domain.asked.empty() && has_none_by_hand(root, config, domain)) return;
   Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}},
             {},   {},     {}};
   work.claims.make_ready();
@@ -367,7 +376,6 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
   clear_leftover(work);
   for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
   add_devices_by_hand(root, config, domain, work.claim);
-  if (work.claim.devices.empty()) return;
   try {
     do place_all(work);
     while (!create_all(work));

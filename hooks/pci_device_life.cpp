@@ -11,7 +11,9 @@
 #include "hooks/give_back.hpp"
 #include "hooks/scrub.hpp"
 #include "inventory/usage.hpp"
+#include "domain/domain.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "pci/health.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
@@ -85,11 +87,27 @@ static std::string names_of(const std::vector<VgpuType>& types) {
   return text.empty() ? "nothing" : text;
 }
 
+/// What another tool made is the administrator's: it goes only when they say so, and never while
+/// it is open.
+static void require_adoptable(const Root& root, const Config& config, const ClaimedDevice& device,
+                              const std::string& type) {
+  const std::string clear = "'gpuward clear " + to_string(device.address) + "'";
+  if (const auto holder = OpenDevices(root).vfio_holder_of(device.address))
+    throw Error(title(device) + type + " that gpuward did not create, open in " +
+                to_string(*holder) + "; end that first");
+  const Parent card = read_identity(root.sys("bus/pci/devices/") + device.parent, device.parent);
+  if (!settings_of(config, card).adopt)
+    throw Error(title(device) + type + " that gpuward did not create; remove it with " + clear +
+                ", or let gpuward do it with adopt = yes in [gpu " + device.parent + "]");
+}
+
 static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& device,
                         const Deadlines& deadlines) {
   const Profile& profile = *find_profile(config, device.profile);
-  if (current_vgpu(root, device.address) != 0u) {
-    log::warning(title(device) + " has a vGPU that nobody claims; removing it first");
+  if (const auto old = current_vgpu(root, device.address); old != 0u) {
+    const std::string type = old ? " has vGPU type " + std::to_string(*old) : " has a vGPU";
+    require_adoptable(root, config, device, type);
+    log::warning(title(device) + type + " that no domain has claimed, removing it (adopt = yes)");
     require_changed(device, " has a vGPU that does not go",
                     set_vgpu(root, device.address, 0, deadlines.write));
   }
@@ -126,7 +144,8 @@ static void set_reset(const Root& root, const Config& config, ClaimedDevice& dev
   if (!settings.reset_method.empty() && read_attribute(file) != settings.reset_method)
     require_changed(device, ": reset-method = " + settings.reset_method + " is not taken",
                     write_reset_method(file, settings.reset_method, deadlines));
-  if (!exists(path + "/reset"))
+  const bool is_companion = device.alias == "-" || gpu_alias(device.alias) != device.alias;
+  if (!is_companion && !can_be_reset(root, device.address))
     log::warning(title(device) + " cannot be reset: the next guest finds what this one leaves");
 }
 

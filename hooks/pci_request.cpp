@@ -178,6 +178,15 @@ void require_unclaimed(const Root& root, const Config& config, const Domain& dom
               way_out(root, config, domain, device, claimed));
 }
 
+void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
+                              const AskedGpu& gpu, const ClaimedDevices& claimed) {
+  ClaimedDevice device{
+      .alias = gpu.alias, .profile = gpu.profile, .instance = {}, .parent = {}, .type = "-"};
+  device.use = find_profile(config, gpu.profile)->use;  // request_verdict looked
+  device.address = *hostdev_of(domain, gpu).address;
+  require_unclaimed(root, config, domain, device, claimed);
+}
+
 // ---- written by hand
 
 /// A word of a claim: what XML calls it may be anything.

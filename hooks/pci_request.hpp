@@ -27,6 +27,11 @@ void require_unused(const Root& root, const Domain& domain, const ClaimedDevice&
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
                        const ClaimedDevice& device, const ClaimedDevices& claimed);
 
+/// The same for the device that the domain's XML names for this GPU, whether or not it is of the
+/// profile's pool: who has it is worth more than why it is not.
+void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
+                              const AskedGpu& gpu, const ClaimedDevices& claimed);
+
 /// Adds the GPUs that the domain's author wrote into its XML, with their companions there, to the
 /// claim, so that they are known to be in use.
 void add_devices_by_hand(const Root& root, const Config& config, const Domain& domain,

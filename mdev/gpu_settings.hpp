@@ -19,6 +19,7 @@ struct GpuSettings {
   std::optional<unsigned> vfs;  ///< GpuSection::max_vfs for "max"
   VfQuota quota;
   std::string reset_method;
+  bool adopt = false;     ///< a vGPU that gpuward did not make may be removed for a domain
   bool is_named = false;  ///< a section other than [gpu *] speaks of it
   std::vector<InstanceCount> instances;
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
