@@ -10,8 +10,8 @@
 #include "base/text.hpp"
 #include "cli/doctor.hpp"
 #include "cli/host_view.hpp"
-#include "mdev/gpu_settings.hpp"
 #include "inventory/usage.hpp"
+#include "mdev/gpu_settings.hpp"
 #include "state/claim.hpp"
 #include "udev-rules/provision.hpp"
 

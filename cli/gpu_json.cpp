@@ -81,8 +81,7 @@ static json sriov_json(const GpuView& gpu, const GpuUse& use) {
   return {{"total", gpu.most_vfs}, {"enabled", gpu.vfs.size()}, {"used", use.vfs.size()}};
 }
 
-json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use,
-              const OpenDevices& open) {
+json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use, const OpenDevices& open) {
   json entry{{"name", gpu.parent.name},
              {"pci_id", nullptr},
              {"class", class_json(gpu)},

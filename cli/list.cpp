@@ -188,7 +188,8 @@ static int list_domains(const Settings& settings) {
     print_text("No domain holds a GPU.\n");
   else
     print_text(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
-  for (const auto& file : claimed.broken) std::fprintf(stderr, "gpuward: %s\n", file.reason.c_str());
+  for (const auto& file : claimed.broken)
+    std::fprintf(stderr, "gpuward: %s\n", file.reason.c_str());
   return claimed.broken.empty() ? 0 : 1;
 }
 

@@ -78,7 +78,7 @@ struct GpuSection {
   ExpectedIdentity expect;
   VfQuota quota;
   std::optional<bool> adopt;  ///< whether vGPUs of other tools may be removed for a domain
-  std::string reset_method;  ///< as sysfs takes it, "flr bus"; empty: leave it to the kernel
+  std::string reset_method;   ///< as sysfs takes it, "flr bus"; empty: leave it to the kernel
   Position position;
 };
 

@@ -311,14 +311,13 @@ std::vector<ClaimedDevice> claim_on_disk(const Work& work) {
 }
 
 /// The first cause is what the user must see, so nothing here throws. No guest has had the devices,
-/// so there is nothing to scrub. Only what is on disk as this domain's was touched: a claim that was
-/// refused before it was written names devices of others.
+/// so there is nothing to scrub. Only what is on disk as this domain's was touched: a claim that
+/// was refused before it was written names devices of others.
 void undo(Work& work) {
   const auto written = claim_on_disk(work);
   std::erase_if(work.claim.devices, [&](const ClaimedDevice& device) {
-    return std::none_of(written.begin(), written.end(), [&](const ClaimedDevice& other) {
-      return is_same_device(device, other);
-    });
+    return std::none_of(written.begin(), written.end(),
+                        [&](const ClaimedDevice& other) { return is_same_device(device, other); });
   });
   if (work.claim.devices.empty()) return;
   for (ClaimedDevice& device : work.claim.devices) {

@@ -20,8 +20,8 @@ std::string what_it_is(const ClaimedDevice& device) {
 
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines) {
   if (!instance_directory(root, instance)) return {};
-  if (const auto holder = holder_after(
-          deadlines.release, [&] { return OpenDevices(root).holder_of(instance); }))
+  if (const auto holder =
+          holder_after(deadlines.release, [&] { return OpenDevices(root).holder_of(instance); }))
     return "it is open in " + to_string(*holder);
   const auto found = find_instance(root, instance);
   if (!found)

@@ -203,11 +203,8 @@ static bool has_slot_mate(const PciAddress& address, const std::vector<const Hos
 }
 
 static std::optional<ClaimedDevice> device_by_hand(const Root& root, const Hostdev& hostdev) {
-  ClaimedDevice device{.alias = word_of(hostdev.alias),
-                       .profile = "-",
-                       .instance = {},
-                       .parent = {},
-                       .type = "-"};
+  ClaimedDevice device{
+      .alias = word_of(hostdev.alias), .profile = "-", .instance = {}, .parent = {}, .type = "-"};
   if (hostdev.type == Hostdev::Type::mdev) {
     const auto instance = hostdev.instance ? find_instance(root, *hostdev.instance) : std::nullopt;
     if (!instance) return {};
@@ -245,8 +242,9 @@ static std::string by_hand_title(const ClaimedDevice& device) {
 
 /// The card that a section speaks of.
 static Parent card_of(const Root& root, const ClaimedDevice& device) {
-  return read_identity(parse_pci_address(device.parent) ? root.sys("bus/pci/devices/") + device.parent
-                                                        : root.sys("class/mdev_bus/") + device.parent,
+  return read_identity(parse_pci_address(device.parent)
+                           ? root.sys("bus/pci/devices/") + device.parent
+                           : root.sys("class/mdev_bus/") + device.parent,
                        device.parent);
 }
 

@@ -68,7 +68,8 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
     }
   }
   if (!dry_run) drop_stale_marks(root, is_active);
-  for (const auto& file : claimed.broken) results.push_back({Result::left_alone, file.file, file.reason});
+  for (const auto& file : claimed.broken)
+    results.push_back({Result::left_alone, file.file, file.reason});
   return results;
 }
 

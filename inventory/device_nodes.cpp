@@ -54,8 +54,8 @@ static void add_numbers_below(const std::string& directory, int level,
   throw SystemError("cannot read " + directory, error.value());
 }
 
-/// Major number of NVIDIA's driver, whose nodes are not in sysfs; its own list has the minor number:
-/// "Device Minor: 3".
+/// Major number of NVIDIA's driver, whose nodes are not in sysfs; its own list has the minor
+/// number: "Device Minor: 3".
 static void add_nvidia_number(const Root& root, const PciAddress& address,
                               std::vector<dev_t>& numbers) {
   constexpr unsigned nvidia_major = 195;

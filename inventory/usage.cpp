@@ -142,8 +142,8 @@ static std::optional<Taker> user_of_instances(const OpenDevices& open,
   for (const Uuid& instance : found->second)
     if (const auto holder = open.holder_of(instance))
       return Taker{{},
-                   "instance " + to_string(instance) + " on " + to_string(device) +
-                       " is open in " + to_string(*holder),
+                   "instance " + to_string(instance) + " on " + to_string(device) + " is open in " +
+                       to_string(*holder),
                    true,
                    Taker::By::part};
   return {};
@@ -158,10 +158,8 @@ static std::optional<Taker> user_of_parts(const Root& root, const OpenDevices& o
   for (const PciAddress& vf : virtual_functions(root, device)) {
     if (auto user = user_of_instances(open, instances, vf)) return user;
     if (const auto holder = open.holder_of(vf))
-      return Taker{{},
-                   "VF " + to_string(vf) + " is open in " + to_string(*holder),
-                   true,
-                   Taker::By::part};
+      return Taker{
+          {}, "VF " + to_string(vf) + " is open in " + to_string(*holder), true, Taker::By::part};
   }
   return {};
 }

@@ -10,8 +10,11 @@
 
 namespace gpuward {
 
-/// Whether a selector of the configuration speaks of this parent.
+/// Whether a selector of the configuration speaks of this parent, or of the card that it is a VF
+/// of.
 bool selects(const GpuSelector& selector, const Parent& parent);
+/// Of this parent, not of its card.
+bool selects_itself(const GpuSelector& selector, const Parent& parent);
 
 /// What the configuration says of one GPU, all sections that select it taken together.
 struct GpuSettings {
@@ -25,7 +28,8 @@ struct GpuSettings {
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
 };
 
-/// The more precise section wins key by key: address or name, then vendor:device, then *.
+/// The more precise section wins key by key: its address or name, then that of the card that it is
+/// a VF of, then vendor:device, then *.
 GpuSettings settings_of(const Config& config, const Parent& parent);
 
 /// Whether domains may get by this profile what it is for: the profile allows the GPU and the GPU

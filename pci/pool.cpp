@@ -24,8 +24,8 @@ static Parent identity_of(const PciDevice& device) {
           device.numa_node};
 }
 
-/// The functions of its slot: those in its IOMMU group go with it, those in groups of their own stay
-/// with the host, which may need them (the USB controllers beside an APU's GPU).
+/// The functions of its slot: those in its IOMMU group go with it, those in groups of their own
+/// stay with the host, which may need them (the USB controllers beside an APU's GPU).
 static void add_functions(const Root& root, const PciDevice& gpu, PoolDevice& found) {
   found.functions.push_back(gpu.address);
   for (const PciAddress& other : companions(root, gpu.address)) {

@@ -27,7 +27,7 @@ struct ClaimedDevice {
   State state = State::claimed;
   std::string alias;
   std::string profile;  ///< "-" of a hostdev written by hand
-  Uuid instance;  ///< of an mdev
+  Uuid instance;        ///< of an mdev
   /// Name in /sys/class/mdev_bus; of a VF its PF, of a whole GPU or a companion its own address.
   std::string parent;
   std::string type;  ///< of an mdev; of a vendor_vf its id; "-" of others

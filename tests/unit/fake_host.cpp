@@ -54,8 +54,10 @@ int __wrap_clone(int (*run)(void*), void* stack, int flags, void* data) {
 }
 
 // What a node below /dev is needs root's rights to be made, so it is told here.
-extern "C" int __real_statx(int dir, const char* path, int flags, unsigned mask, struct statx* info);
-extern "C" int __wrap_statx(int dir, const char* path, int flags, unsigned mask, struct statx* info);
+extern "C" int __real_statx(int dir, const char* path, int flags, unsigned mask,
+                            struct statx* info);
+extern "C" int __wrap_statx(int dir, const char* path, int flags, unsigned mask,
+                            struct statx* info);
 
 int __wrap_statx(int dir, const char* path, int flags, unsigned mask, struct statx* info) {
   gpuward::FakeHost* const host = gpuward::FakeHost::current();

@@ -139,7 +139,8 @@ TEST_F(InUseTest, a_card_with_an_open_mdev_is_of_no_pool_of_whole_gpus) {
   section(pf, Use::whole);
   make_mdev(pf);
   host_.opens(77, "qemu", mdev);
-  EXPECT_THAT(refusal(asks(1, Use::whole, pf)), HasSubstr("has mediated device " + to_string(mdev)));
+  EXPECT_THAT(refusal(asks(1, Use::whole, pf)),
+              HasSubstr("has mediated device " + to_string(mdev)));
   EXPECT_THAT(pool_of(host_.root(), config_, config_.profiles[0]), IsEmpty());
 }
 

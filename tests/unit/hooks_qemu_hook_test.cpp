@@ -93,11 +93,14 @@ class QemuHookTest : public testing::Test {
   }
   bool has_instance() { return host_.instances().contains(own_instance); }
   bool has_claim() { return Claims(host_.root()).find(vm).has_value(); }
-  void expect_nothing_happened(const Answer& answer) {
+  void expect_nothing_touched(const Answer& answer) {
     EXPECT_EQ(answer.status, 0);
     EXPECT_EQ(answer.said, "");
     EXPECT_EQ(filtered_, "");
     EXPECT_THAT(host_.writes(), IsEmpty());
+  }
+  void expect_nothing_happened(const Answer& answer) {
+    expect_nothing_touched(answer);
     EXPECT_FALSE(has_claim());
   }
   FakeHost host_;
@@ -167,6 +170,16 @@ TEST_F(QemuHookTest, an_mdev_written_by_hand_has_a_mark_while_its_domain_runs) {
   }
 }
 
+TEST_F(QemuHookTest, a_gpu_written_by_hand_is_claimed_at_prepare_and_again_at_reconnect) {
+  host_.pci_gpu("0000:41:00.0");
+  for (const char* begin : {"prepare", "reconnect"}) {
+    expect_nothing_touched(call(begin, pci_xml));
+    EXPECT_TRUE(has_claim()) << begin;
+    expect_nothing_touched(call("release", pci_xml));
+    EXPECT_FALSE(has_claim()) << begin;
+  }
+}
+
 TEST_F(QemuHookTest, a_refused_or_plain_domain_has_no_mark) {
   for (const char* operation : operations) call(operation, usb_xml);
   host_.config(std::string(broken_config));
@@ -227,7 +240,10 @@ TEST_F(QemuHookTest, a_gap_that_is_warned_of_or_allowed_is_none) {
 
 TEST_F(QemuHookTest, a_whole_gpu_written_by_hand_is_guarded_other_devices_are_not) {
   host_.pci_gpu("0000:41:00.0");
-  expect_nothing_happened(call("prepare", pci_xml));
+  expect_nothing_touched(call("prepare", pci_xml));
+  EXPECT_TRUE(has_claim());
+  expect_nothing_touched(call("release", pci_xml));
+  EXPECT_FALSE(has_claim());
   EXPECT_THAT(call("prepare", without_pm(pci_xml)).said, HasSubstr("gpuward protect"));
   host_.pci_gpu("0000:41:00.0").attribute("class", "0x010802");
   expect_nothing_happened(call("prepare", without_pm(pci_xml)));

@@ -24,8 +24,7 @@ class HoldersTest : public testing::Test {
     host_.instance("mtty", "mtty-2", two);
   }
   std::string holder(const Uuid& instance) {
-    const auto found =
-        OpenHandles(host_.root()).of(instance_numbers(host_.root(), instance));
+    const auto found = OpenHandles(host_.root()).of(instance_numbers(host_.root(), instance));
     return found ? to_string(*found) : "nobody";
   }
   std::string group(const Uuid& instance) {

@@ -100,13 +100,14 @@ struct CardInUseTest : TakenDevicesTest {
     host_.instance("0000:41:00.1", "nvidia-63", mdev);
   }
   void claim_mdev(const Uuid& domain, const std::string& name, const std::string& parent) {
-    Claims(host_.root()).write({domain,
-                                name,
-                                {{.alias = "ua-gpuward-0",
-                                  .profile = "small",
-                                  .instance = mdev,
-                                  .parent = parent,
-                                  .type = "nvidia-63"}}});
+    Claims(host_.root())
+        .write({domain,
+                name,
+                {{.alias = "ua-gpuward-0",
+                  .profile = "small",
+                  .instance = mdev,
+                  .parent = parent,
+                  .type = "nvidia-63"}}});
   }
   const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
   const PciAddress card{0, 0x41, 0, 0}, first{0, 0x41, 0, 1}, second{0, 0x41, 0, 2};
