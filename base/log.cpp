@@ -77,7 +77,7 @@ static bool entry_to_journal(spdlog::level::level_enum level, std::string_view l
                             {"PRIORITY", priority_prefix(level).substr(1, 1)},
                             {"SYSLOG_IDENTIFIER", program_name}};
   all.insert(all.end(), fields.begin(), fields.end());
-  return send_to_journal("/run/systemd/journal/socket", journal_entry(all));
+  return send_to_journal(journal_socket, journal_entry(all));
 }
 
 void entry(Severity severity, std::string_view line, std::span<const Field> fields) {

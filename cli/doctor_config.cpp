@@ -3,6 +3,7 @@
 
 #include "base/file.hpp"
 #include "cli/doctor.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
@@ -34,12 +35,14 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit
   for (const ConfigProblem& problem : loaded.problems)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
                         "mend it; until then no domain with a GPU starts"});
-  std::vector<std::string> paths{"/etc/gpuward", "/etc/gpuward/conf.d"};
+  std::vector<std::string> checked{"/etc/gpuward", "/etc/gpuward/conf.d"};
   for (const std::string& file : config_files(root))
-    paths.push_back(file.substr(root.prefix.size()));
-  for (const char* directory : {"/run/gpuward", "/run/gpuward/claims", "/run/gpuward/guarded"})
-    paths.push_back(directory);
-  for (const std::string& path : paths) check_rights(root, path, polkit_driver, findings);
+    checked.push_back(file.substr(root.prefix.size()));
+  const Root host;
+  for (const std::string& directory :
+       {paths::run(host), paths::claims(host), paths::gpu_domains(host)})
+    checked.push_back(directory);
+  for (const std::string& path : checked) check_rights(root, path, polkit_driver, findings);
   return findings;
 }
 

@@ -16,6 +16,7 @@
 #include "pci/virtual_functions.hpp"
 #include "state/claim.hpp"
 #include "state/single_use.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 

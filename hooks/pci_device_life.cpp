@@ -18,6 +18,7 @@
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 #include "state/single_use.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 
@@ -67,7 +68,7 @@ static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& 
     const GpuSettings settings =
         settings_of(config, read_identity(pci_path(root, pf), device.parent));
     const WantedVfs wanted = wanted_vfs(settings, device.use, most_virtual_functions(root, pf));
-    require_changed(device, what, set_virtual_functions(root, pf, wanted, deadlines.write));
+    require_changed(device, what, enable_vfs(root, pf, wanted, deadlines.write));
   }
   const auto made = virtual_functions(root, pf);
   if (std::find(made.begin(), made.end(), device.address) == made.end())

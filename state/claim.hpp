@@ -14,6 +14,7 @@
 #include "base/root.hpp"
 #include "base/uuid.hpp"
 #include "config/use.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
@@ -68,7 +69,7 @@ Claim parse_claim(std::string_view text, const std::string& file);
 class Claims {
  public:
   explicit Claims(const Root& root)
-      : directory_(root.run("claims")), lock_file_(root.run("lock")) {}
+      : directory_(paths::claims(root)), lock_file_(paths::locks(root)) {}
 
   std::optional<Claim> find(const Uuid& domain) const;  ///< throws Error when it is not readable
 

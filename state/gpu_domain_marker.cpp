@@ -4,15 +4,16 @@
 #include <sys/stat.h>
 
 #include "base/file.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
 static std::string mark_of(const Root& root, const Uuid& domain) {
-  return root.run("guarded/") + to_string(domain);
+  return paths::gpu_domain(root, domain);
 }
 
 void mark_guarded(const Root& root, const Uuid& domain, std::string_view name) {
-  make_directories(root.run("guarded"));
+  make_directories(paths::gpu_domains(root));
   write_file_atomically(mark_of(root, domain), std::string(name) + '\n');
 }
 
@@ -22,7 +23,7 @@ void unmark_guarded(const Root& root, const Uuid& domain) {
 
 std::vector<Uuid> guarded_domains(const Root& root) {
   std::vector<Uuid> domains;
-  for (const std::string& name : list_directory(root.run("guarded")))
+  for (const std::string& name : list_directory(paths::gpu_domains(root)))
     if (const auto domain = parse_uuid(name)) domains.push_back(*domain);
   return domains;
 }
@@ -35,7 +36,7 @@ std::string mark_stamp(const Root& root, const Uuid& domain) {
 }
 
 bool has_gpu_now(const Root& root, const Uuid& domain) {
-  return exists(mark_of(root, domain)) || exists(root.run("claims/") + to_string(domain));
+  return exists(mark_of(root, domain)) || exists(paths::claim(root, domain));
 }
 
 }  // namespace gpuward

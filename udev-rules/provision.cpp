@@ -11,11 +11,9 @@
 #include "mdev/gpu_settings.hpp"
 #include "pci/identity.hpp"
 #include "state/claim.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
-
-// A number of its own in the lock file of the claims: 0 is the host's, domains have odd ones.
-static constexpr uint64_t provision_lock = 2;
 
 // No type is ever asked for more often (the configuration's limit), so what is ours can be told by
 // its UUID alone.
@@ -36,7 +34,7 @@ ProvisionView look_at_host(const Root& root, const Config& config) {
     if (!parent || !is_expected(root, config, *parent, view.strangers)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
     view.gpus.push_back({std::move(*parent), std::move(types)});
-    for (const std::string& file : list_directory(root.etc("mdevctl.d/") + name))
+    for (const std::string& file : list_directory(mdevctl_directory(root, name)))
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
   for (PhysicalFunction& pf : physical_functions(root))
@@ -242,8 +240,9 @@ static void create_planned(const Root& root, std::vector<Instance> left, const D
 }
 
 Provisioned provision(const Root& root, const Config& config, const Deadlines& deadlines) {
-  make_directories(root.run(""));
-  const auto lock = Lock::acquire(root.run("lock"), provision_lock, std::chrono::seconds(60));
+  make_directories(paths::run(root));
+  const auto lock =
+      Lock::acquire(paths::locks(root), lock_number::provision, std::chrono::seconds(60));
   if (!lock)
     throw Error("another gpuward-provision has been at work for a minute; see its journal");
   ProvisionPlan plan = plan_provision(config, look_at_host(root, config));

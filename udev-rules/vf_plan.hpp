@@ -16,7 +16,7 @@ struct PhysicalFunction {
   Parent identity;
   unsigned most = 0;  ///< sriov_totalvfs
   unsigned now = 0;
-  std::optional<std::string> made_as;  ///< by us
+  std::optional<std::string> recorded;  ///< settings that gpuward enabled them with
 };
 
 std::vector<PhysicalFunction> physical_functions(const Root& root);

@@ -21,6 +21,7 @@
 #include "pci_fixtures.hpp"
 #include "state/claim.hpp"
 #include "state/single_use.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 namespace {

@@ -16,6 +16,7 @@
 #include "hooks/settle.hpp"
 #include "state/claim.hpp"
 #include "state/gpu_domain_marker.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 namespace {
@@ -301,8 +302,9 @@ TEST_F(QemuHookTest, the_guard_is_asked_when_the_claim_on_a_device_of_a_pool_has
       "<address domain='0x0000' bus='0x41' slot='0x00' function='0x0'/></source>"
       "<alias name='ua-gpuward-0'/></hostdev>\n");
   Claims(host_.root()).make_ready();
-  const auto guard = Lock::acquire(host_.root().run("lock"), pool_lock, milliseconds(0));
-  const std::string file = host_.root().run("claims/") + std::string(settle_prefix) + to_string(vm);
+  const auto guard =
+      Lock::acquire(host_.root().run("lock"), lock_number::reassignment, milliseconds(0));
+  const std::string file = paths::reassignment_request(host_.root(), vm);
   for (const std::string operation : {"prepare", "release"}) {
     std::optional<bool> saw_claim;
     std::jthread answer([&](const std::stop_token& end) {
@@ -320,7 +322,8 @@ TEST_F(QemuHookTest, the_guard_is_asked_when_the_claim_on_a_device_of_a_pool_has
 
 TEST_F(QemuHookTest, the_guard_is_not_asked_for_an_mdev) {
   Claims(host_.root()).make_ready();
-  const auto guard = Lock::acquire(host_.root().run("lock"), pool_lock, milliseconds(0));
+  const auto guard =
+      Lock::acquire(host_.root().run("lock"), lock_number::reassignment, milliseconds(0));
   const std::string claims = host_.root().run("claims");
   const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   ASSERT_GE(::inotify_add_watch(watch.get(), claims.c_str(), IN_MOVED_TO), 0);
@@ -330,7 +333,7 @@ TEST_F(QemuHookTest, the_guard_is_not_asked_for_an_mdev) {
   const ssize_t size = ::read(watch.get(), buffer, sizeof buffer);
   ASSERT_GT(size, 0) << "its claim";
   EXPECT_THAT(std::string(buffer, static_cast<size_t>(size)),
-              testing::Not(HasSubstr(std::string(settle_prefix))));
+              testing::Not(HasSubstr(std::string(paths::reassignment_prefix))));
 }
 
 TEST_F(QemuHookTest, release_twice_or_after_a_refusal_is_well) {

@@ -271,7 +271,7 @@ class VfPlanTest : public PlanTest {
 
 TEST_F(VfPlanTest, as_many_as_wanted_and_made_so_are_left) {
   EXPECT_THAT(changes(), IsEmpty());
-  view_.pfs[0].made_as.reset();
+  view_.pfs[0].recorded.reset();
   EXPECT_THAT(changes(), IsEmpty()) << "made by others";
 }
 
@@ -288,7 +288,7 @@ TEST_F(VfPlanTest, another_quota_makes_them_anew) {
   config_.gpus[0].quota.memory_mib = 512;
   EXPECT_THAT(changes(),
               ElementsAre("4 virtual functions of 0000:41:00.0 (now with other settings)"));
-  view_.pfs[0].made_as = "autoprobe=0 vf-memory=512";
+  view_.pfs[0].recorded = "autoprobe=0 vf-memory=512";
   EXPECT_THAT(changes(), IsEmpty());
   config_.gpus[0].vfs = 0;
   view_.pfs[0].now = 0;
@@ -300,7 +300,7 @@ TEST_F(VfPlanTest, those_that_a_domain_needed_are_made_anew_only_for_another_quo
   EXPECT_THAT(changes(), IsEmpty());
   config_.gpus[0].quota.memory_mib = 512;
   EXPECT_THAT(changes(), ElementsAre("7 virtual functions of 0000:41:00.0 (now 4)"));
-  view_.pfs[0].made_as.reset();
+  view_.pfs[0].recorded.reset();
   EXPECT_THAT(changes(), IsEmpty()) << "made by others";
 }
 

@@ -6,6 +6,7 @@
 #include "fake_host.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim.hpp"
+#include "state/vf_settings.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
