@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inventory/device_nodes.hpp"
 
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <cerrno>
@@ -27,9 +28,10 @@ static void add_number(const std::string& file, std::vector<dev_t>& numbers) {
 }
 
 /// What is below a function in sysfs and no part of it, or has no nodes: other functions, mdevs,
-/// block devices, whose numbers are of another kind.
+/// block devices, whose numbers are of another kind, and the
+/// network's.
 static bool is_apart(const std::string& name) {
-  return name == "block" || name == "power" || name == "msi_irqs" || name == "hwmon" ||
+  return name == "block" || name == "net" || name == "power" || name == "msi_irqs" || name == "hwmon" ||
          name == "mdev_supported_types" || parse_pci_address(name) || parse_uuid(name);
 }
 
@@ -69,14 +71,24 @@ static void add_nvidia_number(const Root& root, const PciAddress& address,
   }
 }
 
+/// The number that a node of the host itself has.
+static void add_node(const std::string& node, std::vector<dev_t>& numbers) {
+  struct stat info;
+  if (::stat(node.c_str(), &info) == 0 && S_ISCHR(info.st_mode)) numbers.push_back(info.st_rdev);
+}
+
 static std::vector<dev_t> vfio_numbers_of(const Root& root, const std::string& device) {
   std::vector<dev_t> numbers;
-  if (const auto group = read_link(device + "/iommu_group"))
-    for (const char* prefix : {"", "noiommu-"})
-      add_number(root.sys("class/vfio/") + prefix + std::string(base_name(*group)) + "/dev",
-                 numbers);
-  for (const std::string& name : list_directory(device + "/vfio-dev"))
+  if (const auto link = read_link(device + "/iommu_group"))
+    for (const char* prefix : {"", "noiommu-"}) {
+      const std::string group = prefix + std::string(base_name(*link));
+      add_number(root.sys("class/vfio/") + group + "/dev", numbers);
+      add_node(root.dev("vfio/") + group, numbers);
+    }
+  for (const std::string& name : list_directory(device + "/vfio-dev")) {
     add_number(device + "/vfio-dev/" + name + "/dev", numbers);
+    add_node(root.dev("vfio/devices/") + name, numbers);
+  }
   return numbers;
 }
 

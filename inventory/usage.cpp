@@ -18,8 +18,12 @@ static void block(const PciAddress& device, const Taker& taker, TakenDevices& ta
   const auto [found, is_new] = taken.emplace(device, taker);
   if (is_new) return;
   Taker& there = found->second;
+  if (there.is_mark && taker.by == Taker::By::itself) {
+    there = taker;
+    return;
+  }
   const bool is_other = there.domain != taker.domain;
-  if (taker.by < there.by || (taker.by == there.by && there.is_mark)) {
+  if (taker.by < there.by) {
     const auto domain = is_other ? std::nullopt : there.domain;
     there = taker;
     there.domain = domain;
