@@ -31,8 +31,9 @@ static void add_number(const std::string& file, std::vector<dev_t>& numbers) {
 /// block devices, whose numbers are of another kind, and the
 /// network's.
 static bool is_apart(const std::string& name) {
-  return name == "block" || name == "net" || name == "power" || name == "msi_irqs" || name == "hwmon" ||
-         name == "mdev_supported_types" || parse_pci_address(name) || parse_uuid(name);
+  return name == "block" || name == "net" || name == "power" || name == "msi_irqs" ||
+         name == "hwmon" || name == "mdev_supported_types" || parse_pci_address(name) ||
+         parse_uuid(name);
 }
 
 /// A USB device behind a hub has its nodes eight levels below its controller.
