@@ -222,8 +222,8 @@ TEST_F(ConfigGpu, Adopt) {
   EXPECT_EQ(gpu("use = vendor-vf\nadopt = yes").adopt, true);
   EXPECT_EQ(gpu("use = vendor-vf\nadopt = no").adopt, false);
   EXPECT_EQ(gpu("use = vendor-vf").adopt, std::nullopt);
-  EXPECT_EQ(complaint("use = vf\nadopt = yes"),
-            "'adopt' in [gpu mtty] goes with use = vendor-vf only; 'use' is vf (line 2)");
+  EXPECT_THAT(complaint("use = vf\nadopt = yes"),
+              testing::HasSubstr("'adopt' in [gpu mtty] goes with use = vendor-vf only"));
 }
 
 TEST_F(ConfigGpu, UnknownKey) {
