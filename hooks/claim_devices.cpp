@@ -189,11 +189,13 @@ void place_all(Work& work) {
     if (work.lacks_instance(device)) device.parent.clear();
   for (ClaimedDevice& device : work.claim.devices)
     if (work.lacks_instance(device)) place_device(work, device, others);
-  for (const ClaimedDevice& device : work.claim.devices)
+  for (const ClaimedDevice& device : work.claim.devices) {
+    if (device.state != State::claimed) continue;  // waits in quarantine, and is not asked for
     if (is_by_hand(device))
       require_allowed(work.root, work.config, work.domain, device, claimed);
     else if (device.use != Use::mdev)
       require_unclaimed(work.root, work.config, work.domain, device, claimed);
+  }
   work.claims.write(work.claim);
 }
 
@@ -310,16 +312,23 @@ std::vector<ClaimedDevice> claim_on_disk(const Work& work) {
   return {};
 }
 
+/// A vendor VF on which nothing was created: a vGPU that is there is another tool's.
+bool is_untouched(const ClaimedDevice& device) {
+  return device.use == Use::vendor_vf && device.type == "-" && !device.maker &&
+         device.state == State::claimed;
+}
+
 /// The first cause is what the user must see, so nothing here throws. No guest has had the devices,
 /// so there is nothing to scrub. Only what is on disk as this domain's was touched: a claim that
 /// was refused before it was written names devices of others.
 void undo(Work& work) {
   const auto written = claim_on_disk(work);
   std::erase_if(work.claim.devices, [&](const ClaimedDevice& device) {
-    return std::none_of(written.begin(), written.end(),
+    return is_untouched(device) ||
+           std::none_of(written.begin(), written.end(),
                         [&](const ClaimedDevice& other) { return is_same_device(device, other); });
   });
-  if (work.claim.devices.empty()) return;
+  if (work.claim.devices.empty() && written.empty()) return;
   for (ClaimedDevice& device : work.claim.devices) {
     if (device.state != State::claimed) continue;
     device.scrub.clear();
@@ -341,6 +350,7 @@ void ask_for(Work& work, const AskedGpu& gpu) {
       require_unclaimed(work.root, work.config, work.domain, device,
                         claimed);  // names its domain, where the next says QEMU
       require_unused(work.root, work.domain, device, work.deadlines);
+      require_adoptable(work.root, work.config, device);
       work.claim.devices.push_back(std::move(device));
     }
     return;

@@ -88,27 +88,34 @@ static std::string names_of(const std::vector<VgpuType>& types) {
   return text.empty() ? "nothing" : text;
 }
 
-/// What another tool made is the administrator's: it goes only when they say so, and never while
-/// it is open.
-static void require_adoptable(const Root& root, const Config& config, const ClaimedDevice& device,
-                              const std::string& type) {
-  const std::string clear = "'gpuward clear " + to_string(device.address) + "'";
+/// "" when there is none.
+static std::string vgpu_text(const Root& root, const ClaimedDevice& device) {
+  const auto type = current_vgpu(root, device.address);
+  if (type == 0u) return {};
+  return type ? " has vGPU type " + std::to_string(*type) : " has a vGPU";
+}
+
+void require_adoptable(const Root& root, const Config& config, const ClaimedDevice& device) {
+  if (device.use != Use::vendor_vf || !exists(pci_path(root, device.address))) return;
+  const std::string what = vgpu_text(root, device);
+  if (what.empty()) return;
   if (const auto holder = OpenDevices(root).vfio_holder_of(device.address))
-    throw Error(title(device) + type + " that gpuward did not create, open in " +
+    throw Error(title(device) + what + " that gpuward did not create, open in " +
                 to_string(*holder) + "; end that first");
   const Parent card = read_identity(root.sys("bus/pci/devices/") + device.parent, device.parent);
   if (!settings_of(config, card).adopt)
-    throw Error(title(device) + type + " that gpuward did not create; remove it with " + clear +
-                ", or let gpuward do it with adopt = yes in [gpu " + device.parent + "]");
+    throw Error(title(device) + what +
+                " that gpuward did not create; remove it with 'gpuward clear " +
+                to_string(device.address) + "', or let gpuward do it with adopt = yes in [gpu " +
+                device.parent + "]");
 }
 
 static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& device,
                         const Deadlines& deadlines) {
   const Profile& profile = *find_profile(config, device.profile);
-  if (const auto old = current_vgpu(root, device.address); old != 0u) {
-    const std::string type = old ? " has vGPU type " + std::to_string(*old) : " has a vGPU";
-    require_adoptable(root, config, device, type);
-    log::warning(title(device) + type + " that no domain has claimed, removing it (adopt = yes)");
+  if (const std::string what = vgpu_text(root, device); !what.empty()) {
+    require_adoptable(root, config, device);
+    log::warning(title(device) + what + " that no domain has claimed, removing it (adopt = yes)");
     require_changed(device, " has a vGPU that does not go",
                     set_vgpu(root, device.address, 0, deadlines.write));
   }

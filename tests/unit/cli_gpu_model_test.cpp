@@ -5,6 +5,7 @@
 
 #include "cli/gpu_json.hpp"
 #include "fake_host.hpp"
+#include "inventory/usage.hpp"
 
 namespace gpuward {
 namespace {

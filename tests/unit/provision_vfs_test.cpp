@@ -4,6 +4,7 @@
 
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "inventory/usage.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim.hpp"
 #include "state/vf_settings.hpp"
