@@ -18,6 +18,9 @@ struct Field {
 /// (systemd.io/JOURNAL_NATIVE_PROTOCOL): a value with a line end goes with its length.
 std::string journal_entry(std::span<const Field> fields);
 
+/// Where systemd's journal listens.
+inline constexpr const char* journal_socket = "/run/systemd/journal/socket";
+
 /// Hands an entry to the journal at `socket_path`; false when nobody takes it. Never waits: who
 /// logs from a path that must be fast may not hang with a journal that hangs.
 bool send_to_journal(const std::string& socket_path, std::string_view entry);

@@ -126,7 +126,7 @@ static bool entry_to_journal(spdlog::level::level_enum level, Message message,
   all.insert(all.end(), fields.begin(), fields.end());
   for (std::string& device : devices_in(line)) all.push_back({"GPUWARD_DEVICE", std::move(device)});
   for (Field& field : all) field.value = printable(field.value);
-  return send_to_journal("/run/systemd/journal/socket", journal_entry(all));
+  return send_to_journal(journal_socket, journal_entry(all));
 }
 
 void entry(Severity severity, Message message, std::string_view text,

@@ -4,6 +4,7 @@
 #include "base/file.hpp"
 #include "cli/doctor.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
@@ -41,12 +42,14 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit
   for (const ConfigProblem& warning : names_without_parent(root, loaded.config))
     findings.push_back({Severity::warning, "config", to_string(warning.position), warning.message,
                         "correct the name, or load the driver that registers this parent"});
-  std::vector<std::string> paths{"/etc/gpuward", "/etc/gpuward/conf.d"};
+  std::vector<std::string> checked{"/etc/gpuward", "/etc/gpuward/conf.d"};
   for (const std::string& file : config_files(root))
-    paths.push_back(file.substr(root.prefix.size()));
-  for (const char* directory : {"/run/gpuward", "/run/gpuward/claims", "/run/gpuward/guarded"})
-    paths.push_back(directory);
-  for (const std::string& path : paths) check_rights(root, path, polkit_driver, findings);
+    checked.push_back(file.substr(root.prefix.size()));
+  const Root host;
+  for (const std::string& directory :
+       {paths::run(host), paths::claims(host), paths::gpu_domains(host)})
+    checked.push_back(directory);
+  for (const std::string& path : checked) check_rights(root, path, polkit_driver, findings);
   return findings;
 }
 

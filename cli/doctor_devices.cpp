@@ -10,7 +10,9 @@
 #include "base/text.hpp"
 #include "cli/doctor.hpp"
 #include "cli/host_view.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "mdev/instance.hpp"
 #include "state/claim.hpp"
 #include "udev-rules/provision.hpp"
 
@@ -106,7 +108,7 @@ static bool starts_by_itself(const std::string& definition) {
 /// What mdevctl wants of one parent: /etc/mdevctl.d/PARENT/UUID.
 static void check_definitions(const Root& root, const std::string& parent, bool ours,
                               const std::vector<InstanceView>& instances, Findings& findings) {
-  for (const std::string& name : list_directory(root.etc("mdevctl.d/") + parent)) {
+  for (const std::string& name : list_directory(mdevctl_directory(root, parent))) {
     const auto uuid = parse_uuid(name);
     if (!uuid) continue;
     const std::string file = "/etc/mdevctl.d/" + parent + '/' + name;
@@ -152,7 +154,7 @@ static bool is_served(const Config& config, const Parent& parent) {
 }
 
 static void find_quarantined(const Root& root, Findings& findings) {
-  for (const Claim& claim : Claims(root).all())
+  for (const Claim& claim : claimed_devices(root).claims)
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
         findings.push_back(
@@ -193,7 +195,7 @@ Findings check_other_tools(const Root& root, const Config& config) {
   Findings findings;
   const auto instances = view_instances(root);
   const auto gpus = view_gpus(root, config);
-  for (const std::string& parent : list_directory(root.etc("mdevctl.d"))) {
+  for (const std::string& parent : list_directory(mdevctl_directory(root, ""))) {
     const auto gpu = std::find_if(gpus.begin(), gpus.end(),
                                   [&](const GpuView& view) { return view.parent.name == parent; });
     const auto known =

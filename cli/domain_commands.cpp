@@ -96,11 +96,28 @@ std::string protected_for_attach(const Settings& settings, const Config& config,
 }
 
 static Error no_device(const Settings& settings, const Config& config, const Profile& profile,
-                       const std::string& domain, bool pool_is_empty) {
+                       const std::string& domain, const std::vector<PoolDevice>& pool) {
   const std::string what = "profile " + profile.name + " has no device for " + domain;
-  if (!pool_is_empty) return Error(what + " that it does not have already");
+  std::string devices;
+  for (const PoolDevice& device : pool)
+    devices += (devices.empty() ? "" : ", ") + to_string(device.address) +
+               (has_others_vgpu(device) ? " has a vGPU that gpuward did not create" : "");
+  if (!pool.empty()) return Error(what + " that it does not have already: " + devices);
   return Error(what + ": " + why_empty(settings.root, config, profile) +
                "; see 'gpuward list gpus'");
+}
+
+/// What the domain has by its XML.
+static TakenDevices own_devices(const Root& root, const Domain& domain) {
+  std::vector<PciAddress> devices;
+  std::vector<Uuid> instances;
+  for (const Hostdev& hostdev : domain.hostdevs) {
+    if (hostdev.address) devices.push_back(*hostdev.address);
+    if (hostdev.instance) instances.push_back(*hostdev.instance);
+  }
+  TakenDevices own;
+  add_own_devices(root, domain.uuid, devices, instances, own);
+  return own;
 }
 
 /// For a domain with this XML, a GPU of the profile: of a pool the best device, or, when all are
@@ -113,17 +130,20 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config,
   const auto pool = pool_of(settings.root, config, profile);
   const Domain domain = parse_domain(xml);
   use.own = pool_domain(config, domain).own;
-  for (const PciAddress& device : pointed_devices(config, domain))
-    use.taken[device] = {domain.uuid, "it has that already"};
+  const TakenDevices own = own_devices(settings.root, domain);
+  for (const auto& device : own) use.taken.insert(device);
   const PoolDevice* device = choose_device(profile, pool, use, domain.numa_nodes);
   if (!device) {
-    std::erase_if(use.taken, [&](const auto& taken) { return taken.second.domain != domain.uuid; });
+    use.taken = own;
     for (const PoolDevice& each : pool)
       use.own.insert(use.own.end(), each.in_the_way.begin(), each.in_the_way.end());
     device = choose_device(profile, pool, use, domain.numa_nodes);
   }
-  if (!device) throw no_device(settings, config, profile, domain.name, pool.empty());
+  if (!device) throw no_device(settings, config, profile, domain.name, pool);
   gpu.functions = device->functions;
+  for (const PciAddress& function : device->staying)
+    log::warning(to_string(function) + " is in the slot of " + to_string(device->address) +
+                 " but in an IOMMU group of its own: it stays with the host");
   return gpu;
 }
 

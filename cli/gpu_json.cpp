@@ -5,7 +5,6 @@
 
 #include "base/text.hpp"
 #include "cli/gpu_model.hpp"
-#include "inventory/device_nodes.hpp"
 
 namespace gpuward {
 
@@ -82,8 +81,7 @@ static json sriov_json(const GpuView& gpu, const GpuUse& use) {
   return {{"total", gpu.most_vfs}, {"enabled", gpu.vfs.size()}, {"used", use.vfs.size()}};
 }
 
-json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use,
-              const DeviceHolders& holders) {
+json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use, const OpenDevices& open) {
   json entry{{"name", gpu.parent.name},
              {"pci_id", nullptr},
              {"class", class_json(gpu)},
@@ -99,7 +97,7 @@ json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use,
   for (const Use kind : kinds_of(gpu)) entry["kinds"].push_back(use_word(kind));
   if (!gpu.parent.address) return entry;
   entry["pci_id"] = pci_id(gpu);
-  if (const auto holder = holder_of(root, holders, *gpu.parent.address))
+  if (const auto holder = open.holder_of(*gpu.parent.address))
     entry["open_in"] = {{"pid", holder->pid}, {"command", holder->command}};
   const GpuDetails details = view_details(root, gpu);
   entry["companions"] = addresses_json(details.companions);

@@ -4,12 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/host_view.hpp"
-#include "inventory/open_handles.hpp"
+#include "inventory/usage.hpp"
 
 namespace gpuward {
 
 /// All of one GPU as docs/json.md describes it, but its model and what the configuration says.
 nlohmann::json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use,
-                        const DeviceHolders& holders);
+                        const OpenDevices& open);
 
 }  // namespace gpuward

@@ -11,7 +11,9 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/text.hpp"
+#include "inventory/usage.hpp"
 #include "state/claim.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
@@ -76,10 +78,10 @@ static bool has_quarantined(const Claim& claim) {
 /// Marks and claims are the hook's, but for claims that `gpuward reconcile` wrote anew.
 static std::optional<Moment> newest_trace(const Root& root) {
   std::vector<std::string> files;
-  for (const std::string& name : list_directory(root.run("guarded")))
-    files.push_back(root.run("guarded/") + name);
-  for (const Claim& claim : Claims(root).all())
-    if (!has_quarantined(claim)) files.push_back(root.run("claims/") + to_string(claim.domain));
+  for (const std::string& name : list_directory(paths::gpu_domains(root)))
+    files.push_back(paths::gpu_domains(root) + '/' + name);
+  for (const Claim& claim : claimed_devices(root).claims)
+    if (!has_quarantined(claim)) files.push_back(paths::claim(root, claim.domain));
   std::optional<Moment> newest;
   for (const std::string& file : files)
     newest = std::max(newest, changed_at(file));  // nothing is less than any moment
@@ -107,8 +109,8 @@ static bool is_root_process(const std::string& path, std::string_view name) {
 
 /// By the lock that it holds, which only root may look at, or by its process.
 static Known guard_service(const Root& root) {
-  const std::string lock = root.run("lock");
-  if (Lock::is_held(lock, guard_service_lock)) return Known::yes;
+  const std::string lock = paths::locks(root);
+  if (Lock::is_held(lock, lock_number::guard)) return Known::yes;
   for (const std::string& name : list_directory(root.proc("")))
     if (to_number<int>(name) && is_root_process(root.proc(name), "gpuward-guard"))
       return Known::yes;

@@ -66,10 +66,6 @@ HostLayers look_at_layers(const Root& root);
 /// The executable hooks for qemu in the order in which libvirt runs them, ours included.
 std::vector<std::string> qemu_hooks(const Root& root);
 
-/// The number in /run/gpuward/lock that gpuward-guard holds while it works. Domains have odd ones,
-/// the host has 0.
-inline constexpr uint64_t guard_service_lock = 2;
-
 inline constexpr const char* hook_link = "/etc/libvirt/hooks/qemu.d/50-gpuward";
 inline constexpr const char* hook_program = "/usr/sbin/gpuward-qemu-hook";
 

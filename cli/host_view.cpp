@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/file.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -175,7 +176,8 @@ std::vector<InstanceView> view_instances(const Root& root) {
     std::string name = to_string(instance.uuid);
     mdevs[name] = {.instance = std::move(instance), .name = name};
   }
-  for (const Claim& claim : Claims(root).all())
+  const ClaimedDevices claimed = claimed_devices(root);
+  for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& device : claim.devices)
       if (device.use == Use::mdev)
         add_claimed_mdev(mdevs, claim, device);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <cstdio>
 #include <map>
+#include <set>
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
@@ -12,6 +13,7 @@
 #include "hooks/choose_device.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "pci/iommu_group.hpp"
 #include "pci/pool.hpp"
 
 namespace gpuward {
@@ -60,10 +62,10 @@ struct Gpus {
 };
 
 static int print_gpus_json(const Settings& settings, const Config& config, Gpus& gpus) {
-  const DeviceHolders holders(settings.root);
+  const OpenDevices open(settings.root);
   json entries = json::array();
   for (const GpuView& gpu : gpus.views) {
-    json entry = gpu_json(settings.root, gpu, gpus.uses[gpu.parent.name], holders);
+    json entry = gpu_json(settings.root, gpu, gpus.uses[gpu.parent.name], open);
     entry["model"] = model_name(gpus.names, gpu, gpus.views).full;
     if (const auto use = settings_of(config, gpu.parent).use) entry["use"] = use_word(*use);
     entries.push_back(std::move(entry));
@@ -165,8 +167,8 @@ static int list_instances_of_all(const Settings& settings) {
 static int list_domains(const Settings& settings) {
   Rows rows;
   json domains = json::array();
-  std::vector<Claims::Broken> broken;
-  for (const Claim& claim : Claims(settings.root).all(&broken)) {
+  const ClaimedDevices claimed = claimed_devices(settings.root);
+  for (const Claim& claim : claimed.claims) {
     json gpus = json::array();
     for (const ClaimedDevice& device : claim.devices) {
       rows.push_back({claim.name, device.alias, device.profile, device.type, device.parent,
@@ -186,8 +188,8 @@ static int list_domains(const Settings& settings) {
     print_lines("No domain holds a GPU.\n");
   else
     print_lines(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
-  for (const auto& file : broken) print_error("gpuward: " + file.reason);
-  return broken.empty() ? 0 : 1;
+  for (const auto& file : claimed.broken) print_error("gpuward: " + file.reason);
+  return claimed.broken.empty() ? 0 : 1;
 }
 
 /// How many more domains could get one.
@@ -195,8 +197,12 @@ static unsigned free_of(const Root& root, const Config& config, const Profile& p
                         const TakenDevices& taken) {
   unsigned free = 0;
   if (gives_pci_devices(profile)) {
-    for (const PoolDevice& device : pool_of(root, config, profile))
-      free += taken.contains(device.address) || !is_viable(device, {}) ? 0 : 1;
+    std::set<unsigned> groups;  // each goes to one domain
+    for (const PoolDevice& device : pool_of(root, config, profile)) {
+      if (find_taker(device, taken) || has_others_vgpu(device) || !is_viable(device, {})) continue;
+      const auto group = iommu_group_of(root, device.address);
+      free += !group || groups.insert(group->number).second ? 1 : 0;
+    }
     return free;
   }
   for (const std::string& name : parent_names(root))

@@ -10,8 +10,13 @@
 #include "hooks/pool_plan.hpp"
 #include "hooks/repoint.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "inventory/usage.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
+#include "pci/virtual_functions.hpp"
 #include "state/claim.hpp"
 #include "state/single_use.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 
@@ -109,7 +114,7 @@ int start_command(const Settings& settings, const std::string& name) {
 /// Whether a claim kept it in quarantine. What is open in a process stays there.
 static bool clear_quarantine(const Settings& settings, const PciAddress& address) {
   const Claims claims(settings.root);
-  for (const Claim& seen : claims.all()) {
+  for (const Claim& seen : claimed_devices(settings.root).claims) {
     // Another domain, which may be starting or stopping, is not waited for.
     if (std::none_of(seen.devices.begin(), seen.devices.end(), [&](const ClaimedDevice& device) {
           return device.use != Use::mdev && device.address == address;
@@ -143,13 +148,44 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
   return false;
 }
 
+/// Whether a vGPU was on it that no domain has claimed. What a process has open stays.
+static bool clear_vgpu(const Settings& settings, const PciAddress& address) {
+  const Root& root = settings.root;
+  const auto device = find_pci_device(root, address);
+  if (!device || !device->physical_function || current_vgpu(root, address).value_or(0) == 0)
+    return false;
+  const Deadlines deadlines;
+  const auto lock = lock_vfs(root, *device->physical_function, deadlines.lock);
+  if (!lock)
+    throw Error("timed out waiting for another change of the VFs of " +
+                to_string(*device->physical_function) + "; run the command again");
+  const ClaimedDevices claimed = claimed_devices(root);
+  if (const auto taker = claimed.taken.find(address); taker != claimed.taken.end() &&
+                                                      taker->second.by == Taker::By::itself &&
+                                                      !taker->second.is_mark)
+    return false;
+  if (!claimed.broken.empty())
+    throw Error("a claim cannot be read, so who uses " + to_string(address) +
+                " is unknown: " + claimed.broken.front().reason);
+  if (const auto holder = OpenDevices(root).vfio_holder_of(address))
+    throw Error("vGPU on " + to_string(address) + " is open in " + to_string(*holder) +
+                "; end that first");
+  const KernelChange change = set_vgpu(root, address, 0, deadlines.write);
+  if (!change.failure.empty())
+    throw Error("vGPU on " + to_string(address) + " was not removed: " + change.failure);
+  return true;
+}
+
 int clear_command(const Settings& settings, const std::string& text) {
   const auto address = parse_pci_address(text);
   if (!address) throw Error("'" + text + "' is no PCI address such as 0000:41:00.0");
   const bool waited = clear_quarantine(settings, *address);
   const bool used = clear_used(settings.root, *address);
-  if (!used && !waited)
-    throw Error(text + " was not given once for all and is not in quarantine; see 'gpuward list'");
+  const bool had_vgpu = clear_vgpu(settings, *address);
+  if (!used && !waited && !had_vgpu)
+    throw Error(text +
+                " was not given once for all, is not in quarantine and has no vGPU without a "
+                "claim; see 'gpuward list'");
   print_lines(text + ": may be given again\n");
   return 0;
 }

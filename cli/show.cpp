@@ -9,8 +9,7 @@
 #include "cli/output.hpp"
 #include "config/config_parser.hpp"
 #include "domain/document.hpp"
-#include "inventory/device_nodes.hpp"
-#include "inventory/open_handles.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -44,9 +43,9 @@ class Facts {
 };
 
 static std::optional<Holder> holder_of(const Root& root, const InstanceView& view) {
-  const DeviceHolders holders(root);
-  return view.use == Use::mdev ? holders.of_instance(root, view.instance.uuid)
-                               : holder_of(root, holders, view.device->address);
+  const OpenDevices open(root);
+  return view.use == Use::mdev ? open.holder_of(view.instance.uuid)
+                               : open.holder_of(view.device->address);
 }
 
 static Facts instance_facts(const Settings& settings, const InstanceView& view) {
@@ -170,12 +169,12 @@ static void add_vgpu_types(const Root& root, Facts& facts, const GpuView& gpu) {
 /// One line for each part of it that a process of the host, or of a domain, has open.
 static void add_holders(const Root& root, Facts& facts, const GpuView& gpu) {
   if (!gpu.parent.address) return;
-  const DeviceHolders holders(root);
+  const OpenDevices open(root);
   std::vector<PciAddress> parts = companions(root, *gpu.parent.address);
   parts.insert(parts.begin(), *gpu.parent.address);
   parts.insert(parts.end(), gpu.vfs.begin(), gpu.vfs.end());
   for (const PciAddress& part : parts)
-    if (const auto holder = holder_of(root, holders, part))
+    if (const auto holder = open.holder_of(part))
       facts.add("open " + to_string(part), to_string(*holder));
 }
 
@@ -231,7 +230,7 @@ static std::string device_text(const ClaimedDevice& device) {
 }
 
 static std::optional<Facts> domain_facts(const Settings& settings, const std::string& name) {
-  for (const Claim& claim : Claims(settings.root).all()) {
+  for (const Claim& claim : claimed_devices(settings.root).claims) {
     if (claim.name != name && to_string(claim.domain) != name) continue;
     Facts facts;
     facts.add("domain", claim.name);

@@ -77,7 +77,8 @@ struct GpuSection {
   std::optional<Isolation> isolation;
   ExpectedIdentity expect;
   VfQuota quota;
-  std::string reset_method;  ///< as sysfs takes it, "flr bus"; empty: leave it to the kernel
+  std::optional<bool> adopt;  ///< whether vGPUs of other tools may be removed for a domain
+  std::string reset_method;   ///< as sysfs takes it, "flr bus"; empty: leave it to the kernel
   Position position;
 };
 

@@ -148,6 +148,10 @@ static void set_vf_memory(GpuSection& gpu, const Setting& setting) {
   gpu.quota.memory_mib = mebibytes(setting);
 }
 
+static void set_adopt(GpuSection& gpu, const Setting& setting) {
+  if (const auto adopt = choose(setting, yes_no)) gpu.adopt = *adopt;
+}
+
 constexpr Key<GpuSection> keys[] = {
     {"use", set_use},
     {"vfs", set_vfs},
@@ -158,6 +162,7 @@ constexpr Key<GpuSection> keys[] = {
     {"preempt-timeout", set_preempt_timeout},
     {"vf-memory", set_vf_memory},
     {"reset-method", set_reset_method},
+    {"adopt", set_adopt},
 };
 
 void read_block(Section<GpuSection>& section, const Block& block) {
@@ -176,6 +181,8 @@ void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
     keys_set.problem("instances", "goes with use = mdev only; " + found);
   if (keys_set.has("vfs") && gpu.use != Use::vf && gpu.use != Use::vendor_vf)
     keys_set.problem("vfs", "goes with use = vf or use = vendor-vf only; " + found);
+  if (keys_set.has("adopt") && gpu.use != Use::vendor_vf)
+    keys_set.problem("adopt", "goes with use = vendor-vf only; " + found);
   for (const char* key : {"exec-quantum", "preempt-timeout", "vf-memory"})
     if (keys_set.has(key) && gpu.use != Use::vf)
       keys_set.problem(key, "goes with use = vf only; " + found);

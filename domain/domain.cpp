@@ -23,9 +23,9 @@ std::string_view gpu_alias(std::string_view alias) {
   return alias.substr(0, alias.find('-', alias_prefix.size()));
 }
 
-/// "" or "-1" to "-7".
+/// "" or "-0" to "-7": the GPU itself may be another function than 0.
 static bool is_function_part(std::string_view text) {
-  return text.empty() || (text.size() == 2 && text[0] == '-' && text[1] >= '1' && text[1] <= '7');
+  return text.empty() || (text.size() == 2 && text[0] == '-' && text[1] >= '0' && text[1] <= '7');
 }
 
 static void check_alias(const Element& element, std::string_view alias) {

@@ -11,11 +11,13 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/lock.hpp"
 #include "base/log.hpp"
 #include "base/signals.hpp"
 #include "base/text.hpp"
 #include "guard/notify.hpp"
 #include "guard/service.hpp"
+#include "state/paths.hpp"
 
 using namespace gpuward;
 using std::chrono::milliseconds;
@@ -140,7 +142,20 @@ void feed_watchdog() {
   if (usec && *usec > 0) every(milliseconds(*usec / 2000), [] { notify_manager("WATCHDOG=1"); });
 }
 
+/// By it `gpuward doctor` knows that the guard runs. No reason not to run.
+std::optional<Lock> hold_guard_lock(const Root& root) try {
+  make_directories(paths::run(root));
+  auto lock = Lock::acquire(paths::locks(root), lock_number::guard, seconds(3));
+  if (!lock) log::warning("another gpuward-guard is running on this host");
+  return lock;
+} catch (const Error& error) {
+  log::warning(std::string("'gpuward doctor' cannot see that the guard is running: ") +
+               error.what());
+  return {};
+}
+
 int run(Daemon& daemon) {
+  const auto lock = hold_guard_lock(daemon.root);
   register_event_loop();
   when_readable(daemon.signals.fd(), [&] { daemon.signals.take(); });
   feed_watchdog();

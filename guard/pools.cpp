@@ -12,10 +12,10 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "domain/document.hpp"
-#include "hooks/settle.hpp"
 #include "inventory/usage.hpp"
 #include "state/claim.hpp"
 #include "state/definition_lock.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
@@ -25,13 +25,15 @@ using std::chrono::seconds;
 /// a hook of it runs.
 static constexpr unsigned most_threads = 2;
 
-/// Those that wait for a look (see settle.hpp). They go on when it and all that it ordered is done.
+/// Those that wait for a look (see hooks/settle.hpp). They go on when it and all that it ordered is
+/// done.
 class Pools::Settling {
  public:
-  explicit Settling(const Root& root) : directory_(root.run("claims/")) {
+  explicit Settling(const Root& root) : directory_(paths::claims(root) + '/') {
     for (const std::string& name : list_directory(directory_))
-      if (name.starts_with(settle_prefix))
-        if (const auto uuid = parse_uuid(std::string_view(name).substr(settle_prefix.size())))
+      if (name.starts_with(paths::reassignment_prefix))
+        if (const auto uuid =
+                parse_uuid(std::string_view(name).substr(paths::reassignment_prefix.size())))
           domains_.insert(*uuid);
   }
   ~Settling() {
@@ -49,7 +51,7 @@ class Pools::Settling {
 
  private:
   std::string file(const Uuid& domain) const {
-    return directory_ + std::string(settle_prefix) + to_string(domain);
+    return directory_ + std::string(paths::reassignment_prefix) + to_string(domain);
   }
   std::string directory_;
   std::set<Uuid> domains_;
@@ -110,7 +112,8 @@ void Pools::look_at_all() {
 static bool is_news(const inotify_event& event) {
   if (event.mask & (IN_Q_OVERFLOW | IN_IGNORED)) return true;
   const std::string_view name = event.len > 0 ? event.name : "";
-  return parse_uuid(name) || (name.starts_with(settle_prefix) && (event.mask & IN_MOVED_TO));
+  return parse_uuid(name) ||
+         (name.starts_with(paths::reassignment_prefix) && (event.mask & IN_MOVED_TO));
 }
 
 void Pools::claims_changed() {
@@ -164,11 +167,12 @@ bool Pools::watch(const Config& config) {
   }
   Claims(root_).make_ready();
   // The same directory again is no second watch; another one of that name is watched from now on.
-  const std::string directory = root_.run("claims");
+  const std::string directory = paths::claims(root_);
   watched_ = ::inotify_add_watch(watch_.get(), directory.c_str(), IN_MOVED_TO | IN_DELETE);
   if (watched_ < 0) throw SystemError("cannot watch " + directory, errno);
   if (!answers_)
-    answers_ = Lock::acquire(root_.run("lock"), pool_lock, std::chrono::milliseconds(0));
+    answers_ =
+        Lock::acquire(paths::locks(root_), lock_number::reassignment, std::chrono::milliseconds(0));
   return true;
 }
 

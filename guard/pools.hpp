@@ -95,7 +95,7 @@ class Pools {
   // Of the one that looks.
   std::shared_ptr<const Config> seen_by_;  ///< the configuration that the table is of
   int watched_ = -1;                       ///< the directory of claims, as inotify numbers it
-  std::optional<Lock> answers_;            ///< pool_lock, while claims are watched
+  std::optional<Lock> answers_;            ///< lock_number::reassignment, while claims are watched
   std::chrono::seconds patience_{1};
 
   std::mutex mutex_;  ///< of all below; held for moments

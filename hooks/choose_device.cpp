@@ -12,6 +12,10 @@ const Taker* find_taker(const PoolDevice& device, const TakenDevices& taken) {
   return nullptr;
 }
 
+bool has_others_vgpu(const PoolDevice& device) {
+  return device.has_vgpu && !device.adopt;
+}
+
 bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own) {
   return std::all_of(device.in_the_way.begin(), device.in_the_way.end(),
                      [&](const PciAddress& member) {
@@ -39,12 +43,13 @@ const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDe
   const auto cost = [&](const PoolDevice& device) {
     const auto pointed = use.pointed_at.find(device.address);
     const bool far = profile.numa != Numa::ignore && !is_near(device, numa_nodes);
-    return std::tuple(far, pointed == use.pointed_at.end() ? 0u : pointed->second,
+    return std::tuple(device.has_vgpu, far, pointed == use.pointed_at.end() ? 0u : pointed->second,
                       wanted_fill * fill_of(device, pool, use.taken), device.address);
   };
   const PoolDevice* best = nullptr;
   for (const PoolDevice& device : pool) {
-    if (find_taker(device, use.taken) || !is_viable(device, use.own)) continue;
+    if (find_taker(device, use.taken) || has_others_vgpu(device)) continue;
+    if (!is_viable(device, use.own)) continue;
     if (profile.numa == Numa::require && !is_near(device, numa_nodes)) continue;
     if (!best || cost(device) < cost(*best)) best = &device;
   }

@@ -17,14 +17,19 @@ struct DeviceUse {
   std::vector<PciAddress> own{};              ///< what the domain has in its XML
 };
 
+/// Whether a vGPU is on it that only the administrator may remove: gpuward did not make it, as
+/// nobody has claimed it.
+bool has_others_vgpu(const PoolDevice& device);
+
 /// Whether VFIO will open its IOMMU group for a domain that has `own`.
 bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own);
 
 /// Why a domain cannot have the device and its companions; null when it can.
 const Taker* find_taker(const PoolDevice& device, const TakenDevices& taken);
 
-/// The best for a domain with memory on `numa_nodes`: free, viable, near, pointed at by the fewest,
-/// then on the fullest (binpack) or emptiest (spread) PF, then by address. Null when none is free.
+/// The best for a domain with memory on `numa_nodes`: free, viable, without a vGPU, near, pointed
+/// at by the fewest, then on the fullest (binpack) or emptiest (spread) PF, then by address. Null
+/// when none is free.
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use, const std::vector<int>& numa_nodes);
 

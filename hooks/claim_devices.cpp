@@ -13,7 +13,7 @@
 #include "hooks/pci_device_life.hpp"
 #include "hooks/pci_request.hpp"
 #include "inventory/gpu_hostdevs.hpp"
-#include "inventory/open_handles.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
@@ -51,7 +51,7 @@ struct Work {
 
   /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
   bool lacks_instance(const ClaimedDevice& device) const {
-    return device.use == Use::mdev && !is_made(device);
+    return device.use == Use::mdev && !is_by_hand(device) && !is_made(device);
   }
 };
 
@@ -160,7 +160,7 @@ void adopt(Work& work, ClaimedDevice& device) {
   if (mdevctl_defines(work.root, instance->parent, device.instance))
     throw Error(what + " and is defined by mdevctl; 'mdevctl undefine --uuid " +
                 to_string(device.instance) + "' leaves it to gpuward");
-  if (const auto holder = DeviceHolders(work.root).of_instance(work.root, device.instance))
+  if (const auto holder = OpenDevices(work.root).holder_of(device.instance))
     throw Error(what + " and is open in " + to_string(*holder) + "; end that process first");
   const Profile& profile = *find_profile(work.config, device.profile);
   const auto parent = find_parent(work.root, instance->parent);
@@ -183,14 +183,19 @@ void place_all(Work& work) {
   if (!lock)
     throw Error("another gpuward process places GPUs for longer than " +
                 std::to_string(work.deadlines.lock.count()) + " ms; try again");
-  const auto others = work.claims.all();
+  const ClaimedDevices claimed = claimed_devices(work.root);
+  const auto& others = claimed.claims;
   for (ClaimedDevice& device : work.claim.devices)
     if (work.lacks_instance(device)) device.parent.clear();
   for (ClaimedDevice& device : work.claim.devices)
     if (work.lacks_instance(device)) place_device(work, device, others);
-  for (const ClaimedDevice& device : work.claim.devices)
-    if (device.use != Use::mdev)
-      require_unclaimed(work.root, work.config, work.domain, device, others);
+  for (const ClaimedDevice& device : work.claim.devices) {
+    if (device.state != State::claimed) continue;  // waits in quarantine, and is not asked for
+    if (is_by_hand(device))
+      require_allowed(work.root, work.config, work.domain, device, claimed);
+    else if (device.use != Use::mdev)
+      require_unclaimed(work.root, work.config, work.domain, device, claimed);
+  }
   work.claims.write(work.claim);
 }
 
@@ -254,7 +259,7 @@ bool create_all(Work& work) {
 
 void check_created(const Work& work) {
   for (const ClaimedDevice& device : work.claim.devices) {
-    if (device.use != Use::mdev) continue;
+    if (device.use != Use::mdev || is_by_hand(device)) continue;
     if (exists_as(work.root, {device.instance, device.parent, device.type})) continue;
     const auto instance = find_instance(work.root, device.instance);
     throw Error("GPU " + device.alias + ": the kernel took the creation of " + device.type +
@@ -269,7 +274,7 @@ void check_created(const Work& work) {
 void begin_pci_devices(Work& work) {
   bool noted = true;
   for (ClaimedDevice& device : work.claim.devices) {
-    if (device.use == Use::mdev || device.state != State::claimed) continue;
+    if (device.use == Use::mdev || device.state != State::claimed || is_by_hand(device)) continue;
     const std::string type = device.type;
     begin_pci_device(work.root, work.config, device, work.deadlines);
     noted = noted && device.type == type;
@@ -296,9 +301,34 @@ void clear_leftover(Work& work) {
   }
 }
 
+/// What is written of this domain's claim; nothing when it cannot be read, as then nothing is known
+/// to be its own.
+std::vector<ClaimedDevice> claim_on_disk(const Work& work) {
+  try {
+    if (const auto claim = work.claims.find(work.claim.domain)) return claim->devices;
+  } catch (const Error& error) {
+    log::error(work.domain.name + ": nothing is undone: " + error.what());
+  }
+  return {};
+}
+
+/// A vendor VF on which nothing was created: a vGPU that is there is another tool's.
+bool is_untouched(const ClaimedDevice& device) {
+  return device.use == Use::vendor_vf && device.type == "-" && !device.maker &&
+         device.state == State::claimed;
+}
+
 /// The first cause is what the user must see, so nothing here throws. No guest has had the devices,
-/// so there is nothing to scrub.
+/// so there is nothing to scrub. Only what is on disk as this domain's was touched: a claim that
+/// was refused before it was written names devices of others.
 void undo(Work& work) {
+  const auto written = claim_on_disk(work);
+  std::erase_if(work.claim.devices, [&](const ClaimedDevice& device) {
+    return is_untouched(device) ||
+           std::none_of(written.begin(), written.end(),
+                        [&](const ClaimedDevice& other) { return is_same_device(device, other); });
+  });
+  if (work.claim.devices.empty() && written.empty()) return;
   for (ClaimedDevice& device : work.claim.devices) {
     if (device.state != State::claimed) continue;
     device.scrub.clear();
@@ -314,11 +344,13 @@ void undo(Work& work) {
 void ask_for(Work& work, const AskedGpu& gpu) {
   const Profile& profile = *find_profile(work.config, gpu.profile);  // request_verdict looked
   if (gives_pci_devices(profile)) {
-    const auto claims = work.claims.all();
+    const ClaimedDevices claimed = claimed_devices(work.root);
+    require_source_unclaimed(work.root, work.config, work.domain, gpu, claimed);
     for (ClaimedDevice& device : pci_devices_asked(work.root, work.config, work.domain, gpu)) {
       require_unclaimed(work.root, work.config, work.domain, device,
-                        claims);  // names its domain, where the next says QEMU
+                        claimed);  // names its domain, where the next says QEMU
       require_unused(work.root, work.domain, device, work.deadlines);
+      require_adoptable(work.root, work.config, device);
       work.claim.devices.push_back(std::move(device));
     }
     return;
@@ -333,8 +365,16 @@ void ask_for(Work& work, const AskedGpu& gpu) {
 
 }  // namespace
 
+/// A hostdev whose device is not there is libvirt's to refuse.
+static bool has_none_by_hand(const Root& root, const Config& config, const Domain& domain) {
+  Claim claim{domain.uuid, domain.name, {}};
+  add_devices_by_hand(root, config, domain, claim);
+  return claim.devices.empty();
+}
+
 void claim_devices(const Root& root, const Config& config, const Domain& domain,
                    const Deadlines& deadlines) {
+  if (domain.asked.empty() && has_none_by_hand(root, config, domain)) return;
   Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}},
             {},   {},     {}};
   work.claims.make_ready();
@@ -344,6 +384,7 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
                 std::to_string(deadlines.lock.count()) + " ms; see 'gpuward list'");
   clear_leftover(work);
   for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
+  add_devices_by_hand(root, config, domain, work.claim);
   try {
     do place_all(work);
     while (!create_all(work));
@@ -412,6 +453,18 @@ std::string check_devices(const Root& root, const Domain& domain, const Deadline
     found += "its claim was lost and is written again; ";
   }
   return found.empty() ? found : found.substr(0, found.size() - 2);
+}
+
+void claim_by_hand_again(const Root& root, const Config& config, const Domain& domain,
+                         const Deadlines& deadlines) {
+  const Claims claims(root);
+  claims.make_ready();
+  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock);
+  if (!lock) return;
+  Claim claim = claims.find(domain.uuid).value_or(Claim{domain.uuid, domain.name, {}});
+  const size_t before = claim.devices.size();
+  add_devices_by_hand(root, config, domain, claim);
+  if (claim.devices.size() > before) claims.write(claim);
 }
 
 }  // namespace gpuward

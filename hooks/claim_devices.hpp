@@ -20,4 +20,9 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
 /// "" when all is as it should be.
 std::string check_devices(const Root& root, const Domain& domain, const Deadlines& deadlines);
 
+/// After libvirt's restart: adds the GPUs that the running domain has by hand to its claim where
+/// they are missing, as those of a domain that an older version let start.
+void claim_by_hand_again(const Root& root, const Config& config, const Domain& domain,
+                         const Deadlines& deadlines);
+
 }  // namespace gpuward

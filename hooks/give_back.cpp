@@ -8,7 +8,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "hooks/pci_device_life.hpp"
-#include "inventory/open_handles.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/instance.hpp"
 
 namespace gpuward {
@@ -20,8 +20,8 @@ std::string what_it_is(const ClaimedDevice& device) {
 
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines) {
   if (!instance_directory(root, instance)) return {};
-  if (const auto holder = holder_after(
-          deadlines.release, [&] { return DeviceHolders(root).of_instance(root, instance); }))
+  if (const auto holder =
+          holder_after(deadlines.release, [&] { return OpenDevices(root).holder_of(instance); }))
     return "it is open in " + to_string(*holder);
   const auto found = find_instance(root, instance);
   if (!found)
@@ -65,6 +65,16 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
   if (is_ours(root, device.scrubber))
     return "its scrub program still runs, in the care of pid " + std::to_string(device.scrubber);
   device.maker = device.scrubber = 0;
+  if (is_claimed_by_another(root, claim.domain, device)) {
+    log::warning(claim.name + ": " + what_it_is(device) +
+                 " is claimed by another domain as well and is left as it is");
+    return {};
+  }
+  if (device.use == Use::mdev && is_by_hand(device)) {
+    const auto holder = holder_after(deadlines.release,
+                                     [&] { return OpenDevices(root).holder_of(device.instance); });
+    return holder ? "it is open in " + to_string(*holder) : "";
+  }
   if (device.use != Use::mdev) return end_pci_device(root, claim, device, deadlines);
   return is_claimed_one(root, device) ? remove_instance(root, device.instance, deadlines) : "";
 }

@@ -8,14 +8,17 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/log.hpp"
+#include "domain/domain.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/scrub.hpp"
-#include "inventory/device_nodes.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "pci/health.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 #include "state/single_use.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 
@@ -45,7 +48,7 @@ static void require_changed(ClaimedDevice& device, const std::string& what,
 
 /// One process that hangs in the PF's driver is enough: a second would hang beside it.
 static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device) {
-  for (const Claim& claim : Claims(root).all())
+  for (const Claim& claim : claimed_devices(root).claims)
     for (const ClaimedDevice& other : claim.devices)
       if (other.use != Use::mdev && other.parent == device.parent && is_being_made(root, other))
         throw Error(title(device) + ": the driver of " + device.parent + " hangs since " +
@@ -65,7 +68,7 @@ static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& 
     const GpuSettings settings =
         settings_of(config, read_identity(pci_path(root, pf), device.parent));
     const WantedVfs wanted = wanted_vfs(settings, device.use, most_virtual_functions(root, pf));
-    require_changed(device, what, set_virtual_functions(root, pf, wanted, deadlines.write));
+    require_changed(device, what, enable_vfs(root, pf, wanted, deadlines.write));
   }
   const auto made = virtual_functions(root, pf);
   if (std::find(made.begin(), made.end(), device.address) == made.end())
@@ -85,11 +88,34 @@ static std::string names_of(const std::vector<VgpuType>& types) {
   return text.empty() ? "nothing" : text;
 }
 
+/// "" when there is none.
+static std::string vgpu_text(const Root& root, const ClaimedDevice& device) {
+  const auto type = current_vgpu(root, device.address);
+  if (type == 0u) return {};
+  return type ? " has vGPU type " + std::to_string(*type) : " has a vGPU";
+}
+
+void require_adoptable(const Root& root, const Config& config, const ClaimedDevice& device) {
+  if (device.use != Use::vendor_vf || !exists(pci_path(root, device.address))) return;
+  const std::string what = vgpu_text(root, device);
+  if (what.empty()) return;
+  if (const auto holder = OpenDevices(root).vfio_holder_of(device.address))
+    throw Error(title(device) + what + " that gpuward did not create, open in " +
+                to_string(*holder) + "; end that first");
+  const Parent card = read_identity(root.sys("bus/pci/devices/") + device.parent, device.parent);
+  if (!settings_of(config, card).adopt)
+    throw Error(title(device) + what +
+                " that gpuward did not create; remove it with 'gpuward clear " +
+                to_string(device.address) + "', or let gpuward do it with adopt = yes in [gpu " +
+                device.parent + "]");
+}
+
 static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& device,
                         const Deadlines& deadlines) {
   const Profile& profile = *find_profile(config, device.profile);
-  if (current_vgpu(root, device.address) != 0u) {
-    log::warning(title(device) + " has a vGPU that nobody claims; removing it first");
+  if (const std::string what = vgpu_text(root, device); !what.empty()) {
+    require_adoptable(root, config, device);
+    log::warning(title(device) + what + " that no domain has claimed, removing it (adopt = yes)");
     require_changed(device, " has a vGPU that does not go",
                     set_vgpu(root, device.address, 0, deadlines.write));
   }
@@ -126,7 +152,8 @@ static void set_reset(const Root& root, const Config& config, ClaimedDevice& dev
   if (!settings.reset_method.empty() && read_attribute(file) != settings.reset_method)
     require_changed(device, ": reset-method = " + settings.reset_method + " is not taken",
                     write_reset_method(file, settings.reset_method, deadlines));
-  if (!exists(path + "/reset"))
+  const bool is_companion = device.alias == "-" || gpu_alias(device.alias) != device.alias;
+  if (!is_companion && !can_be_reset(root, device.address))
     log::warning(title(device) + " cannot be reset: the next guest finds what this one leaves");
 }
 
@@ -147,9 +174,8 @@ std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& 
     if (device.one_time) mark_used(root, device.address, owner.name);
     return {};
   }
-  if (const auto holder = holder_after(deadlines.release, [&] {
-        return vfio_holder_of(root, DeviceHolders(root), device.address);
-      }))
+  if (const auto holder = holder_after(
+          deadlines.release, [&] { return OpenDevices(root).vfio_holder_of(device.address); }))
     return "it is open in " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
     const KernelChange change = set_vgpu(root, device.address, 0, deadlines.write);

@@ -22,4 +22,9 @@ void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& dev
 std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines);
 
+/// What another tool made is the administrator's: a vGPU on a vendor VF goes only when they say so
+/// (adopt = yes), and never while it is open. Throws Error. To be called before the claim is
+/// written, too: what a claim names, a release may remove.
+void require_adoptable(const Root& root, const Config& config, const ClaimedDevice& device);
+
 }  // namespace gpuward

@@ -7,6 +7,7 @@
 #include "config/config.hpp"
 #include "domain/domain.hpp"
 #include "hooks/deadlines.hpp"
+#include "inventory/usage.hpp"
 #include "state/claim.hpp"
 
 namespace gpuward {
@@ -21,9 +22,24 @@ std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& con
 void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
                     const Deadlines& deadlines);
 
-/// Whether nobody else has claimed it. Throws Error with the name of who has and, when no other of
-/// the pool is free, of who has those.
+/// Whether nobody else has claimed it, a part of it or a device of its IOMMU group. Throws Error
+/// with the name of who has and, when no other of the pool is free, of who has those.
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
-                       const ClaimedDevice& device, const std::vector<Claim>& claims);
+                       const ClaimedDevice& device, const ClaimedDevices& claimed);
+
+/// The same for the device that the domain's XML names for this GPU, whether or not it is of the
+/// profile's pool: who has it is worth more than why it is not.
+void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
+                              const AskedGpu& gpu, const ClaimedDevices& claimed);
+
+/// Adds the GPUs that the domain's author wrote into its XML, with their companions there, to the
+/// claim, so that they are known to be in use.
+void add_devices_by_hand(const Root& root, const Config& config, const Domain& domain,
+                         Claim& claim);
+
+/// Whether the domain may have one of those: nobody else has claimed it, it waits for nobody, and
+/// its [gpu] section does not keep it from domains. Throws Error.
+void require_allowed(const Root& root, const Config& config, const Domain& domain,
+                     const ClaimedDevice& device, const ClaimedDevices& claimed);
 
 }  // namespace gpuward

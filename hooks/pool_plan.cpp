@@ -4,12 +4,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "inventory/gpu_hostdevs.hpp"
+
 namespace gpuward {
 
 PoolDomain pool_domain(const Config& config, const Domain& domain) {
-  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, {}};
-  for (const Hostdev& hostdev : domain.hostdevs)
-    if (hostdev.address) found.own.push_back(*hostdev.address);
+  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, {}, {}};
+  for (const Hostdev& hostdev : domain.hostdevs) {
+    if (!hostdev.address) continue;
+    found.own.push_back(*hostdev.address);
+    if (!is_ours(hostdev)) found.by_hand.push_back(*hostdev.address);
+  }
   for (const AskedGpu& gpu : domain.asked) {
     const Profile* const profile = find_profile(config, gpu.profile);
     if (!profile || !gives_pci_devices(*profile)) continue;
@@ -65,6 +70,7 @@ static std::string why_not_here(const PoolGpu& gpu, const std::vector<PoolDevice
   if (!gpu.at) return "it had none";
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "that is none of profile " + gpu.profile + " (any more)";
+  if (has_others_vgpu(*here)) return "it has a vGPU that gpuward did not create";
   if (const Taker* const taker = find_taker(*here, use.taken)) return taker->what;
   if (is_viable(*here, use.own)) return {};
   return "the host uses " + to_string(here->in_the_way.front()) + " in its IOMMU group";
@@ -86,6 +92,8 @@ static void take(const PoolDevice& device, const PoolDomain& by, TakenDevices& t
 static void place(const Config& config, const PoolDomain& domain, const DevicePools& pools,
                   DeviceUse& use, PoolPlan& plan) {
   std::vector<std::pair<const PoolGpu*, std::string>> going;
+  for (const PciAddress& device : domain.by_hand)
+    use.taken.insert({device, {domain.uuid, "the domain's XML names it already"}});
   for (const PoolGpu& gpu : domain.gpus) {
     const auto pool = pools.find(gpu.profile);
     if (pool == pools.end() || !find_profile(config, gpu.profile)) continue;

@@ -23,6 +23,7 @@
 #include "hooks/request_verdict.hpp"
 #include "hooks/settle.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "inventory/usage.hpp"
 #include "protection/protect.hpp"
 #include "state/claim.hpp"
 #include "state/gpu_domain_marker.hpp"
@@ -131,10 +132,9 @@ void prepare(const Hook& hook) {
   if (!config) return;
   require(request_verdict(*config, seen->domain));
   guard(hook, *config, *seen);
-  if (asks_gpuward(seen->domain)) claim_devices(hook.root, *config, seen->domain, hook.deadlines);
+  claim_devices(hook.root, *config, seen->domain, hook.deadlines);
   const StartedDevices devices = devices_at_start(seen->document, seen->domain);
   mark(hook, seen->domain, &devices);
-  if (!asks_gpuward(seen->domain)) return;
   if (!pointed_devices(*config, seen->domain).empty())
     let_pools_settle(hook.root, seen->domain.uuid, hook.deadlines.settle);
 }
@@ -160,8 +160,8 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
     unmark(hook, seen->domain);
     return claims.find(seen->domain.uuid);
   }
-  for (Claim& claim : claims.all())
-    if (claim.name == hook.call.domain) return std::move(claim);
+  for (const Claim& claim : claimed_devices(hook.root).claims)
+    if (claim.name == hook.call.domain) return claim;
   return {};
 }
 
@@ -191,9 +191,10 @@ void reconnect(const Hook& hook) {
   if (!found.empty()) log::warning(seen->domain.name + ": reconnect: " + found);
   // What a broken configuration still says must do: a running domain is not refused anything here.
   const Config config = load_config(config_files(hook.root)).config;
-  if (!asks_gpuward(seen->domain) && is_gpu_domain(hook.root, config, seen->domain) &&
-      mark_stamp(hook.root, seen->domain.uuid).empty())
+  if (!is_gpu_domain(hook.root, config, seen->domain)) return;
+  if (!asks_gpuward(seen->domain) && mark_stamp(hook.root, seen->domain.uuid).empty())
     mark(hook, seen->domain, nullptr);
+  claim_by_hand_again(hook.root, config, seen->domain, hook.deadlines);
 }
 
 /// libvirt takes what a filter prints instead of what arrives; nothing: it stays as it is.

@@ -9,6 +9,7 @@
 #include "base/program.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
@@ -45,7 +46,7 @@ static std::optional<unsigned> version_in(std::string_view text) {
 
 /// One file for each emulator: its stamp, its version, its path, a line each.
 static std::string cache_file(const Root& root, const std::string& emulator) {
-  return root.run("qemu/") + to_string(name_uuid(Uuid{}, emulator));
+  return paths::qemu_versions(root) + '/' + to_string(name_uuid(Uuid{}, emulator));
 }
 
 static std::optional<unsigned> kept_version(const std::string& file, const std::string& stamp) {
@@ -60,7 +61,7 @@ static std::optional<unsigned> kept_version(const std::string& file, const std::
 static void keep(const Root& root, const std::string& emulator, const std::string& stamp,
                  unsigned version) {
   try {
-    make_directories(root.run("qemu"));
+    make_directories(paths::qemu_versions(root));
     write_file_atomically(cache_file(root, emulator),
                           stamp + '\n' + std::to_string(version) + '\n' + emulator + '\n');
   } catch (const SystemError&) {

@@ -4,8 +4,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "hooks/give_back.hpp"
-#include "inventory/device_nodes.hpp"
-#include "inventory/open_handles.hpp"
+#include "inventory/usage.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
@@ -13,11 +12,9 @@ namespace gpuward {
 using Result = Reconciled::Result;
 
 static std::optional<Holder> holder_of(const Root& root, const Claim& claim) {
-  const DeviceHolders holders(root);
+  const OpenDevices open(root);
   for (const ClaimedDevice& device : claim.devices)
-    if (auto holder = device.use == Use::mdev ? holders.of_instance(root, device.instance)
-                                              : vfio_holder_of(root, holders, device.address))
-      return holder;
+    if (auto holder = open.guest_of(device)) return holder;
   return {};
 }
 
@@ -62,8 +59,8 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
   const Claims claims(root);
   claims.make_ready();
   std::vector<Reconciled> results;
-  std::vector<Claims::Broken> broken;
-  for (const Claim& claim : claims.all(&broken)) {
+  const ClaimedDevices claimed = claimed_devices(root);
+  for (const Claim& claim : claimed.claims) {
     try {
       results.push_back(reconcile_one(root, claims, claim, is_active, deadlines, dry_run));
     } catch (const Error& error) {
@@ -71,7 +68,8 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
     }
   }
   if (!dry_run) drop_stale_marks(root, is_active);
-  for (const auto& file : broken) results.push_back({Result::left_alone, file.file, file.reason});
+  for (const auto& file : claimed.broken)
+    results.push_back({Result::left_alone, file.file, file.reason});
   return results;
 }
 

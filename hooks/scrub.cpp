@@ -67,7 +67,7 @@ static void tell(const Claim& owner, const ClaimedDevice& device, const std::str
       {"SYSLOG_IDENTIFIER", "gpuward"},
       {"GPUWARD_DEVICE", to_string(device.address)},
       {"GPUWARD_DOMAIN", owner.name}};
-  log::send_to_journal("/run/systemd/journal/socket", log::journal_entry(fields));
+  log::send_to_journal(log::journal_socket, log::journal_entry(fields));
 }
 
 /// The child that waits for the program: says to `answer` how it ended or, when nobody listens any

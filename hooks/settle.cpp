@@ -7,13 +7,16 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/log.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
 static void ask_and_wait(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline) {
-  const auto has_guard = [&] { return Lock::is_held(root.run("lock"), pool_lock); };
+  const auto has_guard = [&] {
+    return Lock::is_held(paths::locks(root), lock_number::reassignment);
+  };
   if (!has_guard()) return;
-  const std::string file = root.run("claims/") + std::string(settle_prefix) + to_string(domain);
+  const std::string file = paths::reassignment_request(root, domain);
   write_file_atomically(file, "");
   const auto end = std::chrono::steady_clock::now() + deadline;
   while (exists(file)) {

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
-#include <string_view>
 
 #include "base/root.hpp"
 #include "base/uuid.hpp"
@@ -15,12 +13,6 @@ namespace gpuward {
 // start" may follow at once: so the hook waits until that is done. It asks by a file beside the
 // claims, whose removal is the answer; the guard sees the file after the claim came or went, as it
 // sees both through one inotify watch.
-
-/// In /run/gpuward/lock: held while a guard answers.
-inline constexpr uint64_t pool_lock = 4;
-
-/// "settle-UUID" with a dot before it: no claim, for whoever lists them.
-inline constexpr std::string_view settle_prefix = ".settle-";
 
 /// Returns when the guard has looked at the claims as they are now, or it is not there, or after
 /// `deadline`. No reason to refuse anything.

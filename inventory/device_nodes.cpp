@@ -1,59 +1,112 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inventory/device_nodes.hpp"
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "mdev/instance.hpp"
 #include "pci/pci_device.hpp"
 
 namespace gpuward {
 
-/// "Device Minor: 3" of the driver's own list, which tells /dev/nvidia3.
-static std::optional<std::string> nvidia_node(const Root& root, const PciAddress& address) {
+namespace fs = std::filesystem;
+
+/// Adds what a `dev` file says: "226:1".
+static void add_number(const std::string& file, std::vector<dev_t>& numbers) {
+  const std::string text = read_attribute(file).value_or("");
+  const auto colon = text.find(':');
+  if (colon == std::string::npos) return;
+  const auto major = to_number<unsigned>(std::string_view(text).substr(0, colon));
+  const auto minor = to_number<unsigned>(std::string_view(text).substr(colon + 1));
+  if (major && minor) numbers.push_back(makedev(*major, *minor));
+}
+
+/// What is below a function in sysfs and no part of it, or has no nodes: other functions, mdevs,
+/// block devices, whose numbers are of another kind, and the
+/// network's.
+static bool is_apart(const std::string& name) {
+  return name == "block" || name == "net" || name == "power" || name == "msi_irqs" ||
+         name == "hwmon" || name == "mdev_supported_types" || parse_pci_address(name) ||
+         parse_uuid(name);
+}
+
+/// A USB device behind a hub has its nodes eight levels below its controller.
+constexpr int deepest = 16;
+
+static void add_numbers_below(const std::string& directory, int level,
+                              std::vector<dev_t>& numbers) {
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code gone;
+    const std::string name = entry->path().filename();
+    if (entry->is_symlink(gone)) continue;
+    if (name == "dev" && level > 0)
+      add_number(entry->path(), numbers);
+    else if (level < deepest && !is_apart(name) && entry->is_directory(gone))
+      add_numbers_below(entry->path(), level + 1, numbers);
+  }
+  if (!error || error.value() == ENOENT || error.value() == ENOTDIR || error.value() == ENODEV)
+    return;
+  throw SystemError("cannot read " + directory, error.value());
+}
+
+/// Major number of NVIDIA's driver, whose nodes are not in sysfs; its own list has the minor
+/// number: "Device Minor: 3".
+static void add_nvidia_number(const Root& root, const PciAddress& address,
+                              std::vector<dev_t>& numbers) {
+  constexpr unsigned nvidia_major = 195;
   const auto text =
       read_attribute(root.proc("driver/nvidia/gpus/") + to_string(address) + "/information");
-  if (!text) return {};
+  if (!text) return;
   for (const std::string_view line : split(*text, '\n')) {
     if (!line.starts_with("Device Minor:")) continue;
     const auto minor = to_number<unsigned>(trim(line.substr(line.find(':') + 1)));
-    if (minor) return "/dev/nvidia" + std::to_string(*minor);
+    if (minor) numbers.push_back(makedev(nvidia_major, *minor));
   }
-  return {};
 }
 
-static std::vector<std::string> vfio_nodes(const std::string& path) {
-  std::vector<std::string> nodes;
-  if (const auto group = read_link(path + "/iommu_group"))
-    nodes.push_back("/dev/vfio/" + std::string(base_name(*group)));
-  for (const std::string& name : list_directory(path + "/vfio-dev"))
-    nodes.push_back("/dev/vfio/devices/" + name);
-  return nodes;
+/// The number that a node of the host itself has.
+static void add_node(const std::string& node, std::vector<dev_t>& numbers) {
+  struct stat info;
+  if (::stat(node.c_str(), &info) == 0 && S_ISCHR(info.st_mode)) numbers.push_back(info.st_rdev);
 }
 
-std::vector<std::string> device_nodes(const Root& root, const PciAddress& address) {
-  const std::string path = pci_path(root, address);
-  std::vector<std::string> nodes = vfio_nodes(path);
-  for (const std::string& name : list_directory(path + "/drm")) nodes.push_back("/dev/dri/" + name);
-  for (const std::string& name : list_directory(path + "/graphics"))
-    nodes.push_back("/dev/" + name);
-  if (auto node = nvidia_node(root, address)) nodes.push_back(std::move(*node));
-  return nodes;
+static std::vector<dev_t> vfio_numbers_of(const Root& root, const std::string& device) {
+  std::vector<dev_t> numbers;
+  if (const auto link = read_link(device + "/iommu_group"))
+    for (const char* prefix : {"", "noiommu-"}) {
+      const std::string group = prefix + std::string(base_name(*link));
+      add_number(root.sys("class/vfio/") + group + "/dev", numbers);
+      add_node(root.dev("vfio/") + group, numbers);
+    }
+  for (const std::string& name : list_directory(device + "/vfio-dev")) {
+    add_number(device + "/vfio-dev/" + name + "/dev", numbers);
+    add_node(root.dev("vfio/devices/") + name, numbers);
+  }
+  return numbers;
 }
 
-static std::optional<Holder> first_holder(const DeviceHolders& holders,
-                                          const std::vector<std::string>& nodes) {
-  for (const std::string& node : nodes)
-    if (auto holder = holders.of_node(node)) return holder;
-  return {};
+std::vector<dev_t> device_numbers(const Root& root, const PciAddress& address) {
+  std::vector<dev_t> numbers = vfio_numbers(root, address);
+  add_numbers_below(pci_path(root, address), 0, numbers);
+  add_nvidia_number(root, address, numbers);
+  return numbers;
 }
 
-std::optional<Holder> holder_of(const Root& root, const DeviceHolders& holders,
-                                const PciAddress& address) {
-  return first_holder(holders, device_nodes(root, address));
+std::vector<dev_t> vfio_numbers(const Root& root, const PciAddress& address) {
+  return vfio_numbers_of(root, pci_path(root, address));
 }
 
-std::optional<Holder> vfio_holder_of(const Root& root, const DeviceHolders& holders,
-                                     const PciAddress& address) {
-  return first_holder(holders, vfio_nodes(pci_path(root, address)));
+std::vector<dev_t> instance_numbers(const Root& root, const Uuid& instance) {
+  const auto device = instance_directory(root, instance);
+  return device ? vfio_numbers_of(root, *device) : std::vector<dev_t>();
 }
 
 }  // namespace gpuward

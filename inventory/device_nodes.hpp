@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include <optional>
-#include <string>
+#include <sys/types.h>
+
 #include <vector>
 
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
-#include "inventory/open_handles.hpp"
+#include "base/uuid.hpp"
 
 namespace gpuward {
 
-/// The nodes through which a PCI device can be open: VFIO's, DRM's, NVIDIA's, its framebuffer.
-std::vector<std::string> device_nodes(const Root& root, const PciAddress& address);
+/// Numbers of the character devices through which a PCI function can be open: VFIO's, and those of
+/// every driver of the host below it in sysfs (DRM, framebuffer, sound, USB, NVIDIA's own).
+std::vector<dev_t> device_numbers(const Root& root, const PciAddress& address);
 
-/// Who has one of them open; nothing when nobody has.
-std::optional<Holder> holder_of(const Root& root, const DeviceHolders& holders,
-                                const PciAddress& address);
+/// Those of VFIO alone: a domain has it.
+std::vector<dev_t> vfio_numbers(const Root& root, const PciAddress& address);
 
-/// The same for VFIO's nodes alone: a domain has it.
-std::optional<Holder> vfio_holder_of(const Root& root, const DeviceHolders& holders,
-                                     const PciAddress& address);
+/// Those through which an mdev can be open: of its group, and its own with iommufd.
+std::vector<dev_t> instance_numbers(const Root& root, const Uuid& instance);
 
 }  // namespace gpuward

@@ -2,29 +2,24 @@
 #include "inventory/open_handles.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
-#include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <thread>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
-#include "mdev/instance.hpp"
 
 namespace gpuward {
 
+namespace fs = std::filesystem;
+
 std::string to_string(const Holder& holder) {
   return "pid " + std::to_string(holder.pid) + " (" + holder.command + ")";
-}
-
-/// Nodes of VFIO, DRM, NVIDIA's driver and framebuffers. /dev/vfio/vfio is the container, which
-/// belongs to no device.
-static bool is_gpu_node(std::string_view node) {
-  static constexpr std::string_view starts[] = {"/dev/vfio/", "/dev/dri/", "/dev/nvidia",
-                                                "/dev/fb"};
-  return node != "/dev/vfio/vfio" &&
-         std::any_of(std::begin(starts), std::end(starts),
-                     [&](std::string_view start) { return node.starts_with(start); });
 }
 
 /// Whether the descriptor only names the node (O_PATH) and keeps no device: udev has one for a
@@ -42,39 +37,62 @@ static bool only_names_it(const std::string& process, const std::string& fd) {
   return false;
 }
 
-DeviceHolders::DeviceHolders(const Root& root) {
-  for (const std::string& name : list_directory(root.proc(""))) {
-    const auto pid = to_number<pid_t>(name);
-    if (!pid) continue;
-    const std::string process = root.proc(name);
-    for (const std::string& fd : list_directory(process + "/fd")) {
-      const auto target = read_link(process + "/fd/" + fd);
-      if (target && is_gpu_node(*target) && !only_names_it(process, fd))
-        by_node_.emplace(*target, Holder{*pid, read_attribute(process + "/comm").value_or("?")});
-    }
+/// A process or a descriptor that ended meanwhile is absent; any other failure is not.
+static bool is_absent(int code) {
+  return code == ENOENT || code == ENOTDIR || code == ESRCH;
+}
+
+/// "socket:[1]", "anon_inode:[eventfd]": an object of the kernel without a file. Only a shortcut.
+static bool has_file(std::string_view target) {
+  return !target.starts_with("socket:[") && !target.starts_with("pipe:[") &&
+         !target.starts_with("anon_inode:");
+}
+
+struct FdLook {
+  std::optional<dev_t> number;  ///< of a character device
+  bool is_known = true;
+};
+
+/// Without AT_STATX_DONT_SYNC a file of a network filesystem whose server is gone would block.
+/// Below a prefix the link itself leads out of it.
+static FdLook look_at_fd(const Root& root, const std::string& path) {
+  char target[4096];
+  const ssize_t size = ::readlink(path.c_str(), target, sizeof target);
+  if (size < 0) return {{}, is_absent(errno)};
+  const std::string_view text(target, static_cast<size_t>(size));
+  if (!has_file(text)) return {};
+  const std::string file = root.prefix.empty() ? path : root.at(text);
+  struct statx info;
+  if (::statx(AT_FDCWD, file.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &info) != 0)
+    return {{}, is_absent(errno) || !root.prefix.empty()};
+  if (!S_ISCHR(info.stx_mode)) return {};
+  return {makedev(info.stx_rdev_major, info.stx_rdev_minor)};
+}
+
+void OpenHandles::add(const Root& root, const Holder& process) {
+  const std::string path = root.proc(std::to_string(process.pid));
+  std::error_code error;
+  bool is_known = true;
+  for (fs::directory_iterator entry(path + "/fd", error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string fd = entry->path().filename();
+    const FdLook look = look_at_fd(root, path + "/fd/" + fd);
+    is_known = is_known && look.is_known;
+    if (look.number && !by_number_.contains(*look.number) && !only_names_it(path, fd))
+      by_number_.emplace(*look.number, process);
   }
+  if (!is_known || (error && !is_absent(error.value()))) unknown_.push_back(process);
 }
 
-/// The nodes through which an instance can be open: its group's, and its own with iommufd.
-static std::vector<std::string> vfio_nodes(const Root& root, const Uuid& instance) {
-  std::vector<std::string> nodes;
-  const auto device = instance_directory(root, instance);
-  if (!device) return nodes;
-  if (const auto group = read_link(*device + "/iommu_group"))
-    nodes.push_back("/dev/vfio/" + std::string(base_name(*group)));
-  for (const std::string& name : list_directory(*device + "/vfio-dev"))
-    nodes.push_back("/dev/vfio/devices/" + name);
-  return nodes;
+OpenHandles::OpenHandles(const Root& root) {
+  for (const std::string& name : list_directory(root.proc("")))
+    if (const auto pid = to_number<pid_t>(name))
+      add(root, {*pid, read_attribute(root.proc(name) + "/comm").value_or("?")});
 }
 
-std::optional<Holder> DeviceHolders::of_node(const std::string& node) const {
-  const auto found = by_node_.find(node);
-  return found == by_node_.end() ? std::nullopt : std::optional(found->second);
-}
-
-std::optional<Holder> DeviceHolders::of_instance(const Root& root, const Uuid& instance) const {
-  for (const std::string& node : vfio_nodes(root, instance))
-    if (auto holder = of_node(node)) return holder;
+std::optional<Holder> OpenHandles::of(const std::vector<dev_t>& numbers) const {
+  for (const dev_t number : numbers)
+    if (const auto found = by_number_.find(number); found != by_number_.end()) return found->second;
   return {};
 }
 

@@ -23,21 +23,24 @@ struct Holder {
 
 std::string to_string(const Holder& holder);  ///< "pid 4711 (qemu-system-x86)"
 
-/// Who has which node of a GPU open: one walk over /proc/*/fd. Removing an mdev that is open, or
-/// taking its driver from a device that is, blocks the remover unkillably (kernel
-/// drivers/vfio/vfio_main.c), so look first.
-class DeviceHolders {
+/// Which process has which character device open: one walk over /proc/*/fd. A file counts by its
+/// device number, never by its name: any user can give any file any name in a mount namespace of
+/// their own. Removing an mdev that is open, or taking its driver from a device that is, blocks the
+/// remover unkillably (kernel drivers/vfio/vfio_main.c), so look first.
+class OpenHandles {
  public:
-  explicit DeviceHolders(const Root& root);
+  explicit OpenHandles(const Root& root);
 
-  /// Who has this instance open; nothing when nobody has.
-  std::optional<Holder> of_instance(const Root& root, const Uuid& instance) const;
+  /// The first process that has one of these device numbers open.
+  std::optional<Holder> of(const std::vector<dev_t>& numbers) const;
 
-  /// The same for a node by its name: "/dev/dri/card0".
-  std::optional<Holder> of_node(const std::string& node) const;
+  /// Processes that could not be inspected: whether they have a device open is unknown.
+  const std::vector<Holder>& unknown() const { return unknown_; }
 
  private:
-  std::map<std::string, Holder> by_node_;  ///< "/dev/vfio/12", "/dev/vfio/devices/vfio3"
+  void add(const Root& root, const Holder& process);
+  std::map<dev_t, Holder> by_number_;
+  std::vector<Holder> unknown_;
 };
 
 /// What `find` finds when it finds nobody or `deadline` is over: a QEMU that libvirt killed needs a

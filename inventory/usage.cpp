@@ -1,38 +1,198 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inventory/usage.hpp"
 
+#include <algorithm>
+
 #include "domain/document.hpp"
 #include "inventory/device_nodes.hpp"
+#include "mdev/instance.hpp"
+#include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
-#include "state/claim.hpp"
+#include "pci/virtual_functions.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
+
+/// Two users of different domains leave nobody for whom the device would be free.
+static void block(const PciAddress& device, const Taker& taker, TakenDevices& taken) {
+  const auto [found, is_new] = taken.emplace(device, taker);
+  if (is_new) return;
+  Taker& there = found->second;
+  if (there.is_mark && taker.by == Taker::By::itself) {
+    there = taker;
+    return;
+  }
+  const bool is_other = there.domain != taker.domain;
+  if (taker.by < there.by) {
+    const auto domain = is_other ? std::nullopt : there.domain;
+    there = taker;
+    there.domain = domain;
+  } else if (is_other && !taker.is_mark) {
+    there.domain.reset();
+  }
+}
+
+static Taker by_part(const Taker& taker, const std::string& part) {
+  Taker by = taker;
+  by.by = Taker::By::part;
+  by.what = part + ": " + taker.what;
+  return by;
+}
+
+/// An mdev keeps its parent, and a VF its card, from being given as a whole.
+static void block_card_of(const Root& root, const PciAddress& device, const Taker& taker,
+                          TakenDevices& taken) {
+  const auto pci = find_pci_device(root, device);
+  if (pci && pci->physical_function) block(*pci->physical_function, taker, taken);
+}
+
+static void block_for_instance(const Root& root, const std::string& parent,
+                               const std::string& instance, const Taker& taker,
+                               TakenDevices& taken) {
+  const auto device = parse_pci_address(parent);
+  if (!device) return;
+  const Taker by = by_part(taker, "instance " + instance + " on " + parent);
+  block(*device, by, taken);
+  block_card_of(root, *device, by, taken);
+}
+
+/// VFIO gives a group to one owner.
+static void block_group(const Root& root, const PciAddress& device, const Taker& taker,
+                        TakenDevices& taken) {
+  const auto group = iommu_group_of(root, device);
+  if (!group) return;
+  Taker by = taker;
+  by.by = Taker::By::group;
+  by.what = "its IOMMU group " + std::to_string(group->number) + " is in use through " +
+            to_string(device) + ": " + taker.what;
+  for (const PciAddress& member : group->members)
+    if (member != device) block(member, by, taken);
+}
+
+static void block_device(const Root& root, const PciAddress& device, const Taker& taker,
+                         TakenDevices& taken) {
+  block(device, taker, taken);
+  const Taker by_card = by_part(taker, "GPU " + to_string(device));
+  for (const PciAddress& vf : virtual_functions(root, device)) block(vf, by_card, taken);
+  block_card_of(root, device, by_part(taker, "VF " + to_string(device)), taken);
+}
+
+static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevice& device,
+                        ClaimedDevices& found) {
+  const bool has_it = device.state == ClaimedDevice::State::claimed;
+  if (has_it) found.on.insert(claim.domain);
+  const Taker taker = has_it
+                          ? Taker{claim.domain, shown(claim.name) + " has it"}
+                          : Taker{{}, "it is in quarantine since " + shown(claim.name) + " had it"};
+  if (device.use == Use::mdev) {
+    found.instances.emplace(device.instance, taker);
+    return block_for_instance(root, device.parent, to_string(device.instance), taker, found.taken);
+  }
+  block_device(root, device.address, taker, found.taken);
+  // A VF that is not there has its card in the claim alone.
+  if (const auto card = parse_pci_address(device.parent); card && *card != device.address)
+    block(*card, by_part(taker, "VF " + to_string(device.address)), found.taken);
+  if (has_it) block_group(root, device.address, taker, found.taken);
+}
 
 ClaimedDevices claimed_devices(const Root& root) {
   ClaimedDevices found;
   for (const PciAddress& address : used_devices(root))
     found.taken[address] = {
-        {}, shown(used_by(root, address).value_or("a domain")) + " had it, and it is given once"};
-  for (const Claim& claim : Claims(root).all())
-    for (const ClaimedDevice& device : claim.devices) {
-      const bool has_it = device.state == ClaimedDevice::State::claimed;
-      if (has_it) found.on.insert(claim.domain);
-      if (device.use != Use::mdev)
-        found.taken[device.address] =
-            has_it ? Taker{claim.domain, shown(claim.name) + " has it"}
-                   : Taker{{}, "it is in quarantine since " + shown(claim.name) + " had it"};
-    }
+        {},
+        shown(used_by(root, address).value_or("a domain")) + " had it, and it is given once",
+        false,
+        Taker::By::itself,
+        true};
+  found.claims = Claims(root).all(&found.broken);
+  for (const Claim& claim : found.claims)
+    for (const ClaimedDevice& device : claim.devices) add_claimed(root, claim, device, found);
   return found;
+}
+
+// ---- open handles
+
+std::optional<Holder> OpenDevices::holder_of(const PciAddress& device) const {
+  return handles_.of(device_numbers(root_, device));
+}
+
+std::optional<Holder> OpenDevices::vfio_holder_of(const PciAddress& device) const {
+  return handles_.of(vfio_numbers(root_, device));
+}
+
+std::optional<Holder> OpenDevices::holder_of(const Uuid& instance) const {
+  return handles_.of(instance_numbers(root_, instance));
+}
+
+std::optional<Holder> OpenDevices::guest_of(const ClaimedDevice& device) const {
+  return device.use == Use::mdev ? holder_of(device.instance) : vfio_holder_of(device.address);
+}
+
+using InstancesByParent = std::map<std::string, std::vector<Uuid>>;
+
+static InstancesByParent instances_by_parent(const Root& root) {
+  InstancesByParent instances;
+  for (const Instance& instance : list_instances(root))
+    instances[instance.parent].push_back(instance.uuid);
+  return instances;
+}
+
+/// Who has an mdev on this device open.
+static std::optional<Taker> user_of_instances(const OpenDevices& open,
+                                              const InstancesByParent& instances,
+                                              const PciAddress& device) {
+  const auto found = instances.find(to_string(device));
+  if (found == instances.end()) return {};
+  for (const Uuid& instance : found->second)
+    if (const auto holder = open.holder_of(instance))
+      return Taker{{},
+                   "instance " + to_string(instance) + " on " + to_string(device) + " is open in " +
+                       to_string(*holder),
+                   true,
+                   Taker::By::part};
+  return {};
+}
+
+/// Who has a VF of this device or an mdev on it or on one of those open. What the host itself has
+/// open of a VF that it drives counts too.
+static std::optional<Taker> user_of_parts(const Root& root, const OpenDevices& open,
+                                          const InstancesByParent& instances,
+                                          const PciAddress& device) {
+  if (auto user = user_of_instances(open, instances, device)) return user;
+  for (const PciAddress& vf : virtual_functions(root, device)) {
+    if (auto user = user_of_instances(open, instances, vf)) return user;
+    if (const auto holder = open.holder_of(vf))
+      return Taker{
+          {}, "VF " + to_string(vf) + " is open in " + to_string(*holder), true, Taker::By::part};
+  }
+  return {};
+}
+
+static std::optional<Taker> open_user(const Root& root, const OpenDevices& open,
+                                      const InstancesByParent& instances,
+                                      const PciAddress& device) {
+  if (const auto holder = open.holder_of(device))
+    return Taker{{}, "it is open in " + to_string(*holder), true};
+  return user_of_parts(root, open, instances, device);
+}
+
+std::optional<Taker> open_user_after(const Root& root, const PciAddress& device,
+                                     std::chrono::milliseconds deadline) {
+  std::optional<Taker> user;
+  holder_after(deadline, [&]() -> std::optional<Holder> {
+    user = open_user(root, OpenDevices(root), instances_by_parent(root), device);
+    return user ? std::optional(Holder()) : std::nullopt;
+  });
+  return user;
 }
 
 void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
                       TakenDevices& taken) {
-  const DeviceHolders holders(root);
+  const OpenDevices open(root);
+  const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& device : devices) {
     if (taken.contains(device)) continue;
-    if (const auto holder = holder_of(root, holders, device))
-      taken[device] = {{}, "it is open in " + to_string(*holder), true};
+    if (const auto user = open_user(root, open, instances, device)) block(device, *user, taken);
   }
 }
 
@@ -46,6 +206,54 @@ TakenDevices taken_by_others(const TakenDevices& taken, const Uuid& domain) {
   TakenDevices others = taken;
   std::erase_if(others, [&](const auto& device) { return device.second.domain == domain; });
   return others;
+}
+
+void add_own_devices(const Root& root, const Uuid& domain, const std::vector<PciAddress>& devices,
+                     const std::vector<Uuid>& instances, TakenDevices& taken) {
+  const Taker own{domain, "it has that already"};
+  for (const PciAddress& device : devices) block_device(root, device, own, taken);
+  for (const Uuid& uuid : instances)
+    if (const auto instance = find_instance(root, uuid))
+      block_for_instance(root, instance->parent, to_string(uuid), own, taken);
+}
+
+// ---- the VFs of a PF
+
+/// What of a PF with these VFs a claim names: "" when it is nothing of it.
+static std::string part_of(const ClaimedDevice& device, const PciAddress& pf,
+                           const std::vector<PciAddress>& vfs) {
+  const auto parent = parse_pci_address(device.parent);
+  if (device.use != Use::mdev)
+    return parent == pf || device.address == pf ? to_string(device.address) : "";
+  const bool is_on_vf = parent && std::find(vfs.begin(), vfs.end(), *parent) != vfs.end();
+  return is_on_vf ? "instance " + to_string(device.instance) + " on " + device.parent : "";
+}
+
+std::string use_of_vfs(const Root& root, const PciAddress& pf) {
+  const auto vfs = virtual_functions(root, pf);
+  if (vfs.empty()) return {};
+  const ClaimedDevices claimed = claimed_devices(root);
+  for (const Claim& claim : claimed.claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (const std::string part = part_of(device, pf, vfs); !part.empty())
+        return part + " is held by " + shown(claim.name);
+  if (!claimed.broken.empty())
+    return "a claim cannot be read, so what it names is unknown: " + claimed.broken.front().reason;
+  const OpenDevices open(root);
+  const InstancesByParent instances = instances_by_parent(root);
+  for (const PciAddress& vf : vfs)
+    if (const auto user = open_user(root, open, instances, vf))
+      return user->by == Taker::By::itself ? to_string(vf) + user->what.substr(2) : user->what;
+  return {};
+}
+
+bool is_claimed_by_another(const Root& root, const Uuid& domain, const ClaimedDevice& device) {
+  const auto claims = Claims(root).all();
+  return std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+    return claim.domain != domain &&
+           std::any_of(claim.devices.begin(), claim.devices.end(),
+                       [&](const ClaimedDevice& other) { return is_same_device(device, other); });
+  });
 }
 
 }  // namespace gpuward

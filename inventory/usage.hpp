@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
 #include <set>
@@ -10,14 +11,28 @@
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "base/uuid.hpp"
+#include "inventory/open_handles.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 
+// Whether a device is in use, and by whom: the one place that puts together claims, marks and open
+// handles. A card, its VFs and the mdevs on each are one GPU, and an IOMMU group is in use as a
+// whole: what is in use of them is in use by way of the rest, too.
+
 /// Why a device cannot be given to a domain.
 struct Taker {
+  /// Where the user is.
+  enum class By {
+    itself,  ///< it has this very device
+    part,    ///< a VF of it, an mdev on it or on a VF of it, or the card that it is a VF of
+    group,   ///< another device of its IOMMU group
+  };
   std::optional<Uuid> domain;  ///< that has claimed it; its own devices are free for it
   std::string what;            ///< as in a sentence about the device: "web01 has it"
   bool is_process = false;     ///< no domain: it may let go without a word
+  By by = By::itself;
+  bool is_mark = false;  ///< nobody uses it; it was given once for all
 };
 using TakenDevices = std::map<PciAddress, Taker>;
 
@@ -25,12 +40,15 @@ using TakenDevices = std::map<PciAddress, Taker>;
 /// more its last owner's than another's.
 struct ClaimedDevices {
   TakenDevices taken;
-  std::set<Uuid> on;  ///< domains that start or run: their definition is left alone
+  std::map<Uuid, Taker> instances;  ///< mdevs
+  std::set<Uuid> on;                ///< domains that start or run: their definition is left alone
+  std::vector<Claim> claims;
+  std::vector<Claims::Broken> broken;  ///< claims that cannot be read: what they name is unknown
 };
 ClaimedDevices claimed_devices(const Root& root);
 
-/// Adds those of `devices` that a process has open: of a domain that nobody claimed, or of the
-/// host. It walks over all of /proc.
+/// Adds those of `devices` that a process has open, or a part of them: of a domain that nobody
+/// claimed, or of the host. It walks over all of /proc.
 void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
                       TakenDevices& taken);
 
@@ -39,5 +57,40 @@ TakenDevices taken_devices(const Root& root, const Uuid& domain);
 
 /// Without what `domain` itself has claimed.
 TakenDevices taken_by_others(const TakenDevices& taken, const Uuid& domain);
+
+/// Adds what the domain's own XML names, as its own: a device is not given to it twice.
+/// `instances`: its mdevs.
+void add_own_devices(const Root& root, const Uuid& domain, const std::vector<PciAddress>& devices,
+                     const std::vector<Uuid>& instances, TakenDevices& taken);
+
+/// Why the VFs of a PF may not be changed: one of them, or an mdev on one, is in use. "" when none
+/// is. Also while a claim cannot be read.
+std::string use_of_vfs(const Root& root, const PciAddress& pf);
+
+/// Which process has which device open, now.
+class OpenDevices {
+ public:
+  explicit OpenDevices(const Root& root) : root_(root), handles_(root) {}
+
+  std::optional<Holder> holder_of(const PciAddress& device) const;       ///< through any node
+  std::optional<Holder> vfio_holder_of(const PciAddress& device) const;  ///< a guest has it
+  std::optional<Holder> holder_of(const Uuid& instance) const;
+  std::optional<Holder> guest_of(const ClaimedDevice& device) const;  ///< an mdev, or by VFIO
+
+  /// Processes that could not be inspected.
+  const std::vector<Holder>& unknown() const { return handles_.unknown(); }
+
+ private:
+  const Root& root_;
+  OpenHandles handles_;
+};
+
+/// Who has the device or a part of it open; nothing when nobody has, or has it no more before
+/// `deadline` is over.
+std::optional<Taker> open_user_after(const Root& root, const PciAddress& device,
+                                     std::chrono::milliseconds deadline);
+
+/// Whether another domain's claim names the device too.
+bool is_claimed_by_another(const Root& root, const Uuid& domain, const ClaimedDevice& device);
 
 }  // namespace gpuward

@@ -5,7 +5,7 @@
 
 namespace gpuward {
 
-bool selects(const GpuSelector& selector, const Parent& parent) {
+bool selects_itself(const GpuSelector& selector, const Parent& parent) {
   switch (selector.by) {
     case GpuSelector::By::any:
       return true;
@@ -19,14 +19,27 @@ bool selects(const GpuSelector& selector, const Parent& parent) {
   return false;
 }
 
-static int precision(GpuSelector::By by) {
-  switch (by) {
+static bool selects_card_of(const GpuSelector& selector, const Parent& parent) {
+  if (!parent.physical_function) return false;
+  if (selector.by == GpuSelector::By::address) return parent.physical_function == selector.address;
+  return selector.by == GpuSelector::By::id && parent.card_vendor == selector.vendor &&
+         parent.card_device == selector.device;
+}
+
+bool selects(const GpuSelector& selector, const Parent& parent) {
+  return selects_itself(selector, parent) || selects_card_of(selector, parent);
+}
+
+constexpr int of_card = 2, of_itself = 3;
+
+static int precision(const GpuSelector& selector, const Parent& parent) {
+  switch (selector.by) {
     case GpuSelector::By::any:
       return 0;
     case GpuSelector::By::id:
       return 1;
     default:
-      return 2;
+      return selects_itself(selector, parent) ? of_itself : of_card;
   }
 }
 
@@ -39,16 +52,18 @@ static void add(GpuSettings& settings, const GpuSection& section, int level) {
     settings.quota.preempt_timeout_us = section.quota.preempt_timeout_us;
   if (section.quota.memory_mib) settings.quota.memory_mib = section.quota.memory_mib;
   if (!section.reset_method.empty()) settings.reset_method = section.reset_method;
+  if (section.adopt) settings.adopt = *section.adopt;
   if (section.instances.empty()) return;
   settings.instances = section.instances;
-  settings.instances_by_name = level == 2;
+  settings.instances_by_name = level >= of_card;
 }
 
 GpuSettings settings_of(const Config& config, const Parent& parent) {
   GpuSettings settings;
-  for (int level = 0; level <= 2; ++level)
+  for (int level = 0; level <= of_itself; ++level)
     for (const GpuSection& section : config.gpus) {
-      if (precision(section.selector.by) != level || !selects(section.selector, parent)) continue;
+      if (!selects(section.selector, parent) || precision(section.selector, parent) != level)
+        continue;
       add(settings, section, level);
     }
   if (settings.use.value_or(Use::mdev) != Use::mdev) settings.instances.clear();

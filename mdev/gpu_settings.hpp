@@ -11,8 +11,11 @@
 
 namespace gpuward {
 
-/// Whether a selector of the configuration speaks of this parent.
+/// Whether a selector of the configuration speaks of this parent, or of the card that it is a VF
+/// of.
 bool selects(const GpuSelector& selector, const Parent& parent);
+/// Of this parent, not of its card.
+bool selects_itself(const GpuSelector& selector, const Parent& parent);
 
 /// What the configuration says of one GPU, all sections that select it taken together.
 struct GpuSettings {
@@ -20,6 +23,7 @@ struct GpuSettings {
   std::optional<unsigned> vfs;  ///< GpuSection::max_vfs for "max"
   VfQuota quota;
   std::string reset_method;
+  bool adopt = false;     ///< a vGPU that gpuward did not make may be removed for a domain
   bool is_named = false;  ///< a section other than [gpu *] speaks of it
   std::vector<InstanceCount> instances;
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
@@ -29,7 +33,8 @@ struct GpuSettings {
 /// name is misspelt.
 std::vector<ConfigProblem> names_without_parent(const Root& root, const Config& config);
 
-/// The more precise section wins key by key: address or name, then vendor:device, then *.
+/// The more precise section wins key by key: its address or name, then that of the card that it is
+/// a VF of, then vendor:device, then *.
 GpuSettings settings_of(const Config& config, const Parent& parent);
 
 /// Whether domains may get by this profile what it is for: the profile allows the GPU and the GPU

@@ -97,8 +97,12 @@ bool wait_until_gone(const Root& root, const Uuid& uuid, std::chrono::millisecon
   return true;
 }
 
+std::string mdevctl_directory(const Root& root, std::string_view parent) {
+  return root.etc("mdevctl.d/") + std::string(parent);
+}
+
 bool mdevctl_defines(const Root& root, const std::string& parent, const Uuid& uuid) {
-  return exists(root.etc("mdevctl.d/") + parent + '/' + to_string(uuid));
+  return exists(mdevctl_directory(root, parent) + '/' + to_string(uuid));
 }
 
 }  // namespace gpuward

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/child.hpp"
@@ -50,6 +51,10 @@ std::optional<std::string> parent_of_uuid(const Root& root, const Uuid& uuid);
 
 /// Waits until that is gone: the write to `remove` may return before.
 bool wait_until_gone(const Root& root, const Uuid& uuid, std::chrono::milliseconds deadline);
+
+/// Where mdevctl keeps the definitions of one parent's instances, a file each; of "" a directory
+/// for each parent.
+std::string mdevctl_directory(const Root& root, std::string_view parent);
 
 /// Whether mdevctl has a definition of this UUID for this parent.
 bool mdevctl_defines(const Root& root, const std::string& parent, const Uuid& uuid);

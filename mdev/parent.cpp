@@ -47,6 +47,11 @@ Parent read_identity(const std::string& path, const std::string& name) {
   parent.device = read_id(path + "/device");
   const auto node = to_number<int>(read_attribute(path + "/numa_node").value_or(""));
   if (node && *node >= 0) parent.numa_node = node;  // -1: the firmware does not say
+  const auto card = read_link(path + "/physfn");
+  parent.physical_function = card ? parse_pci_address(base_name(*card)) : std::nullopt;
+  if (!parent.physical_function) return parent;
+  parent.card_vendor = read_id(path + "/physfn/vendor");
+  parent.card_device = read_id(path + "/physfn/device");
   return parent;
 }
 

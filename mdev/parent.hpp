@@ -20,6 +20,9 @@ struct Parent {
   uint16_t vendor = 0;  ///< 0 when it is no PCI device
   uint16_t device = 0;
   std::optional<int> numa_node;
+  std::optional<PciAddress> physical_function{};  ///< the card, of a VF
+  uint16_t card_vendor = 0;                       ///< of that card
+  uint16_t card_device = 0;
 };
 
 /// One kind of instance that a parent offers: NAME/mdev_supported_types/ID.

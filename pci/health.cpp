@@ -30,6 +30,16 @@ static std::optional<PciAddress> port_above(const std::string& path) {
   return parse_pci_address(base_name(device->substr(0, device->rfind('/'))));
 }
 
+bool can_be_reset(const Root& root, const PciAddress& address) {
+  const std::string path = pci_path(root, address);
+  if (exists(path + "/reset")) return true;
+  if (!port_above(path)) return false;  // on a root bus, which has no reset
+  for (const PciAddress& other : pci_addresses(root))
+    if (other.domain == address.domain && other.bus == address.bus && other.slot != address.slot)
+      return false;
+  return true;
+}
+
 bool is_awake(const Root& root, const PciAddress& address) {
   return read_attribute(pci_path(root, address) + "/power_state") == "D0";
 }

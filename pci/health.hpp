@@ -30,6 +30,10 @@ struct Health {
 
 Health find_health(const Root& root, const PciAddress& address);
 
+/// Whether a guest can be given it as after power-on: the kernel has a reset for it alone, or VFIO
+/// resets the bus that it and its companions have for themselves.
+bool can_be_reset(const Root& root, const PciAddress& address);
+
 /// Whether it is in D0: reading `config` or its link may wake it from any other state.
 bool is_awake(const Root& root, const PciAddress& address);
 

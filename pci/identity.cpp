@@ -183,11 +183,13 @@ static bool expects_something(const ExpectedIdentity& expected) {
 }
 
 Verdict check_identity(const Root& root, const Config& config, const Parent& device) {
-  std::optional<Identity> found;
+  std::optional<Identity> of_itself, of_card;
   for (const GpuSection& section : config.gpus) {
     if (!expects_something(section.expect) || !device.address || !selects(section.selector, device))
       continue;
-    if (!found) found = find_identity(root, *device.address);
+    const bool is_card = !selects_itself(section.selector, device);
+    auto& found = is_card ? of_card : of_itself;
+    if (!found) found = find_identity(root, is_card ? *device.physical_function : *device.address);
     if (Verdict verdict = identity_verdict(section, *found); !verdict)
       return Verdict::deny("GPU " + device.name + ": " + verdict.reason);
   }

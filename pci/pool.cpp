@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/file.hpp"
+#include "base/uuid.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
@@ -23,13 +24,36 @@ static Parent identity_of(const PciDevice& device) {
           device.numa_node};
 }
 
-/// Companions that are in its IOMMU group: those that the IOMMU keeps apart may stay.
-static std::vector<PciAddress> functions_of(const Root& root, const PciDevice& gpu) {
-  std::vector<PciAddress> functions{gpu.address};
-  for (const PciAddress& other : companions(root, gpu.address))
-    if (const auto device = find_pci_device(root, other); device->iommu_group == gpu.iommu_group)
-      functions.push_back(other);
-  return functions;
+/// The functions of its slot: those in its IOMMU group go with it, those in groups of their own
+/// stay with the host, which may need them (the USB controllers beside an APU's GPU).
+static void add_functions(const Root& root, const PciDevice& gpu, PoolDevice& found) {
+  found.functions.push_back(gpu.address);
+  for (const PciAddress& other : companions(root, gpu.address)) {
+    const auto device = find_pci_device(root, other);
+    if (!device) continue;
+    const bool goes = device->iommu_group == gpu.iommu_group;
+    (goes ? found.functions : found.staying).push_back(other);
+  }
+}
+
+/// The display of a server's management controller (BMC), by its vendor: ASPEED, Matrox, XGI,
+/// Huawei. Its console is the administrator's way to the host.
+static bool is_management_display(const PciDevice& device) {
+  constexpr uint16_t vendors[] = {0x1a03, 0x102b, 0x18ca, 0x19e5};
+  return device.pci_class >> 8 == 0x0300 &&
+         std::find(std::begin(vendors), std::end(vendors), device.vendor) != std::end(vendors);
+}
+
+/// What would be lost with the card's driver; "" when nothing.
+static std::string lost_with_driver(const Root& root, const PciAddress& address) {
+  if (const auto vfs = virtual_functions(root, address); !vfs.empty())
+    return "it has " + std::to_string(vfs.size()) +
+           " virtual functions, which would go with its driver; 'vfs = 0' in its [gpu] section and "
+           "'gpuward apply' take them away";
+  for (const std::string& name : list_directory(pci_path(root, address)))
+    if (parse_uuid(name))
+      return "it has mediated device " + name + ", which would go with its driver";
+  return {};
 }
 
 /// A function beside a GPU in its slot is its companion and no GPU of its own.
@@ -44,6 +68,7 @@ static std::string unfit_as_whole(const Root& root, const GpuSettings& settings,
                                   const PciDevice& device) {
   if (is_bridge_class(device.pci_class)) return "it is a bridge";
   if (device.physical_function) return "it is a virtual function";
+  if (std::string lost = lost_with_driver(root, device.address); !lost.empty()) return lost;
   if (settings.is_named && settings.use == Use::whole) return {};
   if (!is_gpu_class(device.pci_class))
     return "it is neither of display nor of accelerator class; a [gpu " +
@@ -53,6 +78,9 @@ static std::string unfit_as_whole(const Root& root, const GpuSettings& settings,
   if (exists(pci_path(root, device.address) + "/mdev_supported_types"))
     return "it offers mediated devices; [gpu " + to_string(device.address) +
            "] with use = whole gives it whole";
+  if (is_management_display(device))
+    return "it is the display of the server's management controller; [gpu " +
+           to_string(device.address) + "] with use = whole gives it all the same";
   if (shows_console(root, device.address))
     return "the host shows its console on it; [gpu " + to_string(device.address) +
            "] with use = whole gives it all the same";
@@ -81,7 +109,8 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
   why = unfit_as_whole(root, settings_of(config, parent), device);
   if (why.empty()) why = check_identity(root, config, parent).reason;
   if (!why.empty()) return {};
-  PoolDevice found{device.address, {}, device.numa_node, functions_of(root, device), true, {}};
+  PoolDevice found{device.address, {}, device.numa_node, {}};
+  add_functions(root, device, found);
   if (const auto group = iommu_group_of(root, device.address))
     found.in_the_way = in_the_way(root, *group, found.functions);
   return found;
@@ -102,10 +131,14 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
           " allows it";
     return {};
   }
-  why = unfit_as_vf(root, profile, settings_of(config, parent), device);
+  const GpuSettings settings = settings_of(config, parent);
+  why = unfit_as_vf(root, profile, settings, device);
   if (why.empty()) why = check_identity(root, config, parent).reason;
   if (!why.empty()) return {};
-  return PoolDevice{device.address, pf->address, pf->numa_node, {device.address}, true, {}};
+  PoolDevice found{device.address, pf->address, pf->numa_node, {device.address}};
+  found.has_vgpu = current_vgpu(root, device.address).value_or(0) != 0;
+  found.adopt = settings.adopt;
+  return found;
 }
 
 /// VFs that a PF will have once they are needed.

@@ -20,6 +20,9 @@ struct PoolDevice {
   std::vector<PciAddress> functions;     ///< what a domain gets: itself, then companions
   bool exists = true;                    ///< false for a VF that is made at the first prepare
   std::vector<PciAddress> in_the_way{};  ///< used by the host, in a whole GPU's IOMMU group
+  std::vector<PciAddress> staying{};     ///< of its slot, in IOMMU groups of their own
+  bool has_vgpu = false;                 ///< a VF that has a vGPU already, whoever made it
+  bool adopt = false;                    ///< gpuward may remove such a vGPU if nobody claims it
 };
 
 /// Whether the profile gives PCI devices, whose address is in the domain's XML before it starts.

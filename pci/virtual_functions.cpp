@@ -49,15 +49,6 @@ WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most) {
   return {asked == GpuSection::max_vfs ? most : asked, use == Use::vendor_vf, settings.quota};
 }
 
-std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
-                             std::chrono::milliseconds deadline) {
-  // In the lock file of the claims 0 is the host's, 2 gpuward-provision's, and domains have odd
-  // numbers.
-  const uint64_t id =
-      uint64_t{pf.domain} << 16 | uint64_t{pf.bus} << 8 | uint64_t{pf.slot} << 3 | pf.function;
-  return Lock::acquire(root.run("lock"), (id + 2) * 2, deadline);
-}
-
 /// One value and what to say when the kernel does not take it.
 struct VfStep {
   KernelWrite write;
@@ -112,51 +103,26 @@ static KernelChange refusal(const VfStep& step, const WriteResult& result) {
   return {text};
 }
 
-// --- What they were made as ---
-
-static std::string record_of(const Root& root, const PciAddress& pf) {
-  return root.run("vfs/") + to_string(pf);
-}
-
-/// "autoprobe=0 vf-memory=2048": what cannot be seen in their number.
-static std::string settings_text(const WantedVfs& wanted) {
-  std::string text = wanted.autoprobe ? "autoprobe=1" : "autoprobe=0";
-  const auto add = [&](const char* name, const std::optional<unsigned>& value) {
-    if (value) text += std::string(name) + std::to_string(*value);
-  };
-  add(" vf-memory=", wanted.quota.memory_mib);
-  add(" exec-quantum=", wanted.quota.exec_quantum_ms);
-  add(" preempt-timeout=", wanted.quota.preempt_timeout_us);
-  return text;
-}
-
-std::optional<std::string> made_as(const Root& root, const PciAddress& pf) {
-  return read_attribute(record_of(root, pf));
-}
-
-bool are_otherwise(const std::optional<std::string>& made_as, const WantedVfs& wanted) {
-  return made_as ? *made_as != settings_text(wanted) : wanted.quota != VfQuota{};
-}
-
-KernelChange set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
-                                   std::chrono::milliseconds deadline) {
+VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+                               std::chrono::milliseconds deadline) {
   const unsigned most = most_virtual_functions(root, pf);
   if (wanted.count > most)
-    return {"it has " + std::to_string(most) + " virtual functions at most, not " +
-            std::to_string(wanted.count)};
-  make_directories(root.run("vfs"));
-  write_file_atomically(record_of(root, pf), settings_text(wanted) + '\n');
+    return {{"it has " + std::to_string(most) + " virtual functions at most, not " +
+             std::to_string(wanted.count)},
+            true};
   const auto steps = steps_to(pci_path(root, pf), wanted, !virtual_functions(root, pf).empty());
   std::vector<KernelWrite> writes;
   writes.reserve(steps.size());
   for (const VfStep& step : steps) writes.push_back(step.write);
   const auto results = write_in_child(writes, deadline);
   for (size_t i = 0; i < results.size(); ++i)
-    if (results[i].outcome != WriteResult::Outcome::written) return refusal(steps[i], results[i]);
+    if (results[i].outcome != WriteResult::Outcome::written)
+      return {refusal(steps[i], results[i]),
+              i == 0 && results[i].outcome == WriteResult::Outcome::failed};
   const auto made = virtual_functions(root, pf).size();
   if (made == wanted.count) return {};
-  return {"its driver made " + std::to_string(made) + " virtual functions instead of " +
-          std::to_string(wanted.count) + "; see 'journalctl -k'"};
+  return {{"its driver made " + std::to_string(made) + " virtual functions instead of " +
+           std::to_string(wanted.count) + "; see 'journalctl -k'"}};
 }
 
 }  // namespace gpuward

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/child.hpp"
-#include "base/lock.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
@@ -38,24 +37,16 @@ struct WantedVfs {
 /// `use`. A host's driver may take NVIDIA's, which is their VFIO provider, and no others.
 WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most);
 
-/// Held by whoever changes the VFs of a PF, or what they are. Nothing when another still has it
-/// after `deadline`.
-std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
-                             std::chrono::milliseconds deadline);
-
-/// What the VFs of a PF were made as, kept in /run/gpuward/vfs: a driver does not tell what it was
-/// given, or rounds it. Nothing of VFs that others made.
-std::optional<std::string> made_as(const Root& root, const PciAddress& pf);
-
-/// Whether VFs that were made so are other ones than wanted, their number aside. Pure. Of those
-/// that others made only a quota is known to be missing.
-bool are_otherwise(const std::optional<std::string>& made_as, const WantedVfs& wanted);
+/// What came of it.
+struct VfResult {
+  KernelChange change;
+  bool untouched = false;  ///< the kernel refused before anything was changed
+};
 
 /// Takes away the VFs that are there and makes `wanted.count` new ones: first 0 is written, as the
 /// kernel takes no other change (EBUSY); what came of it is read back, as a driver may make fewer.
-/// The caller knows that none is in use. Throws SystemError when /run cannot be written: then
-/// nothing is changed.
-KernelChange set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
-                                   std::chrono::milliseconds deadline);
+/// The caller knows that none is in use, and records what they are (state/vf_settings.hpp).
+VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+                               std::chrono::milliseconds deadline);
 
 }  // namespace gpuward

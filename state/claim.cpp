@@ -29,6 +29,10 @@ static std::optional<ClaimedDevice::State> state_of(std::string_view word) {
   return {};
 }
 
+bool is_by_hand(const ClaimedDevice& device) {
+  return device.profile == "-";
+}
+
 bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other) {
   if ((one.use == Use::mdev) != (other.use == Use::mdev)) return false;
   return one.use == Use::mdev ? one.instance == other.instance : one.address == other.address;
@@ -163,29 +167,21 @@ std::vector<Claim> Claims::all(std::vector<Broken>* broken) const {
   return claims;
 }
 
-// Number 0 is the host's; a domain's is taken from its UUID. Two domains that share one only wait
-// for each other.
-static uint64_t lock_number(const Uuid& domain) {
-  uint64_t number = 0;
-  for (const uint8_t byte : domain.bytes) number = number * 0x100000001b3 ^ byte;
-  return number | 1;
-}
-
 void Claims::make_ready() const {
   if (!exists(directory_)) make_directories(directory_);
 }
 
 std::optional<Lock> Claims::lock_domain(const Uuid& domain,
                                         std::chrono::milliseconds deadline) const {
-  return Lock::acquire(lock_file_, lock_number(domain), deadline);
+  return Lock::acquire(lock_file_, lock_number::of_domain(domain), deadline);
 }
 
 bool Claims::is_worked_on(const Uuid& domain) const {
-  return Lock::is_held(lock_file_, lock_number(domain));
+  return Lock::is_held(lock_file_, lock_number::of_domain(domain));
 }
 
 std::optional<Lock> Claims::lock_host(std::chrono::milliseconds deadline) const {
-  return Lock::acquire(lock_file_, 0, deadline);
+  return Lock::acquire(lock_file_, lock_number::host, deadline);
 }
 
 std::optional<std::string> Claims::stamp(const Uuid& domain) const {

@@ -14,6 +14,7 @@
 #include "base/root.hpp"
 #include "base/uuid.hpp"
 #include "config/use.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
@@ -26,8 +27,8 @@ struct ClaimedDevice {
   };
   State state = State::claimed;
   std::string alias;
-  std::string profile;
-  Uuid instance;  ///< of an mdev
+  std::string profile;  ///< "-" of a hostdev written by hand
+  Uuid instance;        ///< of an mdev
   /// Name in /sys/class/mdev_bus; of a VF its PF, of a whole GPU or a companion its own address.
   std::string parent;
   std::string type;  ///< of an mdev; of a vendor_vf its id; "-" of others
@@ -41,6 +42,10 @@ struct ClaimedDevice {
   bool one_time = false;  ///< not to be given again before the sysadmin clears it
   bool operator==(const ClaimedDevice&) const = default;
 };
+
+/// Whether the domain's author wrote the hostdev: the device is theirs, and gpuward neither makes
+/// nor removes it.
+bool is_by_hand(const ClaimedDevice& device);
 
 /// Whether both are the same device of the host.
 bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other);
@@ -64,7 +69,7 @@ Claim parse_claim(std::string_view text, const std::string& file);
 class Claims {
  public:
   explicit Claims(const Root& root)
-      : directory_(root.run("claims")), lock_file_(root.run("lock")) {}
+      : directory_(paths::claims(root)), lock_file_(paths::locks(root)) {}
 
   std::optional<Claim> find(const Uuid& domain) const;  ///< throws Error when it is not readable
 

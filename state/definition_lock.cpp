@@ -3,26 +3,18 @@
 
 #include <unistd.h>
 
-#include <cstring>
-
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
-
-/// Two domains of one number would wait for each other, which does no harm.
-static uint64_t number_of(const Uuid& domain) {
-  uint64_t number = 0;
-  std::memcpy(&number, domain.bytes.data(), sizeof number);
-  return number;
-}
 
 std::optional<Lock> lock_definition(const Root& root, const Uuid& domain,
                                     std::chrono::milliseconds deadline) {
   std::optional<Lock> lock;
   try {
-    make_directories(root.run(""));
-    lock = Lock::acquire(root.run("definitions"), number_of(domain), deadline);
+    make_directories(paths::run(root));
+    lock = Lock::acquire(paths::definition_locks(root), lock_number::of_domain(domain), deadline);
   } catch (const SystemError&) {
     if (::geteuid() == 0) throw;
     return {};

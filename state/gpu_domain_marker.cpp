@@ -8,11 +8,12 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
 static std::string mark_of(const Root& root, const Uuid& domain) {
-  return root.run("guarded/") + to_string(domain);
+  return paths::gpu_domain(root, domain);
 }
 
 static constexpr std::string_view devices_line = "devices 1";
@@ -29,7 +30,7 @@ static std::string text_of(const StartedDevices& devices) {
 
 void mark_guarded(const Root& root, const Uuid& domain, std::string_view name,
                   const StartedDevices* devices) {
-  make_directories(root.run("guarded"));
+  make_directories(paths::gpu_domains(root));
   write_file_atomically(mark_of(root, domain),
                         std::string(name) + '\n' + (devices ? text_of(*devices) : ""));
 }
@@ -64,7 +65,7 @@ void unmark_guarded(const Root& root, const Uuid& domain) {
 
 std::vector<Uuid> guarded_domains(const Root& root) {
   std::vector<Uuid> domains;
-  for (const std::string& name : list_directory(root.run("guarded")))
+  for (const std::string& name : list_directory(paths::gpu_domains(root)))
     if (const auto domain = parse_uuid(name)) domains.push_back(*domain);
   return domains;
 }
@@ -84,7 +85,7 @@ static bool is_present(const std::string& path) {
 }
 
 bool has_gpu_now(const Root& root, const Uuid& domain) {
-  return is_present(mark_of(root, domain)) || is_present(root.run("claims/") + to_string(domain));
+  return is_present(mark_of(root, domain)) || is_present(paths::claim(root, domain));
 }
 
 }  // namespace gpuward

@@ -2,19 +2,16 @@
 #include "state/single_use.hpp"
 
 #include "base/file.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
-static std::string directory(const Root& root) {
-  return root.at("/var/lib/gpuward/used");
-}
-
 static std::string file_of(const Root& root, const PciAddress& device) {
-  return directory(root) + '/' + to_string(device);
+  return paths::single_use(root) + '/' + to_string(device);
 }
 
 void mark_used(const Root& root, const PciAddress& device, const std::string& owner) {
-  make_directories(directory(root));
+  make_directories(paths::single_use(root));
   write_file_atomically(file_of(root, device), owner + '\n');
 }
 
@@ -31,7 +28,7 @@ bool clear_used(const Root& root, const PciAddress& device) {
 
 std::vector<PciAddress> used_devices(const Root& root) {
   std::vector<PciAddress> devices;
-  for (const std::string& name : list_directory(directory(root)))
+  for (const std::string& name : list_directory(paths::single_use(root)))
     if (const auto address = parse_pci_address(name)) devices.push_back(*address);
   return devices;
 }

@@ -7,15 +7,13 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "hooks/give_back.hpp"
-#include "inventory/open_handles.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/identity.hpp"
 #include "state/claim.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
-
-// A number of its own in the lock file of the claims: 0 is the host's, domains have odd ones.
-static constexpr uint64_t provision_lock = 2;
 
 // No type is ever asked for more often (the configuration's limit), so what is ours can be told by
 // its UUID alone.
@@ -36,7 +34,7 @@ ProvisionView look_at_host(const Root& root, const Config& config) {
     if (!parent || !is_expected(root, config, *parent, view.strangers)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
     view.gpus.push_back({std::move(*parent), std::move(types)});
-    for (const std::string& file : list_directory(root.etc("mdevctl.d/") + name))
+    for (const std::string& file : list_directory(mdevctl_directory(root, name)))
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
   for (PhysicalFunction& pf : physical_functions(root))
@@ -104,6 +102,54 @@ static void plan_gpu(const Config& config, const ProvisionView& view, const ByUu
   }
 }
 
+using Card = std::vector<const ProvisionView::Gpu*>;
+
+static bool has_instance(const ProvisionView& view, const std::string& parent) {
+  return std::any_of(view.instances.begin(), view.instances.end(),
+                     [&](const Instance& instance) { return instance.parent == parent; });
+}
+
+/// The same for a card whose VFs are the parents, with one instance each: "T:2" is two of them.
+/// Those that are there stay; others are made on VFs that have none.
+static void plan_card(const Config& config, const ProvisionView& view, const ByUuid& existing,
+                      const Card& vfs, std::set<Uuid>& wanted, ProvisionPlan& plan) {
+  const Parent& first = vfs.front()->parent;
+  std::set<std::string> used;
+  for (const InstanceCount& count : settings_of(config, first).instances) {
+    unsigned left = count.count;
+    for (const bool is_there : {true, false})
+      for (const ProvisionView::Gpu* const vf : vfs) {
+        const Uuid uuid = provisioned_uuid(vf->parent.name, count.type, 0);
+        if (left == 0 || used.contains(vf->parent.name) || !offers(*vf, count.type)) continue;
+        if (existing.contains(uuid) != is_there) continue;
+        if (!is_there && has_instance(view, vf->parent.name)) continue;
+        --left;
+        used.insert(vf->parent.name);
+        wanted.insert(uuid);
+        plan_wanted(view, existing, {uuid, vf->parent.name, count.type}, plan);
+      }
+    if (left > 0)
+      plan.impossible.push_back(to_string(*first.physical_function) + ": " + std::to_string(left) +
+                                " of " + std::to_string(count.count) + " instances of " +
+                                count.type + " have no VF without an instance that offers it");
+  }
+}
+
+/// VFs by their card, but for those that have a section of their own.
+static std::map<PciAddress, Card> cards_with_vfs(const Config& config, const ProvisionView& view) {
+  std::map<PciAddress, Card> cards;
+  for (const ProvisionView::Gpu& gpu : view.gpus) {
+    const bool has_section =
+        std::any_of(config.gpus.begin(), config.gpus.end(), [&](const GpuSection& section) {
+          return section.selector.by == GpuSelector::By::address &&
+                 section.selector.address == gpu.parent.address;
+        });
+    if (gpu.parent.physical_function && !has_section)
+      cards[*gpu.parent.physical_function].push_back(&gpu);
+  }
+  return cards;
+}
+
 bool ProvisionedUuids::contains(const Instance& instance) {
   // Version 5 first: almost no stranger has it.
   if (instance.uuid.bytes[6] >> 4 != 5 || instance.type.empty()) return false;
@@ -121,8 +167,13 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   ByUuid existing;
   for (const Instance& instance : view.instances) existing[instance.uuid] = &instance;
   std::set<Uuid> wanted;
+  std::set<const ProvisionView::Gpu*> of_cards;
+  for (const auto& [card, vfs] : cards_with_vfs(config, view)) {
+    of_cards.insert(vfs.begin(), vfs.end());
+    plan_card(config, view, existing, vfs, wanted, plan);
+  }
   for (const ProvisionView::Gpu& gpu : view.gpus)
-    plan_gpu(config, view, existing, gpu, wanted, plan);
+    if (!of_cards.contains(&gpu)) plan_gpu(config, view, existing, gpu, wanted, plan);
   ProvisionedUuids provisioned;
   for (const Instance& instance : view.instances) {
     if (wanted.contains(instance.uuid) || !provisioned.contains(instance)) continue;
@@ -146,9 +197,9 @@ static void keep_used_vfs(const Root& root, ProvisionPlan& plan) {
 void keep_used(const Root& root, ProvisionPlan& plan) {
   keep_used_vfs(root, plan);
   if (plan.remove.empty()) return;
-  const DeviceHolders holders(root);
+  const OpenDevices open(root);
   std::erase_if(plan.remove, [&](const Instance& instance) {
-    const auto holder = holders.of_instance(root, instance.uuid);
+    const auto holder = open.holder_of(instance.uuid);
     if (holder)
       plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
                           ": not wanted any more, kept while it is open in " + to_string(*holder));
@@ -190,8 +241,9 @@ static void create_planned(const Root& root, std::vector<Instance> left, const D
 }
 
 Provisioned provision(const Root& root, const Config& config, const Deadlines& deadlines) {
-  make_directories(root.run(""));
-  const auto lock = Lock::acquire(root.run("lock"), provision_lock, std::chrono::seconds(60));
+  make_directories(paths::run(root));
+  const auto lock =
+      Lock::acquire(paths::locks(root), lock_number::provision, std::chrono::seconds(60));
   if (!lock)
     throw Error("another gpuward-provision has been at work for a minute; see its journal");
   ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
@@ -217,6 +269,16 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
   return done;
 }
 
+/// Itself, or a VF of it.
+static bool is_parent(const Root& root, const GpuSelector& selector, const std::string& name) {
+  if (find_parent(root, name)) return true;
+  if (selector.by != GpuSelector::By::address) return false;
+  const auto vfs = virtual_functions(root, selector.address);
+  return std::any_of(vfs.begin(), vfs.end(), [&](const PciAddress& vf) {
+    return find_parent(root, to_string(vf)).has_value();
+  });
+}
+
 std::vector<std::string> missing_gpus(const Root& root, const Config& config) {
   std::vector<std::string> missing;
   for (const GpuSection& section : config.gpus) {
@@ -225,8 +287,8 @@ std::vector<std::string> missing_gpus(const Root& root, const Config& config) {
     if (selector.by != GpuSelector::By::name && selector.by != GpuSelector::By::address) continue;
     const std::string name =
         selector.by == GpuSelector::By::name ? selector.name : to_string(selector.address);
-    const bool is_there = section.vfs ? exists(root.sys("bus/pci/devices/") + name)
-                                      : find_parent(root, name).has_value();
+    const bool is_there =
+        section.vfs ? exists(root.sys("bus/pci/devices/") + name) : is_parent(root, selector, name);
     if (!is_there) missing.push_back(name);
   }
   return missing;

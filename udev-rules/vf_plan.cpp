@@ -2,10 +2,11 @@
 #include "udev-rules/vf_plan.hpp"
 
 #include "base/file.hpp"
-#include "inventory/device_nodes.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 
@@ -23,7 +24,7 @@ std::vector<PhysicalFunction> physical_functions(const Root& root) {
     if (most == 0) continue;
     found.push_back({read_identity(pci_path(root, address), to_string(address)), most,
                      static_cast<unsigned>(virtual_functions(root, address).size()),
-                     made_as(root, address)});
+                     recorded_settings(root, address)});
   }
   return found;
 }
@@ -35,9 +36,9 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
     const GpuSettings settings = settings_of(config, pf.identity);
     if (settings.use != Use::vf && settings.use != Use::vendor_vf) continue;
     const WantedVfs wanted = wanted_vfs(settings, *settings.use, pf.most);
-    const bool is_otherwise = pf.now > 0 && are_otherwise(pf.made_as, wanted);
+    const bool is_otherwise = pf.now > 0 && settings_differ(pf.recorded, wanted);
     // Without "vfs" they are made when a domain needs one, and from then on are ours.
-    if (!settings.vfs && !(is_otherwise && pf.made_as)) continue;
+    if (!settings.vfs && !(is_otherwise && pf.recorded)) continue;
     if (wanted.count > pf.most)
       impossible.push_back(pf.identity.name + " can have " + std::to_string(pf.most) +
                            " virtual functions, not " + std::to_string(wanted.count));
@@ -45,21 +46,6 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
       changes.push_back({*pf.identity.address, pf.now, wanted});
   }
   return changes;
-}
-
-std::string use_of_vfs(const Root& root, const PciAddress& pf) {
-  const auto vfs = virtual_functions(root, pf);
-  if (vfs.empty()) return {};
-  const std::string parent = to_string(pf);
-  for (const Claim& claim : Claims(root).all())
-    for (const ClaimedDevice& device : claim.devices)
-      if (device.use != Use::mdev && device.use != Use::whole && device.parent == parent)
-        return to_string(device.address) + " is held by " + claim.name;
-  const DeviceHolders holders(root);
-  for (const PciAddress& vf : vfs)
-    if (const auto holder = holder_of(root, holders, vf))
-      return to_string(vf) + " is open in " + to_string(*holder);
-  return {};
 }
 
 std::string change_vfs(const Root& root, const VfChange& change,
@@ -70,7 +56,7 @@ std::string change_vfs(const Root& root, const VfChange& change,
   // Once more, as the lock keeps domains out that are being started.
   if (const std::string user = use_of_vfs(root, change.pf); !user.empty())
     return "they do not change while " + user;
-  return set_virtual_functions(root, change.pf, change.wanted, write_deadline).failure;
+  return enable_vfs(root, change.pf, change.wanted, write_deadline).failure;
 }
 
 }  // namespace gpuward

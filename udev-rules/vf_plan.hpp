@@ -16,7 +16,7 @@ struct PhysicalFunction {
   Parent identity;
   unsigned most = 0;  ///< sriov_totalvfs
   unsigned now = 0;
-  std::optional<std::string> made_as;  ///< by us
+  std::optional<std::string> recorded;  ///< settings that gpuward enabled them with
 };
 
 std::vector<PhysicalFunction> physical_functions(const Root& root);
@@ -35,10 +35,6 @@ std::string to_string(const VfChange& change);
 /// are made when a domain needs one.
 std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalFunction>& pfs,
                                std::vector<std::string>& impossible);
-
-/// Why the VFs that a PF has may not be taken away: who has one; "" when nobody does. `claims` of
-/// domains count whether they are on or being started.
-std::string use_of_vfs(const Root& root, const PciAddress& pf);
 
 /// Does it, with the PF's lock. Why not; "" when it is done.
 std::string change_vfs(const Root& root, const VfChange& change,

@@ -172,12 +172,20 @@ TEST(GpuAlias, CompanionsAreTheirGpus) {
 
 TEST(HostdevAlias, OfACompanionHasAFunction) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
-  for (const std::string bad : {"ua-gpuward-0-0", "ua-gpuward-0-8", "ua-gpuward-0-",
-                                "ua-gpuward-0-11", "ua-gpuward-0-1-1", "ua-gpuward--1"}) {
+  for (const std::string bad : {"ua-gpuward-0-8", "ua-gpuward-0-", "ua-gpuward-0-11",
+                                "ua-gpuward-0-1-1", "ua-gpuward--1"}) {
     std::string text = xml;
     text.replace(text.find("'ua-gpuward-0-1'") + 1, 14, bad);
     EXPECT_THROW(parse_domain(text), Error) << bad;
   }
+}
+
+/// A GPU may be another function than 0 of its slot.
+TEST(HostdevAlias, OfACompanionMayHaveFunction0) {
+  const std::string xml = attach_gpu(fixture(fixtures().front()), whole({audio, gpu}));
+  EXPECT_NE(xml.find("'ua-gpuward-0-0'"), std::string::npos);
+  EXPECT_EQ(parse_domain(xml).asked.size(), 1u);
+  EXPECT_EQ(detach_gpus(xml, "ua-gpuward-0"), fixture(fixtures().front()));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "cli/gpu_json.hpp"
 #include "fake_host.hpp"
+#include "inventory/usage.hpp"
 
 namespace gpuward {
 namespace {
@@ -66,7 +67,7 @@ TEST(HardwareNameTest, is_brief_by_what_stands_in_brackets) {
 TEST(GpuJsonTest, has_null_for_what_is_not_known) {
   FakeHost host;
   host.pci_gpu("0000:41:00.0");
-  const DeviceHolders holders(host.root());
+  const OpenDevices holders(host.root());
   const auto gpu = gpu_json(host.root(), view_gpus(host.root(), {})[0], {}, holders);
   EXPECT_EQ(gpu["class"], "030000");
   for (const char* key : {"sriov", "iommu_group", "open_in", "numa_node"})
@@ -86,7 +87,7 @@ TEST(GpuJsonTest, has_holder_health_and_vfs) {
       .attribute("reset_method", "flr bus")
       .attribute("drm/card0/dev", "226:0");
   host.process(812, "Xorg", {"/dev/dri/card0"});
-  const DeviceHolders holders(host.root());
+  const OpenDevices holders(host.root());
   const auto gpu = gpu_json(host.root(), view_gpus(host.root(), {})[0], {}, holders);
   EXPECT_EQ(gpu["open_in"]["pid"], 812);
   EXPECT_EQ(gpu["open_in"]["command"], "Xorg");

@@ -13,6 +13,7 @@
 #include "base/lock.hpp"
 #include "fake_host.hpp"
 #include "state/gpu_domain_marker.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 namespace {
@@ -146,10 +147,16 @@ TEST_F(HostLayersTest, the_guard_service_shows_by_its_lock) {
   EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
   make_directories(root_.run(""));
   {
-    const auto domain = Lock::acquire(root_.run("lock"), 3, std::chrono::seconds(1));
+    // All that may hold a lock while the guard is down.
+    const Uuid uuid = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+    std::vector<Lock> others;
+    for (const uint64_t number :
+         {lock_number::host, lock_number::provision, lock_number::of_domain(uuid),
+          lock_number::of_domain(Uuid{}), lock_number::of_physical_function(PciAddress{})})
+      others.push_back(Lock::acquire(paths::locks(root_), number, std::chrono::seconds(1)).value());
     EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
     const auto guard =
-        Lock::acquire(root_.run("lock"), guard_service_lock, std::chrono::seconds(1));
+        Lock::acquire(paths::locks(root_), lock_number::guard, std::chrono::seconds(1));
     EXPECT_EQ(look_at_layers(root_).guard_service, Known::yes);
   }
   EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);

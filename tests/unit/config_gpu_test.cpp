@@ -218,12 +218,20 @@ TEST_F(ConfigGpu, ResetMethod) {
       "acpi, flr, af_flr, pm, bus, cxl_bus");
 }
 
+TEST_F(ConfigGpu, Adopt) {
+  EXPECT_EQ(gpu("use = vendor-vf\nadopt = yes").adopt, true);
+  EXPECT_EQ(gpu("use = vendor-vf\nadopt = no").adopt, false);
+  EXPECT_EQ(gpu("use = vendor-vf").adopt, std::nullopt);
+  EXPECT_THAT(complaint("use = vf\nadopt = yes"),
+              testing::HasSubstr("'adopt' in [gpu mtty] goes with use = vendor-vf only"));
+}
+
 TEST_F(ConfigGpu, UnknownKey) {
   EXPECT_EQ(complaint("instnaces = a:1"),
             "unknown key 'instnaces' in [gpu mtty]; did you mean 'instances'?");
   EXPECT_EQ(complaint("pool = x"),
             "unknown key 'pool' in [gpu mtty]; possible: use, vfs, instances, isolation, expect, "
-            "exec-quantum, preempt-timeout, vf-memory, reset-method");
+            "exec-quantum, preempt-timeout, vf-memory, reset-method, adopt");
 }
 
 }  // namespace gpuward

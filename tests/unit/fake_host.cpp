@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,9 +53,41 @@ int __wrap_clone(int (*run)(void*), void* stack, int flags, void* data) {
   return child;
 }
 
+// What a node below /dev is needs root's rights to be made, so it is told here.
+extern "C" int __real_statx(int dir, const char* path, int flags, unsigned mask,
+                            struct statx* info);
+extern "C" int __wrap_statx(int dir, const char* path, int flags, unsigned mask,
+                            struct statx* info);
+
+int __wrap_statx(int dir, const char* path, int flags, unsigned mask, struct statx* info) {
+  gpuward::FakeHost* const host = gpuward::FakeHost::current();
+  const auto number = host ? host->node(path) : std::nullopt;
+  if (!number) return __real_statx(dir, path, flags, mask, info);
+  *info = {};
+  info->stx_mode = S_IFCHR | 0660;
+  info->stx_rdev_major = major(*number);
+  info->stx_rdev_minor = minor(*number);
+  return 0;
+}
+
 namespace gpuward {
 
 static FakeHost* the_host = nullptr;
+
+/// "/dev/dri/card1" is 226:1: each kind of node has a major number, and its minor is in its name.
+static std::optional<dev_t> number_of_node(const std::string& node) {
+  static const std::pair<const char*, unsigned> kinds[] = {
+      {"/dev/vfio/devices/vfio", 511}, {"/dev/vfio/", 244},   {"/dev/dri/card", 226},
+      {"/dev/dri/renderD", 226},       {"/dev/nvidia", 195},  {"/dev/fb", 29},
+      {"/dev/snd/controlC", 116},      {"/dev/bus/usb/", 189}};
+  for (const auto& [start, major] : kinds) {
+    if (!node.starts_with(start)) continue;
+    const std::string rest = node.substr(std::string(start).size());
+    if (rest.empty() || rest.find_first_not_of("0123456789") != std::string::npos) return {};
+    return makedev(major, static_cast<unsigned>(std::stoul(rest)));
+  }
+  return {};
+}
 
 TempDir::TempDir() {
   std::string path = fs::canonical(fs::temp_directory_path()).string() + "/gpuward-test-XXXXXX";
@@ -294,6 +328,12 @@ void FakeHost::process(int pid, const std::string& command,
     fs::create_symlink(file, directory + "/fd/" + std::to_string(fd++));
 }
 
+std::optional<dev_t> FakeHost::node(const std::string& path) const {
+  if (!path.starts_with(at("/dev/"))) return {};
+  if (exists(path)) return {};  // the test's own file of that name
+  return number_of_node(path.substr(directory_.path().size()));
+}
+
 void FakeHost::opens(int pid, const std::string& command, const Uuid& instance) {
   const auto group = read_link(at("/sys/bus/mdev/devices/" + to_string(instance) + "/iommu_group"));
   process(pid, command, {"/dev/vfio/vfio", "/dev/vfio/" + std::string(base_name(group.value()))});
@@ -366,9 +406,14 @@ void FakeHost::reacts(const std::string& address, const std::string& attribute, 
   reactions_[path] = std::move(reaction);
 }
 
+void FakeHost::vfio_group(const std::string& number) const {
+  put(at("/sys/class/vfio/" + number + "/dev"), "244:" + number + '\n');
+}
+
 void FakeHost::iommu_group(unsigned number, const std::vector<std::string>& addresses) {
   const std::string group = at("/sys/kernel/iommu_groups/" + std::to_string(number));
   fs::create_directories(group + "/devices");
+  vfio_group(std::to_string(number));
   for (const std::string& address : addresses) {
     const std::string directory = device(address).directory_;
     fs::create_symlink(directory, group + "/devices/" + address);
@@ -483,6 +528,7 @@ std::string FakeHost::link_group(const std::string& directory) const {
   int number = 1;
   while (!fs::create_directory(groups + std::to_string(number))) ++number;
   const std::string group = groups + std::to_string(number);
+  vfio_group(std::to_string(number));
   fs::create_symlink(fs::relative(group, directory), directory + "/iommu_group");
   return group;
 }

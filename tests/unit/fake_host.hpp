@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -89,6 +92,9 @@ class FakeHost {
   void opens(int pid, const std::string& command, const Uuid& instance);
   void process(int pid, const std::string& command, const std::vector<std::string>& open_files);
   void ends(int pid);
+  /// The device number that a path below /dev of this host has: "/dev/dri/card1" is 226:1. A file
+  /// that the test put there is what it is.
+  std::optional<dev_t> node(const std::string& path) const;
 
   void config(const std::string& text);
   /// Any file: "/proc/driver/nvidia/version".
@@ -149,6 +155,7 @@ class FakeHost {
   int remove(const std::string& parent, const std::string& uuid);
   void begin_removal(const std::string& directory) const;
   std::string link_group(const std::string& directory) const;
+  void vfio_group(const std::string& number) const;
   unsigned room(const FakeDevice& device, unsigned most) const;
   void count(const FakeDevice& device) const;
 

@@ -190,8 +190,9 @@ TEST_F(ClaimVendorVfsTest, a_type_is_set_and_taken_away) {
   EXPECT_EQ(type(), 0u);
 }
 
-TEST_F(ClaimVendorVfsTest, what_somebody_left_is_taken_away_first) {
+TEST_F(ClaimVendorVfsTest, what_somebody_left_is_taken_away_first_if_it_may_be_adopted) {
   set_type("1146");
+  config_.gpus[0].adopt = true;
   EXPECT_EQ(refusal(vm(1)), "");
   EXPECT_EQ(type(), 1145u);
   EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("current_vgpu_type 0"), HasSubstr(" 1145")));

@@ -21,6 +21,7 @@
 #include "pci_fixtures.hpp"
 #include "state/claim.hpp"
 #include "state/single_use.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 namespace {
@@ -371,8 +372,9 @@ TEST_F(PciLifeTest, what_is_offered_is_told_when_nothing_fits) {
   EXPECT_FALSE(claims_.find(vgpu_.uuid));
 }
 
-TEST_F(PciLifeTest, a_vgpu_that_nobody_claims_goes_first) {
+TEST_F(PciLifeTest, a_vgpu_that_nobody_claims_goes_first_if_it_may_be_adopted) {
   make_vgpu_vf("0000:42:00.3");
+  config_.gpus[0].adopt = true;
   host_.pci_gpu("0000:42:00.3").attribute("nvidia/current_vgpu_type", "1145");
   prepare(vgpu_);
   EXPECT_THAT(host_.writes(), ElementsAre("0000:42:00.3/nvidia/current_vgpu_type 0",

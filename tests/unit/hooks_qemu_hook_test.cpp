@@ -16,6 +16,7 @@
 #include "hooks/settle.hpp"
 #include "state/claim.hpp"
 #include "state/gpu_domain_marker.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 namespace {
@@ -93,11 +94,14 @@ class QemuHookTest : public testing::Test {
   }
   bool has_instance() { return host_.instances().contains(own_instance); }
   bool has_claim() { return Claims(host_.root()).find(vm).has_value(); }
-  void expect_nothing_happened(const Answer& answer) {
+  void expect_nothing_touched(const Answer& answer) {
     EXPECT_EQ(answer.status, 0);
     EXPECT_EQ(answer.said, "");
     EXPECT_EQ(filtered_, "");
     EXPECT_THAT(host_.writes(), IsEmpty());
+  }
+  void expect_nothing_happened(const Answer& answer) {
+    expect_nothing_touched(answer);
     EXPECT_FALSE(has_claim());
   }
   FakeHost host_;
@@ -191,6 +195,16 @@ TEST_F(QemuHookTest, a_domain_with_a_claim_has_a_mark_too) {
   EXPECT_FALSE(has_gpu_now(host_.root(), vm));
 }
 
+TEST_F(QemuHookTest, a_gpu_written_by_hand_is_claimed_at_prepare_and_again_at_reconnect) {
+  host_.pci_gpu("0000:41:00.0");
+  for (const char* begin : {"prepare", "reconnect"}) {
+    expect_nothing_touched(call(begin, pci_xml));
+    EXPECT_TRUE(has_claim()) << begin;
+    expect_nothing_touched(call("release", pci_xml));
+    EXPECT_FALSE(has_claim()) << begin;
+  }
+}
+
 TEST_F(QemuHookTest, a_refused_or_plain_domain_has_no_mark) {
   for (const char* operation : operations) call(operation, usb_xml);
   host_.config(std::string(broken_config));
@@ -251,7 +265,10 @@ TEST_F(QemuHookTest, a_gap_that_is_warned_of_or_allowed_is_none) {
 
 TEST_F(QemuHookTest, a_whole_gpu_written_by_hand_is_guarded_other_devices_are_not) {
   host_.pci_gpu("0000:41:00.0");
-  expect_nothing_happened(call("prepare", pci_xml));
+  expect_nothing_touched(call("prepare", pci_xml));
+  EXPECT_TRUE(has_claim());
+  expect_nothing_touched(call("release", pci_xml));
+  EXPECT_FALSE(has_claim());
   EXPECT_THAT(call("prepare", without_pm(pci_xml)).said, HasSubstr("gpuward protect"));
   host_.pci_gpu("0000:41:00.0").attribute("class", "0x010802");
   expect_nothing_happened(call("prepare", without_pm(pci_xml)));
@@ -309,8 +326,9 @@ TEST_F(QemuHookTest, the_guard_is_asked_when_the_claim_on_a_device_of_a_pool_has
       "<address domain='0x0000' bus='0x41' slot='0x00' function='0x0'/></source>"
       "<alias name='ua-gpuward-0'/></hostdev>\n");
   Claims(host_.root()).make_ready();
-  const auto guard = Lock::acquire(host_.root().run("lock"), pool_lock, milliseconds(0));
-  const std::string file = host_.root().run("claims/") + std::string(settle_prefix) + to_string(vm);
+  const auto guard =
+      Lock::acquire(host_.root().run("lock"), lock_number::reassignment, milliseconds(0));
+  const std::string file = paths::reassignment_request(host_.root(), vm);
   for (const std::string operation : {"prepare", "release"}) {
     std::optional<bool> saw_claim;
     std::jthread answer([&](const std::stop_token& end) {
@@ -328,7 +346,8 @@ TEST_F(QemuHookTest, the_guard_is_asked_when_the_claim_on_a_device_of_a_pool_has
 
 TEST_F(QemuHookTest, the_guard_is_not_asked_for_an_mdev) {
   Claims(host_.root()).make_ready();
-  const auto guard = Lock::acquire(host_.root().run("lock"), pool_lock, milliseconds(0));
+  const auto guard =
+      Lock::acquire(host_.root().run("lock"), lock_number::reassignment, milliseconds(0));
   const std::string claims = host_.root().run("claims");
   const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   ASSERT_GE(::inotify_add_watch(watch.get(), claims.c_str(), IN_MOVED_TO), 0);
@@ -338,7 +357,7 @@ TEST_F(QemuHookTest, the_guard_is_not_asked_for_an_mdev) {
   const ssize_t size = ::read(watch.get(), buffer, sizeof buffer);
   ASSERT_GT(size, 0) << "its claim";
   EXPECT_THAT(std::string(buffer, static_cast<size_t>(size)),
-              testing::Not(HasSubstr(std::string(settle_prefix))));
+              testing::Not(HasSubstr(std::string(paths::reassignment_prefix))));
 }
 
 TEST_F(QemuHookTest, release_twice_or_after_a_refusal_is_well) {

@@ -13,6 +13,7 @@
 #include "base/lock.hpp"
 #include "fake_host.hpp"
 #include "state/claim.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 namespace {
@@ -26,7 +27,7 @@ const Uuid mail = *parse_uuid("d0000000-0000-4000-8000-000000000002");
 struct SettleTest : testing::Test {
   SettleTest() { Claims(root_).make_ready(); }
   std::optional<Lock> guard() {
-    return Lock::acquire(root_.run("lock"), pool_lock, milliseconds(0));
+    return Lock::acquire(root_.run("lock"), lock_number::reassignment, milliseconds(0));
   }
   std::string file_of(const Uuid& domain) const {
     return root_.run("claims/.settle-") + to_string(domain);

@@ -8,6 +8,7 @@
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "inventory/device_nodes.hpp"
 
 namespace gpuward {
 namespace {
@@ -23,7 +24,7 @@ class HoldersTest : public testing::Test {
     host_.instance("mtty", "mtty-2", two);
   }
   std::string holder(const Uuid& instance) {
-    const auto found = DeviceHolders(host_.root()).of_instance(host_.root(), instance);
+    const auto found = OpenHandles(host_.root()).of(instance_numbers(host_.root(), instance));
     return found ? to_string(*found) : "nobody";
   }
   std::string group(const Uuid& instance) {
@@ -45,7 +46,7 @@ TEST_F(HoldersTest, the_process_with_its_group_open_has_it) {
 }
 
 TEST_F(HoldersTest, the_process_with_its_own_node_open_has_it) {
-  make_directories(host_.root().sys("bus/mdev/devices/") + to_string(two) + "/vfio-dev/vfio3");
+  host_.file("/sys/bus/mdev/devices/" + to_string(two) + "/vfio-dev/vfio3/dev", "511:3\n");
   host_.process(12, "qemu", {"/dev/vfio/devices/vfio3"});
   EXPECT_EQ(holder(two), "pid 12 (qemu)");
   EXPECT_EQ(holder(one), "nobody");

@@ -90,5 +90,98 @@ TEST_F(TakenDevicesTest, what_is_in_quarantine_is_taken_from_its_last_owner_too)
   EXPECT_TRUE(taken_devices(host_.root(), web).contains(one));
 }
 
+/// A card with two VFs on which mdevs can be made.
+struct CardInUseTest : TakenDevicesTest {
+  CardInUseTest() {
+    host_.pci_gpu("0000:41:00.0");
+    host_.sriov("0000:41:00.0", 2);
+    host_.set_vfs("0000:41:00.0", 2);
+    for (const char* vf : {"0000:41:00.1", "0000:41:00.2"}) host_.parent(vf).type("nvidia-63", 1);
+    host_.instance("0000:41:00.1", "nvidia-63", mdev);
+  }
+  void claim_mdev(const Uuid& domain, const std::string& name, const std::string& parent) {
+    Claims(host_.root())
+        .write({domain,
+                name,
+                {{.alias = "ua-gpuward-0",
+                  .profile = "small",
+                  .instance = mdev,
+                  .parent = parent,
+                  .type = "nvidia-63"}}});
+  }
+  const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  const PciAddress card{0, 0x41, 0, 0}, first{0, 0x41, 0, 1}, second{0, 0x41, 0, 2};
+};
+
+TEST_F(CardInUseTest, a_claimed_mdev_keeps_its_vf_and_its_card) {
+  claim_mdev(web, "web", "0000:41:00.1");
+  const auto taken = claimed_devices(host_.root()).taken;
+  for (const PciAddress& device : {card, first}) {
+    ASSERT_TRUE(taken.contains(device)) << to_string(device);
+    EXPECT_EQ(taken.at(device).domain, web);
+    EXPECT_EQ(taken.at(device).what,
+              "instance " + to_string(mdev) + " on 0000:41:00.1: web has it");
+  }
+  EXPECT_FALSE(taken.contains(second)) << "another domain may have it";
+  EXPECT_EQ(use_of_vfs(host_.root(), card),
+            "instance " + to_string(mdev) + " on 0000:41:00.1 is held by web");
+}
+
+TEST_F(CardInUseTest, an_open_mdev_keeps_its_vf_and_its_card) {
+  host_.opens(77, "qemu", mdev);
+  TakenDevices taken;
+  add_open_devices(host_.root(), {card, first, second}, taken);
+  const std::string what =
+      "instance " + to_string(mdev) + " on 0000:41:00.1 is open in pid 77 (qemu)";
+  for (const PciAddress& device : {card, first}) {
+    ASSERT_TRUE(taken.contains(device)) << to_string(device);
+    EXPECT_EQ(taken.at(device).what, what);
+    EXPECT_TRUE(taken.at(device).is_process);
+  }
+  EXPECT_FALSE(taken.contains(second));
+  EXPECT_EQ(use_of_vfs(host_.root(), card), what);
+}
+
+TEST_F(CardInUseTest, a_card_in_use_as_a_whole_keeps_its_vfs) {
+  TakenDevices taken;
+  add_own_devices(host_.root(), web, {card}, {}, taken);
+  EXPECT_EQ(taken.size(), 3u);
+}
+
+TEST_F(CardInUseTest, a_domain_is_not_given_the_card_below_its_own_mdev) {
+  TakenDevices taken;
+  add_own_devices(host_.root(), web, {}, {mdev}, taken);
+  EXPECT_TRUE(taken.contains(card));
+  EXPECT_TRUE(taken.contains(first));
+  EXPECT_FALSE(taken.contains(second));
+}
+
+TEST_F(CardInUseTest, a_card_that_two_domains_use_is_free_for_neither) {
+  const Uuid db = *parse_uuid("d0000000-0000-4000-8000-000000000002");
+  claim_mdev(web, "web", "0000:41:00.1");
+  claim_mdev(db, "db", "0000:41:00.2");
+  EXPECT_TRUE(taken_devices(host_.root(), web).contains(card));
+  EXPECT_TRUE(taken_devices(host_.root(), db).contains(card));
+  EXPECT_FALSE(taken_devices(host_.root(), web).contains(first));
+}
+
+TEST_F(CardInUseTest, vfs_do_not_change_while_a_claim_cannot_be_read) {
+  host_.file("/run/gpuward/claims/" + to_string(web), "no claim");
+  EXPECT_NE(use_of_vfs(host_.root(), card), "");
+}
+
+TEST_F(TakenDevicesTest, an_iommu_group_is_in_use_as_a_whole) {
+  host_.pci_gpu(to_string(one));
+  host_.pci_gpu(to_string(two));
+  host_.iommu_group(1, {to_string(one), to_string(two)});
+  claim(State::claimed, Use::whole);
+  const auto taken = claimed_devices(host_.root()).taken;
+  ASSERT_TRUE(taken.contains(two));
+  EXPECT_EQ(taken.at(two).what, "its IOMMU group 1 is in use through 0000:01:00.0: web has it");
+  EXPECT_FALSE(taken_devices(host_.root(), web).contains(two)) << "it may have both";
+  claim(State::quarantined, Use::whole);
+  EXPECT_FALSE(claimed_devices(host_.root()).taken.contains(two)) << "nobody has the group";
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -159,5 +159,38 @@ TEST(ServesTest, a_gpu_kept_for_another_use_serves_none) {
   EXPECT_TRUE(serves(config_of({section(by_name("mtty"), Use::mdev)}), Profile(), mtty()));
 }
 
+Parent vf_of_a40() {
+  Parent parent = a40();
+  parent.name = "0000:41:00.4";
+  parent.address = parse_pci_address(parent.name);
+  parent.physical_function = a40().address;
+  parent.card_vendor = 0x10de;
+  parent.card_device = 0x2235;
+  parent.device = 0x2200;
+  return parent;
+}
+
+TEST(SettingsOfVfTest, the_section_of_its_card_governs_a_vf) {
+  for (const GpuSelector& card : {by_address("0000:41:00.0"), by_id(0x10de, 0x2235)}) {
+    EXPECT_TRUE(selects(card, vf_of_a40()));
+    EXPECT_FALSE(selects_itself(card, vf_of_a40()));
+    EXPECT_EQ(settings_of(config_of({section(card, Use::off)}), vf_of_a40()).use, Use::off);
+  }
+  EXPECT_FALSE(selects(by_address("0000:42:00.0"), vf_of_a40()));
+  const auto both = config_of({section(by_address("0000:41:00.4"), Use::mdev),
+                               section(by_address("0000:41:00.0"), Use::off),
+                               section(by_id(0x10de, 0x2235), Use::vf)});
+  EXPECT_EQ(settings_of(both, vf_of_a40()).use, Use::mdev) << "its own is more precise";
+}
+
+TEST(SettingsOfVfTest, a_profile_that_names_the_card_has_its_vfs) {
+  Profile profile;
+  profile.name = "small";
+  profile.gpus = {by_address("0000:41:00.0")};
+  EXPECT_TRUE(serves({}, profile, vf_of_a40()));
+  EXPECT_FALSE(
+      serves(config_of({section(by_address("0000:41:00.0"), Use::off)}), profile, vf_of_a40()));
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -135,6 +135,27 @@ TEST_F(PoolTest, the_hosts_console_is_given_only_by_name) {
   EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.0"), "");
 }
 
+TEST_F(PoolTest, a_management_controllers_display_is_given_only_by_name) {
+  host_.pci_gpu("0000:03:00.0").pci_id(0x1a03, 0x2000);
+  host_.pci_gpu("0000:04:00.0").pci_id(0x102b, 0x0538);
+  host_.pci_gpu("0000:65:00.0").pci_id(0x10de, 0x2684);
+  EXPECT_THAT(pool(profile(Use::whole)), ElementsAre("0000:65:00.0"));
+  EXPECT_THAT(why_not(profile(Use::whole), "0000:03:00.0"), HasSubstr("management controller"));
+  section("0000:03:00.0", Use::whole);
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:03:00.0"), "");
+}
+
+TEST_F(PoolTest, functions_in_groups_of_their_own_stay_and_are_known) {
+  host_.pci_gpu("0000:03:00.0");
+  host_.pci_gpu("0000:03:00.1").attribute("class", "0x040300");
+  host_.iommu_group(28, {"0000:03:00.0"});
+  host_.iommu_group(29, {"0000:03:00.1"});
+  const auto found = pool_of(host_.root(), config_, profile(Use::whole));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_THAT(found[0].functions, ElementsAre(at("0000:03:00.0")));
+  EXPECT_THAT(found[0].staying, ElementsAre(at("0000:03:00.1")));
+}
+
 TEST_F(PoolTest, the_console_may_be_on_a_framebuffer) {
   host_.pci_gpu("0000:41:00.0").attribute("graphics/fb0/dev", "29:0");
   EXPECT_THAT(why_not(profile(Use::whole), "0000:41:00.0"), HasSubstr("shows its console"));

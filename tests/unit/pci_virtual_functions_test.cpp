@@ -28,7 +28,8 @@ class VirtualFunctionsTest : public testing::Test {
  protected:
   VirtualFunctionsTest() { host_.sriov(pf_name, 4); }
   std::string set(unsigned count, VfQuota quota = {}, bool autoprobe = false) {
-    return set_virtual_functions(host_.root(), pf, {count, autoprobe, quota}, patient).failure;
+    return set_virtual_functions(host_.root(), pf, {count, autoprobe, quota}, patient)
+        .change.failure;
   }
   std::vector<PciAddress> vfs() { return virtual_functions(host_.root(), pf); }
   FakeHost host_;
@@ -147,37 +148,11 @@ TEST_F(VirtualFunctionsTest, a_driver_that_hangs_is_left) {
     ::usleep(3'000'000);
     return 0;
   });
-  const auto change = set_virtual_functions(host_.root(), pf, {1, false, {}}, milliseconds(300));
+  const auto change =
+      set_virtual_functions(host_.root(), pf, {1, false, {}}, milliseconds(300)).change;
   EXPECT_EQ(change.failure, "making 1 virtual functions hangs in the kernel as pid " +
                                 std::to_string(change.stuck) + "; see 'journalctl -k'");
   EXPECT_GT(change.stuck, 0);
-}
-
-TEST_F(VirtualFunctionsTest, what_they_were_made_as_is_kept) {
-  EXPECT_FALSE(made_as(host_.root(), pf));
-  EXPECT_EQ(set(2), "");
-  EXPECT_EQ(made_as(host_.root(), pf), "autoprobe=0");
-  host_.pci_gpu(pf_name).attribute("sriov_admin/vf1/profile/vram_quota", "0");
-  host_.pci_gpu(pf_name).attribute("sriov_admin/vf1/profile/exec_quantum_ms", "0");
-  EXPECT_EQ(set(1, {20, {}, 512}, true), "");
-  EXPECT_EQ(made_as(host_.root(), pf), "autoprobe=1 vf-memory=512 exec-quantum=20");
-}
-
-TEST_F(VirtualFunctionsTest, nothing_changes_when_that_cannot_be_kept) {
-  host_.set_vfs(pf_name, 2);
-  make_directories(host_.root().run(""));
-  write_file_atomically(host_.root().run("vfs"), "in the way");
-  EXPECT_THROW(set(1), SystemError);
-  EXPECT_THAT(vfs(), SizeIs(2));
-}
-
-TEST(AreOtherwise, where_any_setting_is) {
-  EXPECT_FALSE(are_otherwise("autoprobe=0 vf-memory=512", {4, false, {{}, {}, 512}}));
-  EXPECT_TRUE(are_otherwise("autoprobe=0 vf-memory=512", {4, false, {{}, {}, 1024}}));
-  EXPECT_TRUE(are_otherwise("autoprobe=0 vf-memory=512", {4, false, {}}));
-  EXPECT_TRUE(are_otherwise("autoprobe=0", {4, true, {}}));
-  EXPECT_FALSE(are_otherwise({}, {4, true, {}})) << "made by others, and as good";
-  EXPECT_TRUE(are_otherwise({}, {4, false, {20, {}, {}}}));
 }
 
 TEST(WantedVfs, are_all_for_max_and_when_not_told) {

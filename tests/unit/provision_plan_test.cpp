@@ -271,7 +271,7 @@ class VfPlanTest : public PlanTest {
 
 TEST_F(VfPlanTest, as_many_as_wanted_and_made_so_are_left) {
   EXPECT_THAT(changes(), IsEmpty());
-  view_.pfs[0].made_as.reset();
+  view_.pfs[0].recorded.reset();
   EXPECT_THAT(changes(), IsEmpty()) << "made by others";
 }
 
@@ -288,7 +288,7 @@ TEST_F(VfPlanTest, another_quota_makes_them_anew) {
   config_.gpus[0].quota.memory_mib = 512;
   EXPECT_THAT(changes(),
               ElementsAre("4 virtual functions of 0000:41:00.0 (now with other settings)"));
-  view_.pfs[0].made_as = "autoprobe=0 vf-memory=512";
+  view_.pfs[0].recorded = "autoprobe=0 vf-memory=512";
   EXPECT_THAT(changes(), IsEmpty());
   config_.gpus[0].vfs = 0;
   view_.pfs[0].now = 0;
@@ -300,7 +300,7 @@ TEST_F(VfPlanTest, those_that_a_domain_needed_are_made_anew_only_for_another_quo
   EXPECT_THAT(changes(), IsEmpty());
   config_.gpus[0].quota.memory_mib = 512;
   EXPECT_THAT(changes(), ElementsAre("7 virtual functions of 0000:41:00.0 (now 4)"));
-  view_.pfs[0].made_as.reset();
+  view_.pfs[0].recorded.reset();
   EXPECT_THAT(changes(), IsEmpty()) << "made by others";
 }
 
@@ -308,6 +308,50 @@ TEST_F(VfPlanTest, more_than_there_can_be_are_told) {
   config_.gpus[0].vfs = 8;
   EXPECT_THAT(changes(), IsEmpty());
   EXPECT_THAT(plan().impossible, ElementsAre("0000:41:00.0 can have 7 virtual functions, not 8"));
+}
+
+// ---- a card whose VFs are the parents
+
+class PlanCardTest : public PlanTest {
+ protected:
+  PlanCardTest() {
+    view_.gpus.clear();
+    for (int number = 1; number <= 4; ++number) {
+      ProvisionView::Gpu vf = gpu("0000:41:00." + std::to_string(number), {"nvidia-63"});
+      vf.parent.address = parse_pci_address(vf.parent.name);
+      vf.parent.physical_function = parse_pci_address("0000:41:00.0");
+      view_.gpus.push_back(vf);
+    }
+    GpuSelector card;
+    card.by = GpuSelector::By::address;
+    card.address = *parse_pci_address("0000:41:00.0");
+    config_.gpus = {section(card, {{"nvidia-63", 2}})};
+  }
+  std::vector<std::string> parents(const ProvisionPlan& plan) {
+    std::vector<std::string> parents;
+    for (const Instance& instance : plan.create) parents.push_back(instance.parent);
+    return parents;
+  }
+};
+
+TEST_F(PlanCardTest, a_number_of_instances_is_that_of_the_card) {
+  EXPECT_THAT(parents(plan()), ElementsAre("0000:41:00.1", "0000:41:00.2"));
+}
+
+TEST_F(PlanCardTest, those_that_are_there_stay_and_vfs_with_others_are_passed_over) {
+  view_.instances = {{*parse_uuid("00000000-0000-4000-8000-000000000009"), "0000:41:00.1", "x"},
+                     ready("0000:41:00.4", "nvidia-63", 0)};
+  const ProvisionPlan made = plan();
+  EXPECT_THAT(parents(made), ElementsAre("0000:41:00.2"));
+  EXPECT_THAT(made.remove, IsEmpty());
+}
+
+TEST_F(PlanCardTest, what_has_no_vf_is_told_once) {
+  config_.gpus[0].instances = {{"nvidia-63", 9}};
+  EXPECT_EQ(plan().create.size(), 4u);
+  EXPECT_THAT(plan().impossible,
+              ElementsAre("0000:41:00.0: 5 of 9 instances of nvidia-63 have no VF without an "
+                          "instance that offers it"));
 }
 
 }  // namespace

@@ -4,8 +4,10 @@
 
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "inventory/usage.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim.hpp"
+#include "state/vf_settings.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -166,6 +168,44 @@ TEST_F(ProvisionVfsTest, a_pf_that_is_not_there_is_missing) {
   EXPECT_THAT(missing_gpus(host_.root(), config_), IsEmpty());
   section().selector = *parse_gpu_selector("0000:42:00.0");
   EXPECT_THAT(missing_gpus(host_.root(), config_), ElementsAre("0000:42:00.0"));
+}
+
+TEST_F(ProvisionVfsTest, vfs_stay_while_an_mdev_on_one_is_claimed_or_open) {
+  host_.set_vfs(pf, 3);
+  section().vfs = 0;
+  const std::string vf = "0000:41:00.2";
+  const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host_.parent(vf).type("nvidia-63", 1);
+  host_.instance(vf, "nvidia-63", mdev);
+  host_.opens(77, "qemu", mdev);
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("instance " + to_string(mdev) + " on " + vf +
+                                                " is open in pid 77 (qemu)")));
+  EXPECT_EQ(count(), 3u);
+  host_.ends(77);
+  Uuid domain;
+  domain.bytes[15] = 7;
+  Claims(host_.root())
+      .write({domain,
+              "web",
+              {{.alias = "ua-gpuward-0",
+                .profile = "small",
+                .instance = mdev,
+                .parent = vf,
+                .type = "nvidia-63"}}});
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("on " + vf + " is held by web")));
+  EXPECT_EQ(count(), 3u);
+  Claims(host_.root()).drop(domain);
+  run();
+  EXPECT_EQ(count(), 0u);
+}
+
+TEST_F(ProvisionVfsTest, a_card_whose_vfs_are_the_parents_is_not_missing) {
+  host_.set_vfs(pf, 1);
+  section().vfs.reset();
+  section().instances = {{"nvidia-63", 1}};
+  EXPECT_THAT(missing_gpus(host_.root(), config_), ElementsAre(pf));
+  host_.parent("0000:41:00.1").type("nvidia-63", 1);
+  EXPECT_THAT(missing_gpus(host_.root(), config_), IsEmpty());
 }
 
 }  // namespace

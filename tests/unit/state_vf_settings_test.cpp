@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "state/vf_settings.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "fake_host.hpp"
+#include "state/paths.hpp"
+
+namespace gpuward {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+const std::string pf_name = "0000:41:00.0";
+const PciAddress pf = *parse_pci_address(pf_name);
+constexpr milliseconds patient{60'000};
+
+class VfSettingsTest : public testing::Test {
+ protected:
+  VfSettingsTest() { host_.sriov(pf_name, 4); }
+  std::string set(unsigned count, VfQuota quota = {}, bool autoprobe = false) {
+    return enable_vfs(host_.root(), pf, {count, autoprobe, quota}, patient).failure;
+  }
+  std::optional<std::string> recorded() { return recorded_settings(host_.root(), pf); }
+  void offer_quota() {
+    host_.pci_gpu(pf_name).attribute("sriov_admin/vf1/profile/vram_quota", "0");
+    host_.pci_gpu(pf_name).attribute("sriov_admin/vf1/profile/exec_quantum_ms", "0");
+  }
+  void refuse(const std::string& attribute, int code) {
+    host_.reacts(pf_name, attribute, [code](const std::string&) { return code; });
+  }
+  FakeHost host_;
+};
+
+TEST_F(VfSettingsTest, what_the_kernel_took_is_recorded) {
+  EXPECT_FALSE(recorded());
+  EXPECT_EQ(set(2), "");
+  EXPECT_EQ(recorded(), "autoprobe=0");
+  offer_quota();
+  EXPECT_EQ(set(1, {20, {}, 512}, true), "");
+  EXPECT_EQ(recorded(), "autoprobe=1 vf-memory=512 exec-quantum=20");
+}
+
+TEST_F(VfSettingsTest, a_change_that_the_kernel_refuses_is_not_recorded) {
+  EXPECT_EQ(set(2), "");
+  refuse("sriov_numvfs", EBUSY);
+  const WantedVfs wanted{1, false, {{}, {}, 512}};
+  EXPECT_THAT(enable_vfs(host_.root(), pf, wanted, patient).failure, HasSubstr("failed"));
+  EXPECT_EQ(recorded(), "autoprobe=0");
+  EXPECT_TRUE(settings_differ(recorded(), wanted)) << "or no plan ever tries again";
+}
+
+TEST_F(VfSettingsTest, nor_of_vfs_that_others_enabled) {
+  host_.set_vfs(pf_name, 2);
+  refuse("sriov_numvfs", EBUSY);
+  EXPECT_NE(set(1, {{}, {}, 512}), "");
+  EXPECT_FALSE(recorded());
+}
+
+TEST_F(VfSettingsTest, a_change_that_fails_halfway_equals_no_settings) {
+  EXPECT_EQ(set(2), "");
+  offer_quota();
+  refuse("sriov_admin/vf1/profile/vram_quota", EIO);
+  EXPECT_NE(set(1, {{}, {}, 512}), "");
+  for (const WantedVfs& wanted : {WantedVfs{2, false, {}}, WantedVfs{1, false, {{}, {}, 512}}})
+    EXPECT_TRUE(settings_differ(recorded(), wanted));
+}
+
+TEST_F(VfSettingsTest, nothing_changes_when_it_cannot_be_recorded) {
+  host_.set_vfs(pf_name, 2);
+  make_directories(paths::run(host_.root()));
+  write_file_atomically(paths::vf_settings(host_.root()), "in the way");
+  EXPECT_THROW(set(1), SystemError);
+  EXPECT_THAT(virtual_functions(host_.root(), pf), SizeIs(2));
+}
+
+TEST(SettingsDiffer, where_any_setting_does) {
+  EXPECT_FALSE(settings_differ("autoprobe=0 vf-memory=512", {4, false, {{}, {}, 512}}));
+  EXPECT_TRUE(settings_differ("autoprobe=0 vf-memory=512", {4, false, {{}, {}, 1024}}));
+  EXPECT_TRUE(settings_differ("autoprobe=0 vf-memory=512", {4, false, {}}));
+  EXPECT_TRUE(settings_differ("autoprobe=0", {4, true, {}}));
+  EXPECT_FALSE(settings_differ({}, {4, true, {}})) << "enabled by others, and as good";
+  EXPECT_TRUE(settings_differ({}, {4, false, {20, {}, {}}}));
+}
+
+}  // namespace
+}  // namespace gpuward
