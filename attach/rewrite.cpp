@@ -200,18 +200,51 @@ bool is_bus_used(const Element& devices, unsigned bus, const std::vector<const E
   });
 }
 
+/// Whether a device in `going` has its guest address on this PCI bus.
+bool is_on_bus(const std::vector<const Element*>& going, unsigned bus) {
+  return std::any_of(going.begin(), going.end(), [&](const Element* device) {
+    const auto place = guest_address_of(*device);
+    return place && place->bus == bus;
+  });
+}
+
+/// How many PCI controllers libvirt has for these devices, the machine's own included.
+unsigned count_pci_controllers(const std::vector<Element>& devices) {
+  bool has_root = false;
+  unsigned count = 0;
+  for (const Element& device : devices) {
+    if (device.name != "controller" || device.attribute("type") != "pci") continue;
+    ++count;
+    const auto model = device.attribute("model").value_or("");
+    has_root = has_root || model == "pcie-root" || model == "pci-root" ||
+               pci_controller_index(device) == 0u;
+  }
+  return count + (has_root ? 0 : 1);
+}
+
 /// Adds the PCI controllers that came after attach and are of no use without the devices in
-/// `going`. From the last one down: libvirt would fill a gap between two.
+/// `going`. From the last one down: libvirt would fill a gap between two. Those that are not under
+/// these devices only as far as there are more than before: it may be that libvirt has given the
+/// numbers otherwise than attach expected.
 void add_controllers_to(std::vector<const Element*>& going, const Element& devices,
                         unsigned before_attach) {
   std::vector<std::pair<unsigned, const Element*>> later;
+  unsigned under_gpus = 0;
   for (const Element& device : devices.children) {
     const auto index = pci_controller_index(device);
-    if (index && *index >= std::max(before_attach, 1u)) later.push_back({*index, &device});
+    if (!index || *index < std::max(before_attach, 1u)) continue;
+    later.push_back({*index, &device});
+    under_gpus += is_on_bus(going, *index);
   }
+  const unsigned count = count_pci_controllers(devices.children);
+  unsigned others = count > before_attach + under_gpus ? count - before_attach - under_gpus : 0;
   std::sort(later.rbegin(), later.rend());
   for (const auto& [index, controller] : later) {
     if (is_bus_used(devices, index, going)) return;
+    if (!is_on_bus(going, index)) {
+      if (others == 0) continue;
+      --others;
+    }
     going.push_back(controller);
   }
 }
@@ -268,11 +301,8 @@ Going what_goes(const DomainEdit& edit, std::string_view alias) {
 
 std::vector<PciAddress> guest_addresses(const std::vector<const Element*>& devices) {
   std::vector<PciAddress> addresses;
-  for (const Element* const device : devices) {
-    const Element* const address = device->child("address");
-    const auto place = address ? pci_address_of(*address) : std::nullopt;
-    if (place) addresses.push_back(*place);
-  }
+  for (const Element* const device : devices)
+    if (const auto place = guest_address_of(*device)) addresses.push_back(*place);
   return addresses;
 }
 

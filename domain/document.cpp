@@ -101,7 +101,9 @@ void start_element(void* data, const xmlChar* name, const xmlChar* prefix, const
     element.name_space = text_of(uri);
     element.whole.begin = reader.text.substr(0, position).rfind('<');
     element.inside = reader.text.find('>', position);
-    if (element.whole.begin == std::string_view::npos || element.inside == std::string_view::npos)
+    if (element.inside == std::string_view::npos)
+      throw Error(at_line(reader.parser->input->line, "the text ends inside a tag"));
+    if (element.whole.begin == std::string_view::npos)
       throw Error("domain XML: libxml2 lost its place");
     ++element.inside;
     const auto tag = reader.text.substr(element.whole.begin, position - element.whole.begin);

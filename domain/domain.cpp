@@ -169,6 +169,20 @@ static std::vector<int> numa_nodes_of(const Element& root) {
   return nodes;
 }
 
+/// As virUUIDParse of libvirt takes it: '-' between any two bytes, or nowhere.
+static std::optional<Uuid> uuid_of(std::string_view text) {
+  std::string plain;
+  for (const char c : trim(text)) {
+    if (c != '-')
+      plain += c;
+    else if (plain.size() % 2 != 0)
+      return {};
+  }
+  if (plain.size() != 32) return {};
+  for (const size_t at : {20, 16, 12, 8}) plain.insert(at, "-");
+  return parse_uuid(plain);
+}
+
 Domain read_domain(const Document& document) {
   const Element& root = document.root;
   if (root.name != "domain" || !root.name_space.empty())
@@ -176,13 +190,11 @@ Domain read_domain(const Document& document) {
   Domain domain;
   const Element* const name = root.child("name");
   if (!name || name->text.empty()) throw error_at(name ? *name : root, "the domain has no name");
-  if (shown(name->text, name->text.size()) != name->text)
-    throw error_at(*name, "a control character in the domain's name");
   domain.name = name->text;
 
   const Element* const uuid = root.child("uuid");
-  if (!uuid) throw error_at(root, "the domain has no <uuid>");
-  const auto parsed = parse_uuid(trim(uuid->text));
+  if (!uuid) throw error_at(root, "the domain has no <uuid>: 'virsh define' makes one");
+  const auto parsed = uuid_of(uuid->text);
   if (!parsed) throw error_at(*uuid, "<uuid> is not a UUID");
   domain.uuid = *parsed;
   domain.hostdevs = hostdevs_of(root);
