@@ -6,20 +6,15 @@
 #include <vector>
 
 #include "domain/document.hpp"
+#include "domain/domain.hpp"
 
 namespace gpuward {
 
 // What <qemu:commandline> and <qemu:override> say beside libvirt. Both are read only where they
 // are.
 
-/// A host device that QEMU is given past libvirt: 'vfio-pci,host=0000:01:00.0' of -device, of
-/// `-set device.X.host=`, of <qemu:override>.
-struct CommandLineDevice {
-  std::string text;  ///< as it is in the XML
-  int line = 0;
-};
-
-/// All of them. An argument of which it is not clear whether it names one counts.
+/// All host devices that QEMU is given past libvirt. An argument of which it is not clear whether
+/// it names one counts.
 std::vector<CommandLineDevice> command_line_devices(const Document& document);
 
 /// The line of the first `-readconfig`, whose file nobody reads; 0 where there is none.

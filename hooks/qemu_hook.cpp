@@ -63,7 +63,7 @@ std::optional<Seen> see_domain(const Hook& hook) {
 /// mistake in it may disturb. Throws Error for a domain with one: a configuration with a mistake is
 /// no ground to decide on.
 std::optional<Config> config_for(const Hook& hook, const Domain& domain) {
-  if (domain.hostdevs.empty() && domain.asked.empty()) return {};
+  if (domain.hostdevs.empty() && domain.asked.empty() && domain.command_line.empty()) return {};
   LoadedConfig loaded = load_config(config_files(hook.root));
   if (!is_gpu_domain(hook.root, loaded.config, domain)) return {};
   if (loaded.problems.empty()) return std::move(loaded.config);
@@ -85,6 +85,25 @@ void mark(const Hook& hook, const Domain& domain) {
   }
 }
 
+/// libvirt shows stderr to the user word for word.
+void say(const std::string& line) {
+  const std::string text = line + '\n';
+  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody listens
+}
+
+/// What QEMU gets past libvirt: it has no claim, and nothing takes care of its driver and reset.
+void warn_of_command_line(const Hook& hook, const Config& config, const Domain& domain) {
+  for (const CommandLineDevice* const gpu : command_line_gpus(hook.root, config, domain)) {
+    const std::string text = shown(domain.name) + ": QEMU's command line (line " +
+                             std::to_string(gpu->line) + " of its XML) assigns the GPU '" +
+                             shown(gpu->text) +
+                             "', which gpuward neither claims nor keeps from migrating; use a "
+                             "<hostdev> instead";
+    log::warning(text);
+    say("gpuward: " + text);
+  }
+}
+
 /// What the XML of a domain with a GPU must not let through.
 void guard(const Hook& hook, const Config& config, const Seen& seen) {
   const auto gpus = gpu_hostdevs(hook.root, config, seen.domain);
@@ -102,8 +121,12 @@ void guard(const Hook& hook, const Config& config, const Seen& seen) {
 
 void prepare(const Hook& hook) {
   const auto seen = see_domain(hook);
+  if (seen && seen->domain.readconfig != 0)
+    log::warning(seen->domain.name + ": the file of -readconfig (line " +
+                 std::to_string(seen->domain.readconfig) + " of its XML) is not searched for GPUs");
   const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
   if (!config) return;
+  warn_of_command_line(hook, *config, seen->domain);
   require(request_verdict(*config, seen->domain));
   guard(hook, *config, *seen);
   if (!asks_gpuward(seen->domain)) return mark(hook, seen->domain);
@@ -220,12 +243,6 @@ const Operation* find_operation(std::string_view name) {
   for (const Operation& operation : operations)
     if (operation.name == name) return &operation;
   return nullptr;
-}
-
-/// libvirt shows stderr to the user word for word.
-void say(const std::string& line) {
-  const std::string text = line + '\n';
-  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody listens
 }
 
 int fail(const Operation& operation, const HookCall& call, const char* reason) {

@@ -124,8 +124,8 @@ void close_migration(ProtectWork& work, const std::vector<const Hostdev*>& gpus)
 }
 
 /// Takes the device's property out, and what then holds nothing; whether that is all of it.
-static bool is_to_go(DomainEdit& edit, const Element& device, const std::string& alias) {
-  const Element* const property = migration_property(edit.document, alias);
+static bool is_to_go(DomainEdit& edit, const Element& device) {
+  const Element* const property = migration_property_of(device);
   const Element* const frontend = device.child("frontend", qemu_namespace);
   if (!property || !frontend || !is_off(*property)) return false;
   if (frontend->children.size() > 1)
@@ -159,7 +159,7 @@ void open_migration(DomainEdit& edit, const std::vector<std::string>& aliases,
   std::vector<const Element*> going;
   for (const std::string& alias : std::set(aliases.begin(), aliases.end())) {
     const Element* const device = override ? override_of(*override, alias) : nullptr;
-    if (device && !is_to_go(edit, *device, alias)) continue;  // someone says more by this alias
+    if (device && !is_to_go(edit, *device)) continue;  // someone says more by this alias
     remove_guard_alias(edit, alias);
     if (device) going.push_back(device);
   }

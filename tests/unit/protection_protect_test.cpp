@@ -93,7 +93,9 @@ TEST_P(EachProtected, IsTheSameAgainAfterDetach) {
   const std::string before = fixture(GetParam());
   for (const Protection& protection : {all_guards(), hardened()})
     for (const bool console : {true, false}) {
-      if (!console && before.find("passwd=") != std::string::npos) continue;
+      if (!console && (before.find("passwd=") != std::string::npos ||
+                       before.find("device.video0") != std::string::npos))
+        continue;  // refused
       const std::string one = attached(before, console, protection);
       EXPECT_EQ(detach_gpus(one), before);
       const std::string two = attached(one, true, protection);
