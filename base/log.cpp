@@ -5,11 +5,16 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "base/pci_address.hpp"
+#include "base/utf8.hpp"
+#include "base/uuid.hpp"
 
 namespace gpuward::log {
 
@@ -18,7 +23,8 @@ namespace gpuward::log {
 static std::unique_ptr<spdlog::logger> logger;
 static std::optional<To> destination;
 static std::string program_name;
-static std::mutex logger_mutex;  // a service may write from several threads
+static std::vector<Field> program_fields;  ///< of every entry
+static std::mutex logger_mutex;            // a service may write from several threads
 
 static std::string priority_prefix(spdlog::level::level_enum level) {
   switch (level) {
@@ -31,9 +37,10 @@ static std::string priority_prefix(spdlog::level::level_enum level) {
   }
 }
 
-void start(To to, std::string_view program) {
+void start(To to, std::string_view program, std::vector<Field> fields) {
   destination = to;
   program_name = program;
+  program_fields = std::move(fields);
   logger.reset();
 }
 
@@ -71,36 +78,79 @@ static spdlog::level::level_enum level_of(Severity severity) {
   return spdlog::level::info;
 }
 
-static bool entry_to_journal(spdlog::level::level_enum level, std::string_view line,
-                             std::span<const Field> fields) {
-  std::vector<Field> all = {{"MESSAGE", std::string(line)},
+/// The words of a line, as far as they can be a PCI address or a UUID.
+static std::vector<std::string_view> words_of(std::string_view line) {
+  std::vector<std::string_view> words;
+  const std::string_view letters = "0123456789abcdef.:-";
+  while (!line.empty()) {
+    const size_t begin = line.find_first_of(letters);
+    if (begin == line.npos) break;
+    const size_t end = std::min(line.find_first_not_of(letters, begin), line.size());
+    std::string_view word = line.substr(begin, end - begin);
+    while (!word.empty() && (word.back() == ':' || word.back() == '.' || word.back() == '-'))
+      word.remove_suffix(1);
+    words.push_back(word);
+    line.remove_prefix(end);
+  }
+  return words;
+}
+
+/// Also where a line number or the like follows: "UUID:3".
+static std::optional<std::string> device_of(std::string_view word) {
+  for (;;) {
+    if (const auto address = parse_pci_address(word)) return to_string(*address);
+    if (const auto uuid = parse_uuid(word)) return to_string(*uuid);
+    const size_t colon = word.rfind(':');
+    if (colon == word.npos) return {};
+    word = word.substr(0, colon);
+  }
+}
+
+std::vector<std::string> devices_in(std::string_view line) {
+  std::vector<std::string> devices;
+  for (const std::string_view word : words_of(line)) {
+    auto device = device_of(word);
+    if (device && std::find(devices.begin(), devices.end(), *device) == devices.end())
+      devices.push_back(std::move(*device));
+  }
+  return devices;
+}
+
+static bool entry_to_journal(spdlog::level::level_enum level, Message message,
+                             const std::string& line, std::span<const Field> fields) {
+  std::vector<Field> all = {{"MESSAGE", line},
+                            {"MESSAGE_ID", std::string(id_of(message))},
                             {"PRIORITY", priority_prefix(level).substr(1, 1)},
                             {"SYSLOG_IDENTIFIER", program_name}};
+  all.insert(all.end(), program_fields.begin(), program_fields.end());
   all.insert(all.end(), fields.begin(), fields.end());
+  for (std::string& device : devices_in(line)) all.push_back({"GPUWARD_DEVICE", std::move(device)});
+  for (Field& field : all) field.value = printable(field.value);
   return send_to_journal("/run/systemd/journal/socket", journal_entry(all));
 }
 
-void entry(Severity severity, std::string_view line, std::span<const Field> fields) {
+void entry(Severity severity, Message message, std::string_view text,
+           std::span<const Field> fields) {
   if (!destination) return;
   const auto level = level_of(severity);
-  if (destination == To::service && entry_to_journal(level, line, fields)) return;
-  std::string text(line);
+  std::string line = printable(text);
+  if (destination != To::terminal && entry_to_journal(level, message, line, fields)) return;
   for (const Field& field : fields) {
-    text += ' ';
-    text += field.name;
-    text += "='" + field.value + "'";
+    line += ' ';
+    line += field.name;
+    line += "='" + printable(field.value) + "'";
   }
-  write(level, text);
+  write(level, line);
 }
 
 void info(std::string_view line) {
-  write(spdlog::level::info, line);
+  entry(Severity::info, Message::notice, line);
 }
 void warning(std::string_view line) {
-  write(spdlog::level::warn, line);
+  entry(Severity::warning, Message::warning, line);
 }
 void error(std::string_view line) {
-  write(spdlog::level::err, line);
+  entry(Severity::error, Message::error, line);
 }
 
 }  // namespace gpuward::log

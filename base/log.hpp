@@ -2,30 +2,42 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/journal.hpp"
+#include "base/message.hpp"
 
 namespace gpuward::log {
 
 enum class To {
-  journal,   ///< syslog(3); for hooks, whose stdout belongs to libvirt and whose stderr is lost
-             ///< when they succeed
+  journal,  ///< systemd's journal, syslog(3) without it; for hooks, whose stdout belongs to libvirt
+            ///< and whose stderr is lost when they succeed
   terminal,  ///< stderr, with the severity as a word; for people
-  service,   ///< stderr with "<N>" before each line, which systemd reads as the priority
+  service,   ///< systemd's journal; without it stderr with "<N>" before each line, which systemd
+             ///< reads as the priority
 };
 
-/// Chooses where this program's lines go. Before it is called nothing is written.
-void start(To to, std::string_view program);
+/// Chooses where this program's lines go, and fields that all its entries in the journal have.
+/// Before it is called nothing is written.
+void start(To to, std::string_view program, std::vector<Field> fields = {});
 
+enum class Severity { info, warning, error };
+
+/// A line with fields: to the journal as an entry with the fields, with the message's MESSAGE_ID
+/// and a GPUWARD_DEVICE for each PCI address and UUID that the line names; elsewhere the fields
+/// follow the line as text. The line may hold text of others: it is made printable. Threads may
+/// call it at the same time.
+void entry(Severity severity, Message message, std::string_view line,
+           std::span<const Field> fields = {});
+
+// The same for lines that have no message of their own.
 void info(std::string_view line);
 void warning(std::string_view line);
 void error(std::string_view line);
 
-enum class Severity { info, warning, error };
-
-/// A line with fields. A service's goes to the journal with the fields as fields of the entry;
-/// elsewhere they follow the line as text. Threads may call it at the same time.
-void entry(Severity severity, std::string_view line, std::span<const Field> fields);
+/// PCI addresses and UUIDs in a line, in full, each once.
+std::vector<std::string> devices_in(std::string_view line);
 
 }  // namespace gpuward::log

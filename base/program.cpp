@@ -14,6 +14,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/signals.hpp"
 
 namespace gpuward {
 
@@ -38,6 +39,7 @@ static bool become_nobody() {
   ::dup2(nothing, 2);
   ::close_range(3, ~0U, 0);
   ::setpgid(0, 0);
+  reset_signals_of_child();
   if (!become_nobody()) ::_exit(127);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -122,6 +124,7 @@ std::optional<std::string> output_of(const std::string& program,
   for (int fd = 0; fd < 3; ++fd) ::dup2(nothing, fd);
   ::close_range(3, ~0U, 0);
   ::setpgid(0, 0);
+  reset_signals_of_child();
   ::execve(arguments[0], arguments, environment);
   ::_exit(127);
 }

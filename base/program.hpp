@@ -10,17 +10,17 @@ namespace gpuward {
 
 /// What `program` (a path; no shell) prints on stdout when it is given `arguments`: at most `limit`
 /// bytes. Nothing when it cannot be run, prints more, ends with a status other than 0 or is not
-/// through after `deadline`; then it is killed. It runs without our descriptors and environment,
-/// and root runs it as nobody: its path may come from a domain's XML. Throws SystemError when there
-/// can be no child at all.
+/// through after `deadline`; then it is killed. It runs without our descriptors,
+/// environment and ignored or blocked signals, and root runs it as nobody: its path may come from a
+/// domain's XML. Throws SystemError when there can be no child at all.
 std::optional<std::string> output_of(const std::string& program,
                                      const std::vector<std::string>& arguments,
                                      std::chrono::milliseconds deadline, size_t limit = 4096);
 
 /// Runs `program` (a path; no shell, no arguments) as the user that we are, with `environment`
-/// ("NAME=value") and none of our descriptors; its output goes nowhere. When it is not through
-/// after `deadline` it and all that it started are killed. Returns why it did not end with status
-/// 0; "" when it did.
+/// ("NAME=value") and none of our descriptors, ignored or blocked signals; its output goes nowhere.
+/// When it is not through after `deadline` it and all that it started are killed. Returns why it
+/// did not end with status 0; "" when it did.
 std::string run_program(const std::string& program, const std::vector<std::string>& environment,
                         std::chrono::milliseconds deadline);
 

@@ -101,7 +101,7 @@ int doctor_command(const Settings& settings) {
   if (settings.json)
     print_json(json{{"schema", 1}, {"findings", findings_json(findings)}});
   else
-    print_text(findings_text(findings, problems));
+    print_lines(findings_text(findings, problems));
   return problems == 0 ? 0 : 1;
 }
 

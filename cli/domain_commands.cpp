@@ -62,15 +62,15 @@ std::optional<Lock> lock_edit(const Settings& settings, const DomainStore::Found
 int finish(const Settings& settings, DomainStore& store, const std::string& name,
            const std::string& before, const std::string& after, const std::string& done) {
   if (before == after) {
-    print_text(name + ": nothing to change\n");
+    print_lines(name + ": nothing to change\n");
     return 0;
   }
   if (settings.dry_run) {
-    print_text(unified_diff(before, after, name + ".xml"));
+    print_lines(unified_diff(before, after, name + ".xml"));
     return 0;
   }
   store.define(after);
-  print_text(name + ": " + done + '\n');
+  print_lines(name + ": " + done + '\n');
   return 0;
 }
 
@@ -207,15 +207,15 @@ static bool is_file(const std::string& domain) {
 static int finish_file(const Settings& settings, const std::string& path, const std::string& before,
                        const std::string& after, const std::string& done) {
   if (before == after) {
-    print_text(path + ": nothing to change\n");
+    print_lines(path + ": nothing to change\n");
     return 0;
   }
   if (settings.dry_run) {
-    print_text(unified_diff(before, after, path));
+    print_lines(unified_diff(before, after, path));
     return 0;
   }
   replace_file(path, after);
-  print_text(path + ": " + done + '\n');
+  print_lines(path + ": " + done + '\n');
   return 0;
 }
 
@@ -305,7 +305,7 @@ int rewrite_command(const Settings& settings, const Rewrite& rewrite) {
   if (rewrite.protect || !rewrite.attach.empty() ||
       (!takes_away && asks_gpuward(parse_domain(after))))
     after = attached_and_protected(settings, rewrite, after);
-  print_text(settings.dry_run ? unified_diff(before, after, "domain.xml") : after);
+  settings.dry_run ? print_lines(unified_diff(before, after, "domain.xml")) : print_text(after);
   return 0;
 }
 

@@ -158,7 +158,9 @@ LayerState guard_layer(const Case& c) {
     return {State::holds, "guard", "gpuward-guard logs it"};
   switch (c.guard) {
     case Guard::migration:
-      return {State::holds, "guard", "gpuward-guard aborts such a job"};
+      return {
+          State::holds, "guard",
+          "gpuward-guard aborts such a job, unless it ends first, as it can with a small domain"};
     case Guard::pause:
       return {State::holds, "guard", "gpuward-guard resumes it at once, whoever paused it"};
     case Guard::memory_hotplug:
@@ -219,6 +221,10 @@ void tell_pause(const Case& c, ExplainedGuard& explained) {
       after);
   explained.left.push_back(
       "libvirt itself pauses it while it dumps its memory; that is left alone");
+  explained.left.push_back(
+      "QEMU stops it for an internal snapshot, for a guest panic with on_crash = preserve, and "
+      "when "
+      "an I/O limit (virsh blkdeviotune) starves its disks it waits: none of these is undone");
   for (const Gap& pause : c.domain.chosen_pauses)
     explained.left.push_back(place(pause) + (c.policy.harden
                                                  ? ""

@@ -132,7 +132,7 @@ static void print_as_text(const GuardedDomain& domain, const HostLayers& host, u
                           const std::vector<ExplainedGuard>& guards) {
   std::string text = shown(domain.name) + (domain.active ? " is on" : " is off");
   if (domain.gpus.empty()) {
-    print_text(text + " and has no GPU: no guard concerns it.\n");
+    print_lines(text + " and has no GPU: no guard concerns it.\n");
     return;
   }
   text += " and has ";
@@ -142,7 +142,7 @@ static void print_as_text(const GuardedDomain& domain, const HostLayers& host, u
           (host.daemon ? host.daemon->name : "no daemon of this host") + "), QEMU " +
           (domain.qemu ? version_text(*domain.qemu) : "?") + " (" + shown(domain.emulator) + ")\n";
   for (const ExplainedGuard& explained : guards) text += '\n' + guard_text(explained);
-  print_text(text);
+  print_lines(text);
 }
 
 int explain_command(const Settings& settings, const std::string& name) {

@@ -4,7 +4,9 @@
 #include <functional>
 
 #include "base/log.hpp"
+#include "base/signals.hpp"
 #include "cli/commands.hpp"
+#include "cli/output.hpp"
 
 using namespace gpuward;
 
@@ -149,6 +151,7 @@ CommandLine::CommandLine() {
 
 // NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
+  set_up_signals();
   CommandLine line;
   try {
     line.app.parse(argc, argv);
@@ -158,10 +161,11 @@ int main(int argc, char** argv) {
   log::start(log::To::terminal, "gpuward");
   try {
     const int status = line.chosen();
-    if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write to stdout");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout))
+      throw std::runtime_error("cannot write to stdout");
     return status;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "gpuward: %s\n", error.what());
+    print_error(std::string("gpuward: ") + error.what());
     return 1;
   }
 }

@@ -53,13 +53,12 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
     print_json(json{{"schema", 1}, {"problems", problems}});
   } else if (good) {
     const Config& config = loaded.config;
-    print_text("ok: " + std::to_string(names.size()) + " file(s), " +
-               std::to_string(config.gpus.size()) + " gpu, " +
-               std::to_string(config.profiles.size()) + " profile and " +
-               std::to_string(config.quotas.size()) + " quota section(s)\n");
+    print_lines("ok: " + std::to_string(names.size()) + " file(s), " +
+                std::to_string(config.gpus.size()) + " gpu, " +
+                std::to_string(config.profiles.size()) + " profile and " +
+                std::to_string(config.quotas.size()) + " quota section(s)\n");
   } else {
-    for (const ConfigProblem& problem : loaded.problems)
-      std::fprintf(stderr, "%s\n", to_string(problem).c_str());
+    for (const ConfigProblem& problem : loaded.problems) print_error(to_string(problem));
   }
   return good ? 0 : 1;
 }
@@ -116,7 +115,7 @@ int plan_command(const Settings& settings) {
   const std::string text = vf_lines(plan.vfs) + instance_lines(plan.remove, "- ") +
                            instance_lines(plan.create, "+ ") + lines(plan.kept, "  ") +
                            lines(plan.impossible, "! ");
-  print_text(text.empty() ? "Nothing to do: the host is as the configuration wants it.\n" : text);
+  print_lines(text.empty() ? "Nothing to do: the host is as the configuration wants it.\n" : text);
   return plan.impossible.empty() ? 0 : 1;
 }
 
@@ -132,11 +131,11 @@ int apply_command(const Settings& settings) {
                     {"kept", done.kept},
                     {"failed", done.failed}});
   else
-    print_text(vf_lines(done.vfs) + instance_lines(done.removed, "- ") +
-               instance_lines(done.created, "+ ") + lines(done.kept, "  ") +
-               std::to_string(done.created.size()) + " instance(s) created, " +
-               std::to_string(done.removed.size()) + " removed\n");
-  for (const std::string& line : done.failed) std::fprintf(stderr, "gpuward: %s\n", line.c_str());
+    print_lines(vf_lines(done.vfs) + instance_lines(done.removed, "- ") +
+                instance_lines(done.created, "+ ") + lines(done.kept, "  ") +
+                std::to_string(done.created.size()) + " instance(s) created, " +
+                std::to_string(done.removed.size()) + " removed\n");
+  for (const std::string& line : done.failed) print_error("gpuward: " + line);
   return done.failed.empty() ? 0 : 1;
 }
 
@@ -188,10 +187,10 @@ int reconcile_command(const Settings& settings) {
   if (settings.json)
     print_json(json{{"schema", 1}, {"claims", claims}});
   else if (rows.empty())
-    print_text("No claims: no domain holds a GPU.\n");
+    print_lines("No claims: no domain holds a GPU.\n");
   else
-    print_text(format_table({"DOMAIN", "RESULT", "REASON"}, rows));
-  if (!trouble.empty()) std::fprintf(stderr, "gpuward: %s\n", trouble.c_str());
+    print_lines(format_table({"DOMAIN", "RESULT", "REASON"}, rows));
+  if (!trouble.empty()) print_error("gpuward: " + trouble);
   return good ? 0 : 1;
 }
 

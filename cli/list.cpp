@@ -87,9 +87,9 @@ static int list_gpus(const Settings& settings) {
                     domains_text(use.domains)});
   }
   if (rows.empty())
-    print_text("No GPU on this host.\n");
+    print_lines("No GPU on this host.\n");
   else
-    print_text(
+    print_lines(
         format_table({"GPU", "MODEL", "DRIVER", "KINDS", "NUMA", "GROUP", "VFS", "USED BY"}, rows));
   return 0;
 }
@@ -113,9 +113,9 @@ static int list_types_of_all(const Settings& settings) {
   if (settings.json)
     print_json(json{{"schema", 1}, {"types", std::move(types)}});
   else if (rows.empty())
-    print_text("No GPU on this host offers types of mediated devices.\n");
+    print_lines("No GPU on this host offers types of mediated devices.\n");
   else
-    print_text(format_table({"GPU", "TYPE", "FREE", "NAME", "DESCRIPTION"}, rows));
+    print_lines(format_table({"GPU", "TYPE", "FREE", "NAME", "DESCRIPTION"}, rows));
   return 0;
 }
 
@@ -156,9 +156,9 @@ static int list_instances_of_all(const Settings& settings) {
   if (settings.json)
     print_json(json{{"schema", 1}, {"instances", std::move(instances)}});
   else if (rows.empty())
-    print_text("No instances. 'gpuward list gpus' shows what this host has.\n");
+    print_lines("No instances. 'gpuward list gpus' shows what this host has.\n");
   else
-    print_text(format_table({"INSTANCE", "TYPE", "GPU", "STATE", "DOMAIN"}, rows));
+    print_lines(format_table({"INSTANCE", "TYPE", "GPU", "STATE", "DOMAIN"}, rows));
   return 0;
 }
 
@@ -183,10 +183,10 @@ static int list_domains(const Settings& settings) {
   if (settings.json)
     print_json(json{{"schema", 1}, {"domains", std::move(domains)}});
   else if (rows.empty())
-    print_text("No domain holds a GPU.\n");
+    print_lines("No domain holds a GPU.\n");
   else
-    print_text(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
-  for (const auto& file : broken) std::fprintf(stderr, "gpuward: %s\n", file.reason.c_str());
+    print_lines(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
+  for (const auto& file : broken) print_error("gpuward: " + file.reason);
   return broken.empty() ? 0 : 1;
 }
 
@@ -223,9 +223,9 @@ static int list_profiles(const Settings& settings) {
   if (settings.json)
     print_json(json{{"schema", 1}, {"profiles", std::move(profiles)}});
   else if (rows.empty())
-    print_text("No profile in /etc/gpuward/gpuward.conf yet.\n");
+    print_lines("No profile in /etc/gpuward/gpuward.conf yet.\n");
   else
-    print_text(format_table({"PROFILE", "USE", "TYPES", "FREE"}, rows));
+    print_lines(format_table({"PROFILE", "USE", "TYPES", "FREE"}, rows));
   return 0;
 }
 

@@ -23,10 +23,9 @@ static int say_taken(const Config& config, const std::string& xml, const DeviceU
     const auto taker = gpu.at ? use.taken.find(*gpu.at) : use.taken.end();
     if (taker == use.taken.end()) continue;
     ++count;
-    std::fprintf(stderr,
-                 "gpuward: %s: GPU %s stays at %s, and %s; no other of profile %s is free\n",
-                 shown(domain.name).c_str(), gpu.alias.c_str(), to_string(*gpu.at).c_str(),
-                 taker->second.what.c_str(), gpu.profile.c_str());
+    print_error("gpuward: " + shown(domain.name) + ": GPU " + gpu.alias + " stays at " +
+                to_string(*gpu.at) + ", and " + taker->second.what + "; no other of profile " +
+                gpu.profile + " is free");
   }
   return count;
 }
@@ -57,11 +56,11 @@ static int repoint_all(const Settings& settings, const Config& config, DomainSto
       any = true;
       status = std::max(status, repoint_one(settings, config, store, found));
     } catch (const Error& error) {
-      std::fprintf(stderr, "gpuward: %s: %s\n", found.name.c_str(), error.what());
+      print_error("gpuward: " + found.name + ": " + error.what());
       status = 1;
     }
   }
-  if (!any && status == 0) print_text("No domain that is off has a GPU of a pool.\n");
+  if (!any && status == 0) print_lines("No domain that is off has a GPU of a pool.\n");
   return status;
 }
 
@@ -103,7 +102,7 @@ int start_command(const Settings& settings, const std::string& name) {
       if (!lost || attempt == attempts) throw;
     }
   }
-  print_text(found.name + ": started\n");
+  print_lines(found.name + ": started\n");
   return 0;
 }
 
@@ -151,7 +150,7 @@ int clear_command(const Settings& settings, const std::string& text) {
   const bool used = clear_used(settings.root, *address);
   if (!used && !waited)
     throw Error(text + " was not given once for all and is not in quarantine; see 'gpuward list'");
-  print_text(text + ": may be given again\n");
+  print_lines(text + ": may be given again\n");
   return 0;
 }
 

@@ -36,7 +36,7 @@ class Facts {
     if (as_json)
       print_json(object);
     else
-      print_text(lines);
+      print_lines(lines);
   }
 
  private:

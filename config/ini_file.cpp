@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/text.hpp"
+#include "base/utf8.hpp"
 #include "config/quotes.hpp"
-#include "config/utf8.hpp"
 
 namespace gpuward {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "config/utf8.hpp"
+#include "base/utf8.hpp"
 
 namespace gpuward {
 

@@ -227,6 +227,11 @@ Domain read_running_domain(const Document& document) {
   return read(document, Reading::lenient);
 }
 
+std::string source_of(const Hostdev& hostdev) {
+  if (hostdev.instance) return to_string(*hostdev.instance);
+  return hostdev.address ? to_string(*hostdev.address) : "";
+}
+
 const Hostdev* find_hostdev(const Domain& domain, std::string_view alias) {
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.alias == alias) return &hostdev;

@@ -67,6 +67,9 @@ Domain read_domain(const Document& document);
 /// write metadata can make them so.
 Domain read_running_domain(const Document& document);
 
+/// The host's device, by UUID or PCI address; "" when there is none in the XML.
+std::string source_of(const Hostdev& hostdev);
+
 /// The hostdev of that alias, or null.
 const Hostdev* find_hostdev(const Domain& domain, std::string_view alias);
 

@@ -41,9 +41,11 @@ void CurrentConfig::load() {
     config_ = std::make_shared<const Config>(std::move(loaded.config));
     return;
   }
-  for (const ConfigProblem& problem : loaded.problems) log::error(to_string(problem));
-  log::error(
-      "the configuration has mistakes; what was in force stays in force (see 'gpuward check')");
+  using log::Message, log::Severity;
+  for (const ConfigProblem& problem : loaded.problems)
+    log::entry(Severity::error, Message::config_invalid, to_string(problem));
+  log::entry(Severity::error, Message::config_invalid,
+             "configuration is invalid, keeping the previous one; run: gpuward check");
 }
 
 }  // namespace gpuward

@@ -6,11 +6,12 @@
 namespace gpuward {
 
 bool Todo::any() const {
-  return inspect || pause || job || !added.empty() || !removed.empty() || !kept.empty();
+  return inspect || sweep || pause || job || !added.empty() || !removed.empty() || !kept.empty();
 }
 
 void Todo::merge(Todo&& more) {
   inspect |= more.inspect;
+  sweep |= more.sweep;
   pause |= more.pause;
   job |= more.job;
   job_is_migrating |= more.job_is_migrating;

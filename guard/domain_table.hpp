@@ -22,6 +22,7 @@ class LibvirtDomain;
 struct Todo {
   bool inspect = false;           ///< compare what it has with what it had
   bool pause = false;             ///< it may stand still
+  bool sweep = false;             ///< compare what libvirt knows of it with what QEMU has
   bool job = false;               ///< it may be on its way to another host or into a file
   bool job_is_migrating = false;  ///< QEMU itself said so
   std::set<std::string> added, removed, kept;  ///< devices, by the names that events give them
@@ -39,6 +40,8 @@ struct Watched {
     std::chrono::seconds interval{0};
   };
   std::map<std::string, Asked> asked;  ///< devices that the guest was asked to let go of
+  std::string reported_pause;          ///< QEMU's state that was reported last; "" since it ran
+  std::chrono::seconds pause_wait{0};  ///< the last wait for the end of a job that pauses it
   std::chrono::seconds retry{0};  ///< the last pause before another attempt; 0 when all is well
 };
 

@@ -38,6 +38,52 @@ Decision on_pause(Policy policy, Condition condition) {
   return decide(policy, "pause", "it was paused by a user");
 }
 
+/// What a state of QEMU means and which command comes next; NAME stands for the domain.
+struct StoppedState {
+  std::string_view status, meaning, remedy;
+};
+
+static constexpr StoppedState stopped_states[] = {
+    {"postmigrate", "its state was sent to another QEMU, which may use its disks",
+     "make sure that no other QEMU runs it, then virsh resume NAME, else virsh destroy NAME"},
+    {"finish-migrate", "its state is being sent to another QEMU, which may use its disks",
+     "virsh domjobinfo NAME"},
+    {"inmigrate", "its state is still arriving", "virsh domjobinfo NAME"},
+    {"internal-error", "QEMU has an internal error", "virsh reset NAME, then virsh resume NAME"},
+    {"io-error", "a disk has an I/O error",
+     "virsh domblkerror NAME, repair the disk, then virsh resume NAME"},
+    {"watchdog", "the guest's watchdog has expired", "virsh reset NAME, then virsh resume NAME"},
+    {"suspended", "the guest has suspended itself", "virsh dompmwakeup NAME"},
+    {"guest-panicked", "the guest has crashed", "virsh reset NAME, then virsh resume NAME"},
+    {"save-vm", "a snapshot is being written", "virsh domjobinfo NAME"},
+    {"restore-vm", "a snapshot is being read", "virsh domjobinfo NAME"},
+    {"prelaunch", "QEMU has not begun to run it", "virsh domstate --reason NAME"},
+};
+
+static std::string with_name(std::string_view text, std::string_view domain) {
+  std::string result;
+  for (;;) {
+    const auto at = text.find("NAME");
+    result += text.substr(0, at);
+    if (at == text.npos) return result;
+    result += domain;
+    text.remove_prefix(at + 4);
+  }
+}
+
+Decision on_pause_in_qemu(Policy policy, std::string_view qemu_status, std::string_view domain) {
+  if (qemu_status == "running") return {};  // libvirt is about to learn of it
+  if (qemu_status == "paused") return decide(policy, "pause", "paused without a job of libvirt");
+  if (policy == Policy::allow) return {};
+  const StoppedState* found = nullptr;
+  for (const StoppedState& state : stopped_states)
+    if (state.status == qemu_status) found = &state;
+  return {Act::report,
+          "QEMU's state is '" + std::string(qemu_status) + "'" +
+              (found ? ": " + std::string(found->meaning) : "") + "; run: " +
+              with_name(found ? found->remedy : "virsh domstate --reason NAME", domain)};
+}
+
 Decision on_job(Policy policy, Job job, JobSeen seen) {
   switch (job) {
     case Job::none:

@@ -9,11 +9,13 @@
 
 namespace gpuward {
 
-/// How a domain stands, as far as the guard of pauses asks.
+/// A domain's state as libvirt knows it, as far as the guard of pauses asks.
 enum class Condition {
   running,
-  paused_by_user,    ///< VIR_DOMAIN_PAUSED_USER: somebody asked for the pause itself
-  paused_otherwise,  ///< by a job, an error, a watchdog, the guest's own sleep, ...
+  paused_by_user,   ///< VIR_DOMAIN_PAUSED_USER: somebody called for the pause itself
+  paused_by_cause,  ///< by what libvirt knows to be more than a pause: an I/O error, a watchdog,
+                    ///< ...
+  paused,           ///< by a job that runs or ran, or without a cause that libvirt knows
   off,
 };
 
@@ -27,9 +29,15 @@ struct Decision {
   std::string reason;  ///< what happened and which setting speaks of it; "" with nothing
 };
 
-/// A pause that libvirt made for a purpose of its own is never undone: the save, dump or migration
-/// would come out wrong, and after an I/O error the guest would lose what it cannot write.
+/// For a pause whose cause libvirt knows. One that libvirt made for a purpose of its own is never
+/// undone: the save, dump or migration would come out wrong, and after an I/O error the guest would
+/// lose what it cannot write.
 Decision on_pause(Policy policy, Condition condition);
+
+/// For a pause without a job, by QEMU's own word for its state (RunState, as in query-status).
+/// "paused" is a stop that nobody needs: of the monitor, or of a job that was aborted. All else is
+/// reported with what to do and never undone: after "postmigrate" another QEMU may use the disks.
+Decision on_pause_in_qemu(Policy policy, std::string_view qemu_status, std::string_view domain);
 
 /// How sure it is that the job copies the state of the devices: a disk-only snapshot and a
 /// memory-only dump do not, and these are no business of ours.

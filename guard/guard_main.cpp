@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/signals.hpp"
 #include "base/text.hpp"
 #include "guard/notify.hpp"
 #include "guard/service.hpp"
@@ -100,7 +101,8 @@ struct Daemon {
     }
     guard.disconnected();
     if (closed) {
-      log::warning(trouble + "; connecting again");
+      log::entry(log::Severity::warning, log::Message::connection_lost,
+                 trouble + "; connecting again");
       notify_manager("STATUS=" + trouble + "; connecting again");
     }
   }
@@ -108,7 +110,9 @@ struct Daemon {
   void say_unreachable(const std::string& why, milliseconds next) {
     notify_manager("STATUS=" + why + "; next attempt in " + std::to_string(next.count() / 1000) +
                    " s");
-    if (why != trouble) log::warning(why + "; trying again for ever, every 30 s at last");
+    if (why != trouble)
+      log::entry(log::Severity::warning, log::Message::connection_lost,
+                 why + ", retrying every 1 to 30 s");
     trouble = why;
   }
 
@@ -154,6 +158,7 @@ int run(Daemon& daemon) {
 
 // NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
+  set_up_signals();
   // One heap for all threads: they allocate little, and each heap of its own stays resident.
   ::mallopt(M_ARENA_MAX, 1);
   CLI::App app{"Undoes what libvirt's hooks cannot refuse to domains with a GPU."};

@@ -48,18 +48,55 @@ unsigned LibvirtDomain::run() const {
   return ::virDomainGetID(domain_);
 }
 
+static Condition condition_of_pause(int reason) {
+  switch (reason) {
+    case VIR_DOMAIN_PAUSED_USER:
+      return Condition::paused_by_user;
+    case VIR_DOMAIN_PAUSED_IOERROR:
+    case VIR_DOMAIN_PAUSED_WATCHDOG:
+    case VIR_DOMAIN_PAUSED_CRASHED:
+    case VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
+    case VIR_DOMAIN_PAUSED_POSTCOPY:
+    case VIR_DOMAIN_PAUSED_POSTCOPY_FAILED:
+      return Condition::paused_by_cause;
+    default:
+      return Condition::paused;
+  }
+}
+
 static Condition condition_of(int state, int reason) {
   switch (state) {
     case VIR_DOMAIN_RUNNING:
     case VIR_DOMAIN_BLOCKED:
       return Condition::running;
     case VIR_DOMAIN_PAUSED:
-      return reason == VIR_DOMAIN_PAUSED_USER ? Condition::paused_by_user
-                                              : Condition::paused_otherwise;
+      return condition_of_pause(reason);
     case VIR_DOMAIN_PMSUSPENDED:
-      return Condition::paused_otherwise;
+    case VIR_DOMAIN_CRASHED:
+      return Condition::paused_by_cause;
     default:
       return Condition::off;
+  }
+}
+
+std::string_view LibvirtDomain::cause_of_pause() const {
+  int state = 0, reason = 0;
+  require(::virDomainGetState(domain_, &state, &reason, 0), "cannot read its state");
+  if (state == VIR_DOMAIN_PMSUSPENDED) return "suspended";
+  if (state == VIR_DOMAIN_CRASHED) return "guest-panicked";
+  if (state != VIR_DOMAIN_PAUSED) return "";
+  switch (reason) {
+    case VIR_DOMAIN_PAUSED_IOERROR:
+      return "io-error";
+    case VIR_DOMAIN_PAUSED_WATCHDOG:
+      return "watchdog";
+    case VIR_DOMAIN_PAUSED_CRASHED:
+      return "guest-panicked";
+    case VIR_DOMAIN_PAUSED_POSTCOPY:
+    case VIR_DOMAIN_PAUSED_POSTCOPY_FAILED:
+      return "postmigrate";
+    default:
+      return "";
   }
 }
 
@@ -75,6 +112,34 @@ Condition LibvirtDomain::condition() const {
 
 void LibvirtDomain::resume() const {
   require(::virDomainResume(domain_), "cannot resume it");
+}
+
+std::string LibvirtDomain::monitor(const std::string& qmp) const {
+  char* answer = nullptr;
+  require(::virDomainQemuMonitorCommand(domain_, qmp.c_str(), &answer, 0),
+          "cannot ask QEMU's monitor");
+  std::string text = answer ? answer : "";
+  std::free(answer);
+  return text;
+}
+
+/// A message that is not libvirt's English may say anything.
+static bool may_tell_of_monitor(std::string_view message) {
+  return !message.starts_with("tainted: ") || message.find("monitor") != message.npos ||
+         message.find("configuration parameters") != message.npos;
+}
+
+bool LibvirtDomain::was_changed_past_libvirt() const {
+  char** messages = nullptr;
+  const int count = ::virDomainGetMessages(domain_, &messages, VIR_DOMAIN_MESSAGE_TAINTING);
+  require(count, "cannot read what libvirt records about it");
+  bool changed = false;
+  for (int i = 0; i < count; ++i) {
+    changed |= may_tell_of_monitor(messages[i]);
+    std::free(messages[i]);
+  }
+  std::free(messages);
+  return changed;
 }
 
 std::string LibvirtDomain::live_xml() const {
@@ -184,6 +249,8 @@ static int on_lifecycle(virConnectPtr, virDomainPtr domain, int event, int, void
       tell(opaque, Kind::started, domain);
       break;
     case VIR_DOMAIN_EVENT_SUSPENDED:
+    case VIR_DOMAIN_EVENT_PMSUSPENDED:
+    case VIR_DOMAIN_EVENT_CRASHED:
       tell(opaque, Kind::suspended, domain);
       break;
     case VIR_DOMAIN_EVENT_STOPPED:

@@ -37,7 +37,14 @@ class LibvirtDomain {
   const char* name() const;  ///< no round trip
   unsigned run() const;      ///< libvirt's id: another one for each start. No round trip.
   Condition condition() const;
+  /// QEMU's word for what libvirt knows as the cause of a pause; "" when there is none to act on.
+  std::string_view cause_of_pause() const;
   void resume() const;
+  /// What QEMU's monitor answers to a QMP command. libvirt marks the domain as tainted by that, so
+  /// it is for what libvirt itself cannot know.
+  std::string monitor(const std::string& qmp) const;
+  /// Whether somebody used QEMU's monitor or its command line past libvirt, by libvirt's record.
+  bool was_changed_past_libvirt() const;
   std::string live_xml() const;
   /// The persistent definition, passwords included; nothing when there is no such domain any more.
   std::optional<std::string> inactive_xml() const;

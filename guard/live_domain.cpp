@@ -43,11 +43,14 @@ static uint64_t size_in(const Element& target, std::string_view name) {
 }
 
 static MemoryDevice memory_device(const Element& element) {
-  MemoryDevice device{alias_of(element), 0, false};
+  MemoryDevice device;
+  device.alias = alias_of(element);
+  device.model = element.attribute("model").value_or("");
   const Element* target = element.child("target");
   if (!target) return device;
   device.resizes = target->child("requested") != nullptr;
-  device.kib = size_in(*target, device.resizes ? "requested" : "size");
+  device.size = size_in(*target, "size");
+  device.kib = device.resizes ? size_in(*target, "requested") : device.size;
   return device;
 }
 
@@ -56,14 +59,44 @@ DomainFacts domain_facts(const Root& root, const Config& config, std::string_vie
   const Domain domain = read_running_domain(document);
   DomainFacts facts;
   facts.has_gpu = is_gpu_domain(root, config, domain);
-  for (const Hostdev& hostdev : domain.hostdevs) facts.hostdevs.insert(hostdev.alias);
+  for (const Hostdev& hostdev : domain.hostdevs)
+    facts.hostdevs.emplace(hostdev.alias, source_of(hostdev));
   for (const Hostdev* hostdev : gpu_hostdevs(root, config, domain))
     facts.gpus.push_back(hostdev->alias);
   if (const Element* devices = document.root.child("devices"))
-    for (const Element& device : devices->children)
+    for (const Element& device : devices->children) {
+      facts.aliases.insert(alias_of(device));
       if (device.name == "memory" && device.name_space.empty())
         facts.memory.push_back(memory_device(device));
+    }
   return facts;
+}
+
+/// QEMU wants multiples of 2 MiB on x86 and of 256 MiB on POWER.
+static bool is_rounded(uint64_t kib, uint64_t wanted) {
+  for (const uint64_t step : {1U, 2U << 10, 256U << 10})
+    if (kib == (wanted + step - 1) / step * step) return true;
+  return false;
+}
+
+DomainFacts facts_at_start(const StartedDevices& started, const DomainFacts& facts) {
+  DomainFacts at_start;
+  at_start.has_gpu = true;
+  auto left = started.memory;
+  for (MemoryDevice device : facts.memory) {
+    const auto found = std::find_if(left.begin(), left.end(), [&](const StartedMemory& memory) {
+      return memory.model == device.model && is_rounded(device.size, memory.size);
+    });
+    if (found == left.end()) continue;
+    if (device.resizes) device.kib = found->kib;
+    left.erase(found);
+    at_start.memory.push_back(std::move(device));
+  }
+  for (const auto& [alias, source] : facts.hostdevs)
+    if (started.hostdevs.contains(source)) at_start.hostdevs.emplace(alias, source);
+  for (const std::string& alias : facts.gpus)
+    if (at_start.hostdevs.contains(alias)) at_start.gpus.push_back(alias);
+  return at_start;
 }
 
 static const Element* memory_element(const Document& document, std::string_view alias) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "base/root.hpp"
 #include "config/config.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 
@@ -18,14 +20,17 @@ struct MemoryDevice {
   std::string alias;
   uint64_t kib = 0;      ///< what the guest is to have of it: for virtio-mem the requested size
   bool resizes = false;  ///< virtio-mem: it is not unplugged but asked back
+  std::string model;     ///< "dimm", "virtio-mem"
+  uint64_t size = 0;     ///< KiB; of virtio-mem the most it can have
 };
 
 /// What the guard knows of a running domain.
 struct DomainFacts {
   bool has_gpu = false;
   std::vector<MemoryDevice> memory;
-  std::set<std::string, std::less<>> hostdevs;  ///< aliases of all mdev and PCI hostdevs
-  std::vector<std::string> gpus;                ///< aliases of those that are GPUs
+  std::map<std::string, std::string, std::less<>> hostdevs;  ///< mdev and PCI: alias, host device
+  std::vector<std::string> gpus;                             ///< aliases of those that are GPUs
+  std::set<std::string, std::less<>> aliases;                ///< of all devices
 
   /// By its alias, or by what DEVICE_ADDED calls it: the name of its backend, which is "mem" and
   /// the alias (qemu_hotplug.c, qemuDomainAttachMemory).
@@ -37,6 +42,10 @@ struct DomainFacts {
 
 /// Reads the XML of a running domain. Throws Error when it is none.
 DomainFacts domain_facts(const Root& root, const Config& config, std::string_view xml);
+
+/// What of `facts` the domain had when it started, by what the hook recorded then. libvirt rounds
+/// the sizes of memory up and appends what is added later.
+DomainFacts facts_at_start(const StartedDevices& started, const DomainFacts& facts);
 
 /// The <memory> element of that alias with another requested size, as virDomainUpdateDeviceFlags
 /// takes it; nothing when there is no such element or it has no requested size.

@@ -349,7 +349,7 @@ static void say_moved(const PoolDomain& domain, const Move& move) {
                                {"GPUWARD_ACTION", "repoint"},
                                {"GPUWARD_LAYER", "guard"},
                                {"GPUWARD_REASON", move.why}};
-  log::entry(log::Severity::info,
+  log::entry(log::Severity::info, log::Message::reassigned,
              name + ": GPU " + move.alias + " is pointed at " + to_string(move.to.front()) +
                  (move.from ? " instead of " + to_string(*move.from) : "") + ": " + move.why,
              fields);

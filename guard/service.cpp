@@ -6,14 +6,18 @@
 
 #include "domain/document.hpp"
 #include "guard/notify.hpp"
-#include "guard/resident.hpp"
+#include "guard/qemu_view.hpp"
+#include "guard/release_unused_text.hpp"
 #include "hooks/reconcile.hpp"
+#include "hooks/request_verdict.hpp"
+#include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
 
 using Act = Decision::Act;
 using Clock = Workers::Clock;
 using Kind = DomainEvent::Kind;
+using log::Message;
 using log::Severity;
 using std::chrono::seconds;
 
@@ -123,7 +127,7 @@ void GuardService::reload() {
   pools_.look_at_all();
   for (const Uuid& uuid : table_.all()) {
     Todo todo;
-    todo.inspect = todo.pause = todo.job = true;
+    todo.inspect = todo.sweep = todo.pause = todo.job = true;
     note(uuid, std::move(todo));
   }
 }
@@ -134,7 +138,7 @@ void GuardService::sweep(const LibvirtConnection& connection) try {
     const Uuid uuid = domain.uuid();
     table_.is_on(uuid, std::make_shared<const LibvirtDomain>(domain), domain.run());
     Todo todo;
-    todo.inspect = todo.pause = todo.job = true;
+    todo.inspect = todo.sweep = todo.pause = todo.job = true;
     note(uuid, std::move(todo));
   }
   table_.drop_unseen();
@@ -148,11 +152,12 @@ void GuardService::give_back_orphans(const LibvirtConnection& connection) try {
   for (const Reconciled& result : reconcile(root_, is_active, Deadlines{}, false)) {
     if (result.result == Reconciled::Result::in_use) continue;
     const bool good = result.result == Reconciled::Result::given_back;
+    const Message message = good ? Message::reconciled : Message::not_reconciled;
     const log::Field fields[] = {{"GPUWARD_DOMAIN", shown(result.name)},
                                  {"GPUWARD_ACTION", "reconcile"},
                                  {"GPUWARD_LAYER", "guard"},
                                  {"GPUWARD_REASON", result.reason}};
-    log::entry(good ? Severity::info : Severity::warning,
+    log::entry(good ? Severity::info : Severity::warning, message,
                shown(result.name) + ": reconcile: " +
                    (good ? "its GPUs were given back: " : "its claim stays: ") + result.reason,
                fields);
@@ -183,7 +188,7 @@ void GuardService::try_again(const Case& at, const std::string& why) try {
   }
   // Once is no news: another client may have worked on the domain, or libvirt be about to go.
   if (at.watched.retry.count() > 0)
-    say(at, Severity::warning, "retry", "it is looked at again later", why);
+    say(at, Severity::warning, Message::retried, "it is looked at again later", why);
   at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
   note_later(at.uuid, at.work.todo, at.watched.retry);
 } catch (const LibvirtError&) {
@@ -191,12 +196,23 @@ void GuardService::try_again(const Case& at, const std::string& why) try {
   note_later(at.uuid, at.work.todo, at.watched.retry);
 }
 
+/// By what the hook recorded at its start. What the XML says counts too, but only where it can be
+/// read: undoing pauses and jobs must not depend on that.
+void GuardService::look_at_marker(const Case& at) {
+  if (at.watched.has_gpu || !has_gpu_now(root_, at.uuid)) return;
+  table_.set_gpu(at.uuid, at.work, true);
+  show_status();
+}
+
 void GuardService::act(const Case& at) {
   const Todo& todo = at.work.todo;
   const bool is_new = !at.watched.baseline;
-  if (is_new) look_at_devices(at);
+  look_at_marker(at);
+  if (is_new && !at.watched.has_gpu) look_at_devices(at);
   if (at.watched.has_gpu && todo.pause) look_at_pause(at);
   if (at.watched.has_gpu && todo.job) look_at_job(at);
+  if (!at.watched.baseline) look_at_devices(at);
+  if (at.watched.has_gpu && todo.sweep) look_past_libvirt(at);
   for (const std::string& name : todo.removed) device_gone(at, name);
   for (const std::string& name : todo.kept) device_kept(at, name);
   if (!is_new && todo.inspect) look_at_devices(at);
@@ -208,12 +224,74 @@ void GuardService::act(const Case& at) {
 /// The way that must be short: two round trips from the event to a running guest.
 void GuardService::look_at_pause(const Case& at) {
   if (at.config.guard.pause == Policy::allow) return;
-  const Decision decision = on_pause(at.config.guard.pause, at.domain.condition());
-  if (decision.act == Act::report)
-    say(at, Severity::warning, "report", "it stands still", decision.reason);
+  switch (const Condition condition = at.domain.condition()) {
+    case Condition::running:
+      at.watched.reported_pause.clear();
+      [[fallthrough]];
+    case Condition::off:
+      at.watched.pause_wait = seconds(0);
+      return;
+    case Condition::paused_by_user:
+      return undo_pause(at, on_pause(at.config.guard.pause, condition), "paused");
+    case Condition::paused_by_cause:
+      return report_pause(at, at.domain.cause_of_pause());
+    case Condition::paused:
+      return look_at_pause_without_cause(at);
+  }
+}
+
+static bool has_job(const LibvirtDomain& domain) {
+  try {
+    return domain.job() != Job::none;
+  } catch (const LibvirtError&) {
+    return true;  // libvirt does not tell of an incoming migration
+  }
+}
+
+/// States that QEMU leaves by itself; libvirt has no event for the next.
+static bool is_passing(std::string_view status) {
+  for (const std::string_view passing :
+       {"running", "finish-migrate", "inmigrate", "save-vm", "restore-vm", "prelaunch"})
+    if (status == passing) return true;
+  return false;
+}
+
+/// While a job runs the pause is its own; what it leaves behind is looked at when it is over.
+void GuardService::look_at_pause_without_cause(const Case& at) {
+  if (has_job(at.domain)) return look_at_pause_later(at);
+  const auto status = status_in(at.domain.monitor(R"({"execute":"query-status"})"));
+  if (!status) throw LibvirtError("QEMU does not answer query-status with its state");
+  if (is_passing(*status)) look_at_pause_later(at);
+  if (*status != "paused") return report_pause(at, *status);
+  undo_pause(at, on_pause_in_qemu(at.config.guard.pause, *status, at.domain.name()), *status);
+}
+
+void GuardService::look_at_pause_later(const Case& at) {
+  at.watched.pause_wait = longer(at.watched.pause_wait, seconds(1), seconds(30));
+  Todo todo;
+  todo.pause = true;
+  note_later(at.uuid, std::move(todo), at.watched.pause_wait);
+}
+
+void GuardService::undo_pause(const Case& at, const Decision& decision, std::string_view status) {
+  at.watched.pause_wait = seconds(0);
+  if (decision.act == Act::report && std::exchange(at.watched.reported_pause, status) != status)
+    say(at, Severity::warning, Message::pause_left, "domain is left paused", decision.reason);
   if (decision.act != Act::undo) return;
   at.domain.resume();
-  say(at, Severity::info, "resume", "resumed", decision.reason);
+  at.watched.reported_pause.clear();
+  say(at, Severity::info, Message::resumed, "resumed", decision.reason);
+}
+
+/// Once as long as it lasts.
+void GuardService::report_pause(const Case& at, std::string_view status) {
+  if (status.empty() || at.watched.reported_pause == status) return;
+  const Decision decision =
+      on_pause_in_qemu(at.config.guard.pause, status, shell_word(shown(at.domain.name())));
+  if (decision.act == Act::nothing) return;
+  at.watched.reported_pause = status;
+  say(at, Severity::error, Message::pause_not_undone, "domain does not run and is not resumed",
+      decision.reason);
 }
 
 // --- Migration, save, dump, snapshot ---
@@ -223,13 +301,15 @@ void GuardService::look_at_job(const Case& at) {
   const auto seen = at.work.todo.job_is_migrating ? JobSeen::migrating : JobSeen::by_name;
   const Decision decision = on_job(at.config.guard.migration, at.domain.job(), seen);
   if (decision.act == Act::report)
-    say(at, Severity::warning, "report", "it goes on", decision.reason);
+    say(at, Severity::warning, Message::job_left, "it goes on", decision.reason);
   if (decision.act != Act::undo) return;
   try {
     at.domain.abort_job();
-    say(at, Severity::warning, "abort-job", "aborted", decision.reason);
+    say(at, Severity::warning, Message::job_aborted, "aborted", decision.reason);
+    look_at_pause_later(at);  // one that was told to end paused leaves it paused
   } catch (const LibvirtError& error) {
-    say(at, Severity::error, "gap", "not aborted", decision.reason + "; " + error.what());
+    say(at, Severity::error, Message::job_not_aborted, "not aborted",
+        decision.reason + "; " + error.what());
   }
 }
 
@@ -239,19 +319,42 @@ void GuardService::look_at_devices(const Case& at) {
   const std::string xml = at.domain.live_xml();
   DomainFacts facts = domain_facts(root_, at.config, xml);
   const bool had_gpu = at.watched.has_gpu;
-  if (!at.watched.baseline) {
-    at.watched.baseline = facts;
-    // Added between its start and now.
-    for (const std::string& name : at.work.todo.added) at.watched.baseline->forget(name);
-  }
+  if (!at.watched.baseline) at.watched.baseline = first_facts(at, facts);
   std::erase_if(at.watched.asked, [&](const auto& asked) {
     return !facts.find_memory(asked.first) && !facts.has_gpu_alias(asked.first);
   });
   for (const std::string& alias : facts.gpus) look_at_gpu(at, alias);
-  if (facts.has_gpu)
+  const bool has_gpu = facts.has_gpu || has_gpu_now(root_, at.uuid);
+  if (has_gpu)
     for (const MemoryDevice& device : facts.memory) look_at_memory(at, device, xml);
-  table_.set_gpu(at.uuid, at.work, facts.has_gpu);
-  if (facts.has_gpu != had_gpu) show_status();
+  table_.set_gpu(at.uuid, at.work, has_gpu);
+  if (has_gpu != had_gpu) show_status();
+}
+
+/// What the hook saw it start with; for a domain that started without the hook what it has now, but
+/// for what events say was added since.
+DomainFacts GuardService::first_facts(const Case& at, const DomainFacts& facts) {
+  if (const auto started = started_devices(root_, at.uuid)) return facts_at_start(*started, facts);
+  DomainFacts first = facts;
+  for (const std::string& name : at.work.todo.added) first.forget(name);
+  return first;
+}
+
+/// Only where libvirt recorded that its monitor or QEMU's command line was used: asking QEMU itself
+/// is such a use, and libvirt says so of the domain from then on.
+void GuardService::look_past_libvirt(const Case& at) {
+  if (!at.domain.was_changed_past_libvirt()) return;
+  std::vector<QemuObject> objects;
+  for (const std::string_view folder : object_folders) {
+    const auto found = objects_in(at.domain.monitor(list_command(folder)));
+    if (!found) throw LibvirtError("QEMU does not answer qom-list with a list");
+    objects.insert(objects.end(), found->begin(), found->end());
+  }
+  const DomainFacts facts = domain_facts(root_, at.config, at.domain.live_xml());
+  for (const std::string& object : unknown_to_libvirt(objects, facts.aliases))
+    say(at, Severity::error, Message::unknown_to_libvirt, "unknown to libvirt",
+        object + " was added by QEMU's monitor or command line; run: virsh shutdown " +
+            shell_word(shown(at.domain.name())));
 }
 
 /// A guest that does not let go is asked again, less and less often. `first`: it was not asked yet.
@@ -277,7 +380,7 @@ void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
   bool first = false;
   if (!may_ask(at, device.alias, first)) return;
   if (decision.act == Act::report) {
-    if (first) say(at, Severity::warning, "report", "it keeps the memory", reason);
+    if (first) say(at, Severity::warning, Message::memory_left, "it keeps the memory", reason);
     return;
   }
   try {
@@ -286,10 +389,21 @@ void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
       at.domain.update(*smaller);
     else
       at.domain.unplug(device.alias);
-    if (first) say(at, Severity::warning, "unplug-memory", "the guest is asked for it", reason);
+    report_unplug(at, Message::memory_unplugged, first, device.alias, reason);
+    // libvirt has taken the size at once: the next time is a growth of its own and is met at once.
+    if (smaller) at.watched.asked.erase(device.alias);
   } catch (const LibvirtError& error) {
-    say(at, Severity::error, "gap", "not unplugged", reason + "; " + error.what());
+    say(at, Severity::error, Message::not_unplugged, "not unplugged", reason + "; " + error.what());
   }
+}
+
+/// What the guest still has after it was asked is a problem until it is gone.
+void GuardService::report_unplug(const Case& at, Message message, bool first,
+                                 const std::string& alias, const std::string& reason) {
+  if (first) return say(at, Severity::warning, message, "the guest is asked for it", reason);
+  say(at, Severity::error, Message::not_released, "guest has not released the device",
+      reason + ", retrying in " + std::to_string(at.watched.asked[alias].interval.count()) +
+          " s; run: virsh shutdown " + shell_word(shown(at.domain.name())));
 }
 
 void GuardService::look_at_gpu(const Case& at, const std::string& alias) {
@@ -300,42 +414,45 @@ void GuardService::look_at_gpu(const Case& at, const std::string& alias) {
   bool first = false;
   if (!may_ask(at, alias, first)) return;
   if (decision.act == Act::report) {
-    if (first) say(at, Severity::warning, "report", "it keeps the GPU", reason);
+    if (first) say(at, Severity::warning, Message::gpu_left, "it keeps the GPU", reason);
     return;
   }
   try {
     at.domain.unplug(alias);
-    if (first) say(at, Severity::warning, "unplug-gpu", "the guest is asked for it", reason);
+    report_unplug(at, Message::gpu_unplugged, first, alias, reason);
   } catch (const LibvirtError& error) {
-    say(at, Severity::error, "gap", "not unplugged", reason + "; " + error.what());
+    say(at, Severity::error, Message::not_unplugged, "not unplugged", reason + "; " + error.what());
   }
 }
 
 void GuardService::device_gone(const Case& at, const std::string& name) {
   if (at.watched.asked.erase(name) > 0) {
-    say(at, Severity::info, "undone", "the guest let go of it", name);
+    say(at, Severity::info, Message::released, "the guest let go of it", name);
   } else if (at.watched.baseline) {
     const Decision decision =
         on_hostdev_gone(at.config.guard.gpu_hotplug, at.watched.baseline->has_gpu_alias(name));
     if (decision.act != Act::nothing)
-      say(at, Severity::error, "gap", "it cannot be brought back", name + ": " + decision.reason);
+      say(at, Severity::error, Message::gpu_removed, "it cannot be brought back",
+          name + ": " + decision.reason);
   }
   if (at.watched.baseline) at.watched.baseline->forget(name);
 }
 
 void GuardService::device_kept(const Case& at, const std::string& name) {
   if (at.watched.asked.contains(name))
-    say(at, Severity::error, "gap", "the guest does not let go of it; it is asked again", name);
+    say(at, Severity::error, Message::not_released,
+        "the guest does not let go of it; it is asked again", name);
 }
 
 // --- What is told ---
 
-void GuardService::say(const Case& at, Severity severity, std::string_view action,
-                       std::string_view outcome, std::string_view reason) {
+void GuardService::say(const Case& at, Severity severity, Message message, std::string_view outcome,
+                       std::string_view reason) {
   const std::string name = shown(at.domain.name());
+  const std::string action(to_string(message));
   {
     const std::scoped_lock lock(limit_mutex_);
-    if (!limit_.allow(name + ": " + std::string(action), Clock::now())) {
+    if (!limit_.allow(name + ": " + action, Clock::now())) {
       if (!std::exchange(withheld_armed_, true))
         workers_.post_at(*limit_.next_end(), [this] { say_withheld(); });
       return;
@@ -343,10 +460,11 @@ void GuardService::say(const Case& at, Severity severity, std::string_view actio
   }
   const log::Field fields[] = {{"GPUWARD_DOMAIN", name},
                                {"GPUWARD_UUID", to_string(at.uuid)},
-                               {"GPUWARD_ACTION", std::string(action)},
+                               {"GPUWARD_ACTION", std::string(action_of(message))},
                                {"GPUWARD_LAYER", "guard"},
                                {"GPUWARD_REASON", std::string(reason)}};
-  log::entry(severity, name + ": " + std::string(outcome) + ": " + std::string(reason), fields);
+  log::entry(severity, message, name + ": " + std::string(outcome) + ": " + std::string(reason),
+             fields);
 }
 
 void GuardService::say_withheld() {
@@ -354,7 +472,7 @@ void GuardService::say_withheld() {
   for (const auto& [kind, count] : limit_.ended(Clock::now())) {
     const log::Field fields[] = {{"GPUWARD_LAYER", "guard"},
                                  {"GPUWARD_WITHHELD", std::to_string(count)}};
-    log::entry(Severity::warning,
+    log::entry(Severity::warning, Message::withheld,
                kind + ": " + std::to_string(count) + " more times in that minute", fields);
   }
   const auto next = limit_.next_end();

@@ -44,17 +44,26 @@ class GuardService {
   void sweep(const LibvirtConnection& connection);
   void give_back_orphans(const LibvirtConnection& connection);
 
+  void look_at_marker(const Case& at);
   void look_at_pause(const Case& at);
+  void look_at_pause_without_cause(const Case& at);
+  void look_at_pause_later(const Case& at);
+  void undo_pause(const Case& at, const Decision& decision, std::string_view status);
+  void report_pause(const Case& at, std::string_view status);
   void look_at_job(const Case& at);
   void look_at_devices(const Case& at);
+  DomainFacts first_facts(const Case& at, const DomainFacts& facts);
+  void look_past_libvirt(const Case& at);
+  void report_unplug(const Case& at, log::Message message, bool first, const std::string& alias,
+                     const std::string& reason);
   void look_at_memory(const Case& at, const MemoryDevice& device, const std::string& xml);
   void look_at_gpu(const Case& at, const std::string& alias);
   void device_gone(const Case& at, const std::string& name);
   void device_kept(const Case& at, const std::string& name);
   bool may_ask(const Case& at, const std::string& alias, bool& first);
 
-  void say(const Case& at, log::Severity severity, std::string_view action,
-           std::string_view outcome, std::string_view reason);
+  void say(const Case& at, log::Severity severity, log::Message message, std::string_view outcome,
+           std::string_view reason);
   void say_withheld();
   void show_status();
 

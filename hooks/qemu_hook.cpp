@@ -13,6 +13,8 @@
 #include "config/config_parser.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/memory.hpp"
+#include "hooks/answer.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/guard_verdict.hpp"
@@ -76,12 +78,13 @@ void require(const Verdict& verdict) {
   if (!verdict) throw Error(verdict.reason);
 }
 
-/// So that polkit's helper knows of a GPU that nobody claims. No reason to refuse anything.
-void mark(const Hook& hook, const Domain& domain) {
+/// For polkit's helper and for the guard. No reason to refuse anything.
+void mark(const Hook& hook, const Domain& domain, const StartedDevices* devices) {
   try {
-    mark_guarded(hook.root, domain.uuid, domain.name);
+    mark_guarded(hook.root, domain.uuid, domain.name, devices);
   } catch (const Error& error) {
-    log::warning(domain.name + ": polkit cannot know of its GPU: " + error.what());
+    log::warning(domain.name +
+                 ": cannot write the marker for gpuward-polkit and gpuward-guard: " + error.what());
   }
 }
 
@@ -119,6 +122,28 @@ void guard(const Hook& hook, const Config& config, const Seen& seen) {
   require(guard_verdict(config.guard, seen.domain.name, gaps));
 }
 
+/// What libvirt starts the domain with. Sizes that are no numbers are not recorded, libvirt
+/// refuses them.
+StartedDevices devices_at_start(const Document& document, const Domain& domain) {
+  StartedDevices started;
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (const std::string source = source_of(hostdev); !source.empty())
+      started.hostdevs.insert(source);
+  const Element* const devices = document.root.child("devices");
+  if (!devices) return started;
+  for (const Element& device : devices->children) {
+    const Element* const target =
+        device.name == "memory" && device.name_space.empty() ? device.child("target") : nullptr;
+    const Element* const size = target ? target->child("size") : nullptr;
+    const auto kib = size ? kib_of(*size) : std::nullopt;
+    if (!kib) continue;
+    const Element* const requested = target->child("requested");
+    started.memory.push_back({shown(device.attribute("model").value_or("")), *kib,
+                              requested ? kib_of(*requested).value_or(0) : *kib});
+  }
+  return started;
+}
+
 void prepare(const Hook& hook) {
   const auto seen = see_domain(hook);
   if (seen && seen->domain.readconfig != 0)
@@ -129,8 +154,10 @@ void prepare(const Hook& hook) {
   warn_of_command_line(hook, *config, seen->domain);
   require(request_verdict(*config, seen->domain));
   guard(hook, *config, *seen);
-  if (!asks_gpuward(seen->domain)) return mark(hook, seen->domain);
-  claim_devices(hook.root, *config, seen->domain, hook.deadlines);
+  if (asks_gpuward(seen->domain)) claim_devices(hook.root, *config, seen->domain, hook.deadlines);
+  const StartedDevices devices = devices_at_start(seen->document, seen->domain);
+  mark(hook, seen->domain, &devices);
+  if (!asks_gpuward(seen->domain)) return;
   if (!pointed_devices(*config, seen->domain).empty())
     let_pools_settle(hook.root, seen->domain.uuid, hook.deadlines.settle);
 }
@@ -187,8 +214,9 @@ void reconnect(const Hook& hook) {
   if (!found.empty()) log::warning(seen->domain.name + ": reconnect: " + found);
   // What a broken configuration still says must do: a running domain is not refused anything here.
   const Config config = load_config(config_files(hook.root)).config;
-  if (!asks_gpuward(seen->domain) && is_gpu_domain(hook.root, config, seen->domain))
-    mark(hook, seen->domain);
+  if (!asks_gpuward(seen->domain) && is_gpu_domain(hook.root, config, seen->domain) &&
+      mark_stamp(hook.root, seen->domain.uuid).empty())
+    mark(hook, seen->domain, nullptr);
 }
 
 /// libvirt takes what a filter prints instead of what arrives; nothing: it stays as it is.
@@ -227,16 +255,21 @@ struct Operation {
   std::string_view name;
   void (*handle)(const Hook&);
   OnError on_error;
+  log::Message failure;
 };
 
 /// All that libvirt calls a qemu hook for and that concerns us. "start", "started" and "stopped"
 /// are done with before stdin is read: a failing "started" kills the guest (qemu_process.c).
 constexpr Operation operations[] = {
-    {"prepare", prepare, OnError::refuse},   // before libvirt looks at the devices: create
-    {"release", release, OnError::tell},     // after it gave them back, also after a refusal
-    {"reconnect", reconnect, OnError::log},  // libvirt itself started anew
-    {"migrate", arrive, OnError::refuse},    // from another host, on this one
-    {"restore", arrive, OnError::refuse},    // from a file
+    {"prepare", prepare, OnError::refuse,
+     log::Message::start_refused},  // before libvirt looks at the devices: create
+    {"release", release, OnError::tell,
+     log::Message::release_failed},  // after it gave them back, also after a refusal
+    {"reconnect", reconnect, OnError::log,
+     log::Message::reconnect_failed},  // libvirt itself started anew
+    {"migrate", arrive, OnError::refuse,
+     log::Message::arrival_refused},  // from another host, on this one
+    {"restore", arrive, OnError::refuse, log::Message::arrival_refused},  // from a file
 };
 
 const Operation* find_operation(std::string_view name) {
@@ -246,13 +279,11 @@ const Operation* find_operation(std::string_view name) {
 }
 
 int fail(const Operation& operation, const HookCall& call, const char* reason) {
-  std::string line = "gpuward: ";
-  line += call.domain;
-  line += ": ";
-  line += reason;
-  log::error(std::string(call.domain) + ": " + std::string(call.operation) + ": " + reason);
+  const log::Field fields[] = {{"GPUWARD_ACTION", std::string(action_of(operation.failure))}};
+  log::entry(log::Severity::error, operation.failure,
+             std::string(call.domain) + ": " + std::string(call.operation) + ": " + reason, fields);
   if (operation.on_error == OnError::log) return 0;
-  say(line);
+  say(answer_for_caller(call.domain, reason));
   return 1;
 }
 

@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 
 #include "base/log.hpp"
+#include "base/signals.hpp"
 #include "hooks/qemu_hook.hpp"
 
 using namespace gpuward;
@@ -37,9 +37,10 @@ int main(int argc, char** argv) {
   const XmlInput input = read_xml(STDIN_FILENO, std::chrono::seconds(10));
   if (!input.may_have_gpu) return 0;  // the way of almost every domain on almost every host
 
-  std::signal(SIGPIPE, SIG_IGN);
+  set_up_signals();
   ::umask(022);
-  log::start(log::To::journal, "gpuward-qemu-hook");
+  log::start(log::To::journal, "gpuward-qemu-hook",
+             {{"GPUWARD_DOMAIN", argv[1]}, {"GPUWARD_LAYER", "hook"}});
   // Nothing is buffered and nothing needs an end of its own: what exit(3) runs is not worth its
   // time.
   ::_exit(run_qemu_hook(Root{}, call, input, Deadlines{}));

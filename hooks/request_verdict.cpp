@@ -78,9 +78,9 @@ Verdict request_verdict(const Config& config, const Domain& domain) {
   for (const AskedGpu& gpu : domain.asked) {
     const Profile* const profile = find_profile(config, gpu.profile);
     // First: what its hostdev should be nobody knows of a profile that is not there.
-    if (const Verdict verdict = profile_verdict(config, gpu); !verdict) return verdict;
+    if (Verdict verdict = profile_verdict(config, gpu); !verdict) return verdict;
     const bool is_pci = gives_pci_devices(*profile);
-    if (const Verdict verdict = is_pci ? pci_verdict(domain, gpu) : hostdev_verdict(domain, gpu);
+    if (Verdict verdict = is_pci ? pci_verdict(domain, gpu) : hostdev_verdict(domain, gpu);
         !verdict)
       return verdict;
   }

@@ -8,12 +8,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/journal.hpp"
+#include "base/message.hpp"
 #include "base/program.hpp"
+#include "base/signals.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -61,8 +62,10 @@ static void tell(const Claim& owner, const ClaimedDevice& device, const std::str
   const log::Field fields[] = {
       {"MESSAGE", owner.name + ": " + to_string(device.address) + " stays in quarantine: " + why +
                       "; 'gpuward reconcile' tries again"},
+      {"MESSAGE_ID", std::string(log::id_of(log::Message::scrub_failed))},
       {"PRIORITY", "4"},
       {"SYSLOG_IDENTIFIER", "gpuward"},
+      {"GPUWARD_DEVICE", to_string(device.address)},
       {"GPUWARD_DOMAIN", owner.name}};
   log::send_to_journal("/run/systemd/journal/socket", log::journal_entry(fields));
 }
@@ -73,12 +76,12 @@ static void tell(const Claim& owner, const ClaimedDevice& device, const std::str
                                           const ClaimedDevice& device, milliseconds deadline,
                                           int answer) try {
   ::setsid();
+  set_up_signals();
   const int nothing = ::open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; ++fd) ::dup2(nothing, fd);  // libvirt waits for their end
   ::dup2(answer, 3);
   ::close_range(4, ~0U, 0);
   const std::string why = run(owner, device, deadline);
-  ::signal(SIGPIPE, SIG_IGN);
   const std::string text = '=' + why;
   if (::write(3, text.data(), text.size()) < 0) {
     finish(root, owner, device, why);

@@ -53,7 +53,8 @@ std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
                              std::chrono::milliseconds deadline) {
   // In the lock file of the claims 0 is the host's, 2 gpuward-provision's, and domains have odd
   // numbers.
-  const uint64_t id = uint64_t{pf.domain} << 16 | pf.bus * 256u | pf.slot * 8u | pf.function;
+  const uint64_t id =
+      uint64_t{pf.domain} << 16 | uint64_t{pf.bus} << 8 | uint64_t{pf.slot} << 3 | pf.function;
   return Lock::acquire(root.run("lock"), (id + 2) * 2, deadline);
 }
 
@@ -147,6 +148,7 @@ KernelChange set_virtual_functions(const Root& root, const PciAddress& pf, const
   write_file_atomically(record_of(root, pf), settings_text(wanted) + '\n');
   const auto steps = steps_to(pci_path(root, pf), wanted, !virtual_functions(root, pf).empty());
   std::vector<KernelWrite> writes;
+  writes.reserve(steps.size());
   for (const VfStep& step : steps) writes.push_back(step.write);
   const auto results = write_in_child(writes, deadline);
   for (size_t i = 0; i < results.size(); ++i)

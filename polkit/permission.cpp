@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "polkit/permission.hpp"
 
+#include "base/error.hpp"
 #include "config/quotes.hpp"
 #include "state/gpu_domain_marker.hpp"
 
@@ -50,7 +51,12 @@ PermissionAnswer permission_answer(const GuardedPermission& permission, std::str
 PermissionAnswer permission_answer(const Root& root, std::string_view permission,
                                    const Uuid& domain, std::string_view name) {
   const GuardedPermission* guarded = find_guarded_permission(permission);
-  if (!guarded || !has_gpu_now(root, domain)) return {};
+  try {
+    if (!guarded || !has_gpu_now(root, domain)) return {};
+  } catch (const Error& error) {
+    return {Kind::deny, "whether domain " + in_quotes(name) + " has a GPU cannot be determined: " +
+                            error.what() + "; run: gpuward doctor"};
+  }
   return permission_answer(*guarded, name, load_config(config_files(root)));
 }
 

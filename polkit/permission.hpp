@@ -39,7 +39,8 @@ struct PermissionAnswer {
 PermissionAnswer permission_answer(const GuardedPermission& permission, std::string_view domain,
                                    const LoadedConfig& loaded);
 
-/// For a call on any domain of this host. Reads the configuration only for one with a GPU.
+/// For a call on any domain of this host. Reads the configuration only for one with a GPU. What
+/// cannot be determined is denied.
 PermissionAnswer permission_answer(const Root& root, std::string_view permission,
                                    const Uuid& domain, std::string_view name);
 

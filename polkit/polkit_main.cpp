@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/log.hpp"
+#include "base/signals.hpp"
 #include "polkit/permission.hpp"
 
 using namespace gpuward;
@@ -27,6 +28,7 @@ static int usage(int argc, char** argv) {
 }
 
 int main(int argc, char** argv) {
+  set_up_signals();
   if (argc != 4 && argc != 5) return usage(argc, argv);
   const auto domain = parse_uuid(argv[2]);
   if (!domain) {
@@ -37,10 +39,14 @@ int main(int argc, char** argv) {
     const PermissionAnswer answer = permission_answer(Root{}, argv[1], *domain, argv[3]);
     const std::string text = to_string(answer);
     // Here too, as Debian runs polkitd with --no-debug, which drops what a rule logs.
-    log::start(log::To::journal, "gpuward-polkit");
+    log::start(log::To::journal, "gpuward-polkit",
+               {{"GPUWARD_DOMAIN", argv[3]}, {"GPUWARD_UUID", to_string(*domain)}});
     if (text != "allow")
-      log::warning(std::string(argv[1]) + " by " + (argc == 5 ? argv[4] : "somebody") + ": " +
-                   text);
+      log::entry(
+          log::Severity::warning,
+          answer.kind == PermissionAnswer::Kind::deny ? log::Message::call_denied
+                                                      : log::Message::call_allowed,
+          std::string(argv[1]) + " by " + (argc == 5 ? argv[4] : "another user") + ": " + text);
     std::puts(text.c_str());
     return std::fflush(stdout) == 0 ? 0 : 1;
   } catch (const std::exception& error) {

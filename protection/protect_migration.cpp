@@ -24,7 +24,7 @@ static const Element* override_of(const Element& override, const std::string& al
 
 static std::string free_guard_alias(const DomainEdit& edit, unsigned& number) {
   for (;; ++number) {
-    const std::string alias = std::string(guard_alias_prefix) + std::to_string(number);
+    std::string alias = std::string(guard_alias_prefix) + std::to_string(number);
     const auto has_it = [&](const Element& device) {
       const Element* const own = device.child("alias");
       return own && own->attribute("name") == alias;

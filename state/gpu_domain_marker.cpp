@@ -3,7 +3,11 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
+
+#include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/text.hpp"
 
 namespace gpuward {
 
@@ -11,9 +15,47 @@ static std::string mark_of(const Root& root, const Uuid& domain) {
   return root.run("guarded/") + to_string(domain);
 }
 
-void mark_guarded(const Root& root, const Uuid& domain, std::string_view name) {
+static constexpr std::string_view devices_line = "devices 1";
+
+static std::string text_of(const StartedDevices& devices) {
+  std::string text(devices_line);
+  text += '\n';
+  for (const StartedMemory& memory : devices.memory)
+    text += "memory " + memory.model + ' ' + std::to_string(memory.size) + ' ' +
+            std::to_string(memory.kib) + '\n';
+  for (const std::string& source : devices.hostdevs) text += "hostdev " + source + '\n';
+  return text;
+}
+
+void mark_guarded(const Root& root, const Uuid& domain, std::string_view name,
+                  const StartedDevices* devices) {
   make_directories(root.run("guarded"));
-  write_file_atomically(mark_of(root, domain), std::string(name) + '\n');
+  write_file_atomically(mark_of(root, domain),
+                        std::string(name) + '\n' + (devices ? text_of(*devices) : ""));
+}
+
+static bool add_device(std::string_view line, StartedDevices& devices) {
+  const auto words = split(line, ' ');
+  if (words.size() == 2 && words[0] == "hostdev")
+    return devices.hostdevs.insert(std::string(words[1])).second;
+  if (words.size() != 4 || words[0] != "memory") return false;
+  const auto size = to_number<uint64_t>(words[2]), kib = to_number<uint64_t>(words[3]);
+  if (!size || !kib) return false;
+  devices.memory.push_back({std::string(words[1]), *size, *kib});
+  return true;
+}
+
+std::optional<StartedDevices> started_devices(const Root& root, const Uuid& domain) try {
+  const auto text = read_file(mark_of(root, domain));
+  if (!text || !text->ends_with('\n')) return {};
+  const auto lines = split(std::string_view(*text).substr(0, text->size() - 1), '\n');
+  if (lines.size() < 2 || lines[1] != devices_line) return {};
+  StartedDevices devices;
+  for (size_t i = 2; i < lines.size(); ++i)
+    if (!add_device(lines[i], devices)) return {};
+  return devices;
+} catch (const Error&) {
+  return {};
 }
 
 void unmark_guarded(const Root& root, const Uuid& domain) {
@@ -34,8 +76,15 @@ std::string mark_stamp(const Root& root, const Uuid& domain) {
          std::to_string(info.st_mtim.tv_nsec);
 }
 
+static bool is_present(const std::string& path) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  throw SystemError(path + ": cannot be looked up", errno);
+}
+
 bool has_gpu_now(const Root& root, const Uuid& domain) {
-  return exists(mark_of(root, domain)) || exists(root.run("claims/") + to_string(domain));
+  return is_present(mark_of(root, domain)) || is_present(root.run("claims/") + to_string(domain));
 }
 
 }  // namespace gpuward

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,12 +14,29 @@
 
 namespace gpuward {
 
-// Domains that run with a GPU that somebody else wrote into their XML have no claim, as gpuward
-// gives them nothing. So that polkit's helper, which may neither ask libvirt nor read its XML,
-// knows of them, the hook leaves a mark: /run/gpuward/guarded/UUID, which holds the domain's name.
+// The hook records each domain with a GPU that starts in a marker file, /run/gpuward/guarded/UUID:
+// the domain's name, and the devices that it starts with. polkit's helper may neither ask libvirt
+// nor read its XML, and the guard may see a domain only after a device was added to it.
 
-/// Made at prepare and reconnect; again does no harm. Throws SystemError.
-void mark_guarded(const Root& root, const Uuid& domain, std::string_view name);
+/// A <memory> device of the definition that a domain starts with. Sizes in KiB.
+struct StartedMemory {
+  std::string model;
+  uint64_t size = 0;
+  uint64_t kib = 0;  ///< what the guest is to have of it: for virtio-mem the requested size
+};
+
+struct StartedDevices {
+  std::vector<StartedMemory> memory;
+  std::set<std::string, std::less<>> hostdevs;  ///< PCI addresses and UUIDs of the host's devices
+};
+
+/// Written at prepare with the devices, and at reconnect without, where they are those of now;
+/// again does no harm. Throws SystemError.
+void mark_guarded(const Root& root, const Uuid& domain, std::string_view name,
+                  const StartedDevices* devices = nullptr);
+
+/// The devices that it started with; nothing when they were not recorded or cannot be read.
+std::optional<StartedDevices> started_devices(const Root& root, const Uuid& domain);
 
 /// Removed at release; absent is well. Throws SystemError.
 void unmark_guarded(const Root& root, const Uuid& domain);
@@ -25,7 +46,7 @@ std::vector<Uuid> guarded_domains(const Root& root);
 /// Changes whenever the mark is made; "" when there is none.
 std::string mark_stamp(const Root& root, const Uuid& domain);
 
-/// Whether it has a mark or a claim.
+/// Whether it has a mark or a claim. Throws SystemError when that cannot be determined.
 bool has_gpu_now(const Root& root, const Uuid& domain);
 
 }  // namespace gpuward

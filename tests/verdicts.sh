@@ -40,7 +40,7 @@ sum() {
 }
 
 # counts_of STATUS LOG: the sums of a part. Its last line counts only where it fits the status: what
-# ends badly without a failed test is one failure, what says nothing is one test.
+# ends badly without a failed test is one failure; what says nothing has no tests.
 counts_of() {
     local last failed=0
     last=$(tail -n 1 "$2" | grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$') || last=
@@ -49,6 +49,6 @@ counts_of() {
     if [ "$1" != 0 ] && [ "$failed" = 0 ]; then
         { echo "${last:-0 passed, 0 failed, 0 skipped}" && echo "0 passed, 1 failed, 0 skipped"; } | sum
     else
-        echo "${last:-1 passed, 0 failed, 0 skipped}"
+        echo "${last:-0 passed, 0 failed, 0 skipped}"
     fi
 }

@@ -171,6 +171,7 @@ static void create_planned(const Root& root, std::vector<Instance> left, const D
                            Provisioned& done) {
   while (!left.empty()) {
     std::vector<KernelWrite> writes;
+    writes.reserve(left.size());
     for (const Instance& instance : left) writes.push_back(creation(root, instance));
     const auto results = write_in_child(writes, deadlines.write);
     size_t created = 0;

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/signals.hpp"
 #include "config/config_parser.hpp"
 #include "udev-rules/provision.hpp"
 
@@ -35,7 +36,8 @@ static int report(const Provisioned& done) {
     log::info("removed " + to_string(instance.uuid) + ": " + instance.type + " on " +
               instance.parent);
   for (const std::string& line : done.kept) log::info(line);
-  for (const std::string& line : done.failed) log::error(line);
+  for (const std::string& line : done.failed)
+    log::entry(log::Severity::error, log::Message::provision_failed, line);
   return done.failed.empty() ? 0 : 1;
 }
 
@@ -43,9 +45,12 @@ static int run(const Root& root, bool withdraw, std::chrono::seconds wait) {
   Config config;
   if (!withdraw) {
     LoadedConfig loaded = load_config(config_files(root));
-    for (const ConfigProblem& problem : loaded.problems) log::error(to_string(problem));
+    using log::Message, log::Severity;
+    for (const ConfigProblem& problem : loaded.problems)
+      log::entry(Severity::error, Message::config_invalid, to_string(problem));
     if (!loaded.problems.empty()) {
-      log::error("nothing was changed: the configuration has mistakes");
+      log::entry(Severity::error, Message::config_invalid,
+                 "configuration is invalid, no changes made; run: gpuward check");
       return 1;
     }
     config = std::move(loaded.config);
@@ -57,7 +62,9 @@ static int run(const Root& root, bool withdraw, std::chrono::seconds wait) {
   return report(provision(root, config, Deadlines{}));
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
+  set_up_signals();
   CLI::App app{"Brings the GPUs of this host to what /etc/gpuward/gpuward.conf wants."};
   bool boot = false, withdraw = false;
   unsigned wait = 30;

@@ -9,9 +9,9 @@
 #include <string_view>
 
 #include "base/file.hpp"
+#include "base/utf8.hpp"
 #include "config/config_parser.hpp"
 #include "config/names.hpp"
-#include "config/utf8.hpp"
 
 using namespace gpuward;
 

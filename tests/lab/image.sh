@@ -39,7 +39,7 @@ image() {
 build_image() {
     local release=$1 dir=$2 parent=${2%/*} work
     need_packages mmdebstrap e2fsprogs debian-archive-keyring
-    rm -rf "$parent"/build.* # of an interrupted build: we hold the lock
+    remove_interrupted_builds "$parent"
     work=$(mktemp -d "$parent/build.XXXXXX")
     chmod 755 "$work"
     timed "Debian $release: root" build_root "$release" "$work/root"
@@ -47,6 +47,16 @@ build_image() {
     timed "Debian $release: kernel and disk image" build_disk "$work"
     mv "$work" "$dir"
     remove_old_images "$parent" "$dir"
+}
+
+# The caller has the lock. mmdebstrap that was killed leaves /proc, /sys and /dev/shm mounted in its root:
+# nothing may be removed through them.
+remove_interrupted_builds() {
+    local mount
+    findmnt --raw --noheadings --output TARGET | grep "^$1/build\." | sort --reverse | while read -r mount; do
+        umount "$mount"
+    done
+    rm -rf --one-file-system "$1"/build.??????
 }
 
 remove_old_images() {

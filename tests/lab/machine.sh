@@ -83,8 +83,17 @@ switch_on() {
 }
 
 # start_qemu DIR [PREFIX…]: QEMU comes out of a root of the lab: this host needs none, its version is known.
-# The TSC would be the faster clock by a quarter, but with it a CPU slept through its timers for 21 s, on
-# Debian 13 and once in an hour, and then the machine was gone.
+#
+# Which clock: no_timer_check tsc=unstable leaves the HPET as the guest's clock. The TSC would be the faster
+# by a quarter, but with it a CPU slept through its timers for 21 s, on Debian 13 and once in an hour, and
+# then the machine was gone.
+# A hang that is not explained: once, on a host with other load, Debian 12 (Linux 6.1) did not come up with
+# the HPET either: "rcu_preempt kthread timer wakeup didn't happen … Possible timer handling issue on
+# cpu=1". So the clock is not the whole cause. Both machines have the same emulator (Debian 13's QEMU), so it
+# is not QEMU 7.2. What is left and not shown: two processors in threads of their own (thread=multi), whose
+# local timers QEMU's main thread has to serve in time, or one of them missing an interrupt while it halts.
+# Nobody has seen it twice, so none of these is ruled out yet. Therefore a boot has two tries, and first_or_second_boot keeps where each
+# processor and its timer stood, twice: that tells one that sleeps from one that is only slow.
 start_qemu() {
     local dir=$1
     shift

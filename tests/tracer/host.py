@@ -81,7 +81,7 @@ class Seen:
 class Host:
     def __init__(self, build, top, kind):
         self.build, self.top, self.kind = build, top, kind
-        self.snapshots = {}
+        self.snapshots, self.snapshot_seen = {}, {}
         subprocess.run(["mount", "-t", "tmpfs", "tracer", top], check=True)
         for directory in ("etc/gpuward", "proc", "sys", "run", "dev", "tracer", "usr/bin", "usr/sbin"):
             os.makedirs(f"{top}/{directory}")
@@ -234,6 +234,9 @@ class Host:
         elif os.path.exists(f"{self.top}/tracer/scrub.slow"):
             os.unlink(f"{self.top}/tracer/scrub.slow")
 
+    def lose_claim(self, domain):
+        os.unlink(f"{self.top}/run/gpuward/claims/{uuid_of(domain)}")
+
     def forget_qemu(self):
         """As on a host where no domain has been prepared since it started."""
         shutil.rmtree(f"{self.top}/run/gpuward/qemu", ignore_errors=True)
@@ -288,6 +291,7 @@ class Host:
                     with open(path, "rb") as content:
                         files.append((path, os.stat(path).st_mode, content.read()))
         self.snapshots[name] = files
+        self.snapshot_seen[name] = self.seen()
         self.write_sysfs(".tracer/control", f"save {name}")
 
     def load(self, name):

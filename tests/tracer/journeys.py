@@ -17,6 +17,7 @@ INVARIANTS = {
     6: "provisioning that exits 0 has made what is configured, or says what it has not",
     7: "nothing takes longer than 120 s",
     8: "after that all works as if nothing had been",
+    9: "reconnect exits 0, touches no device, and leaves a claim that names what the domain has",
 }
 
 
@@ -65,6 +66,9 @@ class Journey:
     def devices(self, seen):
         """State lines of vGPUs that were not there before."""
         return {line for line in seen.state - self.base.state if line.split()[0] in ("mdev", "vgpu")}
+
+    def scrubs_done(self, seen):
+        return sum(line.startswith("end ") for line in seen.scrubs)
 
     # --- What must hold ---
 
@@ -119,8 +123,7 @@ class Journey:
 
     def check_not_lost(self, seen):
         """A device that is left must be in a claim, and so must one that is not scrubbed."""
-        ends = sum(line.startswith("end ") for line in seen.scrubs)
-        if self.scrubs and uuid_of("web01") not in seen.claims and ends < self.scrubs:
+        if uuid_of("web01") not in seen.claims and self.scrubs_done(seen) < self.scrubs:
             self.violated(4, "a device is free that was not scrubbed")
         if any(line.startswith("overlap ") for line in seen.scrubs):
             self.violated(4, "a second scrub program beside the first")
@@ -166,16 +169,18 @@ class Journey:
 class Prepare(Journey):
     """libvirt calls release after a refused prepare. When libvirt died with it, nobody does."""
 
+    start = "base"
+
     def before(self):
         pass
 
     def run(self, inject, variant):
-        self.begin("base")
+        self.begin(self.start)
         self.before()
         first = self.did(self.host.hook("prepare", "web01", inject))
         if first.exit == 0:
             self.check_prepared(self.host.seen())
-            self.scrubs = int(self.kind.scrubbed)
+            self.scrubs += int(self.kind.scrubbed)
         if first.exit is not None or variant:
             self.did(self.host.hook("release", "web01"))
             self.check_not_lost(self.host.seen())
@@ -188,6 +193,46 @@ class FirstPrepare(Prepare):
 
     def before(self):
         self.host.forget_qemu()
+
+
+class PrepareAgain(Prepare):
+    """The last run of the domain was not released, as libvirt was killed."""
+
+    start = "prepared"
+
+    def check_prepared(self, seen):
+        super().check_prepared(seen)
+        if self.scrubs_done(seen) < self.scrubs:
+            self.violated(1, "a device is given that was not scrubbed")
+
+
+class Reconnect(Journey):
+    """libvirt itself was started anew. The claim is there, or is lost."""
+
+    def run(self, inject, variant):
+        self.begin("prepared")
+        if not variant:
+            self.host.lose_claim("web01")
+        first = self.did(self.host.hook("reconnect", "web01", inject))
+        if first.exit not in (0, None):
+            self.violated(9, f"reconnect: {first.end}")
+        self.check_claim(self.host.seen(), may_lack=not variant)
+        self.did(self.host.hook("reconnect", "web01"))
+        self.check_claim(self.host.seen(), may_lack=False)
+        if self.did(self.host.hook("release", "web01")).exit == 0:
+            self.check_clean(self.host.seen(), 4, "exit 0")
+        self.check_not_lost(self.host.seen())
+        self.recover(4)
+        return first
+
+    def check_claim(self, seen, may_lack):
+        text = seen.claims.get(uuid_of("web01"))
+        if text is None and not may_lack:
+            self.violated(9, "the claim of a domain that runs is not there")
+        if text is not None and claimed(text) != self.own:
+            self.violated(9, "the claim names other devices than the domain has")
+        if self.devices(seen) != self.devices(self.host.snapshot_seen["prepared"]):
+            self.violated(9, "a device of a domain that runs is changed")
 
 
 class Release(Journey):
@@ -264,6 +309,8 @@ class Provision(Journey):
 JOURNEYS = {
     "prepare": Prepare,
     "first-prepare": FirstPrepare,
+    "prepare-again": PrepareAgain,
+    "reconnect": Reconnect,
     "release": Release,
     "reconcile": Reconcile,
     "rival": Rival,

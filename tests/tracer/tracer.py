@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Picks points, has workers run them, tells what does not hold. See run --help."""
+"""Picks points, has workers run them, tells what does not hold. See run --help.
+
+host.py is a host in a directory, kinds.py the hardware and domains on it, journeys.py what is run there
+and what must hold. inject.cpp makes a call fail, sysfs.cpp is the host's /sys.
+"""
 import argparse
 import collections
 import concurrent.futures
@@ -29,27 +33,33 @@ def run_point(host, point):
     # Of two points killed side by side one is followed by a release and one is not.
     variant = int(place.split(":")[1]) % 2
     first = journey.run(["--at", place, "--action", action], variant)
+    return answer_of(host, point, journey, first.hit)
+
+
+def answer_of(host, point, journey, hit):
     return {
         "point": point,
-        "hit": first.hit and first.hit.replace(host.top, ""),
+        "hit": hit and hit.replace(host.top, ""),
         "violations": journey.violations,
         "runs": [str(result).replace(host.top, "") for result in journey.results],
     }
 
 
 def list_points(host):
-    points = []
+    """All points of this kind, and what does not hold although nothing fails."""
+    points, violated = [], []
     for operation in journeys_of(host.kind):
         file = f"{host.top}/tracer/calls"
-        journey = JOURNEYS[operation](host)
-        journey.run(["--list", file], 1)
-        if operation != "rival" and journey.violations:
-            raise RuntimeError(f"{host.kind.name}/{operation}: {journey.violations} "
-                               + "\n".join(map(str, journey.results)))
+        for variant in (0, 1):
+            journey = JOURNEYS[operation](host)
+            journey.run(["--list", file], variant)
+            if journey.violations and operation != "rival":
+                point = f"{host.kind.name}/{operation}/{variant}/nothing"
+                violated.append(answer_of(host, point, journey, "nothing fails"))
         with open(file, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 points += points_at(f"{host.kind.name}/{operation}", *line.split("\t")[:4])
-    return points
+    return {"points": points, "violated": violated}
 
 
 def points_at(prefix, place, name, errors, origin):
@@ -115,7 +125,10 @@ def choose(points, options):
 
 def run_kind(options, kind, report):
     workers = [Worker(options.build, kind) for _ in range(options.jobs)]
-    points = choose(workers[0].ask("list") if not options.point else [], options)
+    there = {"points": [], "violated": []} if options.point else workers[0].ask("list")
+    for result in there["violated"]:
+        report.add(result)
+    points = choose(there["points"], options)
     points = [point for point in points if point.startswith(kind + "/")]
     left = queue.SimpleQueue()
     for point in points:

@@ -3,9 +3,9 @@
 
 #include <vector>
 
+#include "base/utf8.hpp"
 #include "config/quotes.hpp"
 #include "config/spelling.hpp"
-#include "config/utf8.hpp"
 
 namespace gpuward {
 

@@ -15,8 +15,36 @@ TEST(GuardDecision, resumes_what_a_user_paused) {
 }
 
 TEST(GuardDecision, leaves_all_other_pauses_alone) {
-  for (const auto condition : {Condition::running, Condition::paused_otherwise, Condition::off})
+  for (const auto condition :
+       {Condition::running, Condition::paused_by_cause, Condition::paused, Condition::off})
     EXPECT_EQ(on_pause(Policy::block, condition).act, Act::nothing);
+}
+
+TEST(GuardDecision, resumes_a_pause_without_a_job_when_qemu_says_paused) {
+  EXPECT_EQ(on_pause_in_qemu(Policy::block, "paused", "web01").act, Act::undo);
+  EXPECT_EQ(on_pause_in_qemu(Policy::warn, "paused", "web01").act, Act::report);
+  EXPECT_EQ(on_pause_in_qemu(Policy::allow, "paused", "web01").act, Act::nothing);
+  EXPECT_EQ(on_pause_in_qemu(Policy::block, "running", "web01").act, Act::nothing);
+}
+
+TEST(GuardDecision, never_resumes_any_other_state_of_qemu_and_says_what_to_run) {
+  for (const char* status : {"postmigrate", "finish-migrate", "inmigrate", "internal-error",
+                             "io-error", "watchdog", "guest-panicked", "save-vm", "restore-vm",
+                             "prelaunch", "suspended", "colo", "debug", "", "Paused", "paused "})
+    for (const Policy policy : {Policy::block, Policy::warn}) {
+      const Decision decision = on_pause_in_qemu(policy, status, "web01");
+      EXPECT_EQ(decision.act, Act::report) << status;
+      EXPECT_NE(decision.reason.find("'" + std::string(status) + "'"), std::string::npos);
+      EXPECT_NE(decision.reason.find("; run: "), std::string::npos) << status;
+      EXPECT_NE(decision.reason.find(" web01"), std::string::npos) << decision.reason;
+      EXPECT_EQ(decision.reason.find("NAME"), std::string::npos) << decision.reason;
+    }
+  EXPECT_EQ(on_pause_in_qemu(Policy::allow, "postmigrate", "web01").act, Act::nothing);
+}
+
+TEST(GuardDecision, says_of_a_migrated_domain_that_its_disks_may_be_in_use) {
+  EXPECT_NE(on_pause_in_qemu(Policy::block, "postmigrate", "web01").reason.find("disks"),
+            std::string::npos);
 }
 
 TEST(GuardDecision, does_what_the_policy_says_of_a_pause) {

@@ -74,6 +74,49 @@ TEST_F(LiveDomain, forgets_what_came_later) {
   EXPECT_TRUE(facts.find_memory("ua-extra"));
 }
 
+TEST_F(LiveDomain, knows_the_aliases_of_all_devices) {
+  for (const char* alias : {"hostdev0", "hostdev1", "dimm0", "ua-extra"})
+    EXPECT_TRUE(facts.aliases.contains(alias)) << alias;
+}
+
+TEST_F(LiveDomain, had_at_its_start_what_the_hook_recorded) {
+  StartedDevices started;
+  started.memory = {{"dimm", 524288, 524288}, {"virtio-mem", 1048576, 4096}};
+  started.hostdevs = {"4b20d080-1b54-4048-85b3-a6a62d165c01", "0000:04:00.0"};
+  const DomainFacts first = facts_at_start(started, facts);
+  EXPECT_TRUE(first.has_gpu_alias("hostdev0"));
+  EXPECT_TRUE(first.hostdevs.contains("hostdev1"));
+  ASSERT_TRUE(first.find_memory("dimm0"));
+  ASSERT_TRUE(first.find_memory("ua-extra"));
+  EXPECT_EQ(first.find_memory("ua-extra")->kib, 4096U) << "it grew since";
+}
+
+TEST_F(LiveDomain, did_not_have_at_its_start_what_was_added_since) {
+  const DomainFacts first = facts_at_start(StartedDevices{}, facts);
+  EXPECT_TRUE(first.memory.empty());
+  EXPECT_TRUE(first.gpus.empty());
+  EXPECT_TRUE(first.hostdevs.empty());
+}
+
+TEST_F(LiveDomain, one_recorded_memory_device_is_one_device) {
+  const MemoryDevice second{"dimm1", 524288, false, "dimm", 524288};
+  facts.memory.push_back(second);
+  StartedDevices started;
+  started.memory = {{"dimm", 524288, 524288}};
+  const DomainFacts first = facts_at_start(started, facts);
+  EXPECT_TRUE(first.find_memory("dimm0"));
+  EXPECT_FALSE(first.find_memory("dimm1"));
+}
+
+TEST_F(LiveDomain, libvirt_rounds_the_recorded_size_up) {
+  StartedDevices started;
+  started.memory = {{"dimm", 524288 - 1000, 524288 - 1000}};
+  EXPECT_TRUE(facts_at_start(started, facts).find_memory("dimm0"));
+  started.memory = {{"dimm", 524288 - 3000, 524288 - 3000}, {"dimm", 524289, 524289}};
+  started.memory.front().size = 100000;
+  EXPECT_FALSE(facts_at_start(started, facts).find_memory("dimm0"));
+}
+
 TEST_F(LiveDomain, writes_a_memory_device_with_another_size) {
   const auto xml = memory_with_size(live, "ua-extra", 4096);
   ASSERT_TRUE(xml);

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
@@ -59,6 +60,15 @@ TEST_F(PermissionTest, a_hand_written_gpu_domain_has_a_mark_while_it_runs) {
   EXPECT_THAT(answer("suspend", web01), StartsWith("deny "));
   unmark_guarded(host_.root(), web01);
   EXPECT_EQ(answer("suspend", web01), "allow");
+}
+
+TEST_F(PermissionTest, what_cannot_be_determined_is_denied) {
+  // As for a user without the right to look into /run/gpuward, which root always has.
+  make_directories(host_.root().at("/run"));
+  ASSERT_EQ(::symlink("gpuward", host_.root().at("/run/gpuward").c_str()), 0);  // ELOOP
+  EXPECT_THAT(answer("suspend", plain),
+              StartsWith("deny whether domain 'web01' has a GPU cannot be determined: "));
+  EXPECT_EQ(answer("start", plain), "allow") << "it is not guarded";
 }
 
 TEST_F(PermissionTest, each_permission_follows_its_own_guard) {

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "fake_host.hpp"
 
@@ -45,6 +47,45 @@ TEST_F(GuardedMarkTest, others_than_root_can_see_it) {
   ASSERT_EQ(::stat(root_.run("guarded").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0755U);
   EXPECT_EQ(read_file(root_.run("guarded/") + to_string(web01)), "web01\n");
+}
+
+TEST_F(GuardedMarkTest, keeps_the_devices_that_the_domain_started_with) {
+  StartedDevices devices;
+  devices.memory = {{"dimm", 524288, 524288}, {"virtio-mem", 1048576, 4096}};
+  devices.hostdevs = {"0000:41:00.0", to_string(web02)};
+  mark_guarded(root_, web01, "web 01", &devices);
+  const auto found = started_devices(root_, web01);
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->memory.size(), 2U);
+  EXPECT_EQ(found->memory[1].model, "virtio-mem");
+  EXPECT_EQ(found->memory[1].size, 1048576U);
+  EXPECT_EQ(found->memory[1].kib, 4096U);
+  EXPECT_EQ(found->hostdevs, devices.hostdevs);
+}
+
+TEST_F(GuardedMarkTest, a_domain_may_start_with_nothing) {
+  const StartedDevices nothing;
+  mark_guarded(root_, web01, "web01", &nothing);
+  ASSERT_TRUE(started_devices(root_, web01));
+  EXPECT_TRUE(started_devices(root_, web01)->memory.empty());
+}
+
+TEST_F(GuardedMarkTest, devices_that_were_not_recorded_or_cannot_be_read_are_unknown) {
+  EXPECT_FALSE(started_devices(root_, web01));
+  mark_guarded(root_, web01, "web01");
+  EXPECT_FALSE(started_devices(root_, web01)) << "by 0.1.0, or at reconnect";
+  for (const char* text : {"web01\ndevices 2\n", "web01\ndevices 1\nmemory dimm 1\n",
+                           "web01\ndevices 1\nmemory dimm x 1\n", "web01\ndevices 1\nnet 1\n",
+                           "web01\ndevices 1\nhostdev a", "", "\n"}) {
+    write_file_atomically(root_.run("guarded/") + to_string(web01), text);
+    EXPECT_FALSE(started_devices(root_, web01)) << text;
+  }
+}
+
+TEST_F(GuardedMarkTest, what_cannot_be_looked_up_is_no_absence) {
+  make_directories(root_.at("/run"));
+  ASSERT_EQ(::symlink("gpuward", root_.at("/run/gpuward").c_str()), 0);  // ELOOP
+  EXPECT_THROW(has_gpu_now(root_, web01), SystemError);
 }
 
 TEST_F(GuardedMarkTest, a_claim_says_the_same) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace gpuward {
@@ -11,5 +12,9 @@ namespace gpuward {
 size_t utf8_length(std::string_view text);
 
 bool is_utf8(std::string_view text);
+
+/// Text of others as a terminal or the journal may show it: control characters, which a terminal
+/// obeys and which forge lines, and what is not UTF-8 become "\x1b".
+std::string printable(std::string_view text);
 
 }  // namespace gpuward

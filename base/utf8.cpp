@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "config/utf8.hpp"
+#include "base/utf8.hpp"
 
 #include <cstdint>
 
@@ -41,6 +41,27 @@ bool is_utf8(std::string_view text) {
     text.remove_prefix(length);
   }
   return true;
+}
+
+std::string printable(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const auto byte = static_cast<uint8_t>(text[0]);
+    const size_t length = utf8_length(text);
+    // U+0080 to U+009F are control characters as well.
+    const bool is_control = byte < 0x20 || byte == 0x7f ||
+                            (byte == 0xc2 && length == 2 && static_cast<uint8_t>(text[1]) < 0xa0);
+    if (length == 0 || is_control) {
+      char escape[5];
+      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      result += escape;
+      text.remove_prefix(1);
+      continue;
+    }
+    result += text.substr(0, length);
+    text.remove_prefix(length);
+  }
+  return result;
 }
 
 }  // namespace gpuward

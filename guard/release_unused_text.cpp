@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "guard/resident.hpp"
+#include "guard/release_unused_text.hpp"
 
 #include <link.h>
 #include <malloc.h>

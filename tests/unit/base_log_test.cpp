@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/log.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+#include "base/utf8.hpp"
+#include "source_tree.hpp"
+
+namespace gpuward::log {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+TEST(Log, finds_the_devices_that_a_line_names) {
+  EXPECT_THAT(devices_in("web01: 0000:41:00.0 stays: P is 0000:41:00.1; 0000:41:00.0."),
+              ElementsAre("0000:41:00.0", "0000:41:00.1"));
+  EXPECT_THAT(devices_in("instance 4dea22b3-1d52-d8f3-2516-782e98ab3fa0, open"),
+              ElementsAre("4dea22b3-1d52-d8f3-2516-782e98ab3fa0"));
+  EXPECT_THAT(devices_in("/claims/4dea22b3-1d52-d8f3-2516-782e98ab3fa0:1: x, /0000:41:00.0:3"),
+              ElementsAre("4dea22b3-1d52-d8f3-2516-782e98ab3fa0", "0000:41:00.0"));
+  EXPECT_THAT(devices_in("a: b.c: 12 s, 41:00, ----"), IsEmpty());
+  EXPECT_THAT(devices_in(""), IsEmpty());
+}
+
+TEST(Log, text_of_others_steers_no_terminal_and_forges_no_line) {
+  EXPECT_EQ(printable("a\nb\x1b[2J\x7f\xc2\x9b\xff\xc3"),
+            "a\\x0ab\\x1b[2J\\x7f\\xc2\\x9b\\xff\\xc3");
+  EXPECT_EQ(printable("Gr\xc3\xbc\xc3\x9f \xe2\x82\xac '\""),
+            "Gr\xc3\xbc\xc3\x9f \xe2\x82\xac '\"");
+  start(To::terminal, "test");
+  testing::internal::CaptureStderr();
+  const Field fields[] = {{"GPUWARD_DOMAIN", "x\ny"}};
+  entry(Severity::warning, Message::warning, "a\nb\x1b", fields);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "test: warning: a\\x0ab\\x1b GPUWARD_DOMAIN='x\\x0ay'\n");
+}
+
+TEST(Messages, the_table_is_in_the_order_of_its_names) {
+  size_t number = 0;
+  for (const MessageRow& row : messages()) EXPECT_EQ(row.message, static_cast<Message>(number++));
+  EXPECT_EQ(static_cast<size_t>(Message::provision_failed) + 1, messages().size());
+}
+
+TEST(Messages, have_an_id_and_a_name_of_their_own) {
+  std::set<std::string_view> ids, names;
+  for (const MessageRow& row : messages()) {
+    EXPECT_EQ(row.id.size(), 32U);
+    EXPECT_EQ(row.id.find_first_not_of("0123456789abcdef"), row.id.npos) << row.id;
+    EXPECT_TRUE(ids.insert(row.id).second) << row.id;
+    EXPECT_TRUE(names.insert(row.name).second) << row.name;
+  }
+}
+
+std::set<std::string> catalog_ids(const std::string& catalog) {
+  std::set<std::string> ids;
+  for (const std::string_view line : split(catalog, '\n'))
+    if (line.starts_with("-- ")) {
+      EXPECT_TRUE(ids.insert(std::string(line.substr(3))).second) << line;
+    }
+  return ids;
+}
+
+TEST(Messages, each_has_a_text_in_the_catalog_and_the_catalog_has_no_other) {
+  const auto catalog = read_file(in_source_tree("systemd/gpuward.catalog"));
+  ASSERT_TRUE(catalog);
+  std::set<std::string> ids;
+  for (const MessageRow& row : messages()) ids.emplace(row.id);
+  EXPECT_EQ(catalog_ids(*catalog), ids);
+}
+
+}  // namespace
+}  // namespace gpuward::log

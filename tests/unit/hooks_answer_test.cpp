@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/answer.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/utf8.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+TEST(Answer, names_the_domain_and_the_reason) {
+  EXPECT_EQ(answer_for_caller("web01", "GPU a: no type is free"),
+            "gpuward: web01: GPU a: no type is free");
+}
+
+TEST(Answer, names_no_process_of_the_host) {
+  EXPECT_EQ(answer_for_caller("a", "X is open in pid 4711 (qemu-system-x86); end that first"),
+            "gpuward: a: X is open in a process of the host; end that first");
+  EXPECT_EQ(answer_for_caller("a", "hangs in the kernel as pid 4711; see 'journalctl -k'"),
+            "gpuward: a: hangs in the kernel as a process of the host; see 'journalctl -k'");
+  EXPECT_EQ(answer_for_caller("a", "pid 1 (a) pid 77 (b)) and pid 3"),
+            "gpuward: a: a process of the host and a process of the host");
+}
+
+TEST(Answer, other_words_stay) {
+  EXPECT_EQ(answer_for_caller("a", "rapid 7, pid x, pid "), "gpuward: a: rapid 7, pid x, pid ");
+}
+
+TEST(Answer, fits_a_ticket_whatever_the_names_are) {
+  for (const std::string& name : {std::string("web01"), std::string(250, 'x'),
+                                  std::string(400, '\x01'), std::string(300, '\'')}) {
+    const std::string answer = answer_for_caller(name, std::string(5000, 'r') + "\xc3\xa4");
+    EXPECT_LT(answer.size(), 300U) << answer;
+    EXPECT_TRUE(is_utf8(answer));
+    EXPECT_THAT(answer, StartsWith("gpuward: "));
+    EXPECT_THAT(answer, HasSubstr("...; run: journalctl "));
+  }
+  std::string letters;
+  for (int i = 0; i < 400; ++i) letters += "\xc3\xa4";
+  EXPECT_TRUE(is_utf8(answer_for_caller("x", letters)));
+  EXPECT_TRUE(is_utf8(answer_for_caller("xy", letters)));
+  EXPECT_THAT(answer_for_caller("web01", letters), EndsWith("journalctl GPUWARD_DOMAIN=web01"));
+}
+
+TEST(Answer, is_one_line_that_steers_no_terminal) {
+  const std::string answer = answer_for_caller("a\nb", "x\r\n\x1b[2J\xc2\x9b");
+  EXPECT_THAT(answer, Not(HasSubstr("\n")));
+  EXPECT_THAT(answer, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(answer, Not(HasSubstr("\xc2\x9b")));
+}
+
+}  // namespace
+}  // namespace gpuward
