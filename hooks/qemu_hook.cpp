@@ -22,6 +22,7 @@
 #include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
 #include "hooks/settle.hpp"
+#include "hooks/unparsed_xml.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "protection/protect.hpp"
 #include "state/claim.hpp"
@@ -43,8 +44,16 @@ struct Seen {
   Domain domain;
 };
 
-/// The domain on stdin; nothing when it can be read no further and is no domain of ours, which then
-/// starts. Throws Error when it is ours.
+/// Throws Error where a domain whose XML cannot be parsed has a GPU, or may have one.
+void require_no_gpu_in_text(const Hook& hook, const std::string& error) {
+  if (hook.input.names_gpuward) throw Error(error);
+  const Config config = load_config(config_files(hook.root)).config;
+  const std::string gpu = gpu_in_text(hook.root, config, hook.input.text);
+  if (!gpu.empty()) throw Error("its XML cannot be parsed, and its text has " + gpu + ": " + error);
+}
+
+/// The domain on stdin; nothing when it can be read no further and has no GPU, and then starts.
+/// Throws Error when it has one.
 std::optional<Seen> see_domain(const Hook& hook) {
   try {
     if (hook.input.end == XmlInput::End::too_large)
@@ -55,7 +64,7 @@ std::optional<Seen> see_domain(const Hook& hook) {
   } catch (const Error& error) {
     const std::string cut =
         hook.input.end == XmlInput::End::late ? " (libvirt stopped writing it)" : "";
-    if (hook.input.names_gpuward) throw Error(error.what() + cut);
+    require_no_gpu_in_text(hook, error.what() + cut);
     log::warning(std::string(hook.call.domain) + ": not looked at further: " + error.what() + cut);
     return {};
   }
