@@ -6,7 +6,9 @@
 
 #include "base/error.hpp"
 #include "domain/domain_edit.hpp"
+#include "domain/guest_pci.hpp"
 #include "domain/kept.hpp"
+#include "domain/qemu_commandline.hpp"
 
 // What it leaves in <gpuward:domain>:
 //
@@ -48,6 +50,21 @@ static void refuse_passwords(const DomainEdit& edit) {
                   "keep it; take the password out first, or choose a profile with 'console = on'");
 }
 
+/// libvirt numbers devices of a kind: without one the others have other aliases.
+static void refuse_alias_references(const DomainEdit& edit,
+                                    const std::vector<const Element*>& console) {
+  for (const Element* const device : console) {
+    const std::string kind = device->name == "redirdev" ? "redir" : device->name;
+    const std::string reference = alias_reference(edit.document, kind);
+    if (!reference.empty())
+      throw Error("domain " + edit.domain.name + ": \"" + shown(reference) + "\" names a <" +
+                  device->name + "> by its alias, and 'console = off' removes <" + device->name +
+                  "> (line " + std::to_string(device->line) +
+                  "); remove the reference with 'virsh edit', or choose a profile with 'console = "
+                  "on'");
+  }
+}
+
 std::string take_console_out(std::string_view xml) {
   DomainEdit edit(xml);
   if (edit.ours() && edit.ours()->child("console", domain_namespace)) return std::string(xml);
@@ -56,6 +73,7 @@ std::string take_console_out(std::string_view xml) {
     if (is_part_of_console(device)) console.push_back(&device);
   if (console.empty()) return std::string(xml);
   refuse_passwords(edit);
+  refuse_alias_references(edit, console);
 
   const std::string prefix = our_prefix(edit);
   std::string text = take_out(edit, edit.devices(), console, "        ");
@@ -81,19 +99,11 @@ static void put_audio_back(DomainEdit& edit, const Element& keeper) {
       return edit.set_attribute(device, "type", type);
 }
 
-static const Element* pci_address_in(const Element& device) {
-  const Element* const address = device.child("address");
-  return address && address->attribute("type") == "pci" ? address : nullptr;
-}
-
 static bool is_taken(const DomainEdit& edit, const PciAddress& place,
                      const std::vector<PciAddress>& freed) {
-  const auto sits_there = [&](const Element& device) {
-    const Element* const address = pci_address_in(device);
-    const auto at = address ? pci_address_of(*address) : std::nullopt;
-    return at == place && std::find(freed.begin(), freed.end(), *at) == freed.end();
-  };
-  return std::any_of(edit.device_list().begin(), edit.device_list().end(), sits_there);
+  return std::find(freed.begin(), freed.end(), place) == freed.end() &&
+         std::any_of(edit.device_list().begin(), edit.device_list().end(),
+                     [&](const Element& device) { return guest_address_of(device) == place; });
 }
 
 static std::string without_taken_addresses(const DomainEdit& edit, const std::string& text,
@@ -103,9 +113,10 @@ static std::string without_taken_addresses(const DomainEdit& edit, const std::st
   const Document document = parse_document(whole);
   std::vector<Edit> edits;
   for (const Element& device : document.root.children) {
-    const Element* const address = pci_address_in(device);
-    const auto place = address ? pci_address_of(*address) : std::nullopt;
-    if (place && is_taken(edit, *place, freed)) edits.push_back({address->whole, ""});
+    const auto place = guest_address_of(device);
+    if (!place || !is_taken(edit, *place, freed)) continue;
+    const Span address = device.child("address")->whole;
+    edits.push_back({{whole.find_last_not_of(" \t\r\n", address.begin - 1) + 1, address.end}, ""});
   }
   const std::string result = apply_edits(whole, edits);
   return result.substr(start.size(), result.size() - start.size() - end.size());

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "domain/domain_edit.hpp"
+#include "domain/guest_pci.hpp"
 #include "protection/protect.hpp"
 
 // What attach leaves in a domain:
@@ -105,21 +106,6 @@ void insert_mdev(DomainEdit& edit, const std::string& alias) {
   insert_devices(edit, mdev_text(edit.domain, alias));
 }
 
-std::optional<unsigned> pci_controller_index(const Element& device) {
-  if (device.name != "controller" || device.attribute("type") != "pci") return {};
-  return to_number<unsigned>(device.attribute("index").value_or(""));
-}
-
-/// How many numbers of PCI controllers are taken; nothing where libvirt has not yet filled them in.
-std::optional<unsigned> pci_controllers(const Element& devices) {
-  std::optional<unsigned> count;
-  for (const Element& device : devices.children) {
-    const auto index = pci_controller_index(device);
-    if (index && *index < 256) count = std::max(count.value_or(0), *index + 1);
-  }
-  return count;
-}
-
 std::string address_attributes(const PciAddress& address) {
   char text[80];
   std::snprintf(text, sizeof text, "domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'",
@@ -134,35 +120,17 @@ struct GuestSlot {
   std::string controller;
 };
 
-bool is_slot_used(const Element& devices, unsigned bus, unsigned slot) {
-  return std::any_of(devices.children.begin(), devices.children.end(), [&](const Element& device) {
-    const Element* const address = device.child("address");
-    const auto place = address ? pci_address_of(*address) : std::nullopt;
-    return place && place->bus == bus && place->slot == slot;
-  });
-}
-
 GuestSlot free_guest_slot(const DomainEdit& edit) {
-  const Element* const os = edit.document.root.child("os");
-  const Element* const type = os ? os->child("type") : nullptr;
-  const auto machine = type ? type->attribute("machine").value_or("") : "";
-  if (machine.find("q35") != machine.npos || machine.starts_with("virt")) {
-    const unsigned index = pci_controllers(edit.devices()).value_or(1);
+  if (has_pcie_root(edit.document)) {
+    const unsigned index = next_pci_controller(edit.devices().children);
+    if (index > 0xff) throw Error("domain " + edit.domain.name + " has no PCI bus left");
     return {{0, static_cast<uint8_t>(index), 0, 0},
             "\n    <controller type='pci' index='" + std::to_string(index) +
                 "' model='pcie-root-port'/>"};
   }
-  std::vector<unsigned> buses{0};
-  for (const Element& device : edit.devices().children)
-    if (const auto index = pci_controller_index(device);
-        index && *index < 256 && device.attribute("model") == "pci-bridge")
-      buses.push_back(*index);
-  // From above, as libvirt fills a bus from below.
-  for (const unsigned bus : buses)
-    for (uint8_t slot = 0x1e; slot > 2; --slot)
-      if (!is_slot_used(edit.devices(), bus, slot))
-        return {{0, static_cast<uint8_t>(bus), slot, 0}, ""};
-  throw Error("domain " + edit.domain.name + " has no PCI slot left");
+  const auto slot = free_pci_slot(edit.devices().children);
+  if (!slot) throw Error("domain " + edit.domain.name + " has no PCI slot left");
+  return {*slot, ""};
 }
 
 std::string pci_text(const std::string& alias, Use use, const PciAddress& function,
@@ -199,13 +167,11 @@ void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
 }
 
 /// What detach of the last GPU needs to know, as attributes of <gpuward:domain>.
-std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEdit& edit,
-                                                                  size_t functions) {
+std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEdit& edit) {
   std::vector<std::pair<std::string, std::string>> attributes;
   if (edit.document.is_one_tag(edit.devices())) attributes.push_back({"devices", "opened"});
-  const auto count = pci_controllers(edit.devices());
-  if (count || functions > 1)  // then there will be one of ours
-    attributes.push_back({"pci-controllers", std::to_string(count.value_or(1))});
+  attributes.push_back(
+      {"pci-controllers", std::to_string(next_pci_controller(edit.devices().children))});
   return attributes;
 }
 
@@ -214,7 +180,7 @@ void insert_asked(DomainEdit& edit, const std::string& alias, const GpuToAttach&
                            gpu.profile + '\'' + (gpu.console ? "" : " console='off'") + "/>";
   std::string attributes;
   if (edit.domain.asked.empty())
-    for (const auto& [name, value] : before_first_gpu(edit, gpu.functions.size())) {
+    for (const auto& [name, value] : before_first_gpu(edit)) {
       if (edit.ours())
         edit.set_attribute(*edit.ours(), name, value);
       else
@@ -234,18 +200,51 @@ bool is_bus_used(const Element& devices, unsigned bus, const std::vector<const E
   });
 }
 
+/// Whether a device in `going` has its guest address on this PCI bus.
+bool is_on_bus(const std::vector<const Element*>& going, unsigned bus) {
+  return std::any_of(going.begin(), going.end(), [&](const Element* device) {
+    const auto place = guest_address_of(*device);
+    return place && place->bus == bus;
+  });
+}
+
+/// How many PCI controllers libvirt has for these devices, the machine's own included.
+unsigned count_pci_controllers(const std::vector<Element>& devices) {
+  bool has_root = false;
+  unsigned count = 0;
+  for (const Element& device : devices) {
+    if (device.name != "controller" || device.attribute("type") != "pci") continue;
+    ++count;
+    const auto model = device.attribute("model").value_or("");
+    has_root = has_root || model == "pcie-root" || model == "pci-root" ||
+               pci_controller_index(device) == 0u;
+  }
+  return count + (has_root ? 0 : 1);
+}
+
 /// Adds the PCI controllers that came after attach and are of no use without the devices in
-/// `going`. From the last one down: libvirt would fill a gap between two.
+/// `going`. From the last one down: libvirt would fill a gap between two. Those that are not under
+/// these devices only as far as there are more than before: it may be that libvirt has given the
+/// numbers otherwise than attach expected.
 void add_controllers_to(std::vector<const Element*>& going, const Element& devices,
                         unsigned before_attach) {
   std::vector<std::pair<unsigned, const Element*>> later;
+  unsigned under_gpus = 0;
   for (const Element& device : devices.children) {
     const auto index = pci_controller_index(device);
-    if (index && *index >= std::max(before_attach, 1u)) later.push_back({*index, &device});
+    if (!index || *index < std::max(before_attach, 1u)) continue;
+    later.push_back({*index, &device});
+    under_gpus += is_on_bus(going, *index);
   }
+  const unsigned count = count_pci_controllers(devices.children);
+  unsigned others = count > before_attach + under_gpus ? count - before_attach - under_gpus : 0;
   std::sort(later.rbegin(), later.rend());
   for (const auto& [index, controller] : later) {
     if (is_bus_used(devices, index, going)) return;
+    if (!is_on_bus(going, index)) {
+      if (others == 0) continue;
+      --others;
+    }
     going.push_back(controller);
   }
 }
@@ -302,11 +301,8 @@ Going what_goes(const DomainEdit& edit, std::string_view alias) {
 
 std::vector<PciAddress> guest_addresses(const std::vector<const Element*>& devices) {
   std::vector<PciAddress> addresses;
-  for (const Element* const device : devices) {
-    const Element* const address = device->child("address");
-    const auto place = address ? pci_address_of(*address) : std::nullopt;
-    if (place) addresses.push_back(*place);
-  }
+  for (const Element* const device : devices)
+    if (const auto place = guest_address_of(*device)) addresses.push_back(*place);
   return addresses;
 }
 

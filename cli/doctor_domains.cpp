@@ -5,6 +5,7 @@
 #include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "inventory/viommu.hpp"
 
 namespace gpuward {
 
@@ -30,6 +31,9 @@ Findings check_domain(const Root& root, const Config& config, std::string_view x
       findings.push_back({Severity::problem, "domains", shown(domain.name),
                           "it will be refused at its next start: " + shown(verdict.reason, 500),
                           "do as that says"});
+  if (const std::string conflict = viommu_conflict(root, document, domain); !conflict.empty())
+    findings.push_back({Severity::problem, "domains", shown(domain.name), conflict,
+                        "virsh edit " + shell_word(domain.name)});
   const auto gpus = gpu_hostdevs(root, config, domain);
   const auto qemu = qemu_version(root, emulator_of(document));
   for (const Gap& gap : guard_gaps(document, gpus, abilities_of(qemu)))

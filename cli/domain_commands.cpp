@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -11,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/replace_file.hpp"
 #include "cli/commands.hpp"
 #include "cli/diff.hpp"
 #include "cli/domain_edits.hpp"
@@ -23,6 +21,7 @@
 #include "hooks/repoint.hpp"
 #include "hooks/request_verdict.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "inventory/viommu.hpp"
 #include "libvirt/client.hpp"
 #include "protection/protect.hpp"
 
@@ -160,6 +159,13 @@ DeviceUse device_use(const Settings& settings, const Config& config, const Domai
   return use;
 }
 
+static void warn_of_viommu(const Settings& settings, const std::string& xml) {
+  const Document document = parse_document(xml);
+  const Domain domain = read_domain(document);
+  const std::string conflict = viommu_conflict(settings.root, document, domain);
+  if (!conflict.empty()) log::warning("domain " + shown(domain.name) + ": " + conflict);
+}
+
 static void require_libvirt_for(const Profile& profile, const DomainStore& store) {
   Config alone;
   alone.profiles = {profile};
@@ -188,6 +194,7 @@ int attach_command(const Settings& settings, const std::string& domain,
   const std::string after =
       profile.empty() ? repoint(settings.root, config, mend_gpus(before, is_mdev_in(config)), use)
                       : attach_gpu(before, gpu_of(settings, config, profile, before, use));
+  warn_of_viommu(settings, after);
   return finish(settings, store, found.name, before, protected_for_attach(settings, config, after),
                 profile.empty() ? "its GPUs are its own again"
                                 : "it gets a GPU of profile " + profile + " at its next start");
@@ -206,6 +213,8 @@ static std::string protected_for_good(const Settings& settings, const Config& co
                                       const std::string& xml) {
   Protection protection = protection_for(settings, config, xml);
   protection.for_good = true;
+  protection.gpu_on_command_line =
+      !command_line_gpus(settings.root, config, parse_domain(xml)).empty();
   return protect(xml, protection, gpu_test(settings, config));
 }
 
@@ -225,11 +234,7 @@ static int finish_file(const Settings& settings, const std::string& path, const 
     print_lines(unified_diff(before, after, path));
     return 0;
   }
-  struct stat info;
-  if (::stat(path.c_str(), &info) != 0) throw SystemError("cannot read " + path, errno);
-  write_file_atomically(path, after, info.st_mode & 07777);
-  if (::chown(path.c_str(), info.st_uid, info.st_gid) != 0)
-    throw SystemError("cannot give " + path + " back to its owner", errno);
+  replace_file(path, after);
   print_lines(path + ": " + done + '\n');
   return 0;
 }
@@ -245,7 +250,12 @@ int protect_command(const Settings& settings, const std::string& domain) {
   const std::string done = "its XML lets nothing through that [guard] blocks";
   const auto closed = [&](const std::string& xml) {
     const Domain parsed = parse_domain(xml);
-    if (gpu_hostdevs(settings.root, config, parsed).empty())
+    for (const CommandLineDevice* gpu : command_line_gpus(settings.root, config, parsed))
+      log::warning("domain " + parsed.name + ": QEMU's command line (line " +
+                   std::to_string(gpu->line) + ") gives it the GPU '" + shown(gpu->text) +
+                   "', which enable-migration=off is not written for; use a <hostdev> instead");
+    if (gpu_hostdevs(settings.root, config, parsed).empty() &&
+        command_line_gpus(settings.root, config, parsed).empty())
       throw Error("domain " + parsed.name +
                   " has no GPU to protect: no hostdev that is a VFIO mdev, of display class on "
                   "this host, or named by a [gpu] section");
@@ -289,6 +299,7 @@ static std::string attached_and_protected(const Settings& settings, const Rewrit
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
   for (const std::string& profile : rewrite.attach)
     xml = attach_gpu(xml, gpu_of(settings, config, profile, xml, use));
+  if (!rewrite.attach.empty()) warn_of_viommu(settings, xml);
   if (rewrite.protect) return protected_for_good(settings, config, xml);
   return asks_gpuward(parse_domain(xml)) ? protected_for_attach(settings, config, xml) : xml;
 }

@@ -38,7 +38,13 @@ static GuardedDomain look_at_domain(const Settings& settings, const Config& conf
   guarded.qemu = qemu_version(settings.root, guarded.emulator);
   const auto gpus = gpu_hostdevs(settings.root, config, domain);
   for (const Hostdev* gpu : gpus) guarded.gpus.push_back(describe(*gpu));
-  if (gpus.empty()) guarded.gpus.push_back("asked for in its metadata, but without a hostdev");
+  for (const CommandLineDevice* gpu : command_line_gpus(settings.root, config, domain))
+    guarded.gpus.push_back("QEMU's command line: " + gpu->text);
+  if (domain.readconfig != 0)
+    guarded.gpus.push_back("-readconfig (line " + std::to_string(domain.readconfig) +
+                           "): its file is not searched");
+  if (guarded.gpus.empty())
+    guarded.gpus.push_back("asked for in its metadata, but without a hostdev");
   guarded.gaps = guard_gaps(document, gpus, abilities_of(guarded.qemu));
   guarded.chosen_pauses = chosen_pauses(document);
   return guarded;

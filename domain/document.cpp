@@ -101,7 +101,9 @@ void start_element(void* data, const xmlChar* name, const xmlChar* prefix, const
     element.name_space = text_of(uri);
     element.whole.begin = reader.text.substr(0, position).rfind('<');
     element.inside = reader.text.find('>', position);
-    if (element.whole.begin == std::string_view::npos || element.inside == std::string_view::npos)
+    if (element.inside == std::string_view::npos)
+      throw Error(at_line(reader.parser->input->line, "the text ends inside a tag"));
+    if (element.whole.begin == std::string_view::npos)
       throw Error("domain XML: libxml2 lost its place");
     ++element.inside;
     const auto tag = reader.text.substr(element.whole.begin, position - element.whole.begin);
@@ -196,15 +198,35 @@ void refuse_unless_utf8(std::string_view text) {
     throw Error("domain XML line 1: only UTF-8 is taken, no other encoding");
 }
 
-/// Between one '<' and the next there is at most one start tag.
+/// Behind what begins at `at` and is no tag: a comment, CDATA, a processing instruction; `at`
+/// itself where a tag begins.
+size_t end_of_no_tag(std::string_view text, size_t at) {
+  static constexpr std::pair<std::string_view, std::string_view> kinds[] = {
+      {"<!--", "-->"}, {"<![CDATA[", "]]>"}, {"<?", "?>"}};
+  for (const auto& [begin, end] : kinds)
+    if (text.substr(at).starts_with(begin)) {
+      const auto found = text.find(end, at + begin.size());
+      return found == text.npos ? text.size() : found + end.size();
+    }
+  return at;
+}
+
+/// Only the '=' of attributes count: those of text and of values cost nothing.
 void refuse_endless_tags(std::string_view text) {
-  size_t equal_signs = 0;
-  int line = 1;
-  for (const char c : text) {
-    if (c == '\n') ++line;
-    if (c == '<') equal_signs = 0;
-    if (c == '=' && ++equal_signs > most_attributes)
-      throw Error(at_line(line, "too many attributes in one tag"));
+  for (size_t at = text.find('<'); at < text.size(); at = text.find('<', at)) {
+    if (const size_t end = end_of_no_tag(text, at); end != at) {
+      at = end;
+      continue;
+    }
+    size_t attributes = 0;
+    for (++at; at < text.size() && text[at] != '>' && text[at] != '<'; ++at) {
+      if (text[at] == '=' && ++attributes > most_attributes)
+        throw Error(at_line(1 + static_cast<int>(std::count(
+                                    text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n')),
+                            "too many attributes in one tag"));
+      if (text[at] == '\'' || text[at] == '"')
+        at = std::min(text.find(text[at], at + 1), text.size() - 1);
+    }
   }
 }
 

@@ -7,8 +7,12 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "domain/document.hpp"
+#include "domain/qemu_commandline.hpp"
 
 namespace gpuward {
+
+/// How errors in what is gpuward's own are taken.
+enum class Reading { strict, lenient };
 
 static Error error_at(const Element& element, std::string_view what) {
   return Error("domain XML line " + std::to_string(element.line) + ": " + std::string(what));
@@ -78,7 +82,7 @@ std::optional<PciAddress> pci_address_of(const Element& element) {
 
 /// Nothing for a hostdev of another kind (usb, scsi, a container's). What is wrong with a hostdev
 /// that is not ours is libvirt's to say.
-static std::optional<Hostdev> hostdev_of(const Element& element) {
+static std::optional<Hostdev> hostdev_of(const Element& element, Reading reading) {
   if (element.attribute("mode").value_or("subsystem") != "subsystem") return {};
   const auto type = element.attribute("type").value_or("");
   if (type != "mdev" && type != "pci") return {};
@@ -96,7 +100,7 @@ static std::optional<Hostdev> hostdev_of(const Element& element) {
     if (hostdev.type == Hostdev::Type::mdev)
       hostdev.instance = parse_uuid(address->attribute("uuid").value_or(""));
   }
-  if (is_ours(hostdev.alias)) {
+  if (is_ours(hostdev.alias) && reading == Reading::strict) {
     check_hostdev_alias(element, hostdev.alias);
     if (!hostdev.instance && !hostdev.address)
       throw error_at(element, "hostdev " + hostdev.alias + ": its <source> has no usable " +
@@ -105,16 +109,16 @@ static std::optional<Hostdev> hostdev_of(const Element& element) {
   return hostdev;
 }
 
-static std::vector<Hostdev> hostdevs_of(const Element& root) {
+static std::vector<Hostdev> hostdevs_of(const Element& root, Reading reading) {
   std::vector<Hostdev> hostdevs;
   const Element* const devices = root.child("devices");
   if (!devices) return hostdevs;
   for (const Element& element : devices->children) {
     if (element.name != "hostdev" || !element.name_space.empty()) continue;
-    auto hostdev = hostdev_of(element);
+    auto hostdev = hostdev_of(element, reading);
     if (!hostdev) continue;
     for (const Hostdev& other : hostdevs)
-      if (is_ours(other.alias) && other.alias == hostdev->alias)
+      if (reading == Reading::strict && is_ours(other.alias) && other.alias == hostdev->alias)
         throw error_at(element, "a second hostdev with alias " + other.alias);
     hostdev->place = static_cast<size_t>(&element - devices->children.data());
     hostdevs.push_back(std::move(*hostdev));
@@ -122,22 +126,30 @@ static std::vector<Hostdev> hostdevs_of(const Element& root) {
   return hostdevs;
 }
 
-static std::vector<AskedGpu> asked_by(const Element& root) {
+static AskedGpu asked_gpu(const Element& element, const std::vector<AskedGpu>& before) {
+  const AskedGpu gpu{std::string(element.attribute("alias").value_or("")),
+                     std::string(element.attribute("profile").value_or(""))};
+  check_alias(element, gpu.alias);
+  if (!is_profile_name(gpu.profile))
+    throw error_at(element,
+                   "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is no profile name");
+  for (const AskedGpu& other : before)
+    if (other.alias == gpu.alias) throw error_at(element, "a second gpu with alias " + gpu.alias);
+  return gpu;
+}
+
+static std::vector<AskedGpu> asked_by(const Element& root, Reading reading) {
   std::vector<AskedGpu> asked;
   const Element* const metadata = root.child("metadata");
   const Element* const ours = metadata ? metadata->child("domain", domain_namespace) : nullptr;
   if (!ours) return asked;
   for (const Element& element : ours->children) {
     if (element.name != "gpu" || element.name_space != domain_namespace) continue;
-    const AskedGpu gpu{std::string(element.attribute("alias").value_or("")),
-                       std::string(element.attribute("profile").value_or(""))};
-    check_alias(element, gpu.alias);
-    if (!is_profile_name(gpu.profile))
-      throw error_at(element,
-                     "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is no profile name");
-    for (const AskedGpu& other : asked)
-      if (other.alias == gpu.alias) throw error_at(element, "a second gpu with alias " + gpu.alias);
-    asked.push_back(gpu);
+    try {
+      asked.push_back(asked_gpu(element, asked));
+    } catch (const Error&) {
+      if (reading == Reading::strict) throw;
+    }
   }
   return asked;
 }
@@ -169,26 +181,50 @@ static std::vector<int> numa_nodes_of(const Element& root) {
   return nodes;
 }
 
-Domain read_domain(const Document& document) {
+/// As virUUIDParse of libvirt takes it: '-' between any two bytes, or nowhere.
+static std::optional<Uuid> uuid_of(std::string_view text) {
+  std::string plain;
+  for (const char c : trim(text)) {
+    if (c != '-')
+      plain += c;
+    else if (plain.size() % 2 != 0)
+      return {};
+  }
+  if (plain.size() != 32) return {};
+  for (const size_t at : {20, 16, 12, 8}) plain.insert(at, "-");
+  return parse_uuid(plain);
+}
+
+static Domain read(const Document& document, Reading reading) {
   const Element& root = document.root;
   if (root.name != "domain" || !root.name_space.empty())
     throw error_at(root, "<" + shown(root.name) + "> is not a <domain>");
   Domain domain;
   const Element* const name = root.child("name");
   if (!name || name->text.empty()) throw error_at(name ? *name : root, "the domain has no name");
-  if (shown(name->text, name->text.size()) != name->text)
-    throw error_at(*name, "a control character in the domain's name");
+  if (name->text.find('\n') != std::string::npos)  // as libvirt does
+    throw error_at(*name, "a line break in the domain's name");
   domain.name = name->text;
 
   const Element* const uuid = root.child("uuid");
-  if (!uuid) throw error_at(root, "the domain has no <uuid>");
-  const auto parsed = parse_uuid(trim(uuid->text));
+  if (!uuid) throw error_at(root, "the domain has no <uuid>: 'virsh define' makes one");
+  const auto parsed = uuid_of(uuid->text);
   if (!parsed) throw error_at(*uuid, "<uuid> is not a UUID");
   domain.uuid = *parsed;
-  domain.hostdevs = hostdevs_of(root);
-  domain.asked = asked_by(root);
+  domain.hostdevs = hostdevs_of(root, reading);
+  domain.asked = asked_by(root, reading);
+  domain.command_line = command_line_devices(document);
+  domain.readconfig = readconfig_line(document);
   domain.numa_nodes = numa_nodes_of(root);
   return domain;
+}
+
+Domain read_domain(const Document& document) {
+  return read(document, Reading::strict);
+}
+
+Domain read_running_domain(const Document& document) {
+  return read(document, Reading::lenient);
 }
 
 std::string source_of(const Hostdev& hostdev) {
@@ -217,7 +253,8 @@ static bool holds(std::string_view text, std::string_view part, char rare) {
 }
 
 bool may_have_gpu(std::string_view xml) {
-  return holds(xml, "<hostdev", 'h') || holds(xml, domain_namespace, 'w');
+  return holds(xml, "<hostdev", 'h') || holds(xml, domain_namespace, 'w') ||
+         holds(xml, "<qemu:commandline", 'q') || holds(xml, "<qemu:override", 'q');
 }
 
 bool names_gpuward(std::string_view xml) {

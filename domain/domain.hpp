@@ -37,12 +37,21 @@ struct AskedGpu {
   std::string profile;
 };
 
+/// A host device that QEMU is given past libvirt: by -device or -set in <qemu:commandline>, or by
+/// <qemu:override>.
+struct CommandLineDevice {
+  std::string text;  ///< as it is in the XML: "vfio-pci,host=0000:01:00.0"
+  int line = 0;
+};
+
 /// What gpuward needs to know of a domain.
 struct Domain {
   Uuid uuid;
   std::string name;
   std::vector<Hostdev> hostdevs;
   std::vector<AskedGpu> asked;
+  std::vector<CommandLineDevice> command_line;
+  int readconfig = 0;           ///< line of a -readconfig, whose file is not read; 0 without one
   std::vector<int> numa_nodes;  ///< of <numatune>: where its memory is; empty when not told
 };
 
@@ -54,6 +63,9 @@ struct Document;
 struct Element;
 /// The same for XML that has been read already.
 Domain read_domain(const Document& document);
+/// The same for a domain that runs: parts of ours that are wrong are left out, as anyone who may
+/// write metadata can make them so.
+Domain read_running_domain(const Document& document);
 
 /// The host's device, by UUID or PCI address; "" when there is none in the XML.
 std::string source_of(const Hostdev& hostdev);

@@ -3,25 +3,36 @@
 
 namespace gpuward {
 
-static const Element* device_override(const Document& document, std::string_view alias) {
-  const Element* const override = document.root.child("override", qemu_namespace);
-  if (!override) return nullptr;
-  for (const Element& device : override->children)
-    if (device.name == "device" && device.name_space == qemu_namespace &&
-        device.attribute("alias") == alias)
-      return &device;
-  return nullptr;
+/// Whether `element` is one of <qemu:override>.
+static bool is_qemu(const Element& element, std::string_view name) {
+  return element.name == name && element.name_space == qemu_namespace;
+}
+
+const Element* migration_property_of(const Element& device) {
+  const Element* first = nullptr;
+  for (const Element& frontend : device.children)
+    for (const Element& property : frontend.children) {
+      if (!is_qemu(frontend, "frontend") || !is_qemu(property, "property") ||
+          property.attribute("name") != "enable-migration")
+        continue;
+      if (!is_off(property)) return &property;
+      if (!first) first = &property;
+    }
+  return first;
 }
 
 const Element* migration_property(const Document& document, std::string_view alias) {
-  const Element* const device = device_override(document, alias);
-  const Element* const frontend = device ? device->child("frontend", qemu_namespace) : nullptr;
-  if (!frontend) return nullptr;
-  for (const Element& property : frontend->children)
-    if (property.name == "property" && property.name_space == qemu_namespace &&
-        property.attribute("name") == "enable-migration")
-      return &property;
-  return nullptr;
+  const Element* first = nullptr;
+  for (const Element& override : document.root.children)
+    for (const Element& device : override.children) {
+      if (!is_qemu(override, "override") || !is_qemu(device, "device") ||
+          device.attribute("alias") != alias)
+        continue;
+      const Element* const property = migration_property_of(device);
+      if (property && !is_off(*property)) return property;
+      if (!first) first = property;
+    }
+  return first;
 }
 
 bool is_off(const Element& property) {

@@ -12,8 +12,12 @@ namespace gpuward {
 inline constexpr std::string_view qemu_namespace = "http://libvirt.org/schemas/domain/qemu/1.0";
 
 /// What <qemu:override> says of vfio-pci's enable-migration for the device of that alias; null when
-/// it says nothing. (libvirt 8.2 and later; docs/drvqemu.rst)
+/// it says nothing. (libvirt 8.2 and later; docs/drvqemu.rst) Of several the first that does not
+/// switch it off: in libvirt the last one wins, so all have to be off.
 const Element* migration_property(const Document& document, std::string_view alias);
+
+/// The same of one <qemu:device>.
+const Element* migration_property_of(const Element& device);
 
 /// Whether that property switches migration off. The type must be string: for QEMU it is an enum.
 bool is_off(const Element& migration_property);

@@ -56,7 +56,7 @@ static MemoryDevice memory_device(const Element& element) {
 
 DomainFacts domain_facts(const Root& root, const Config& config, std::string_view xml) {
   const Document document = parse_document(xml);
-  const Domain domain = read_domain(document);
+  const Domain domain = read_running_domain(document);
   DomainFacts facts;
   facts.has_gpu = is_gpu_domain(root, config, domain);
   for (const Hostdev& hostdev : domain.hostdevs)

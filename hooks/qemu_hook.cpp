@@ -22,6 +22,7 @@
 #include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
 #include "hooks/settle.hpp"
+#include "hooks/unparsed_xml.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
 #include "protection/protect.hpp"
@@ -44,8 +45,16 @@ struct Seen {
   Domain domain;
 };
 
-/// The domain on stdin; nothing when it can be read no further and is no domain of ours, which then
-/// starts. Throws Error when it is ours.
+/// Throws Error where a domain whose XML cannot be parsed has a GPU, or may have one.
+void require_no_gpu_in_text(const Hook& hook, const std::string& error) {
+  if (hook.input.names_gpuward) throw Error(error);
+  const Config config = load_config(config_files(hook.root)).config;
+  const std::string gpu = gpu_in_text(hook.root, config, hook.input.text);
+  if (!gpu.empty()) throw Error("its XML cannot be parsed, and its text has " + gpu + ": " + error);
+}
+
+/// The domain on stdin; nothing when it can be read no further and has no GPU, and then starts.
+/// Throws Error when it has one.
 std::optional<Seen> see_domain(const Hook& hook) {
   try {
     if (hook.input.end == XmlInput::End::too_large)
@@ -56,7 +65,7 @@ std::optional<Seen> see_domain(const Hook& hook) {
   } catch (const Error& error) {
     const std::string cut =
         hook.input.end == XmlInput::End::late ? " (libvirt stopped writing it)" : "";
-    if (hook.input.names_gpuward) throw Error(error.what() + cut);
+    require_no_gpu_in_text(hook, error.what() + cut);
     log::warning(std::string(hook.call.domain) + ": not looked at further: " + error.what() + cut);
     return {};
   }
@@ -66,7 +75,7 @@ std::optional<Seen> see_domain(const Hook& hook) {
 /// mistake in it may disturb. Throws Error for a domain with one: a configuration with a mistake is
 /// no ground to decide on.
 std::optional<Config> config_for(const Hook& hook, const Domain& domain) {
-  if (domain.hostdevs.empty() && domain.asked.empty()) return {};
+  if (domain.hostdevs.empty() && domain.asked.empty() && domain.command_line.empty()) return {};
   LoadedConfig loaded = load_config(config_files(hook.root));
   if (!is_gpu_domain(hook.root, loaded.config, domain)) return {};
   if (loaded.problems.empty()) return std::move(loaded.config);
@@ -86,6 +95,25 @@ void mark(const Hook& hook, const Domain& domain, const StartedDevices* devices)
   } catch (const Error& error) {
     log::warning(domain.name +
                  ": cannot write the marker for gpuward-polkit and gpuward-guard: " + error.what());
+  }
+}
+
+/// libvirt shows stderr to the user word for word.
+void say(const std::string& line) {
+  const std::string text = line + '\n';
+  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody listens
+}
+
+/// What QEMU gets past libvirt: it has no claim, and nothing takes care of its driver and reset.
+void warn_of_command_line(const Hook& hook, const Config& config, const Domain& domain) {
+  for (const CommandLineDevice* const gpu : command_line_gpus(hook.root, config, domain)) {
+    const std::string text = shown(domain.name) + ": QEMU's command line (line " +
+                             std::to_string(gpu->line) + " of its XML) assigns the GPU '" +
+                             shown(gpu->text) +
+                             "', which gpuward neither claims nor keeps from migrating; use a "
+                             "<hostdev> instead";
+    log::warning(text);
+    say("gpuward: " + text);
   }
 }
 
@@ -128,8 +156,12 @@ StartedDevices devices_at_start(const Document& document, const Domain& domain) 
 
 void prepare(const Hook& hook) {
   const auto seen = see_domain(hook);
+  if (seen && seen->domain.readconfig != 0)
+    log::warning(seen->domain.name + ": the file of -readconfig (line " +
+                 std::to_string(seen->domain.readconfig) + " of its XML) is not searched for GPUs");
   const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
   if (!config) return;
+  warn_of_command_line(hook, *config, seen->domain);
   require(request_verdict(*config, seen->domain));
   guard(hook, *config, *seen);
   claim_devices(hook.root, *config, seen->domain, hook.deadlines);
@@ -254,12 +286,6 @@ const Operation* find_operation(std::string_view name) {
   for (const Operation& operation : operations)
     if (operation.name == name) return &operation;
   return nullptr;
-}
-
-/// libvirt shows stderr to the user word for word.
-void say(const std::string& line) {
-  const std::string text = line + '\n';
-  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody listens
 }
 
 int fail(const Operation& operation, const HookCall& call, const char* reason) {

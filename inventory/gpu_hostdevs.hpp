@@ -22,7 +22,13 @@ bool is_gpu(const Root& root, const Config& config, const Hostdev& hostdev);
 std::vector<const Hostdev*> gpu_hostdevs(const Root& root, const Config& config,
                                          const Domain& domain);
 
-/// Whether the domain has a GPU: such a hostdev, or it asks gpuward for one.
+/// The devices of QEMU's command line that are GPUs: by the same rule as hostdevs where the text
+/// has a PCI address, else all: it cannot be known what they are.
+std::vector<const CommandLineDevice*> command_line_gpus(const Root& root, const Config& config,
+                                                        const Domain& domain);
+
+/// Whether the domain has a GPU: such a hostdev, one at QEMU's command line, or it asks gpuward for
+/// one.
 bool is_gpu_domain(const Root& root, const Config& config, const Domain& domain);
 
 /// Whether gpuward is to give it one.

@@ -90,7 +90,7 @@ static std::string protect_anew(std::string_view xml, const Protection& protecti
                                 const IsGpu& is_gpu) {
   DomainEdit edit(xml);
   const auto gpus = gpus_of(edit.domain, is_gpu);
-  if (gpus.empty()) return std::string(xml);
+  if (gpus.empty() && !protection.gpu_on_command_line) return std::string(xml);
   const auto gaps = blocked_gaps(edit.document, gpus, protection);
   ProtectWork work{edit, our_prefix(edit), "", ""};
   if (has(gaps, Guard::migration)) close_migration(work, gpus);

@@ -18,6 +18,7 @@ struct Protection {
   QemuAbilities qemu;
   /// Whether it stays when the last GPU is detached: someone asked for it by itself.
   bool for_good = false;
+  bool gpu_on_command_line = false;  ///< it has a GPU though none of its hostdevs is one
 };
 
 /// The gaps that concern these guards: what `protect` closes, or cannot close.

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "domain/qemu_commandline.hpp"
 #include "domain/qemu_override.hpp"
 #include "protection/protect_work.hpp"
 
@@ -35,26 +36,18 @@ static std::string free_guard_alias(const DomainEdit& edit, unsigned& number) {
   }
 }
 
-/// Whether someone counts on libvirt's own aliases, of which one more of ours would change others.
-static bool names_libvirts_aliases(const Element* override) {
-  return override &&
-         std::any_of(override->children.begin(), override->children.end(),
-                     [](const Element& device) {
-                       return device.attribute("alias").value_or("").starts_with("hostdev");
-                     });
-}
-
 /// The alias by which a hostdev can be meant; one that has none gets one.
 static std::string alias_for(ProtectWork& work, const Hostdev& gpu, unsigned& number) {
   const Element& element = work.edit.device_list()[gpu.place];
-  const Element* const override = work.edit.document.root.child("override", qemu_namespace);
-  if (element.child("alias") || names_libvirts_aliases(override))
+  // Someone may count on libvirt's own aliases, of which one more of ours would change others.
+  if (element.child("alias") || !alias_reference(work.edit.document, "hostdev").empty())
     return alias_when_running(work.edit.document, gpu);
   std::string alias = free_guard_alias(work.edit, number);
   ++number;
   const std::string text = "\n      <alias name='" + alias + "'/>";
-  if (const Element* const source = element.child("source"))
-    work.edit.insert(source->whole.end, text);
+  const Element* const teaming = element.child("teaming");  // domain.rng: before <alias>
+  if (const Element* const before = teaming ? teaming : element.child("source"))
+    work.edit.insert(before->whole.end, text);
   else
     work.edit.append(element, text, "");
   return alias;
@@ -131,8 +124,8 @@ void close_migration(ProtectWork& work, const std::vector<const Hostdev*>& gpus)
 }
 
 /// Takes the device's property out, and what then holds nothing; whether that is all of it.
-static bool is_to_go(DomainEdit& edit, const Element& device, const std::string& alias) {
-  const Element* const property = migration_property(edit.document, alias);
+static bool is_to_go(DomainEdit& edit, const Element& device) {
+  const Element* const property = migration_property_of(device);
   const Element* const frontend = device.child("frontend", qemu_namespace);
   if (!property || !frontend || !is_off(*property)) return false;
   if (frontend->children.size() > 1)
@@ -148,7 +141,8 @@ static void remove_override(DomainEdit& edit, const Element& override, bool made
   edit.remove(override);
   const auto& all = edit.document.root.children;
   const bool is_used = std::any_of(all.begin(), all.end(), [&](const Element& element) {
-    return &element != &override && element.name_space == qemu_namespace;
+    return &element != &override && prefix_of(edit.document, element) == "qemu:" &&
+           !edit.document.value_span(element, "xmlns:qemu");
   });
   if (made_namespace && !is_used) edit.remove_attribute(edit.document.root, "xmlns:qemu");
 }
@@ -165,7 +159,7 @@ void open_migration(DomainEdit& edit, const std::vector<std::string>& aliases,
   std::vector<const Element*> going;
   for (const std::string& alias : std::set(aliases.begin(), aliases.end())) {
     const Element* const device = override ? override_of(*override, alias) : nullptr;
-    if (device && !is_to_go(edit, *device, alias)) continue;  // someone says more by this alias
+    if (device && !is_to_go(edit, *device)) continue;  // someone says more by this alias
     remove_guard_alias(edit, alias);
     if (device) going.push_back(device);
   }

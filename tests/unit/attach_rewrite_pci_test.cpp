@@ -11,6 +11,7 @@
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 namespace gpuward {
 namespace {
@@ -119,6 +120,46 @@ TEST(AttachPci, FunctionsThatFindNoSlotAreRefused) {
   const std::string before = fixture(full);
   EXPECT_THROW(attach_gpu(before, whole({gpu, audio})), Error);
   EXPECT_EQ(detach_gpus(attach_gpu(before, whole({gpu}))), before);
+}
+
+std::string q35_with(const std::string& devices) {
+  return "<domain>\n  <name>a</name>\n  <uuid>1bf994d7-60c6-58f8-b824-2cbeb72f91c7</uuid>\n"
+         "  <os>\n    <type machine='pc-q35-9.2'>hvm</type>\n  </os>\n  <devices>\n" +
+         devices + "    <memballoon model='none'/>\n  </devices>\n</domain>\n";
+}
+
+TEST(AttachPci, TakesNoGuestBusThatIsInUse) {
+  const std::string before = q35_with(
+      "    <hostdev mode='subsystem' type='pci'>\n      <source>\n"
+      "        <address domain='0' bus='3' slot='0' function='0'/>\n      </source>\n"
+      "      <address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>\n"
+      "    </hostdev>\n");
+  const std::string after = attach_gpu(before, whole({gpu, audio}));
+  EXPECT_THAT(after, HasSubstr("index='2' model='pcie-root-port'"));
+  EXPECT_EQ(detach_gpus(after), before);
+}
+
+TEST(AttachPci, LeavesRootPortsThatLibvirtNumbersLater) {
+  std::string ports = "    <controller type='pci' model='pcie-root'/>\n";
+  for (int i = 0; i < 6; ++i) ports += "    <controller type='pci' model='pcie-root-port'/>\n";
+  const std::string after = attach_gpu(q35_with(ports), whole({gpu, audio}));
+  EXPECT_THAT(after, HasSubstr("index='7' model='pcie-root-port'"));
+  std::string numbered =
+      replaced(after, "type='pci' model='pcie-root'", "type='pci' index='0' model='pcie-root'");
+  for (int i = 1; i <= 6; ++i) {
+    const std::string port = "type='pci' model='pcie-root-port'";
+    numbered.replace(numbered.find(port), port.size(),
+                     "type='pci' index='" + std::to_string(i) + "' model='pcie-root-port'");
+  }
+  const std::string left = detach_gpus(numbered);
+  EXPECT_THAT(left, HasSubstr("index='6'"));
+  EXPECT_THAT(left, Not(HasSubstr("index='7'")));
+}
+
+TEST(AttachPci, TakesItsRootPortAlongAfterAnMdev) {
+  const std::string before = q35_with("");
+  const std::string mdev = attach_gpu(before, GpuToAttach{"small"});
+  EXPECT_EQ(detach_gpus(attach_gpu(mdev, whole({gpu, audio}))), before);
 }
 
 TEST(PointGpu, MovesSourcesAlone) {

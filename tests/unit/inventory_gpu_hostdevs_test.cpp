@@ -53,6 +53,19 @@ class GpuDomainTest : public testing::Test {
   FakeHost host_;
 };
 
+TEST_F(GpuDomainTest, a_gpu_at_qemus_command_line_makes_it_one) {
+  const auto is = [&](const std::string& text) {
+    Domain domain;
+    domain.command_line.push_back({text, 1});
+    return is_gpu_domain(host_.root(), with_gpu_section("0000:01:00.0"), domain);
+  };
+  EXPECT_TRUE(is("vfio-pci,host=0000:01:00.0,multifunction=on"));
+  EXPECT_TRUE(is("vfio-pci,host=1:0.0"));
+  EXPECT_TRUE(is("vfio-pci,sysfsdev=/sys/bus/pci/devices/0000:01:00.0"));
+  EXPECT_TRUE(is("vfio-pci,sysfsdev=/sys/bus/mdev/devices/x")) << "not known what it is";
+  EXPECT_FALSE(is("vfio-pci,host=0000:02:00.0")) << "another device";
+}
+
 TEST_F(GpuDomainTest, a_plain_domain_is_none) {
   EXPECT_FALSE(is_gpu_domain(host_.root(), {}, Domain()));
   EXPECT_FALSE(asks_gpuward(Domain()));

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "domain/guest_pci.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "base/text.hpp"
+#include "domain/domain.hpp"
+
+namespace gpuward {
+
+// The address of a bus has eight bits.
+static constexpr unsigned most_buses = 256;
+
+static bool is_pci_controller(const Element& device) {
+  return device.name == "controller" && device.name_space.empty() &&
+         device.attribute("type") == "pci";
+}
+
+/// libvirt gives index 0 to the machine's own bus.
+static bool is_root(const Element& controller) {
+  const auto model = controller.attribute("model").value_or("");
+  return model == "pcie-root" || model == "pci-root";
+}
+
+std::optional<unsigned> pci_controller_index(const Element& device) {
+  if (!is_pci_controller(device)) return {};
+  const auto index = to_number<unsigned>(device.attribute("index").value_or(""));
+  return index && *index < most_buses ? index : std::nullopt;
+}
+
+const Element* pci_controller_of(const std::vector<Element>& devices, unsigned bus) {
+  for (const Element& device : devices)
+    if (pci_controller_index(device) == bus) return &device;
+  return nullptr;
+}
+
+unsigned next_pci_controller(const std::vector<Element>& devices) {
+  std::set<unsigned> numbers{0};
+  unsigned without_number = 0;
+  for (const Element& device : devices) {
+    if (const auto index = pci_controller_index(device))
+      numbers.insert(*index);
+    else if (is_pci_controller(device) && !is_root(device))
+      ++without_number;
+  }
+  // virDomainControllerFindUnusedIndex: the lowest number that is free
+  for (unsigned number = 1; without_number > 0; ++number)
+    if (numbers.insert(number).second) --without_number;
+  for (const Element& device : devices)
+    if (const auto address = guest_address_of(device)) numbers.insert(address->bus);
+  return *numbers.rbegin() + 1;
+}
+
+std::optional<PciAddress> guest_address_of(const Element& device) {
+  const Element* const address = device.child("address");
+  if (!address || address->attribute("type") != "pci" || address->attributes.size() < 2) return {};
+  return pci_address_of(*address);
+}
+
+bool is_guest_slot_used(const std::vector<Element>& devices, unsigned bus, unsigned slot) {
+  return std::any_of(devices.begin(), devices.end(), [&](const Element& device) {
+    const auto place = guest_address_of(device);
+    return place && place->bus == bus && place->slot == slot;
+  });
+}
+
+bool has_pcie_root(const Document& document) {
+  const Element* const os = document.root.child("os");
+  const Element* const type = os ? os->child("type") : nullptr;
+  const auto machine = type ? type->attribute("machine").value_or("") : "";
+  return machine.find("q35") != machine.npos || machine.starts_with("virt");
+}
+
+std::optional<PciAddress> free_pci_slot(const std::vector<Element>& devices) {
+  std::vector<unsigned> buses{0};
+  for (const Element& device : devices)
+    if (const auto index = pci_controller_index(device);
+        index && device.attribute("model") == "pci-bridge")
+      buses.push_back(*index);
+  for (const unsigned bus : buses)
+    for (uint8_t slot = 0x1e; slot > 2; --slot)
+      if (!is_guest_slot_used(devices, bus, slot))
+        return PciAddress{0, static_cast<uint8_t>(bus), slot, 0};
+  return {};
+}
+
+}  // namespace gpuward

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/pci_address.hpp"
+#include "domain/document.hpp"
+
+namespace gpuward {
+
+// The PCI buses of the guest, as the XML has them and as libvirt is going to fill them in: which
+// buses, slots and controller indices are in use, and the next free ones. Bus N of the guest is the
+// one below the PCI controller with index N.
+
+/// The index of a PCI controller; nothing for other devices and where libvirt has yet to number it.
+std::optional<unsigned> pci_controller_index(const Element& device);
+
+/// The controller of this bus among the children of <devices>, or null.
+const Element* pci_controller_of(const std::vector<Element>& devices, unsigned bus);
+
+/// The first index that no PCI controller of the XML has or will get from libvirt, which numbers
+/// without gaps and adds the controllers of all buses that devices are on. At least 1: bus 0 is the
+/// machine's own.
+unsigned next_pci_controller(const std::vector<Element>& devices);
+
+/// The guest address of a device where it is one of PCI that names its place: <address type='pci'/>
+/// leaves the place to libvirt.
+std::optional<PciAddress> guest_address_of(const Element& device);
+
+bool is_guest_slot_used(const std::vector<Element>& devices, unsigned bus, unsigned slot);
+
+/// Whether the machine's bus 0 is PCI Express, so that devices are on root ports (q35, virt).
+bool has_pcie_root(const Document& document);
+
+/// The highest free slot of a conventional PCI bus, 0 or that of a pci-bridge; libvirt fills a bus
+/// from below. Nothing when all are in use.
+std::optional<PciAddress> free_pci_slot(const std::vector<Element>& devices);
+
+}  // namespace gpuward

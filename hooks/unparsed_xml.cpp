@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "hooks/unparsed_xml.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "domain/document.hpp"
+#include "inventory/gpu_hostdevs.hpp"
+
+namespace gpuward {
+
+static constexpr std::string_view blanks = " \t\r\n";
+
+/// The value of an attribute in the text of one start tag.
+static std::optional<std::string_view> attribute_in(std::string_view tag, std::string_view name) {
+  for (size_t at = tag.find(name); at != tag.npos; at = tag.find(name, at + 1)) {
+    if (at == 0 || blanks.find(tag[at - 1]) == blanks.npos) continue;
+    const size_t equal = tag.find_first_not_of(blanks, at + name.size());
+    if (equal == tag.npos || tag[equal] != '=') continue;
+    const size_t quote = tag.find_first_not_of(blanks, equal + 1);
+    if (quote == tag.npos || (tag[quote] != '\'' && tag[quote] != '"')) continue;
+    const size_t end = tag.find(tag[quote], quote + 1);
+    if (end == tag.npos) continue;
+    return tag.substr(quote + 1, end - quote - 1);
+  }
+  return {};
+}
+
+/// From one "<NAME" to the '>' behind it.
+static std::string_view tag_in(std::string_view text, std::string_view start) {
+  const size_t begin = text.find(start);
+  if (begin == text.npos) return {};
+  const size_t end = text.find('>', begin);
+  return end == text.npos ? std::string_view() : text.substr(begin, end + 1 - begin);
+}
+
+/// By the parser, from the one tag that is left of the XML.
+static std::optional<PciAddress> source_address(std::string_view hostdev) {
+  const size_t source = hostdev.find("<source");
+  if (source == hostdev.npos) return {};
+  const std::string_view tag = tag_in(hostdev.substr(source), "<address");
+  if (tag.empty() || !attribute_in(tag, "bus") || !attribute_in(tag, "slot")) return {};
+  std::string whole(tag);
+  if (!whole.ends_with("/>")) whole.insert(whole.size() - 1, "/");
+  try {
+    const Document document = parse_document(whole);
+    return pci_address_of(document.root);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+static bool is_gpu_at(const Root& root, const Config& config, const PciAddress& address) {
+  Hostdev hostdev;
+  hostdev.type = Hostdev::Type::pci;
+  hostdev.address = address;
+  return is_gpu(root, config, hostdev);
+}
+
+/// The function itself, any other of its card, and its PF.
+static bool is_of_gpu(const Root& root, const Config& config, const PciAddress& address) {
+  PciAddress function = address;
+  for (uint8_t number = 0; number < 8; ++number) {
+    function.function = number;
+    if (is_gpu_at(root, config, function)) return true;
+  }
+  const auto physical = read_link(root.sys("bus/pci/devices/") + to_string(address) + "/physfn");
+  const auto pf = physical ? parse_pci_address(base_name(*physical)) : std::nullopt;
+  return pf && is_gpu_at(root, config, *pf);
+}
+
+/// Of the text from one "<hostdev" to the next or to its end tag.
+static std::string why_gpu(const Root& root, const Config& config, std::string_view hostdev) {
+  const auto type = attribute_in(tag_in(hostdev, "<hostdev"), "type");
+  if (!type) return {};  // cut before its type: most are USB
+  if (*type == "mdev") return "a <hostdev> that is an mdev";
+  if (*type != "pci") return {};
+  const auto address = source_address(hostdev);
+  if (!address) return "a <hostdev> whose PCI address cannot be read";
+  return is_of_gpu(root, config, *address) ? "the GPU " + to_string(*address) : "";
+}
+
+std::string gpu_in_text(const Root& root, const Config& config, std::string_view xml) {
+  static constexpr std::string_view start = "<hostdev";
+  for (size_t at = xml.find(start); at != xml.npos;) {
+    const size_t next = xml.find(start, at + start.size());
+    std::string_view hostdev = xml.substr(at, next == xml.npos ? next : next - at);
+    hostdev = hostdev.substr(0, hostdev.find("</hostdev"));
+    if (const std::string why = why_gpu(root, config, hostdev); !why.empty()) return why;
+    at = next;
+  }
+  return {};
+}
+
+}  // namespace gpuward

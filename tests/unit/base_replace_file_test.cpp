@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/replace_file.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "fake_host.hpp"
+
+namespace gpuward {
+namespace {
+
+class ReplaceFileTest : public testing::Test {
+ protected:
+  ReplaceFileTest() { make_directories(top()); }
+  std::string top() const { return host_.root().prefix + "/home/user"; }
+  std::string path(const std::string& name) const { return top() + '/' + name; }
+  FakeHost host_;
+};
+
+TEST_F(ReplaceFileTest, keeps_owner_and_mode) {
+  write_file_atomically(path("a.xml"), "before");
+  ASSERT_EQ(::chmod(path("a.xml").c_str(), 04640), 0);
+  const bool is_root = ::geteuid() == 0;
+  if (is_root) {
+    ASSERT_EQ(::chown(path("a.xml").c_str(), 1000, 1001), 0);
+    ASSERT_EQ(::chmod(path("a.xml").c_str(), 04640), 0);
+  }
+  replace_file(path("a.xml"), "after");
+  EXPECT_EQ(read_file(path("a.xml")), "after");
+  struct stat info;
+  ASSERT_EQ(::stat(path("a.xml").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 04640u);
+  if (is_root) {
+    EXPECT_EQ(info.st_uid, 1000u);
+    EXPECT_EQ(info.st_gid, 1001u);
+  }
+  EXPECT_EQ(list_directory(top()), std::vector<std::string>{"a.xml"}) << "nothing is left over";
+}
+
+TEST_F(ReplaceFileTest, leaves_a_link_as_it_is) {
+  write_file_atomically(path("real.xml"), "before");
+  ASSERT_EQ(::symlink("real.xml", path("link.xml").c_str()), 0);
+  replace_file(path("link.xml"), "after");
+  EXPECT_EQ(read_link(path("link.xml")), "real.xml");
+  EXPECT_EQ(read_file(path("real.xml")), "after");
+}
+
+TEST_F(ReplaceFileTest, does_not_write_through_a_link_at_the_old_temporary_name) {
+  write_file_atomically(path("a.xml"), "before");
+  write_file_atomically(path("victim"), "untouched");
+  const std::string temporary = path("a.xml") + ".tmp" + std::to_string(::getpid());
+  ASSERT_EQ(::link(path("victim").c_str(), temporary.c_str()), 0);
+  replace_file(path("a.xml"), "after");
+  EXPECT_EQ(read_file(path("victim")), "untouched");
+}
+
+TEST_F(ReplaceFileTest, refuses_what_is_no_file) {
+  EXPECT_THROW(replace_file(path("none.xml"), ""), Error);
+  EXPECT_THROW(replace_file(top(), ""), Error);
+}
+
+}  // namespace
+}  // namespace gpuward
