@@ -32,6 +32,7 @@ struct GuardPolicy {
   Policy pause = Policy::block;
   Policy memory_hotplug = Policy::block;
   Policy gpu_hotplug = Policy::block;
+  bool gpu_hotplug_strict = false;  ///< block, and no PCI port stays open for a device to be added
   bool harden = false;
 };
 

@@ -8,6 +8,7 @@
 #include "domain/guest_suspend.hpp"
 #include "domain/memory.hpp"
 #include "domain/qemu_override.hpp"
+#include "protection/gpu_hotplug.hpp"
 
 namespace gpuward {
 
@@ -74,7 +75,7 @@ static void add_memory_gaps(const Document& document, std::vector<Gap>& gaps) {
 }
 
 std::vector<Gap> guard_gaps(const Document& document, const std::vector<const Hostdev*>& gpus,
-                            QemuAbilities qemu) {
+                            QemuAbilities qemu, bool strict) {
   std::vector<Gap> gaps;
   if (qemu.can_disable_vfio_migration)
     for (const Hostdev* const gpu : gpus) add_migration_gap(document, *gpu, gaps);
@@ -84,6 +85,7 @@ std::vector<Gap> guard_gaps(const Document& document, const std::vector<const Ho
                     "the guest may suspend itself and stand still until someone wakes it"});
   }
   add_memory_gaps(document, gaps);
+  add_gpu_hotplug_gaps(document, gpus, strict, gaps);
   return gaps;
 }
 

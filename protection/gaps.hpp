@@ -33,10 +33,10 @@ struct QemuAbilities {
   bool is_known = false;  ///< its version could be told
 };
 
-/// All gaps of a domain with these GPUs, in the order of Guard. gpu_hotplug has none: nothing in
-/// the XML lets a hostdev be added or keeps it from being added.
+/// All gaps of a domain with these GPUs, in the order of Guard; with `strict` (gpu-hotplug = strict)
+/// also ports that are open for a device to be added.
 std::vector<Gap> guard_gaps(const Document& document, const std::vector<const Hostdev*>& gpus,
-                            QemuAbilities qemu);
+                            QemuAbilities qemu, bool strict = false);
 
 /// Disk error policies and watchdog actions that pause the domain: the admin's choice about its
 /// data, and gaps only with harden = yes.

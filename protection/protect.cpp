@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "domain/guest_suspend.hpp"
+#include "protection/gpu_hotplug.hpp"
 #include "protection/protect_work.hpp"
 
 // What protect leaves in <gpuward:domain>, so that unprotect knows what was there before:
@@ -35,7 +36,7 @@ static bool has_record(const Element* record, std::string_view name) {
 
 std::vector<Gap> gaps_to_close(const Document& document, const std::vector<const Hostdev*>& gpus,
                                const GuardPolicy& policy, QemuAbilities qemu) {
-  std::vector<Gap> gaps = guard_gaps(document, gpus, qemu);
+  std::vector<Gap> gaps = guard_gaps(document, gpus, qemu, policy.gpu_hotplug_strict);
   if (policy.harden)
     for (Gap& pause : chosen_pauses(document)) gaps.push_back(std::move(pause));
   std::erase_if(gaps,
@@ -66,14 +67,16 @@ static std::vector<const Hostdev*> gpus_of(const Domain& domain, const IsGpu& is
 }
 
 /// Whether something is closed that need not be any more, or cannot be with this QEMU.
-static bool closes_too_much(const Element* record, const Protection& protection) {
+static bool closes_too_much(const Document& document, const std::vector<const Hostdev*>& gpus,
+                            const Element* record, const Protection& protection) {
   const GuardPolicy& policy = protection.policy;
   const bool cannot = protection.qemu.is_known && !protection.qemu.can_disable_vfio_migration;
   return (has_record(record, "migration") && (policy.migration != Policy::block || cannot)) ||
          (has_record(record, "pm") && policy.pause != Policy::block) ||
          (has_record(record, "maxMemory") && policy.memory_hotplug != Policy::block) ||
          ((has_record(record, "disk") || has_record(record, "watchdog")) &&
-          (!policy.harden || policy.pause != Policy::block));
+          (!policy.harden || policy.pause != Policy::block)) ||
+         (record && closes_other_ports(document, *record, gpus, policy));
 }
 
 static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap>& gaps) {
@@ -87,7 +90,7 @@ static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap
 
 /// `xml` has nothing of an earlier protect.
 static std::string protect_anew(std::string_view xml, const Protection& protection,
-                                const IsGpu& is_gpu) {
+                                const IsGpu& is_gpu, const std::vector<GuestPlace>& places) {
   DomainEdit edit(xml);
   const auto gpus = gpus_of(edit.domain, is_gpu);
   if (gpus.empty()) return std::string(xml);
@@ -99,6 +102,9 @@ static std::string protect_anew(std::string_view xml, const Protection& protecti
     if (protection.policy.harden) close_chosen_pauses(work);
   }
   if (has(gaps, Guard::memory_hotplug)) close_memory(work);
+  keep_places(work, places, protection.policy.gpu_hotplug == Policy::block);
+  if (has(gaps, Guard::gpu_hotplug))
+    close_gpu_hotplug(work, gpus, protection.policy.gpu_hotplug_strict, places);
   if (work.record.empty()) return std::string(xml);
   add_to_ours(edit, "\n      <" + work.prefix + "protected by='" +
                         (protection.for_good ? "protect" : "attach") + '\'' + work.attributes +
@@ -112,24 +118,6 @@ static std::string made_for_good(std::string_view xml) {
   return edit.result();
 }
 
-std::string protect(std::string_view xml, const Protection& protection, const IsGpu& is_gpu) {
-  const Document document = parse_document(xml);
-  const Domain domain = read_domain(document);
-  const Element* const record = record_in(document);
-  const bool is_for_good = is_protected_for_good(document);
-  Protection wanted = protection;
-  wanted.for_good = wanted.for_good || is_for_good;
-  // What an unknown QEMU was found to have is not taken out for want of knowing it.
-  if (!wanted.qemu.is_known && has_record(record, "migration"))
-    wanted.qemu.can_disable_vfio_migration = true;
-
-  const auto gaps = blocked_gaps(document, gpus_of(domain, is_gpu), wanted);
-  refuse_what_is_for_hands(domain, gaps);
-  if (!gaps.empty() || closes_too_much(record, wanted))
-    return protect_anew(unprotect(xml), wanted, is_gpu);
-  return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
-}
-
 static std::vector<std::string> migration_aliases(const Element& record) {
   std::vector<std::string> aliases;
   for (const Element& each : record.children)
@@ -141,7 +129,8 @@ static bool made_namespace(const Element& record) {
   return record.attribute("qemu-namespace") == "made";
 }
 
-std::string unprotect(std::string_view xml) {
+/// Opens what was closed; the guest addresses that protect wrote stay with `keep_places`.
+static std::string opened(std::string_view xml, bool keep_places) {
   DomainEdit edit(xml);
   const Element* const record = record_in(edit.document);
   if (!record) return std::string(xml);
@@ -152,8 +141,39 @@ std::string unprotect(std::string_view xml) {
     if (is_ours(each, "disk")) open_disk(edit, each);
     if (is_ours(each, "watchdog")) open_watchdog(edit, each);
   }
+  keep_places ? open_ports(edit, *record) : open_gpu_hotplug(edit, *record);
   remove_from_ours(edit, {record});
   return edit.result();
+}
+
+std::string unprotect(std::string_view xml) {
+  return opened(xml, false);
+}
+
+static std::string protect_again(std::string_view xml, const Element* record,
+                                 const Protection& protection, const IsGpu& is_gpu) {
+  const bool has_gpus = !gpus_of(parse_domain(xml), is_gpu).empty();
+  if (!record || !has_gpus) return protect_anew(unprotect(xml), protection, is_gpu, {});
+  return protect_anew(opened(xml, true), protection, is_gpu, guest_places(*record));
+}
+
+std::string protect(std::string_view xml, const Protection& protection, const IsGpu& is_gpu) {
+  const Document document = parse_document(xml);
+  const Domain domain = read_domain(document);
+  const Element* const record = record_in(document);
+  const bool is_for_good = is_protected_for_good(document);
+  Protection wanted = protection;
+  wanted.for_good = wanted.for_good || is_for_good;
+  // What an unknown QEMU was found to have is not taken out for want of knowing it.
+  if (!wanted.qemu.is_known && has_record(record, "migration"))
+    wanted.qemu.can_disable_vfio_migration = true;
+
+  const auto gpus = gpus_of(domain, is_gpu);
+  const auto gaps = blocked_gaps(document, gpus, wanted);
+  refuse_what_is_for_hands(domain, gaps);
+  if (!gaps.empty() || closes_too_much(document, gpus, record, wanted))
+    return protect_again(xml, record, wanted, is_gpu);
+  return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
 }
 
 bool is_protected_for_good(const Document& document) {
@@ -175,6 +195,7 @@ std::string unprotect_devices(std::string_view xml, const std::vector<std::strin
     edit.remove(each);
   }
   open_migration(edit, ours, made_namespace(*record));
+  open_gpu_hotplug(edit, *record, aliases);
   return edit.result();
 }
 

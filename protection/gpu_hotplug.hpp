@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "protection/gaps.hpp"
+#include "protection/protect_work.hpp"
+
+namespace gpuward {
+
+// libvirt and QEMU refuse to add a device to, and to remove one from, a PCI port with
+// <target hotplug='off'/>, for the monitor and for the guest's own eject as well (libvirt 6.3;
+// docs/formatdomain.rst, "hotplug"). On q35 each GPU is on a port of its own. On pc the root bus is
+// one such port for all devices (pci-root, libvirt 7.9). Bridges have a hot-plug of their own that
+// no XML switches off.
+
+/// How a machine's PCI root can be hot-plugged.
+enum class PciRoot {
+  pcie,     ///< q35, virt: the root bus never, its ports each by itself
+  i440fx,   ///< pc: the root bus, all or nothing
+  unknown,  ///< another machine, or one without PCI
+};
+
+PciRoot pci_root_of(const Document& document);
+
+/// Appends a gap for each way by which a GPU can be removed; with `strict` also for each PCI port by
+/// which one can be added.
+void add_gpu_hotplug_gaps(const Document& document, const std::vector<const Hostdev*>& gpus,
+                          bool strict, std::vector<Gap>& gaps);
+
+/// Where protect put a GPU that had no guest address, from an earlier protect.
+struct GuestPlace {
+  unsigned bus = 0;
+  bool with_port = false;   ///< the port is protect's own too
+  bool with_empty = false;  ///< the GPU had an <address type='pci'/> without numbers
+};
+std::vector<GuestPlace> guest_places(const Element& record);
+
+/// Closes these ports. `places` stay as they are, since a GPU keeps its guest address.
+void close_gpu_hotplug(ProtectWork& work, const std::vector<const Hostdev*>& gpus, bool strict,
+                       const std::vector<GuestPlace>& places);
+
+/// Opens what `record`, <gpuward:protected>, says that protect closed, but leaves GPUs where they
+/// are, and these places closed.
+void open_ports(DomainEdit& edit, const Element& record);
+/// Gives the ports of these places their hot-plug back, or keeps them closed; and records the
+/// places.
+void keep_places(ProtectWork& work, const std::vector<GuestPlace>& places, bool closed);
+/// open_ports, and takes away the guest addresses and ports that protect wrote.
+void open_gpu_hotplug(DomainEdit& edit, const Element& record);
+/// The same for the GPUs of these aliases alone, which are about to be removed. Takes what is undone
+/// out of `record`.
+void open_gpu_hotplug(DomainEdit& edit, const Element& record,
+                      const std::vector<std::string>& aliases);
+
+/// Whether `record` closes a port that need not be closed.
+bool closes_other_ports(const Document& document, const Element& record,
+                        const std::vector<const Hostdev*>& gpus, const GuardPolicy& policy);
+
+}  // namespace gpuward
