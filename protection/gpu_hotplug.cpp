@@ -576,8 +576,8 @@ void open_gpu_hotplug(DomainEdit& edit, const Element& record,
   }
 }
 
-bool closes_other_ports(const Document& document, const Element& record,
-                        const std::vector<const Hostdev*>& gpus, const GuardPolicy& policy) {
+bool closes_other_ports(const Document& document, const Domain& domain, const Element& record,
+                        const GuardPolicy& policy) {
   const auto places = guest_places(record);
   if (policy.gpu_hotplug != Policy::block)
     return !records(record, "port").empty() ||
@@ -585,7 +585,9 @@ bool closes_other_ports(const Document& document, const Element& record,
              return made_port(document, place) && is_closed(*made_port(document, place));
            });
   if (record.attribute("gpu-hotplug") == "strict" && !policy.gpu_hotplug_strict) return true;
-  const Ports ports = ports_of(document, gpus, policy.gpu_hotplug_strict);
+  std::vector<const Hostdev*> hostdevs;
+  for (const Hostdev& hostdev : domain.hostdevs) hostdevs.push_back(&hostdev);
+  const Ports ports = ports_of(document, hostdevs, policy.gpu_hotplug_strict);
   for (const Element* const port : records(record, "port")) {
     const auto index = recorded_index(*port);
     const Element* const controller = index ? find_controller(document, *index) : nullptr;

@@ -55,8 +55,8 @@ void open_gpu_hotplug(DomainEdit& edit, const Element& record);
 void open_gpu_hotplug(DomainEdit& edit, const Element& record,
                       const std::vector<std::string>& aliases);
 
-/// Whether `record` closes a port that need not be closed.
-bool closes_other_ports(const Document& document, const Element& record,
-                        const std::vector<const Hostdev*>& gpus, const GuardPolicy& policy);
+/// Whether `record` closes a port that need not be closed: no hostdev is behind it any more.
+bool closes_other_ports(const Document& document, const Domain& domain, const Element& record,
+                        const GuardPolicy& policy);
 
 }  // namespace gpuward

@@ -67,7 +67,7 @@ static std::vector<const Hostdev*> gpus_of(const Domain& domain, const IsGpu& is
 }
 
 /// Whether something is closed that need not be any more, or cannot be with this QEMU.
-static bool closes_too_much(const Document& document, const std::vector<const Hostdev*>& gpus,
+static bool closes_too_much(const Document& document, const Domain& domain,
                             const Element* record, const Protection& protection) {
   const GuardPolicy& policy = protection.policy;
   const bool cannot = protection.qemu.is_known && !protection.qemu.can_disable_vfio_migration;
@@ -76,7 +76,7 @@ static bool closes_too_much(const Document& document, const std::vector<const Ho
          (has_record(record, "maxMemory") && policy.memory_hotplug != Policy::block) ||
          ((has_record(record, "disk") || has_record(record, "watchdog")) &&
           (!policy.harden || policy.pause != Policy::block)) ||
-         (record && closes_other_ports(document, *record, gpus, policy));
+         (record && closes_other_ports(document, domain, *record, policy));
 }
 
 static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap>& gaps) {
@@ -171,7 +171,7 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   const auto gpus = gpus_of(domain, is_gpu);
   const auto gaps = blocked_gaps(document, gpus, wanted);
   refuse_what_is_for_hands(domain, gaps);
-  if (!gaps.empty() || closes_too_much(document, gpus, record, wanted))
+  if (!gaps.empty() || closes_too_much(document, domain, record, wanted))
     return protect_again(xml, record, wanted, is_gpu);
   return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
 }

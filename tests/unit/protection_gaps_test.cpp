@@ -54,7 +54,10 @@ std::vector<Gap> gaps(const std::string& xml, QemuAbilities qemu = new_qemu) {
   const Domain domain = read_domain(document);
   std::vector<const Hostdev*> gpus;
   for (const Hostdev& hostdev : domain.hostdevs) gpus.push_back(&hostdev);
-  return guard_gaps(document, gpus, qemu);
+  auto found = guard_gaps(document, gpus, qemu);
+  // of these protection_gpu_hotplug_test.cpp tells
+  std::erase_if(found, [](const Gap& gap) { return gap.guard == Guard::gpu_hotplug; });
+  return found;
 }
 
 std::string found(const std::string& xml, QemuAbilities qemu = new_qemu) {
