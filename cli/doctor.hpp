@@ -13,7 +13,7 @@
 #include "cli/host_layers.hpp"
 #include "config/config_parser.hpp"
 #include "domain/domain.hpp"
-#include "protection/gaps.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
 

@@ -29,11 +29,14 @@ static void set_harden(GuardPolicy& guard, const Setting& setting) {
   if (const auto harden = choose(setting, yes_no)) guard.harden = *harden;
 }
 
+template <Guard guard>
+constexpr Key<GuardPolicy> set_by_policy{to_string(guard), set_policy<key_of(guard).policy>};
+
 constexpr Key<GuardPolicy> keys[] = {
-    {"migration", set_policy<&GuardPolicy::migration>},
-    {"pause", set_policy<&GuardPolicy::pause>},
-    {"memory-hotplug", set_policy<&GuardPolicy::memory_hotplug>},
-    {"gpu-hotplug", set_gpu_hotplug},
+    set_by_policy<Guard::migration>,
+    set_by_policy<Guard::pause>,
+    set_by_policy<Guard::memory_hotplug>,
+    {to_string(Guard::gpu_hotplug), set_gpu_hotplug},
     {"harden", set_harden},
 };
 

@@ -27,15 +27,15 @@ static std::string_view word(Policy policy) {
   return policy == Policy::block ? "block" : policy == Policy::warn ? "warn" : "allow";
 }
 
-static Decision decide(Policy policy, std::string_view key, std::string happened) {
+static Decision decide(Policy policy, Guard guard, std::string happened) {
   if (policy == Policy::allow) return {};
   return {policy == Policy::block ? Act::undo : Act::report,
-          std::move(happened) + " (" + std::string(key) + " = " + std::string(word(policy)) + ")"};
+          std::move(happened) + " (" + std::string(to_string(guard)) + " = " + std::string(word(policy)) + ")"};
 }
 
 Decision on_pause(Policy policy, Condition condition) {
   if (condition != Condition::paused_by_user) return {};
-  return decide(policy, "pause", "it was paused by a user");
+  return decide(policy, Guard::pause, "it was paused by a user");
 }
 
 Decision on_job(Policy policy, Job job, JobSeen seen) {
@@ -51,7 +51,7 @@ Decision on_job(Policy policy, Job job, JobSeen seen) {
       if (seen == JobSeen::by_name) return {};
       break;
   }
-  return decide(policy, "migration", std::string(to_string(job)) + " of a domain with a GPU");
+  return decide(policy, Guard::migration, std::string(to_string(job)) + " of a domain with a GPU");
 }
 
 static std::string mib(uint64_t kib) {
@@ -60,19 +60,19 @@ static std::string mib(uint64_t kib) {
 
 Decision on_memory(Policy policy, uint64_t had, uint64_t has) {
   if (has <= had) return {};
-  return decide(policy, "memory-hotplug",
+  return decide(policy, Guard::memory_hotplug,
                 had == 0 ? "memory of " + mib(has) + " was added while it runs"
                          : "its memory device grew from " + mib(had) + " to " + mib(has));
 }
 
 Decision on_hostdev(Policy policy, bool is_gpu, bool was_there) {
   if (!is_gpu || was_there) return {};
-  return decide(policy, "gpu-hotplug", "a GPU was added while it runs");
+  return decide(policy, Guard::gpu_hotplug, "a GPU was added while it runs");
 }
 
 Decision on_hostdev_gone(Policy policy, bool was_gpu) {
   if (!was_gpu) return {};
-  Decision decision = decide(policy, "gpu-hotplug", "a GPU was taken out while it runs");
+  Decision decision = decide(policy, Guard::gpu_hotplug, "a GPU was taken out while it runs");
   if (decision.act == Act::undo) decision.act = Act::report;
   return decision;
 }

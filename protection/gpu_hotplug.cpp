@@ -486,15 +486,14 @@ PciRoot pci_root_of(const Document& document) {
   return PciRoot::unknown;
 }
 
-void add_gpu_hotplug_gaps(const Document& document, const std::vector<const Hostdev*>& gpus,
-                          bool strict, std::vector<Gap>& gaps) {
+void find_gpu_hotplug_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
   bool has_gpu = false;
-  for (const Hostdev* const gpu : gpus) {
-    if (!is_on_pci(document, *gpu)) continue;
+  for (const Hostdev* const gpu : search.gpus) {
+    if (!is_on_pci(search.document, *gpu)) continue;
     has_gpu = true;
-    add_gap_of(document, gpus, *gpu, gaps);
+    add_gap_of(search.document, search.gpus, *gpu, gaps);
   }
-  if (strict && has_gpu) add_strict_gaps(document, gaps);
+  if (search.policy.gpu_hotplug_strict && has_gpu) add_strict_gaps(search.document, gaps);
 }
 
 std::vector<GuestPlace> guest_places(const Element& record) {
@@ -507,21 +506,21 @@ std::vector<GuestPlace> guest_places(const Element& record) {
   return places;
 }
 
-void close_gpu_hotplug(ProtectWork& work, const std::vector<const Hostdev*>& gpus, bool strict,
-                       const std::vector<GuestPlace>& places) {
+void close_gpu_hotplug(ProtectWork& work) {
   const Document& document = work.edit.document;
+  const bool strict = work.policy.gpu_hotplug_strict;
   if (strict) work.attributes += " gpu-hotplug='strict'";
   unsigned bus = first_free_bus(document);
   const Hostdev* first = nullptr;
-  for (const Hostdev* const gpu : gpus) {
+  for (const Hostdev* const gpu : work.gpus) {
     if (!is_on_pci(document, *gpu)) continue;
     if (!first) first = gpu;
     if (pci_root_of(document) == PciRoot::pcie && !guest_address(element_of(document, *gpu)))
       give_place(work, *gpu, bus++);
   }
-  const Ports ports = ports_of(document, gpus, strict);
+  const Ports ports = ports_of(document, work.gpus, strict);
   const auto is_place = [&](const Element& port) {
-    return std::any_of(places.begin(), places.end(), [&](const GuestPlace& place) {
+    return std::any_of(work.places.begin(), work.places.end(), [&](const GuestPlace& place) {
       return made_port(document, place) == &port;
     });
   };
@@ -543,19 +542,18 @@ void keep_places(ProtectWork& work, const std::vector<GuestPlace>& places, bool 
   }
 }
 
-void open_ports(DomainEdit& edit, const Element& record) {
-  for (const Element* const port : records(record, "port")) open_port(edit, *port, {});
-}
-
-void open_gpu_hotplug(DomainEdit& edit, const Element& record) {
-  const auto places = guest_places(record);
-  const auto gone = take_places_away(edit, places);
-  open_places(edit, places, gone);
+void open_gpu_hotplug(DomainEdit& edit, const Element& record, Undo undo) {
+  std::set<const Element*> gone;
+  if (undo == Undo::everything) {
+    const auto places = guest_places(record);
+    gone = take_places_away(edit, places);
+    open_places(edit, places, gone);
+  }
   for (const Element* const port : records(record, "port")) open_port(edit, *port, gone);
 }
 
-void open_gpu_hotplug(DomainEdit& edit, const Element& record,
-                      const std::vector<std::string>& aliases) {
+void open_gpu_hotplug_of(DomainEdit& edit, const Element& record,
+                         const std::vector<std::string>& aliases) {
   const std::set<unsigned> buses = buses_of(edit, aliases);
   std::vector<GuestPlace> places = guest_places(record);
   std::erase_if(places, [&](const GuestPlace& place) {

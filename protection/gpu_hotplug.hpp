@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "config/config.hpp"
-#include "protection/gaps.hpp"
+#include "protection/guards.hpp"
 #include "protection/protect_work.hpp"
 
 namespace gpuward {
@@ -25,35 +25,16 @@ enum class PciRoot {
 
 PciRoot pci_root_of(const Document& document);
 
-/// Appends a gap for each way by which a GPU can be removed; with `strict` also for each PCI port by
-/// which one can be added.
-void add_gpu_hotplug_gaps(const Document& document, const std::vector<const Hostdev*>& gpus,
-                          bool strict, std::vector<Gap>& gaps);
-
-/// Where protect put a GPU that had no guest address, from an earlier protect.
-struct GuestPlace {
-  unsigned bus = 0;
-  bool with_port = false;   ///< the port is protect's own too
-  bool with_empty = false;  ///< the GPU had an <address type='pci'/> without numbers
-};
+/// From an earlier protect.
 std::vector<GuestPlace> guest_places(const Element& record);
 
-/// Closes these ports. `places` stay as they are, since a GPU keeps its guest address.
-void close_gpu_hotplug(ProtectWork& work, const std::vector<const Hostdev*>& gpus, bool strict,
-                       const std::vector<GuestPlace>& places);
-
-/// Opens what `record`, <gpuward:protected>, says that protect closed, but leaves GPUs where they
-/// are, and these places closed.
-void open_ports(DomainEdit& edit, const Element& record);
 /// Gives the ports of these places their hot-plug back, or keeps them closed; and records the
 /// places.
 void keep_places(ProtectWork& work, const std::vector<GuestPlace>& places, bool closed);
-/// open_ports, and takes away the guest addresses and ports that protect wrote.
-void open_gpu_hotplug(DomainEdit& edit, const Element& record);
-/// The same for the GPUs of these aliases alone, which are about to be removed. Takes what is undone
-/// out of `record`.
-void open_gpu_hotplug(DomainEdit& edit, const Element& record,
-                      const std::vector<std::string>& aliases);
+/// Opens what was closed for the GPUs of these aliases, which are about to be removed, and takes
+/// their guest addresses and ports away. Takes what is undone out of `record`.
+void open_gpu_hotplug_of(DomainEdit& edit, const Element& record,
+                         const std::vector<std::string>& aliases);
 
 /// Whether `record` closes a port that need not be closed: no hostdev is behind it any more.
 bool closes_other_ports(const Document& document, const Domain& domain, const Element& record,

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "domain/guest_suspend.hpp"
 #include "protection/gpu_hotplug.hpp"
 #include "protection/protect_work.hpp"
 
@@ -18,6 +17,7 @@
 //     </gpuward:maxMemory>
 //     <gpuward:disk dev='vda' error_policy='stop'/> what the policies of disk vda were
 //     <gpuward:watchdog number='0'/>                the first watchdog's action was pause
+//     <gpuward:port/>, <gpuward:place/>             see gpu_hotplug.cpp
 //   </gpuward:protected>
 //
 // With by='protect' it stays when the last GPU is detached.
@@ -36,7 +36,7 @@ static bool has_record(const Element* record, std::string_view name) {
 
 std::vector<Gap> gaps_to_close(const Document& document, const std::vector<const Hostdev*>& gpus,
                                const GuardPolicy& policy, QemuAbilities qemu) {
-  std::vector<Gap> gaps = guard_gaps(document, gpus, qemu, policy.gpu_hotplug_strict);
+  std::vector<Gap> gaps = guard_gaps({document, gpus, policy, qemu});
   if (policy.harden)
     for (Gap& pause : chosen_pauses(document)) gaps.push_back(std::move(pause));
   std::erase_if(gaps,
@@ -70,12 +70,15 @@ static std::vector<const Hostdev*> gpus_of(const Domain& domain, const IsGpu& is
 static bool closes_too_much(const Document& document, const Domain& domain,
                             const Element* record, const Protection& protection) {
   const GuardPolicy& policy = protection.policy;
+  const auto has_any = [&](std::span<const std::string_view> names) {
+    return std::any_of(names.begin(), names.end(),
+                       [&](std::string_view name) { return has_record(record, name); });
+  };
+  for (const GuardRow& row : guard_table())
+    if (policy_of(policy, row.guard) != Policy::block && has_any(row.records)) return true;
   const bool cannot = protection.qemu.is_known && !protection.qemu.can_disable_vfio_migration;
-  return (has_record(record, "migration") && (policy.migration != Policy::block || cannot)) ||
-         (has_record(record, "pm") && policy.pause != Policy::block) ||
-         (has_record(record, "maxMemory") && policy.memory_hotplug != Policy::block) ||
-         ((has_record(record, "disk") || has_record(record, "watchdog")) &&
-          (!policy.harden || policy.pause != Policy::block)) ||
+  return (has_record(record, "migration") && cannot) ||
+         ((has_record(record, "disk") || has_record(record, "watchdog")) && !policy.harden) ||
          (record && closes_other_ports(document, domain, *record, policy));
 }
 
@@ -95,16 +98,12 @@ static std::string protect_anew(std::string_view xml, const Protection& protecti
   const auto gpus = gpus_of(edit.domain, is_gpu);
   if (gpus.empty()) return std::string(xml);
   const auto gaps = blocked_gaps(edit.document, gpus, protection);
-  ProtectWork work{edit, our_prefix(edit), "", ""};
-  if (has(gaps, Guard::migration)) close_migration(work, gpus);
-  if (protection.policy.pause == Policy::block) {
-    if (can_suspend_itself(edit.document)) close_guest_suspend(work);
-    if (protection.policy.harden) close_chosen_pauses(work);
+  ProtectWork work{edit, gpus, protection.policy, places, our_prefix(edit)};
+  for (const GuardRow& row : guard_table()) {
+    if (row.guard == Guard::gpu_hotplug)
+      keep_places(work, places, protection.policy.gpu_hotplug == Policy::block);
+    if (has(gaps, row.guard)) row.close(work);
   }
-  if (has(gaps, Guard::memory_hotplug)) close_memory(work);
-  keep_places(work, places, protection.policy.gpu_hotplug == Policy::block);
-  if (has(gaps, Guard::gpu_hotplug))
-    close_gpu_hotplug(work, gpus, protection.policy.gpu_hotplug_strict, places);
   if (work.record.empty()) return std::string(xml);
   add_to_ours(edit, "\n      <" + work.prefix + "protected by='" +
                         (protection.for_good ? "protect" : "attach") + '\'' + work.attributes +
@@ -118,43 +117,24 @@ static std::string made_for_good(std::string_view xml) {
   return edit.result();
 }
 
-static std::vector<std::string> migration_aliases(const Element& record) {
-  std::vector<std::string> aliases;
-  for (const Element& each : record.children)
-    if (is_ours(each, "migration")) aliases.emplace_back(each.attribute("alias").value_or(""));
-  return aliases;
-}
-
-static bool made_namespace(const Element& record) {
-  return record.attribute("qemu-namespace") == "made";
-}
-
-/// Opens what was closed; the guest addresses that protect wrote stay with `keep_places`.
-static std::string opened(std::string_view xml, bool keep_places) {
+static std::string opened(std::string_view xml, Undo undo) {
   DomainEdit edit(xml);
   const Element* const record = record_in(edit.document);
   if (!record) return std::string(xml);
-  open_migration(edit, migration_aliases(*record), made_namespace(*record));
-  for (const Element& each : record->children) {
-    if (is_ours(each, "pm")) open_guest_suspend(edit, each);
-    if (is_ours(each, "maxMemory")) open_memory(edit, each);
-    if (is_ours(each, "disk")) open_disk(edit, each);
-    if (is_ours(each, "watchdog")) open_watchdog(edit, each);
-  }
-  keep_places ? open_ports(edit, *record) : open_gpu_hotplug(edit, *record);
+  for (const GuardRow& row : guard_table()) row.open(edit, *record, undo);
   remove_from_ours(edit, {record});
   return edit.result();
 }
 
 std::string unprotect(std::string_view xml) {
-  return opened(xml, false);
+  return opened(xml, Undo::everything);
 }
 
 static std::string protect_again(std::string_view xml, const Element* record,
                                  const Protection& protection, const IsGpu& is_gpu) {
   const bool has_gpus = !gpus_of(parse_domain(xml), is_gpu).empty();
   if (!record || !has_gpus) return protect_anew(unprotect(xml), protection, is_gpu, {});
-  return protect_anew(opened(xml, true), protection, is_gpu, guest_places(*record));
+  return protect_anew(opened(xml, Undo::all_but_addresses), protection, is_gpu, guest_places(*record));
 }
 
 std::string protect(std::string_view xml, const Protection& protection, const IsGpu& is_gpu) {
@@ -194,8 +174,8 @@ std::string unprotect_devices(std::string_view xml, const std::vector<std::strin
     ours.push_back(alias);
     edit.remove(each);
   }
-  open_migration(edit, ours, made_namespace(*record));
-  open_gpu_hotplug(edit, *record, aliases);
+  open_migration_of(edit, *record, ours);
+  open_gpu_hotplug_of(edit, *record, aliases);
   return edit.result();
 }
 
