@@ -15,6 +15,7 @@ struct PciAddress {
   uint8_t bus = 0;
   uint8_t slot = 0;
   uint8_t function = 0;
+  // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is the compiler's
   auto operator<=>(const PciAddress&) const = default;
 };
 

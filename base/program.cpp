@@ -138,6 +138,7 @@ std::string run_program(const std::string& program, const std::vector<std::strin
                         milliseconds deadline) {
   char* const words[] = {const_cast<char*>(program.c_str()), nullptr};
   std::vector<char*> variables;
+  variables.reserve(environment.size() + 1);
   for (const std::string& variable : environment)
     variables.push_back(const_cast<char*>(variable.c_str()));
   variables.push_back(nullptr);

@@ -12,6 +12,7 @@ namespace gpuward {
 
 struct Uuid {
   std::array<uint8_t, 16> bytes{};
+  // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is the compiler's
   auto operator<=>(const Uuid&) const = default;
 };
 

@@ -9,6 +9,7 @@
 #include <libvirt/libvirt.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -36,7 +37,7 @@ static void on_event(virConnectPtr, virDomainPtr domain, const char* event, long
 
 static double part(const std::vector<double>& sorted, double share) {
   const auto last = static_cast<double>(sorted.size() - 1);
-  return sorted[static_cast<size_t>(share * last + 0.5)];
+  return sorted[static_cast<size_t>(std::lround(share * last))];
 }
 
 static bool wait_for(const Times& times, size_t count) {

@@ -3,6 +3,7 @@
 
 #include "base/file.hpp"
 #include "cli/doctor.hpp"
+#include "mdev/gpu_settings.hpp"
 
 namespace gpuward {
 
@@ -34,6 +35,12 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit
   for (const ConfigProblem& problem : loaded.problems)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
                         "mend it; until then no domain with a GPU starts"});
+  for (const ConfigProblem& problem : loaded.unsupported)
+    findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
+                        "remove it from the file, then run: gpuward check"});
+  for (const ConfigProblem& warning : names_without_parent(root, loaded.config))
+    findings.push_back({Severity::warning, "config", to_string(warning.position), warning.message,
+                        "correct the name, or load the driver that registers this parent"});
   std::vector<std::string> paths{"/etc/gpuward", "/etc/gpuward/conf.d"};
   for (const std::string& file : config_files(root))
     paths.push_back(file.substr(root.prefix.size()));

@@ -50,7 +50,7 @@ std::string essence(const std::string& line, std::string_view word) {
 void add(Findings& findings, const Denials& denials, time_t now, const std::string& who,
          std::string_view word, const std::string& fix) {
   if (denials.count == 0) return;
-  const bool old = denials.last < now - 24 * 60 * 60;
+  const bool old = denials.last < now - time_t{24} * 60 * 60;
   const bool hurts = denials.enforced && !old;
   findings.push_back({hurts ? Severity::problem : Severity::warning, "denials", who,
                       who + " denied gpuward something " + std::to_string(denials.count) +

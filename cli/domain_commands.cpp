@@ -29,7 +29,13 @@
 namespace gpuward {
 
 static const Profile& require_profile(const Config& config, const std::string& name) {
-  if (const Profile* profile = find_profile(config, name)) return *profile;
+  if (const Profile* profile = find_profile(config, name)) {
+    const bool needs_type = profile->use == Use::mdev || profile->use == Use::vendor_vf;
+    if (needs_type && profile->types.empty())
+      throw Error(to_string(profile->position) + ": profile '" + name +
+                  "' has 'memory' only, which this version does not support; set 'type'");
+    return *profile;
+  }
   std::string known;
   for (const Profile& profile : config.profiles)
     known += (known.empty() ? "" : ", ") + profile.name;

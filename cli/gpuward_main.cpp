@@ -147,6 +147,7 @@ CommandLine::CommandLine() {
   json(verb);
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
   CommandLine line;
   try {

@@ -10,6 +10,7 @@
 #include "config/config_parser.hpp"
 #include "hooks/reconcile.hpp"
 #include "libvirt/client.hpp"
+#include "mdev/gpu_settings.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -37,7 +38,12 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
     const auto more = too_much_for(loaded.config, libvirt_version_at(settings.connect));
     loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
   }
+  loaded.problems.insert(loaded.problems.end(), loaded.unsupported.begin(),
+                         loaded.unsupported.end());
   const bool good = loaded.problems.empty();
+  if (files.empty())
+    for (const ConfigProblem& warning : names_without_parent(settings.root, loaded.config))
+      std::fprintf(stderr, "warning: %s\n", to_string(warning).c_str());
   if (settings.json) {
     json problems = json::array();
     for (const ConfigProblem& problem : loaded.problems)

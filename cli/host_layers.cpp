@@ -93,7 +93,7 @@ static HookSeen look_for_hook(const Root& root, const std::optional<LibvirtDaemo
   times.touched = newest_trace(root);
   if (!daemon) return judge_hook_seen(times, "libvirtd");
   times.started = daemon->started;
-  if (const HookSeen told = judge_hook_seen(times, daemon->name); told.seen != Known::unknown)
+  if (HookSeen told = judge_hook_seen(times, daemon->name); told.seen != Known::unknown)
     return told;
   times.reloaded = last_reload(root, *daemon);  // asks systemd, so only when nothing else tells
   return judge_hook_seen(times, daemon->name);

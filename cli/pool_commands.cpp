@@ -77,7 +77,7 @@ static std::string repoint_before_start(const Settings& settings, const Config& 
                                         DomainStore& store, const DomainStore::Found& found) {
   const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  const std::string after =
+  std::string after =
       repoint(settings.root, config, before, device_use(settings, config, store, found.uuid));
   if (after != before) store.define(protected_for_attach(settings, config, after));
   return after;

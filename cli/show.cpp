@@ -84,7 +84,7 @@ static std::string joined(const Things& things) {
 static std::string class_text(const GpuView& gpu) {
   char digits[8];
   std::snprintf(digits, sizeof digits, "%04x", gpu.pci_class >> 8);
-  const std::string text = digits;
+  std::string text = digits;
   if (text == "0300") return text + " (VGA controller)";
   if (text == "0302") return text + " (3D controller)";
   if (text == "0380") return text + " (display controller)";

@@ -83,6 +83,9 @@ void read_profile(Sections& sections, Block& block, std::string_view name) {
 
 void read_quota(Sections& sections, Block& block, std::string_view name) {
   if (name.empty()) reject_name(block, name, "want a pattern for names of domains, such as web-*");
+  block.unsupported.push_back(
+      {block.at(block.ini.line),
+       block.title + " is not supported by this version and limits nothing; remove the section"});
   Section<Quota>& section = open(sections.quotas, block.title);
   section.usable = !name.empty();
   section.content.pattern = name;
@@ -99,7 +102,7 @@ constexpr Kind kinds[] = {
     {"guard", read_guard}, {"gpu", read_gpu}, {"profile", read_profile}, {"quota", read_quota}};
 
 void read_ini_section(Sections& sections, const std::string& file, const IniSection& ini,
-                      std::vector<ConfigProblem>& problems) {
+                      LoadedConfig& loaded) {
   const std::string_view header = ini.header;
   const size_t blank = std::min(header.find_first_of(" \t"), header.size());
   const std::string_view word = header.substr(0, blank);
@@ -110,16 +113,16 @@ void read_ini_section(Sections& sections, const std::string& file, const IniSect
     if (word != kinds[i].name) continue;
     std::string title = "[" + std::string(word);
     if (!name.empty()) title += " " + std::string(name);
-    Block block{title + "]", file, ini, problems};
+    Block block{title + "]", file, ini, loaded.problems, loaded.unsupported};
     return kinds[i].read(sections, block, name);
   }
-  problems.push_back(
+  loaded.problems.push_back(
       {{file, ini.line},
        "unknown section " + in_quotes("[" + ini.header + "]") + "; " + suggestion(word, words)});
 }
 
-void read_one_file(Sections& sections, const std::string& file,
-                   std::vector<ConfigProblem>& problems) {
+void read_one_file(Sections& sections, const std::string& file, LoadedConfig& loaded) {
+  std::vector<ConfigProblem>& problems = loaded.problems;
   std::optional<std::string> text;
   try {
     text = read_file(file, largest_file);
@@ -133,8 +136,7 @@ void read_one_file(Sections& sections, const std::string& file,
   IniFile ini = parse_ini(*text);
   for (IniProblem& problem : ini.problems)
     problems.push_back({{file, problem.line}, std::move(problem.message)});
-  for (const IniSection& section : ini.sections)
-    read_ini_section(sections, file, section, problems);
+  for (const IniSection& section : ini.sections) read_ini_section(sections, file, section, loaded);
 }
 
 /// What only all files together can tell.
@@ -189,9 +191,10 @@ std::vector<std::string> config_files(const Root& root) {
 LoadedConfig load_config(const std::vector<std::string>& files) {
   LoadedConfig loaded;
   Sections sections;
-  for (const std::string& file : files) read_one_file(sections, file, loaded.problems);
+  for (const std::string& file : files) read_one_file(sections, file, loaded);
   check_sections(sections, loaded.problems);
   sort_by_place(loaded.problems, files);
+  sort_by_place(loaded.unsupported, files);
   loaded.config.guard = sections.guard.content;
   loaded.config.gpus = usable_contents(sections.gpus);
   loaded.config.profiles = usable_contents(sections.profiles);

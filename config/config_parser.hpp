@@ -20,6 +20,9 @@ std::string to_string(const ConfigProblem& problem);
 struct LoadedConfig {
   Config config;                        ///< what could be understood; whole only without problems
   std::vector<ConfigProblem> problems;  ///< all of them, in reading order
+  /// Valid keys and sections that this version does not act on: `gpuward check` fails because of
+  /// them, but a domain that started yesterday still starts.
+  std::vector<ConfigProblem> unsupported;
 };
 
 /// The files that make up the configuration, in reading order: gpuward.conf, then conf.d/*.conf

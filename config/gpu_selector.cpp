@@ -10,19 +10,45 @@
 
 namespace gpuward {
 
+static bool is_hex_digit(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
 bool is_id_pair(std::string_view text) {
-  const auto is_hex = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-  };
   return text.size() == 9 && text[4] == ':' &&
-         std::all_of(text.begin(), text.begin() + 4, is_hex) &&
-         std::all_of(text.begin() + 5, text.end(), is_hex);
+         std::all_of(text.begin(), text.begin() + 4, is_hex_digit) &&
+         std::all_of(text.begin() + 5, text.end(), is_hex_digit);
 }
 
 static uint16_t hex_number(std::string_view digits) {
   uint16_t value = 0;
   std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
   return value;
+}
+
+/// The address in virsh's name of a PCI node device: "pci_0000_41_00_0".
+static std::optional<PciAddress> node_device_address(std::string_view text) {
+  constexpr std::string_view start = "pci_";
+  if (!text.starts_with(start)) return {};
+  std::string address(text.substr(start.size()));
+  std::replace(address.begin(), address.end(), '_', ':');
+  if (const auto last = address.rfind(':'); last != std::string::npos) address[last] = '.';
+  return parse_pci_address(lower_case(address));
+}
+
+/// A piece of an address or an ID without its other half: "8086", "10de", "00.0", "41_00_0".
+static bool is_piece_of_address(std::string_view text) {
+  if (text.size() == 4 && std::all_of(text.begin(), text.end(), is_hex_digit)) return true;
+  return text.front() >= '0' && text.front() <= '9' &&
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return is_hex_digit(c) || c == '.' || c == '_' || c == '-'; });
+}
+
+/// Whether the text names a PCI device in another program's way. As the name of a parent it would
+/// match nothing, and a GPU that is switched off by it would be assigned.
+static bool names_pci_device(std::string_view text) {
+  return text.starts_with("pci_") || text.starts_with("PCI_") || text.starts_with("GPU-") ||
+         text.starts_with("MIG-") || is_piece_of_address(text);
 }
 
 std::optional<GpuSelector> parse_gpu_selector(std::string_view text) {
@@ -40,7 +66,8 @@ std::optional<GpuSelector> parse_gpu_selector(std::string_view text) {
     return selector;
   }
   // The device of a parent that is no PCI function, as /sys/class/mdev_bus names it.
-  if (!is_name(text) || text.find('+') != std::string_view::npos) return {};
+  if (!is_name(text) || text.find('+') != std::string_view::npos || names_pci_device(text))
+    return {};
   selector.by = GpuSelector::By::name;
   selector.name = text;
   return selector;
@@ -50,6 +77,13 @@ std::string selector_advice(std::string_view text) {
   const std::string whole = "0000:" + std::string(text);
   if (parse_pci_address(lower_case(whole)))
     return "a PCI address has its domain in front: write " + whole;
+  if (const auto address = node_device_address(text))
+    return "that is virsh's name of a node device: write " + to_string(*address);
+  if (text.starts_with("GPU-") || text.starts_with("MIG-"))
+    return "a GPU is not selected by its UUID: write its PCI address, which 'nvidia-smi "
+           "--query-gpu=uuid,pci.bus_id --format=csv' and 'gpuward list gpus' print";
+  if (text.size() == 4 && std::all_of(text.begin(), text.end(), is_hex_digit))
+    return "that is one half of vendor:device: write both, as 'lspci -nn' prints them";
   return "want a PCI address (0000:41:00.0), vendor:device (10de:2236), the name of an mdev parent "
          "(mtty) or *";
 }

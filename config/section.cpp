@@ -23,6 +23,12 @@ std::vector<Setting> settings(const Block& block) {
   return result;
 }
 
+void report_unsupported_key(const Block& block, const Setting& setting) {
+  block.unsupported.push_back(
+      {setting.position, in_quotes(setting.key) + " in " + block.title +
+                             " is not supported by this version and has no effect; remove it"});
+}
+
 void reject_unknown_key(const Setting& setting, std::span<const std::string_view> known) {
   std::string message = "unknown key " + in_quotes(setting.key) + " in ";
   message += setting.section;

@@ -30,6 +30,7 @@ struct Block {
   const std::string& file;
   const IniSection& ini;
   std::vector<ConfigProblem>& problems;
+  std::vector<ConfigProblem>& unsupported;
 
   Position at(int line) const { return {file, line}; }
 };
@@ -37,6 +38,9 @@ struct Block {
 /// The entries of a block that can be looked at: keys written twice in it and keys without a value
 /// are problems and left out.
 std::vector<Setting> settings(const Block& block);
+
+/// The key is valid, and this version does nothing with its value.
+void report_unsupported_key(const Block& block, const Setting& setting);
 
 void reject_unknown_key(const Setting& setting, std::span<const std::string_view> known);
 
@@ -49,6 +53,7 @@ void set_keys(Section<Content>& section, const Block& block, const Key<Content> 
     if (key != std::end(table)) {
       section.set_at.insert_or_assign(std::string(key->name), setting.position);
       key->set(section.content, setting);
+      if (!key->is_supported) report_unsupported_key(block, setting);
       continue;
     }
     std::array<std::string_view, n> names;

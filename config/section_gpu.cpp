@@ -152,7 +152,7 @@ constexpr Key<GpuSection> keys[] = {
     {"use", set_use},
     {"vfs", set_vfs},
     {"instances", set_instances},
-    {"isolation", set_isolation},
+    {"isolation", set_isolation, false},
     {"expect", set_expect},
     {"exec-quantum", set_exec_quantum},
     {"preempt-timeout", set_preempt_timeout},

@@ -104,9 +104,15 @@ static void set_compute(Profile& profile, const Setting& setting) {
 }
 
 constexpr Key<Profile> keys[] = {
-    {"type", set_type},         {"gpu", set_gpu},       {"placement", set_placement},
-    {"numa", set_numa},         {"memory", set_memory}, {"compute", set_compute},
-    {"console", set_console},   {"use", set_use},       {"scrub", set_scrub},
+    {"type", set_type},
+    {"gpu", set_gpu},
+    {"placement", set_placement},
+    {"numa", set_numa},
+    {"memory", set_memory, false},
+    {"compute", set_compute, false},
+    {"console", set_console},
+    {"use", set_use},
+    {"scrub", set_scrub},
     {"one-time", set_one_time},
 };
 

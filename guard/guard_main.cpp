@@ -152,6 +152,7 @@ int run(Daemon& daemon) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
   // One heap for all threads: they allocate little, and each heap of its own stays resident.
   ::mallopt(M_ARENA_MAX, 1);

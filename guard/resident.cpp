@@ -19,6 +19,7 @@ static int release_segments(dl_phdr_info* object, size_t, void*) {
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W)) continue;
     const uintptr_t begin = (object->dlpi_addr + segment.p_vaddr) / page * page;
     const uintptr_t end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): addresses of a loaded object
     ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
   }
   return 0;

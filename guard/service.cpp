@@ -48,7 +48,8 @@ void GuardService::note(const Uuid& uuid, Todo todo) {
 }
 
 void GuardService::note_later(const Uuid& uuid, Todo todo, seconds delay) {
-  workers_.post_at(Clock::now() + delay, [this, uuid, todo] { note(uuid, todo); });
+  workers_.post_at(Clock::now() + delay,
+                   [this, uuid, todo = std::move(todo)] { note(uuid, todo); });
 }
 
 static Todo todo_of(const DomainEvent& event) {
@@ -112,7 +113,7 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
     give_back_orphans(*connection);
     show_status();
   });
-  pools_.connected(connection);
+  pools_.connected(std::move(connection));
   // When the domains of the start have been looked at.
   workers_.post_at(Clock::now() + seconds(2), release_unused_text);
 }

@@ -62,4 +62,19 @@ bool serves(const Config& config, const Profile& profile, const Parent& parent) 
   return named && settings_of(config, parent).use.value_or(profile.use) == profile.use;
 }
 
+std::vector<ConfigProblem> names_without_parent(const Root& root, const Config& config) {
+  const auto parents = parent_names(root);
+  std::vector<ConfigProblem> problems;
+  const auto look_up = [&](const GpuSelector& selector, const Position& position) {
+    if (selector.by == GpuSelector::By::name &&
+        std::find(parents.begin(), parents.end(), selector.name) == parents.end())
+      problems.push_back({position, "no mdev parent is named '" + selector.name +
+                                        "' on this host; list the names with: gpuward list types"});
+  };
+  for (const GpuSection& gpu : config.gpus) look_up(gpu.selector, gpu.position);
+  for (const Profile& profile : config.profiles)
+    for (const GpuSelector& selector : profile.gpus) look_up(selector, profile.position);
+  return problems;
+}
+
 }  // namespace gpuward

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "config/config_parser.hpp"
 #include "mdev/parent.hpp"
 
 namespace gpuward {
@@ -23,6 +24,10 @@ struct GpuSettings {
   std::vector<InstanceCount> instances;
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
 };
+
+/// Selectors by name that name no mdev parent of this host: its driver may be loaded later, or the
+/// name is misspelt.
+std::vector<ConfigProblem> names_without_parent(const Root& root, const Config& config);
 
 /// The more precise section wins key by key: address or name, then vendor:device, then *.
 GpuSettings settings_of(const Config& config, const Parent& parent);

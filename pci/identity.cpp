@@ -24,7 +24,7 @@ static std::optional<uint32_t> config_register(const Fd& config, unsigned offset
   unsigned char bytes[4];
   if (::pread(config.get(), bytes, sizeof bytes, static_cast<off_t>(offset)) != sizeof bytes)
     return {};
-  return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | static_cast<uint32_t>(bytes[3]) << 24;
+  return bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
 }
 
 /// Where the extended capability of that id begins: 16 bits of id, 4 of version, 12 of the next

@@ -32,9 +32,14 @@ refused() {
     contains "refusal of '$*'" "$text" "$said"
 }
 
-# wait_until SECONDS COMMAND…
+# repeats FEW MANY: how often something is done over and over: in tests/run soak it is MANY.
+repeats() { if [ -n "${SOAK:-}" ]; then echo "$2"; else echo "$1"; fi; }
+
+# wait_until SECONDS COMMAND…: the seconds bound a hang on a quick machine with nothing else to do. One
+# that emulates beside other work is slower by some times.
 wait_until() {
-    local seconds=$1 deadline=$((SECONDS + $1))
+    local seconds=$(($1 * 3)) deadline
+    deadline=$((SECONDS + seconds))
     shift
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt "$deadline" ] || fail "wanted within $seconds s: $*"

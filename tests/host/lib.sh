@@ -49,7 +49,7 @@ make_host() {
     install "$GPUWARD_HOOK" "$GPUWARD_CLI" "$GPUWARD_GUARD" "$CASE_DIR/$host/sbin"
     unshare --mount sleep infinity &
     holder[$host]=$!
-    wait_until 10 in_own_namespace "$host"
+    wait_until 60 in_own_namespace "$host"
     on "$host" bash -euo pipefail -c "$(declare -f furnish); furnish '$CASE_DIR/$host' '$CAPABILITIES'"
     write_libvirt_config "$host"
 }
@@ -110,7 +110,7 @@ kill_libvirtd() {
     local pid
     pid=$(cat "$CASE_DIR/$1/run/libvirtd.pid")
     kill -KILL "$pid"
-    wait_until 10 ended "$pid"
+    wait_until 60 ended "$pid"
 }
 
 ended() { ! kill -0 "$1"; }
@@ -162,7 +162,7 @@ no_leftovers() {
 # text, the fields behind.
 start_guard() {
     start_guard_alone "$@"
-    wait_until 30 connected_guard "$1"
+    wait_until 60 connected_guard "$1"
 }
 
 start_guard_alone() {
@@ -170,7 +170,7 @@ start_guard_alone() {
     shift
     on "$host" env JOURNAL_STREAM=none gpuward-guard "$@" >>"$CASE_DIR/$host/log/guard" 2>&1 &
     guard_job=$!
-    wait_until 10 pgrep -nx gpuward-guard
+    wait_until 60 pgrep -nx gpuward-guard
     guard_pid=$(pgrep -nx gpuward-guard)
 }
 
@@ -178,7 +178,7 @@ connected_guard() { [ "$(guard_lines "$1" "connected to")" != 0 ]; }
 
 kill_guard() {
     kill -KILL "$guard_pid"
-    wait_until 10 ended "$guard_pid"
+    wait_until 60 ended "$guard_pid"
     mv "$CASE_DIR/$1/log/guard" "$CASE_DIR/$1/log/guard.before"
 }
 

@@ -113,7 +113,7 @@ configure_root() {
     ln -s ../gpuward-lab.service "$units/multi-user.target.wants/"
     # Emulated cycles are dear: no unit runs that no scenario needs.
     for unit in serial-getty@ttyS0.service getty@tty1.service systemd-timesyncd.service e2scrub_reap.service \
-        apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
+        apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer man-db.timer \
         systemd-networkd.service systemd-update-utmp.service systemd-binfmt.service ldconfig.service \
         dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount \
         systemd-pstore.service; do
@@ -122,6 +122,8 @@ configure_root() {
     # A slow machine is no reason to call a unit broken.
     mkdir -p "$root/etc/systemd/system.conf.d"
     printf '[Manager]\nDefaultTimeoutStartSec=300s\n' >"$root/etc/systemd/system.conf.d/lab.conf"
+    # debhelper brings man-db: its index of no pages would be built at each installation.
+    rm -f "$root/var/lib/man-db/auto-update"
     keep_apparmor_small "$root"
     # Without it libvirt asks QEMU for each of some 450 CPU features: two thirds of a domain's start.
     echo 'capability_filters = [ "cpu-unavailable-features" ]' >>"$root/etc/libvirt/qemu.conf"

@@ -6,7 +6,10 @@
 #   DIR/share/requests/ what the guest asks of us: one file each, answered under answers/
 #   DIR/qmp.{in,out}    QEMU's monitor;  DIR/console.log  the serial console
 
-boot_limit=1200 # seconds; generous: it only bounds a hang
+# Seconds. A machine that is silent for the first is thrown away and tried once more: now and then one hangs
+# (see start_qemu). The second is generous: it only bounds a hang.
+first_boot_limit=180
+boot_limit=1200
 
 machine_dir() { echo "$CACHE/machines/${GPUWARD_LAB_NAME:-up}-debian$1"; }
 
@@ -37,7 +40,31 @@ boot() {
     share_scripts "$dir"
     # What the machine writes stays out of the image. The path is QEMU's view of it.
     qemu-img create -q -u -f qcow2 -F raw -b /mnt/image/disk.img "$dir/disk.qcow2" "$(stat -c %s "$image/disk.img")"
-    timed "Debian $release: boot" switch_on "$dir" || die "no machine"
+    first_or_second_boot "$dir" "Debian $release: boot" || die "no machine"
+}
+
+# first_or_second_boot DIR WHAT: what a machine that hung had to tell is kept in DIR/hang.log.
+first_or_second_boot() {
+    local dir=$1
+    timed "$2" switch_on "$dir" $first_boot_limit && return
+    boots=$((${boots:-0} + 1))
+    say "$2: tried once more; what the first try had to tell: $dir/hang.log"
+    describe_hang "$dir" >>"$dir/hang.log" 2>&1 || true
+    power_off "$dir"
+    timed "$2, second try" switch_on "$dir" $boot_limit
+}
+
+# Where the processors stand, twice, whether timers move between, and what the guest has said.
+describe_hang() {
+    machine_alive "$1" || return 0
+    echo "load of the host: $(cat /proc/loadavg)"
+    local command
+    for command in "info status" "info cpus" "info registers -a" "info lapic 0" "info lapic 1" "info pic" "info registers -a"; do
+        echo "== $command"
+        monitor "$1" "$command" || true
+    done
+    echo "== console"
+    tail -n 40 "$1/console.log"
 }
 
 # Replaces whole files: a script that is running meanwhile keeps the one it has.
@@ -52,7 +79,7 @@ switch_on() {
     mkfifo "$dir"/{agent,qmp}.{in,out}
     start_qemu "$dir" $(cat "$dir/prefix")
     qmp "$dir" '{"execute": "qmp_capabilities"}' >/dev/null
-    wait_ready "$dir"
+    wait_ready "$dir" "$2"
 }
 
 # start_qemu DIR [PREFIX…]: QEMU comes out of a root of the lab: this host needs none, its version is known.
@@ -126,10 +153,10 @@ ARGUMENTS
 }
 
 wait_ready() {
-    local dir=$1 deadline=$((SECONDS + boot_limit))
+    local dir=$1 deadline=$((SECONDS + $2))
     until [ -e "$dir/share/ready" ]; do
         machine_alive "$dir" || { say "QEMU ended: $(tail -n 5 "$dir/qemu.log")" && return 1; }
-        [ $SECONDS -lt $deadline ] || { say "no answer from the guest, see $dir/console.log" && return 1; }
+        [ $SECONDS -lt $deadline ] || { say "no answer from the guest in $2 s, see $dir/console.log" && return 1; }
         pause
     done
 }
@@ -175,7 +202,7 @@ hotplug() { monitor "$1" "device_add $2"; }
 
 # The guest has its say in this: it is over when the device is gone.
 unplug() {
-    local deadline=$((SECONDS + 60))
+    local deadline=$((SECONDS + 180))
     monitor "$1" "device_del $2" || return
     while has_device "$1" "$2"; do
         [ $SECONDS -lt $deadline ] || { echo "the guest does not let $2 go" && return 1; }
@@ -236,7 +263,7 @@ serve_requests() {
 restart() {
     local dir=$1 deadline=$((SECONDS + boot_limit))
     if [ "$2" = reboot ]; then
-        run_job "$dir" 60 'systemctl --no-block reboot' || true
+        run_job "$dir" 300 'systemctl --no-block reboot' || true
         while machine_alive "$dir"; do
             [ $SECONDS -lt $deadline ] || { say "the guest does not go down, see $dir/console.log" && return 1; }
             pause
@@ -244,7 +271,7 @@ restart() {
     else
         power_off "$dir"
     fi
-    timed "guest restarts ($2)" switch_on "$dir"
+    first_or_second_boot "$dir" "guest restarts ($2)"
 }
 
 # --- Verbs ---
@@ -299,7 +326,7 @@ lab_install() {
 install_deb() {
     rm -f "$1"/share/gpuward_*.deb
     cp "$2" "$1/share/"
-    run_job "$1" 300 'rm -f /srv/gpuward_*.deb && cp /lab/gpuward_*.deb /srv/ && apt-get install -y --allow-downgrades --reinstall /srv/gpuward_*.deb'
+    run_job "$1" 1800 'rm -f /srv/gpuward_*.deb && cp /lab/gpuward_*.deb /srv/ && apt-get install -y --allow-downgrades --reinstall /srv/gpuward_*.deb'
 }
 
 lab_hotplug() { hotplug "$(running_machine "$1")" "$2"; }

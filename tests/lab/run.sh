@@ -2,16 +2,18 @@
 # shellcheck shell=bash
 # Runs scenarios on a machine. After a scenario that failed or hung the rest gets a fresh one.
 
-scenario_limit=900 # seconds for one part, unless the scenario says otherwise; it only bounds a hang
+scenario_limit=1800 # seconds for one part, unless the scenario says otherwise; it only bounds a hang
 kept_runs=10
 
 lab_run() {
-    local deb=build on_running='' verbose=''
+    local deb=build on_running='' verbose='' queue='' soak=''
     while [[ ${1:-} == -* ]]; do
         case $1 in
         --deb) deb=$(readlink -f "$2") && shift ;;
         --no-deb) deb='' ;;
         --on-running) on_running=yes ;;
+        --queue) queue=$(readlink -f "$2") && shift ;;
+        --soak) soak=yes ;;
         -v | --verbose) verbose=yes ;;
         *) usage_error "run knows no option $1" ;;
         esac
@@ -25,23 +27,56 @@ lab_run() {
     run_scenarios
 }
 
-# Fills scenarios, in the order of file names.
+# Fills scenarios, in the order of file names: those that are named, else those that tests/lab/releases
+# lists for the release; for soak all.
 find_scenarios() {
     local name
+    check_releases
     for name; do
         [ -f "$LAB/scenarios/$name" ] || usage_error "no scenario '$name' in $LAB/scenarios"
     done
-    [ $# -gt 0 ] || set -- $(ls "$LAB/scenarios")
+    if [ $# = 0 ] && [ -z "$soak" ]; then
+        set -- $(scenarios_of "$release")
+    elif [ $# = 0 ]; then
+        set -- $(ls "$LAB/scenarios")
+    fi
     readarray -t scenarios < <(printf '%s\n' "$@" | sort)
+}
+
+# scenarios_of RELEASE: what tests/lab/releases lists for it.
+scenarios_of() { awk -v release="$1" '!/^#/ && NF { for (at = 2; $at ~ /^1[0-9]$/; at++) if ($at == release) print $1 }' "$LAB/releases"; }
+
+# Every scenario is in tests/lab/releases, with a release, and with a reason where it runs on more than one.
+check_releases() {
+    local wrong
+    wrong=$(awk -v files="$(ls "$LAB/scenarios")" '
+        BEGIN { split(files, names, "\n"); for (at in names) there[names[at]] = 1 }
+        /^#/ || !NF { next }
+        { seen[$1]++
+          for (at = 2; $at ~ /^1[0-9]$/; at++) count[$1]++
+          if (!($1 in there)) print $1 " is listed, and no such scenario is there"
+          if (seen[$1] > 1) print $1 " is listed twice"
+          if (!count[$1]) print $1 " is listed without a release (12, 13)"
+          if (count[$1] > 1 && at > NF) print $1 " is listed for more than one release without a reason" }
+        END { for (name in there) if (!(name in seen)) print name " is not listed: on which releases does it run, and why?" }
+    ' "$LAB/releases")
+    [ -z "$wrong" ] || die "tests/lab/releases does not fit tests/lab/scenarios:" "$wrong"
+}
+
+lab_releases() {
+    [ $# = 0 ] || usage_error "releases takes no argument"
+    check_releases
+    grep -v '^#' "$LAB/releases"
 }
 
 # Uses the variables of lab_run, which is its only caller.
 run_scenarios() {
-    local name number=0 passed=0 failed=() skipped=0 dir='' rundir
+    local name number=0 passed=0 failed=() skipped=0 boots=0 dir='' rundir
     rundir=$(new_run_dir "$release")
     trap 'stop_machine' EXIT
     for name in "${scenarios[@]}"; do
         number=$((number + 1))
+        is_ours || continue
         [ -n "$dir" ] || start_machine "$rundir/machine$number"
         run_scenario
     done
@@ -54,9 +89,13 @@ run_scenarios() {
         echo "debian$release $name FAILED:"
         tail -n 15 "$rundir/$name.log" | sed 's/^/    /'
     done
-    echo "debian$release: $passed passed, ${#failed[@]} failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
-    [ ${#failed[@]} = 0 ] && [ $((passed + skipped)) = ${#scenarios[@]} ]
+    [ $boots = 0 ] || echo "debian$release: $boots machines were thrown away, as they did not come up in $first_boot_limit s"
+    echo "$passed passed, ${#failed[@]} failed, $skipped skipped"
+    [ ${#failed[@]} = 0 ]
 }
+
+# Of a queue that is shared (--queue), each scenario is taken by one run.
+is_ours() { [ -z "$queue" ] || mkdir "$queue/$name" 2>/dev/null; }
 
 new_run_dir() {
     local dir
@@ -94,7 +133,7 @@ run_scenario() {
     77) verdict="skipped: $(cat "$dir/share/state/$name/skipped")" skipped=$((skipped + 1)) ;;
     *) verdict=FAILED failed+=("$name") ;;
     esac
-    echo "[$number/${#scenarios[@]}] debian$release $name: $verdict ($((SECONDS - started)) s)"
+    echo "[$number/${#scenarios[@]}] debian$release.$name: $verdict ($((SECONDS - started)) s)"
     [ "$verdict" != FAILED ] || after_failure $status
 }
 
@@ -102,6 +141,7 @@ run_scenario() {
 run_parts() {
     local part=first how limit status
     limit=$(sed -n 's/^# limit: //p' "$LAB/scenarios/$name")
+    [ -z "$soak" ] || limit=14400
     while :; do
         status=0
         run_part "$part" "${limit:-$scenario_limit}" || status=$?
@@ -116,9 +156,9 @@ run_part() {
     with_heartbeat &
     heartbeat=$!
     if [ -n "$verbose" ]; then
-        run_job "$dir" "$limit" "bash /lab/guest/run-scenario $name $part" | tee -a "$output" || status=$?
+        run_job "$dir" "$limit" "SOAK=$soak bash /lab/guest/run-scenario $name $part" | tee -a "$output" || status=$?
     else
-        run_job "$dir" "$limit" "bash /lab/guest/run-scenario $name $part" >>"$output" || status=$?
+        run_job "$dir" "$limit" "SOAK=$soak bash /lab/guest/run-scenario $name $part" >>"$output" || status=$?
     fi
     kill "$heartbeat" && wait "$heartbeat" 2>/dev/null || true
     return $status
@@ -146,7 +186,7 @@ after_failure() {
 collect_logs() {
     local logs=$rundir/$name.logs
     mkdir "$logs"
-    run_job "$dir" 30 'cp -r /var/log/libvirt /lab/libvirt-log; virsh list --all; ps -ef; lspci -k; ls -l /sys/bus/mdev/devices /run/gpuward/claims' \
+    run_job "$dir" 120 'cp -r /var/log/libvirt /lab/libvirt-log; virsh list --all; ps -ef; lspci -k; ls -l /sys/bus/mdev/devices /run/gpuward/claims' \
         >"$logs/state.log" 2>&1 || echo "the guest no longer answers" >>"$logs/state.log"
     cp "$dir/console.log" "$logs/console.log"
     cp "$dir/share/journal.log" "$logs/journal.log"

@@ -16,6 +16,7 @@ namespace gpuward {
 namespace {
 
 using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -318,6 +319,16 @@ TEST_F(DoctorTest, each_mistake_of_the_configuration_is_a_problem) {
   host_.config("[guard]\npause = never\ntypo = 1\n");
   EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Known::no)),
               ElementsAre(HasSubstr("gpuward.conf:2: "), HasSubstr("gpuward.conf:3: ")));
+}
+
+TEST_F(DoctorTest, NamesWithoutParentAndKeysWithoutEffect) {
+  host_.config("[gpu mttyy]\nuse = off\n[profile p]\ntype = t\ngpu = mttz\n[quota *]\ntotal = 1\n");
+  EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Known::no)),
+              AllOf(Contains(AllOf(HasSubstr("problem "), HasSubstr("[quota *] is not supported"))),
+                    Contains(AllOf(HasSubstr("warning "),
+                                   HasSubstr("gpuward.conf:1: no mdev parent is named 'mttyy'"))),
+                    Contains(AllOf(HasSubstr("warning "),
+                                   HasSubstr("gpuward.conf:3: no mdev parent is named 'mttz'")))));
 }
 
 TEST_F(DoctorTest, the_rights_of_the_configuration) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "config/gpu_selector.hpp"
 
 namespace gpuward {
+
+using ::testing::HasSubstr;
 
 static std::string again(std::string_view text) {
   const auto selector = parse_gpu_selector(text);
@@ -31,9 +34,36 @@ TEST(GpuSelector, WrittenAgain) {
 }
 
 TEST(GpuSelector, Refused) {
-  for (const char* text : {"", ".", "..", "a/b", "../x", "a b", "a+b", "41:00.0", "0000:41:00",
-                           "0000:41:00.8", "0000:41:20.0", "000:41:00.0", "10de:", "10de:22361",
-                           "10de:22g6", "0x10de:0x2236", "**", "\xc3\xa4", "a:b"})
+  for (const char* text : {"",
+                           ".",
+                           "..",
+                           "a/b",
+                           "../x",
+                           "a b",
+                           "a+b",
+                           "41:00.0",
+                           "0000:41:00",
+                           "0000:41:00.8",
+                           "0000:41:20.0",
+                           "000:41:00.0",
+                           "10de:",
+                           "10de:22361",
+                           "10de:22g6",
+                           "0x10de:0x2236",
+                           "**",
+                           "\xc3\xa4",
+                           "a:b",
+                           "pci_0000_01_00_0",
+                           "pci_10de",
+                           "GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0",
+                           "MIG-1",
+                           "8086",
+                           "10DE",
+                           "10de",
+                           "0",
+                           "00.0",
+                           "41_00_0",
+                           "0000-41-00.0"})
     EXPECT_EQ(again(text), "none") << text;
   EXPECT_EQ(again(std::string(129, 'x')), "none");
 }
@@ -43,6 +73,10 @@ TEST(GpuSelector, AdviceForTheShortAddress) {
             "a PCI address has its domain in front: write 0000:41:00.0");
   EXPECT_EQ(selector_advice("C1:00.0"),
             "a PCI address has its domain in front: write 0000:C1:00.0");
+  EXPECT_EQ(selector_advice("pci_0000_C1_00_0"),
+            "that is virsh's name of a node device: write 0000:c1:00.0");
+  EXPECT_THAT(selector_advice("GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0"), HasSubstr("pci.bus_id"));
+  EXPECT_THAT(selector_advice("8086"), HasSubstr("lspci -nn"));
   EXPECT_TRUE(selector_advice("a/b").starts_with("want a PCI address (0000:41:00.0)"));
 }
 

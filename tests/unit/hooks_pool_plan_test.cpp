@@ -114,8 +114,8 @@ TEST_F(PoolPlanTest, moves_nobody_when_none_is_free) {
 }
 
 TEST_F(PoolPlanTest, all_go_to_the_only_one_that_is_free_again) {
-  for (unsigned number : {1, 2, 3}) off({number});
-  for (unsigned number : {1, 2, 3}) taken(number);
+  for (unsigned number : {1U, 2U, 3U}) off({number});
+  for (unsigned number : {1U, 2U, 3U}) taken(number);
   EXPECT_EQ(moves(), (Texts{"vm1 1>4", "vm2 2>4", "vm3 3>4"}));
 }
 
@@ -148,7 +148,7 @@ TEST_F(PoolPlanTest, its_own_card_is_its_own) {
 
 TEST_F(PoolPlanTest, looks_again_for_a_process_that_may_let_go) {
   off({1});
-  for (unsigned number : {1, 2, 3}) taken(number);
+  for (unsigned number : {1U, 2U, 3U}) taken(number);
   held(4);
   EXPECT_THAT(moves(), IsEmpty());
   EXPECT_TRUE(plan().look_again);
@@ -168,13 +168,13 @@ TEST_F(PoolPlanTest, keeps_gpus_of_one_domain_apart) {
 
 TEST_F(PoolPlanTest, never_points_two_gpus_of_a_domain_at_the_last_card) {
   off({0, 0});
-  for (unsigned number : {1, 2, 3}) taken(number);
+  for (unsigned number : {1U, 2U, 3U}) taken(number);
   EXPECT_EQ(moves(), Texts{"vm1 >4"});
 }
 
 TEST_F(PoolPlanTest, never_moves_one_to_where_another_of_the_domain_stays) {
   off({1, 2});
-  for (unsigned number : {1, 3, 4}) taken(number);
+  for (unsigned number : {1U, 3U, 4U}) taken(number);
   EXPECT_THAT(moves(), IsEmpty());
 }
 
@@ -221,7 +221,7 @@ TEST_F(PoolPlanTest, leaves_a_group_that_the_host_uses_for_one_that_is_free) {
   off({1});
   EXPECT_EQ(moves(), Texts{"vm1 1>2"});
   EXPECT_EQ(plan().moves.at(0).why, "the host uses 0000:01:05.0 in its IOMMU group");
-  for (unsigned number : {2, 3, 4}) taken(number);
+  for (unsigned number : {2U, 3U, 4U}) taken(number);
   EXPECT_THAT(moves(), IsEmpty());
   taken_.clear();
   off_[0].own = {{0, 1, 5, 0}};

@@ -3,7 +3,7 @@
 # What scenarios are written with, beside the checks of tests/checks.sh.
 #
 # A scenario is a bash script in scenarios/, run as root in the guest with `set -euo pipefail`.
-# It may set in its head:   # limit: 600   seconds it may take per part (default 900)
+# It may set in its head:   # limit: 3600  seconds it may take per part (default 1800)
 # To go on after a restart it is run again with another $PART (the first is `first`):
 #
 #     case $PART in
@@ -56,7 +56,7 @@ no_leftovers() {
 
 # settles_without_leftovers [UUID…]: the same, for what goes on in the background.
 settles_without_leftovers() {
-    wait_until 30 leaves_nothing "$@"
+    wait_until 60 leaves_nothing "$@"
     no_leftovers "$@"
 }
 leaves_nothing() { (no_leftovers "$@"); }
@@ -194,7 +194,7 @@ ask_host() {
     local id=$BASHPID-$RANDOM answer=
     echo "$*" >"/lab/requests/.$id"
     mv "/lab/requests/.$id" "/lab/requests/$id"
-    wait_until 90 test -e "/lab/answers/$id"
+    wait_until 120 test -e "/lab/answers/$id"
     answer=$(cat "/lab/answers/$id")
     [ "$answer" = ok ] || fail "host could not $*: $answer"
 }

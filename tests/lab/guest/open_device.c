@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// open_device NAME GROUP [hidden]: has a device (UUID of an mdev, PCI address) open as QEMU would, until
-// it is killed.
-// hidden: where no /proc/PID/fd shows it, as the descriptors are in flight between two sockets, so
-// that a removal of the device must block.
+// open_device NAME GROUP [hidden]: has a device (UUID of an mdev, PCI address) open as QEMU would,
+// until it is killed. hidden: where no /proc/PID/fd shows it, as the descriptors are in flight
+// between two sockets, so that a removal of the device must block.
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <stdio.h>
