@@ -29,6 +29,7 @@ int explain_command(const Settings& settings, const std::string& domain);
 int doctor_command(const Settings& settings);
 int attach_command(const Settings& settings, const std::string& domain, const std::string& profile);
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias);
+int protect_all_command(const Settings& settings);
 int protect_command(const Settings& settings, const std::string& domain);
 int unprotect_command(const Settings& settings, const std::string& domain);
 

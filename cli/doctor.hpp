@@ -13,7 +13,7 @@
 #include "cli/host_layers.hpp"
 #include "config/config_parser.hpp"
 #include "domain/domain.hpp"
-#include "protection/gaps.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
 
@@ -57,6 +57,10 @@ Findings check_guards(const HostLayers& layers, const GuardPolicy& policy);
 Findings find_denials(std::string_view log, time_t now);
 /// The same for the logs of this host, a bounded part of their ends.
 Findings check_denials(const Root& root, time_t now);
+
+/// What libvirt is set to do with running domains when the host shuts down (qemu.conf,
+/// libvirt 11.2).
+Findings check_host_shutdown(const Root& root, unsigned libvirt);
 
 /// A domain that libvirt would ask our hook about.
 Findings check_domain(const Root& root, const Config& config, std::string_view xml);

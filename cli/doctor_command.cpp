@@ -29,6 +29,7 @@ static Findings check_domains(const Settings& settings, const Config& config) {
     for (const ConfigProblem& problem : too_much_for(config, store.version()))
       findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
                           "until then its domains do not start"});
+    append(findings, check_host_shutdown(settings.root, store.version()));
     for (const DomainStore::Found& found : store.all()) try {
         append(findings, check_domain(settings.root, config,
                                       found.persistent ? store.inactive_xml(found.uuid)

@@ -56,9 +56,8 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit
 Findings check_guards(const HostLayers& layers, const GuardPolicy& policy) {
   Findings findings;
   bool wanted = false;
-  for (const Guard guard :
-       {Guard::migration, Guard::pause, Guard::memory_hotplug, Guard::gpu_hotplug})
-    wanted = wanted || policy_of(policy, guard) != Policy::allow;
+  for (const GuardRow& row : guard_table())
+    wanted = wanted || policy_of(policy, row.guard) != Policy::allow;
   if (wanted && layers.guard_service == Known::no)
     findings.push_back({Severity::problem, "guards", "gpuward-guard.service",
                         "it does not run, so nothing undoes a pause or a hot-plugged GPU",

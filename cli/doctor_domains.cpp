@@ -12,12 +12,14 @@ namespace gpuward {
 using Severity = Finding::Severity;
 
 static Finding open_gap(const std::string& name, const Gap& gap, Policy policy) {
-  const bool refused = policy == Policy::block;
+  const bool refused = policy == Policy::block && row_of(gap.guard).refuses_start;
+  const bool all = gap.guard == Guard::gpu_hotplug && policy == Policy::block;
   return {
       refused ? Severity::problem : Severity::warning, "domains", shown(name),
       std::string(refused ? "it will be refused at its next start" : "it starts with a warning") +
           ": " + gap.element + " (line " + std::to_string(gap.line) + "): " + gap.text,
-      gap.can_be_closed ? "gpuward protect " + shell_word(name) + ", while it is off"
+      gap.can_be_closed ? "gpuward protect " + shell_word(name) + ", while it is off" +
+                              (all ? " (gpuward protect --all for all that are)" : "")
                         : "virsh edit " + shell_word(name)};
 }
 
@@ -36,7 +38,7 @@ Findings check_domain(const Root& root, const Config& config, std::string_view x
                         "virsh edit " + shell_word(domain.name)});
   const auto gpus = gpu_hostdevs(root, config, domain);
   const auto qemu = qemu_version(root, emulator_of(document));
-  for (const Gap& gap : guard_gaps(document, gpus, abilities_of(qemu)))
+  for (const Gap& gap : guard_gaps({document, gpus, config.guard, abilities_of(qemu)}))
     if (const Policy policy = policy_of(config.guard, gap.guard); policy != Policy::allow)
       findings.push_back(open_gap(domain.name, gap, policy));
   return findings;

@@ -23,6 +23,7 @@
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/viommu.hpp"
 #include "libvirt/client.hpp"
+#include "protection/gpu_hotplug.hpp"
 #include "protection/protect.hpp"
 
 namespace gpuward {
@@ -181,6 +182,18 @@ static IsMdev is_mdev_in(const Config& config) {
   };
 }
 
+/// To be read before the domain is changed: on machine type pc there is all or nothing.
+static void warn_of_pc(const Config& config, const std::string& name, const std::string& xml) {
+  if (config.guard.gpu_hotplug != Policy::block) return;
+  if (pci_root_of(parse_document(xml)) != PciRoot::i440fx) return;
+  log::warning(
+      name +
+      ": machine type pc: gpu-hotplug = block switches the hot-plug of all its PCI devices "
+      "off, NICs and disks too, and the guest may rename its NICs; to keep it set "
+      "gpu-hotplug = warn in [guard], and run: gpuward protect " +
+      shell_word(name));
+}
+
 int attach_command(const Settings& settings, const std::string& domain,
                    const std::string& profile) {
   const Config config = require_config(settings.root);
@@ -195,7 +208,9 @@ int attach_command(const Settings& settings, const std::string& domain,
       profile.empty() ? repoint(settings.root, config, mend_gpus(before, is_mdev_in(config)), use)
                       : attach_gpu(before, gpu_of(settings, config, profile, before, use));
   warn_of_viommu(settings, after);
-  return finish(settings, store, found.name, before, protected_for_attach(settings, config, after),
+  const std::string closed = protected_for_attach(settings, config, after);
+  if (closed != after) warn_of_pc(config, found.name, after);
+  return finish(settings, store, found.name, before, closed,
                 profile.empty() ? "its GPUs are its own again"
                                 : "it gets a GPU of profile " + profile + " at its next start");
 }
@@ -269,7 +284,52 @@ int protect_command(const Settings& settings, const std::string& domain) {
   const auto found = require_off(store, domain);
   const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return finish(settings, store, found.name, before, closed(before), done);
+  const std::string after = closed(before);
+  if (after != before) warn_of_pc(config, found.name, before);
+  return finish(settings, store, found.name, before, after, done);
+}
+
+/// One of all: what attach closes for a domain that asks gpuward for a GPU, what protect closes for
+/// another with a GPU.
+static void protect_one(const Settings& settings, const Config& config, DomainStore& store,
+                        const DomainStore::Found& domain) {
+  const auto lock = lock_edit(settings, domain);
+  const std::string before = store.inactive_xml(domain.uuid);
+  if (!may_have_gpu(before)) return;
+  const Domain parsed = parse_domain(before);
+  if (gpu_hostdevs(settings.root, config, parsed).empty()) return;
+  const std::string after = asks_gpuward(parsed) ? protected_for_attach(settings, config, before)
+                                                 : protected_for_good(settings, config, before);
+  if (after != before) warn_of_pc(config, domain.name, before);
+  finish(settings, store, domain.name, before, after, "domain XML updated for [guard]");
+}
+
+/// Whether the domain that is running needs the same when it is shut off.
+static bool has_open_gaps(const Settings& settings, const Config& config, const std::string& xml) {
+  if (!may_have_gpu(xml)) return false;
+  const Document document = parse_document(xml);
+  const Domain domain = read_domain(document);
+  const auto gpus = gpu_hostdevs(settings.root, config, domain);
+  const auto qemu = abilities_of(qemu_version(settings.root, emulator_of(document)));
+  return !gpus.empty() && !gaps_to_close(document, gpus, config.guard, qemu).empty();
+}
+
+int protect_all_command(const Settings& settings) {
+  const Config config = require_config(settings.root);
+  DomainStore store(settings.connect);
+  int status = 0;
+  for (const DomainStore::Found& domain : store.all()) try {
+      if (!domain.persistent) continue;
+      if (!domain.active)
+        protect_one(settings, config, store, domain);
+      else if (has_open_gaps(settings, config, store.inactive_xml(domain.uuid)))
+        print_text(domain.name + ": running, not changed; shut it down and run: gpuward protect " +
+                   shell_word(domain.name) + '\n');
+    } catch (const Error& error) {
+      log::error(shown(domain.name) + ": not changed: " + error.what());
+      status = 1;
+    }
+  return status;
 }
 
 int unprotect_command(const Settings& settings, const std::string& domain) {

@@ -49,23 +49,18 @@ std::string place(const Gap& gap) {
 }
 
 LayerState xml_layer(const Case& c) {
-  if (c.is(Guard::gpu_hotplug))
-    return {State::none, "xml", "nothing in the XML can keep a device from being added"};
   std::string found;
   for (const Gap* gap : gaps_of(c)) found += (found.empty() ? "" : "; ") + place(*gap);
   if (!found.empty()) return {State::open, "xml", found};
-  switch (c.guard) {
-    case Guard::migration:
-      if (!c.domain.qemu)
-        return {State::unknown, "xml", "the version of " + c.domain.emulator + " cannot be told"};
-      return {State::holds, "xml",
-              *c.domain.qemu >= 8001000 ? "QEMU refuses to migrate, save or snapshot it with memory"
-                                        : "QEMU before 8.1 migrates no VFIO device"};
-    case Guard::pause:
-      return {State::holds, "xml", "the guest cannot suspend itself"};
-    default:
-      return {State::holds, "xml", "there is no room for more memory: libvirt refuses it"};
-  }
+  if (c.is(Guard::migration) && !c.domain.qemu)
+    return {State::unknown, "xml", "the version of " + c.domain.emulator + " cannot be told"};
+  if (c.is(Guard::migration) && *c.domain.qemu < first_qemu_with_enable_migration)
+    return {State::holds, "xml",
+            "QEMU before " + std::string(first_qemu_with_enable_migration_text) +
+                " migrates no VFIO device"};
+  const bool is_strict = c.is(Guard::gpu_hotplug) && c.policy.gpu_hotplug_strict;
+  return {State::holds, "xml",
+          std::string(row_of(c.guard).xml_holds) + (is_strict ? ", and to add any device" : "")};
 }
 
 std::string link_trouble(const HookLink& link) {
@@ -87,18 +82,14 @@ std::string link_trouble(const HookLink& link) {
 }
 
 std::string what_the_hook_does(const Case& c) {
-  const std::string start = c.is(Guard::migration) ? "that lets it be migrated"
-                            : c.is(Guard::pause)   ? "that lets the guest suspend itself"
-                                                   : "that has room for more memory";
-  const std::string verb = policy_of(c.policy, c.guard) == Policy::warn
-                               ? "logs a start with XML "
-                               : "refuses to start it with XML ";
-  return verb + start +
+  const bool refuses =
+      policy_of(c.policy, c.guard) == Policy::block && row_of(c.guard).refuses_start;
+  return (refuses ? "refuses to start it with XML " : "logs a start with XML ") +
+         std::string(row_of(c.guard).open_xml) +
          (c.is(Guard::migration) ? ", and its arrival or restoring on this host" : "");
 }
 
 LayerState hook_layer(const Case& c) {
-  if (c.is(Guard::gpu_hotplug)) return {State::none, "hook", "libvirt calls no hook for it"};
   if (const std::string trouble = link_trouble(c.host.link); !trouble.empty())
     return {State::off, "hook", trouble};
   switch (c.host.seen.seen) {
@@ -112,15 +103,9 @@ LayerState hook_layer(const Case& c) {
   return {State::unknown, "hook", c.host.seen.reason + ": systemctl reload libvirtd"};
 }
 
-/// What is refused to users that are not root.
-std::string polkit_permissions(Guard guard) {
-  if (guard == Guard::migration) return "migrate, save, managedsave and dump";
-  return guard == Guard::pause ? "suspend and dompmsuspend" : "";
-}
-
 LayerState polkit_layer(const Case& c) {
   const PolkitLayer& polkit = c.host.polkit;
-  const std::string refused = polkit_permissions(c.guard);
+  const std::string refused(row_of(c.guard).calls_text);
   if (refused.empty())
     return {State::none, "polkit",
             "libvirt asks polkit one question for this and for harmless calls"};
@@ -156,20 +141,7 @@ LayerState guard_layer(const Case& c) {
             "gpuward-guard does not run: systemctl enable --now gpuward-guard"};
   if (policy_of(c.policy, c.guard) == Policy::warn)
     return {State::holds, "guard", "gpuward-guard logs it"};
-  switch (c.guard) {
-    case Guard::migration:
-      return {
-          State::holds, "guard",
-          "gpuward-guard aborts such a job, unless it ends first, as it can with a small domain"};
-    case Guard::pause:
-      return {State::holds, "guard", "gpuward-guard resumes it at once, whoever paused it"};
-    case Guard::memory_hotplug:
-      return {State::holds, "guard", "gpuward-guard takes added memory out again"};
-    case Guard::gpu_hotplug:
-      break;
-  }
-  return {State::holds, "guard",
-          "gpuward-guard takes an added GPU out again, and reports one that went"};
+  return {State::holds, "guard", std::string(row_of(c.guard).undone)};
 }
 
 const LayerState& layer_of(const ExplainedGuard& explained, std::string_view name) {
@@ -193,16 +165,21 @@ void tell_open_xml(const Case& c, ExplainedGuard& explained) {
   const bool guarded = holds(explained, "guard");
   if (xml.state == State::unknown && !guarded)
     explained.left.push_back(
-        "if that QEMU is 8.1 or newer and the XML does not forbid it, root can "
-        "migrate, save and snapshot it");
+        "if that QEMU is " + std::string(first_qemu_with_enable_migration_text) +
+        " or newer and the XML does not forbid it, root can migrate, save and snapshot it");
   if (xml.state != State::open) return;
-  const bool starts =
-      c.domain.active || !holds(explained, "hook") || explained.policy == Policy::warn;
+  const bool starts = c.domain.active || !holds(explained, "hook") ||
+                      explained.policy == Policy::warn || !row_of(c.guard).refuses_start;
   std::string what = c.is(Guard::migration) ? "root can migrate, save and snapshot it with memory"
                      : c.is(Guard::pause)   ? "the guest can suspend itself"
-                                            : "whoever may change it can add memory";
+                     : c.is(Guard::gpu_hotplug)
+                         ? "its GPU can be removed while it runs (virsh detach-device, QEMU's "
+                           "monitor, the guest's own eject)"
+                         : "whoever may change it can add memory";
   if (!starts)
     what = "as it stands the hook refuses to start it";
+  else if (c.is(Guard::gpu_hotplug))
+    what += ", and not be brought back";
   else if (!c.is(Guard::pause) && guarded)
     what += ", which gpuward-guard undoes";
   explained.left.push_back(what + protect(c));
@@ -232,13 +209,20 @@ void tell_pause(const Case& c, ExplainedGuard& explained) {
                                                    "unless 'harden = yes' stands in [guard]"));
 }
 
-void tell_gpu_hotplug(const Case&, ExplainedGuard& explained) {
+void tell_gpu_hotplug(const Case& c, ExplainedGuard& explained) {
   const bool undone = holds(explained, "guard") && explained.policy == Policy::block;
+  const bool is_pc = c.domain.pci_root == PciRoot::i440fx;
+  if (is_pc)
+    explained.left.push_back(
+        "its machine type is pc: hot-plug is on or off for all of pci.0, so NICs and disks lose "
+        "theirs with the GPU; 'gpu-hotplug = warn' in [guard] keeps it on for all");
+  if (holds(explained, "xml") && (is_pc || c.policy.gpu_hotplug_strict)) return;
   explained.left.push_back(
-      std::string("whoever may change it can add a GPU to it or take one out (virsh attach-device, "
-                  "detach-device): nothing in libvirt can refuse that to root; ") +
-      (undone ? "gpuward-guard takes out what was added, it cannot bring back what went"
-              : "nothing undoes it"));
+      std::string(
+          "whoever may change it can add a GPU at a free PCI port (virsh attach-device): ") +
+      (undone ? "gpuward-guard asks the guest to release it, and a guest may refuse"
+              : "nothing undoes it") +
+      "; 'gpu-hotplug = strict' closes these ports as well");
 }
 
 void tell_rest(const Case& c, ExplainedGuard& explained) {
@@ -267,9 +251,8 @@ ExplainedGuard explain_guard(const Case& c) {
 std::vector<ExplainedGuard> explain(const HostLayers& host, const GuardedDomain& domain,
                                     const GuardPolicy& policy) {
   std::vector<ExplainedGuard> guards;
-  for (const Guard guard :
-       {Guard::migration, Guard::pause, Guard::memory_hotplug, Guard::gpu_hotplug})
-    guards.push_back(explain_guard({host, domain, policy, guard}));
+  for (const GuardRow& row : guard_table())
+    guards.push_back(explain_guard({host, domain, policy, row.guard}));
   return guards;
 }
 

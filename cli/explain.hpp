@@ -8,7 +8,8 @@
 #include "base/uuid.hpp"
 #include "cli/host_layers.hpp"
 #include "config/config.hpp"
-#include "protection/gaps.hpp"
+#include "protection/gpu_hotplug.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
 
@@ -22,7 +23,8 @@ struct GuardedDomain {
   std::vector<Gap> gaps;
   std::vector<Gap> chosen_pauses;
   std::string emulator;
-  std::optional<unsigned> qemu;  ///< version of that, 8001000 for 8.1.0
+  std::optional<unsigned> qemu;  ///< version of that
+  PciRoot pci_root = PciRoot::pcie;
 };
 
 /// What one layer does for one guard.

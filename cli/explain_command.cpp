@@ -45,7 +45,8 @@ static GuardedDomain look_at_domain(const Settings& settings, const Config& conf
                            "): its file is not searched");
   if (guarded.gpus.empty())
     guarded.gpus.push_back("asked for in its metadata, but without a hostdev");
-  guarded.gaps = guard_gaps(document, gpus, abilities_of(guarded.qemu));
+  guarded.gaps = guard_gaps({document, gpus, config.guard, abilities_of(guarded.qemu)});
+  guarded.pci_root = pci_root_of(document);
   guarded.chosen_pauses = chosen_pauses(document);
   return guarded;
 }

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/signals.hpp"
 #include "cli/commands.hpp"
@@ -16,6 +17,7 @@ struct CommandLine {
   Settings settings;
   std::function<int()> chosen;
   std::string name, profile, alias, what = "instances";
+  bool all = false;
   std::vector<std::string> files;
   Rewrite rewrite;
 
@@ -37,7 +39,10 @@ struct CommandLine {
   int apply() { return apply_command(settings); }
   int attach() { return attach_command(settings, name, profile); }
   int detach() { return detach_command(settings, name, alias); }
-  int protect() { return protect_command(settings, name); }
+  int protect() {
+    if (all == !name.empty()) throw Error("give a domain, or --all for all that are shut off");
+    return all ? protect_all_command(settings) : protect_command(settings, name);
+  }
   int unprotect() { return unprotect_command(settings, name); }
   int start() { return start_command(settings, name); }
   int repoint() { return repoint_command(settings, name); }
@@ -98,8 +103,8 @@ CommandLine::CommandLine() {
       add("protect", "Close in a domain's XML what [guard] blocks, also for a GPU written by hand",
           &CommandLine::protect);
   verb->add_option("domain", name,
-                   "domain name or UUID, off; with a '/' in it: a file with its definition")
-      ->required();
+                   "domain name or UUID, off; with a '/' in it: a file with its definition");
+  verb->add_flag("--all", all, "all shut-off domains with a GPU");
   dry_run(verb, "only show what would change in the domain's XML");
 
   verb = add("unprotect", "Undo that", &CommandLine::unprotect);

@@ -27,15 +27,16 @@ static std::string_view word(Policy policy) {
   return policy == Policy::block ? "block" : policy == Policy::warn ? "warn" : "allow";
 }
 
-static Decision decide(Policy policy, std::string_view key, std::string happened) {
+static Decision decide(Policy policy, Guard guard, std::string happened) {
   if (policy == Policy::allow) return {};
   return {policy == Policy::block ? Act::undo : Act::report,
-          std::move(happened) + " (" + std::string(key) + " = " + std::string(word(policy)) + ")"};
+          std::move(happened) + " (" + std::string(to_string(guard)) + " = " +
+              std::string(word(policy)) + ")"};
 }
 
 Decision on_pause(Policy policy, Condition condition) {
   if (condition != Condition::paused_by_user) return {};
-  return decide(policy, "pause", "it was paused by a user");
+  return decide(policy, Guard::pause, "it was paused by a user");
 }
 
 /// What a state of QEMU means and which command comes next; NAME stands for the domain.
@@ -73,7 +74,8 @@ static std::string with_name(std::string_view text, std::string_view domain) {
 
 Decision on_pause_in_qemu(Policy policy, std::string_view qemu_status, std::string_view domain) {
   if (qemu_status == "running") return {};  // libvirt is about to learn of it
-  if (qemu_status == "paused") return decide(policy, "pause", "paused without a job of libvirt");
+  if (qemu_status == "paused")
+    return decide(policy, Guard::pause, "paused without a job of libvirt");
   if (policy == Policy::allow) return {};
   const StoppedState* found = nullptr;
   for (const StoppedState& state : stopped_states)
@@ -97,7 +99,7 @@ Decision on_job(Policy policy, Job job, JobSeen seen) {
       if (seen == JobSeen::by_name) return {};
       break;
   }
-  return decide(policy, "migration", std::string(to_string(job)) + " of a domain with a GPU");
+  return decide(policy, Guard::migration, std::string(to_string(job)) + " of a domain with a GPU");
 }
 
 static std::string mib(uint64_t kib) {
@@ -106,19 +108,19 @@ static std::string mib(uint64_t kib) {
 
 Decision on_memory(Policy policy, uint64_t had, uint64_t has) {
   if (has <= had) return {};
-  return decide(policy, "memory-hotplug",
+  return decide(policy, Guard::memory_hotplug,
                 had == 0 ? "memory of " + mib(has) + " was added while it runs"
                          : "its memory device grew from " + mib(had) + " to " + mib(has));
 }
 
 Decision on_hostdev(Policy policy, bool is_gpu, bool was_there) {
   if (!is_gpu || was_there) return {};
-  return decide(policy, "gpu-hotplug", "a GPU was added while it runs");
+  return decide(policy, Guard::gpu_hotplug, "a GPU was added while it runs");
 }
 
 Decision on_hostdev_gone(Policy policy, bool was_gpu) {
   if (!was_gpu) return {};
-  Decision decision = decide(policy, "gpu-hotplug", "a GPU was taken out while it runs");
+  Decision decision = decide(policy, Guard::gpu_hotplug, "a GPU was taken out while it runs");
   if (decision.act == Act::undo) decision.act = Act::report;
   return decision;
 }

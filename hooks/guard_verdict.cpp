@@ -16,8 +16,9 @@ static std::string told(const Gap& gap) {
 Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
                       const std::vector<Gap>& gaps) {
   std::vector<Gap> blocked;
-  std::copy_if(gaps.begin(), gaps.end(), std::back_inserter(blocked),
-               [&](const Gap& gap) { return policy_of(policy, gap.guard) == Policy::block; });
+  std::copy_if(gaps.begin(), gaps.end(), std::back_inserter(blocked), [&](const Gap& gap) {
+    return policy_of(policy, gap.guard) == Policy::block && row_of(gap.guard).refuses_start;
+  });
   if (blocked.empty()) return Verdict::allow();
   // First what only its author can mend: before that protect mends nothing.
   std::stable_partition(blocked.begin(), blocked.end(),
@@ -32,11 +33,24 @@ Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
   return Verdict::deny(told(gap) + more + ", and [guard] blocks " + guard + "; " + mend);
 }
 
-std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::vector<Gap>& gaps) {
+/// Of a gap that is not refused yet.
+static std::string refused_later(const Gap& gap, const std::string& domain) {
+  return told(gap) + "; the next release refuses to start such a domain; " +
+         (gap.can_be_closed ? "shut it down and run: gpuward protect " + shell_word(domain) +
+                                  " (all domains: gpuward protect --all)"
+                            : "run: virsh edit " + shell_word(domain));
+}
+
+std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::string& domain,
+                                        const std::vector<Gap>& gaps) {
   std::vector<std::string> lines;
-  for (const Gap& gap : gaps)
-    if (policy_of(policy, gap.guard) == Policy::warn)
+  for (const Gap& gap : gaps) {
+    const Policy set = policy_of(policy, gap.guard);
+    if (set == Policy::warn)
       lines.push_back(told(gap) + " ([guard] " + std::string(to_string(gap.guard)) + " = warn)");
+    if (set == Policy::block && !row_of(gap.guard).refuses_start)
+      lines.push_back(refused_later(gap, domain));
+  }
   return lines;
 }
 
@@ -49,9 +63,11 @@ Verdict override_verdict(const Document& document, const std::vector<const Hostd
     if (!property) continue;
     return Verdict::deny("<qemu:override> (line " + std::to_string(property->line) +
                          " of its XML) sets enable-migration for hostdev " + shown(alias) +
-                         ", which its QEMU does not have before 8.1; 'gpuward protect " +
-                         shell_word(domain) + "' takes out what gpuward wrote, 'virsh edit " +
-                         shell_word(domain) + "' what others did");
+                         ", which its QEMU does not have before " +
+                         std::string(first_qemu_with_enable_migration_text) +
+                         "; 'gpuward protect " + shell_word(domain) +
+                         "' takes out what gpuward wrote, 'virsh edit " + shell_word(domain) +
+                         "' what others did");
   }
   return Verdict::allow();
 }

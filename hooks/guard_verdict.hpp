@@ -6,7 +6,7 @@
 
 #include "base/verdict.hpp"
 #include "config/config.hpp"
-#include "protection/gaps.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
 
@@ -15,11 +15,12 @@ namespace gpuward {
 Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
                       const std::vector<Gap>& gaps);
 
-/// A line for each gap of a guard that only warns.
-std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::vector<Gap>& gaps);
+/// A line for each gap of a guard that only warns, or that does not refuse a start yet.
+std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::string& domain,
+                                        const std::vector<Gap>& gaps);
 
-/// Whether its QEMU has all that <qemu:override> sets for its GPUs: before 8.1 there is no
-/// enable-migration, and QEMU does not start with it.
+/// Whether its QEMU has all that <qemu:override> sets for its GPUs: QEMU does not start with a
+/// property that it does not have.
 Verdict override_verdict(const Document& document, const std::vector<const Hostdev*>& gpus,
                          const std::string& domain, QemuAbilities qemu);
 

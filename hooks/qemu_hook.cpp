@@ -127,7 +127,7 @@ void guard(const Hook& hook, const Config& config, const Seen& seen) {
                  ": enable-migration=off is not asked for");
   require(override_verdict(seen.document, gpus, seen.domain.name, qemu));
   const auto gaps = gaps_to_close(seen.document, gpus, config.guard, qemu);
-  for (const std::string& line : guard_warnings(config.guard, gaps))
+  for (const std::string& line : guard_warnings(config.guard, seen.domain.name, gaps))
     log::warning(seen.domain.name + ": " + line);
   require(guard_verdict(config.guard, seen.domain.name, gaps));
 }

@@ -90,7 +90,7 @@ std::optional<unsigned> qemu_version(const Root& root, const std::string& emulat
 }
 
 QemuAbilities abilities_of(std::optional<unsigned> version) {
-  return {.can_disable_vfio_migration = version.value_or(0) >= 8'001'000,
+  return {.can_disable_vfio_migration = version.value_or(0) >= first_qemu_with_enable_migration,
           .is_known = version.has_value()};
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/root.hpp"
-#include "protection/gaps.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
 

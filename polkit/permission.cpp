@@ -9,24 +9,17 @@ namespace gpuward {
 
 using Kind = PermissionAnswer::Kind;
 
-/// From libvirt's remote_protocol.x, "@acl: domain:...". "suspend" is asked for to resume as well,
-/// "pm-control" to wake up as well.
-static constexpr GuardedPermission all[] = {
-    {"suspend", "pause", &GuardPolicy::pause, "suspend and resume"},
-    {"pm-control", "pause", &GuardPolicy::pause, "dompmsuspend and dompmwakeup"},
-    {"migrate", "migration", &GuardPolicy::migration, "migrate"},
-    {"hibernate", "migration", &GuardPolicy::migration, "save and managedsave"},
-    {"core-dump", "migration", &GuardPolicy::migration, "dump"},
-};
-
-std::span<const GuardedPermission> guarded_permissions() {
+std::vector<GuardedPermission> guarded_permissions() {
+  std::vector<GuardedPermission> all;
+  for (const GuardRow& row : guard_table())
+    for (const GuardedCall& call : row.calls) all.push_back({row.guard, call.permission});
   return all;
 }
 
-const GuardedPermission* find_guarded_permission(std::string_view permission) {
-  for (const GuardedPermission& guarded : all)
-    if (guarded.permission == permission) return &guarded;
-  return nullptr;
+std::optional<GuardedPermission> find_guarded_permission(std::string_view permission) {
+  for (const GuardedPermission& guarded : guarded_permissions())
+    if (guarded.permission == permission) return guarded;
+  return {};
 }
 
 PermissionAnswer permission_answer(const GuardedPermission& permission, std::string_view domain,
@@ -35,8 +28,8 @@ PermissionAnswer permission_answer(const GuardedPermission& permission, std::str
   if (!loaded.problems.empty())
     return {Kind::deny, it + "the configuration has a mistake, " +
                             to_string(loaded.problems.front()) + "; see 'gpuward check'"};
-  const std::string set = std::string(permission.guard) + " = ";
-  switch (loaded.config.guard.*permission.policy) {
+  const std::string set = std::string(to_string(permission.guard)) + " = ";
+  switch (policy_of(loaded.config.guard, permission.guard)) {
     case Policy::allow:
       return {};
     case Policy::warn:
@@ -50,7 +43,7 @@ PermissionAnswer permission_answer(const GuardedPermission& permission, std::str
 
 PermissionAnswer permission_answer(const Root& root, std::string_view permission,
                                    const Uuid& domain, std::string_view name) {
-  const GuardedPermission* guarded = find_guarded_permission(permission);
+  const auto guarded = find_guarded_permission(permission);
   try {
     if (!guarded || !has_gpu_now(root, domain)) return {};
   } catch (const Error& error) {

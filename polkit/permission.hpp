@@ -1,33 +1,30 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include <span>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/root.hpp"
 #include "base/uuid.hpp"
 #include "config/config_parser.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
 
 /// What libvirt asks polkit for before a call on a domain (org.libvirt.api.domain.PERMISSION),
 /// where a guard speaks of it.
 struct GuardedPermission {
+  Guard guard = Guard::migration;
   std::string_view permission;
-  std::string_view guard;  ///< its key in [guard]
-  Policy GuardPolicy::*policy;
-  std::string_view calls;  ///< what virsh calls it
 };
 
-/// All there are. Not among them: "write" is asked for to hot-plug memory and GPUs, but for
-/// setmem, metadata and disks too, "snapshot" for snapshots with memory, but for those of disks
-/// too, and nothing that polkit is told tells them apart (libvirt's
-/// access/viraccessdriverpolkit.c).
-std::span<const GuardedPermission> guarded_permissions();
+/// All there are, of guard_table().
+std::vector<GuardedPermission> guarded_permissions();
 
-/// Null when no guard speaks of it.
-const GuardedPermission* find_guarded_permission(std::string_view permission);
+/// Nothing when no guard speaks of it.
+std::optional<GuardedPermission> find_guarded_permission(std::string_view permission);
 
 struct PermissionAnswer {
   enum class Kind { allow, warn, deny } kind = Kind::allow;

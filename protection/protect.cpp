@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "domain/guest_suspend.hpp"
+#include "protection/gpu_hotplug.hpp"
 #include "protection/protect_work.hpp"
 
 // What protect leaves in <gpuward:domain>, so that unprotect knows what was there before:
@@ -17,6 +17,7 @@
 //     </gpuward:maxMemory>
 //     <gpuward:disk dev='vda' error_policy='stop'/> what the policies of disk vda were
 //     <gpuward:watchdog number='0'/>                the first watchdog's action was pause
+//     <gpuward:port/>, <gpuward:place/>             see gpu_hotplug.cpp
 //   </gpuward:protected>
 //
 // With by='protect' it stays when the last GPU is detached.
@@ -35,7 +36,7 @@ static bool has_record(const Element* record, std::string_view name) {
 
 std::vector<Gap> gaps_to_close(const Document& document, const std::vector<const Hostdev*>& gpus,
                                const GuardPolicy& policy, QemuAbilities qemu) {
-  std::vector<Gap> gaps = guard_gaps(document, gpus, qemu);
+  std::vector<Gap> gaps = guard_gaps({document, gpus, policy, qemu});
   if (policy.harden)
     for (Gap& pause : chosen_pauses(document)) gaps.push_back(std::move(pause));
   std::erase_if(gaps,
@@ -66,14 +67,19 @@ static std::vector<const Hostdev*> gpus_of(const Domain& domain, const IsGpu& is
 }
 
 /// Whether something is closed that need not be any more, or cannot be with this QEMU.
-static bool closes_too_much(const Element* record, const Protection& protection) {
+static bool closes_too_much(const Document& document, const Domain& domain, const Element* record,
+                            const Protection& protection) {
   const GuardPolicy& policy = protection.policy;
+  const auto has_any = [&](std::span<const std::string_view> names) {
+    return std::any_of(names.begin(), names.end(),
+                       [&](std::string_view name) { return has_record(record, name); });
+  };
+  for (const GuardRow& row : guard_table())
+    if (policy_of(policy, row.guard) != Policy::block && has_any(row.records)) return true;
   const bool cannot = protection.qemu.is_known && !protection.qemu.can_disable_vfio_migration;
-  return (has_record(record, "migration") && (policy.migration != Policy::block || cannot)) ||
-         (has_record(record, "pm") && policy.pause != Policy::block) ||
-         (has_record(record, "maxMemory") && policy.memory_hotplug != Policy::block) ||
-         ((has_record(record, "disk") || has_record(record, "watchdog")) &&
-          (!policy.harden || policy.pause != Policy::block));
+  return (has_record(record, "migration") && cannot) ||
+         ((has_record(record, "disk") || has_record(record, "watchdog")) && !policy.harden) ||
+         (record && closes_other_ports(document, domain, *record, policy));
 }
 
 static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap>& gaps) {
@@ -87,18 +93,17 @@ static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap
 
 /// `xml` has nothing of an earlier protect.
 static std::string protect_anew(std::string_view xml, const Protection& protection,
-                                const IsGpu& is_gpu) {
+                                const IsGpu& is_gpu, const std::vector<GuestPlace>& places) {
   DomainEdit edit(xml);
   const auto gpus = gpus_of(edit.domain, is_gpu);
   if (gpus.empty() && !protection.gpu_on_command_line) return std::string(xml);
   const auto gaps = blocked_gaps(edit.document, gpus, protection);
-  ProtectWork work{edit, our_prefix(edit), "", ""};
-  if (has(gaps, Guard::migration)) close_migration(work, gpus);
-  if (protection.policy.pause == Policy::block) {
-    if (can_suspend_itself(edit.document)) close_guest_suspend(work);
-    if (protection.policy.harden) close_chosen_pauses(work);
+  ProtectWork work{edit, gpus, protection.policy, places, our_prefix(edit)};
+  for (const GuardRow& row : guard_table()) {
+    if (row.guard == Guard::gpu_hotplug)
+      keep_places(work, places, protection.policy.gpu_hotplug == Policy::block);
+    if (has(gaps, row.guard)) row.close(work);
   }
-  if (has(gaps, Guard::memory_hotplug)) close_memory(work);
   if (work.record.empty()) return std::string(xml);
   add_to_ours(edit, "\n      <" + work.prefix + "protected by='" +
                         (protection.for_good ? "protect" : "attach") + '\'' + work.attributes +
@@ -112,6 +117,27 @@ static std::string made_for_good(std::string_view xml) {
   return edit.result();
 }
 
+static std::string opened(std::string_view xml, Undo undo) {
+  DomainEdit edit(xml);
+  const Element* const record = record_in(edit.document);
+  if (!record) return std::string(xml);
+  for (const GuardRow& row : guard_table()) row.open(edit, *record, undo);
+  remove_from_ours(edit, {record});
+  return edit.result();
+}
+
+std::string unprotect(std::string_view xml) {
+  return opened(xml, Undo::everything);
+}
+
+static std::string protect_again(std::string_view xml, const Element* record,
+                                 const Protection& protection, const IsGpu& is_gpu) {
+  const bool has_gpus = !gpus_of(parse_domain(xml), is_gpu).empty();
+  if (!record || !has_gpus) return protect_anew(unprotect(xml), protection, is_gpu, {});
+  return protect_anew(opened(xml, Undo::all_but_addresses), protection, is_gpu,
+                      guest_places(*record));
+}
+
 std::string protect(std::string_view xml, const Protection& protection, const IsGpu& is_gpu) {
   const Document document = parse_document(xml);
   const Domain domain = read_domain(document);
@@ -123,37 +149,12 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   if (!wanted.qemu.is_known && has_record(record, "migration"))
     wanted.qemu.can_disable_vfio_migration = true;
 
-  const auto gaps = blocked_gaps(document, gpus_of(domain, is_gpu), wanted);
+  const auto gpus = gpus_of(domain, is_gpu);
+  const auto gaps = blocked_gaps(document, gpus, wanted);
   refuse_what_is_for_hands(domain, gaps);
-  if (!gaps.empty() || closes_too_much(record, wanted))
-    return protect_anew(unprotect(xml), wanted, is_gpu);
+  if (!gaps.empty() || closes_too_much(document, domain, record, wanted))
+    return protect_again(xml, record, wanted, is_gpu);
   return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
-}
-
-static std::vector<std::string> migration_aliases(const Element& record) {
-  std::vector<std::string> aliases;
-  for (const Element& each : record.children)
-    if (is_ours(each, "migration")) aliases.emplace_back(each.attribute("alias").value_or(""));
-  return aliases;
-}
-
-static bool made_namespace(const Element& record) {
-  return record.attribute("qemu-namespace") == "made";
-}
-
-std::string unprotect(std::string_view xml) {
-  DomainEdit edit(xml);
-  const Element* const record = record_in(edit.document);
-  if (!record) return std::string(xml);
-  open_migration(edit, migration_aliases(*record), made_namespace(*record));
-  for (const Element& each : record->children) {
-    if (is_ours(each, "pm")) open_guest_suspend(edit, each);
-    if (is_ours(each, "maxMemory")) open_memory(edit, each);
-    if (is_ours(each, "disk")) open_disk(edit, each);
-    if (is_ours(each, "watchdog")) open_watchdog(edit, each);
-  }
-  remove_from_ours(edit, {record});
-  return edit.result();
 }
 
 bool is_protected_for_good(const Document& document) {
@@ -174,7 +175,8 @@ std::string unprotect_devices(std::string_view xml, const std::vector<std::strin
     ours.push_back(alias);
     edit.remove(each);
   }
-  open_migration(edit, ours, made_namespace(*record));
+  open_migration_of(edit, *record, ours);
+  open_gpu_hotplug_of(edit, *record, aliases);
   return edit.result();
 }
 

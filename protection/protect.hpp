@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "protection/gaps.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
 

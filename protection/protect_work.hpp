@@ -7,18 +7,29 @@
 
 #include "domain/domain_edit.hpp"
 #include "domain/kept.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
 
 // The parts of protect and unprotect, one file for each guard. What is closed is written down in
 // <gpuward:protected>, and opened again by what is written there (protect.cpp shows it).
 
+/// Where protect put a GPU that had no guest address, from an earlier protect.
+struct GuestPlace {
+  unsigned bus = 0;
+  bool with_port = false;   ///< the port is protect's own too
+  bool with_empty = false;  ///< the GPU had an <address type='pci'/> without numbers
+};
+
 /// One protect at work.
 struct ProtectWork {
   DomainEdit& edit;
-  std::string prefix;      ///< of our elements
-  std::string record;      ///< what becomes the inside of <gpuward:protected>
-  std::string attributes;  ///< and its attributes
+  const std::vector<const Hostdev*>& gpus;
+  const GuardPolicy& policy;
+  const std::vector<GuestPlace>& places;  ///< from an earlier protect
+  std::string prefix;                     ///< of our elements
+  std::string record{};                   ///< what becomes the inside of <gpuward:protected>
+  std::string attributes{};               ///< and its attributes
 
   void add_record(const std::string& tag_and_rest) {
     record += "\n        <" + prefix + tag_and_rest;
@@ -35,18 +46,25 @@ struct ProtectWork {
   }
 };
 
-void close_migration(ProtectWork& work, const std::vector<const Hostdev*>& gpus);
+// For guard_table().
+
+void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps);
+void close_migration(ProtectWork& work);
+void open_migration(DomainEdit& edit, const Element& record, Undo undo);
 /// What was written for the devices of these aliases.
-void open_migration(DomainEdit& edit, const std::vector<std::string>& aliases, bool made_namespace);
+void open_migration_of(DomainEdit& edit, const Element& record,
+                       const std::vector<std::string>& aliases);
 
-void close_guest_suspend(ProtectWork& work);
-void open_guest_suspend(DomainEdit& edit, const Element& record);
+void find_pause_gaps(const GapSearch& search, std::vector<Gap>& gaps);
+void close_pause(ProtectWork& work);
+void open_pause(DomainEdit& edit, const Element& record, Undo undo);
 
-void close_chosen_pauses(ProtectWork& work);
-void open_disk(DomainEdit& edit, const Element& record);
-void open_watchdog(DomainEdit& edit, const Element& record);
-
+void find_memory_gaps(const GapSearch& search, std::vector<Gap>& gaps);
 void close_memory(ProtectWork& work);
-void open_memory(DomainEdit& edit, const Element& record);
+void open_memory(DomainEdit& edit, const Element& record, Undo undo);
+
+void find_gpu_hotplug_gaps(const GapSearch& search, std::vector<Gap>& gaps);
+void close_gpu_hotplug(ProtectWork& work);
+void open_gpu_hotplug(DomainEdit& edit, const Element& record, Undo undo);
 
 }  // namespace gpuward

@@ -398,11 +398,17 @@ TEST_F(DoctorTest, a_domain_without_a_gpu_is_no_concern) {
 
 TEST_F(DoctorTest, a_gpu_domain_that_the_hook_would_refuse) {
   const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine")))), IsEmpty());
+  const auto open_port = AllOf(HasSubstr("warning web01: it starts with a warning"),
+                               HasSubstr("hot-plug"), HasSubstr("gpuward protect --all"));
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine")))),
+              ElementsAre(open_port));
   EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine"), room))),
               ElementsAre(AllOf(HasSubstr("problem web01: it will be refused"),
-                                HasSubstr("maxMemory"), HasSubstr("gpuward protect web01"))));
+                                HasSubstr("maxMemory"), HasSubstr("gpuward protect web01")),
+                          open_port));
   Config config;
+  config.guard.gpu_hotplug = Policy::allow;
+  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"))), IsEmpty());
   config.guard.memory_hotplug = Policy::warn;
   EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room))),
               ElementsAre(HasSubstr("warning web01: it starts with a warning")));
@@ -413,7 +419,8 @@ TEST_F(DoctorTest, a_gpu_domain_that_the_hook_would_refuse) {
 TEST_F(DoctorTest, a_gpu_of_ours_that_nobody_asked_for) {
   EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-gpuward-0")))),
               ElementsAre(AllOf(HasSubstr("problem web01: it will be refused"),
-                                HasSubstr("not in the domain's gpuward metadata"))));
+                                HasSubstr("not in the domain's gpuward metadata")),
+                          HasSubstr("hot-plug")));
 }
 
 // --- devices ---

@@ -85,7 +85,7 @@ TEST_F(ExplainTest, with_all_layers_at_work_each_holds_what_it_can) {
   EXPECT_THAT(states(Guard::memory_hotplug),
               ElementsAre("xml holds", "hook holds", "polkit none", "guard holds"));
   EXPECT_THAT(states(Guard::gpu_hotplug),
-              ElementsAre("xml none", "hook none", "polkit none", "guard holds"));
+              ElementsAre("xml holds", "hook holds", "polkit none", "guard holds"));
   EXPECT_THAT(of(Guard::memory_hotplug).left, IsEmpty());
 }
 
@@ -195,10 +195,34 @@ TEST_F(ExplainTest, with_warn_the_layers_only_log) {
   EXPECT_THAT(of(Guard::pause).left, Contains(HasSubstr("stands still until")));
 }
 
-TEST_F(ExplainTest, a_gpu_that_went_cannot_be_brought_back) {
-  EXPECT_THAT(of(Guard::gpu_hotplug).left, Contains(HasSubstr("cannot bring back")));
+TEST_F(ExplainTest, an_open_port_lets_a_gpu_go_for_good) {
+  domain_.gaps = {{Guard::gpu_hotplug, 12, "hostdev ua-x", "PCI port 2 has hot-plug"}};
+  EXPECT_EQ(state(Guard::gpu_hotplug, "xml"), "open");
+  EXPECT_THAT(of(Guard::gpu_hotplug).left,
+              Contains(AllOf(HasSubstr("can be removed while it runs"),
+                             HasSubstr("not be brought back"), HasSubstr("gpuward protect"))));
+  EXPECT_THAT(layer(Guard::gpu_hotplug, "hook").text, HasSubstr("logs a start"))
+      << "refused from the next release on";
+}
+
+TEST_F(ExplainTest, without_strict_a_gpu_can_be_added) {
+  EXPECT_THAT(of(Guard::gpu_hotplug).left,
+              Contains(AllOf(HasSubstr("can add a GPU"), HasSubstr("gpu-hotplug = strict"))));
   host_.guard_service = Known::no;
   EXPECT_THAT(of(Guard::gpu_hotplug).left, Contains(HasSubstr("nothing undoes it")));
+  policy_.gpu_hotplug_strict = true;
+  EXPECT_THAT(of(Guard::gpu_hotplug).left, IsEmpty());
+  EXPECT_THAT(layer(Guard::gpu_hotplug, "xml").text, HasSubstr("to add any device"));
+}
+
+TEST_F(ExplainTest, on_pc_it_is_all_or_nothing) {
+  domain_.pci_root = PciRoot::i440fx;
+  EXPECT_THAT(of(Guard::gpu_hotplug).left,
+              ElementsAre(AllOf(HasSubstr("NICs and disks"), HasSubstr("gpu-hotplug = warn"))));
+}
+
+TEST_F(ExplainTest, an_aborted_save_is_told_as_a_race) {
+  EXPECT_THAT(layer(Guard::migration, "guard").text, HasSubstr("may be saved before"));
 }
 
 }  // namespace

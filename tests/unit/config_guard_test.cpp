@@ -29,8 +29,17 @@ TEST_F(ConfigGuard, EachKeySetsItsOwn) {
   EXPECT_EQ(guard.pause, Policy::allow);
   EXPECT_EQ(guard.memory_hotplug, Policy::warn);
   EXPECT_EQ(guard.gpu_hotplug, Policy::allow);
+  EXPECT_FALSE(guard.gpu_hotplug_strict);
   EXPECT_TRUE(guard.harden);
   EXPECT_EQ(load("[guard]\nmigration=block\nharden=no\n").config.guard.migration, Policy::block);
+}
+
+TEST_F(ConfigGuard, StrictIsBlockAndMore) {
+  const LoadedConfig loaded = load("[guard]\ngpu-hotplug = strict\n");
+  EXPECT_THAT(told(loaded), IsEmpty());
+  EXPECT_EQ(loaded.config.guard.gpu_hotplug, Policy::block);
+  EXPECT_TRUE(loaded.config.guard.gpu_hotplug_strict);
+  EXPECT_FALSE(problems("[guard]\npause = strict\n").empty());
 }
 
 TEST_F(ConfigGuard, BadValues) {

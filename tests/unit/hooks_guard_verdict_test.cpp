@@ -52,12 +52,35 @@ TEST(GuardVerdictTest, only_guards_that_block_refuse) {
 
 TEST(GuardWarningsTest, are_of_guards_that_warn) {
   GuardPolicy policy;
-  EXPECT_THAT(guard_warnings(policy, {suspend, room}), IsEmpty());
+  EXPECT_THAT(guard_warnings(policy, "web01", {suspend, room}), IsEmpty());
   policy.pause = Policy::warn;
   policy.memory_hotplug = Policy::allow;
-  EXPECT_THAT(guard_warnings(policy, {suspend, room}),
+  EXPECT_THAT(guard_warnings(policy, "web01", {suspend, room}),
               ElementsAre("pm (line 1 of its XML): the guest may suspend itself ([guard] pause = "
                           "warn)"));
+}
+
+TEST(GuardVerdictTest, an_open_port_is_refused_from_the_next_release_on) {
+  const Gap port{Guard::gpu_hotplug, 20, "hostdev ua-gpuward-0", "PCI port 2 has hot-plug"};
+  const Gap bridge{Guard::gpu_hotplug, 20, "hostdev ua-x", "it is behind a bridge", false};
+  EXPECT_EQ(bool(guard_verdict({}, "web01", {port, bridge})), !refuses_open_ports);
+  if (refuses_open_ports) return;
+  EXPECT_THAT(guard_warnings({}, "web01", {port, bridge}),
+              ElementsAre(AllOf(HasSubstr("PCI port 2"), HasSubstr("the next release refuses"),
+                                HasSubstr("gpuward protect web01"), HasSubstr("--all")),
+                          AllOf(HasSubstr("behind a bridge"), HasSubstr("virsh edit web01"))));
+  GuardPolicy policy;
+  policy.gpu_hotplug = Policy::allow;
+  EXPECT_THAT(guard_warnings(policy, "web01", {port}), IsEmpty());
+}
+
+TEST(GuardTable, each_guard_has_its_row_in_order) {
+  ASSERT_EQ(guard_table().size(), std::size(guard_keys));
+  for (size_t i = 0; i < guard_table().size(); ++i) {
+    EXPECT_EQ(guard_table()[i].guard, static_cast<Guard>(i));
+    EXPECT_FALSE(guard_table()[i].event.empty());
+    EXPECT_EQ(guard_table()[i].calls.empty(), guard_table()[i].calls_text.empty());
+  }
 }
 
 }  // namespace

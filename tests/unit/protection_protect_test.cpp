@@ -177,6 +177,7 @@ TEST(Protect, WritesWhatLibvirtWouldWrite) {
             "          <gpuward:kept behind='uuid' before='0'>&#10;  &lt;maxMemory slots=&apos;16"
             "&apos; unit=&apos;KiB&apos;&gt;4194304&lt;/maxMemory&gt;</gpuward:kept>\n"
             "        </gpuward:maxMemory>\n"
+            "        <gpuward:port index='0' hotplug='' controller='made'/>\n"
             "      </gpuward:protected>\n"
             "    </gpuward:domain>\n"
             "  </metadata>\n"
@@ -187,6 +188,9 @@ TEST(Protect, WritesWhatLibvirtWouldWrite) {
             "    <suspend-to-disk enabled='no'/>\n"
             "  </pm>\n"
             "  <devices>\n"
+            "    <controller type='pci' index='0' model='pci-root'>\n"
+            "      <target hotplug='off'/>\n"
+            "    </controller>\n"
             "    <hostdev mode='subsystem' type='pci' managed='yes'>\n"
             "      <source>\n"
             "        <address domain='0x0000' bus='0x41' slot='0x00' function='0x0'/>\n"
@@ -299,7 +303,9 @@ TEST(Protect, UndoesPmHoweverItWasWritten) {
     checked(hand_written(pm));
   const std::string off =
       hand_written("<pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>");
-  EXPECT_EQ(protect(off, all_guards(old_qemu), any), off);
+  Protection protection = all_guards(old_qemu);
+  protection.policy.gpu_hotplug = Policy::allow;
+  EXPECT_EQ(protect(off, protection, any), off);
 }
 
 TEST(Protect, UndoesMemoryWhereverItWas) {
@@ -369,6 +375,9 @@ TEST(Protect, ClosesOnlyWhatIsBlocked) {
     EXPECT_THAT(protect(xml, protection, any),
                 AllOf(Not(HasSubstr("<pm>")), Not(HasSubstr("<maxMemory"))));
     protection.policy.memory_hotplug = policy;
+    EXPECT_THAT(protect(xml, protection, any),
+                AllOf(HasSubstr("<maxMemory"), HasSubstr("<target hotplug='off'/>")));
+    protection.policy.gpu_hotplug = policy;
     EXPECT_EQ(protect(xml, protection, any), xml);
   }
 }
@@ -382,6 +391,8 @@ TEST(Protect, OpensWhatIsNotBlockedAnyMore) {
   protection.policy.pause = Policy::allow;
   EXPECT_EQ(protect(closed, protection, any), protect(xml, protection, any));
   protection.policy.migration = Policy::allow;
+  EXPECT_EQ(protect(closed, protection, any), protect(xml, protection, any));
+  protection.policy.gpu_hotplug = Policy::warn;
   EXPECT_EQ(protect(closed, protection, any), xml);
 }
 

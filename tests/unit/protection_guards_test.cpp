@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "protection/gaps.hpp"
+#include "protection/guards.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -54,7 +54,10 @@ std::vector<Gap> gaps(const std::string& xml, QemuAbilities qemu = new_qemu) {
   const Domain domain = read_domain(document);
   std::vector<const Hostdev*> gpus;
   for (const Hostdev& hostdev : domain.hostdevs) gpus.push_back(&hostdev);
-  return guard_gaps(document, gpus, qemu);
+  auto found = guard_gaps({document, gpus, GuardPolicy{}, qemu});
+  // of these protection_gpu_hotplug_test.cpp tells
+  std::erase_if(found, [](const Gap& gap) { return gap.guard == Guard::gpu_hotplug; });
+  return found;
 }
 
 std::string found(const std::string& xml, QemuAbilities qemu = new_qemu) {

@@ -14,6 +14,23 @@ namespace gpuward {
 
 static constexpr std::string_view guard_alias_prefix = "ua-gpuguard-";
 
+static void add_migration_gap(const Document& document, const Hostdev& gpu,
+                              std::vector<Gap>& gaps) {
+  const std::string alias = alias_when_running(document, gpu);
+  const Element* const property = migration_property(document, alias);
+  if (property && is_off(*property)) return;
+  const std::string element = "hostdev " + shown(gpu.alias.empty() ? alias : gpu.alias);
+  if (property)
+    gaps.push_back({Guard::migration, property->line, element,
+                    "<qemu:override> sets its enable-migration to '" +
+                        shown(property->attribute("value").value_or("")) + "'",
+                    false});
+  else
+    gaps.push_back({Guard::migration, gpu.line, element,
+                    "it may be migrated, saved and snapshot with its memory where its driver can: "
+                    "enable-migration=off is missing"});
+}
+
 static const Element* override_of(const Element& override, const std::string& alias) {
   for (const Element& device : override.children)
     if (device.name == "device" && device.name_space == qemu_namespace &&
@@ -98,13 +115,18 @@ static void add_property(ProtectWork& work, const Element& device) {
   work.edit.append(*frontend, property_text(prefix), "");
 }
 
-void close_migration(ProtectWork& work, const std::vector<const Hostdev*>& gpus) {
+void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
+  if (!search.qemu.can_disable_vfio_migration) return;
+  for (const Hostdev* const gpu : search.gpus) add_migration_gap(search.document, *gpu, gaps);
+}
+
+void close_migration(ProtectWork& work) {
   const Document& document = work.edit.document;
   const Element* const override = document.root.child("override", qemu_namespace);
   if (override) refuse_empty(*override);
   std::vector<std::string> aliases;
   unsigned number = 0;
-  for (const Hostdev* const gpu : gpus) {
+  for (const Hostdev* const gpu : work.gpus) {
     if (migration_property(document, alias_when_running(document, *gpu))) continue;
     const std::string alias = alias_for(work, *gpu, number);
     work.add_record("migration alias='" + escaped(alias) + "'/>");
@@ -153,8 +175,9 @@ static void remove_guard_alias(DomainEdit& edit, const std::string& alias) {
       edit.remove(*edit.device_list()[hostdev.place].child("alias"));
 }
 
-void open_migration(DomainEdit& edit, const std::vector<std::string>& aliases,
-                    bool made_namespace) {
+void open_migration_of(DomainEdit& edit, const Element& record,
+                       const std::vector<std::string>& aliases) {
+  const bool made_namespace = record.attribute("qemu-namespace") == "made";
   const Element* const override = edit.document.root.child("override", qemu_namespace);
   std::vector<const Element*> going;
   for (const std::string& alias : std::set(aliases.begin(), aliases.end())) {
@@ -166,6 +189,13 @@ void open_migration(DomainEdit& edit, const std::vector<std::string>& aliases,
   if (override && going.size() == override->children.size())
     return remove_override(edit, *override, made_namespace);
   for (const Element* const device : going) edit.remove(*device);
+}
+
+void open_migration(DomainEdit& edit, const Element& record, Undo) {
+  std::vector<std::string> aliases;
+  for (const Element& each : record.children)
+    if (is_ours(each, "migration")) aliases.emplace_back(each.attribute("alias").value_or(""));
+  open_migration_of(edit, record, aliases);
 }
 
 }  // namespace gpuward

@@ -7,6 +7,23 @@
 
 namespace gpuward {
 
+void find_memory_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
+  const Memory memory = memory_of(search.document);
+  if (memory.most && memory.devices == 0)
+    gaps.push_back({Guard::memory_hotplug, memory.most->line, "maxMemory",
+                    "memory can be added while it runs"});
+  else if (has_room(memory))
+    gaps.push_back({Guard::memory_hotplug, memory.most->line, "maxMemory",
+                    "memory can be added while it runs: it has room for " +
+                        std::to_string(memory.most_kib) + " KiB in " +
+                        std::to_string(memory.slots) + " slots, of which " +
+                        std::to_string(memory.has_kib) + " KiB in " +
+                        std::to_string(memory.devices) + " are taken"});
+  for (const Element* const device : memory.growing)
+    gaps.push_back({Guard::memory_hotplug, device->line, "memory model='virtio-mem'",
+                    "it can grow while the domain runs: <requested> is less than <size>", false});
+}
+
 /// libvirt takes the first of two and drops the other, which then would take its place.
 static void refuse_second(const Element& root, const Element& most) {
   for (const Element& element : root.children)
@@ -32,7 +49,7 @@ static bool is_max_memory(const Element& element) {
   return element.name == "maxMemory" && element.children.empty();
 }
 
-void open_memory(DomainEdit& edit, const Element& record) {
+static void open_max_memory(DomainEdit& edit, const Element& record) {
   const Element* const kept = record.child("kept", domain_namespace);
   const Memory memory = memory_of(edit.document);
   if (!kept) return;
@@ -40,6 +57,11 @@ void open_memory(DomainEdit& edit, const Element& record) {
     put_back(edit, edit.document.root, *kept, kept_text(*kept, is_max_memory));
   if (record.attribute("was") == "clamped" && memory.most && !has_room(memory))
     edit.replace(memory.most->whole, kept_text(*kept, is_max_memory));
+}
+
+void open_memory(DomainEdit& edit, const Element& record, Undo) {
+  for (const Element& each : record.children)
+    if (is_ours(each, "maxMemory")) open_max_memory(edit, each);
 }
 
 }  // namespace gpuward

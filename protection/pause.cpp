@@ -22,7 +22,7 @@ static size_t place_of_pm(const Element& root) {
   return place;
 }
 
-void close_guest_suspend(ProtectWork& work) {
+static void close_guest_suspend(ProtectWork& work) {
   const Element& root = work.edit.document.root;
   const Element* const pm = root.child("pm");
   if (!pm) {
@@ -37,7 +37,7 @@ static bool is_pm(const Element& element) {
   return element.name == "pm";
 }
 
-void open_guest_suspend(DomainEdit& edit, const Element& record) {
+static void open_guest_suspend(DomainEdit& edit, const Element& record) {
   const Element* const pm = edit.document.root.child("pm");
   if (!pm || can_suspend_itself(edit.document)) return;
   if (const Element* const kept = record.child("kept", domain_namespace))
@@ -99,7 +99,7 @@ static void close_disk(ProtectWork& work, const Element& disk) {
   work.add_record(record + "/>");
 }
 
-void close_chosen_pauses(ProtectWork& work) {
+static void close_chosen_pauses(ProtectWork& work) {
   const auto watchdogs = watchdogs_of(work.edit);
   for (const ChosenPause& pause : find_chosen_pauses(work.edit.document)) {
     if (pause.element->name == "disk") {
@@ -120,7 +120,7 @@ static void restore_policy(DomainEdit& edit, const Element& driver, const Elemen
   if (is_pausing_policy(*before)) edit.set_attribute(driver, policy, *before);
 }
 
-void open_disk(DomainEdit& edit, const Element& record) {
+static void open_disk(DomainEdit& edit, const Element& record) {
   const Element* const disk = find_disk(edit, record.attribute("dev").value_or(""));
   const Element* const driver = disk ? disk->child("driver") : nullptr;
   if (!driver) return;
@@ -132,11 +132,40 @@ void open_disk(DomainEdit& edit, const Element& record) {
   restore_policy(edit, *driver, record, "rerror_policy");
 }
 
-void open_watchdog(DomainEdit& edit, const Element& record) {
+static void open_watchdog(DomainEdit& edit, const Element& record) {
   const auto watchdogs = watchdogs_of(edit);
   const auto number = to_number<size_t>(record.attribute("number").value_or(""));
   if (number && *number < watchdogs.size() && watchdogs[*number]->attribute("action") == none)
     edit.set_attribute(*watchdogs[*number], "action", "pause");
+}
+
+// ---- all of them
+
+void find_pause_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
+  if (!can_suspend_itself(search.document)) return;
+  const Element* const pm = search.document.root.child("pm");
+  gaps.push_back({Guard::pause, (pm ? *pm : search.document.root).line, "pm",
+                  "the guest may suspend itself and stand still until someone wakes it"});
+}
+
+std::vector<Gap> chosen_pauses(const Document& document) {
+  std::vector<Gap> gaps;
+  for (const ChosenPause& pause : find_chosen_pauses(document))
+    gaps.push_back({Guard::pause, pause.element->line, pause.name, pause.text});
+  return gaps;
+}
+
+void close_pause(ProtectWork& work) {
+  if (can_suspend_itself(work.edit.document)) close_guest_suspend(work);
+  if (work.policy.harden) close_chosen_pauses(work);
+}
+
+void open_pause(DomainEdit& edit, const Element& record, Undo) {
+  for (const Element& each : record.children) {
+    if (is_ours(each, "pm")) open_guest_suspend(edit, each);
+    if (is_ours(each, "disk")) open_disk(edit, each);
+    if (is_ours(each, "watchdog")) open_watchdog(edit, each);
+  }
 }
 
 }  // namespace gpuward

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "protection/guards.hpp"
+#include "protection/protect_work.hpp"
+
+namespace gpuward {
+
+// libvirt and QEMU refuse to add a device to, and to remove one from, a PCI port with
+// <target hotplug='off'/>, for the monitor and for the guest's own eject as well (libvirt 6.3;
+// docs/formatdomain.rst, "hotplug"). On q35 each GPU is on a port of its own. On pc the root bus is
+// one such port for all devices (pci-root, libvirt 7.9). Bridges have a hot-plug of their own that
+// no XML switches off.
+
+/// How a machine's PCI root can be hot-plugged.
+enum class PciRoot {
+  pcie,     ///< q35, virt: the root bus never, its ports each by itself
+  i440fx,   ///< pc: the root bus, all or nothing
+  unknown,  ///< another machine, or one without PCI
+};
+
+PciRoot pci_root_of(const Document& document);
+
+/// From an earlier protect.
+std::vector<GuestPlace> guest_places(const Element& record);
+
+/// Gives the ports of these places their hot-plug back, or keeps them closed; and records the
+/// places.
+void keep_places(ProtectWork& work, const std::vector<GuestPlace>& places, bool closed);
+/// Opens what was closed for the GPUs of these aliases, which are about to be removed, and takes
+/// their guest addresses and ports away. Takes what is undone out of `record`.
+void open_gpu_hotplug_of(DomainEdit& edit, const Element& record,
+                         const std::vector<std::string>& aliases);
+
+/// Whether `record` closes a port that need not be closed: no hostdev is behind it any more.
+bool closes_other_ports(const Document& document, const Domain& domain, const Element& record,
+                        const GuardPolicy& policy);
+
+}  // namespace gpuward

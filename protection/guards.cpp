@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "protection/guards.hpp"
+
+#include "base/text.hpp"
+#include "domain/document.hpp"
+#include "protection/protect_work.hpp"
+
+namespace gpuward {
+
+static constexpr std::string_view migration_records[] = {"migration"};
+static constexpr std::string_view pause_records[] = {"pm", "disk", "watchdog"};
+static constexpr std::string_view memory_records[] = {"maxMemory"};
+static constexpr std::string_view port_records[] = {"port"};
+
+// From libvirt's remote_protocol.x, "@acl: domain:...". "suspend" is checked for resume as well,
+// "pm-control" for dompmwakeup. Not among them: "write" is checked for hot-plug of memory and GPUs,
+// but for setmem, metadata and disks too, "snapshot" for snapshots with memory, but for those of
+// disks too, and nothing that polkit is told tells them apart (libvirt's
+// access/viraccessdriverpolkit.c).
+static constexpr GuardedCall migration_calls[] = {
+    {"migrate", "migrate"}, {"hibernate", "save and managedsave"}, {"core-dump", "dump"}};
+static constexpr GuardedCall pause_calls[] = {{"suspend", "suspend and resume"},
+                                              {"pm-control", "dompmsuspend and dompmwakeup"}};
+
+static constexpr GuardRow table[] = {
+    {Guard::migration, find_migration_gaps, close_migration, open_migration, migration_records,
+     true, "VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, lifecycle SUSPENDED", migration_calls,
+     "migrate, save, managedsave and dump",
+     "QEMU refuses to migrate, save or snapshot it with memory", "that lets it be migrated",
+     "gpuward-guard aborts such a job; a small domain may be saved before that"},
+    {Guard::pause, find_pause_gaps, close_pause, open_pause, pause_records, true,
+     "lifecycle SUSPENDED", pause_calls, "suspend and dompmsuspend",
+     "the guest cannot suspend itself", "that lets the guest suspend itself",
+     "gpuward-guard resumes it at once, whoever paused it"},
+    {Guard::memory_hotplug,
+     find_memory_gaps,
+     close_memory,
+     open_memory,
+     memory_records,
+     true,
+     "VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, MEMORY_DEVICE_SIZE_CHANGE",
+     {},
+     "",
+     "there is no room for more memory: libvirt refuses it",
+     "that has room for more memory",
+     "gpuward-guard takes added memory out again"},
+    {Guard::gpu_hotplug,
+     find_gpu_hotplug_gaps,
+     close_gpu_hotplug,
+     open_gpu_hotplug,
+     port_records,
+     refuses_open_ports,
+     "VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, DEVICE_REMOVED",
+     {},
+     "",
+     "libvirt, QEMU and the guest refuse to remove its GPU",
+     "that has hot-plug on the PCI port of a GPU",
+     "gpuward-guard takes an added GPU out again, and reports one that went"},
+};
+
+std::span<const GuardRow> guard_table() {
+  return table;
+}
+
+const GuardRow& row_of(Guard guard) {
+  return table[static_cast<size_t>(guard)];
+}
+
+std::vector<Gap> guard_gaps(const GapSearch& search) {
+  std::vector<Gap> gaps;
+  for (const GuardRow& row : table) row.find_gaps(search, gaps);
+  return gaps;
+}
+
+std::string emulator_of(const Document& document) {
+  const Element* const devices = document.root.child("devices");
+  const Element* const emulator = devices ? devices->child("emulator") : nullptr;
+  if (emulator && !trim(emulator->text).empty()) return std::string(trim(emulator->text));
+  const Element* const os = document.root.child("os");
+  const Element* const type = os ? os->child("type") : nullptr;
+  std::string_view arch = type ? type->attribute("arch").value_or("") : "";
+  if (arch.empty()) arch = "x86_64";
+  if (arch == "i686") arch = "i386";
+  if (arch == "armv7l" || arch == "armv6l") arch = "arm";
+  if (arch == "ppc64le") arch = "ppc64";
+  return "/usr/bin/qemu-system-" + std::string(arch);
+}
+
+}  // namespace gpuward
