@@ -12,7 +12,7 @@
 #include "cli/host_view.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -153,7 +153,14 @@ static bool is_served(const Config& config, const Parent& parent) {
 }
 
 static void find_quarantined(const Root& root, Findings& findings) {
-  for (const Claim& claim : Claims(root).all())
+  const AllClaims claims = Claims(root).all();
+  for (const UnreadableClaim& claim : claims.unreadable)
+    findings.push_back({Severity::problem, "devices", claim.file,
+                        "the claim of domain " + to_string(claim.domain) +
+                            " cannot be read, so no domain is assigned a GPU: " + claim.reason,
+                        "shut that domain down and restart the host; after a downgrade install the "
+                        "newer gpuward again"});
+  for (const Claim& claim : claims.readable)
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
         findings.push_back(

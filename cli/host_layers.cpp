@@ -11,7 +11,7 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/text.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -79,7 +79,7 @@ static std::optional<Moment> newest_trace(const Root& root) {
   std::vector<std::string> files;
   for (const std::string& name : list_directory(paths::gpu_domains(root)))
     files.push_back(paths::gpu_domains(root) + '/' + name);
-  for (const Claim& claim : Claims(root).all())
+  for (const Claim& claim : Claims(root).all().readable)
     if (!has_quarantined(claim)) files.push_back(paths::claim(root, claim.domain));
   std::optional<Moment> newest;
   for (const std::string& file : files)
@@ -102,7 +102,7 @@ static HookSeen look_for_hook(const Root& root, const std::optional<LibvirtDaemo
 
 static bool is_root_process(const std::string& path, std::string_view name) {
   struct stat info;
-  return read_attribute(path + "/comm") == name && ::stat(path.c_str(), &info) == 0 &&
+  return read_optional_attribute(path + "/comm") == name && ::stat(path.c_str(), &info) == 0 &&
          info.st_uid == 0;
 }
 

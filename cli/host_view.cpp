@@ -175,7 +175,7 @@ std::vector<InstanceView> view_instances(const Root& root) {
     std::string name = to_string(instance.uuid);
     mdevs[name] = {.instance = std::move(instance), .name = name};
   }
-  for (const Claim& claim : Claims(root).all())
+  for (const Claim& claim : Claims(root).all().readable)
     for (const ClaimedDevice& device : claim.devices)
       if (device.use == Use::mdev)
         add_claimed_mdev(mdevs, claim, device);

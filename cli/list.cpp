@@ -165,8 +165,8 @@ static int list_instances_of_all(const Settings& settings) {
 static int list_domains(const Settings& settings) {
   Rows rows;
   json domains = json::array();
-  std::vector<Claims::Broken> broken;
-  for (const Claim& claim : Claims(settings.root).all(&broken)) {
+  const AllClaims claims = Claims(settings.root).all();
+  for (const Claim& claim : claims.readable) {
     json gpus = json::array();
     for (const ClaimedDevice& device : claim.devices) {
       rows.push_back({claim.name, device.alias, device.profile, device.type, device.parent,
@@ -186,8 +186,9 @@ static int list_domains(const Settings& settings) {
     print_text("No domain holds a GPU.\n");
   else
     print_text(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
-  for (const auto& file : broken) std::fprintf(stderr, "gpuward: %s\n", file.reason.c_str());
-  return broken.empty() ? 0 : 1;
+  for (const UnreadableClaim& claim : claims.unreadable)
+    std::fprintf(stderr, "gpuward: %s\n", to_string(claim).c_str());
+  return claims.unreadable.empty() ? 0 : 1;
 }
 
 /// How many more domains could get one.

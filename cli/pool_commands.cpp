@@ -10,7 +10,7 @@
 #include "hooks/pool_plan.hpp"
 #include "hooks/repoint.hpp"
 #include "inventory/gpu_hostdevs.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -110,7 +110,7 @@ int start_command(const Settings& settings, const std::string& name) {
 /// Whether a claim kept it in quarantine. What is open in a process stays there.
 static bool clear_quarantine(const Settings& settings, const PciAddress& address) {
   const Claims claims(settings.root);
-  for (const Claim& seen : claims.all()) {
+  for (const Claim& seen : claims.all().readable) {
     // Another domain, which may be starting or stopping, is not waited for.
     if (std::none_of(seen.devices.begin(), seen.devices.end(), [&](const ClaimedDevice& device) {
           return device.use != Use::mdev && device.address == address;

@@ -231,7 +231,7 @@ static std::string device_text(const ClaimedDevice& device) {
 }
 
 static std::optional<Facts> domain_facts(const Settings& settings, const std::string& name) {
-  for (const Claim& claim : Claims(settings.root).all()) {
+  for (const Claim& claim : Claims(settings.root).all().readable) {
     if (claim.name != name && to_string(claim.domain) != name) continue;
     Facts facts;
     facts.add("domain", claim.name);

@@ -62,8 +62,9 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
   const Claims claims(root);
   claims.make_ready();
   std::vector<Reconciled> results;
-  std::vector<Claims::Broken> broken;
-  for (const Claim& claim : claims.all(&broken)) {
+  claims.sweep();
+  const AllClaims all = claims.all();
+  for (const Claim& claim : all.readable) {
     try {
       results.push_back(reconcile_one(root, claims, claim, is_active, deadlines, dry_run));
     } catch (const Error& error) {
@@ -71,7 +72,8 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
     }
   }
   if (!dry_run) drop_stale_marks(root, is_active);
-  for (const auto& file : broken) results.push_back({Result::left_alone, file.file, file.reason});
+  for (const UnreadableClaim& claim : all.unreadable)
+    results.push_back({Result::left_alone, claim.file, to_string(claim)});
   return results;
 }
 

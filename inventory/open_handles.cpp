@@ -50,7 +50,8 @@ DeviceHolders::DeviceHolders(const Root& root) {
     for (const std::string& fd : list_directory(process + "/fd")) {
       const auto target = read_link(process + "/fd/" + fd);
       if (target && is_gpu_node(*target) && !only_names_it(process, fd))
-        by_node_.emplace(*target, Holder{*pid, read_attribute(process + "/comm").value_or("?")});
+        by_node_.emplace(*target,
+                         Holder{*pid, read_optional_attribute(process + "/comm").value_or("?")});
     }
   }
 }

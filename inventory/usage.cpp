@@ -4,7 +4,7 @@
 #include "domain/document.hpp"
 #include "inventory/device_nodes.hpp"
 #include "pci/pci_device.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -14,7 +14,7 @@ ClaimedDevices claimed_devices(const Root& root) {
   for (const PciAddress& address : used_devices(root))
     found.taken[address] = {
         {}, shown(used_by(root, address).value_or("a domain")) + " had it, and it is given once"};
-  for (const Claim& claim : Claims(root).all())
+  for (const Claim& claim : Claims(root).all().readable)
     for (const ClaimedDevice& device : claim.devices) {
       const bool has_it = device.state == ClaimedDevice::State::claimed;
       if (has_it) found.on.insert(claim.domain);

@@ -5,7 +5,7 @@
 #include "inventory/device_nodes.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/vf_settings.hpp"
 
 namespace gpuward {
@@ -52,7 +52,9 @@ std::string use_of_vfs(const Root& root, const PciAddress& pf) {
   const auto vfs = virtual_functions(root, pf);
   if (vfs.empty()) return {};
   const std::string parent = to_string(pf);
-  for (const Claim& claim : Claims(root).all())
+  const AllClaims claims = Claims(root).all();
+  if (!claims.unreadable.empty()) return to_string(claims.unreadable.front());
+  for (const Claim& claim : claims.readable)
     for (const ClaimedDevice& device : claim.devices)
       if (device.use != Use::mdev && device.use != Use::whole && device.parent == parent)
         return to_string(device.address) + " is held by " + claim.name;

@@ -5,7 +5,7 @@
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
 #include "pci_fixtures.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/vf_settings.hpp"
 #include "udev-rules/provision.hpp"
 
