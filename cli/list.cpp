@@ -13,6 +13,7 @@
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pool.hpp"
+#include "state/claim_store.hpp"
 
 namespace gpuward {
 

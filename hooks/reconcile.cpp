@@ -6,6 +6,7 @@
 #include "hooks/give_back.hpp"
 #include "inventory/device_nodes.hpp"
 #include "inventory/open_handles.hpp"
+#include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
