@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <memory>
+#include <mutex>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -23,11 +24,15 @@ std::string hangs(pid_t process) {
   return "hangs in the kernel as pid " + std::to_string(process);
 }
 
-/// One open, one write, one close: sysfs takes a value only whole and once per open.
+/// One open, one write, one close: sysfs takes a value only whole and once per open. A write that a
+/// signal interrupted was not begun.
 static int write_value(const KernelWrite& write) {
-  const int fd = ::open(write.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  int fd = ::open(write.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  while (fd < 0 && errno == EINTR)
+    fd = ::open(write.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return errno;
-  const ssize_t n = ::write(fd, write.value.data(), write.value.size());
+  ssize_t n = ::write(fd, write.value.data(), write.value.size());
+  while (n < 0 && errno == EINTR) n = ::write(fd, write.value.data(), write.value.size());
   const int error = n < 0 ? errno : 0;
   ::close(fd);
   return error;
@@ -49,21 +54,33 @@ struct Work {
 
 static int do_writes(void* work_of_child) {
   const Work& work = *static_cast<Work*>(work_of_child);
-  // fd 0 takes the report so that all others can be closed with one call.
-  ::dup2(work.report, 0);
-  ::close_range(1, ~0U, 0);
+  // fd 0 takes the report so that all others can be closed with one call. Nothing is written to the
+  // kernel without a way to report it.
+  int report = ::dup2(work.report, 0);
+  while (report < 0 && (errno == EINTR || errno == EBUSY)) report = ::dup2(work.report, 0);
+  if (report < 0 || ::close_range(1, ~0U, 0) != 0) return 1;
   for (const KernelWrite& write : work.writes) {
     const int error = write_value(write);
-    if (::write(0, &error, sizeof error) != sizeof error || error != 0) break;
+    ssize_t n = ::write(0, &error, sizeof error);
+    while (n < 0 && errno == EINTR) n = ::write(0, &error, sizeof error);
+    if (n != sizeof error || error != 0) break;
   }
   return 0;
 }
 
-/// A process of its own that shares our memory, as posix_spawn(3) makes it: the page tables that
-/// fork(2) copies take longer than all else that a hook does. While it lives it shares errno with
-/// us, so nothing here looks at errno then.
+/// Whether this program has other threads than this one (the guard).
+static bool has_threads() {
+  return ::access("/proc/self/task", F_OK) != 0 || list_directory("/proc/self/task").size() != 1;
+}
+
+/// In a program of one thread, a process that shares our memory, as posix_spawn(3) makes it: the
+/// page tables that fork(2) copies take longer than all else that a hook does. While it lives it
+/// shares errno with us, so nothing here looks at errno then. A child that is left to itself would
+/// write to the errno of a thread that has gone on, or whose memory is gone: in a program with
+/// threads it gets memory of its own.
 static pid_t start_child(Work& work) {
-  const pid_t child = ::clone(do_writes, work.stack + sizeof work.stack, CLONE_VM | SIGCHLD, &work);
+  const int memory = has_threads() ? 0 : CLONE_VM;
+  const pid_t child = ::clone(do_writes, work.stack + sizeof work.stack, memory | SIGCHLD, &work);
   if (child < 0) throw SystemError("cannot start a process", errno);
   return child;
 }
@@ -79,7 +96,11 @@ static Report next_report(int fd, milliseconds deadline, int& code) {
     const int ready = ::poll(&wait, 1, left > 0 ? static_cast<int>(left) : 0);
     if (ready < 0 && left > 0) continue;  // a signal
     if (ready <= 0) return Report::late;
-    return ::read(fd, &code, sizeof code) == sizeof code ? Report::arrived : Report::ended;
+    // The child's errno is ours (start_child), so none is looked at: a read that failed is tried
+    // again until the deadline; at the end of the pipe it returns 0.
+    const ssize_t n = ::read(fd, &code, sizeof code);
+    if (n < 0 && left > 0) continue;
+    return n == sizeof code ? Report::arrived : Report::ended;
   }
 }
 
@@ -89,7 +110,7 @@ static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
     case Report::late:
       return {WriteResult::Outcome::stuck, 0, child};
     case Report::ended:
-      return {WriteResult::Outcome::failed, EIO, 0};
+      return {WriteResult::Outcome::unknown, EIO, 0};
     case Report::arrived:
       break;
   }
@@ -99,6 +120,8 @@ static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
 
 /// A child that hangs works with it whenever the kernel lets go, be it while we exit.
 static void leave_to_child(std::unique_ptr<Work> work) {
+  static std::mutex mutex;
+  const std::scoped_lock lock(mutex);
   static auto& left = *new std::vector<std::unique_ptr<Work>>;  // never destroyed, so never lost
   left.push_back(std::move(work));
 }
@@ -120,7 +143,7 @@ std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
       leave_to_child(std::move(work));
       return results;
     }
-    if (result.outcome == WriteResult::Outcome::failed) break;
+    if (result.outcome != WriteResult::Outcome::written) break;
   }
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }

@@ -17,7 +17,13 @@ struct KernelWrite {
 };
 
 struct WriteResult {
-  enum class Outcome { written, failed, stuck, untried } outcome = Outcome::untried;
+  enum class Outcome {
+    written,
+    failed,
+    stuck,
+    unknown,  ///< the child ended without a report: only the kernel knows whether it was written
+    untried,
+  } outcome = Outcome::untried;
   int code = 0;     ///< errno when failed
   pid_t child = 0;  ///< the process that hangs in the kernel when stuck
 };
@@ -35,7 +41,8 @@ std::string hangs(pid_t process);  ///< "hangs in the kernel as pid 4711"
 /// and sriov_numvfs while the device is open: vfio_unregister_group_dev waits for the user), so the
 /// caller must never be the one who waits; a stuck child is left to end when the kernel lets go.
 /// The child holds none of our descriptors: libvirt waits for the end of a hook's stdout and
-/// stderr.
+/// stderr. Threads may call it at the same time: the child touches no memory that another thread
+/// or the caller uses, errno of the caller excepted where it may not be shared (see start_child).
 std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
                                         std::chrono::milliseconds deadline);
 

@@ -42,10 +42,22 @@ static void write_all(int fd, std::string_view text, const std::string& path) {
   }
 }
 
+bool is_absence(int code) {
+  return code == ENOENT || code == ENOTDIR || code == ENODEV || code == ESRCH;
+}
+
+/// Calls it again as long as a signal interrupts it.
+template <typename Call>
+static auto retried(const Call& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
 std::optional<std::string> read_file(const std::string& path, size_t limit) {
   // Without waiting: in place of a file may be a pipe that nobody writes to.
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return {};
+  const Fd fd(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
+  if (!fd && is_absence(errno)) return {};
   if (!fd) throw SystemError("cannot open " + path, errno);
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) throw SystemError("cannot read " + path, errno);
@@ -70,12 +82,20 @@ std::optional<std::string> read_file(const std::string& path, size_t limit) {
 }
 
 std::optional<std::string> read_attribute(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return {};
+  const Fd fd(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW); }));
   char buffer[4096];  // sysfs hands out one page at most
-  const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
-  if (n < 0) return {};
-  return std::string(trim({buffer, static_cast<size_t>(n)}));
+  const ssize_t n = fd ? retried([&] { return ::read(fd.get(), buffer, sizeof buffer); }) : -1;
+  if (n >= 0) return std::string(trim({buffer, static_cast<size_t>(n)}));
+  if (is_absence(errno)) return {};
+  throw SystemError("cannot read " + path, errno);
+}
+
+std::optional<std::string> read_optional_attribute(const std::string& path) {
+  try {
+    return read_attribute(path);
+  } catch (const SystemError&) {
+    return {};
+  }
 }
 
 void write_file_atomically(const std::string& path, std::string_view text, unsigned mode) {
@@ -99,9 +119,18 @@ void write_file_atomically(const std::string& path, std::string_view text, unsig
 
 std::vector<std::string> list_directory(const std::string& path) {
   std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
-  if (!directory) return names;
-  while (const dirent* entry = ::readdir(directory.get())) {
+  DIR* opened = ::opendir(path.c_str());
+  while (!opened && errno == EINTR) opened = ::opendir(path.c_str());
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(opened, ::closedir);
+  if (!directory && is_absence(errno)) return names;
+  if (!directory) throw SystemError("cannot read directory " + path, errno);
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(directory.get());
+    if (!entry && errno == EINTR) continue;
+    if (!entry && errno != 0 && !is_absence(errno))
+      throw SystemError("cannot read directory " + path, errno);
+    if (!entry) break;
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);
   }
@@ -111,14 +140,19 @@ std::vector<std::string> list_directory(const std::string& path) {
 
 std::optional<std::string> read_link(const std::string& path) {
   char target[PATH_MAX];
-  const ssize_t n = ::readlink(path.c_str(), target, sizeof target);
-  if (n < 0 || n == static_cast<ssize_t>(sizeof target)) return {};
+  const ssize_t n = retried([&] { return ::readlink(path.c_str(), target, sizeof target); });
+  if (n < 0 && (is_absence(errno) || errno == EINVAL)) return {};  // EINVAL: no link
+  if (n < 0) throw SystemError("cannot read link " + path, errno);
+  if (n == static_cast<ssize_t>(sizeof target))
+    throw SystemError("cannot read link " + path, ENAMETOOLONG);
   return std::string(target, static_cast<size_t>(n));
 }
 
 bool exists(const std::string& path) {
   struct stat info;
-  return ::lstat(path.c_str(), &info) == 0;
+  if (retried([&] { return ::lstat(path.c_str(), &info); }) == 0) return true;
+  if (is_absence(errno)) return false;
+  throw SystemError("cannot look for " + path, errno);
 }
 
 void make_directories(const std::string& path, unsigned mode) {

@@ -28,19 +28,30 @@ class Fd {
 /// Error when it is larger than `limit` bytes.
 std::optional<std::string> read_file(const std::string& path, size_t limit = 1 << 20);
 
-/// One attribute of sysfs or procfs, trimmed; nothing when it is absent or cannot be read:
-/// an attribute may go between listing and reading, and drivers refuse reads at will.
+/// Whether a failed call means that there is no such file: ENOENT, ENOTDIR, of a device that was
+/// removed ENODEV, of a process that ended ESRCH. After any other failure nothing is known.
+bool is_absence(int code);
+
+/// One attribute of sysfs or procfs, trimmed; nothing when it is absent, as it may go between
+/// listing and reading. Throws SystemError when it cannot be read.
 std::optional<std::string> read_attribute(const std::string& path);
+
+/// The same where the driver may refuse to be read (EINVAL, EIO, EOPNOTSUPP, EACCES …) and nothing
+/// is decided by what it says: for display only. Never throws.
+std::optional<std::string> read_optional_attribute(const std::string& path);
 
 /// Replaces `path` in one step (temporary file beside it, rename); throws SystemError.
 void write_file_atomically(const std::string& path, std::string_view text, unsigned mode = 0644);
 
-/// Names in a directory, sorted, without "." and ".."; none when there is no such directory.
+/// Names in a directory, sorted, without "." and ".."; none when there is no such directory. Throws
+/// SystemError when it cannot be read.
 std::vector<std::string> list_directory(const std::string& path);
 
-/// Where a symbolic link points, as written; nothing when `path` is no link.
+/// Where a symbolic link points, as written; nothing when there is none at `path`. Throws
+/// SystemError.
 std::optional<std::string> read_link(const std::string& path);
 
+/// Throws SystemError when that cannot be known.
 bool exists(const std::string& path);
 
 /// Makes `path` and what is missing above it; throws SystemError.

@@ -27,8 +27,8 @@ static bool lock_within(const Fd& fd, struct flock lock, std::chrono::millisecon
   std::optional<Clock::time_point> end;  // a free lock, which is the rule, asks no clock
   auto pause = std::chrono::microseconds(200);
   while (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
-    if (errno != EAGAIN && errno != EACCES && errno != EINTR)
-      throw SystemError("cannot lock", errno);
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EACCES) throw SystemError("cannot lock", errno);
     if (!end) end = Clock::now() + deadline;
     if (Clock::now() >= *end) return false;
     std::this_thread::sleep_for(pause);

@@ -13,7 +13,7 @@
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -154,7 +154,14 @@ static bool is_served(const Config& config, const Parent& parent) {
 }
 
 static void find_quarantined(const Root& root, Findings& findings) {
-  for (const Claim& claim : claimed_devices(root).claims)
+  const ClaimedDevices claimed = claimed_devices(root);
+  for (const UnreadableClaim& claim : claimed.unreadable)
+    findings.push_back({Severity::problem, "devices", claim.file,
+                        "the claim of domain " + to_string(claim.domain) +
+                            " cannot be read, so no domain is assigned a GPU: " + claim.reason,
+                        "shut that domain down and restart the host; after a downgrade install the "
+                        "newer gpuward again"});
+  for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
         findings.push_back(

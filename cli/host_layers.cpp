@@ -12,7 +12,6 @@
 #include "base/lock.hpp"
 #include "base/text.hpp"
 #include "inventory/usage.hpp"
-#include "state/claim.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -103,7 +102,7 @@ static HookSeen look_for_hook(const Root& root, const std::optional<LibvirtDaemo
 
 static bool is_root_process(const std::string& path, std::string_view name) {
   struct stat info;
-  return read_attribute(path + "/comm") == name && ::stat(path.c_str(), &info) == 0 &&
+  return read_optional_attribute(path + "/comm") == name && ::stat(path.c_str(), &info) == 0 &&
          info.st_uid == 0;
 }
 

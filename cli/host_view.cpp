@@ -9,6 +9,7 @@
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
+#include "state/claim_store.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {

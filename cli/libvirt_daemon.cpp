@@ -31,9 +31,10 @@ std::optional<LibvirtDaemon> running_daemon(const Root& root) {
   for (const char* name : {"libvirtd", "virtqemud"}) {
     // Only the daemon of the system writes here; those of users have theirs in /run/user.
     const std::string file = root.at("/run/") + name + ".pid";
-    const auto pid = to_number<int>(read_attribute(file).value_or(""));
+    const auto pid = to_number<int>(read_optional_attribute(file).value_or(""));
     const auto started = written_at(file);
-    if (pid && started && read_attribute(root.proc(std::to_string(*pid)) + "/comm") == name)
+    if (pid && started &&
+        read_optional_attribute(root.proc(std::to_string(*pid)) + "/comm") == name)
       return LibvirtDaemon{name, *pid, *started};
   }
   return {};

@@ -15,6 +15,7 @@
 #include "mdev/gpu_settings.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pool.hpp"
+#include "state/claim_store.hpp"
 
 namespace gpuward {
 
@@ -188,8 +189,9 @@ static int list_domains(const Settings& settings) {
     print_lines("No domain holds a GPU.\n");
   else
     print_lines(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
-  for (const auto& file : claimed.broken) print_error("gpuward: " + file.reason);
-  return claimed.broken.empty() ? 0 : 1;
+  for (const UnreadableClaim& claim : claimed.unreadable)
+    print_error("gpuward: " + to_string(claim));
+  return claimed.unreadable.empty() ? 0 : 1;
 }
 
 /// How many more domains could get one.

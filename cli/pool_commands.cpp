@@ -14,7 +14,7 @@
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
 
@@ -164,9 +164,7 @@ static bool clear_vgpu(const Settings& settings, const PciAddress& address) {
                                                       taker->second.by == Taker::By::itself &&
                                                       !taker->second.is_mark)
     return false;
-  if (!claimed.broken.empty())
-    throw Error("a claim cannot be read, so who uses " + to_string(address) +
-                " is unknown: " + claimed.broken.front().reason);
+  require_readable(claimed.unreadable);
   if (const auto holder = OpenDevices(root).vfio_holder_of(address))
     throw Error("vGPU on " + to_string(address) + " is open in " + to_string(*holder) +
                 "; end that first");

@@ -13,6 +13,7 @@
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {

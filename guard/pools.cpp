@@ -13,7 +13,7 @@
 #include "base/log.hpp"
 #include "domain/document.hpp"
 #include "inventory/usage.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/definition_lock.hpp"
 #include "state/paths.hpp"
 

@@ -22,7 +22,7 @@
 #include "pci/pci_device.hpp"
 #include "pci/pool.hpp"
 #include "pci/vendor_vgpu.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 
 namespace gpuward {
 
@@ -184,6 +184,7 @@ void place_all(Work& work) {
     throw Error("another gpuward process places GPUs for longer than " +
                 std::to_string(work.deadlines.lock.count()) + " ms; try again");
   const ClaimedDevices claimed = claimed_devices(work.root);
+  require_readable(claimed.unreadable);
   const auto& others = claimed.claims;
   for (ClaimedDevice& device : work.claim.devices)
     if (work.lacks_instance(device)) device.parent.clear();
@@ -204,6 +205,8 @@ Error create_error(const Work& work, const ClaimedDevice& device, const WriteRes
       "GPU " + device.alias + ": creating " + device.type + " on " + device.parent + " ";
   if (result.outcome == WriteResult::Outcome::stuck)
     return Error(what + hangs(result.child) + "; see 'journalctl -k'");
+  if (result.outcome == WriteResult::Outcome::unknown)
+    return Error(what + "ended without a report; see 'journalctl -k', then try again");
   if (create_failure(result.code) == CreateFailure::taken) {
     const auto parent = parent_of_uuid(work.root, device.instance);
     return Error(what + "failed: instance " + to_string(device.instance) + " exists already on " +
@@ -247,8 +250,8 @@ bool create_all(Work& work) {
     const Error error = create_error(work, device, results[i]);
     if (results[i].outcome == WriteResult::Outcome::stuck) {
       device.state = State::quarantined;
-      device.maker = results[i].child;
-    } else {
+      device.writer = identify(work.root, results[i].child);
+    } else if (results[i].outcome == WriteResult::Outcome::failed) {
       device.parent.clear();  // whatever has this UUID now, we did not make it
     }
     for (size_t rest = i + 1; rest < devices.size(); ++rest) devices[rest]->parent.clear();
@@ -272,14 +275,16 @@ void check_created(const Work& work) {
 /// PCI devices last: when one of these fails the instances are easily undone. A vGPU's type is
 /// known only now.
 void begin_pci_devices(Work& work) {
-  bool noted = true;
   for (ClaimedDevice& device : work.claim.devices) {
     if (device.use == Use::mdev || device.state != State::claimed || is_by_hand(device)) continue;
-    const std::string type = device.type;
     begin_pci_device(work.root, work.config, device, work.deadlines);
-    noted = noted && device.type == type;
   }
-  if (!noted) work.claims.write(work.claim);
+}
+
+/// With what was noted of the devices while they were set up.
+void complete(Work& work) {
+  work.claim.completed = true;
+  work.claims.write(work.claim);
 }
 
 /// What an earlier start left that was never released, as the host's hook was killed.
@@ -314,7 +319,7 @@ std::vector<ClaimedDevice> claim_on_disk(const Work& work) {
 
 /// A vendor VF on which nothing was created: a vGPU that is there is another tool's.
 bool is_untouched(const ClaimedDevice& device) {
-  return device.use == Use::vendor_vf && device.type == "-" && !device.maker &&
+  return device.use == Use::vendor_vf && device.type == "-" && !device.writer.pid &&
          device.state == State::claimed;
 }
 
@@ -345,6 +350,7 @@ void ask_for(Work& work, const AskedGpu& gpu) {
   const Profile& profile = *find_profile(work.config, gpu.profile);  // request_verdict looked
   if (gives_pci_devices(profile)) {
     const ClaimedDevices claimed = claimed_devices(work.root);
+    require_readable(claimed.unreadable);
     require_source_unclaimed(work.root, work.config, work.domain, gpu, claimed);
     for (ClaimedDevice& device : pci_devices_asked(work.root, work.config, work.domain, gpu)) {
       require_unclaimed(work.root, work.config, work.domain, device,
@@ -378,6 +384,7 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
   Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}},
             {},   {},     {}};
   work.claims.make_ready();
+  work.claims.sweep();
   const auto lock = work.claims.lock_domain(domain.uuid, deadlines.lock);
   if (!lock)
     throw Error("another gpuward process works on this domain's GPUs for longer than " +
@@ -390,6 +397,7 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
     while (!create_all(work));
     check_created(work);
     begin_pci_devices(work);
+    complete(work);
   } catch (const Error&) {
     undo(work);
     throw;
@@ -407,9 +415,22 @@ static std::string profile_of(const Domain& domain, std::string_view alias) {
   return "-";
 }
 
+/// A companion has the profile of no GPU of its own and is not scrubbed.
+static std::string add_profile(const Config& config, ClaimedDevice& device) {
+  if (device.profile == "-") return {};
+  if (const Profile* const profile = find_profile(config, device.profile)) {
+    device.scrub = profile->scrub;
+    device.one_time = profile->one_time;
+    return {};
+  }
+  device.scrub = unknown_scrub;
+  return "profile " + device.profile + " of GPU " + device.alias +
+         " is not configured, so the GPU goes into quarantine when the domain stops; ";
+}
+
 /// Adds it to the claim, as far as the host tells what it is; says what is wrong with it.
-static std::string check_pci_device(const Root& root, const Domain& domain, const Hostdev& hostdev,
-                                    Claim& claim) {
+static std::string check_pci_device(const Root& root, const Config& config, const Domain& domain,
+                                    const Hostdev& hostdev, Claim& claim) {
   const auto device = find_pci_device(root, *hostdev.address);
   if (!device) return "GPU " + hostdev.alias + " has no device any more; ";
   claim.devices.push_back({.alias = hostdev.alias,
@@ -421,10 +442,11 @@ static std::string check_pci_device(const Root& root, const Domain& domain, cons
   claim.devices.back().use = !device->physical_function            ? Use::whole
                              : offers_vgpus(root, device->address) ? Use::vendor_vf
                                                                    : Use::vf;
-  return {};
+  return add_profile(config, claim.devices.back());
 }
 
-std::string check_devices(const Root& root, const Domain& domain, const Deadlines& deadlines) {
+std::string check_devices(const Root& root, const Config& config, const Domain& domain,
+                          const Deadlines& deadlines) {
   if (domain.asked.empty()) return {};
   const Claims claims(root);
   claims.make_ready();
@@ -434,7 +456,7 @@ std::string check_devices(const Root& root, const Domain& domain, const Deadline
   Claim claim{domain.uuid, domain.name, {}};
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.address && is_ours(hostdev))
-      found += check_pci_device(root, domain, hostdev, claim);
+      found += check_pci_device(root, config, domain, hostdev, claim);
   for (const AskedGpu& gpu : domain.asked) {
     if (is_pci_gpu(domain, gpu)) continue;
     const auto instance = find_instance(root, instance_uuid(domain.uuid, gpu.alias));
@@ -449,6 +471,7 @@ std::string check_devices(const Root& root, const Domain& domain, const Deadline
                              .type = instance->type});
   }
   if (!claim.devices.empty() && !claims.find(domain.uuid)) {
+    claim.completed = true;
     claims.write(claim);
     found += "its claim was lost and is written again; ";
   }

@@ -38,15 +38,8 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   return {};
 }
 
-/// The number may be another process's by now. libvirt runs our hook as 50-gpuward.
-static bool is_ours(const Root& root, pid_t process) {
-  if (!process) return false;
-  const auto name = read_attribute(root.proc(std::to_string(process)) + "/comm");
-  return name && name->find("gpuward") != std::string::npos;
-}
-
 bool is_being_made(const Root& root, const ClaimedDevice& device) {
-  return is_ours(root, device.maker);
+  return is_running(root, device.writer);
 }
 
 /// Whether the instance in sysfs is the one that was claimed: someone may have removed ours and
@@ -61,10 +54,11 @@ static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
 static std::string end_device(const Root& root, const Claim& claim, ClaimedDevice& device,
                               const Deadlines& deadlines) {
   if (is_being_made(root, device))
-    return (device.use == Use::mdev ? "its creation " : "its driver ") + hangs(device.maker);
-  if (is_ours(root, device.scrubber))
-    return "its scrub program still runs, in the care of pid " + std::to_string(device.scrubber);
-  device.maker = device.scrubber = 0;
+    return (device.use == Use::mdev ? "its creation " : "its driver ") + hangs(device.writer.pid);
+  if (is_running(root, device.scrub_process))
+    return "its scrub program still runs, in the care of pid " +
+           std::to_string(device.scrub_process.pid);
+  device.writer = device.scrub_process = {};
   if (is_claimed_by_another(root, claim.domain, device)) {
     log::warning(claim.name + ": " + what_it_is(device) +
                  " is claimed by another domain as well and is left as it is");
@@ -79,11 +73,21 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
   return is_claimed_one(root, device) ? remove_instance(root, device.instance, deadlines) : "";
 }
 
+/// What cannot be read of a device may still have it in use, and does not keep the others.
+static std::string reason_to_keep(const Root& root, const Claim& claim, ClaimedDevice& device,
+                                  const Deadlines& deadlines) {
+  try {
+    return end_device(root, claim, device, deadlines);
+  } catch (const SystemError& error) {
+    return error.what();
+  }
+}
+
 std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
                                   const Deadlines& deadlines) {
   std::vector<KeptDevice> kept;
   for (ClaimedDevice& device : claim.devices) {
-    const std::string reason = end_device(root, claim, device, deadlines);
+    const std::string reason = reason_to_keep(root, claim, device, deadlines);
     if (reason.empty()) continue;
     device.state = ClaimedDevice::State::quarantined;
     log::warning(claim.name + ": " + what_it_is(device) + " stays in quarantine: " + reason +

@@ -6,7 +6,7 @@
 
 #include "base/root.hpp"
 #include "hooks/deadlines.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 
 namespace gpuward {
 

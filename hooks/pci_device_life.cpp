@@ -17,6 +17,7 @@
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
 
@@ -39,20 +40,22 @@ static Lock lock_physical_function(const Root& root, const ClaimedDevice& device
 
 /// Whatever comes of a write that hangs: until it has come, giving back finds it being made and
 /// keeps it in quarantine.
-static void require_changed(ClaimedDevice& device, const std::string& what,
+static void require_changed(const Root& root, ClaimedDevice& device, const std::string& what,
                             const KernelChange& change) {
   if (change.failure.empty()) return;
-  device.maker = change.stuck;
+  if (change.stuck) device.writer = identify(root, change.stuck);
   throw Error(title(device) + what + ": " + change.failure);
 }
 
 /// One process that hangs in the PF's driver is enough: a second would hang beside it.
 static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device) {
-  for (const Claim& claim : claimed_devices(root).claims)
+  const ClaimedDevices claimed = claimed_devices(root);
+  require_readable(claimed.unreadable);
+  for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& other : claim.devices)
       if (other.use != Use::mdev && other.parent == device.parent && is_being_made(root, other))
         throw Error(title(device) + ": the driver of " + device.parent + " hangs since " +
-                    claim.name + " was started, as pid " + std::to_string(other.maker) +
+                    claim.name + " was started, as pid " + std::to_string(other.writer.pid) +
                     "; see 'journalctl -k'");
 }
 
@@ -68,7 +71,7 @@ static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& 
     const GpuSettings settings =
         settings_of(config, read_identity(pci_path(root, pf), device.parent));
     const WantedVfs wanted = wanted_vfs(settings, device.use, most_virtual_functions(root, pf));
-    require_changed(device, what, enable_vfs(root, pf, wanted, deadlines.write));
+    require_changed(root, device, what, enable_vfs(root, pf, wanted, deadlines.write));
   }
   const auto made = virtual_functions(root, pf);
   if (std::find(made.begin(), made.end(), device.address) == made.end())
@@ -116,7 +119,7 @@ static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& d
   if (const std::string what = vgpu_text(root, device); !what.empty()) {
     require_adoptable(root, config, device);
     log::warning(title(device) + what + " that no domain has claimed, removing it (adopt = yes)");
-    require_changed(device, " has a vGPU that does not go",
+    require_changed(root, device, " has a vGPU that does not go",
                     set_vgpu(root, device.address, 0, deadlines.write));
   }
   const auto types = creatable_vgpus(root, device.address);
@@ -125,7 +128,7 @@ static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& d
     throw Error(title(device) + " offers " + names_of(types) + " now and none of profile " +
                 profile.name + "; what its GPU offers depends on the vGPUs that it has already");
   device.type = std::to_string(type->id);
-  require_changed(device, ": creating " + type->name + " failed",
+  require_changed(root, device, ": creating " + type->name + " failed",
                   set_vgpu(root, device.address, type->id, deadlines.write));
   // Without it QEMU would find no VFIO device to open.
   if (!is_vfio_device(root, device.address))
@@ -141,7 +144,8 @@ static KernelChange write_reset_method(const std::string& file, const std::strin
   if (result.outcome == WriteResult::Outcome::written) return {};
   if (result.outcome == WriteResult::Outcome::stuck)
     return {"writing it " + hangs(result.child) + "; see 'journalctl -k'", result.child};
-  return {errno_text(result.code) + "; the kernel offers " + read_attribute(file).value_or("none")};
+  return {errno_text(result.code) + "; the kernel offers " +
+          read_optional_attribute(file).value_or("none")};
 }
 
 static void set_reset(const Root& root, const Config& config, ClaimedDevice& device,
@@ -150,7 +154,7 @@ static void set_reset(const Root& root, const Config& config, ClaimedDevice& dev
   const GpuSettings settings = settings_of(config, read_identity(path, to_string(device.address)));
   const std::string file = path + "/reset_method";
   if (!settings.reset_method.empty() && read_attribute(file) != settings.reset_method)
-    require_changed(device, ": reset-method = " + settings.reset_method + " is not taken",
+    require_changed(root, device, ": reset-method = " + settings.reset_method + " is not taken",
                     write_reset_method(file, settings.reset_method, deadlines));
   const bool is_companion = device.alias == "-" || gpu_alias(device.alias) != device.alias;
   if (!is_companion && !can_be_reset(root, device.address))
@@ -179,7 +183,7 @@ std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& 
     return "it is open in " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
     const KernelChange change = set_vgpu(root, device.address, 0, deadlines.write);
-    device.maker = change.stuck;
+    if (change.stuck) device.writer = identify(root, change.stuck);
     if (!change.failure.empty()) return "its vGPU does not go: " + change.failure;
   }
   if (std::string why = scrub(root, owner, device, deadlines); !why.empty()) return why;

@@ -26,7 +26,7 @@
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
 #include "protection/protect.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
@@ -59,6 +59,8 @@ std::optional<Seen> see_domain(const Hook& hook) {
   try {
     if (hook.input.end == XmlInput::End::too_large)
       throw Error("domain XML is larger than " + std::to_string(largest_xml >> 20) + " MiB");
+    if (hook.input.end == XmlInput::End::failed)
+      throw Error("its XML on the hook's stdin cannot be read; try again, and see 'journalctl -k'");
     Document document = parse_document(hook.input.text);
     Domain domain = read_domain(document);
     return Seen{std::move(document), std::move(domain)};
@@ -219,10 +221,10 @@ void release(const Hook& hook) {
 void reconnect(const Hook& hook) {
   const auto seen = see_domain(hook);
   if (!seen) return;
-  const std::string found = check_devices(hook.root, seen->domain, hook.deadlines);
-  if (!found.empty()) log::warning(seen->domain.name + ": reconnect: " + found);
   // What a broken configuration still says must do: a running domain is not refused anything here.
   const Config config = load_config(config_files(hook.root)).config;
+  const std::string found = check_devices(hook.root, config, seen->domain, hook.deadlines);
+  if (!found.empty()) log::warning(seen->domain.name + ": reconnect: " + found);
   if (!is_gpu_domain(hook.root, config, seen->domain)) return;
   if (!asks_gpuward(seen->domain) && mark_stamp(hook.root, seen->domain.uuid).empty())
     mark(hook, seen->domain, nullptr);

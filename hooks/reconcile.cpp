@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "hooks/give_back.hpp"
 #include "inventory/usage.hpp"
+#include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
@@ -59,6 +60,7 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
   const Claims claims(root);
   claims.make_ready();
   std::vector<Reconciled> results;
+  claims.sweep();
   const ClaimedDevices claimed = claimed_devices(root);
   for (const Claim& claim : claimed.claims) {
     try {
@@ -68,8 +70,8 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
     }
   }
   if (!dry_run) drop_stale_marks(root, is_active);
-  for (const auto& file : claimed.broken)
-    results.push_back({Result::left_alone, file.file, file.reason});
+  for (const UnreadableClaim& claim : claimed.unreadable)
+    results.push_back({Result::left_alone, claim.file, to_string(claim)});
   return results;
 }
 

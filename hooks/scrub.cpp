@@ -15,6 +15,7 @@
 #include "base/message.hpp"
 #include "base/program.hpp"
 #include "base/signals.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -42,10 +43,10 @@ static void finish(const Root& root, const Claim& owner, const ClaimedDevice& de
   if (!claim) return;
   const auto kept =
       std::find_if(claim->devices.begin(), claim->devices.end(), [&](const ClaimedDevice& other) {
-        return is_same_device(other, device) && other.scrubber == ::getpid();
+        return is_same_device(other, device) && other.scrub_process.pid == ::getpid();
       });
   if (kept == claim->devices.end()) return;
-  kept->scrubber = 0;
+  kept->scrub_process = {};
   if (why.empty()) {
     if (device.one_time) mark_used(root, device.address, owner.name);
     claim->devices.erase(kept);
@@ -70,13 +71,35 @@ static void tell(const Claim& owner, const ClaimedDevice& device, const std::str
   log::send_to_journal(log::journal_socket, log::journal_entry(fields));
 }
 
+/// Nothing starts before the claim names this process: the hook may be killed at any time, and then
+/// another would start the program a second time.
+static bool is_told_to_go(int fd) {
+  char byte;
+  ssize_t n = ::read(fd, &byte, 1);
+  while (n < 0 && errno == EINTR) n = ::read(fd, &byte, 1);
+  return n == 1;
+}
+
+/// The claim as it is on disk, with this device as one that is being scrubbed. Throws SystemError.
+static void name_scrub_process(const Root& root, const Claim& owner, const ClaimedDevice& device) {
+  const Claims claims(root);
+  Claim claim = claims.find(owner.domain).value_or(owner);
+  for (ClaimedDevice& other : claim.devices) {
+    if (!is_same_device(other, device)) continue;
+    other = device;
+    other.state = ClaimedDevice::State::quarantined;
+  }
+  claims.write(claim);
+}
+
 /// The child that waits for the program: says to `answer` how it ended or, when nobody listens any
 /// more, sees to the rest.
 [[noreturn]] static void wait_for_program(const Root& root, const Claim& owner,
                                           const ClaimedDevice& device, milliseconds deadline,
-                                          int answer) try {
+                                          int go, int answer) try {
   ::setsid();
   set_up_signals();
+  if (!is_told_to_go(go)) ::_exit(1);
   const int nothing = ::open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; ++fd) ::dup2(nothing, fd);  // libvirt waits for their end
   ::dup2(answer, 3);
@@ -105,22 +128,47 @@ static std::optional<std::string> read_answer(int fd, milliseconds deadline) {
   return std::string(text, size > 0 ? static_cast<size_t>(size) : 0);
 }
 
+static void make_pipe(Fd& reader, Fd& writer) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
+  reader = Fd(ends[0]);
+  writer = Fd(ends[1]);
+}
+
 std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
                   const Deadlines& deadlines) {
   if (device.scrub.empty()) return {};
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
-  const Fd reader(ends[0]);
-  Fd writer(ends[1]);
+  if (device.scrub == unknown_scrub)
+    return "its claim was lost and its profile is not configured, so how to scrub it is not known; "
+           "scrub it, then run 'gpuward clear " +
+           to_string(device.address) + "'";
+  Fd answer, answer_end, go, go_end;
+  make_pipe(answer, answer_end);
+  make_pipe(go, go_end);
   const pid_t child = ::fork();
   if (child < 0) throw SystemError("cannot fork", errno);
-  if (child == 0) wait_for_program(root, owner, device, deadlines.scrub, writer.get());
-  writer.reset();
-  if (const auto answer = read_answer(reader.get(), deadlines.scrub_wait)) {
-    ::waitpid(child, nullptr, 0);
-    return answer->starts_with('=') ? answer->substr(1) : "what ran its scrub program was killed";
+  if (child == 0) {
+    go_end.reset();
+    wait_for_program(root, owner, device, deadlines.scrub, go.get(), answer_end.get());
   }
-  device.scrubber = child;
+  answer_end.reset();
+  device.scrub_process = identify(root, child);
+  try {
+    name_scrub_process(root, owner, device);
+  } catch (...) {
+    go_end.reset();  // the child ends
+    ::waitpid(child, nullptr, 0);
+    device.scrub_process = {};
+    throw;
+  }
+  const bool started = ::write(go_end.get(), "", 1) == 1;
+  std::optional<std::string> text = "";
+  if (started) text = read_answer(answer.get(), deadlines.scrub_wait);
+  if (text) {
+    ::waitpid(child, nullptr, 0);
+    device.scrub_process = {};
+    return text->starts_with('=') ? text->substr(1) : "what ran its scrub program was killed";
+  }
   return "its scrub program still runs, in the care of pid " + std::to_string(child);
 }
 

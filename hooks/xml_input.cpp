@@ -23,19 +23,30 @@ static constexpr size_t overlap = 64;
 /// clock.
 using TimeLeft = timeval;
 
+/// What read_part returns besides the number of bytes, 0 at the end.
+constexpr ssize_t is_late = -1, has_failed = -2;
+
 static ssize_t read_part(int fd, char* to, size_t size, TimeLeft& left) {
-  if (fd < 0 || fd >= FD_SETSIZE) return 0;
+  if (fd < 0 || fd >= FD_SETSIZE) return has_failed;
   for (;;) {
     fd_set readable;
     FD_ZERO(&readable);
     FD_SET(fd, &readable);
     const int ready = ::select(fd + 1, &readable, nullptr, nullptr, &left);
     if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) return -1;
+    if (ready == 0) return is_late;
     const ssize_t n = ::read(fd, to, size);
     if (n < 0 && errno == EINTR) continue;
-    return n < 0 ? 0 : n;  // an input that cannot be read is an input without a domain
+    return n < 0 ? has_failed : n;
   }
+}
+
+/// Of what cannot be read nobody knows what it names.
+static void note_end(XmlInput& input, ssize_t last) {
+  if (last == is_late) input.end = XmlInput::End::late;
+  if (last != has_failed) return;
+  input.end = XmlInput::End::failed;
+  input.may_have_gpu = input.names_gpuward = true;
 }
 
 static void look(XmlInput& input, std::string_view text) {
@@ -51,6 +62,7 @@ static XmlInput drain(int fd, TimeLeft& left, XmlInput input) {
   std::memcpy(part, input.text.data() + input.text.size() - overlap, overlap);
   for (;;) {
     const ssize_t n = read_part(fd, part + overlap, sizeof part - overlap, left);
+    if (n < 0) note_end(input, n);
     if (n <= 0) return input;
     if (input.end == XmlInput::End::whole) {
       input.end = XmlInput::End::too_large;
@@ -82,8 +94,8 @@ XmlInput read_xml(int fd, std::chrono::milliseconds deadline) {
     size += static_cast<size_t>(n);
   }
   input.text = {buffer, size};
-  if (n < 0) input.end = XmlInput::End::late;
   look(input, input.text);
+  note_end(input, n);
   return n <= 0 ? input : drain(fd, left, input);
 }
 

@@ -11,6 +11,7 @@ struct XmlInput {
   enum class End {
     whole,      ///< read to its end
     late,       ///< not closed within the deadline; what came until then is here
+    failed,     ///< cannot be read; what came until then is here
     too_large,  ///< more than largest_xml; only its first part is here
   } end = End::whole;
   std::string_view text;
@@ -21,7 +22,8 @@ struct XmlInput {
 inline constexpr size_t largest_xml = 16 << 20;
 
 /// Reads `fd` to its end, waiting for no more than `deadline` in all. The text lives as long as the
-/// program. Never throws and never fails: what cannot be read ends the input.
+/// program. Never throws. An
+/// input that cannot be read may be that of a domain with a GPU.
 XmlInput read_xml(int fd, std::chrono::milliseconds deadline);
 
 }  // namespace gpuward

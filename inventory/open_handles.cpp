@@ -87,7 +87,7 @@ void OpenHandles::add(const Root& root, const Holder& process) {
 OpenHandles::OpenHandles(const Root& root) {
   for (const std::string& name : list_directory(root.proc("")))
     if (const auto pid = to_number<pid_t>(name))
-      add(root, {*pid, read_attribute(root.proc(name) + "/comm").value_or("?")});
+      add(root, {*pid, read_optional_attribute(root.proc(name) + "/comm").value_or("?")});
 }
 
 std::optional<Holder> OpenHandles::of(const std::vector<dev_t>& numbers) const {

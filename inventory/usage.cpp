@@ -9,6 +9,7 @@
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/virtual_functions.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -104,7 +105,9 @@ ClaimedDevices claimed_devices(const Root& root) {
         false,
         Taker::By::itself,
         true};
-  found.claims = Claims(root).all(&found.broken);
+  AllClaims all = Claims(root).all();
+  found.claims = std::move(all.readable);
+  found.unreadable = std::move(all.unreadable);
   for (const Claim& claim : found.claims)
     for (const ClaimedDevice& device : claim.devices) add_claimed(root, claim, device, found);
   return found;
@@ -237,8 +240,7 @@ std::string use_of_vfs(const Root& root, const PciAddress& pf) {
     for (const ClaimedDevice& device : claim.devices)
       if (const std::string part = part_of(device, pf, vfs); !part.empty())
         return part + " is held by " + shown(claim.name);
-  if (!claimed.broken.empty())
-    return "a claim cannot be read, so what it names is unknown: " + claimed.broken.front().reason;
+  if (!claimed.unreadable.empty()) return to_string(claimed.unreadable.front());
   const OpenDevices open(root);
   const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& vf : vfs)
@@ -248,7 +250,7 @@ std::string use_of_vfs(const Root& root, const PciAddress& pf) {
 }
 
 bool is_claimed_by_another(const Root& root, const Uuid& domain, const ClaimedDevice& device) {
-  const auto claims = Claims(root).all();
+  const auto claims = Claims(root).all().readable;
   return std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
     return claim.domain != domain &&
            std::any_of(claim.devices.begin(), claim.devices.end(),

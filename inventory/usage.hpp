@@ -12,7 +12,7 @@
 #include "base/root.hpp"
 #include "base/uuid.hpp"
 #include "inventory/open_handles.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 
 namespace gpuward {
 
@@ -43,7 +43,7 @@ struct ClaimedDevices {
   std::map<Uuid, Taker> instances;  ///< mdevs
   std::set<Uuid> on;                ///< domains that start or run: their definition is left alone
   std::vector<Claim> claims;
-  std::vector<Claims::Broken> broken;  ///< claims that cannot be read: what they name is unknown
+  std::vector<UnreadableClaim> unreadable;  ///< what these name is unknown
 };
 ClaimedDevices claimed_devices(const Root& root);
 

@@ -79,7 +79,7 @@ std::vector<MdevType> list_types(const Root& root, const std::string& parent) {
     const std::string path = type_path(root, parent, id);
     types.push_back({id, read_attribute(path + "/name").value_or(""),
                      read_attribute(path + "/device_api").value_or(""),
-                     read_attribute(path + "/description").value_or(""),
+                     read_optional_attribute(path + "/description").value_or(""),
                      available_instances(root, parent, id)});
   }
   return types;

@@ -9,7 +9,7 @@ namespace gpuward {
 
 /// The last line, "TOTAL_ERR_COR 3" (Documentation/ABI/testing/sysfs-bus-pci-devices-aer_stats).
 static std::optional<uint64_t> total(const std::string& path, std::string_view word) {
-  const auto text = read_attribute(path);
+  const auto text = read_optional_attribute(path);
   if (!text) return {};
   for (const std::string_view line : split(*text, '\n'))
     if (line.starts_with(word)) return to_number<uint64_t>(trim(line.substr(word.size())));
@@ -41,12 +41,14 @@ bool can_be_reset(const Root& root, const PciAddress& address) {
 }
 
 bool is_awake(const Root& root, const PciAddress& address) {
-  return read_attribute(pci_path(root, address) + "/power_state") == "D0";
+  return read_optional_attribute(pci_path(root, address) + "/power_state") == "D0";
 }
 
 Health find_health(const Root& root, const PciAddress& address) {
   const std::string path = pci_path(root, address);
-  const auto read = [&](const char* name) { return read_attribute(path + name).value_or(""); };
+  const auto read = [&](const char* name) {
+    return read_optional_attribute(path + name).value_or("");
+  };
   Health health;
   health.power_state = read("/power_state");
   if (health.power_state == "D0") {

@@ -79,7 +79,7 @@ bool is_vfio_device(const Root& root, const PciAddress& address) {
 
 bool shows_console(const Root& root, const PciAddress& address) {
   const std::string path = pci_path(root, address);
-  return read_attribute(path + "/boot_vga") == "1" || exists(path + "/graphics/fb0");
+  return read_optional_attribute(path + "/boot_vga") == "1" || exists(path + "/graphics/fb0");
 }
 
 }  // namespace gpuward

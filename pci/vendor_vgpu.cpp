@@ -48,6 +48,8 @@ static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned 
     return {"its driver " + hangs(result.child) + "; see 'journalctl -k'", result.child};
   const auto now = current_vgpu(root, vf);
   if (now == id) return {};
+  if (result.outcome == WriteResult::Outcome::unknown)
+    return {"the process that wrote to its driver ended without a report"};
   if (result.outcome == WriteResult::Outcome::failed)
     return {"its driver refuses: " + errno_text(result.code)};
   return {"its driver took it, but has " + (now ? std::to_string(*now) : std::string("nothing"))};

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "state/claim.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "base/file.hpp"
 #include "base/text.hpp"
 
 namespace gpuward {
 
-static constexpr std::string_view first_line = "gpuward-claim 1";
+static constexpr std::string_view first_words = "gpuward-claim ";
+static constexpr std::string_view newest = "2";
 
 static std::string_view state_word(ClaimedDevice::State state) {
   switch (state) {
@@ -49,8 +47,8 @@ static std::string device_line(const ClaimedDevice& device) {
   line += state_word(device.state);
   line += ' ' + device.alias + ' ' + device.profile + ' ' + device_name(device) + ' ' +
           device.parent + ' ' + device.type;
-  if (device.maker) line += " maker=" + std::to_string(device.maker);
-  if (device.scrubber) line += " scrubber=" + std::to_string(device.scrubber);
+  if (device.writer) line += " writer=" + to_string(device.writer);
+  if (device.scrub_process) line += " scrub-pid=" + to_string(device.scrub_process);
   if (!device.scrub.empty()) line += " scrub=" + device.scrub;
   if (device.one_time) line += " one-time";
   return line;
@@ -59,8 +57,11 @@ static std::string device_line(const ClaimedDevice& device) {
 /// A line a fact, words between single blanks, the domain's name (which may hold blanks) last on
 /// its line: readable with less(1) when all else is broken.
 std::string format_claim(const Claim& claim) {
-  std::string text(first_line);
+  std::string text(first_words);
+  text += newest;
   text += "\ndomain " + to_string(claim.domain) + ' ' + claim.name + '\n';
+  text += "boot " + (claim.boot.empty() ? "-" : claim.boot) + '\n';
+  text += claim.completed ? "state completed\n" : "state started\n";
   for (const ClaimedDevice& device : claim.devices) text += device_line(device) + '\n';
   return text;
 }
@@ -74,20 +75,25 @@ static bool parse_domain_line(std::string_view line, Claim& claim) {
   return true;
 }
 
-static bool parse_pid(std::string_view text, pid_t& pid) {
-  pid = to_number<pid_t>(text).value_or(0);
-  return pid > 0;
+static bool parse_process_word(std::string_view text, Process& process) {
+  process = parse_process(text).value_or(Process{});
+  return process.pid != 0;
 }
 
-/// What a line may end with: "maker=PID", "scrubber=PID", "scrub=PATH", "one-time".
+/// What a line may end with: "writer=PID@START", "scrub-pid=PID@START", "scrub=PATH", "one-time".
+/// Version 1 has "maker=PID" and "scrubber=PID".
 static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word == "one-time") return device.one_time = true;
   if (word.starts_with("scrub=/")) {
     device.scrub = word.substr(6);
     return true;
   }
-  if (word.starts_with("maker=")) return parse_pid(word.substr(6), device.maker);
-  return word.starts_with("scrubber=") && parse_pid(word.substr(9), device.scrubber);
+  for (const std::string_view name : {"writer=", "maker="})
+    if (word.starts_with(name)) return parse_process_word(word.substr(name.size()), device.writer);
+  for (const std::string_view name : {"scrub-pid=", "scrubber="})
+    if (word.starts_with(name))
+      return parse_process_word(word.substr(name.size()), device.scrub_process);
+  return false;
 }
 
 /// They become parts of paths.
@@ -120,83 +126,49 @@ static bool parse_device_line(std::string_view line, Claim& claim) {
   return true;
 }
 
+static bool parse_boot_line(std::string_view line, Claim& claim) {
+  if (!line.starts_with("boot ")) return false;
+  const std::string_view id = line.substr(5);
+  if (id != "-" && !parse_uuid(id)) return false;
+  claim.boot = id == "-" ? "" : id;
+  return true;
+}
+
+static bool parse_state_line(std::string_view line, Claim& claim) {
+  claim.completed = line == "state completed";
+  return claim.completed || line == "state started";
+}
+
+/// The lines before the devices; what was written by version 1 was complete or undone.
+static bool parse_line(std::string_view line, int number, bool is_first_version, Claim& claim) {
+  if (number == 2) return parse_domain_line(line, claim);
+  if (number == 3 && !is_first_version) return parse_boot_line(line, claim);
+  if (number == 4 && !is_first_version) return parse_state_line(line, claim);
+  return parse_device_line(line, claim);
+}
+
 Claim parse_claim(std::string_view text, const std::string& file) {
   Claim claim;
-  int line_number = 0;
+  int number = 0;
+  bool is_first_version = false;
   while (!text.empty()) {
     const auto end = text.find('\n');
-    const std::string_view line = text.substr(0, end);
+    std::string_view line = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    ++line_number;
-    const bool good = line_number == 1   ? line == first_line
-                      : line_number == 2 ? parse_domain_line(line, claim)
-                                         : parse_device_line(line, claim);
-    if (!good || end == std::string_view::npos)
-      throw Error(file + ":" + std::to_string(line_number) +
-                  ": not a line of a claim; when its domain is off, remove the file");
-  }
-  if (line_number < 2)
-    throw Error(file + ": no claim in it; when its domain is off, remove the file");
-  return claim;
-}
-
-std::string Claims::file(const Uuid& domain) const {
-  return directory_ + '/' + to_string(domain);
-}
-
-std::optional<Claim> Claims::find(const Uuid& domain) const {
-  const std::string path = file(domain);
-  const auto text = read_file(path);
-  if (!text) return {};
-  Claim claim = parse_claim(*text, path);
-  if (claim.domain != domain) throw Error(path + ": names domain " + to_string(claim.domain));
-  return claim;
-}
-
-std::vector<Claim> Claims::all(std::vector<Broken>* broken) const {
-  std::vector<Claim> claims;
-  for (const std::string& name : list_directory(directory_)) {
-    const auto domain = parse_uuid(name);
-    if (!domain) continue;  // the temporary file of a claim that is being written
-    try {
-      if (auto claim = find(*domain)) claims.push_back(std::move(*claim));
-    } catch (const Error& error) {
-      if (broken) broken->push_back({directory_ + '/' + name, error.what()});
+    const std::string at = file + ":" + std::to_string(++number) + ": ";
+    if (number == 1 && line.starts_with(first_words)) {
+      line.remove_prefix(first_words.size());
+      is_first_version = claim.completed = line == "1";
+      if (!is_first_version && line != newest)
+        throw Error(at + "not a line of a claim: version '" + std::string(line) +
+                    "' is not known to this gpuward");
+    } else if (number == 1 || !parse_line(line, number, is_first_version, claim)) {
+      throw Error(at + "not a line of a claim");
     }
+    if (end == std::string_view::npos) throw Error(at + "not a line of a claim: cut off");
   }
-  return claims;
-}
-
-void Claims::make_ready() const {
-  if (!exists(directory_)) make_directories(directory_);
-}
-
-std::optional<Lock> Claims::lock_domain(const Uuid& domain,
-                                        std::chrono::milliseconds deadline) const {
-  return Lock::acquire(lock_file_, lock_number::of_domain(domain), deadline);
-}
-
-bool Claims::is_worked_on(const Uuid& domain) const {
-  return Lock::is_held(lock_file_, lock_number::of_domain(domain));
-}
-
-std::optional<Lock> Claims::lock_host(std::chrono::milliseconds deadline) const {
-  return Lock::acquire(lock_file_, lock_number::host, deadline);
-}
-
-std::optional<std::string> Claims::stamp(const Uuid& domain) const {
-  struct stat info;
-  if (::stat(file(domain).c_str(), &info) != 0) return {};
-  return std::to_string(info.st_ino) + '@' + std::to_string(info.st_mtim.tv_sec) + '.' +
-         std::to_string(info.st_mtim.tv_nsec);
-}
-
-void Claims::write(const Claim& claim) const {
-  write_file_atomically(file(claim.domain), format_claim(claim));
-}
-
-void Claims::drop(const Uuid& domain) const {
-  remove_file(file(domain));
+  if (number < (is_first_version ? 2 : 4)) throw Error(file + ": no claim in it");
+  return claim;
 }
 
 }  // namespace gpuward

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include <sys/types.h>
-
-#include <chrono>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/lock.hpp"
 #include "base/pci_address.hpp"
-#include "base/root.hpp"
+#include "base/process.hpp"
 #include "base/uuid.hpp"
 #include "config/use.hpp"
-#include "state/paths.hpp"
 
 namespace gpuward {
+
+/// In place of a scrub program: which one the device needs is not known. It is a path of the
+/// claim's text at which there is no program, so that the device stays in quarantine until it is
+/// cleared.
+inline constexpr const char* unknown_scrub = "/unknown";
 
 /// One device of a claim.
 struct ClaimedDevice {
@@ -32,10 +31,10 @@ struct ClaimedDevice {
   /// Name in /sys/class/mdev_bus; of a VF its PF, of a whole GPU or a companion its own address.
   std::string parent;
   std::string type;  ///< of an mdev; of a vendor_vf its id; "-" of others
-  /// When quarantined: the process that hangs in the driver while it makes or, of a vendor_vf,
-  /// takes away what the device is.
-  pid_t maker = 0;
-  pid_t scrubber = 0;  ///< when quarantined: the process that waits for its scrub program
+  /// The process whose write is blocked in the driver: it creates the device or, of a vendor_vf,
+  /// removes its vGPU.
+  Process writer{};
+  Process scrub_process{};  ///< waits for its scrub program
   Use use = Use::mdev;
   PciAddress address{};   ///< of all that are no mdev
   std::string scrub{};    ///< program to run when it is given back, "" for none
@@ -53,56 +52,18 @@ bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other);
 /// UUID or PCI address, as people are shown it.
 std::string device_name(const ClaimedDevice& device);
 
-/// Who holds devices right now: one file in /run/gpuward/claims per domain, named by its UUID.
+/// Who has devices right now: one file in /run/gpuward/claims per domain, named by its UUID.
 struct Claim {
   Uuid domain;
   std::string name;  ///< of the domain, as it was at prepare
   std::vector<ClaimedDevice> devices;
+  std::string boot{};      ///< boot id of the host when it was written; "" when not known
+  bool completed = false;  ///< whether prepare has set up all devices
 };
 
-/// Text of the file, and back; read_claim throws Error with file and line for text that is no
-/// claim.
+/// Text of the file, always of the newest version, and back, of every version; parse_claim throws
+/// Error with file and line for text that is no claim.
 std::string format_claim(const Claim& claim);
 Claim parse_claim(std::string_view text, const std::string& file);
-
-/// The claims of a host.
-class Claims {
- public:
-  explicit Claims(const Root& root)
-      : directory_(paths::claims(root)), lock_file_(paths::locks(root)) {}
-
-  std::optional<Claim> find(const Uuid& domain) const;  ///< throws Error when it is not readable
-
-  struct Broken {
-    std::string file;
-    std::string reason;
-  };
-  /// All of them; what cannot be read goes to `broken`, where given, and is never removed.
-  std::vector<Claim> all(std::vector<Broken>* broken = nullptr) const;
-
-  /// Makes /run/gpuward/claims where it is missing; before anything else is written there.
-  void make_ready() const;
-
-  /// Held by whoever works on what this domain holds, from its first look at the claim to its last
-  /// write of the kernel: prepare, release and reconcile may not mix, as a restarted domain's
-  /// instance has the UUID of the last one. Nothing when another has it after `deadline`.
-  std::optional<Lock> lock_domain(const Uuid& domain, std::chrono::milliseconds deadline) const;
-  bool is_worked_on(const Uuid& domain) const;
-
-  /// Held between looking at all claims and writing one.
-  std::optional<Lock> lock_host(std::chrono::milliseconds deadline) const;
-
-  /// Changes whenever the claim is written; nothing when there is none. By it a process that had to
-  /// look elsewhere without the lock sees whether the claim is still the one it read.
-  std::optional<std::string> stamp(const Uuid& domain) const;
-
-  void write(const Claim& claim) const;  ///< in one step; throws SystemError
-  void drop(const Uuid& domain) const;
-
- private:
-  std::string file(const Uuid& domain) const;
-  std::string directory_;
-  std::string lock_file_;
-};
 
 }  // namespace gpuward

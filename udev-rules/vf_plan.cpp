@@ -5,7 +5,7 @@
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/vf_settings.hpp"
 
 namespace gpuward {

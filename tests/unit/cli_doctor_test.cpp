@@ -10,7 +10,7 @@
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 
 namespace gpuward {
 namespace {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "fake_host.hpp"
+#include "state/claim_store.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {

@@ -322,6 +322,9 @@ void FakeHost::process(int pid, const std::string& command,
                        const std::vector<std::string>& open_files) {
   const std::string directory = at("/proc/" + std::to_string(pid));
   put(directory + "/comm", command + '\n');
+  put(directory + "/stat", std::to_string(pid) + " (" + command +
+                               ") S 1 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 " +
+                               std::to_string(pid + 100'000) + " 0 0\n");
   fs::create_directories(directory + "/fd");
   int fd = 3;
   for (const std::string& file : open_files)

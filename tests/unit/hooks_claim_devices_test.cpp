@@ -15,7 +15,7 @@
 #include "hooks/give_back.hpp"
 #include "hooks/reconcile.hpp"
 #include "mdev/instance.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 
 namespace gpuward {
 namespace {
@@ -548,11 +548,15 @@ TEST_F(ClaimDevicesTest, a_claim_that_cannot_be_read_refuses_with_its_place_and_
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
 
-TEST_F(ClaimDevicesTest, a_broken_claim_of_another_domain_does_not_matter) {
+TEST_F(ClaimDevicesTest, an_unreadable_claim_of_another_domain_keeps_all_from_being_assigned) {
   host_.parent("mbochs").type("mbochs-small", 1);
   claims_.make_ready();
   write_file_atomically(host_.root().run("claims/") + to_string(domain_of(2, {}).uuid), "rubbish");
-  EXPECT_EQ(refusal(vm_), "(not refused)");
+  const std::string why = refusal(vm_);
+  EXPECT_THAT(why, HasSubstr(host_.root().run("claims/") + to_string(domain_of(2, {}).uuid)));
+  EXPECT_THAT(why, HasSubstr("gpuward doctor"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_FALSE(claims_.find(vm_.uuid));
 }
 
 // ---- others at the same time
@@ -602,7 +606,7 @@ TEST_F(ClaimDevicesTest, what_a_killed_one_was_about_to_create_is_free) {
 void expect_agreement(FakeHost& host, size_t holders) {
   EXPECT_EQ(host.instances().size(), holders);
   std::set<Uuid> claimed;
-  for (const Claim& claim : Claims(host.root()).all())
+  for (const Claim& claim : Claims(host.root()).all().readable)
     for (const ClaimedDevice& device : claim.devices) {
       EXPECT_EQ(device.state, State::claimed);
       EXPECT_EQ(host.instances().at(device.instance), device.parent + '/' + device.type);
@@ -653,11 +657,11 @@ TEST_F(ClaimDevicesTest, the_same_domain_many_times_at_once_ends_with_one) {
 
 class CheckDevicesTest : public ClaimDevicesTest {
  protected:
-  std::string check() { return check_devices(host_.root(), vm_, patient); }
+  std::string check() { return check_devices(host_.root(), {}, vm_, patient); }
 };
 
 TEST_F(CheckDevicesTest, a_domain_without_gpus_is_well) {
-  EXPECT_EQ(check_devices(host_.root(), domain_of(1, {}), patient), "");
+  EXPECT_EQ(check_devices(host_.root(), {}, domain_of(1, {}), patient), "");
 }
 
 TEST_F(CheckDevicesTest, all_as_it_should_be_is_no_word_and_no_change) {

@@ -14,7 +14,7 @@
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci_fixtures.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -125,7 +125,7 @@ TEST_F(ClaimVfsTest, a_driver_that_hangs_is_waited_for_and_nobody_else_hangs_in_
   const auto claim = claims_.find(domain_on(vf(1), 1).uuid);
   ASSERT_TRUE(claim);
   EXPECT_EQ(claim->devices[0].state, State::quarantined);
-  const std::string pid = std::to_string(claim->devices[0].maker);
+  const std::string pid = std::to_string(claim->devices[0].writer.pid);
   EXPECT_THAT(refusal(domain_on(vf(2), 2), hasty),
               HasSubstr("the driver of 0000:41:00.0 hangs since vm1 was started, as pid " + pid));
   EXPECT_FALSE(claims_.find(domain_on(vf(2), 2).uuid));

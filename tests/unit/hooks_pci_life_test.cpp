@@ -19,7 +19,7 @@
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 #include "pci_fixtures.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
 
@@ -437,7 +437,7 @@ TEST_F(PciLifeTest, only_our_own_program_is_waited_for) {
   make_vgpu_vf("0000:42:00.3");
   prepare(vgpu_);
   Claim claim = *claims_.find(vgpu_.uuid);
-  claim.devices[0].maker = 77;
+  claim.devices[0].writer.pid = 77;
   claims_.write(claim);
   host_.process(77, "50-gpuward", {});
   EXPECT_THAT(release(vgpu_), SizeIs(1));
@@ -516,7 +516,7 @@ class LongScrubTest : public PciLifeTest {
 TEST_F(LongScrubTest, is_not_waited_for_and_gives_the_device_back_itself) {
   const auto kept = release(part_, deadlines_);
   ASSERT_THAT(kept, SizeIs(1));
-  const pid_t scrubber = kept[0].device.scrubber;
+  const pid_t scrubber = kept[0].device.scrub_process.pid;
   EXPECT_EQ(kept[0].reason,
             "its scrub program still runs, in the care of pid " + std::to_string(scrubber));
   EXPECT_EQ(claims_.find(part_.uuid)->devices[0].state, State::quarantined);
@@ -535,7 +535,7 @@ TEST_F(LongScrubTest, that_fails_in_the_end_leaves_it_in_quarantine) {
   ASSERT_THAT(kept, SizeIs(1));
   write_file_atomically(end_, "3");
   const auto claim =
-      claim_when([](const auto& seen) { return seen && seen->devices[0].scrubber == 0; });
+      claim_when([](const auto& seen) { return seen && seen->devices[0].scrub_process.pid == 0; });
   ASSERT_TRUE(claim);
   EXPECT_EQ(claim->devices[0].state, State::quarantined);
   EXPECT_EQ(claim->devices[0].scrub, profile("part").scrub);
@@ -611,10 +611,31 @@ TEST_F(PciLifeTest, what_waits_is_not_begun_again) {
 TEST_F(PciLifeTest, a_lost_claim_is_written_again) {
   prepare(part_);
   claims_.drop(part_.uuid);
-  EXPECT_THAT(check_devices(host_.root(), part_, patient), HasSubstr("lost and is written again"));
+  EXPECT_THAT(check_devices(host_.root(), config_, part_, patient),
+              HasSubstr("lost and is written again"));
   EXPECT_EQ(claims_.find(part_.uuid)->devices[0].use, Use::vf);
   host_.set_vfs("0000:42:00.0", 0);
-  EXPECT_THAT(check_devices(host_.root(), part_, patient), HasSubstr("has no device any more"));
+  EXPECT_THAT(check_devices(host_.root(), config_, part_, patient),
+              HasSubstr("has no device any more"));
+}
+
+TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
+  profile("part").scrub = "/usr/sbin/scrub";
+  profile("part").one_time = true;
+  prepare(part_);
+  claims_.drop(part_.uuid);
+  check_devices(host_.root(), config_, part_, patient);
+  EXPECT_EQ(claims_.find(part_.uuid)->devices[0].scrub, "/usr/sbin/scrub");
+  EXPECT_TRUE(claims_.find(part_.uuid)->devices[0].one_time);
+}
+
+TEST_F(PciLifeTest, a_lost_claim_of_an_unknown_profile_ends_in_quarantine) {
+  prepare(part_);
+  claims_.drop(part_.uuid);
+  EXPECT_THAT(check_devices(host_.root(), {}, part_, patient), HasSubstr("is not configured"));
+  const auto kept = release(part_);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_THAT(kept[0].reason, HasSubstr("gpuward clear"));
 }
 
 TEST_F(PciLifeTest, a_gpu_without_hostdev_is_refused_with_what_adds_it) {

@@ -14,7 +14,7 @@
 #include "domain/domain.hpp"
 #include "fake_host.hpp"
 #include "hooks/settle.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
 #include "state/paths.hpp"
 

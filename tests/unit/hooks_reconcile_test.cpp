@@ -8,6 +8,7 @@
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {

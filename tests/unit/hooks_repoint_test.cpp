@@ -10,7 +10,7 @@
 #include "fake_host.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks_fixtures.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {

@@ -12,7 +12,7 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "fake_host.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -119,9 +119,9 @@ TEST_F(SettleTest, where_it_cannot_ask_it_goes_on) {
 
 TEST_F(SettleTest, asking_is_no_claim) {
   write_file_atomically(file_, "");
-  std::vector<Claims::Broken> broken;
-  EXPECT_TRUE(Claims(root_).all(&broken).empty());
-  EXPECT_TRUE(broken.empty());
+  const AllClaims claims = Claims(root_).all();
+  EXPECT_TRUE(claims.readable.empty());
+  EXPECT_TRUE(claims.unreadable.empty());
 }
 
 }  // namespace

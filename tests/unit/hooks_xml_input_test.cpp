@@ -190,10 +190,13 @@ TEST(XmlInputTest, a_huge_one_that_never_ends_comes_back_too) {
   EXPECT_EQ(read_and_keep(writer.fd(), milliseconds(2000)).end, End::too_large);
 }
 
-TEST(XmlInputTest, what_cannot_be_read_is_an_input_without_a_gpu) {
+TEST(XmlInputTest, what_cannot_be_read_may_have_a_gpu) {
   EXPECT_FALSE(read_and_keep(-1, milliseconds(50)).may_have_gpu);
   const Fd directory(::open("/", O_RDONLY | O_CLOEXEC));
-  EXPECT_FALSE(read_and_keep(directory.get(), milliseconds(50)).may_have_gpu);
+  const XmlInput input = read_and_keep(directory.get(), milliseconds(60000));
+  EXPECT_TRUE(input.may_have_gpu);
+  EXPECT_TRUE(input.names_gpuward);
+  EXPECT_EQ(input.end, End::failed);
   const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   EXPECT_EQ(read_and_keep(null.get(), milliseconds(50)).end, End::whole);
 }

@@ -6,7 +6,7 @@
 #include "fake_host.hpp"
 #include "inventory/usage.hpp"
 #include "pci_fixtures.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/vf_settings.hpp"
 #include "udev-rules/provision.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -65,8 +65,10 @@ Claim pci_claim() {
 TEST(ClaimTextTest, of_pci_devices_is_readable_too) {
   const std::string text = format_claim(pci_claim());
   EXPECT_EQ(text,
-            "gpuward-claim 1\n"
+            "gpuward-claim 2\n"
             "domain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\n"
+            "boot -\n"
+            "state started\n"
             "whole claimed ua-gpuward-0 big 0000:41:00.0 0000:41:00.0 - scrub=/usr/sbin/scrub "
             "one-time\n"
             "vendor-vf quarantined ua-gpuward-1 quarter 10000:42:00.4 0000:42:00.0 1145\n");
@@ -95,8 +97,10 @@ TEST(ClaimedDeviceTest, is_the_same_by_what_names_it_on_the_host) {
 
 TEST(ClaimTextTest, is_readable_by_people) {
   EXPECT_EQ(format_claim(claim_of(web01, "web 01")),
-            "gpuward-claim 1\n"
+            "gpuward-claim 2\n"
             "domain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web 01\n"
+            "boot -\n"
+            "state started\n"
             "mdev claimed ua-gpuward-0 small 73168fe1-3c40-5430-b083-344f87e93219 mbochs "
             "mbochs-small\n"
             "mdev quarantined ua-gpuward-1 big_1.0+x 6e94b1dc-7c4f-5131-a5a9-6f0b20f13488 "
@@ -125,25 +129,57 @@ TEST(ClaimTextTest, every_state_reads_back) {
   }
 }
 
-TEST(ClaimTextTest, the_process_that_hangs_in_a_creation_reads_back) {
+TEST(ClaimTextTest, every_process_that_works_for_the_claim_reads_back) {
   Claim claim = claim_of(web01, "web01");
-  claim.devices[1].maker = 4711;
+  claim.devices[1].writer = {4711, 99};
+  claim.devices[0].scrub_process = {4712, 0};
   const std::string text = format_claim(claim);
-  EXPECT_THAT(text, HasSubstr(" 0000:41:00.0 nvidia-745 maker=4711\n"));
-  EXPECT_EQ(parse_claim(text, "FILE").devices[1].maker, 4711);
-  for (const std::string word : {"maker=", "maker=0", "maker=-1", "maker=x", "4711", "maker=1 x",
-                                 "scrubber=", "scrubber=0"}) {
+  EXPECT_THAT(text, HasSubstr(" 0000:41:00.0 nvidia-745 writer=4711@99\n"));
+  EXPECT_THAT(text, HasSubstr(" mbochs-small scrub-pid=4712\n"));
+  expect_same(parse_claim(text, "FILE"), claim);
+  for (const std::string word :
+       {"writer=", "writer=0", "writer=-1", "writer=x", "4711", "writer=1 x", "writer=1@",
+        "writer=1@x", "writer=1@0", "writer=@1", "scrub-pid=", "scrub-pid=0", "maker=0"}) {
     std::string bad = text;
-    bad.replace(bad.find("maker=4711"), 10, word);
-    EXPECT_THAT(error_of(bad), HasSubstr("FILE:4: ")) << word;
+    bad.replace(bad.find("writer=4711@99"), 14, word);
+    EXPECT_THAT(error_of(bad), HasSubstr("FILE:6: ")) << word;
   }
+}
+
+TEST(ClaimTextTest, boot_and_state_read_back) {
+  Claim claim = claim_of(web01, "web01");
+  claim.boot = "0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0";
+  claim.completed = true;
+  const std::string text = format_claim(claim);
+  EXPECT_THAT(text, HasSubstr("\nboot 0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0\nstate completed\n"));
+  EXPECT_EQ(parse_claim(text, "FILE").boot, claim.boot);
+  EXPECT_TRUE(parse_claim(text, "FILE").completed);
+}
+
+TEST(ClaimTextTest, version_1_is_read) {
+  const Claim claim = parse_claim(
+      "gpuward-claim 1\ndomain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\n"
+      "whole quarantined ua-gpuward-0 big 0000:41:00.0 0000:41:00.0 - maker=7 scrubber=8 "
+      "scrub=/usr/sbin/scrub one-time\n",
+      "FILE");
+  EXPECT_TRUE(claim.completed);
+  EXPECT_EQ(claim.boot, "");
+  ASSERT_EQ(claim.devices.size(), 1u);
+  EXPECT_EQ(claim.devices[0].writer, (Process{7, 0}));
+  EXPECT_EQ(claim.devices[0].scrub_process, (Process{8, 0}));
+  EXPECT_TRUE(claim.devices[0].one_time);
+}
+
+TEST(ClaimTextTest, a_newer_version_is_named) {
+  EXPECT_THAT(error_of("gpuward-claim 3\n"), HasSubstr("FILE:1: "));
+  EXPECT_THAT(error_of("gpuward-claim 3\n"), HasSubstr("version '3' is not known"));
 }
 
 TEST(ClaimTextTest, cut_at_any_byte_it_is_no_claim_or_one_of_fewer_devices) {
   const std::string text = format_claim(claim_of(web01, "web 01"));
   for (size_t size = 0; size < text.size(); ++size) {
     const std::string cut = text.substr(0, size);
-    const bool whole_lines = cut.ends_with('\n') && std::count(cut.begin(), cut.end(), '\n') >= 2;
+    const bool whole_lines = cut.ends_with('\n') && std::count(cut.begin(), cut.end(), '\n') >= 4;
     EXPECT_THAT(error_of(cut), HasSubstr(whole_lines ? "(good)" : "FILE:")) << cut;
   }
 }
@@ -151,12 +187,11 @@ TEST(ClaimTextTest, cut_at_any_byte_it_is_no_claim_or_one_of_fewer_devices) {
 TEST(ClaimTextTest, a_mistake_is_told_with_file_line_and_what_to_do) {
   const std::string head = "gpuward-claim 1\ndomain " + to_string(web01) + " web01\n";
   EXPECT_THAT(error_of(""), HasSubstr("FILE: no claim in it"));
-  EXPECT_THAT(error_of("gpuward-claim 2\n"), HasSubstr("FILE:1: not a line of a claim"));
+  EXPECT_THAT(error_of("gpuward-claim 9\n"), HasSubstr("FILE:1: not a line of a claim"));
   EXPECT_THAT(error_of("gpuward-claim 1\ndomain x web01\n"), HasSubstr("FILE:2: "));
   EXPECT_THAT(error_of(head + "mdev claimed\n"), HasSubstr("FILE:3: "));
   EXPECT_THAT(error_of(head + "\n"), HasSubstr("FILE:3: "));
-  EXPECT_THAT(error_of(head + "mdev claimed\n"),
-              HasSubstr("when its domain is off, remove the file"));
+  EXPECT_THAT(error_of(head + "mdev claimed\n"), testing::Not(HasSubstr("remove")));
 }
 
 TEST(ClaimTextTest, words_that_may_not_be_part_of_a_path_are_refused) {
@@ -192,7 +227,7 @@ class ClaimsTest : public testing::Test {
 
 TEST_F(ClaimsTest, none_is_nothing) {
   EXPECT_FALSE(claims_.find(web01));
-  EXPECT_TRUE(claims_.all().empty());
+  EXPECT_TRUE(claims_.all().readable.empty());
   EXPECT_FALSE(claims_.stamp(web01));
 }
 
@@ -200,7 +235,7 @@ TEST_F(ClaimsTest, a_host_without_the_directory_has_none) {
   const TempDir empty;
   const Claims claims(Root{empty.path()});
   EXPECT_FALSE(claims.find(web01));
-  EXPECT_TRUE(claims.all().empty());
+  EXPECT_TRUE(claims.all().readable.empty());
   EXPECT_FALSE(claims.is_worked_on(web01));
 }
 
@@ -231,7 +266,7 @@ TEST_F(ClaimsTest, dropping_twice_is_well) {
 TEST_F(ClaimsTest, lists_all) {
   claims_.write(claim_of(web01, "web01"));
   claims_.write(claim_of(db02, "db02"));
-  const auto all = claims_.all();
+  const auto all = claims_.all().readable;
   ASSERT_EQ(all.size(), 2u);
   EXPECT_EQ(all[0].name, "db02");
   EXPECT_EQ(all[1].name, "web01");
@@ -240,36 +275,45 @@ TEST_F(ClaimsTest, lists_all) {
 TEST_F(ClaimsTest, a_broken_one_is_listed_as_broken_beside_the_good_and_stays) {
   claims_.write(claim_of(db02, "db02"));
   put(to_string(web01), "gpuward-claim 1\nrubbish\n");
-  std::vector<Claims::Broken> broken;
-  EXPECT_EQ(claims_.all(&broken).size(), 1u);
+  const auto [readable, broken] = claims_.all();
+  EXPECT_EQ(readable.size(), 1u);
   ASSERT_EQ(broken.size(), 1u);
   EXPECT_EQ(broken[0].file, path(to_string(web01)));
   EXPECT_THAT(broken[0].reason, HasSubstr(path(to_string(web01)) + ":2: "));
   EXPECT_TRUE(exists(broken[0].file));
-  EXPECT_EQ(claims_.all().size(), 1u) << "without asking for the broken ones";
+  EXPECT_EQ(broken[0].domain, web01);
+  try {
+    require_readable(claims_.all().unreadable);
+    FAIL() << "what the domain has is unknown";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(to_string(web01)));
+    EXPECT_THAT(error.what(), HasSubstr(path(to_string(web01))));
+    EXPECT_THAT(error.what(), HasSubstr("gpuward doctor"));
+    EXPECT_THAT(error.what(), testing::Not(HasSubstr("remove")));
+  }
 }
 
 TEST_F(ClaimsTest, one_that_names_another_domain_is_broken) {
   put(to_string(web01), format_claim(claim_of(db02, "db02")));
   EXPECT_THROW(claims_.find(web01), Error);
-  std::vector<Claims::Broken> broken;
-  EXPECT_TRUE(claims_.all(&broken).empty());
+  const auto [readable, broken] = claims_.all();
+  EXPECT_TRUE(readable.empty());
   ASSERT_EQ(broken.size(), 1u);
   EXPECT_THAT(broken[0].reason, HasSubstr(to_string(db02)));
 }
 
 TEST_F(ClaimsTest, a_directory_in_its_place_is_broken) {
   make_directories(path(to_string(web01)));
-  std::vector<Claims::Broken> broken;
-  EXPECT_TRUE(claims_.all(&broken).empty());
+  const auto [readable, broken] = claims_.all();
+  EXPECT_TRUE(readable.empty());
   EXPECT_EQ(broken.size(), 1u);
 }
 
 TEST_F(ClaimsTest, files_that_are_named_otherwise_are_none_of_ours) {
   put(to_string(web01) + ".tmp4711", "half of a cl");
   put("README", "hello");
-  std::vector<Claims::Broken> broken;
-  EXPECT_TRUE(claims_.all(&broken).empty());
+  const auto [readable, broken] = claims_.all();
+  EXPECT_TRUE(readable.empty());
   EXPECT_TRUE(broken.empty());
 }
 
@@ -291,6 +335,22 @@ TEST_F(ClaimsTest, the_stamp_of_a_rewritten_claim_never_comes_back) {
     EXPECT_THAT(seen, testing::Not(testing::Contains(stamp))) << "write " << i;
     seen.push_back(stamp);
   }
+}
+
+TEST_F(ClaimsTest, a_claim_names_the_boot_that_it_is_of) {
+  host_.file("/proc/sys/kernel/random/boot_id", "0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0\n");
+  claims_.write(claim_of(web01, "web01"));
+  EXPECT_EQ(claims_.find(web01)->boot, "0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0");
+}
+
+TEST_F(ClaimsTest, temporary_files_of_processes_that_ended_are_swept) {
+  host_.process(4712, "gpuward", {});
+  put(to_string(web01) + ".tmp4711", "half of a cl");
+  put(to_string(web01) + ".tmp4712", "half of a cl");
+  put("README.tmp4711", "hello");
+  claims_.sweep();
+  EXPECT_EQ(list_directory(path("")),
+            (std::vector<std::string>{to_string(web01) + ".tmp4712", "README.tmp4711"}));
 }
 
 // ---- the locks

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "state/claim_store.hpp"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/text.hpp"
+
+namespace gpuward {
+
+std::string Claims::file(const Uuid& domain) const {
+  return directory_ + '/' + to_string(domain);
+}
+
+std::optional<Claim> Claims::find(const Uuid& domain) const {
+  const std::string path = file(domain);
+  const auto text = read_file(path);
+  if (!text) return {};
+  Claim claim = parse_claim(*text, path);
+  if (claim.domain != domain) throw Error(path + ": names domain " + to_string(claim.domain));
+  return claim;
+}
+
+AllClaims Claims::all() const {
+  AllClaims claims;
+  for (const std::string& name : list_directory(directory_)) {
+    const auto domain = parse_uuid(name);
+    if (!domain) continue;  // the temporary file of a claim that is being written
+    try {
+      if (auto claim = find(*domain)) claims.readable.push_back(std::move(*claim));
+    } catch (const Error& error) {
+      claims.unreadable.push_back({*domain, directory_ + '/' + name, error.what()});
+    }
+  }
+  return claims;
+}
+
+std::string to_string(const UnreadableClaim& claim) {
+  return "the claim of domain " + to_string(claim.domain) +
+         " cannot be read, so what it uses is not known: " + claim.reason +
+         "; shut that domain down, then run 'gpuward doctor'";
+}
+
+void require_readable(const std::vector<UnreadableClaim>& unreadable) {
+  if (!unreadable.empty()) throw Error(to_string(unreadable.front()));
+}
+
+void Claims::make_ready() const {
+  if (!exists(directory_)) make_directories(directory_);
+}
+
+std::optional<Lock> Claims::lock_domain(const Uuid& domain,
+                                        std::chrono::milliseconds deadline) const {
+  return Lock::acquire(lock_file_, lock_number::of_domain(domain), deadline);
+}
+
+bool Claims::is_worked_on(const Uuid& domain) const {
+  return Lock::is_held(lock_file_, lock_number::of_domain(domain));
+}
+
+std::optional<Lock> Claims::lock_host(std::chrono::milliseconds deadline) const {
+  return Lock::acquire(lock_file_, lock_number::host, deadline);
+}
+
+std::optional<std::string> Claims::stamp(const Uuid& domain) const {
+  struct stat info;
+  const std::string path = file(domain);
+  if (::stat(path.c_str(), &info) != 0) {
+    if (is_absence(errno)) return {};
+    throw SystemError("cannot read " + path, errno);
+  }
+  return std::to_string(info.st_ino) + '@' + std::to_string(info.st_mtim.tv_sec) + '.' +
+         std::to_string(info.st_mtim.tv_nsec);
+}
+
+void Claims::write(const Claim& claim) const {
+  Claim written = claim;
+  const auto boot = read_attribute(root_.proc("sys/kernel/random/boot_id"));
+  written.boot = boot && parse_uuid(*boot) ? *boot : std::string();
+  write_file_atomically(file(claim.domain), format_claim(written));
+}
+
+void Claims::sweep() const {
+  for (const std::string& name : list_directory(directory_)) {
+    const auto mark = name.find(".tmp");
+    if (mark == std::string::npos) continue;
+    const auto domain = parse_uuid(std::string_view(name).substr(0, mark));
+    const auto pid = to_number<pid_t>(std::string_view(name).substr(mark + 4));
+    // Who writes holds the domain's lock; its process may be invisible here (hidepid, a namespace).
+    if (domain && pid && !is_worked_on(*domain) && !exists(root_.proc(std::to_string(*pid))))
+      remove_file(directory_ + '/' + name);
+  }
+}
+
+void Claims::drop(const Uuid& domain) const {
+  remove_file(file(domain));
+}
+
+}  // namespace gpuward
