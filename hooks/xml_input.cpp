@@ -43,7 +43,7 @@ static ssize_t read_part(int fd, char* to, size_t size, TimeLeft& left) {
 
 /// Of what cannot be read nobody knows what it names.
 static void note_end(XmlInput& input, ssize_t last) {
-  if (last == is_late) input.end = XmlInput::End::late;
+  if (last == is_late && input.end == XmlInput::End::whole) input.end = XmlInput::End::late;
   if (last != has_failed) return;
   input.end = XmlInput::End::failed;
   input.may_have_gpu = input.names_gpuward = true;

@@ -391,10 +391,9 @@ void FakeHost::lets_go() {
       ::usleep(1000);
 }
 
-void FakeHost::hang() const {
+void FakeHost::hang() {
   const std::string pid = std::to_string(::getpid());
-  fs::create_directories(at("/proc/" + pid));
-  put(at("/proc/" + pid + "/comm"), "50-gpuward\n");  // as libvirt runs the hook
+  process(::getpid(), "50-gpuward", {});  // as libvirt runs the hook
   append_line(at("/kernel/hanging"), pid);
   while (!exists(at("/kernel/let-go"))) {
     if (!exists(directory_.path())) ::_exit(0);  // the test is over

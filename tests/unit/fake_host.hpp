@@ -114,7 +114,7 @@ class FakeHost {
   /// hangs calls hang(), which returns when the host lets go.
   using Reaction = std::function<int(const std::string& value)>;
   void reacts(const std::string& address, const std::string& attribute, Reaction reaction);
-  void hang() const;
+  void hang();
 
   /// Puts PCI devices into one IOMMU group.
   void iommu_group(unsigned number, const std::vector<std::string>& addresses);
