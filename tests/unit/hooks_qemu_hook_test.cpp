@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "base/file.hpp"
@@ -203,6 +204,16 @@ TEST_F(QemuHookTest, a_gpu_written_by_hand_is_claimed_at_prepare_and_again_at_re
     expect_nothing_touched(call("release", pci_xml));
     EXPECT_FALSE(has_claim()) << begin;
   }
+}
+
+TEST_F(QemuHookTest,
+       reconnect_claims_what_is_written_by_hand_also_where_the_mark_cannot_be_looked_at) {
+  host_.pci_gpu("0000:41:00.0");
+  make_directories(host_.root().run("guarded"));
+  const std::string path = host_.root().run("guarded/" + to_string(vm));
+  std::filesystem::create_symlink(path, path);  // ELOOP
+  expect_nothing_touched(call("reconnect", pci_xml));
+  EXPECT_TRUE(has_claim());
 }
 
 TEST_F(QemuHookTest, a_refused_or_plain_domain_has_no_mark) {

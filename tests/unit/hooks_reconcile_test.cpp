@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
@@ -211,6 +212,16 @@ TEST_F(ReconcileTest, a_mark_that_cannot_be_removed_is_told) {
   EXPECT_EQ(results[1].result, Result::left_alone);
   EXPECT_EQ(results[1].name, to_string(vm2));
   EXPECT_THAT(results[1].reason, HasSubstr("cannot remove"));
+}
+
+TEST_F(ReconcileTest, a_mark_that_cannot_be_looked_at_is_told) {
+  make_directories(host_.root().run("guarded"));
+  const std::string path = host_.root().run("guarded/" + to_string(vm2));
+  std::filesystem::create_symlink(path, path);  // ELOOP
+  const auto results = reconcile(host_.root(), off, deadlines, false);
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_EQ(results[1].result, Result::left_alone);
+  EXPECT_THAT(results[1].reason, HasSubstr("cannot read"));
 }
 
 TEST_F(ReconcileTest, what_a_killed_process_wrote_of_a_mark_goes_but_not_what_one_is_writing) {
