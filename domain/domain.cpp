@@ -191,7 +191,7 @@ static std::optional<Uuid> uuid_of(std::string_view text) {
       return {};
   }
   if (plain.size() != 32) return {};
-  for (const size_t at : {20, 16, 12, 8}) plain.insert(at, "-");
+  for (const size_t at : {20U, 16U, 12U, 8U}) plain.insert(at, "-");
   return parse_uuid(plain);
 }
 

@@ -15,15 +15,7 @@ static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-/// How much of `text`, which begins with a number, is "4711" or "4711 (COMMAND)". A command has 15
-/// bytes at most, any of which may be a parenthesis.
-static size_t length_of_process(std::string_view text) {
-  const size_t number = std::min(text.find_first_not_of("0123456789"), text.size());
-  if (!text.substr(number).starts_with(" (")) return number;
-  const size_t end = text.substr(0, number + 2 + 15 + 1).rfind(')');
-  return end == text.npos ? number : end + 1;
-}
-
+/// Process numbers are of no use to a caller and may be another tenant's; the command stays.
 static std::string without_processes(std::string_view text) {
   std::string result;
   for (;;) {
@@ -36,8 +28,11 @@ static std::string without_processes(std::string_view text) {
       result += "pid ";
       continue;
     }
-    text.remove_prefix(length_of_process(text));
-    result += "a process of the host";
+    text.remove_prefix(std::min(text.find_first_not_of("0123456789"), text.size()));
+    if (result.ends_with(" as "))  // "hangs in the kernel as pid 4711": a process of gpuward's own
+      result.resize(result.size() - 4);
+    else
+      result += "a process of the host";
   }
 }
 

@@ -173,11 +173,12 @@ void prepare(const Hook& hook) {
     let_pools_settle(hook.root, seen->domain.uuid, hook.deadlines.settle);
 }
 
-void unmark(const Hook& hook, const Domain& domain) {
+void unmark(const Hook& hook, const Uuid& domain) {
   try {
-    unmark_guarded(hook.root, domain.uuid);
+    unmark_guarded(hook.root, domain);
   } catch (const Error& error) {
-    log::warning(domain.name + ": polkit takes it for one with a GPU: " + error.what());
+    log::warning(std::string(hook.call.domain) +
+                 ": polkit takes it for one with a GPU: " + error.what());
   }
 }
 
@@ -191,11 +192,14 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
                  ": looking for its claim by name: " + error.what());
   }
   if (seen) {
-    unmark(hook, seen->domain);
+    unmark(hook, seen->domain.uuid);
     return claims.find(seen->domain.uuid);
   }
-  for (const Claim& claim : claimed_devices(hook.root).claims)
-    if (claim.name == hook.call.domain) return claim;
+  for (const Claim& claim : claimed_devices(hook.root).claims) {
+    if (claim.name != hook.call.domain) continue;
+    unmark(hook, claim.domain);
+    return claim;
+  }
   return {};
 }
 
@@ -203,6 +207,7 @@ void release(const Hook& hook) {
   const Claims claims(hook.root);
   const auto seen = own_claim(hook, claims);
   if (!seen) return;
+  claims.sweep();
   const auto lock = claims.lock_domain(seen->domain, hook.deadlines.lock);
   if (!lock)
     throw Error("another gpuward process works on its GPUs; 'gpuward reconcile' gives them back");
@@ -226,9 +231,9 @@ void reconnect(const Hook& hook) {
   const std::string found = check_devices(hook.root, config, seen->domain, hook.deadlines);
   if (!found.empty()) log::warning(seen->domain.name + ": reconnect: " + found);
   if (!is_gpu_domain(hook.root, config, seen->domain)) return;
+  claim_by_hand_again(hook.root, config, seen->domain, hook.deadlines);
   if (!asks_gpuward(seen->domain) && mark_stamp(hook.root, seen->domain.uuid).empty())
     mark(hook, seen->domain, nullptr);
-  claim_by_hand_again(hook.root, config, seen->domain, hook.deadlines);
 }
 
 /// libvirt takes what a filter prints instead of what arrives; nothing: it stays as it is.

@@ -2,7 +2,6 @@
 #include "hooks/reconcile.hpp"
 
 #include "base/error.hpp"
-#include "base/log.hpp"
 #include "hooks/give_back.hpp"
 #include "inventory/usage.hpp"
 #include "state/claim_store.hpp"
@@ -44,14 +43,17 @@ static Reconciled reconcile_one(const Root& root, const Claims& claims, const Cl
 
 /// A mark is nothing that a domain holds, but it must not outlive its domain: without a GPU, the
 /// same domain would be taken for one with. It outlives it when libvirt dies before its release.
-static void drop_stale_marks(const Root& root, const IsActive& is_active) {
+static void drop_stale_marks(const Root& root, const IsActive& is_active,
+                             std::vector<Reconciled>& results) {
+  sweep_marks(root);
   for (const Uuid& domain : guarded_domains(root)) try {
       const auto before = mark_stamp(root, domain);
       // Written anew meanwhile, it is being started.
       if (is_active(domain) == false && mark_stamp(root, domain) == before)
         unmark_guarded(root, domain);
     } catch (const Error& error) {
-      log::warning(error.what());
+      results.push_back({Result::left_alone, to_string(domain),
+                         std::string("its mark of a domain with a GPU stays: ") + error.what()});
     }
 }
 
@@ -69,7 +71,7 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
       results.push_back({Result::left_alone, claim.name, error.what()});
     }
   }
-  if (!dry_run) drop_stale_marks(root, is_active);
+  if (!dry_run) drop_stale_marks(root, is_active, results);
   for (const UnreadableClaim& claim : claimed.unreadable)
     results.push_back({Result::left_alone, claim.file, to_string(claim)});
   return results;

@@ -135,6 +135,13 @@ static void make_pipe(Fd& reader, Fd& writer) {
   writer = Fd(ends[1]);
 }
 
+/// Throws SystemError: without it the child waits for ever.
+static void tell_to_go(int fd) {
+  ssize_t n = ::write(fd, "", 1);
+  while (n < 0 && errno == EINTR) n = ::write(fd, "", 1);
+  if (n != 1) throw SystemError("its scrub program cannot be started", errno);
+}
+
 std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
                   const Deadlines& deadlines) {
   if (device.scrub.empty()) return {};
@@ -155,16 +162,14 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
   device.scrub_process = identify(root, child);
   try {
     name_scrub_process(root, owner, device);
+    tell_to_go(go_end.get());
   } catch (...) {
     go_end.reset();  // the child ends
     ::waitpid(child, nullptr, 0);
     device.scrub_process = {};
     throw;
   }
-  const bool started = ::write(go_end.get(), "", 1) == 1;
-  std::optional<std::string> text = "";
-  if (started) text = read_answer(answer.get(), deadlines.scrub_wait);
-  if (text) {
+  if (const auto text = read_answer(answer.get(), deadlines.scrub_wait)) {
     ::waitpid(child, nullptr, 0);
     device.scrub_process = {};
     return text->starts_with('=') ? text->substr(1) : "what ran its scrub program was killed";

@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "base/text.hpp"
+#include "state/temporary_files.hpp"
 
 namespace gpuward {
 
@@ -84,15 +84,9 @@ void Claims::write(const Claim& claim) const {
 }
 
 void Claims::sweep() const {
-  for (const std::string& name : list_directory(directory_)) {
-    const auto mark = name.find(".tmp");
-    if (mark == std::string::npos) continue;
-    const auto domain = parse_uuid(std::string_view(name).substr(0, mark));
-    const auto pid = to_number<pid_t>(std::string_view(name).substr(mark + 4));
-    // Who writes holds the domain's lock; its process may be invisible here (hidepid, a namespace).
-    if (domain && pid && !is_worked_on(*domain) && !exists(root_.proc(std::to_string(*pid))))
-      remove_file(directory_ + '/' + name);
-  }
+  // Who writes holds the domain's lock; its process may be invisible here (hidepid, a namespace).
+  for (const TemporaryFile& file : temporary_files(root_, directory_))
+    if (!is_worked_on(file.domain)) remove_file(file.path);
 }
 
 void Claims::drop(const Uuid& domain) const {

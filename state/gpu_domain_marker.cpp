@@ -9,6 +9,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "state/paths.hpp"
+#include "state/temporary_files.hpp"
 
 namespace gpuward {
 
@@ -70,9 +71,18 @@ std::vector<Uuid> guarded_domains(const Root& root) {
   return domains;
 }
 
+void sweep_marks(const Root& root) {
+  for (const TemporaryFile& file : temporary_files(root, paths::gpu_domains(root)))
+    remove_file(file.path);
+}
+
 std::string mark_stamp(const Root& root, const Uuid& domain) {
   struct stat info;
-  if (::stat(mark_of(root, domain).c_str(), &info) != 0) return {};
+  const std::string path = mark_of(root, domain);
+  if (::stat(path.c_str(), &info) != 0) {
+    if (is_absence(errno)) return {};
+    throw SystemError("cannot read " + path, errno);
+  }
   return std::to_string(info.st_ino) + '@' + std::to_string(info.st_mtim.tv_sec) + '.' +
          std::to_string(info.st_mtim.tv_nsec);
 }

@@ -43,7 +43,10 @@ void unmark_guarded(const Root& root, const Uuid& domain);
 
 std::vector<Uuid> guarded_domains(const Root& root);
 
-/// Changes whenever the mark is made; "" when there is none.
+/// Removes temporary files of processes that were killed while they wrote a mark.
+void sweep_marks(const Root& root);
+
+/// Changes whenever the mark is made; "" when there is none. Throws SystemError.
 std::string mark_stamp(const Root& root, const Uuid& domain);
 
 /// Whether it has a mark or a claim. Throws SystemError when that cannot be determined.

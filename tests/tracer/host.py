@@ -223,6 +223,10 @@ class Host:
         command = [f"{self.build}/cli/gpuward", "--root", self.top, "--connect", url, "reconcile"]
         return self.run("gpuward reconcile", command, inject, wait=wait)
 
+    def clear(self, address):
+        command = [f"{self.build}/cli/gpuward", "--root", self.top, "clear", address]
+        return self.run(f"gpuward clear {address}", command)
+
     def provision(self, inject=()):
         command = [f"{self.build}/udev-rules/gpuward-provision", "--root", self.top]
         return self.run("gpuward-provision", command, inject)

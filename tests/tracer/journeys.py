@@ -214,7 +214,8 @@ class Reconnect(Journey):
         if not variant:
             self.host.lose_claim("web01")
         first = self.did(self.host.hook("reconnect", "web01", inject))
-        if first.exit not in (0, None):
+        # 127: the C library did not come as far as main().
+        if first.exit not in (0, None, 127):
             self.violated(9, f"reconnect: {first.end}")
         self.check_claim(self.host.seen(), may_lack=not variant)
         self.did(self.host.hook("reconnect", "web01"))
@@ -222,8 +223,19 @@ class Reconnect(Journey):
         if self.did(self.host.hook("release", "web01")).exit == 0:
             self.check_clean(self.host.seen(), 4, "exit 0")
         self.check_not_lost(self.host.seen())
+        self.clear_unknown()
         self.recover(4)
         return first
+
+    def clear_unknown(self):
+        """Where the claim was lost and the configuration cannot be read, how to scrub is not known:
+        such devices wait in quarantine for the sysadmin, who scrubs and clears them."""
+        lines = self.host.seen().claims.get(uuid_of("web01"), "").splitlines()
+        for line in (line for line in lines if " scrub=/unknown" in line):
+            cleared = self.did(self.host.clear(re.search(PCI, line)[0]))
+            if cleared.exit != 0:
+                self.violated(8, f"clear: {cleared.end}")
+            self.scrubs = 0  # here the sysadmin does it, not the scrub program
 
     def check_claim(self, seen, may_lack):
         text = seen.claims.get(uuid_of("web01"))

@@ -172,6 +172,8 @@ class Report:
         else:
             self.failed += 1
             self.failures.append(result)
+            said = "; ".join(f"({number}) {what}" for number, what in result["violations"])
+            print(f"FAIL {result['point']} at {result['hit']}: {said}", flush=True)
         if self.options.verbose or self.options.point:
             self.show(result)
 
@@ -214,7 +216,7 @@ def main():
     )
     parser.add_argument("build", metavar="BUILD_DIR")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--every", type=int, default=10, help="a point of so many (default 10)")
+    parser.add_argument("--every", type=int, default=20, help="a point of so many (default 20)")
     parser.add_argument("--all", dest="every", action="store_const", const=1, help="all points")
     parser.add_argument("--kind", action="append", choices=list(KINDS))
     parser.add_argument("--operation", action="append", choices=list(JOURNEYS))

@@ -19,13 +19,14 @@ TEST(Answer, names_the_domain_and_the_reason) {
             "gpuward: web01: GPU a: no type is free");
 }
 
-TEST(Answer, names_no_process_of_the_host) {
+TEST(Answer, names_no_process_number) {
   EXPECT_EQ(answer_for_caller("a", "X is open in pid 4711 (qemu-system-x86); end that first"),
-            "gpuward: a: X is open in a process of the host; end that first");
+            "gpuward: a: X is open in a process of the host (qemu-system-x86); end that first");
   EXPECT_EQ(answer_for_caller("a", "hangs in the kernel as pid 4711; see 'journalctl -k'"),
-            "gpuward: a: hangs in the kernel as a process of the host; see 'journalctl -k'");
-  EXPECT_EQ(answer_for_caller("a", "pid 1 (a) pid 77 (b)) and pid 3"),
-            "gpuward: a: a process of the host and a process of the host");
+            "gpuward: a: hangs in the kernel; see 'journalctl -k'");
+  EXPECT_EQ(
+      answer_for_caller("a", "pid 1 (a) pid 77 (b)) and pid 3"),
+      "gpuward: a: a process of the host (a) a process of the host (b)) and a process of the host");
 }
 
 TEST(Answer, other_words_stay) {

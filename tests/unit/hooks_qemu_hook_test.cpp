@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "base/file.hpp"
@@ -203,6 +204,16 @@ TEST_F(QemuHookTest, a_gpu_written_by_hand_is_claimed_at_prepare_and_again_at_re
     expect_nothing_touched(call("release", pci_xml));
     EXPECT_FALSE(has_claim()) << begin;
   }
+}
+
+TEST_F(QemuHookTest,
+       reconnect_claims_what_is_written_by_hand_also_where_the_mark_cannot_be_looked_at) {
+  host_.pci_gpu("0000:41:00.0");
+  make_directories(host_.root().run("guarded"));
+  const std::string path = host_.root().run("guarded/" + to_string(vm));
+  std::filesystem::create_symlink(path, path);  // ELOOP
+  expect_nothing_touched(call("reconnect", pci_xml));
+  EXPECT_TRUE(has_claim());
 }
 
 TEST_F(QemuHookTest, a_refused_or_plain_domain_has_no_mark) {
@@ -425,6 +436,7 @@ TEST_F(QemuHookTest, release_finds_the_claim_by_name_when_the_xml_is_broken) {
     EXPECT_EQ(call("release", xml, XmlInput::End::late).status, 0);
     EXPECT_FALSE(has_instance()) << xml;
     EXPECT_FALSE(has_claim()) << xml;
+    EXPECT_FALSE(has_gpu_now(host_.root(), vm)) << xml;
   }
 }
 
@@ -433,6 +445,14 @@ TEST_F(QemuHookTest, release_with_broken_xml_leaves_other_domains_alone) {
   EXPECT_EQ(call("release", "rubbish", XmlInput::End::late, "web02").status, 0);
   EXPECT_TRUE(has_instance());
   EXPECT_TRUE(has_claim());
+  EXPECT_TRUE(started_devices(host_.root(), vm));
+}
+
+TEST_F(QemuHookTest, release_removes_what_a_killed_process_wrote_of_the_claim) {
+  ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+  host_.file("/run/gpuward/claims/" + to_string(vm) + ".tmp4711", "half of a cl");
+  EXPECT_EQ(call("release", gpu_xml).status, 0);
+  EXPECT_THAT(list_directory(paths::claims(host_.root())), IsEmpty());
 }
 
 TEST_F(QemuHookTest, release_tells_what_stays_in_quarantine) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
@@ -202,6 +203,35 @@ TEST_F(ReconcileTest, a_mark_goes_with_its_domain_and_not_on_doubt) {
   EXPECT_THAT(guarded_domains(host_.root()), testing::ElementsAre(vm2)) << "a dry run";
   reconcile(host_.root(), off, deadlines, false);
   EXPECT_THAT(guarded_domains(host_.root()), IsEmpty());
+}
+
+TEST_F(ReconcileTest, a_mark_that_cannot_be_removed_is_told) {
+  make_directories(host_.root().run("guarded/" + to_string(vm2)));
+  const auto results = reconcile(host_.root(), off, deadlines, false);
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_EQ(results[1].result, Result::left_alone);
+  EXPECT_EQ(results[1].name, to_string(vm2));
+  EXPECT_THAT(results[1].reason, HasSubstr("cannot remove"));
+}
+
+TEST_F(ReconcileTest, a_mark_that_cannot_be_looked_at_is_told) {
+  make_directories(host_.root().run("guarded"));
+  const std::string path = host_.root().run("guarded/" + to_string(vm2));
+  std::filesystem::create_symlink(path, path);  // ELOOP
+  const auto results = reconcile(host_.root(), off, deadlines, false);
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_EQ(results[1].result, Result::left_alone);
+  EXPECT_THAT(results[1].reason, HasSubstr("cannot read"));
+}
+
+TEST_F(ReconcileTest, what_a_killed_process_wrote_of_a_mark_goes_but_not_what_one_is_writing) {
+  host_.process(4712, "gpuward", {});
+  const std::string file = "/run/gpuward/guarded/" + to_string(vm2) + ".tmp";
+  host_.file(file + "4711", "we");
+  host_.file(file + "4712", "we");
+  reconcile(host_.root(), off, deadlines, false);
+  EXPECT_THAT(list_directory(host_.root().run("guarded")),
+              testing::ElementsAre(to_string(vm2) + ".tmp4712"));
 }
 
 TEST_F(ReconcileTest, a_mark_of_a_domain_that_starts_meanwhile_stays) {

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "state/temporary_files.hpp"
+
+#include <sys/types.h>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+
+namespace gpuward {
+
+std::vector<TemporaryFile> temporary_files(const Root& root, const std::string& directory) {
+  std::vector<TemporaryFile> files;
+  for (const std::string& name : list_directory(directory)) {
+    const auto mark = name.find(".tmp");
+    if (mark == std::string::npos) continue;
+    const auto domain = parse_uuid(std::string_view(name).substr(0, mark));
+    const auto pid = to_number<pid_t>(std::string_view(name).substr(mark + 4));
+    if (domain && pid && !exists(root.proc(std::to_string(*pid))))
+      files.push_back({*domain, directory + '/' + name});
+  }
+  return files;
+}
+
+}  // namespace gpuward

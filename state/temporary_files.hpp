@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/root.hpp"
+#include "base/uuid.hpp"
+
+namespace gpuward {
+
+struct TemporaryFile {
+  Uuid domain;  ///< whose file was being written
+  std::string path;
+};
+
+/// Temporary files of write_file_atomically, for files named by a domain's UUID, whose process is
+/// not there any more: it was killed before it gave them their name. Throws SystemError.
+std::vector<TemporaryFile> temporary_files(const Root& root, const std::string& directory);
+
+}  // namespace gpuward
