@@ -316,11 +316,11 @@ std::string undone_for(std::string_view xml, std::string_view alias) {
   for (const Element* const gpu : going.gpus)
     aliases.emplace_back(gpu->attribute("alias").value_or(""));
 
-  // In the reverse order of attach: the console's place is counted in elements, and protect may have
-  // added a controller since.
-  const std::string text = going.are_all && !is_protected_for_good(edit.document)
-                               ? unprotect(xml)
-                               : unprotect_devices(xml, aliases);
+  // In the reverse order of attach: the console's place is counted in elements, and protect may
+  // have added a controller since.
+  std::string text = going.are_all && !is_protected_for_good(edit.document)
+                         ? unprotect(xml)
+                         : unprotect_devices(xml, aliases);
   if (keeps_console_out(*ours, going.gpus)) return text;
   return put_console_back(text, guest_addresses(going.devices));
 }

@@ -127,8 +127,8 @@ static std::vector<Hostdev> hostdevs_of(const Element& root, Reading reading) {
 }
 
 static AskedGpu asked_gpu(const Element& element, const std::vector<AskedGpu>& before) {
-  const AskedGpu gpu{std::string(element.attribute("alias").value_or("")),
-                     std::string(element.attribute("profile").value_or(""))};
+  AskedGpu gpu{std::string(element.attribute("alias").value_or("")),
+               std::string(element.attribute("profile").value_or(""))};
   check_alias(element, gpu.alias);
   if (!is_profile_name(gpu.profile))
     throw error_at(element,

@@ -45,7 +45,7 @@ static std::string_view cut(std::string_view text, size_t size) {
 
 std::string answer_for_caller(std::string_view domain, std::string_view reason) {
   const std::string name = printable(domain);
-  const std::string whole = "gpuward: " + name + ": " + printable(without_processes(reason));
+  std::string whole = "gpuward: " + name + ": " + printable(without_processes(reason));
   if (whole.size() <= longest_answer) return whole;
   const std::string rest = name.size() <= longest_name
                                ? "...; run: journalctl GPUWARD_DOMAIN=" + shell_word(name)

@@ -33,6 +33,7 @@ using State = ClaimedDevice::State;
 struct ParentType {
   std::string parent;
   std::string type;
+  // NOLINTNEXTLINE(modernize-use-nullptr): the 0 is the compiler's
   auto operator<=>(const ParentType&) const = default;
 };
 

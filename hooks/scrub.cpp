@@ -47,6 +47,7 @@ static void finish(const Root& root, const Claim& owner, const ClaimedDevice& de
       });
   if (kept == claim->devices.end()) return;
   kept->scrub_process = {};
+  kept->state = ClaimedDevice::State::quarantined;
   if (why.empty()) {
     if (device.one_time) mark_used(root, device.address, owner.name);
     claim->devices.erase(kept);
@@ -80,15 +81,14 @@ static bool is_told_to_go(int fd) {
   return n == 1;
 }
 
-/// The claim as it is on disk, with this device as one that is being scrubbed. Throws SystemError.
+/// The claim as it is on disk, with the process that this device waits for. Not in quarantine yet:
+/// gpuward-guard would point the domain at another device for the moment that most scrubs take.
+/// Throws SystemError.
 static void name_scrub_process(const Root& root, const Claim& owner, const ClaimedDevice& device) {
   const Claims claims(root);
   Claim claim = claims.find(owner.domain).value_or(owner);
-  for (ClaimedDevice& other : claim.devices) {
-    if (!is_same_device(other, device)) continue;
-    other = device;
-    other.state = ClaimedDevice::State::quarantined;
-  }
+  for (ClaimedDevice& other : claim.devices)
+    if (is_same_device(other, device)) other = device;
   claims.write(claim);
 }
 

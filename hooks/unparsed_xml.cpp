@@ -88,7 +88,7 @@ std::string gpu_in_text(const Root& root, const Config& config, std::string_view
     const size_t next = xml.find(start, at + start.size());
     std::string_view hostdev = xml.substr(at, next == xml.npos ? next : next - at);
     hostdev = hostdev.substr(0, hostdev.find("</hostdev"));
-    if (const std::string why = why_gpu(root, config, hostdev); !why.empty()) return why;
+    if (std::string why = why_gpu(root, config, hostdev); !why.empty()) return why;
     at = next;
   }
   return {};

@@ -435,7 +435,7 @@ std::set<const Element*> take_places_away(DomainEdit& edit, const std::vector<Gu
       remove_address(edit, *device, place);
       moving.insert(device);
     }
-  const auto going = ports_to_remove(edit.document, places, moving);
+  auto going = ports_to_remove(edit.document, places, moving);
   for (const Element* const port : going) edit.remove(*port);
   return going;
 }
