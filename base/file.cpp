@@ -166,7 +166,7 @@ void make_directories(const std::string& path, unsigned mode) {
 }
 
 void remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+  if (::unlink(path.c_str()) != 0 && !is_absence(errno))
     throw SystemError("cannot remove " + path, errno);
 }
 

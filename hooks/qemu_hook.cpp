@@ -173,17 +173,20 @@ void prepare(const Hook& hook) {
     let_pools_settle(hook.root, seen->domain.uuid, hook.deadlines.settle);
 }
 
-void unmark(const Hook& hook, const Uuid& domain) {
+/// Why the mark stays; "" when it is gone.
+std::string unmark(const Hook& hook, const Uuid& domain) {
   try {
     unmark_guarded(hook.root, domain);
+    return {};
   } catch (const Error& error) {
-    log::warning(std::string(hook.call.domain) +
-                 ": polkit takes it for one with a GPU: " + error.what());
+    return std::string("polkit still takes it for a domain with a GPU: ") + error.what() +
+           "; run: gpuward reconcile";
   }
 }
 
-/// The claim of this domain: by UUID, or by name when the XML does not tell. Its mark goes.
-std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
+/// The claim of this domain: by UUID, or by name when the XML does not tell. Its mark goes, or
+/// `marked` says why not.
+std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::string& marked) {
   std::optional<Seen> seen;
   try {
     seen = see_domain(hook);
@@ -192,20 +195,18 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims) {
                  ": looking for its claim by name: " + error.what());
   }
   if (seen) {
-    unmark(hook, seen->domain.uuid);
+    marked = unmark(hook, seen->domain.uuid);
     return claims.find(seen->domain.uuid);
   }
   for (const Claim& claim : claimed_devices(hook.root).claims) {
     if (claim.name != hook.call.domain) continue;
-    unmark(hook, claim.domain);
+    marked = unmark(hook, claim.domain);
     return claim;
   }
   return {};
 }
 
-void release(const Hook& hook) {
-  const Claims claims(hook.root);
-  const auto seen = own_claim(hook, claims);
+void release_claim(const Hook& hook, const Claims& claims, const std::optional<Claim>& seen) {
   if (!seen) return;
   claims.sweep();
   const auto lock = claims.lock_domain(seen->domain, hook.deadlines.lock);
@@ -221,6 +222,14 @@ void release(const Hook& hook) {
     throw Error("GPU " + kept.front().device.alias + " (" + what_it_is(kept.front().device) +
                 ") stays in quarantine: " + kept.front().reason +
                 "; 'gpuward reconcile' tries again");
+}
+
+void release(const Hook& hook) {
+  const Claims claims(hook.root);
+  std::string marked;
+  const auto seen = own_claim(hook, claims, marked);
+  release_claim(hook, claims, seen);
+  if (!marked.empty()) throw Error(marked);
 }
 
 void reconnect(const Hook& hook) {
