@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "domain/domain_edit.hpp"
 #include "domain/guest_pci.hpp"
 #include "domain/kept.hpp"
@@ -44,10 +45,11 @@ static bool is_bound_audio(std::string_view type) {
 static void refuse_passwords(const DomainEdit& edit) {
   for (const Element& device : edit.device_list())
     if (device.name == "graphics" && device.attribute("passwd"))
-      throw Error("domain " + edit.domain.name + ": <graphics> (line " +
-                  std::to_string(device.line) +
-                  ") has a password, which everyone could read in the metadata where gpuward would "
-                  "keep it; take the password out first, or choose a profile with 'console = on'");
+      throw Error(domain_title(edit.domain.name),
+                  "domain XML line " + std::to_string(device.line) +
+                      ": <graphics> has a password, which would be saved in metadata that every "
+                      "user can read",
+                  "remove the password first, or choose a profile with 'console = on'");
 }
 
 /// libvirt numbers devices of a kind: without one the others have other aliases.
@@ -57,10 +59,11 @@ static void refuse_alias_references(const DomainEdit& edit,
     const std::string kind = device->name == "redirdev" ? "redir" : device->name;
     const std::string reference = alias_reference(edit.document, kind);
     if (!reference.empty())
-      throw Error("domain " + edit.domain.name + ": \"" + shown(reference) + "\" names a <" +
-                  device->name + "> by its alias, and 'console = off' removes <" + device->name +
-                  "> (line " + std::to_string(device->line) +
-                  "); remove the reference with 'virsh edit', or choose a profile with 'console = "
+      throw Error(domain_title(edit.domain.name),
+                  "\"" + shown(reference) + "\" names a <" + device->name +
+                      "> by its alias, and 'console = off' removes <" + device->name + "> (line " +
+                      std::to_string(device->line) + ")",
+                  "remove the reference with 'virsh edit', or choose a profile with 'console = "
                   "on'");
   }
 }

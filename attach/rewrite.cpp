@@ -7,6 +7,7 @@
 
 #include "attach/console.hpp"
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "base/text.hpp"
 #include "domain/domain_edit.hpp"
 #include "domain/guest_pci.hpp"
@@ -63,7 +64,7 @@ std::string free_alias(const Domain& domain) {
     alias += std::to_string(number);
     if (!asked_as(domain, alias) && !find_hostdev(domain, alias)) return alias;
   }
-  throw Error("domain " + domain.name + " has no alias left for another GPU");
+  throw Error(domain_title(domain.name), "no alias available for another GPU");
 }
 
 /// libvirt writes devices of these kinds before hostdevs (virDomainDefFormat), all others behind.
@@ -123,13 +124,13 @@ struct GuestSlot {
 GuestSlot free_guest_slot(const DomainEdit& edit) {
   if (has_pcie_root(edit.document)) {
     const unsigned index = next_pci_controller(edit.devices().children);
-    if (index > 0xff) throw Error("domain " + edit.domain.name + " has no PCI bus left");
+    if (index > 0xff) throw Error(domain_title(edit.domain.name), "no PCI bus available");
     return {{0, static_cast<uint8_t>(index), 0, 0},
             "\n    <controller type='pci' index='" + std::to_string(index) +
                 "' model='pcie-root-port'/>"};
   }
   const auto slot = free_pci_slot(edit.devices().children);
-  if (!slot) throw Error("domain " + edit.domain.name + " has no PCI slot left");
+  if (!slot) throw Error(domain_title(edit.domain.name), "no PCI slot available");
   return {*slot, ""};
 }
 
@@ -325,11 +326,11 @@ std::string undone_for(std::string_view xml, std::string_view alias) {
   return put_console_back(text, guest_addresses(going.devices));
 }
 
-/// "; it has ua-gpuward-0, ua-gpuward-1"
+/// "aliases of its GPUs: ua-gpuward-0, ua-gpuward-1"
 static std::string aliases_of(const DomainEdit& edit) {
   std::string text;
   for (const AskedGpu& gpu : edit.domain.asked)
-    text += (text.empty() ? "; it has " : ", ") + gpu.alias;
+    text += (text.empty() ? "aliases of its GPUs: " : ", ") + gpu.alias;
   return text;
 }
 
@@ -338,7 +339,8 @@ std::string without_gpus(std::string_view xml, std::string_view alias) {
   const Element* const ours = edit.ours();
   const Going going = what_goes(edit, alias);
   if (!alias.empty() && going.gpus.empty() && going.devices.empty())
-    throw Error("domain " + edit.domain.name + " has no GPU " + shown(alias) + aliases_of(edit));
+    throw Error(domain_title(edit.domain.name), "no GPU with alias " + shown(alias),
+                aliases_of(edit));
 
   if (ours && going.are_all && going.gpus.size() < ours->children.size())
     for (const char* name : {"devices", "pci-controllers"}) edit.remove_attribute(*ours, name);
@@ -352,7 +354,8 @@ std::string without_gpus(std::string_view xml, std::string_view alias) {
 
 std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   if (!is_profile_name(gpu.profile))
-    throw Error("'" + shown(gpu.profile) + "' is no profile name: only letters, digits and _.+-");
+    throw Error("'" + shown(gpu.profile) + "'",
+                "not a profile name: only letters, digits and _.+- are allowed");
   DomainEdit edit(xml);
   const std::string alias = free_alias(edit.domain);
   insert_asked(edit, alias, gpu);
@@ -378,9 +381,10 @@ std::string mend_gpus(std::string_view xml, const IsMdev& is_mdev) {
   const Domain& domain = edit.domain;
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.alias.starts_with(alias_prefix) && !asked_as(domain, gpu_alias(hostdev.alias)))
-      throw Error("domain " + domain.name + ": hostdev " + hostdev.alias + " (line " +
-                  std::to_string(hostdev.line) + ") is not in gpuward's metadata; detach " +
-                  hostdev.alias + " and attach a GPU anew");
+      throw Error(domain_title(domain.name) + ": hostdev " + hostdev.alias,
+                  "not in gpuward's metadata (line " + std::to_string(hostdev.line) + ")",
+                  "run: gpuward detach " + shell_word(domain.name) + " " + hostdev.alias +
+                      ", then attach a GPU again");
   for (const AskedGpu& gpu : domain.asked) {
     if (!is_mdev(gpu)) continue;
     if (const Hostdev* const hostdev = find_hostdev(domain, gpu.alias))
@@ -423,7 +427,7 @@ std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
   DomainEdit edit(xml);
   const std::string name(alias);
   if (!asked_as(edit.domain, alias))
-    throw Error("domain " + edit.domain.name + " has no GPU " + shown(name));
+    throw Error(domain_title(edit.domain.name), "no GPU with alias " + shown(name));
   const auto before = functions_of(edit.domain, alias);
   if (before == functions) return std::string(xml);
   // A VF's function number says nothing of its shape: it is alone.

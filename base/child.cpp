@@ -20,8 +20,8 @@ namespace gpuward {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-std::string hangs(pid_t process) {
-  return "hangs in the kernel as pid " + std::to_string(process);
+std::string blocked_in_kernel(pid_t process) {
+  return "blocked in the kernel (process " + std::to_string(process) + ")";
 }
 
 /// One open, one write, one close: sysfs takes a value only whole and once per open. A write that a
@@ -131,7 +131,7 @@ std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
   std::vector<WriteResult> results(writes.size());
   if (writes.empty()) return results;
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
   Fd reader(ends[0]), writer(ends[1]);
   auto work = std::make_unique<Work>(writes, writer.get());
   const pid_t child = start_child(*work);

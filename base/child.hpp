@@ -34,7 +34,7 @@ struct KernelChange {
   pid_t stuck = 0;      ///< who hangs in the driver, whose write may still be done at any time
 };
 
-std::string hangs(pid_t process);  ///< "hangs in the kernel as pid 4711"
+std::string blocked_in_kernel(pid_t process);  ///< "blocked in the kernel (process 4711)"
 
 /// Does the writes in order in one throw-away child and stops at the first that fails or is not
 /// through after `deadline`. A control file may block for ever and unkillably (mdev remove, unbind

@@ -62,7 +62,7 @@ std::optional<std::string> read_file(const std::string& path, size_t limit) {
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) throw SystemError("cannot read " + path, errno);
   if (S_ISDIR(info.st_mode)) throw SystemError("cannot read " + path, EISDIR);
-  if (!S_ISREG(info.st_mode)) throw SystemError(path + " is no regular file", EINVAL);
+  if (!S_ISREG(info.st_mode)) throw SystemError(path + " is not a regular file", EINVAL);
   if (info.st_size > static_cast<off_t>(limit))
     throw Error(path + ": larger than " + std::to_string(limit) + " bytes");
   // One byte of room more than its size: then the end is found without another buffer.
@@ -152,7 +152,7 @@ bool exists(const std::string& path) {
   struct stat info;
   if (retried([&] { return ::lstat(path.c_str(), &info); }) == 0) return true;
   if (is_absence(errno)) return false;
-  throw SystemError("cannot look for " + path, errno);
+  throw SystemError("cannot find " + path, errno);
 }
 
 void make_directories(const std::string& path, unsigned mode) {
@@ -160,7 +160,7 @@ void make_directories(const std::string& path, unsigned mode) {
     at = path.find('/', at + 1);
     const std::string part = path.substr(0, at);
     if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST)
-      throw SystemError("cannot make directory " + part + " (is something else in its place?)",
+      throw SystemError("cannot create directory " + part + " (is another file in its place?)",
                         errno);
   }
 }

@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -106,7 +107,7 @@ std::optional<std::string> output_of(const std::string& program,
 
   const auto end = Clock::now() + deadline;
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
   Fd reader(ends[0]), writer(ends[1]);
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
@@ -130,7 +131,11 @@ std::optional<std::string> output_of(const std::string& program,
 }
 
 static std::string end_text(const std::string& program, int status) {
-  if (WIFSIGNALED(status)) return "was ended by signal " + std::to_string(WTERMSIG(status));
+  if (WIFSIGNALED(status)) {
+    const char* const name = ::sigabbrev_np(WTERMSIG(status));
+    return "was killed by signal " + std::to_string(WTERMSIG(status)) +
+           (name ? " (" + std::string(name) + ")" : "");
+  }
   if (WEXITSTATUS(status) == 127)
     return ::access(program.c_str(), X_OK) == 0 ? "cannot be run"
                                                 : "cannot be run: " + errno_text(errno);
@@ -152,7 +157,7 @@ std::string run_program(const std::string& program, const std::vector<std::strin
   if (status == 0) return {};
   if (status) return end_text(program, *status);
   kill_with_children(child);
-  return "was not through after " + std::to_string(deadline.count() / 1000) + " s and was killed";
+  return "timed out after " + std::to_string(deadline.count() / 1000) + " s and was killed";
 }
 
 }  // namespace gpuward

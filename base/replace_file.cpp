@@ -36,7 +36,7 @@ static void write_whole(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t n = ::write(fd, text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw SystemError("cannot write it", errno);
+    if (n < 0) throw SystemError("cannot write the new file", errno);
     text.remove_prefix(static_cast<size_t>(n));
   }
 }
@@ -48,9 +48,9 @@ static void require_done(int result, const char* what) {
 /// The mode comes last: chown(2) takes bits of it away, and until then nobody else can read it.
 static void fill(int fd, std::string_view text, const struct stat& before) {
   write_whole(fd, text);
-  require_done(::fchown(fd, before.st_uid, before.st_gid), "cannot give it to its owner");
-  require_done(::fchmod(fd, before.st_mode & 07777), "cannot give it its mode");
-  require_done(::fsync(fd), "cannot write it to disk");
+  require_done(::fchown(fd, before.st_uid, before.st_gid), "cannot set the owner of the new file");
+  require_done(::fchmod(fd, before.st_mode & 07777), "cannot set the mode of the new file");
+  require_done(::fsync(fd), "cannot sync the new file");
 }
 
 void replace_file(const std::string& path, std::string_view text) {
@@ -62,17 +62,17 @@ void replace_file(const std::string& path, std::string_view text) {
   struct stat before;
   if (::fstatat(directory.get(), name.c_str(), &before, AT_SYMLINK_NOFOLLOW) != 0)
     throw SystemError("cannot read " + path, errno);
-  if (!S_ISREG(before.st_mode)) throw SystemError(path + " is no regular file", EINVAL);
+  if (!S_ISREG(before.st_mode)) throw SystemError(path + " is not a regular file", EINVAL);
 
   const std::string temporary = temporary_name();
   const Fd fd(::openat(directory.get(), temporary.c_str(),
                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd) throw SystemError("cannot create a file beside " + path, errno);
+  if (!fd) throw SystemError("cannot create a file next to " + path, errno);
   try {
     fill(fd.get(), text, before);
     require_done(::renameat(directory.get(), temporary.c_str(), directory.get(), name.c_str()),
                  "cannot rename the new file");
-    require_done(::fsync(directory.get()), "cannot write its directory to disk");
+    require_done(::fsync(directory.get()), "cannot sync the directory");
   } catch (const Error& error) {
     ::unlinkat(directory.get(), temporary.c_str(), 0);
     throw Error("cannot replace " + path + ": " + error.what());

@@ -29,12 +29,12 @@ inline std::vector<std::string_view> split(std::string_view text, char separator
 }
 
 /// The first three, and how many more.
-inline std::string few_of(const std::set<std::string>& names) {
+inline std::string first_three_of(const std::set<std::string>& names) {
   std::string text;
-  size_t told = 0;
+  size_t named = 0;
   for (const std::string& name : names) {
-    if (told == 3) return text + " and " + std::to_string(names.size() - told) + " more";
-    text += (told++ ? ", " : "") + name;
+    if (named == 3) return text + " and " + std::to_string(names.size() - named) + " more";
+    text += (named++ ? ", " : "") + name;
   }
   return text;
 }

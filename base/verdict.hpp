@@ -3,15 +3,17 @@
 
 #include <string>
 
+#include "base/error.hpp"
+
 namespace gpuward {
 
-/// What a decision says. The reason of a refusal names the object, what was found and what to do.
+/// What a decision says. A refusal carries its reason.
 struct Verdict {
   bool allowed = true;
-  std::string reason;
+  Reason reason;
 
   static Verdict allow() { return {}; }
-  static Verdict deny(std::string why) { return {false, std::move(why)}; }
+  static Verdict deny(Reason why) { return {false, std::move(why)}; }
   explicit operator bool() const { return allowed; }
 };
 

@@ -13,7 +13,7 @@ namespace gpuward {
 struct Settings {
   Root root;
   std::string connect;  ///< libvirt URI, "" for the system's own
-  bool json = false;
+  int json = 0;         ///< the schema to print, 0 for text
   bool dry_run = false;
 };
 
@@ -34,7 +34,7 @@ int protect_command(const Settings& settings, const std::string& domain);
 int unprotect_command(const Settings& settings, const std::string& domain);
 
 int start_command(const Settings& settings, const std::string& domain);
-int repoint_command(const Settings& settings, const std::string& domain);
+int reassign_command(const Settings& settings, const std::string& domain);
 int clear_command(const Settings& settings, const std::string& address);
 
 /// XML on stdin, XML on stdout, no libvirt.

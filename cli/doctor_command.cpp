@@ -100,7 +100,7 @@ int doctor_command(const Settings& settings) {
       std::count_if(findings.begin(), findings.end(),
                     [](const Finding& finding) { return finding.severity == Severity::problem; }));
   if (settings.json)
-    print_json(json{{"schema", 1}, {"findings", findings_json(findings)}});
+    print_json(settings.json, "doctor", json{{"findings", findings_json(findings)}});
   else
     print_lines(findings_text(findings, problems));
   return problems == 0 ? 0 : 1;

@@ -35,7 +35,7 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit
   Findings findings;
   for (const ConfigProblem& problem : loaded.problems)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
-                        "mend it; until then no domain with a GPU starts"});
+                        "fix the configuration; until then no domain with a GPU starts"});
   for (const ConfigProblem& problem : loaded.unsupported)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
                         "remove it from the file, then run: gpuward check"});
@@ -60,23 +60,23 @@ Findings check_guards(const HostLayers& layers, const GuardPolicy& policy) {
     wanted = wanted || policy_of(policy, row.guard) != Policy::allow;
   if (wanted && layers.guard_service == Known::no)
     findings.push_back({Severity::problem, "guards", "gpuward-guard.service",
-                        "it does not run, so nothing undoes a pause or a hot-plugged GPU",
+                        "not running, so pauses and hot-plugged GPUs are not reverted",
                         "systemctl enable --now gpuward-guard"});
   const PolkitLayer& polkit = layers.polkit;
   if (polkit.driver != Known::yes) return findings;
   if (polkit.changed)
     findings.push_back({Severity::warning, "guards", polkit.config,
-                        "it changed after the running daemon had read it",
+                        "changed after the running daemon read the file",
                         "systemctl restart " + layers.daemon->name});
   if (polkit.rule == Known::no)
     findings.push_back({Severity::problem, "guards", "/usr/share/polkit-1/rules.d/10-gpuward.rules",
-                        "libvirt asks polkit, and gpuward's rule is missing or "
-                        "/etc/polkit-1/rules.d/10-gpuward.rules stands in its place",
-                        "install gpuward anew, or remove that file, unless this is meant"});
+                        "libvirt checks polkit, but gpuward's rule is missing or overridden by "
+                        "/etc/polkit-1/rules.d/10-gpuward.rules",
+                        "reinstall gpuward or remove that file; ignore this if intended"});
   if (!polkit.helper)
     findings.push_back({Severity::problem, "guards", "/usr/sbin/gpuward-polkit",
-                        "polkit's rule calls it, and it is missing or not executable",
-                        "install gpuward anew"});
+                        "called by polkit's rule, but missing or not executable",
+                        "reinstall gpuward"});
   return findings;
 }
 

@@ -31,14 +31,14 @@ static std::string command_line_word(const Root& root, std::string_view begin) {
 static std::string how_to_turn_iommu_on(const Root& root) {
   for (const char* off : {"intel_iommu=off", "amd_iommu=off", "iommu=off"})
     if (const std::string word = command_line_word(root, off); !word.empty())
-      return "take " + word + " out of the kernel's command line and restart";
+      return "remove " + word + " from the kernel command line and restart";
   const std::string processor = read_attribute(root.proc("cpuinfo")).value_or("");
   const bool intel = processor.find("GenuineIntel") != std::string::npos;
   if (intel && command_line_word(root, "intel_iommu=on").empty())
-    return "turn VT-d on in the firmware, add intel_iommu=on to the kernel's command line "
+    return "enable VT-d in the firmware, add intel_iommu=on to the kernel command line "
            "(GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub) and restart";
-  return std::string("turn the IOMMU (") + (intel ? "VT-d" : "AMD-Vi, SMMU") +
-         ") on in the firmware and restart";
+  return std::string("enable the IOMMU (") + (intel ? "VT-d" : "AMD-Vi, SMMU") +
+         ") in the firmware and restart";
 }
 
 static bool is_passed_on(Use use) {
@@ -46,10 +46,11 @@ static bool is_passed_on(Use use) {
 }
 
 static Finding iommu_is_off(const Root& root, const std::string& gpu, bool wanted) {
-  return {wanted ? Severity::problem : Severity::warning, "iommu", gpu,
-          "the IOMMU is off (/sys/kernel/iommu_groups is empty): no domain can have this card or a "
-          "function of it",
-          how_to_turn_iommu_on(root)};
+  return {
+      wanted ? Severity::problem : Severity::warning, "iommu", gpu,
+      "IOMMU is disabled (/sys/kernel/iommu_groups is empty): this card and its functions cannot "
+      "be assigned to a domain",
+      how_to_turn_iommu_on(root)};
 }
 
 static std::optional<Finding> group_in_passthrough(const Root& root, const std::string& gpu) {
@@ -62,14 +63,12 @@ static std::optional<Finding> group_in_passthrough(const Root& root, const std::
   if (word.empty()) word = command_line_word(root, "iommu.passthrough=1");
   return Finding{
       Severity::warning, "iommu", gpu,
-      "its IOMMU group " + group +
-          " is in pass-through (type identity): while a driver of the host has it, nothing "
-          "keeps it from the host's memory",
-      word.empty() ? "add iommu.strict=1 iommu.passthrough=0 to the kernel's command line and "
-                     "restart, unless this is meant"
-                   : "take " + word +
-                         " out of the kernel's command line and restart, unless "
-                         "this is meant"};
+      "IOMMU group " + group +
+          " is in pass-through (type identity): while the card is bound to a host driver, it can "
+          "access all memory of the host",
+      (word.empty() ? "add iommu.strict=1 iommu.passthrough=0 to the kernel command line"
+                    : "remove " + word + " from the kernel command line") +
+          std::string(" and restart; ignore this if intended")};
 }
 
 Findings check_iommu(const Root& root, const Config& config) {
@@ -91,8 +90,8 @@ Findings check_interrupts(const Root& root) {
   if (read_attribute(root.sys(parameter)) != "Y") return {};
   return {{Severity::problem, "interrupts", "/sys/" + parameter,
            "a domain can raise interrupts of the host and of other domains through its GPU",
-           "turn interrupt remapping on in the firmware, take allow_unsafe_interrupts=1 out of "
-           "/etc/modprobe.d (or the kernel's command line) and restart"}};
+           "enable interrupt remapping in the firmware, remove allow_unsafe_interrupts=1 from "
+           "/etc/modprobe.d (or the kernel command line) and restart"}};
 }
 
 static bool starts_by_itself(const std::string& definition) {
@@ -105,7 +104,7 @@ static bool starts_by_itself(const std::string& definition) {
   }
 }
 
-/// What mdevctl wants of one parent: /etc/mdevctl.d/PARENT/UUID.
+/// What mdevctl defines for one parent: /etc/mdevctl.d/PARENT/UUID.
 static void check_definitions(const Root& root, const std::string& parent, bool ours,
                               const std::vector<InstanceView>& instances, Findings& findings) {
   for (const std::string& name : list_directory(mdevctl_directory(root, parent))) {
@@ -114,18 +113,18 @@ static void check_definitions(const Root& root, const std::string& parent, bool 
     const std::string file = "/etc/mdevctl.d/" + parent + '/' + name;
     const std::string fix = "mdevctl undefine --parent=" + parent + " --uuid=" + name;
     const auto same = std::find_if(instances.begin(), instances.end(), [&](const auto& view) {
-      return view.instance.uuid == *uuid && view.state != "other";
+      return view.instance.uuid == *uuid && view.state != "external";
     });
     if (same != instances.end())
       findings.push_back({Severity::problem, "tools", file,
-                          "mdevctl defines an instance that gpuward makes and removes" +
+                          "mdevctl defines an instance that gpuward creates and removes" +
                               (same->domain.empty() ? "" : " for domain " + same->domain),
                           fix});
     else if (ours && starts_by_itself(root.at(file)))
       findings.push_back({Severity::warning, "tools", file,
-                          "mdevctl makes this instance by itself; its room on " + parent +
-                              " is not there for profiles of gpuward",
-                          fix + ", unless it is meant so"});
+                          "mdevctl creates this instance automatically; its capacity on " + parent +
+                              " is not available to profiles of gpuward",
+                          fix + ", or ignore this if intended"});
   }
 }
 
@@ -139,7 +138,7 @@ static std::optional<Finding> driver_override(const Root& root, const GpuView& g
     return Finding{
         hurts ? Severity::problem : Severity::warning, "tools", "/etc/driverctl.d/" + name,
         "driverctl binds GPU " + gpu.parent.name + " to " + driver + " at each boot" +
-            (hurts ? ", and then it offers no instances"
+            (hurts ? ", so that the GPU supports no instances"
                    : "; libvirt and gpuward bind drivers themselves when a domain starts"),
         "driverctl unset-override " + gpu.parent.name};
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "cli/doctor.hpp"
 #include "domain/document.hpp"
 #include "hooks/qemu_version.hpp"
@@ -14,13 +15,12 @@ using Severity = Finding::Severity;
 static Finding open_gap(const std::string& name, const Gap& gap, Policy policy) {
   const bool refused = policy == Policy::block && row_of(gap.guard).refuses_start;
   const bool all = gap.guard == Guard::gpu_hotplug && policy == Policy::block;
-  return {
-      refused ? Severity::problem : Severity::warning, "domains", shown(name),
-      std::string(refused ? "it will be refused at its next start" : "it starts with a warning") +
-          ": " + gap.element + " (line " + std::to_string(gap.line) + "): " + gap.text,
-      gap.can_be_closed ? "gpuward protect " + shell_word(name) + ", while it is off" +
-                              (all ? " (gpuward protect --all for all that are)" : "")
-                        : "virsh edit " + shell_word(name)};
+  return {refused ? Severity::problem : Severity::warning, "domains", shown(name),
+          std::string(refused ? "domain will not start" : "domain starts with a warning") + ": " +
+              gap.element + " (line " + std::to_string(gap.line) + "): " + gap.text,
+          gap.can_be_closed ? "gpuward protect " + shell_word(name) + ", while it is shut off" +
+                                  (all ? " (all domains: gpuward protect --all)" : "")
+                            : "virsh edit " + shell_word(name)};
 }
 
 Findings check_domain(const Root& root, const Config& config, std::string_view xml) {
@@ -31,8 +31,8 @@ Findings check_domain(const Root& root, const Config& config, std::string_view x
   if (asks_gpuward(domain))
     if (const Verdict verdict = request_verdict(config, domain); !verdict)
       findings.push_back({Severity::problem, "domains", shown(domain.name),
-                          "it will be refused at its next start: " + shown(verdict.reason, 500),
-                          "do as that says"});
+                          "domain will not start: " + shown(without_remedy(verdict.reason), 500),
+                          hint(verdict.reason)});
   if (const std::string conflict = viommu_conflict(root, document, domain); !conflict.empty())
     findings.push_back({Severity::problem, "domains", shown(domain.name), conflict,
                         "virsh edit " + shell_word(domain.name)});

@@ -18,7 +18,7 @@ using Severity = Finding::Severity;
 Findings check_hook(const HostLayers& layers) {
   using State = HookLink::State;
   const std::string link = hook_link, program = hook_program;
-  const std::string without = "; without it no domain gets a GPU and none is guarded";
+  const std::string without = "; without the hook no domain is assigned a GPU and none is guarded";
   const auto finding = [&](Severity severity, const std::string& found, const std::string& fix) {
     return Findings{{severity, "hook", link, found, fix}};
   };
@@ -26,21 +26,22 @@ Findings check_hook(const HostLayers& layers) {
   const std::string daemon = layers.daemon ? layers.daemon->name : "libvirtd";
   switch (layers.link.state) {
     case State::absent:
-      return finding(Severity::problem, "it is missing" + without,
+      return finding(Severity::problem, "link does not exist" + without,
                      make + "; systemctl reload " + daemon);
     case State::turned_off:
-      return finding(Severity::warning, "it points to /dev/null: the hook is turned off" + without,
-                     make + ", unless this is meant");
+      return finding(Severity::warning, "link points to /dev/null: the hook is disabled" + without,
+                     make + ", or ignore this if intended");
     case State::dangling:
-      return finding(Severity::problem, "it points to " + program + ", which is missing" + without,
-                     "install gpuward anew");
-    case State::foreign:
       return finding(Severity::problem,
-                     layers.link.target.empty() ? "it is no link"
-                                                : "it points to " + shown(layers.link.target),
-                     make);
+                     "link points to " + program + ", which does not exist" + without,
+                     "reinstall gpuward");
+    case State::foreign:
+      return finding(
+          Severity::problem,
+          layers.link.target.empty() ? "not a link" : "link points to " + shown(layers.link.target),
+          make);
     case State::not_executable:
-      return finding(Severity::problem, program + " is not executable, so libvirt passes it over",
+      return finding(Severity::problem, program + " is not executable, so libvirt skips the hook",
                      "chmod 755 " + program);
     case State::good:
       break;
@@ -84,24 +85,22 @@ static std::string first_bytes(const std::string& path) {
 static std::string why_it_cannot_run(const Root& root, const std::string& path) {
   const std::string begin = first_bytes(path);
   if (begin.starts_with("\177ELF")) return {};
-  if (!begin.starts_with("#!")) return "it has no #! line, so it cannot be run";
+  if (!begin.starts_with("#!")) return "script has no #! line and cannot be run";
   std::string_view line = std::string_view(begin).substr(2, begin.find('\n') - 2);
   line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
   const std::string interpreter(line.substr(0, line.find_first_of(" \t")));
   if (interpreter.ends_with('\r'))
-    return "its lines end as on Windows, so its interpreter is not found";
-  if (!can_run(root, interpreter))
-    return "its interpreter " + shown(interpreter) + " cannot be run";
+    return "script has Windows line ends, so its interpreter is not found";
+  if (!can_run(root, interpreter)) return "interpreter " + shown(interpreter) + " cannot be run";
   if (base_name(interpreter) != "env") return {};
   const auto words = split(line, ' ');
   if (words.size() < 2 || words[1].empty() || words[1].starts_with('-')) return {};
-  return is_on_path(root, words[1]) ? "" : "its interpreter " + shown(words[1]) + " is not found";
+  return is_on_path(root, words[1]) ? "" : "interpreter " + shown(words[1]) + " is not found";
 }
 
 static std::string owner_trouble(const struct stat& info) {
-  if (info.st_uid != 0)
-    return "it belongs to user " + std::to_string(info.st_uid) + ", and root runs it";
-  if (info.st_mode & 022) return "others than root may write it, and root runs it";
+  if (info.st_uid != 0) return "owned by user " + std::to_string(info.st_uid) + " but run by root";
+  if (info.st_mode & 022) return "writable by users other than root but run by root";
   return {};
 }
 
@@ -114,21 +113,21 @@ static void check_other_hook(const Root& root, const std::string& path, Findings
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return;
   if (base_name(read_link(path).value_or("")) == "gpuward-qemu-hook")
-    add(Severity::problem, "it runs gpuward's hook once more", "rm " + object);
+    add(Severity::problem, "runs gpuward's hook a second time", "rm " + object);
   if (const std::string trouble = owner_trouble(info); !trouble.empty())
     add(Severity::problem, trouble, "chown root:root " + object + "; chmod 755 " + object);
   if (const std::string trouble = why_it_cannot_run(root, path); !trouble.empty())
-    add(Severity::problem, trouble + ", and no domain of this host starts",
-        "mend it, or chmod -x " + object);
+    add(Severity::problem, trouble + ", so no domain of this host starts",
+        "fix the script, or chmod -x " + object);
   else if (is_leftover(name))
-    add(Severity::warning, "it looks like a leftover, and libvirt runs it for every domain",
+    add(Severity::warning, "probably a leftover file, which libvirt runs for every domain",
         "chmod -x " + object + ", or remove it");
   if (name == "qemu")
     add(Severity::warning,
-        "libvirt runs it before gpuward's hook; scripts of that name often bind GPUs to drivers, "
-        "and "
-        "where it fails no domain starts",
-        "see that it leaves GPUs of gpuward alone");
+        "runs before gpuward's hook; scripts of that name often bind GPUs to drivers, and if this "
+        "one "
+        "fails no domain starts",
+        "check that the script does not change GPUs of gpuward");
 }
 
 Findings check_other_hooks(const Root& root) {

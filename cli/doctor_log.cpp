@@ -56,7 +56,7 @@ void add(Findings& findings, const Denials& denials, time_t now, const std::stri
                       who + " denied gpuward something " + std::to_string(denials.count) +
                           " time(s)" + (old ? ", not in the last 24 hours" : "") +
                           (denials.enforced ? "" : " (not enforced)") +
-                          "; the last: " + essence(denials.last_line, word),
+                          "; last line: " + essence(denials.last_line, word),
                       fix});
 }
 

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/quote.hpp"
 #include "base/replace_file.hpp"
 #include "cli/commands.hpp"
 #include "cli/diff.hpp"
@@ -32,26 +33,24 @@ static const Profile& require_profile(const Config& config, const std::string& n
   if (const Profile* profile = find_profile(config, name)) {
     const bool needs_type = profile->use == Use::mdev || profile->use == Use::vendor_vf;
     if (needs_type && profile->types.empty())
-      throw Error(to_string(profile->position) + ": profile '" + name +
-                  "' has 'memory' only, which this version does not support; set 'type'");
+      throw Error(to_string(profile->position) + ": profile " + in_quotes(name),
+                  "has 'memory' only, which this version does not support", "set 'type'");
     return *profile;
   }
   std::string known;
   for (const Profile& profile : config.profiles)
     known += (known.empty() ? "" : ", ") + profile.name;
-  throw Error("no profile '" + name + "' in the configuration; there is " +
-              (known.empty() ? "none yet: add [profile " + name + "] to /etc/gpuward/gpuward.conf"
-                             : known));
+  throw Error("profile " + in_quotes(name), "not defined in the configuration",
+              known.empty() ? "add [profile " + name + "] to /etc/gpuward/gpuward.conf"
+                            : "defined profiles: " + known);
 }
 
 DomainStore::Found require_off(const DomainStore& store, const std::string& name) {
   const auto found = store.find(name);
-  if (!found) throw Error("no domain '" + name + "'; see 'virsh list --all'");
+  if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all");
   if (found->active)
-    throw Error("domain " + found->name +
-                " is on, and its GPUs cannot change while it is; shut it "
-                "down first ('virsh shutdown " +
-                shell_word(found->name) + "')");
+    throw Error({}, domain_title(found->name) + " is running",
+                "shut it down first: virsh shutdown " + shell_word(found->name));
   return *found;
 }
 
@@ -81,8 +80,8 @@ static Protection protection_for(const Settings& settings, const Config& config,
   const std::string emulator = emulator_of(parse_document(xml));
   const auto version = qemu_version(settings.root, emulator);
   if (!version && config.guard.migration == Policy::block)
-    log::warning("cannot tell the version of " + shown(emulator) +
-                 " (is it installed here?): enable-migration=off is not written");
+    log::warning("cannot determine the version of " + shown(emulator) +
+                 " (is it installed on this host?), not adding enable-migration=off");
   return {config.guard, abilities_of(version), false};
 }
 
@@ -97,14 +96,16 @@ std::string protected_for_attach(const Settings& settings, const Config& config,
 
 static Error no_device(const Settings& settings, const Config& config, const Profile& profile,
                        const std::string& domain, const std::vector<PoolDevice>& pool) {
-  const std::string what = "profile " + profile.name + " has no device for " + domain;
+  const std::string what = "profile " + in_quotes(profile.name);
+  const std::string hint = "run: gpuward list gpus";
   std::string devices;
   for (const PoolDevice& device : pool)
     devices += (devices.empty() ? "" : ", ") + to_string(device.address) +
                (has_others_vgpu(device) ? " has a vGPU that gpuward did not create" : "");
-  if (!pool.empty()) return Error(what + " that it does not have already: " + devices);
-  return Error(what + ": " + why_empty(settings.root, config, profile) +
-               "; see 'gpuward list gpus'");
+  if (!pool.empty())
+    return Error(
+        what, "all devices are already assigned to " + domain_title(domain) + ": " + devices, hint);
+  return Error(what, "no device on this host: " + why_empty(settings.root, config, profile), hint);
 }
 
 /// What the domain has by its XML.
@@ -143,7 +144,7 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config,
   gpu.functions = device->functions;
   for (const PciAddress& function : device->staying)
     log::warning(to_string(function) + " is in the slot of " + to_string(device->address) +
-                 " but in an IOMMU group of its own: it stays with the host");
+                 " but in another IOMMU group, not assigned to the domain");
   return gpu;
 }
 
@@ -164,17 +165,17 @@ static void warn_of_viommu(const Settings& settings, const std::string& xml) {
   const Document document = parse_document(xml);
   const Domain domain = read_domain(document);
   const std::string conflict = viommu_conflict(settings.root, document, domain);
-  if (!conflict.empty()) log::warning("domain " + shown(domain.name) + ": " + conflict);
+  if (!conflict.empty()) log::warning(domain_title(domain.name) + ": " + conflict);
 }
 
 static void require_libvirt_for(const Profile& profile, const DomainStore& store) {
   Config alone;
   alone.profiles = {profile};
   for (const ConfigProblem& problem : too_much_for(alone, store.version()))
-    throw Error(to_string(problem));
+    throw Error({}, to_string(problem));
 }
 
-/// Of a profile that is not configured nothing is known; prepare will say so.
+/// Nothing is known of a profile that is not defined; prepare reports that.
 static IsMdev is_mdev_in(const Config& config) {
   return [&](const AskedGpu& gpu) {
     const Profile* const profile = find_profile(config, gpu.profile);
@@ -187,10 +188,10 @@ static void warn_of_pc(const Config& config, const std::string& name, const std:
   if (config.guard.gpu_hotplug != Policy::block) return;
   if (pci_root_of(parse_document(xml)) != PciRoot::i440fx) return;
   log::warning(
-      name +
-      ": machine type pc: gpu-hotplug = block switches the hot-plug of all its PCI devices "
-      "off, NICs and disks too, and the guest may rename its NICs; to keep it set "
-      "gpu-hotplug = warn in [guard], and run: gpuward protect " +
+      domain_title(name) +
+      ": machine type pc: gpu-hotplug = block disables hot-plug of all PCI devices, NICs and "
+      "disks too, and the guest may rename its NICs; to keep hot-plug set gpu-hotplug = warn in "
+      "[guard], then run: gpuward protect " +
       shell_word(name));
 }
 
@@ -211,8 +212,9 @@ int attach_command(const Settings& settings, const std::string& domain,
   const std::string closed = protected_for_attach(settings, config, after);
   if (closed != after) warn_of_pc(config, found.name, after);
   return finish(settings, store, found.name, before, closed,
-                profile.empty() ? "its GPUs are its own again"
-                                : "it gets a GPU of profile " + profile + " at its next start");
+                profile.empty()
+                    ? "instance UUIDs updated"
+                    : "GPU attached (profile " + in_quotes(profile) + "), active at next start");
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
@@ -221,7 +223,7 @@ int detach_command(const Settings& settings, const std::string& domain, const st
   const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   return finish(settings, store, found.name, before, detach_gpus(before, alias),
-                alias.empty() ? "has no GPU of gpuward any more" : alias + " is taken out");
+                alias.empty() ? "GPUs removed" : gpu_title(alias) + " removed");
 }
 
 static std::string protected_for_good(const Settings& settings, const Config& config,
@@ -256,24 +258,24 @@ static int finish_file(const Settings& settings, const std::string& path, const 
 
 static std::string require_file(const std::string& path) {
   auto text = read_file(path, 16 << 20);
-  if (!text) throw Error("no file " + path);
+  if (!text) throw Error(path, "file does not exist");
   return std::move(*text);
 }
 
 int protect_command(const Settings& settings, const std::string& domain) {
   const Config config = require_config(settings.root);
-  const std::string done = "its XML lets nothing through that [guard] blocks";
+  const std::string done = "domain XML updated for [guard]";
   const auto closed = [&](const std::string& xml) {
     const Domain parsed = parse_domain(xml);
     for (const CommandLineDevice* gpu : command_line_gpus(settings.root, config, parsed))
-      log::warning("domain " + parsed.name + ": QEMU's command line (line " +
-                   std::to_string(gpu->line) + ") gives it the GPU '" + shown(gpu->text) +
-                   "', which enable-migration=off is not written for; use a <hostdev> instead");
+      log::warning(domain_title(parsed.name) + ": domain XML line " + std::to_string(gpu->line) +
+                   ": QEMU command line assigns the GPU " + in_quotes(gpu->text) +
+                   ", enable-migration=off cannot be added; use a <hostdev> instead");
     if (gpu_hostdevs(settings.root, config, parsed).empty() &&
         command_line_gpus(settings.root, config, parsed).empty())
-      throw Error("domain " + parsed.name +
-                  " has no GPU to protect: no hostdev that is a VFIO mdev, of display class on "
-                  "this host, or named by a [gpu] section");
+      throw Error(domain_title(parsed.name),
+                  "no GPU to protect: no hostdev is a VFIO mdev, of display class on this host, or "
+                  "named by a [gpu] section");
     return protected_for_good(settings, config, xml);
   };
   if (is_file(domain)) {
@@ -326,7 +328,7 @@ int protect_all_command(const Settings& settings) {
         print_text(domain.name + ": running, not changed; shut it down and run: gpuward protect " +
                    shell_word(domain.name) + '\n');
     } catch (const Error& error) {
-      log::error(shown(domain.name) + ": not changed: " + error.what());
+      log::error(domain_title(domain.name) + ": not changed: " + error.what());
       status = 1;
     }
   return status;
@@ -335,14 +337,13 @@ int protect_all_command(const Settings& settings) {
 int unprotect_command(const Settings& settings, const std::string& domain) {
   if (is_file(domain)) {
     const std::string before = require_file(domain);
-    return finish_file(settings, domain, before, unprotect(before), "is not protected any more");
+    return finish_file(settings, domain, before, unprotect(before), "no longer protected");
   }
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return finish(settings, store, found.name, before, unprotect(before),
-                "its XML is not protected any more");
+  return finish(settings, store, found.name, before, unprotect(before), "no longer protected");
 }
 
 static std::string read_stdin() {
@@ -364,8 +365,8 @@ static std::string attached_and_protected(const Settings& settings, const Rewrit
   return asks_gpuward(parse_domain(xml)) ? protected_for_attach(settings, config, xml) : xml;
 }
 
-/// Without GPUs of gpuward there is nothing to mend, whatever the configuration is.
-static std::string mended(const Settings& settings, const std::string& xml) {
+/// No change without GPUs of gpuward, whatever the configuration is.
+static std::string with_updated_uuids(const Settings& settings, const std::string& xml) {
   if (!asks_gpuward(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
@@ -380,7 +381,7 @@ int rewrite_command(const Settings& settings, const Rewrite& rewrite) {
   else if (rewrite.unprotect)
     after = unprotect(after);
   else if (rewrite.attach.empty())
-    after = mended(settings, after);
+    after = with_updated_uuids(settings, after);
   const bool takes_away = rewrite.detach || rewrite.unprotect;
   if (rewrite.protect || !rewrite.attach.empty() ||
       (!takes_away && asks_gpuward(parse_domain(after))))

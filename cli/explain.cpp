@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "hooks/request_verdict.hpp"
+#include "base/quote.hpp"
 
 namespace gpuward {
 
@@ -12,13 +12,13 @@ using State = LayerState::State;
 std::string_view to_string(State state) {
   switch (state) {
     case State::holds:
-      return "holds";
+      return "enforced";
     case State::open:
-      return "open";
+      return "incomplete";
     case State::off:
-      return "off";
+      return "inactive";
     case State::none:
-      return "none";
+      return "not-applicable";
     case State::unknown:
       break;
   }
@@ -53,11 +53,11 @@ LayerState xml_layer(const Case& c) {
   for (const Gap* gap : gaps_of(c)) found += (found.empty() ? "" : "; ") + place(*gap);
   if (!found.empty()) return {State::open, "xml", found};
   if (c.is(Guard::migration) && !c.domain.qemu)
-    return {State::unknown, "xml", "the version of " + c.domain.emulator + " cannot be told"};
+    return {State::unknown, "xml", "cannot determine the version of " + c.domain.emulator};
   if (c.is(Guard::migration) && *c.domain.qemu < first_qemu_with_enable_migration)
     return {State::holds, "xml",
             "QEMU before " + std::string(first_qemu_with_enable_migration_text) +
-                " migrates no VFIO device"};
+                " does not migrate VFIO devices"};
   const bool is_strict = c.is(Guard::gpu_hotplug) && c.policy.gpu_hotplug_strict;
   return {State::holds, "xml",
           std::string(row_of(c.guard).xml_holds) + (is_strict ? ", and to add any device" : "")};
@@ -70,9 +70,9 @@ std::string link_trouble(const HookLink& link) {
     case HookLink::State::absent:
       return std::string(hook_link) + " is missing: ln -s " + hook_program + ' ' + hook_link;
     case HookLink::State::turned_off:
-      return std::string(hook_link) + " points to /dev/null: it is turned off";
+      return std::string(hook_link) + " points to /dev/null: the hook is disabled";
     case HookLink::State::dangling:
-      return std::string(hook_link) + " points to nothing: install gpuward anew";
+      return std::string(hook_link) + " points to a missing file: reinstall gpuward";
     case HookLink::State::foreign:
       return std::string(hook_link) + " is not the link to " + hook_program;
     case HookLink::State::not_executable:
@@ -84,9 +84,9 @@ std::string link_trouble(const HookLink& link) {
 std::string what_the_hook_does(const Case& c) {
   const bool refuses =
       policy_of(c.policy, c.guard) == Policy::block && row_of(c.guard).refuses_start;
-  return (refuses ? "refuses to start it with XML " : "logs a start with XML ") +
+  return (refuses ? "refuses to start the domain with " : "logs a start with ") +
          std::string(row_of(c.guard).open_xml) +
-         (c.is(Guard::migration) ? ", and its arrival or restoring on this host" : "");
+         (c.is(Guard::migration) ? ", and its incoming migration or restore on this host" : "");
 }
 
 LayerState hook_layer(const Case& c) {
@@ -108,10 +108,10 @@ LayerState polkit_layer(const Case& c) {
   const std::string refused(row_of(c.guard).calls_text);
   if (refused.empty())
     return {State::none, "polkit",
-            "libvirt asks polkit one question for this and for harmless calls"};
+            "libvirt uses one polkit permission for this and for harmless calls"};
   if (polkit.driver == Known::no)
     return {State::off, "polkit",
-            "libvirt does not ask polkit; gpuward-polkit(8) has the lines for " + polkit.config};
+            "libvirt does not check polkit; gpuward-polkit(8) has the lines for " + polkit.config};
   if (polkit.driver == Known::unknown)
     return {State::unknown, "polkit", polkit.config + " cannot be read; run this as root"};
   if (polkit.changed)
@@ -120,27 +120,27 @@ LayerState polkit_layer(const Case& c) {
   if (polkit.rule == Known::unknown)
     return {State::unknown, "polkit", "polkit's rules cannot be read; run this as root"};
   if (polkit.rule == Known::no)
-    return {
-        State::off, "polkit",
-        "gpuward's rule is missing, or /etc/polkit-1/rules.d/10-gpuward.rules stands in its place"};
+    return {State::off, "polkit",
+            "gpuward's rule is missing or overridden by /etc/polkit-1/rules.d/10-gpuward.rules"};
   if (!polkit.helper) return {State::off, "polkit", "/usr/sbin/gpuward-polkit is missing"};
   if (c.domain.active && !c.domain.known_to_polkit)
     return {
         State::off, "polkit",
-        "the helper does not know of its GPU: it was on before the hook was there; it will when "
-        "it starts next or libvirt restarts"};
+        "domain was started before the hook was installed, so gpuward-polkit does not cover it; "
+        "restart the domain or libvirtd"};
   const char* verb = policy_of(c.policy, c.guard) == Policy::warn ? "logs " : "refuses ";
   return {State::holds, "polkit", verb + refused + " to all but root"};
 }
 
 LayerState guard_layer(const Case& c) {
   if (c.host.guard_service == Known::unknown)
-    return {State::unknown, "guard", "whether gpuward-guard runs cannot be told; run this as root"};
+    return {State::unknown, "guard",
+            "cannot determine whether gpuward-guard is running; run this as root"};
   if (c.host.guard_service == Known::no)
     return {State::off, "guard",
-            "gpuward-guard does not run: systemctl enable --now gpuward-guard"};
+            "gpuward-guard is not running: systemctl enable --now gpuward-guard"};
   if (policy_of(c.policy, c.guard) == Policy::warn)
-    return {State::holds, "guard", "gpuward-guard logs it"};
+    return {State::holds, "guard", "gpuward-guard logs the call"};
   return {State::holds, "guard", std::string(row_of(c.guard).undone)};
 }
 
@@ -154,95 +154,94 @@ bool holds(const ExplainedGuard& explained, std::string_view name) {
 }
 
 std::string protect(const Case& c) {
-  const std::string command = "'gpuward protect " + shell_word(c.domain.name) + "'";
-  return c.domain.active ? "; when it is off, " + command + " closes this"
-                         : "; " + command + " closes this";
+  const std::string command = "run: gpuward protect " + shell_word(c.domain.name);
+  return c.domain.active ? "; shut the domain down and " + command : "; " + command;
 }
 
-/// What the XML lets through, and whether anything undoes it.
-void tell_open_xml(const Case& c, ExplainedGuard& explained) {
+/// What the XML allows, and whether anything reverts it.
+void add_open_xml(const Case& c, ExplainedGuard& explained) {
   const LayerState& xml = layer_of(explained, "xml");
   const bool guarded = holds(explained, "guard");
   if (xml.state == State::unknown && !guarded)
-    explained.left.push_back(
-        "if that QEMU is " + std::string(first_qemu_with_enable_migration_text) +
-        " or newer and the XML does not forbid it, root can migrate, save and snapshot it");
+    explained.left.push_back("if that QEMU is " +
+                             std::string(first_qemu_with_enable_migration_text) +
+                             " or newer and the XML does not forbid that, root can migrate, save "
+                             "and snapshot the domain");
   if (xml.state != State::open) return;
   const bool starts = c.domain.active || !holds(explained, "hook") ||
                       explained.policy == Policy::warn || !row_of(c.guard).refuses_start;
-  std::string what = c.is(Guard::migration) ? "root can migrate, save and snapshot it with memory"
-                     : c.is(Guard::pause)   ? "the guest can suspend itself"
-                     : c.is(Guard::gpu_hotplug)
-                         ? "its GPU can be removed while it runs (virsh detach-device, QEMU's "
-                           "monitor, the guest's own eject)"
-                         : "whoever may change it can add memory";
+  std::string what =
+      c.is(Guard::migration) ? "root can migrate and save the domain and snapshot its memory"
+      : c.is(Guard::pause)   ? "the guest can suspend itself"
+      : c.is(Guard::gpu_hotplug)
+          ? "the GPU can be removed while the domain runs (virsh detach-device, QEMU's "
+            "monitor, the guest's own eject)"
+          : "users who may change the domain can add memory";
   if (!starts)
-    what = "as it stands the hook refuses to start it";
+    what = "the hook refuses to start the domain with its present XML";
   else if (c.is(Guard::gpu_hotplug))
-    what += ", and not be brought back";
+    what += " and cannot be restored";
   else if (!c.is(Guard::pause) && guarded)
-    what += ", which gpuward-guard undoes";
+    what += ", which gpuward-guard reverts";
   explained.left.push_back(what + protect(c));
 }
 
-void tell_pause(const Case& c, ExplainedGuard& explained) {
+void add_pause(const Case& c, ExplainedGuard& explained) {
   const std::string who =
-      holds(explained, "polkit") ? "root" : "root, and whoever libvirt lets manage domains,";
-  const std::string after = holds(explained, "guard") && explained.policy == Policy::block
-                                ? "gpuward-guard resumes it, within milliseconds as a rule"
-                                : "it stands still until someone resumes it";
+      holds(explained, "polkit") ? "root" : "root and users whom libvirt allows to manage domains";
+  const std::string after =
+      holds(explained, "guard") && explained.policy == Policy::block
+          ? "gpuward-guard resumes the domain, usually within milliseconds"
+          : "the domain stays paused until: virsh resume " + shell_word(c.domain.name);
   explained.left.push_back(
       who +
-      " can pause it (virsh suspend, Pacemaker, a management tool): nothing in libvirt can "
-      "refuse that; " +
+      " can pause the domain (virsh suspend, Pacemaker, a management tool), which libvirt cannot "
+      "block; " +
       after);
+  explained.left.push_back("libvirt pauses the domain while dumping its memory, which is allowed");
   explained.left.push_back(
-      "libvirt itself pauses it while it dumps its memory; that is left alone");
-  explained.left.push_back(
-      "QEMU stops it for an internal snapshot, for a guest panic with on_crash = preserve, and "
-      "when "
-      "an I/O limit (virsh blkdeviotune) starves its disks it waits: none of these is undone");
+      "QEMU stops the domain for an internal snapshot and at a guest panic with on_crash = "
+      "preserve, and an I/O limit (virsh blkdeviotune) may stall it: none of these is reverted");
   for (const Gap& pause : c.domain.chosen_pauses)
     explained.left.push_back(place(pause) + (c.policy.harden
                                                  ? ""
-                                                 : "; its definition says so, and it is left so "
-                                                   "unless 'harden = yes' stands in [guard]"));
+                                                 : "; kept as defined unless harden = yes "
+                                                   "is set in [guard]"));
 }
 
-void tell_gpu_hotplug(const Case& c, ExplainedGuard& explained) {
+void add_gpu_hotplug(const Case& c, ExplainedGuard& explained) {
   const bool undone = holds(explained, "guard") && explained.policy == Policy::block;
   const bool is_pc = c.domain.pci_root == PciRoot::i440fx;
   if (is_pc)
     explained.left.push_back(
-        "its machine type is pc: hot-plug is on or off for all of pci.0, so NICs and disks lose "
-        "theirs with the GPU; 'gpu-hotplug = warn' in [guard] keeps it on for all");
+        "machine type pc: hot-plug can only be disabled for all of pci.0, including NICs and "
+        "disks; gpu-hotplug = warn in [guard] keeps it enabled");
   if (holds(explained, "xml") && (is_pc || c.policy.gpu_hotplug_strict)) return;
-  explained.left.push_back(
-      std::string(
-          "whoever may change it can add a GPU at a free PCI port (virsh attach-device): ") +
-      (undone ? "gpuward-guard asks the guest to release it, and a guest may refuse"
-              : "nothing undoes it") +
-      "; 'gpu-hotplug = strict' closes these ports as well");
+  explained.left.push_back(std::string("users who may change the domain can add a GPU at a free "
+                                       "PCI port (virsh attach-device): ") +
+                           (undone ? "gpuward-guard requests the unplug, which the guest may refuse"
+                                   : "which nothing reverts") +
+                           "; gpu-hotplug = strict disables hot-plug of these ports as well");
 }
 
-void tell_rest(const Case& c, ExplainedGuard& explained) {
-  tell_open_xml(c, explained);
+void add_remaining(const Case& c, ExplainedGuard& explained) {
+  add_open_xml(c, explained);
   if (c.is(Guard::migration))
     explained.left.push_back(
-        "while it is off its definition can be copied to another host (virsh migrate "
-        "--offline), where only that host's own gpuward guards it");
-  if (c.is(Guard::pause)) tell_pause(c, explained);
-  if (c.is(Guard::gpu_hotplug)) tell_gpu_hotplug(c, explained);
+        "the definition of a shut-off domain can be copied to another host (virsh migrate "
+        "--offline), where only gpuward on that host guards it");
+  if (c.is(Guard::pause)) add_pause(c, explained);
+  if (c.is(Guard::gpu_hotplug)) add_gpu_hotplug(c, explained);
 }
 
 ExplainedGuard explain_guard(const Case& c) {
   ExplainedGuard explained{c.guard, policy_of(c.policy, c.guard), {}, {}};
   if (explained.policy == Policy::allow) {
-    explained.left.push_back("all of it: [guard] allows it");
+    explained.left.push_back("everything: allowed by [guard]");
     return explained;
   }
   explained.layers = {xml_layer(c), hook_layer(c), polkit_layer(c), guard_layer(c)};
-  tell_rest(c, explained);
+  add_remaining(c, explained);
   return explained;
 }
 

@@ -17,7 +17,7 @@ namespace gpuward {
 struct GuardedDomain {
   std::string name;
   Uuid uuid;
-  bool active = false;            ///< it is on, and the XML looked at is the one it runs with
+  bool active = false;            ///< running, and its live XML was inspected
   bool known_to_polkit = false;   ///< it has a claim or a mark
   std::vector<std::string> gpus;  ///< "ua-gpuward-0, mdev", as its XML has them
   std::vector<Gap> gaps;
@@ -31,10 +31,10 @@ struct GuardedDomain {
 struct LayerState {
   enum class State {
     holds,
-    open,     ///< it is at work and lets something through
-    off,      ///< it is not at work
-    none,     ///< it has no part in this guard
-    unknown,  ///< it cannot be told
+    open,     ///< running, but something is still possible
+    off,      ///< not running
+    none,     ///< not applicable to this guard
+    unknown,  ///< cannot be determined
   } state = State::none;
   std::string layer;  ///< xml, hook, polkit, guard
   std::string text;   ///< what it does, or why not and what to do
@@ -46,10 +46,10 @@ struct ExplainedGuard {
   Guard guard = Guard::migration;
   Policy policy = Policy::block;
   std::vector<LayerState> layers;
-  std::vector<std::string> left;  ///< what can still happen, and who can make it happen
+  std::vector<std::string> left;  ///< what is still possible, and for whom
 };
 
-/// For each guard which layers hold it right now, and what is left.
+/// For each guard which layers enforce it now, and what is still possible.
 std::vector<ExplainedGuard> explain(const HostLayers& host, const GuardedDomain& domain,
                                     const GuardPolicy& policy);
 

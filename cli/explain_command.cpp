@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/explain.hpp"
@@ -39,12 +40,12 @@ static GuardedDomain look_at_domain(const Settings& settings, const Config& conf
   const auto gpus = gpu_hostdevs(settings.root, config, domain);
   for (const Hostdev* gpu : gpus) guarded.gpus.push_back(describe(*gpu));
   for (const CommandLineDevice* gpu : command_line_gpus(settings.root, config, domain))
-    guarded.gpus.push_back("QEMU's command line: " + gpu->text);
+    guarded.gpus.push_back("QEMU command line: " + gpu->text);
   if (domain.readconfig != 0)
     guarded.gpus.push_back("-readconfig (line " + std::to_string(domain.readconfig) +
-                           "): its file is not searched");
+                           "): file is not searched");
   if (guarded.gpus.empty())
-    guarded.gpus.push_back("asked for in its metadata, but without a hostdev");
+    guarded.gpus.push_back("requested in its metadata, but without a hostdev");
   guarded.gaps = guard_gaps({document, gpus, config.guard, abilities_of(guarded.qemu)});
   guarded.pci_root = pci_root_of(document);
   guarded.chosen_pauses = chosen_pauses(document);
@@ -77,15 +78,14 @@ static json guards_json(const std::vector<ExplainedGuard>& guards) {
     list.push_back({{"guard", to_string(explained.guard)},
                     {"policy", policy_word(explained.policy)},
                     {"layers", layers},
-                    {"left", explained.left}});
+                    {"remaining", explained.left}});
   }
   return list;
 }
 
-static void print_as_json(const GuardedDomain& domain, const HostLayers& host, unsigned libvirt,
-                          const std::vector<ExplainedGuard>& guards) {
-  json object{{"schema", 1},
-              {"domain", {{"name", domain.name}, {"uuid", to_string(domain.uuid)}}},
+static void print_as_json(int schema, const GuardedDomain& domain, const HostLayers& host,
+                          unsigned libvirt, const std::vector<ExplainedGuard>& guards) {
+  json object{{"domain", {{"name", domain.name}, {"uuid", to_string(domain.uuid)}}},
               {"active", domain.active},
               {"gpus", domain.gpus},
               {"libvirt", versioned(libvirt)},
@@ -93,7 +93,7 @@ static void print_as_json(const GuardedDomain& domain, const HostLayers& host, u
               {"qemu", versioned(domain.qemu)},
               {"guards", guards_json(guards)}};
   if (host.daemon) object["daemon"] = host.daemon->name;
-  print_json(object);
+  print_json(schema, "explain", object);
 }
 
 static std::string layer_name(const std::string& layer) {
@@ -112,7 +112,7 @@ static std::vector<std::string> wrapped(const std::string& text) {
   return lines;
 }
 
-/// A heading, and under it each layer and each thing that is left.
+/// A heading, and under it each layer and each thing that remains possible.
 static std::string guard_text(const ExplainedGuard& explained) {
   std::vector<std::vector<std::string>> rows;
   const auto add = [&](std::string what, std::string_view state, const std::string& text) {
@@ -123,17 +123,17 @@ static std::string guard_text(const ExplainedGuard& explained) {
   };
   for (const LayerState& layer : explained.layers)
     add(layer_name(layer.layer), to_string(layer.state), layer.text);
-  for (const std::string& line : explained.left) add("left", " ", line);
-  if (explained.left.empty()) add("left", " ", "nothing");
+  for (const std::string& line : explained.left) add("remaining", " ", line);
+  if (explained.left.empty()) add("remaining", " ", "nothing");
   return format_table({std::string(to_string(explained.guard)), policy_word(explained.policy), " "},
                       rows);
 }
 
 static void print_as_text(const GuardedDomain& domain, const HostLayers& host, unsigned libvirt,
                           const std::vector<ExplainedGuard>& guards) {
-  std::string text = shown(domain.name) + (domain.active ? " is on" : " is off");
+  std::string text = shown(domain.name) + (domain.active ? " is running" : " is shut off");
   if (domain.gpus.empty()) {
-    print_lines(text + " and has no GPU: no guard concerns it.\n");
+    print_lines(text + " and has no GPU: no guard applies.\n");
     return;
   }
   text += " and has ";
@@ -150,13 +150,13 @@ int explain_command(const Settings& settings, const std::string& name) {
   const Config config = require_config(settings.root);
   const DomainStore store(settings.connect);
   const auto found = store.find(name);
-  if (!found) throw Error("no domain '" + name + "'; see 'virsh list --all'");
+  if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all");
   const GuardedDomain domain = look_at_domain(settings, config, store, *found);
   const HostLayers host = look_at_layers(settings.root);
   const auto guards =
       domain.gpus.empty() ? std::vector<ExplainedGuard>() : explain(host, domain, config.guard);
   if (settings.json)
-    print_as_json(domain, host, store.version(), guards);
+    print_as_json(settings.json, domain, host, store.version(), guards);
   else
     print_as_text(domain, host, store.version(), guards);
   return 0;

@@ -30,7 +30,7 @@ static json group_json(const GpuDetails& details) {
   return {{"number", details.group->number},
           {"members", addresses_json(details.group->members)},
           {"viable", details.viable.allowed},
-          {"reason", or_null(details.viable.reason)}};
+          {"reason", or_null(without_remedy(details.viable.reason))}};
 }
 
 static json identity_json(const Identity& identity) {
@@ -93,12 +93,12 @@ json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use, const Ope
              {"instances", use.instances},
              {"sriov", sriov_json(gpu, use)},
              {"domains", use.domains},
-             {"open_in", nullptr}};
+             {"used_by", nullptr}};
   for (const Use kind : kinds_of(gpu)) entry["kinds"].push_back(use_word(kind));
   if (!gpu.parent.address) return entry;
   entry["pci_id"] = pci_id(gpu);
   if (const auto holder = open.holder_of(*gpu.parent.address))
-    entry["open_in"] = {{"pid", holder->pid}, {"command", holder->command}};
+    entry["used_by"] = {{"pid", holder->pid}, {"command", holder->command}};
   const GpuDetails details = view_details(root, gpu);
   entry["companions"] = addresses_json(details.companions);
   entry["iommu_group"] = group_json(details);

@@ -7,13 +7,14 @@
 #include "base/log.hpp"
 #include "base/signals.hpp"
 #include "cli/commands.hpp"
+#include "cli/json_schema.hpp"
 #include "cli/output.hpp"
 
 using namespace gpuward;
 
 /// The command line, and what it chose to run.
 struct CommandLine {
-  CLI::App app{"GPUs for virtual machines on plain libvirt hosts."};
+  CLI::App app{"Assign GPUs to libvirt domains."};
   Settings settings;
   std::function<int()> chosen;
   std::string name, profile, alias, what = "instances";
@@ -26,7 +27,9 @@ struct CommandLine {
  private:
   CLI::App* add(const char* verb, const char* help, int (CommandLine::*run)());
   void json(CLI::App* verb) {
-    verb->add_flag("--json", settings.json, "print JSON (docs/json.md)");
+    verb->add_flag("--json{" + std::to_string(newest_schema) + "}", settings.json,
+                   "print JSON (docs/json.md); --json=1: with the words of gpuward 0.1.0")
+        ->check(CLI::Range(1, newest_schema));
   }
   void dry_run(CLI::App* verb, const char* help) {
     verb->add_flag("--dry-run", settings.dry_run, help);
@@ -40,12 +43,13 @@ struct CommandLine {
   int attach() { return attach_command(settings, name, profile); }
   int detach() { return detach_command(settings, name, alias); }
   int protect() {
-    if (all == !name.empty()) throw Error("give a domain, or --all for all that are shut off");
+    if (all == !name.empty())
+      throw Error({}, "requires a domain, or --all for all shut-off domains");
     return all ? protect_all_command(settings) : protect_command(settings, name);
   }
   int unprotect() { return unprotect_command(settings, name); }
   int start() { return start_command(settings, name); }
-  int repoint() { return repoint_command(settings, name); }
+  int reassign() { return reassign_command(settings, name); }
   int clear() { return clear_command(settings, name); }
   int reconcile() { return reconcile_command(settings); }
   int explain() { return explain_command(settings, name); }
@@ -63,98 +67,100 @@ CLI::App* CommandLine::add(const char* verb, const char* help, int (CommandLine:
 CommandLine::CommandLine() {
   app.require_subcommand(1);
   app.set_version_flag("--version", "gpuward " GPUWARD_VERSION);
-  app.add_option("-c,--connect", settings.connect, "libvirt URI (default: the system's own)");
-  app.add_option("--root", settings.root.prefix, "directory that stands for / (for tests)");
+  app.add_option("-c,--connect", settings.connect, "libvirt URI (default: qemu:///system)");
+  app.add_option("--root", settings.root.prefix, "directory used as / (for tests)");
 
   CLI::App* verb =
-      add("list", "What there is: gpus, types, instances, domains or profiles", &CommandLine::list);
+      add("list", "List GPUs, types, instances, domains or profiles", &CommandLine::list);
   verb->add_option("what", what, "gpus, types, instances (default), domains or profiles")
       ->check(CLI::IsMember({"gpus", "types", "instances", "domains", "profiles"}));
   json(verb);
 
-  verb = add("show", "One GPU, instance or domain, with who has it open", &CommandLine::show);
+  verb = add("show", "Show one GPU, instance or domain and the processes using it",
+             &CommandLine::show);
   verb->add_option("name", name, "GPU, instance UUID, domain name or UUID")->required();
   json(verb);
 
-  verb = add("check", "All mistakes of the configuration", &CommandLine::check);
+  verb = add("check", "Print all errors of the configuration", &CommandLine::check);
   verb->add_option("file", files, "files to check instead of the installed configuration");
   json(verb);
 
-  verb = add("plan", "What apply would do", &CommandLine::plan);
+  verb = add("plan", "Print what apply would do", &CommandLine::plan);
   json(verb);
 
-  verb = add("apply", "Bring the GPUs to what the configuration wants", &CommandLine::apply);
-  dry_run(verb, "as plan");
+  verb = add("apply", "Set up VFs and instances as configured", &CommandLine::apply);
+  dry_run(verb, "same as plan");
   json(verb);
 
-  verb = add("attach", "Give a domain that is off a GPU", &CommandLine::attach);
+  verb = add("attach", "Add a GPU to a shut-off domain", &CommandLine::attach);
   verb->add_option("domain", name, "domain name or UUID")->required();
   verb->add_option("profile", profile,
-                   "profile of the configuration; without it the GPUs that the domain asks for "
-                   "are made its own again, after a clone");
+                   "profile of the configuration; without it the instance UUIDs of the domain's "
+                   "GPUs are updated, as needed after a clone");
   dry_run(verb, "only show what would change in the domain's XML");
 
-  verb = add("detach", "Give a domain that is off its XML back as it was", &CommandLine::detach);
+  verb = add("detach", "Remove GPUs from a shut-off domain", &CommandLine::detach);
   verb->add_option("domain", name, "domain name or UUID")->required();
   verb->add_option("alias", alias, "only this GPU, such as ua-gpuward-0");
   dry_run(verb, "only show what would change in the domain's XML");
 
-  verb =
-      add("protect", "Close in a domain's XML what [guard] blocks, also for a GPU written by hand",
-          &CommandLine::protect);
+  verb = add("protect", "Change a domain's XML as [guard] requires, also for a GPU written by hand",
+             &CommandLine::protect);
   verb->add_option("domain", name,
-                   "domain name or UUID, off; with a '/' in it: a file with its definition");
+                   "domain name or UUID, shut off; with a '/': a file with its definition");
   verb->add_flag("--all", all, "all shut-off domains with a GPU");
   dry_run(verb, "only show what would change in the domain's XML");
 
-  verb = add("unprotect", "Undo that", &CommandLine::unprotect);
+  verb = add("unprotect", "Undo 'protect'", &CommandLine::unprotect);
   verb->add_option("domain", name,
-                   "domain name or UUID, off; with a '/' in it: a file with its definition")
+                   "domain name or UUID, shut off; with a '/': a file with its definition")
       ->required();
   dry_run(verb, "only show what would change in the domain's XML");
 
-  verb = add("start", "Point a domain's GPUs at free devices of their pools and start it",
-             &CommandLine::start);
-  verb->add_option("domain", name, "domain name or UUID, off")->required();
+  verb =
+      add("start", "Assign available devices to a domain's GPUs and start it", &CommandLine::start);
+  verb->add_option("domain", name, "domain name or UUID, shut off")->required();
 
-  verb = add("repoint", "Point GPUs of domains that are off at free devices of their pools",
-             &CommandLine::repoint);
-  verb->add_option("domain", name, "domain name or UUID; without it all that are off");
-  dry_run(verb, "only show what would change in the XML");
+  // "repoint" is the name of 0.1.0, accepted for one release.
+  for (const char* const word : {"reassign", "repoint"}) {
+    verb = add(word, "Assign available devices to the GPUs of shut-off domains",
+               &CommandLine::reassign);
+    verb->add_option("domain", name, "domain name or UUID; without it all shut-off domains");
+    dry_run(verb, "only show what would change in the XML");
+  }
+  verb->group("");  // hidden
 
-  verb = add("clear", "Let a PCI device be given again: after its one time, or out of quarantine",
-             &CommandLine::clear);
+  verb = add("clear", "Clear a PCI device from quarantine or single use", &CommandLine::clear);
   verb->add_option("device", name, "PCI address, such as 0000:41:00.0")->required();
 
-  verb = add("rewrite", "The same as a filter: domain XML in, domain XML out, no libvirt",
+  verb = add("rewrite", "Edit domain XML from stdin to stdout, without libvirt",
              &CommandLine::run_rewrite);
-  CLI::Option* detach_flag = verb->add_flag("--detach", rewrite.detach, "take all GPUs out");
+  CLI::Option* detach_flag = verb->add_flag("--detach", rewrite.detach, "remove all GPUs");
   CLI::Option* attach_option =
       verb->add_option("--attach", rewrite.attach, "add a GPU of this profile; may be repeated");
   attach_option->excludes(detach_flag);
   CLI::Option* protect_flag =
-      verb->add_flag("--protect", rewrite.protect, "as gpuward protect; nothing without a GPU");
+      verb->add_flag("--protect", rewrite.protect, "as gpuward protect; no change without a GPU");
   verb->add_flag("--unprotect", rewrite.unprotect, "as gpuward unprotect")
       ->excludes(protect_flag)
       ->excludes(attach_option)
       ->excludes(detach_flag);
   dry_run(verb, "print the changes instead of the XML");
 
-  verb =
-      add("reconcile", "Give back what is claimed and provably nobody's", &CommandLine::reconcile);
-  dry_run(verb, "only show what would be given back");
+  verb = add("reconcile", "Release GPUs whose domain no longer runs", &CommandLine::reconcile);
+  dry_run(verb, "only show what would be released");
   json(verb);
 
-  verb = add("explain", "What guards a domain with a GPU on this host right now, and what is left",
+  verb = add("explain", "Show which guards protect a domain with a GPU, and what remains possible",
              &CommandLine::explain);
   verb->add_option("domain", name, "domain name or UUID")->required();
   json(verb);
 
-  verb = add("doctor", "What is wrong on this host, and how to mend it", &CommandLine::doctor);
+  verb = add("doctor", "Print problems of this host and how to fix them", &CommandLine::doctor);
   json(verb);
 }
 
-// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to report
 int main(int argc, char** argv) {
   set_up_signals();
   CommandLine line;
@@ -169,8 +175,11 @@ int main(int argc, char** argv) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout))
       throw std::runtime_error("cannot write to stdout");
     return status;
+  } catch (const Error& error) {
+    print_failure(error.reason);
+    return 1;
   } catch (const std::exception& error) {
-    print_error(std::string("gpuward: ") + error.what());
+    print_failure({{}, error.what(), {}});
     return 1;
   }
 }

@@ -20,9 +20,11 @@ using nlohmann::json;
 Config require_config(const Root& root) {
   LoadedConfig loaded = load_config(config_files(root));
   if (loaded.problems.empty()) return std::move(loaded.config);
-  std::string text = "the configuration has mistakes:";
-  for (const ConfigProblem& problem : loaded.problems) text += "\n  " + to_string(problem);
-  throw Error(text);
+  const size_t more = loaded.problems.size() - 1;
+  throw Error(
+      "configuration is invalid",
+      to_string(loaded.problems.front()) + (more ? " (and " + std::to_string(more) + " more)" : ""),
+      "run: gpuward check");
 }
 
 /// libvirt is asked only where it matters: check runs also where there is none.
@@ -50,7 +52,7 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
       problems.push_back({{"file", problem.position.file},
                           {"line", problem.position.line},
                           {"message", problem.message}});
-    print_json(json{{"schema", 1}, {"problems", problems}});
+    print_json(settings.json, "check", json{{"problems", problems}});
   } else if (good) {
     const Config& config = loaded.config;
     print_lines("ok: " + std::to_string(names.size()) + " file(s), " +
@@ -104,18 +106,18 @@ int plan_command(const Settings& settings) {
   ProvisionPlan plan = plan_provision(config, look_at_host(settings.root, config));
   keep_used(settings.root, plan);
   if (settings.json) {
-    print_json(json{{"schema", 1},
-                    {"vfs", vfs_json(plan.vfs)},
+    print_json(settings.json, "plan",
+               json{{"vfs", vfs_json(plan.vfs)},
                     {"create", instances_json(plan.create)},
                     {"remove", instances_json(plan.remove)},
-                    {"kept", plan.kept},
-                    {"impossible", plan.impossible}});
+                    {"skipped", plan.kept},
+                    {"errors", plan.impossible}});
     return plan.impossible.empty() ? 0 : 1;
   }
   const std::string text = vf_lines(plan.vfs) + instance_lines(plan.remove, "- ") +
                            instance_lines(plan.create, "+ ") + lines(plan.kept, "  ") +
                            lines(plan.impossible, "! ");
-  print_lines(text.empty() ? "Nothing to do: the host is as the configuration wants it.\n" : text);
+  print_lines(text.empty() ? "No changes: the host matches the configuration.\n" : text);
   return plan.impossible.empty() ? 0 : 1;
 }
 
@@ -124,18 +126,18 @@ int apply_command(const Settings& settings) {
   const Config config = require_config(settings.root);
   const Provisioned done = provision(settings.root, config, Deadlines{});
   if (settings.json)
-    print_json(json{{"schema", 1},
-                    {"vfs", vfs_json(done.vfs)},
+    print_json(settings.json, "apply",
+               json{{"vfs", vfs_json(done.vfs)},
                     {"created", instances_json(done.created)},
                     {"removed", instances_json(done.removed)},
-                    {"kept", done.kept},
+                    {"skipped", done.kept},
                     {"failed", done.failed}});
   else
     print_lines(vf_lines(done.vfs) + instance_lines(done.removed, "- ") +
                 instance_lines(done.created, "+ ") + lines(done.kept, "  ") +
                 std::to_string(done.created.size()) + " instance(s) created, " +
                 std::to_string(done.removed.size()) + " removed\n");
-  for (const std::string& line : done.failed) print_error("gpuward: " + line);
+  for (const std::string& line : done.failed) print_failure({{}, line, {}});
   return done.failed.empty() ? 0 : 1;
 }
 
@@ -144,11 +146,11 @@ static const char* result_word(Reconciled::Result result) {
     case Reconciled::Result::in_use:
       return "in-use";
     case Reconciled::Result::given_back:
-      return "given-back";
+      return "released";
     case Reconciled::Result::quarantined:
       return "quarantined";
     case Reconciled::Result::left_alone:
-      return "left-alone";
+      return "skipped";
   }
   return "?";
 }
@@ -185,12 +187,12 @@ int reconcile_command(const Settings& settings) {
     rows.push_back({result.name, word, result.reason});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"claims", claims}});
+    print_json(settings.json, "reconcile", json{{"claims", claims}});
   else if (rows.empty())
-    print_lines("No claims: no domain holds a GPU.\n");
+    print_lines("No claims: no domain uses a GPU.\n");
   else
     print_lines(format_table({"DOMAIN", "RESULT", "REASON"}, rows));
-  if (!trouble.empty()) print_error("gpuward: " + trouble);
+  if (!trouble.empty()) print_failure({{}, trouble, {}});
   return good ? 0 : 1;
 }
 

@@ -44,18 +44,19 @@ HookLink look_at_hook_link(const Root& root) {
 }
 
 HookSeen judge_hook_seen(const HookTimes& times, const std::string& daemon) {
-  if (!times.linked) return {Known::no, "there is no link " + std::string(hook_link)};
-  if (!times.started) return {Known::yes, "libvirt is off and looks for hooks when it starts"};
+  if (!times.linked) return {Known::no, "link " + std::string(hook_link) + " does not exist"};
+  if (!times.started)
+    return {Known::yes, "libvirt is not running and searches for hooks when it starts"};
   if (*times.linked < *times.started)
     return {Known::yes, "the hook's link is older than the running " + daemon};
   if (times.reloaded && *times.reloaded > *times.linked)
     return {Known::yes, daemon + " has reloaded since the hook was linked"};
   if (times.other && *times.other < *times.started)
-    return {Known::yes, daemon + " knew of another hook when it started, and so runs all"};
+    return {Known::yes, daemon + " found another hook when it started, and so runs all"};
   if (times.touched && *times.touched > std::max(*times.started, *times.linked))
     return {Known::yes, daemon + " has called the hook"};
   return {Known::unknown, "the hook's link is newer than the running " + daemon +
-                              ", which looks for hooks only when it starts or reloads"};
+                              ", which searches for hooks only when it starts or reloads"};
 }
 
 static std::optional<Moment> oldest_other_hook(const Root& root) {

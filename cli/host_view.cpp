@@ -136,7 +136,7 @@ GpuDetails view_details(const Root& root, const GpuView& gpu) {
 
 static std::string state_word(ClaimedDevice::State state, bool exists) {
   if (state == ClaimedDevice::State::quarantined) return "quarantined";
-  return exists ? "held" : "missing";
+  return exists ? "in-use" : "missing";
 }
 
 static void add_claim(InstanceView& view, const Claim& claim, const ClaimedDevice& device,
@@ -185,7 +185,8 @@ std::vector<InstanceView> view_instances(const Root& root) {
       else
         pci_devices.push_back(claimed_pci_device(root, claim, device));
   for (auto& [name, view] : mdevs) {
-    if (view.state.empty()) view.state = provisioned.contains(view.instance) ? "ready" : "other";
+    if (view.state.empty())
+      view.state = provisioned.contains(view.instance) ? "provisioned" : "external";
     result.push_back(std::move(view));
   }
   std::sort(pci_devices.begin(), pci_devices.end(),

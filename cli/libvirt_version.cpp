@@ -17,9 +17,9 @@ std::vector<ConfigProblem> too_much_for(const Config& config, unsigned version) 
     if (profile.use == Use::vendor_vf)
       problems.push_back(
           {profile.position, "[profile " + profile.name +
-                                 "] gives vendor VFs, which libvirt takes since 9.7; "
+                                 "] uses vendor VFs, which libvirt supports since 9.7; "
                                  "this host has " +
-                                 found + ", upgrade it"});
+                                 found + ", upgrade libvirt"});
   return problems;
 }
 

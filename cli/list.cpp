@@ -47,10 +47,10 @@ static std::string vfs_text(const GpuView& gpu, const GpuUse& use) {
 /// The first two, and how many more.
 static std::string domains_text(const std::set<std::string>& domains) {
   std::string text;
-  size_t told = 0;
+  size_t named = 0;
   for (const std::string& domain : domains) {
-    if (told == 2) return text + " +" + std::to_string(domains.size() - told);
-    text += (told++ ? ", " : "") + domain;
+    if (named == 2) return text + " +" + std::to_string(domains.size() - named);
+    text += (named++ ? ", " : "") + domain;
   }
   return text;
 }
@@ -71,7 +71,7 @@ static int print_gpus_json(const Settings& settings, const Config& config, Gpus&
     if (const auto use = settings_of(config, gpu.parent).use) entry["use"] = use_word(*use);
     entries.push_back(std::move(entry));
   }
-  print_json(json{{"schema", 1}, {"gpus", std::move(entries)}});
+  print_json(settings.json, "list", json{{"gpus", std::move(entries)}});
   return 0;
 }
 
@@ -114,11 +114,11 @@ static int list_types_of_all(const Settings& settings) {
       types.push_back(std::move(entry));
     }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"types", std::move(types)}});
+    print_json(settings.json, "list", json{{"types", std::move(types)}});
   else if (rows.empty())
-    print_lines("No GPU on this host offers types of mediated devices.\n");
+    print_lines("No GPU on this host supports mediated devices.\n");
   else
-    print_lines(format_table({"GPU", "TYPE", "FREE", "NAME", "DESCRIPTION"}, rows));
+    print_lines(format_table({"GPU", "TYPE", "AVAILABLE", "NAME", "DESCRIPTION"}, rows));
   return 0;
 }
 
@@ -157,7 +157,7 @@ static int list_instances_of_all(const Settings& settings) {
       rows.push_back({view.name, type_text(view), view.instance.parent, view.state, view.domain});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"instances", std::move(instances)}});
+    print_json(settings.json, "list", json{{"instances", std::move(instances)}});
   else if (rows.empty())
     print_lines("No instances. 'gpuward list gpus' shows what this host has.\n");
   else
@@ -184,13 +184,12 @@ static int list_domains(const Settings& settings) {
     domains.push_back({{"name", claim.name}, {"uuid", to_string(claim.domain)}, {"gpus", gpus}});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"domains", std::move(domains)}});
+    print_json(settings.json, "list", json{{"domains", std::move(domains)}});
   else if (rows.empty())
-    print_lines("No domain holds a GPU.\n");
+    print_lines("No domain uses a GPU.\n");
   else
     print_lines(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
-  for (const UnreadableClaim& claim : claimed.unreadable)
-    print_error("gpuward: " + to_string(claim));
+  for (const UnreadableClaim& claim : claimed.unreadable) print_failure(unreadable_reason(claim));
   return claimed.unreadable.empty() ? 0 : 1;
 }
 
@@ -229,11 +228,11 @@ static int list_profiles(const Settings& settings) {
         {{"name", profile.name}, {"use", use}, {"types", profile.types}, {"available", free}});
   }
   if (settings.json)
-    print_json(json{{"schema", 1}, {"profiles", std::move(profiles)}});
+    print_json(settings.json, "list", json{{"profiles", std::move(profiles)}});
   else if (rows.empty())
     print_lines("No profile in /etc/gpuward/gpuward.conf yet.\n");
   else
-    print_lines(format_table({"PROFILE", "USE", "TYPES", "FREE"}, rows));
+    print_lines(format_table({"PROFILE", "USE", "TYPES", "AVAILABLE"}, rows));
   return 0;
 }
 

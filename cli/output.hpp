@@ -7,7 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.hpp"
 #include "base/utf8.hpp"
+#include "cli/json_schema.hpp"
 
 namespace gpuward {
 
@@ -33,9 +35,17 @@ inline void print_error(std::string_view line) {
   std::fprintf(stderr, "%s\n", printable(line).c_str());
 }
 
+/// What a command that failed says: the reason, and what to do on a line of its own.
+inline void print_failure(const Reason& reason) {
+  print_error("error: " + without_remedy(reason));
+  if (!reason.remedy.empty()) print_error("hint: " + hint(reason));
+}
+
 /// Drivers and domain names may hold bytes that are no UTF-8; JSON may not, they become U+FFFD.
-inline void print_json(const nlohmann::json& value) {
-  print_text(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n');
+inline void print_json(int schema, std::string_view command, const nlohmann::json& value) {
+  print_text(in_schema(schema, command, value)
+                 .dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+             '\n');
 }
 
 }  // namespace gpuward

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "cli/commands.hpp"
 #include "cli/domain_edits.hpp"
 #include "cli/output.hpp"
@@ -20,37 +21,37 @@
 
 namespace gpuward {
 
-/// Says which of the domain's GPUs are where they cannot be given; how many.
-static int say_taken(const Config& config, const std::string& xml, const DeviceUse& use) {
+/// Prints which of the domain's GPUs have an unavailable device; how many.
+static int report_unassigned(const Config& config, const std::string& xml, const DeviceUse& use) {
   int count = 0;
   const PoolDomain domain = pool_domain(config, parse_domain(xml));
   for (const PoolGpu& gpu : domain.gpus) {
     const auto taker = gpu.at ? use.taken.find(*gpu.at) : use.taken.end();
     if (taker == use.taken.end()) continue;
     ++count;
-    print_error("gpuward: " + shown(domain.name) + ": GPU " + gpu.alias + " stays at " +
-                to_string(*gpu.at) + ", and " + taker->second.what + "; no other of profile " +
-                gpu.profile + " is free");
+    print_failure({domain_title(domain.name) + ": " + gpu_title(gpu.alias) + " not reassigned",
+                   to_string(*gpu.at) + " is " + taker->second.what + " and profile " +
+                       in_quotes(gpu.profile) + " has no available device",
+                   "run: gpuward list profiles"});
   }
   return count;
 }
 
-static int repoint_one(const Settings& settings, const Config& config, DomainStore& store,
-                       const DomainStore::Found& found) {
+static int reassign_one(const Settings& settings, const Config& config, DomainStore& store,
+                        const DomainStore::Found& found) {
   const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after = repoint(settings.root, config, before, use);
-  const int taken = say_taken(config, after, use);
+  const int taken = report_unassigned(config, after, use);
   if (taken > 0 && after == before) return 1;
-  const int status =
-      finish(settings, store, found.name, before,
-             after == before ? after : protected_for_attach(settings, config, after),
-             taken ? "its other GPUs are at free devices" : "its GPUs are at free devices");
+  const int status = finish(settings, store, found.name, before,
+                            after == before ? after : protected_for_attach(settings, config, after),
+                            taken ? "other GPUs reassigned" : "GPUs reassigned");
   return taken ? 1 : status;
 }
 
-static int repoint_all(const Settings& settings, const Config& config, DomainStore& store) {
+static int reassign_all(const Settings& settings, const Config& config, DomainStore& store) {
   int status = 0;
   bool any = false;
   for (const DomainStore::Found& found : store.all()) {
@@ -59,26 +60,26 @@ static int repoint_all(const Settings& settings, const Config& config, DomainSto
       const Domain domain = parse_domain(store.inactive_xml(found.uuid));
       if (pointed_devices(config, domain).empty()) continue;
       any = true;
-      status = std::max(status, repoint_one(settings, config, store, found));
+      status = std::max(status, reassign_one(settings, config, store, found));
     } catch (const Error& error) {
-      print_error("gpuward: " + found.name + ": " + error.what());
+      print_failure(about(domain_title(found.name), error.reason));
       status = 1;
     }
   }
-  if (!any && status == 0) print_lines("No domain that is off has a GPU of a pool.\n");
+  if (!any && status == 0) print_lines("No shut-off domain has a GPU of a pool.\n");
   return status;
 }
 
-int repoint_command(const Settings& settings, const std::string& domain) {
+int reassign_command(const Settings& settings, const std::string& domain) {
   const Config config = require_config(settings.root);
   DomainStore store(settings.connect);
-  if (domain.empty()) return repoint_all(settings, config, store);
-  return repoint_one(settings, config, store, require_off(store, domain));
+  if (domain.empty()) return reassign_all(settings, config, store);
+  return reassign_one(settings, config, store, require_off(store, domain));
 }
 
 /// Its definition as it is then.
-static std::string repoint_before_start(const Settings& settings, const Config& config,
-                                        DomainStore& store, const DomainStore::Found& found) {
+static std::string reassign_before_start(const Settings& settings, const Config& config,
+                                         DomainStore& store, const DomainStore::Found& found) {
   const auto lock = lock_edit(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   std::string after =
@@ -94,7 +95,7 @@ int start_command(const Settings& settings, const std::string& name) {
   DomainStore store(settings.connect);
   const DomainStore::Found found = require_off(store, name);
   for (int attempt = 1;; ++attempt) {
-    const std::string after = repoint_before_start(settings, config, store, found);
+    const std::string after = reassign_before_start(settings, config, store, found);
     try {
       store.start(found.uuid);
       break;
@@ -123,9 +124,10 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
     const Deadlines deadlines;
     const auto lock = claims.lock_domain(seen.domain, deadlines.lock);
     if (!lock)
-      throw Error("another gpuward process works on the GPUs of " + seen.name +
-                  " for longer than " + std::to_string(deadlines.lock.count() / 1000) +
-                  " s; try again");
+      throw Error(domain_title(seen.name),
+                  "timed out after " + std::to_string(deadlines.lock.count() / 1000) +
+                      " s: another gpuward process is still preparing or releasing its GPUs",
+                  "run: gpuward list");
     auto claim = claims.find(seen.domain);
     if (!claim) continue;
     for (ClaimedDevice& device : claim->devices) {
@@ -137,11 +139,11 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
       for (const ClaimedDevice& each : claim->devices)
         if (each.state == ClaimedDevice::State::quarantined) waiting.devices.push_back(each);
       if (waiting.devices.size() != claim->devices.size())
-        throw Error(to_string(address) + " is in quarantine in the claim of " + claim->name +
-                    ", which is on; shut it down first");
+        throw Error(to_string(address),
+                    "quarantined by " + domain_title(claim->name) + ", which is running",
+                    "shut it down first: virsh shutdown " + shell_word(claim->name));
       for (const KeptDevice& kept : give_back(settings.root, claims, waiting, deadlines))
-        if (is_same_device(kept.device, device))
-          throw Error(to_string(address) + " stays in quarantine: " + kept.reason);
+        if (is_same_device(kept.device, device)) throw Error(quarantine_reason(kept));
       return true;
     }
   }
@@ -157,8 +159,8 @@ static bool clear_vgpu(const Settings& settings, const PciAddress& address) {
   const Deadlines deadlines;
   const auto lock = lock_vfs(root, *device->physical_function, deadlines.lock);
   if (!lock)
-    throw Error("timed out waiting for another change of the VFs of " +
-                to_string(*device->physical_function) + "; run the command again");
+    throw Error(to_string(*device->physical_function),
+                "timed out waiting for another change of its VFs", "run the command again");
   const ClaimedDevices claimed = claimed_devices(root);
   if (const auto taker = claimed.taken.find(address); taker != claimed.taken.end() &&
                                                       taker->second.by == Taker::By::itself &&
@@ -166,25 +168,25 @@ static bool clear_vgpu(const Settings& settings, const PciAddress& address) {
     return false;
   require_readable(claimed.unreadable);
   if (const auto holder = OpenDevices(root).vfio_holder_of(address))
-    throw Error("vGPU on " + to_string(address) + " is open in " + to_string(*holder) +
-                "; end that first");
+    throw Error("vGPU on " + to_string(address), "in use by " + to_string(*holder),
+                "stop that process first");
   const KernelChange change = set_vgpu(root, address, 0, deadlines.write);
   if (!change.failure.empty())
-    throw Error("vGPU on " + to_string(address) + " was not removed: " + change.failure);
+    throw Error("vGPU on " + to_string(address), "not removed: " + change.failure);
   return true;
 }
 
 int clear_command(const Settings& settings, const std::string& text) {
   const auto address = parse_pci_address(text);
-  if (!address) throw Error("'" + text + "' is no PCI address such as 0000:41:00.0");
+  if (!address) throw Error(in_quotes(text), "not a PCI address such as 0000:41:00.0");
   const bool waited = clear_quarantine(settings, *address);
   const bool used = clear_used(settings.root, *address);
   const bool had_vgpu = clear_vgpu(settings, *address);
   if (!used && !waited && !had_vgpu)
-    throw Error(text +
-                " was not given once for all, is not in quarantine and has no vGPU without a "
-                "claim; see 'gpuward list'");
-  print_lines(text + ": may be given again\n");
+    throw Error("device " + text,
+                "neither quarantined nor marked single-use, and without an unclaimed vGPU",
+                "run: gpuward list");
+  print_lines(text + ": cleared\n");
   return 0;
 }
 

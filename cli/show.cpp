@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "cli/commands.hpp"
 #include "cli/gpu_model.hpp"
 #include "cli/output.hpp"
@@ -20,21 +21,22 @@ namespace gpuward {
 
 using nlohmann::json;
 
-/// One thing, told as "Word: text" lines or as an object of the same words.
+/// One thing, printed as "Word: text" lines or as an object of the same words.
 class Facts {
  public:
   void add(const std::string& word, const std::string& text) { facts_.push_back({word, text}); }
 
-  void print(bool as_json) const {
-    json object{{"schema", 1}};
+  /// `schema`: of JSON, 0 for text.
+  void print(int schema) const {
+    json object;
     std::string lines;
     for (const auto& [word, text] : facts_) {
       object[word] = text;
       lines += word + ":" + std::string(word.size() < 12 ? 12 - word.size() : 1, ' ') +
                (text.empty() ? "-" : shown(text, text.size())) + '\n';
     }
-    if (as_json)
-      print_json(object);
+    if (schema)
+      print_json(schema, "show", object);
     else
       print_lines(lines);
   }
@@ -62,7 +64,7 @@ static Facts instance_facts(const Settings& settings, const InstanceView& view) 
     facts.add("profile", view.device->profile);
   }
   const auto holder = holder_of(settings.root, view);
-  facts.add("open_in", holder ? to_string(*holder) : "");
+  facts.add("used_by", holder ? to_string(*holder) : "");
   return facts;
 }
 
@@ -101,7 +103,7 @@ static std::string kinds_text(const GpuView& gpu) {
 static std::string group_text(const GpuDetails& details) {
   if (!details.group) return {};
   return std::to_string(details.group->number) + " (" + joined(details.group->members) + "), " +
-         (details.viable ? "viable" : "not viable: " + details.viable.reason);
+         (details.viable ? "viable" : "not viable: " + details.viable.reason.problem);
 }
 
 static std::string link_text(const std::string& speed, const std::string& width) {
@@ -121,13 +123,13 @@ static std::string errors_text(const ErrorTotals& errors) {
 static void add_health(Facts& facts, const Health& health) {
   facts.add("power", health.power_state);
   facts.add("link", link_text(health.link_speed, health.link_width));
-  facts.add("link_most", link_text(health.max_link_speed, health.max_link_width));
+  facts.add("link_max", link_text(health.max_link_speed, health.max_link_width));
   facts.add("errors", errors_text(health.errors));
   if (health.port)
     facts.add("port", to_string(*health.port) + ", errors: " +
-                          (health.port_errors == ErrorTotals() ? "not told"
+                          (health.port_errors == ErrorTotals() ? "not reported by the driver"
                                                                : errors_text(health.port_errors)));
-  facts.add("reset", health.can_reset ? health.reset_methods : "impossible");
+  facts.add("reset", health.can_reset ? health.reset_methods : "none");
 }
 
 static void add_pci_facts(const Root& root, Facts& facts, const GpuView& gpu) {
@@ -138,8 +140,8 @@ static void add_pci_facts(const Root& root, Facts& facts, const GpuView& gpu) {
   facts.add("identity", to_string(details.identity));
   add_health(facts, details.health);
   if (const auto owner = used_by(root, *gpu.parent.address))
-    facts.add("used_once",
-              "by " + *owner + "; 'gpuward clear " + gpu.parent.name + "' lets it be given again");
+    facts.add("single_use",
+              "by " + domain_title(*owner) + "; to clear run: gpuward clear " + gpu.parent.name);
 }
 
 /// Of a GPU with VFs each VF says whether it has room, and what one takes the others may lose.
@@ -152,9 +154,11 @@ static void add_types(const Root& root, Facts& facts, const GpuView& gpu) {
       else
         room.try_emplace(type);
   const std::string unit =
-      gpu.vfs.empty() ? " free" : " of " + std::to_string(gpu.mdev_parents.size()) + " VFs free";
+      gpu.vfs.empty() ? " available"
+                      : " of " + std::to_string(gpu.mdev_parents.size()) + " VFs available";
   for (const auto& [type, free] : room)
-    facts.add("type " + type, free ? std::to_string(*free) + unit : "capacity not told");
+    facts.add("type " + type,
+              free ? std::to_string(*free) + unit : "capacity not reported by the driver");
 }
 
 /// The catalogue of the first VF that has no vGPU: with one it shows none.
@@ -176,7 +180,7 @@ static void add_holders(const Root& root, Facts& facts, const GpuView& gpu) {
   parts.insert(parts.end(), gpu.vfs.begin(), gpu.vfs.end());
   for (const PciAddress& part : parts)
     if (const auto holder = open.holder_of(part))
-      facts.add("open " + to_string(part), to_string(*holder));
+      facts.add("used_by " + to_string(part), to_string(*holder));
 }
 
 static void add_instances(Facts& facts, const GpuView& gpu,
@@ -212,7 +216,7 @@ static Facts gpu_facts(const Settings& settings, const Config& config, const Gpu
   if (gpu.most_vfs > 0) {
     const GpuUse used = view_use(root, {gpu}, instances)[gpu.parent.name];
     facts.add("vfs", std::to_string(used.vfs.size()) + " used, " + std::to_string(gpu.vfs.size()) +
-                         " there, " + std::to_string(gpu.most_vfs) + " possible");
+                         " enabled, " + std::to_string(gpu.most_vfs) + " total");
   }
   add_types(root, facts, gpu);
   add_vgpu_types(root, facts, gpu);
@@ -260,9 +264,8 @@ int show_command(const Settings& settings, const std::string& name) {
     facts->print(settings.json);
     return 0;
   }
-  throw Error("'" + name +
-              "' is no GPU, no instance and no domain that holds one; see 'gpuward list gpus', "
-              "'gpuward list' and 'gpuward list domains'");
+  throw Error(in_quotes(name), "not a GPU, an instance or a domain that uses one",
+              "run: gpuward list gpus, gpuward list or gpuward list domains");
 }
 
 }  // namespace gpuward

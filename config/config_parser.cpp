@@ -7,9 +7,9 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/quote.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
-#include "config/quotes.hpp"
 #include "config/section.hpp"
 
 namespace gpuward {
@@ -40,7 +40,7 @@ void read_section(Section<Content>& section, const Block& block) {
   const Position here = block.at(block.ini.line);
   if (section.block.line != 0 && section.block.file == here.file)
     block.problems.push_back(
-        {here, block.title + " is there already in line " + std::to_string(section.block.line)});
+        {here, block.title + " already exists at line " + std::to_string(section.block.line)});
   section.block = here;
   read_block(section, block);
 }
@@ -52,7 +52,7 @@ void reject_name(Block& block, std::string_view name, std::string_view advice) {
 }
 
 void read_guard(Sections& sections, Block& block, std::string_view name) {
-  if (!name.empty()) reject_name(block, name, "want [guard] alone");
+  if (!name.empty()) reject_name(block, name, "expected [guard] without a name");
   read_section(sections.guard, block);
 }
 
@@ -73,7 +73,8 @@ void read_profile(Sections& sections, Block& block, std::string_view name) {
   const bool good = is_name(name) && name != "total";
   if (!good)
     reject_name(block, name,
-                name == "total" ? "it is the key of [quota] for the sum of all" : name_advice);
+                name == "total" ? "reserved as the key of [quota] for the sum of all profiles"
+                                : name_advice);
   Section<Profile>& section = open(sections.profiles, block.title);
   section.usable = good;
   section.content.name = name;
@@ -82,10 +83,11 @@ void read_profile(Sections& sections, Block& block, std::string_view name) {
 }
 
 void read_quota(Sections& sections, Block& block, std::string_view name) {
-  if (name.empty()) reject_name(block, name, "want a pattern for names of domains, such as web-*");
+  if (name.empty())
+    reject_name(block, name, "expected a pattern for names of domains, such as web-*");
   block.unsupported.push_back(
       {block.at(block.ini.line),
-       block.title + " is not supported by this version and limits nothing; remove the section"});
+       block.title + " is not supported by this version and has no effect; remove the section"});
   Section<Quota>& section = open(sections.quotas, block.title);
   section.usable = !name.empty();
   section.content.pattern = name;
@@ -127,10 +129,10 @@ void read_one_file(Sections& sections, const std::string& file, LoadedConfig& lo
   try {
     text = read_file(file, largest_file);
   } catch (const SystemError& e) {
-    const std::string why = e.code == EINVAL ? "it is no regular file" : errno_text(e.code);
+    const std::string why = e.code == EINVAL ? "not a regular file" : errno_text(e.code);
     return problems.push_back({{file, 0}, "cannot be read: " + why});
   } catch (const Error&) {
-    return problems.push_back({{file, 0}, "cannot be read: it is larger than 16 MiB"});
+    return problems.push_back({{file, 0}, "cannot be read: larger than 16 MiB"});
   }
   if (!text) return problems.push_back({{file, 0}, "cannot be read: " + errno_text(ENOENT)});
   IniFile ini = parse_ini(*text);

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <cstdio>
 
+#include "base/quote.hpp"
 #include "config/names.hpp"
-#include "config/quotes.hpp"
 
 namespace gpuward {
 
@@ -76,15 +76,16 @@ std::optional<GpuSelector> parse_gpu_selector(std::string_view text) {
 std::string selector_advice(std::string_view text) {
   const std::string whole = "0000:" + std::string(text);
   if (parse_pci_address(lower_case(whole)))
-    return "a PCI address has its domain in front: write " + whole;
+    return "a PCI address starts with its PCI domain: write " + whole;
   if (const auto address = node_device_address(text))
-    return "that is virsh's name of a node device: write " + to_string(*address);
+    return "virsh's name of a node device: write " + to_string(*address);
   if (text.starts_with("GPU-") || text.starts_with("MIG-"))
     return "a GPU is not selected by its UUID: write its PCI address, which 'nvidia-smi "
            "--query-gpu=uuid,pci.bus_id --format=csv' and 'gpuward list gpus' print";
   if (text.size() == 4 && std::all_of(text.begin(), text.end(), is_hex_digit))
-    return "that is one half of vendor:device: write both, as 'lspci -nn' prints them";
-  return "want a PCI address (0000:41:00.0), vendor:device (10de:2236), the name of an mdev parent "
+    return "incomplete vendor:device: write both, as 'lspci -nn' prints them";
+  return "expected a PCI address (0000:41:00.0), vendor:device (10de:2236), the name of an mdev "
+         "parent "
          "(mtty) or *";
 }
 

@@ -8,9 +8,9 @@
 #include <cstring>
 #include <utility>
 
+#include "base/quote.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
-#include "config/quotes.hpp"
 
 namespace gpuward {
 namespace {
@@ -112,7 +112,7 @@ class Reader {
     result_.problems.push_back({line, std::move(message)});
   }
   void no_entry() {
-    problem(line_, "found " + in_quotes(trim(raw_)) + ", want 'key = value' or '[section]'");
+    problem(line_, "found " + in_quotes(trim(raw_)) + ", expected 'key = value' or '[section]'");
   }
 
   std::string_view text_;  ///< the lines still to come
@@ -188,7 +188,7 @@ void Reader::control_character(char c) {
   char code[8];
   std::snprintf(code, sizeof code, "0x%02x", static_cast<unsigned char>(c));
   problem(line_, "control character " + std::string(code) + " in " + in_quotes(trim(raw_)) +
-                     ", want plain text");
+                     ", expected plain text");
   finish_item();
   if (trim(raw_)[0] == '[') place_ = Place::broken_section;
 }
@@ -249,12 +249,12 @@ void Reader::add_entry(const Item& item) {
   if (!is_utf8(item.key) || !is_utf8(value))
     return problem(item.line, in_quotes(item.key + " = " + item.value) + " is not UTF-8");
   if (const auto at = misplaced_comment(value); at != std::string_view::npos) {
-    problem(item.line, "a comment behind a value begins with ' ;', not with '#', in " +
+    problem(item.line, "comments after a value start with ' ;' (found '#') in " +
                            in_quotes(item.key + " = " + item.value));
     value = trim(value.substr(0, at));
   }
   if (place_ == Place::outside)
-    problem(item.line, in_quotes(item.key) + " stands before the first '[section]'");
+    problem(item.line, in_quotes(item.key) + " is set before the first '[section]'");
   if (place_ == Place::section)
     result_.sections.back().entries.push_back({item.line, item.key, std::string(value)});
 }

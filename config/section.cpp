@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "config/section.hpp"
 
-#include "config/quotes.hpp"
+#include "base/quote.hpp"
 
 namespace gpuward {
 
@@ -13,7 +13,7 @@ std::vector<Setting> settings(const Block& block) {
     const std::string where = in_quotes(entry.key) + " in " + block.title;
     if (!fresh) {
       block.problems.push_back({block.at(entry.line),
-                                where + " is set already in line " + std::to_string(seen->second)});
+                                where + " is already set at line " + std::to_string(seen->second)});
     } else if (entry.value.empty()) {
       block.problems.push_back({block.at(entry.line), where + " has no value"});
     } else {

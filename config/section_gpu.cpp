@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <set>
 
+#include "base/quote.hpp"
 #include "base/uuid.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
-#include "config/quotes.hpp"
 #include "config/section.hpp"
 
 namespace gpuward {
@@ -24,7 +24,7 @@ static void set_isolation(GpuSection& gpu, const Setting& setting) {
 static void set_vfs(GpuSection& gpu, const Setting& setting) {
   constexpr unsigned most = 65535;  // NumVFs is 16 bits wide in the SR-IOV capability
   gpu.vfs = setting.value == "max" ? GpuSection::max_vfs : number_within(setting.value, 0, most);
-  if (!gpu.vfs) setting.reject(setting.value, "want a number from 0 to 65535, or max");
+  if (!gpu.vfs) setting.reject(setting.value, "expected a number from 0 to 65535, or max");
 }
 
 static void set_instances(GpuSection& gpu, const Setting& setting) {
@@ -38,9 +38,9 @@ static void set_instances(GpuSection& gpu, const Setting& setting) {
         colon == std::string_view::npos ? std::string_view() : trim(item.substr(colon + 1));
     const auto count = number_within(rest, 0, most);
     if (!is_name(type) || !count)
-      setting.reject(item, "want TYPE:N with N from 0 to 1024, such as nvidia-63:4");
+      setting.reject(item, "expected TYPE:N with N from 0 to 1024, such as nvidia-63:4");
     else if (!seen.insert(type).second)
-      setting.reject(item, "this type is there twice");
+      setting.reject(item, "type listed twice");
     else
       gpu.instances.push_back({std::string(type), *count});
   }
@@ -101,12 +101,12 @@ static std::optional<std::string> read_subsystem(std::string_view text) {
 }
 
 constexpr IdentityKind identity_kinds[] = {
-    {"serial", &ExpectedIdentity::serial, read_word, "want serial:TEXT without blanks"},
+    {"serial", &ExpectedIdentity::serial, read_word, "expected serial:TEXT without spaces"},
     {"uuid", &ExpectedIdentity::uuid, read_uuid,
-     "want uuid: and a UUID, such as uuid:GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0"},
+     "expected uuid: and a UUID, such as uuid:GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0"},
     {"subsystem", &ExpectedIdentity::subsystem, read_subsystem,
-     "want subsystem:VENDOR:DEVICE in hexadecimal, such as subsystem:10de:145a"},
-    {"slot", &ExpectedIdentity::slot, read_word, "want slot:NAME as in /sys/bus/pci/slots"},
+     "expected subsystem:VENDOR:DEVICE in hexadecimal, such as subsystem:10de:145a"},
+    {"slot", &ExpectedIdentity::slot, read_word, "expected slot:NAME as in /sys/bus/pci/slots"},
 };
 
 static void set_one_identity(GpuSection& gpu, const Setting& setting, std::string_view item) {
@@ -118,7 +118,7 @@ static void set_one_identity(GpuSection& gpu, const Setting& setting, std::strin
     words[i] = kind.word;
     if (word != kind.word) continue;
     auto& member = gpu.expect.*kind.member;
-    if (member) return setting.reject(item, "there is one of that kind already");
+    if (member) return setting.reject(item, "only one of each kind is allowed");
     if (colon != std::string_view::npos) member = kind.read(trim(item.substr(colon + 1)));
     if (!member) setting.reject(item, kind.advice);
     return;
@@ -134,14 +134,15 @@ static void set_expect(GpuSection& gpu, const Setting& setting) {
 static void set_exec_quantum(GpuSection& gpu, const Setting& setting) {
   constexpr unsigned most = 100'000;
   gpu.quota.exec_quantum_ms = number_within(setting.value, 0, most);
-  if (!gpu.quota.exec_quantum_ms) setting.reject(setting.value, "want milliseconds, 0 to 100000");
+  if (!gpu.quota.exec_quantum_ms)
+    setting.reject(setting.value, "expected milliseconds, 0 to 100000");
 }
 
 static void set_preempt_timeout(GpuSection& gpu, const Setting& setting) {
   constexpr unsigned most = 100'000'000;
   gpu.quota.preempt_timeout_us = number_within(setting.value, 0, most);
   if (!gpu.quota.preempt_timeout_us)
-    setting.reject(setting.value, "want microseconds, 0 to 100000000");
+    setting.reject(setting.value, "expected microseconds, 0 to 100000000");
 }
 
 static void set_vf_memory(GpuSection& gpu, const Setting& setting) {
@@ -178,14 +179,14 @@ void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
       keys_set.has("use") ? "'use' is " + std::string(use_word(*gpu.use)) + keys_set.where("use")
                           : "'use' is not set";
   if (keys_set.has("instances") && gpu.use != Use::mdev)
-    keys_set.problem("instances", "goes with use = mdev only; " + found);
+    keys_set.problem("instances", "requires use = mdev; " + found);
   if (keys_set.has("vfs") && gpu.use != Use::vf && gpu.use != Use::vendor_vf)
-    keys_set.problem("vfs", "goes with use = vf or use = vendor-vf only; " + found);
+    keys_set.problem("vfs", "requires use = vf or use = vendor-vf; " + found);
   if (keys_set.has("adopt") && gpu.use != Use::vendor_vf)
-    keys_set.problem("adopt", "goes with use = vendor-vf only; " + found);
+    keys_set.problem("adopt", "requires use = vendor-vf; " + found);
   for (const char* key : {"exec-quantum", "preempt-timeout", "vf-memory"})
     if (keys_set.has(key) && gpu.use != Use::vf)
-      keys_set.problem(key, "goes with use = vf only; " + found);
+      keys_set.problem(key, "requires use = vf; " + found);
 }
 
 }  // namespace gpuward

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <algorithm>
 
+#include "base/quote.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
-#include "config/quotes.hpp"
 #include "config/section.hpp"
 
 namespace gpuward {
@@ -69,7 +69,7 @@ static void set_scrub(Profile& profile, const Setting& setting) {
   // It stands as one word in a claim.
   if (setting.value.starts_with('/') && is_printable(setting.value)) return;
   profile.scrub.clear();
-  setting.reject(setting.value, "want the path of a program, from / on and without blanks");
+  setting.reject(setting.value, "expected an absolute path of a program, without spaces");
 }
 
 static void set_one_time(Profile& profile, const Setting& setting) {
@@ -87,7 +87,7 @@ static void set_memory(Profile& profile, const Setting& setting) {
     const std::string near =
         below == 0 ? std::to_string(step) + "MiB"
                    : std::to_string(below) + "MiB or " + std::to_string(below + step) + "MiB";
-    return setting.reject(setting.value, "want a multiple of 128MiB, such as " + near);
+    return setting.reject(setting.value, "expected a multiple of 128MiB, such as " + near);
   }
   profile.memory_mib = mib;
 }
@@ -100,7 +100,7 @@ static void set_compute(Profile& profile, const Setting& setting) {
   profile.compute_percent = number_within(trim(digits), step, 100);
   if (percent && profile.compute_percent && *profile.compute_percent % step == 0) return;
   profile.compute_percent.reset();
-  setting.reject(setting.value, "want a multiple of 5% from 5% to 100%");
+  setting.reject(setting.value, "expected a multiple of 5% from 5% to 100%");
 }
 
 constexpr Key<Profile> keys[] = {
@@ -128,29 +128,28 @@ static void check_use(const Section<Profile>& section, const KeyCheck& keys_set)
   const Profile& profile = section.content;
   if (profile.use == Use::off) return;
   const std::string found = "'use' is " + std::string(use_word(profile.use)) +
-                            (keys_set.has("use") ? keys_set.where("use") : " when it is not set");
+                            (keys_set.has("use") ? keys_set.where("use") : " by default");
   for (const char* key : {"type", "memory"})
     if (keys_set.has(key) && !wants_type(profile.use))
-      keys_set.problem(key, "goes with use = mdev or use = vendor-vf only; " + found);
+      keys_set.problem(key, "requires use = mdev or use = vendor-vf; " + found);
   for (const char* key : {"scrub", "one-time"})
     if (keys_set.has(key) && profile.use == Use::mdev)
-      keys_set.problem(key, "goes with use = whole, vf or vendor-vf only; " + found);
+      keys_set.problem(key, "requires use = whole, vf or vendor-vf; " + found);
   if (profile.use == Use::mdev)
     for (const std::string& type : profile.types)
       if (!is_name(type))
-        keys_set.problem("type", "names '" + type + "', which is no type of an mdev");
+        keys_set.problem("type", "names '" + type + "', which is not an mdev type");
 }
 
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
   const KeyCheck keys_set(section, problems);
   if (keys_set.has("type") && keys_set.has("memory"))
-    keys_set.problem("memory", "and 'type' exclude each other" + keys_set.where("type"));
+    keys_set.problem("memory", "and 'type' are mutually exclusive" + keys_set.where("type"));
   if (keys_set.has("compute") && !keys_set.has("memory"))
-    keys_set.problem("compute", "goes beside 'memory' only, never alone");
+    keys_set.problem("compute", "requires 'memory'");
   check_use(section, keys_set);
   if (wants_type(section.content.use) && !keys_set.has("type") && !keys_set.has("memory"))
-    problems.push_back(
-        {section.content.position, section.title + " asks for nothing; want 'type' or 'memory'"});
+    problems.push_back({section.content.position, section.title + " requires 'type' or 'memory'"});
 }
 
 }  // namespace gpuward

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "config/quotes.hpp"
+#include "base/quote.hpp"
 #include "config/section.hpp"
 
 namespace gpuward {
@@ -12,7 +12,7 @@ void read_block(Section<Quota>& section, const Block& block) {
     section.set_at.insert_or_assign(std::string(setting.key), setting.position);
     const auto limit = number_within(setting.value, 0, most);
     if (!limit)
-      setting.reject(setting.value, "want a number from 0 to 65535");
+      setting.reject(setting.value, "expected a number from 0 to 65535");
     else if (setting.key == total_key)
       section.content.total = limit;
     else

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "config/quotes.hpp"
+#include "base/quote.hpp"
 
 namespace gpuward {
 
@@ -20,9 +20,9 @@ std::vector<std::string_view> items(const Setting& setting) {
   std::set<std::string_view> seen;
   for (const std::string_view item : split(setting.value, ',')) {
     if (item.empty())
-      setting.reject(setting.value, "nothing stands between two commas or at an end");
+      setting.reject(setting.value, "empty list item");
     else if (!seen.insert(item).second)
-      setting.reject(item, "it is there twice");
+      setting.reject(item, "listed twice");
     else
       result.push_back(item);
   }
@@ -45,7 +45,7 @@ std::optional<unsigned> mebibytes(const Setting& setting) {
   if (unit != 0) digits.remove_suffix(3);
   const auto number = number_within(trim(digits), 1, unit == 0 ? 0 : most / unit);
   if (!number)
-    setting.reject(setting.value, "want a number and MiB or GiB, such as 4096MiB or 4GiB");
+    setting.reject(setting.value, "expected a number and MiB or GiB, such as 4096MiB or 4GiB");
   else
     return *number * unit;
   return {};

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "config/quotes.hpp"
+#include "base/quote.hpp"
 
 namespace gpuward {
 
@@ -54,7 +54,7 @@ std::optional<std::string_view> nearest(std::string_view word,
 
 std::string possible(std::span<const std::string_view> candidates) {
   constexpr size_t most = 16;  // a site may have hundreds of profiles; the message is one line
-  if (candidates.empty()) return "there is none";
+  if (candidates.empty()) return "none exists";
   std::string text = "possible: ";
   for (size_t i = 0; i < std::min(most, candidates.size()); ++i) {
     if (i > 0) text += ", ";

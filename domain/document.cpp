@@ -57,7 +57,7 @@ struct Reader {
   size_t position() const {
     const long consumed = xmlByteConsumed(parser);
     if (consumed < 0 || static_cast<size_t>(consumed) > text.size())
-      throw Error("domain XML: libxml2 lost its place");
+      throw Error("domain XML: libxml2 reported no position");
     return static_cast<size_t>(consumed);
   }
 };
@@ -102,9 +102,9 @@ void start_element(void* data, const xmlChar* name, const xmlChar* prefix, const
     element.whole.begin = reader.text.substr(0, position).rfind('<');
     element.inside = reader.text.find('>', position);
     if (element.inside == std::string_view::npos)
-      throw Error(at_line(reader.parser->input->line, "the text ends inside a tag"));
+      throw Error(at_line(reader.parser->input->line, "text ends inside a tag"));
     if (element.whole.begin == std::string_view::npos)
-      throw Error("domain XML: libxml2 lost its place");
+      throw Error("domain XML: libxml2 reported no position");
     ++element.inside;
     const auto tag = reader.text.substr(element.whole.begin, position - element.whole.begin);
     element.line =
@@ -140,7 +140,7 @@ void characters(void* data, const xmlChar* text, int size) {
 /// Called at a <!DOCTYPE, before what is declared in it is read.
 void document_type(void* data, const xmlChar*, const xmlChar*, const xmlChar*) {
   guarded(data, [](Reader& reader) {
-    throw Error(at_line(reader.parser->input->line, "a document type (DTD) is not taken"));
+    throw Error(at_line(reader.parser->input->line, "a document type (DTD) is not supported"));
   });
 }
 
@@ -189,13 +189,13 @@ std::optional<std::string_view> declared_encoding(std::string_view text) {
 void refuse_unless_utf8(std::string_view text) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   if (text.find('\0') != std::string_view::npos)
-    throw Error("domain XML: holds a NUL byte: not UTF-8 text");
+    throw Error("domain XML: contains a NUL byte, not UTF-8 text");
   const auto first = text.find_first_not_of(blanks);
   if (first == std::string_view::npos) throw Error("domain XML: empty");
   if (text[first] != '<') throw Error("domain XML line 1: does not begin with '<'");
   const auto encoding = declared_encoding(text);
   if (encoding && (encoding->size() != 5 || strncasecmp(encoding->data(), "UTF-8", 5) != 0))
-    throw Error("domain XML line 1: only UTF-8 is taken, no other encoding");
+    throw Error("domain XML line 1: only UTF-8 is supported, no other encoding");
 }
 
 /// Behind what begins at `at` and is no tag: a comment, CDATA, a processing instruction; `at`

@@ -27,6 +27,11 @@ std::string_view gpu_alias(std::string_view alias) {
   return alias.substr(0, alias.find('-', alias_prefix.size()));
 }
 
+std::string gpu_title(std::string_view alias) {
+  const bool is_ours = alias.starts_with(alias_prefix);
+  return "GPU " + std::string(is_ours ? alias.substr(alias_prefix.size()) : alias);
+}
+
 /// "" or "-0" to "-7": the GPU itself may be another function than 0.
 static bool is_function_part(std::string_view text) {
   return text.empty() || (text.size() == 2 && text[0] == '-' && text[1] >= '0' && text[1] <= '7');
@@ -103,7 +108,7 @@ static std::optional<Hostdev> hostdev_of(const Element& element, Reading reading
   if (is_ours(hostdev.alias) && reading == Reading::strict) {
     check_hostdev_alias(element, hostdev.alias);
     if (!hostdev.instance && !hostdev.address)
-      throw error_at(element, "hostdev " + hostdev.alias + ": its <source> has no usable " +
+      throw error_at(element, "hostdev " + hostdev.alias + ": <source> has no valid " +
                                   (type == "mdev" ? "uuid" : "PCI address"));
   }
   return hostdev;
@@ -132,7 +137,7 @@ static AskedGpu asked_gpu(const Element& element, const std::vector<AskedGpu>& b
   check_alias(element, gpu.alias);
   if (!is_profile_name(gpu.profile))
     throw error_at(element,
-                   "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is no profile name");
+                   "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is not a profile name");
   for (const AskedGpu& other : before)
     if (other.alias == gpu.alias) throw error_at(element, "a second gpu with alias " + gpu.alias);
   return gpu;
@@ -207,7 +212,7 @@ static Domain read(const Document& document, Reading reading) {
   domain.name = name->text;
 
   const Element* const uuid = root.child("uuid");
-  if (!uuid) throw error_at(root, "the domain has no <uuid>: 'virsh define' makes one");
+  if (!uuid) throw error_at(root, "the domain has no <uuid>; 'virsh define' creates one");
   const auto parsed = uuid_of(uuid->text);
   if (!parsed) throw error_at(*uuid, "<uuid> is not a UUID");
   domain.uuid = *parsed;

@@ -19,6 +19,9 @@ inline constexpr std::string_view alias_prefix = "ua-gpuward-";
 /// ua-gpuward-0, is given with it. Others as they are.
 std::string_view gpu_alias(std::string_view hostdev_alias);
 
+/// "GPU 0" of alias ua-gpuward-0; as messages name a GPU of a domain.
+std::string gpu_title(std::string_view alias);
+
 /// One <hostdev mode='subsystem'> of type mdev or pci.
 struct Hostdev {
   enum class Type { mdev, pci } type = Type::mdev;

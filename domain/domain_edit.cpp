@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "base/text.hpp"
 
 namespace gpuward {
@@ -16,7 +17,7 @@ const Element* DomainEdit::ours() const {
 
 const Element& DomainEdit::devices() const {
   const Element* const found = document.root.child("devices");
-  if (!found) throw Error("domain " + domain.name + " has no <devices>: not a whole definition");
+  if (!found) throw Error(domain_title(domain.name), "no <devices>: not a complete definition");
   return *found;
 }
 

@@ -40,7 +40,7 @@ static std::string disk_pause(const Element& disk) {
   if (written == "stop") return "error_policy='stop' pauses the domain at an I/O error";
   if (written == "enospace")
     return "error_policy='enospace' pauses the domain when the disk's file cannot grow";
-  if (read == "stop") return "rerror_policy='stop' pauses the domain at an error of reading";
+  if (read == "stop") return "rerror_policy='stop' pauses the domain at a read error";
   if (!written && is_written_disk(disk))
     return "without error_policy QEMU pauses the domain when the disk's file cannot grow";
   return "";
@@ -62,7 +62,8 @@ std::vector<ChosenPause> find_chosen_pauses(const Document& document) {
       if (!text.empty()) pauses.push_back({&device, disk_name(device), text});
     }
     if (device.name == "watchdog" && device.attribute("action") == "pause")
-      pauses.push_back({&device, "watchdog", "action='pause' pauses the domain when it fires"});
+      pauses.push_back(
+          {&device, "watchdog", "action='pause' pauses the domain when the watchdog fires"});
   }
   return pauses;
 }

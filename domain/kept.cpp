@@ -85,9 +85,8 @@ const std::string& kept_text(const Element& keeper, const IsAllowed& is_allowed)
     }
   };
   if (!is_fine())
-    throw Error("domain XML line " + std::to_string(keeper.line) +
-                ": what gpuward's metadata keeps here is nothing that gpuward took out; was it "
-                "changed? Take this element out with 'virsh edit'");
+    throw Error("domain XML line " + std::to_string(keeper.line),
+                "saved element in gpuward metadata was modified", "remove it with: virsh edit");
   return keeper.text;
 }
 

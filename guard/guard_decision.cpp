@@ -36,7 +36,7 @@ static Decision decide(Policy policy, Guard guard, std::string happened) {
 
 Decision on_pause(Policy policy, Condition condition) {
   if (condition != Condition::paused_by_user) return {};
-  return decide(policy, Guard::pause, "it was paused by a user");
+  return decide(policy, Guard::pause, "paused by a user");
 }
 
 /// What a state of QEMU means and which command comes next; NAME stands for the domain.
@@ -45,11 +45,12 @@ struct StoppedState {
 };
 
 static constexpr StoppedState stopped_states[] = {
-    {"postmigrate", "its state was sent to another QEMU, which may use its disks",
-     "make sure that no other QEMU runs it, then virsh resume NAME, else virsh destroy NAME"},
-    {"finish-migrate", "its state is being sent to another QEMU, which may use its disks",
+    {"postmigrate", "the state was sent to another QEMU, which may use the disks",
+     "make sure that no other QEMU runs the domain, then virsh resume NAME, else virsh destroy "
+     "NAME"},
+    {"finish-migrate", "the state is being sent to another QEMU, which may use the disks",
      "virsh domjobinfo NAME"},
-    {"inmigrate", "its state is still arriving", "virsh domjobinfo NAME"},
+    {"inmigrate", "the incoming state is not complete", "virsh domjobinfo NAME"},
     {"internal-error", "QEMU has an internal error", "virsh reset NAME, then virsh resume NAME"},
     {"io-error", "a disk has an I/O error",
      "virsh domblkerror NAME, repair the disk, then virsh resume NAME"},
@@ -58,7 +59,7 @@ static constexpr StoppedState stopped_states[] = {
     {"guest-panicked", "the guest has crashed", "virsh reset NAME, then virsh resume NAME"},
     {"save-vm", "a snapshot is being written", "virsh domjobinfo NAME"},
     {"restore-vm", "a snapshot is being read", "virsh domjobinfo NAME"},
-    {"prelaunch", "QEMU has not begun to run it", "virsh domstate --reason NAME"},
+    {"prelaunch", "QEMU has not started the guest", "virsh domstate --reason NAME"},
 };
 
 static std::string with_name(std::string_view text, std::string_view domain) {
@@ -109,18 +110,18 @@ static std::string mib(uint64_t kib) {
 Decision on_memory(Policy policy, uint64_t had, uint64_t has) {
   if (has <= had) return {};
   return decide(policy, Guard::memory_hotplug,
-                had == 0 ? "memory of " + mib(has) + " was added while it runs"
-                         : "its memory device grew from " + mib(had) + " to " + mib(has));
+                had == 0 ? "memory of " + mib(has) + " was added while running"
+                         : "memory device grew from " + mib(had) + " to " + mib(has));
 }
 
 Decision on_hostdev(Policy policy, bool is_gpu, bool was_there) {
   if (!is_gpu || was_there) return {};
-  return decide(policy, Guard::gpu_hotplug, "a GPU was added while it runs");
+  return decide(policy, Guard::gpu_hotplug, "GPU was added while running");
 }
 
 Decision on_hostdev_gone(Policy policy, bool was_gpu) {
   if (!was_gpu) return {};
-  Decision decision = decide(policy, Guard::gpu_hotplug, "a GPU was taken out while it runs");
+  Decision decision = decide(policy, Guard::gpu_hotplug, "GPU was unplugged while running");
   if (decision.act == Act::undo) decision.act = Act::report;
   return decision;
 }

@@ -33,7 +33,7 @@ class Signals {
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set_, signal);
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     fd_ = Fd(::signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (!fd_) throw SystemError("cannot make a signalfd", errno);
+    if (!fd_) throw SystemError("cannot create a signalfd", errno);
   }
   int fd() const { return fd_.get(); }
 
@@ -103,15 +103,13 @@ struct Daemon {
     }
     guard.disconnected();
     if (closed) {
-      log::entry(log::Severity::warning, log::Message::connection_lost,
-                 trouble + "; connecting again");
-      notify_manager("STATUS=" + trouble + "; connecting again");
+      log::entry(log::Severity::warning, log::Message::connection_lost, trouble + ", reconnecting");
+      notify_manager("STATUS=" + trouble + ", reconnecting");
     }
   }
 
   void say_unreachable(const std::string& why, milliseconds next) {
-    notify_manager("STATUS=" + why + "; next attempt in " + std::to_string(next.count() / 1000) +
-                   " s");
+    notify_manager("STATUS=" + why + ", retrying in " + std::to_string(next.count() / 1000) + " s");
     if (why != trouble)
       log::entry(log::Severity::warning, log::Message::connection_lost,
                  why + ", retrying every 1 to 30 s");
@@ -176,10 +174,11 @@ int main(int argc, char** argv) {
   set_up_signals();
   // One heap for all threads: they allocate little, and each heap of its own stays resident.
   ::mallopt(M_ARENA_MAX, 1);
-  CLI::App app{"Undoes what libvirt's hooks cannot refuse to domains with a GPU."};
+  CLI::App app{
+      "Revert pauses, migrations and hot-plug of domains with a GPU, which hooks cannot refuse."};
   std::string uri, prefix;
   app.add_option("--connect", uri, "libvirt to watch (default qemu:///system)");
-  app.add_option("--root", prefix, "directory that stands for / (for tests)");
+  app.add_option("--root", prefix, "directory used as / (for tests)");
   app.set_version_flag("--version", "gpuward-guard " GPUWARD_VERSION);
   try {
     app.parse(argc, argv);

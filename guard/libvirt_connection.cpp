@@ -81,7 +81,7 @@ static Condition condition_of(int state, int reason) {
 
 std::string_view LibvirtDomain::cause_of_pause() const {
   int state = 0, reason = 0;
-  require(::virDomainGetState(domain_, &state, &reason, 0), "cannot read its state");
+  require(::virDomainGetState(domain_, &state, &reason, 0), "cannot read the domain state");
   if (state == VIR_DOMAIN_PMSUSPENDED) return "suspended";
   if (state == VIR_DOMAIN_CRASHED) return "guest-panicked";
   if (state != VIR_DOMAIN_PAUSED) return "";
@@ -105,19 +105,19 @@ Condition LibvirtDomain::condition() const {
   if (::virDomainGetState(domain_, &state, &reason, 0) < 0) {
     // One that is not persistent is gone with its end.
     if (::virGetLastErrorCode() == VIR_ERR_NO_DOMAIN) return Condition::off;
-    throw last_error("cannot read its state");
+    throw last_error("cannot read the domain state");
   }
   return condition_of(state, reason);
 }
 
 void LibvirtDomain::resume() const {
-  require(::virDomainResume(domain_), "cannot resume it");
+  require(::virDomainResume(domain_), "cannot resume the domain");
 }
 
 std::string LibvirtDomain::monitor(const std::string& qmp) const {
   char* answer = nullptr;
   require(::virDomainQemuMonitorCommand(domain_, qmp.c_str(), &answer, 0),
-          "cannot ask QEMU's monitor");
+          "cannot query QEMU's monitor");
   std::string text = answer ? answer : "";
   std::free(answer);
   return text;
@@ -132,7 +132,7 @@ static bool may_tell_of_monitor(std::string_view message) {
 bool LibvirtDomain::was_changed_past_libvirt() const {
   char** messages = nullptr;
   const int count = ::virDomainGetMessages(domain_, &messages, VIR_DOMAIN_MESSAGE_TAINTING);
-  require(count, "cannot read what libvirt records about it");
+  require(count, "cannot read libvirt's record of the domain");
   bool changed = false;
   for (int i = 0; i < count; ++i) {
     changed |= may_tell_of_monitor(messages[i]);
@@ -144,7 +144,7 @@ bool LibvirtDomain::was_changed_past_libvirt() const {
 
 std::string LibvirtDomain::live_xml() const {
   char* xml = ::virDomainGetXMLDesc(domain_, 0);
-  if (!xml) throw last_error("cannot read its XML");
+  if (!xml) throw last_error("cannot read the domain XML");
   std::string text = xml;
   std::free(xml);
   return text;
@@ -153,7 +153,7 @@ std::string LibvirtDomain::live_xml() const {
 std::optional<std::string> LibvirtDomain::inactive_xml() const {
   char* xml = ::virDomainGetXMLDesc(domain_, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
   if (!xml && ::virGetLastErrorCode() == VIR_ERR_NO_DOMAIN) return {};
-  if (!xml) throw last_error("cannot read its XML");
+  if (!xml) throw last_error("cannot read the domain XML");
   std::string text = xml;
   std::free(xml);
   return text;
@@ -161,7 +161,7 @@ std::optional<std::string> LibvirtDomain::inactive_xml() const {
 
 bool LibvirtDomain::has_saved_state() const {
   const int has = ::virDomainHasManagedSaveImage(domain_, 0);
-  require(has, "cannot ask for its saved state");
+  require(has, "cannot query the saved state");
   return has != 0;
 }
 
@@ -183,7 +183,7 @@ static Job job_of(int operation) {
 Job LibvirtDomain::job() const {
   int type = 0, count = 0;
   virTypedParameterPtr parameters = nullptr;
-  require(::virDomainGetJobStats(domain_, &type, &parameters, &count, 0), "cannot read its job");
+  require(::virDomainGetJobStats(domain_, &type, &parameters, &count, 0), "cannot read the job");
   int operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
   ::virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation);
   ::virTypedParamsFree(parameters, count);
@@ -191,7 +191,7 @@ Job LibvirtDomain::job() const {
 }
 
 void LibvirtDomain::abort_job() const {
-  require(::virDomainAbortJob(domain_), "cannot abort its job");
+  require(::virDomainAbortJob(domain_), "cannot abort the job");
 }
 
 void LibvirtDomain::unplug(const std::string& alias) const {
@@ -299,8 +299,8 @@ static void on_migration(virConnectPtr, virDomainPtr domain, const char*, long l
 /// libvirt calls this in whichever thread's call met the end (virNetClientIOEventLoopPassTheBuck),
 /// while the event loop may sleep: a timer takes it there and wakes the loop.
 static void on_close(virConnectPtr, int reason, void* opaque) {
-  const char* why = reason == VIR_CONNECT_CLOSE_REASON_EOF ? "libvirt's daemon went away"
-                                                           : "the connection to libvirt broke";
+  const char* why = reason == VIR_CONNECT_CLOSE_REASON_EOF ? "libvirt's daemon disconnected"
+                                                           : "connection to libvirt was lost";
   const auto& on_closed = *static_cast<LibvirtConnection::OnClosed*>(opaque);
   const auto once = [](int timer, void* call) {
     ::virEventRemoveTimeout(timer);
@@ -321,7 +321,7 @@ static int watch(virConnectPtr connection, int event, Callback callback, void* o
 void LibvirtConnection::watch_domains() {
   const auto add = [this](int event, auto callback) {
     const int id = watch(connection_, event, callback, &on_event_);
-    require(id, "cannot ask for libvirt's events");
+    require(id, "cannot register for libvirt's events");
     callbacks_.push_back(id);
   };
   add(VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_lifecycle);
@@ -341,12 +341,12 @@ void LibvirtConnection::watch_domains() {
 LibvirtConnection::LibvirtConnection(const std::string& uri, OnEvent on_event, OnClosed on_closed)
     : on_event_(std::move(on_event)), on_closed_(std::move(on_closed)) {
   connection_ = ::virConnectOpen(uri.c_str());
-  if (!connection_) throw last_error("cannot reach libvirt at " + uri);
+  if (!connection_) throw last_error("cannot connect to libvirt at " + uri);
   try {
     // No keepalive: the other end of a unix socket cannot vanish unnoticed, and a message every few
     // seconds would wake up two idle processes for ever.
     require(::virConnectRegisterCloseCallback(connection_, on_close, &on_closed_, nullptr),
-            "cannot ask libvirt to tell of its end");
+            "cannot register for the end of the connection");
     watch_domains();
   } catch (...) {
     close();
@@ -391,7 +391,7 @@ std::vector<LibvirtDomain> LibvirtConnection::persistent_domains() const {
 /// Not validated: libvirt reads its whole schema for that, which takes longer than all the rest.
 void LibvirtConnection::define(const std::string& xml) const {
   virDomainPtr domain = ::virDomainDefineXMLFlags(connection_, xml.c_str(), 0);
-  if (!domain) throw last_error("libvirt does not take its XML");
+  if (!domain) throw last_error("libvirt rejected the domain XML");
   ::virDomainFree(domain);
 }
 

@@ -11,6 +11,7 @@
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/quote.hpp"
 #include "domain/document.hpp"
 #include "inventory/usage.hpp"
 #include "state/claim_store.hpp"
@@ -63,7 +64,7 @@ Pools::Pools(const Root& root, CurrentConfig& config, Workers& workers)
       config_(config),
       workers_(workers),
       watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
-  if (!watch_) throw SystemError("cannot make an inotify descriptor", errno);
+  if (!watch_) throw SystemError("cannot create an inotify descriptor", errno);
   when_readable(watch_.get(), [this] { claims_changed(); });
 }
 
@@ -304,7 +305,8 @@ static PoolDomain read_pool_domain(const Config& config, const std::string& name
   try {
     return pool_domain(config, parse_domain(*xml));
   } catch (const Error& error) {
-    log::warning(shown(name) + " is no domain of a pool: " + error.what());
+    log::warning(domain_title(name) + ": cannot read the domain XML: " + error.what() +
+                 ", not reassigning its GPUs");
     return {};
   }
 }
@@ -328,8 +330,8 @@ void Pools::work_on(const Uuid& uuid, const EntryPointer& entry,
     if (!moves.empty() && xml && connection)
       left = carry_out({*entry, *handle, *connection}, moves, *xml, *read);
   } catch (const std::exception& error) {
-    log::warning(shown(handle->name()) +
-                 ": its GPUs are not pointed at free devices for now: " + error.what());
+    log::warning(domain_title(handle->name()) + ": cannot reassign GPUs: " + error.what() +
+                 ", retrying");
   }
   settling.reset();
   lock.lock();
@@ -350,12 +352,13 @@ static void say_moved(const PoolDomain& domain, const Move& move) {
   const std::string name = shown(domain.name);
   const log::Field fields[] = {{"GPUWARD_DOMAIN", name},
                                {"GPUWARD_UUID", to_string(domain.uuid)},
-                               {"GPUWARD_ACTION", "repoint"},
+                               {"GPUWARD_ACTION", std::string(action_of(log::Message::reassigned))},
                                {"GPUWARD_LAYER", "guard"},
                                {"GPUWARD_REASON", move.why}};
   log::entry(log::Severity::info, log::Message::reassigned,
-             name + ": GPU " + move.alias + " is pointed at " + to_string(move.to.front()) +
-                 (move.from ? " instead of " + to_string(*move.from) : "") + ": " + move.why,
+             domain_title(domain.name) + ": " + gpu_title(move.alias) + " reassigned" +
+                 (move.from ? " from " + to_string(*move.from) : "") + " (" + move.why + ") to " +
+                 to_string(move.to.front()),
              fields);
 }
 

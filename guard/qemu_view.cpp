@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "config/quotes.hpp"
+#include "base/quote.hpp"
 
 namespace gpuward {
 

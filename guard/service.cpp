@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/quote.hpp"
 #include "domain/document.hpp"
 #include "guard/notify.hpp"
 #include "guard/qemu_view.hpp"
 #include "guard/release_unused_text.hpp"
 #include "hooks/reconcile.hpp"
-#include "hooks/request_verdict.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
@@ -158,8 +158,8 @@ void GuardService::give_back_orphans(const LibvirtConnection& connection) try {
                                  {"GPUWARD_LAYER", "guard"},
                                  {"GPUWARD_REASON", result.reason}};
     log::entry(good ? Severity::info : Severity::warning, message,
-               shown(result.name) + ": reconcile: " +
-                   (good ? "its GPUs were given back: " : "its claim stays: ") + result.reason,
+               domain_title(result.name) +
+                   ": reconcile: " + (good ? "GPUs released: " : "claim remains: ") + result.reason,
                fields);
   }
 } catch (const std::exception& error) {
@@ -188,7 +188,9 @@ void GuardService::try_again(const Case& at, const std::string& why) try {
   }
   // Once is no news: another client may have worked on the domain, or libvirt be about to go.
   if (at.watched.retry.count() > 0)
-    say(at, Severity::warning, Message::retried, "it is looked at again later", why);
+    say(at, Severity::warning, Message::retried, "cannot inspect the domain",
+        why + ", retrying in " +
+            std::to_string(longer(at.watched.retry, seconds(1), seconds(30)).count()) + " s");
   at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
   note_later(at.uuid, at.work.todo, at.watched.retry);
 } catch (const LibvirtError&) {
@@ -276,7 +278,7 @@ void GuardService::look_at_pause_later(const Case& at) {
 void GuardService::undo_pause(const Case& at, const Decision& decision, std::string_view status) {
   at.watched.pause_wait = seconds(0);
   if (decision.act == Act::report && std::exchange(at.watched.reported_pause, status) != status)
-    say(at, Severity::warning, Message::pause_left, "domain is left paused", decision.reason);
+    say(at, Severity::warning, Message::pause_left, "left paused", decision.reason);
   if (decision.act != Act::undo) return;
   at.domain.resume();
   at.watched.reported_pause.clear();
@@ -290,8 +292,7 @@ void GuardService::report_pause(const Case& at, std::string_view status) {
       on_pause_in_qemu(at.config.guard.pause, status, shell_word(shown(at.domain.name())));
   if (decision.act == Act::nothing) return;
   at.watched.reported_pause = status;
-  say(at, Severity::error, Message::pause_not_undone, "domain does not run and is not resumed",
-      decision.reason);
+  say(at, Severity::error, Message::pause_not_undone, "stopped, not resumed", decision.reason);
 }
 
 // --- Migration, save, dump, snapshot ---
@@ -301,15 +302,15 @@ void GuardService::look_at_job(const Case& at) {
   const auto seen = at.work.todo.job_is_migrating ? JobSeen::migrating : JobSeen::by_name;
   const Decision decision = on_job(at.config.guard.migration, at.domain.job(), seen);
   if (decision.act == Act::report)
-    say(at, Severity::warning, Message::job_left, "it goes on", decision.reason);
+    say(at, Severity::warning, Message::job_left, "job left running", decision.reason);
   if (decision.act != Act::undo) return;
   try {
     at.domain.abort_job();
     say(at, Severity::warning, Message::job_aborted, "aborted", decision.reason);
     look_at_pause_later(at);  // one that was told to end paused leaves it paused
   } catch (const LibvirtError& error) {
-    say(at, Severity::error, Message::job_not_aborted, "not aborted",
-        decision.reason + "; " + error.what());
+    say(at, Severity::error, Message::job_not_aborted, "failed to abort",
+        decision.reason + ": " + error.what());
   }
 }
 
@@ -380,7 +381,7 @@ void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
   bool first = false;
   if (!may_ask(at, device.alias, first)) return;
   if (decision.act == Act::report) {
-    if (first) say(at, Severity::warning, Message::memory_left, "it keeps the memory", reason);
+    if (first) say(at, Severity::warning, Message::memory_left, "left plugged", reason);
     return;
   }
   try {
@@ -393,14 +394,15 @@ void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
     // libvirt has taken the size at once: the next time is a growth of its own and is met at once.
     if (smaller) at.watched.asked.erase(device.alias);
   } catch (const LibvirtError& error) {
-    say(at, Severity::error, Message::not_unplugged, "not unplugged", reason + "; " + error.what());
+    say(at, Severity::error, Message::not_unplugged, "failed to unplug",
+        reason + ": " + error.what());
   }
 }
 
 /// What the guest still has after it was asked is a problem until it is gone.
 void GuardService::report_unplug(const Case& at, Message message, bool first,
                                  const std::string& alias, const std::string& reason) {
-  if (first) return say(at, Severity::warning, message, "the guest is asked for it", reason);
+  if (first) return say(at, Severity::warning, message, "requested unplug", reason);
   say(at, Severity::error, Message::not_released, "guest has not released the device",
       reason + ", retrying in " + std::to_string(at.watched.asked[alias].interval.count()) +
           " s; run: virsh shutdown " + shell_word(shown(at.domain.name())));
@@ -414,25 +416,26 @@ void GuardService::look_at_gpu(const Case& at, const std::string& alias) {
   bool first = false;
   if (!may_ask(at, alias, first)) return;
   if (decision.act == Act::report) {
-    if (first) say(at, Severity::warning, Message::gpu_left, "it keeps the GPU", reason);
+    if (first) say(at, Severity::warning, Message::gpu_left, "left plugged", reason);
     return;
   }
   try {
     at.domain.unplug(alias);
     report_unplug(at, Message::gpu_unplugged, first, alias, reason);
   } catch (const LibvirtError& error) {
-    say(at, Severity::error, Message::not_unplugged, "not unplugged", reason + "; " + error.what());
+    say(at, Severity::error, Message::not_unplugged, "failed to unplug",
+        reason + ": " + error.what());
   }
 }
 
 void GuardService::device_gone(const Case& at, const std::string& name) {
   if (at.watched.asked.erase(name) > 0) {
-    say(at, Severity::info, Message::released, "the guest let go of it", name);
+    say(at, Severity::info, Message::released, "guest released the device", name);
   } else if (at.watched.baseline) {
     const Decision decision =
         on_hostdev_gone(at.config.guard.gpu_hotplug, at.watched.baseline->has_gpu_alias(name));
     if (decision.act != Act::nothing)
-      say(at, Severity::error, Message::gpu_removed, "it cannot be brought back",
+      say(at, Severity::error, Message::gpu_removed, "cannot be restored, restart the domain",
           name + ": " + decision.reason);
   }
   if (at.watched.baseline) at.watched.baseline->forget(name);
@@ -440,8 +443,8 @@ void GuardService::device_gone(const Case& at, const std::string& name) {
 
 void GuardService::device_kept(const Case& at, const std::string& name) {
   if (at.watched.asked.contains(name))
-    say(at, Severity::error, Message::not_released,
-        "the guest does not let go of it; it is asked again", name);
+    say(at, Severity::error, Message::not_released, "guest has not released the device",
+        name + ", retrying");
 }
 
 // --- What is told ---
@@ -463,8 +466,10 @@ void GuardService::say(const Case& at, Severity severity, Message message, std::
                                {"GPUWARD_ACTION", std::string(action_of(message))},
                                {"GPUWARD_LAYER", "guard"},
                                {"GPUWARD_REASON", std::string(reason)}};
-  log::entry(severity, message, name + ": " + std::string(outcome) + ": " + std::string(reason),
-             fields);
+  log::entry(
+      severity, message,
+      domain_title(at.domain.name()) + ": " + std::string(outcome) + ": " + std::string(reason),
+      fields);
 }
 
 void GuardService::say_withheld() {

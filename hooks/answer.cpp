@@ -3,36 +3,42 @@
 
 #include <algorithm>
 
+#include "base/quote.hpp"
 #include "base/utf8.hpp"
-#include "hooks/request_verdict.hpp"
 
 namespace gpuward {
 
 static constexpr size_t longest_answer = 299;
-static constexpr size_t longest_name = 60;  // of a domain, where the answer has to be cut
+// Where the answer has to be cut.
+static constexpr size_t longest_name = 60;  // of a domain
+static constexpr size_t longest_remedy = 80;
 
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-/// Process numbers are of no use to a caller and may be another tenant's; the command stays.
+/// Process numbers are of no use to a caller and may be another tenant's; the command stays. The
+/// number in parentheses is that of a process of gpuward's own.
 static std::string without_processes(std::string_view text) {
+  static constexpr std::string_view word = "process ";
   std::string result;
   for (;;) {
-    const size_t at = text.find("pid ");
+    const size_t at = text.find(word);
     result += text.substr(0, at);
     if (at == text.npos) return result;
     const bool is_word = at == 0 || text[at - 1] == ' ' || text[at - 1] == '(';
-    text.remove_prefix(at + 4);
+    text.remove_prefix(at + word.size());
     if (!is_word || text.empty() || !is_digit(text[0])) {
-      result += "pid ";
+      result += word;
       continue;
     }
     text.remove_prefix(std::min(text.find_first_not_of("0123456789"), text.size()));
-    if (result.ends_with(" as "))  // "hangs in the kernel as pid 4711": a process of gpuward's own
-      result.resize(result.size() - 4);
-    else
+    if (result.ends_with(" (") && text.starts_with(')')) {
+      result.resize(result.size() - 2);
+      text.remove_prefix(1);
+    } else {
       result += "a process of the host";
+    }
   }
 }
 
@@ -43,13 +49,19 @@ static std::string_view cut(std::string_view text, size_t size) {
   return text.substr(0, size);
 }
 
-std::string answer_for_caller(std::string_view domain, std::string_view reason) {
+/// What to do, where the answer has to be cut: the remedy, or where the whole reason is.
+static std::string rest_of(std::string_view domain, const std::string& remedy) {
+  if (!remedy.empty() && remedy.size() <= longest_remedy) return "...; " + printable(remedy);
   const std::string name = printable(domain);
-  std::string whole = "gpuward: " + name + ": " + printable(without_processes(reason));
+  return name.size() <= longest_name ? "...; run: journalctl GPUWARD_DOMAIN=" + shell_word(name)
+                                     : "...; run: journalctl -t gpuward-qemu-hook";
+}
+
+std::string answer_for_caller(std::string_view domain, const Reason& reason) {
+  std::string whole =
+      "gpuward: " + domain_title(domain) + ": " + printable(without_processes(to_string(reason)));
   if (whole.size() <= longest_answer) return whole;
-  const std::string rest = name.size() <= longest_name
-                               ? "...; run: journalctl GPUWARD_DOMAIN=" + shell_word(name)
-                               : "...; run: journalctl -t gpuward-qemu-hook";
+  const std::string rest = rest_of(domain, reason.remedy);
   return std::string(cut(whole, longest_answer - std::min(rest.size(), longest_answer))) + rest;
 }
 

@@ -8,6 +8,7 @@
 #include "base/child.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/quote.hpp"
 #include "base/text.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/pci_device_life.hpp"
@@ -47,7 +48,7 @@ struct Work {
   Claim claim;
   std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
   std::set<std::string> made;    ///< aliases of the devices whose instance is there
-  std::string stranger;          ///< what is told of hardware that sits where other is expected
+  Reason unexpected;             ///< a GPU that is not the one that [gpu] expects
   bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
 
   /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
@@ -68,7 +69,7 @@ std::vector<Candidate> candidates_of(Work& work, const Profile& profile) {
     const auto parent = find_parent(work.root, name);
     if (!parent || !serves(work.config, profile, *parent)) continue;
     if (const Verdict verdict = check_identity(work.root, work.config, *parent); !verdict) {
-      work.stranger = verdict.reason;
+      work.unexpected = verdict.reason;
       continue;
     }
     for (unsigned rank = 0; rank < profile.types.size(); ++rank) {
@@ -114,29 +115,31 @@ std::string holders_of_types(const std::vector<Claim>& claims, const Profile& pr
   for (const Claim& claim : claims)
     for (const ClaimedDevice& device : claim.devices)
       if (std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
-        names.insert(claim.name);
-  return few_of(names);
+        names.insert(in_quotes(claim.name));
+  return first_three_of(names);
 }
 
 Error no_room(const Work& work, const ClaimedDevice& device, const Profile& profile,
               const std::vector<Candidate>& candidates, const std::vector<Claim>& others) {
   std::string types;
   for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
-  std::string text = "GPU " + device.alias + " (profile " + profile.name + "): ";
-  if (candidates.empty() && !work.stranger.empty()) return Error(text + work.stranger);
+  const std::string title = gpu_title(device.alias);
+  if (candidates.empty() && !work.unexpected.problem.empty())
+    return Error(about(title, work.unexpected));
   if (candidates.empty() && work.refused.empty())
-    return Error(text + "no GPU on this host offers " + types +
-                 " to this profile; see what there is with 'gpuward list types'");
+    return Error(title,
+                 "no GPU allowed by profile " + in_quotes(profile.name) + " supports type " + types,
+                 "run: gpuward list types");
   std::set<std::string> parents;
   for (const Candidate& candidate : candidates) parents.insert(candidate.parent);
   for (const ParentType& refused : work.refused) parents.insert(refused.parent);
   std::string where;
   for (const std::string& parent : parents) where += (where.empty() ? "" : ", ") + parent;
-  text += "no " + types + " is free on " + where;
+  std::string text = "no available instance of " + types + " on " + where;
   if (profile.numa == Numa::require) text += " within the domain's NUMA nodes (numa = require)";
   if (const std::string holders = holders_of_types(others, profile); !holders.empty())
-    text += ", held by " + holders;
-  return Error(text + "; stop one of them, or allow more in [profile " + profile.name + "]");
+    text += " (in use by domains " + holders + ")";
+  return Error(title, text, "shut one down or add GPUs to [profile " + profile.name + "]");
 }
 
 void place_device(Work& work, ClaimedDevice& device, const std::vector<Claim>& others) {
@@ -156,22 +159,24 @@ void place_device(Work& work, ClaimedDevice& device, const std::vector<Claim>& o
 void adopt(Work& work, ClaimedDevice& device) {
   const auto instance = find_instance(work.root, device.instance);
   if (!instance) return;
-  const std::string what = "GPU " + device.alias + ": instance " + to_string(device.instance) +
-                           " exists already on " + instance->parent;
+  const std::string title = gpu_title(device.alias);
+  const std::string what = "instance " + to_string(device.instance);
   if (mdevctl_defines(work.root, instance->parent, device.instance))
-    throw Error(what + " and is defined by mdevctl; 'mdevctl undefine --uuid " +
-                to_string(device.instance) + "' leaves it to gpuward");
+    throw Error(title, what + " is defined in mdevctl",
+                "run: mdevctl undefine --uuid " + to_string(device.instance));
   if (const auto holder = OpenDevices(work.root).holder_of(device.instance))
-    throw Error(what + " and is open in " + to_string(*holder) + "; end that process first");
+    throw Error(title, what + " on " + instance->parent + " is in use by " + to_string(*holder),
+                "stop that process");
   const Profile& profile = *find_profile(work.config, device.profile);
   const auto parent = find_parent(work.root, instance->parent);
   const bool fits = std::find(profile.types.begin(), profile.types.end(), instance->type) !=
                         profile.types.end() &&
                     parent && serves(work.config, profile, *parent);
   if (!fits)
-    throw Error(what + " as " + instance->type + ", which profile " + profile.name +
-                " does not allow; remove it with 'echo 1 > /sys/bus/mdev/devices/" +
-                to_string(device.instance) + "/remove'");
+    throw Error(title,
+                what + " already exists on " + instance->parent + " with type " + instance->type +
+                    ", which profile " + in_quotes(profile.name) + " does not allow",
+                "run: echo 1 > /sys/bus/mdev/devices/" + to_string(device.instance) + "/remove");
   device.parent = instance->parent;
   device.type = instance->type;
   work.made.insert(device.alias);
@@ -182,8 +187,10 @@ void adopt(Work& work, ClaimedDevice& device) {
 void place_all(Work& work) {
   const auto lock = work.claims.lock_host(work.deadlines.lock);
   if (!lock)
-    throw Error("another gpuward process places GPUs for longer than " +
-                std::to_string(work.deadlines.lock.count()) + " ms; try again");
+    throw Error({},
+                "timed out after " + std::to_string(work.deadlines.lock.count() / 1000) +
+                    " s waiting for another allocation on this host",
+                "run again: virsh start " + shell_word(work.domain.name));
   const ClaimedDevices claimed = claimed_devices(work.root);
   require_readable(claimed.unreadable);
   const auto& others = claimed.claims;
@@ -202,18 +209,21 @@ void place_all(Work& work) {
 }
 
 Error create_error(const Work& work, const ClaimedDevice& device, const WriteResult& result) {
-  const std::string what =
-      "GPU " + device.alias + ": creating " + device.type + " on " + device.parent + " ";
+  const std::string title = gpu_title(device.alias);
+  const std::string what = "creating " + device.type + " on " + device.parent;
+  const std::string check = "check: journalctl -k";
   if (result.outcome == WriteResult::Outcome::stuck)
-    return Error(what + hangs(result.child) + "; see 'journalctl -k'");
+    return Error(title, what + " is " + blocked_in_kernel(result.child), check);
   if (result.outcome == WriteResult::Outcome::unknown)
-    return Error(what + "ended without a report; see 'journalctl -k', then try again");
+    return Error(title, what + " ended without a report", check);
   if (create_failure(result.code) == CreateFailure::taken) {
     const auto parent = parent_of_uuid(work.root, device.instance);
-    return Error(what + "failed: instance " + to_string(device.instance) + " exists already on " +
-                 parent.value_or("another GPU") + "; remove it there");
+    return Error(title,
+                 what + " failed: instance " + to_string(device.instance) + " already exists on " +
+                     parent.value_or("another GPU"),
+                 "run: echo 1 > /sys/bus/mdev/devices/" + to_string(device.instance) + "/remove");
   }
-  return Error(what + "failed: " + errno_text(result.code) + "; see 'journalctl -k'");
+  return Error(title, what + " failed: " + errno_text(result.code), check);
 }
 
 /// Whether another place may be tried: the kernel says no, but not because of this instance. EINVAL
@@ -266,10 +276,12 @@ void check_created(const Work& work) {
     if (device.use != Use::mdev || is_by_hand(device)) continue;
     if (exists_as(work.root, {device.instance, device.parent, device.type})) continue;
     const auto instance = find_instance(work.root, device.instance);
-    throw Error("GPU " + device.alias + ": the kernel took the creation of " + device.type +
-                " on " + device.parent + ", but " +
-                (instance ? "made " + instance->type + " on " + instance->parent
-                          : "there is no instance " + to_string(device.instance)));
+    throw Error(gpu_title(device.alias),
+                "created instance " + to_string(device.instance) + " of type " + device.type +
+                    " on " + device.parent + " but it " +
+                    (instance ? "has type " + instance->type + " on " + instance->parent
+                              : "does not exist"),
+                "check: journalctl -k");
   }
 }
 
@@ -298,11 +310,14 @@ bool does_without(const Work& work, const ClaimedDevice& device) {
 void clear_leftover(Work& work) {
   const auto old = work.claims.find(work.claim.domain);
   if (!old) return;
-  log::warning(work.domain.name + ": an earlier claim was not released; giving it back first");
+  log::warning(domain_title(work.domain.name) +
+               ": found a claim from an earlier run, releasing it first");
   for (const KeptDevice& kept : give_back(work.root, work.claims, *old, work.deadlines)) {
     if (!does_without(work, kept.device))
-      throw Error("GPU " + kept.device.alias + ": " + what_it_is(kept.device) +
-                  " is in quarantine, " + kept.reason + "; mend that, then 'gpuward reconcile'");
+      throw Error(gpu_title(kept.device.alias),
+                  what_it_is(kept.device) + " is quarantined: " + kept.reason,
+                  "fix the cause, then run: gpuward reconcile");
+    log::warning(domain_title(work.domain.name) + ": " + to_string(quarantine_reason(kept)));
     work.claim.devices.push_back(kept.device);
   }
 }
@@ -313,7 +328,8 @@ std::vector<ClaimedDevice> claim_on_disk(const Work& work) {
   try {
     if (const auto claim = work.claims.find(work.claim.domain)) return claim->devices;
   } catch (const Error& error) {
-    log::error(work.domain.name + ": nothing is undone: " + error.what());
+    log::error(domain_title(work.domain.name) + ": cannot roll back: " + error.what() +
+               "; run: gpuward reconcile");
   }
   return {};
 }
@@ -341,9 +357,11 @@ void undo(Work& work) {
     device.one_time = false;
   }
   try {
-    give_back(work.root, work.claims, work.claim, work.deadlines);
+    for (const KeptDevice& kept : give_back(work.root, work.claims, work.claim, work.deadlines))
+      log::warning(domain_title(work.domain.name) + ": " + to_string(quarantine_reason(kept)));
   } catch (const Error& error) {
-    log::error(work.domain.name + ": while undoing: " + error.what());
+    log::error(domain_title(work.domain.name) + ": rollback failed: " + error.what() +
+               "; run: gpuward reconcile");
   }
 }
 
@@ -388,8 +406,11 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
   work.claims.sweep();
   const auto lock = work.claims.lock_domain(domain.uuid, deadlines.lock);
   if (!lock)
-    throw Error("another gpuward process works on this domain's GPUs for longer than " +
-                std::to_string(deadlines.lock.count()) + " ms; see 'gpuward list'");
+    throw Error({},
+                "timed out after " + std::to_string(deadlines.lock.count() / 1000) +
+                    " s: another gpuward process is still preparing or releasing this "
+                    "domain's GPUs",
+                "run: gpuward list");
   clear_leftover(work);
   for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
   add_devices_by_hand(root, config, domain, work.claim);
@@ -425,15 +446,17 @@ static std::string add_profile(const Config& config, ClaimedDevice& device) {
     return {};
   }
   device.scrub = unknown_scrub;
-  return "profile " + device.profile + " of GPU " + device.alias +
-         " is not configured, so the GPU goes into quarantine when the domain stops; ";
+  return gpu_title(device.alias) + ": profile " + in_quotes(device.profile) +
+         " is not defined, so the device is quarantined when the domain stops; ";
 }
 
 /// Adds it to the claim, as far as the host tells what it is; says what is wrong with it.
 static std::string check_pci_device(const Root& root, const Config& config, const Domain& domain,
                                     const Hostdev& hostdev, Claim& claim) {
   const auto device = find_pci_device(root, *hostdev.address);
-  if (!device) return "GPU " + hostdev.alias + " has no device any more; ";
+  if (!device)
+    return gpu_title(hostdev.alias) + ": PCI device " + to_string(*hostdev.address) +
+           " no longer exists; ";
   claim.devices.push_back({.alias = hostdev.alias,
                            .profile = profile_of(domain, hostdev.alias),
                            .instance = {},
@@ -452,7 +475,7 @@ std::string check_devices(const Root& root, const Config& config, const Domain& 
   const Claims claims(root);
   claims.make_ready();
   const auto lock = claims.lock_domain(domain.uuid, deadlines.lock);
-  if (!lock) return "its claim could not be checked: another gpuward process works on it";
+  if (!lock) return "cannot check the claim: another gpuward process holds the domain lock";
   std::string found;
   Claim claim{domain.uuid, domain.name, {}};
   for (const Hostdev& hostdev : domain.hostdevs)
@@ -462,7 +485,8 @@ std::string check_devices(const Root& root, const Config& config, const Domain& 
     if (is_pci_gpu(domain, gpu)) continue;
     const auto instance = find_instance(root, instance_uuid(domain.uuid, gpu.alias));
     if (!instance) {
-      found += "GPU " + gpu.alias + " has no instance any more; ";
+      found += gpu_title(gpu.alias) + ": instance " +
+               to_string(instance_uuid(domain.uuid, gpu.alias)) + " no longer exists; ";
       continue;
     }
     claim.devices.push_back({.alias = gpu.alias,
@@ -474,7 +498,7 @@ std::string check_devices(const Root& root, const Config& config, const Domain& 
   if (!claim.devices.empty() && !claims.find(domain.uuid)) {
     claim.completed = true;
     claims.write(claim);
-    found += "its claim was lost and is written again; ";
+    found += "claim file was missing and has been re-created; ";
   }
   return found.empty() ? found : found.substr(0, found.size() - 2);
 }

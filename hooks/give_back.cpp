@@ -7,6 +7,8 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/quote.hpp"
+#include "domain/domain.hpp"
 #include "hooks/pci_device_life.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/instance.hpp"
@@ -14,27 +16,36 @@
 namespace gpuward {
 
 std::string what_it_is(const ClaimedDevice& device) {
-  return device.use == Use::mdev ? "instance " + to_string(device.instance) + " of " + device.parent
+  return device.use == Use::mdev ? "instance " + to_string(device.instance) + " on " + device.parent
                                  : to_string(device.address);
+}
+
+Reason quarantine_reason(const KeptDevice& kept) {
+  return {gpu_title(kept.device.alias) + " (" + what_it_is(kept.device) + ")",
+          "remains quarantined: " + kept.reason, "run: gpuward reconcile"};
 }
 
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines) {
   if (!instance_directory(root, instance)) return {};
   if (const auto holder =
           holder_after(deadlines.release, [&] { return OpenDevices(root).holder_of(instance); }))
-    return "it is open in " + to_string(*holder);
+    return "in use by " + to_string(*holder);
   const auto found = find_instance(root, instance);
   if (!found)
-    return "its removal waits in the kernel for a process that has it open; see 'journalctl -k'";
+    return "removal is blocked in the kernel until the process using the instance exits; check: "
+           "journalctl -k";
   // A removal now would leave a device without `remove` (EAGAIN, drivers/vfio/mdev/mdev_sysfs.c).
-  if (found->type.empty()) return "the driver is still making it";
+  if (found->type.empty()) return "driver is still creating the instance";
   const KernelWrite write = removal(root, instance);
   const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
-  if (result.outcome == WriteResult::Outcome::stuck) return "its removal " + hangs(result.child);
+  if (result.outcome == WriteResult::Outcome::stuck)
+    return "removal is " + blocked_in_kernel(result.child) + "; check: journalctl -k";
   const bool gone_already = result.code == ENOENT || result.code == ENODEV;
   if (result.outcome == WriteResult::Outcome::failed && !gone_already)
-    return "the kernel refuses its removal: " + errno_text(result.code);
-  if (!wait_until_gone(root, instance, deadlines.write)) return "the kernel does not let go of it";
+    return "kernel rejected the removal: " + errno_text(result.code);
+  if (!wait_until_gone(root, instance, deadlines.write))
+    return "instance still exists " + std::to_string(deadlines.write.count() / 1000) +
+           " s after its removal";
   return {};
 }
 
@@ -54,20 +65,20 @@ static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
 static std::string end_device(const Root& root, const Claim& claim, ClaimedDevice& device,
                               const Deadlines& deadlines) {
   if (is_being_made(root, device))
-    return (device.use == Use::mdev ? "its creation " : "its driver ") + hangs(device.writer.pid);
+    return (device.use == Use::mdev ? "creation is " : "driver is ") +
+           blocked_in_kernel(device.writer.pid) + "; check: journalctl -k";
   if (is_running(root, device.scrub_process))
-    return "its scrub program still runs, in the care of pid " +
-           std::to_string(device.scrub_process.pid);
+    return "scrub program still running (process " + std::to_string(device.scrub_process.pid) + ")";
   device.writer = device.scrub_process = {};
   if (is_claimed_by_another(root, claim.domain, device)) {
-    log::warning(claim.name + ": " + what_it_is(device) +
-                 " is claimed by another domain as well and is left as it is");
+    log::warning(domain_title(claim.name) + ": " + what_it_is(device) +
+                 " is also claimed by another domain, not released");
     return {};
   }
   if (device.use == Use::mdev && is_by_hand(device)) {
     const auto holder = holder_after(deadlines.release,
                                      [&] { return OpenDevices(root).holder_of(device.instance); });
-    return holder ? "it is open in " + to_string(*holder) : "";
+    return holder ? "in use by " + to_string(*holder) : "";
   }
   if (device.use != Use::mdev) return end_pci_device(root, claim, device, deadlines);
   return is_claimed_one(root, device) ? remove_instance(root, device.instance, deadlines) : "";
@@ -90,8 +101,6 @@ std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim 
     const std::string reason = reason_to_keep(root, claim, device, deadlines);
     if (reason.empty()) continue;
     device.state = ClaimedDevice::State::quarantined;
-    log::warning(claim.name + ": " + what_it_is(device) + " stays in quarantine: " + reason +
-                 "; 'gpuward reconcile' tries again");
     kept.push_back({device, reason});
   }
   if (kept.empty()) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/root.hpp"
 #include "hooks/deadlines.hpp"
 #include "state/claim_store.hpp"
@@ -26,8 +27,11 @@ std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim 
 /// must not take away what the next owner has.
 bool is_being_made(const Root& root, const ClaimedDevice& device);
 
-/// "instance UUID of mbochs", "0000:41:00.0"
+/// "instance UUID on mbochs", "0000:41:00.0"
 std::string what_it_is(const ClaimedDevice& device);
+
+/// What is reported of a device that remains in quarantine: the caller logs or throws it.
+Reason quarantine_reason(const KeptDevice& kept);
 
 /// Removes one instance that nobody has open; the reason why not otherwise, "" when it is gone.
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines);

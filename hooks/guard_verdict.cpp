@@ -3,14 +3,18 @@
 
 #include <algorithm>
 
+#include "base/quote.hpp"
 #include "domain/document.hpp"
 #include "domain/qemu_override.hpp"
-#include "hooks/request_verdict.hpp"
 
 namespace gpuward {
 
-static std::string told(const Gap& gap) {
-  return gap.element + " (line " + std::to_string(gap.line) + " of its XML): " + gap.text;
+static std::string place_of(const Gap& gap) {
+  return "domain XML line " + std::to_string(gap.line) + " (" + gap.element + ")";
+}
+
+static std::string remedy(const Gap& gap, const std::string& domain) {
+  return (gap.can_be_closed ? "run: gpuward protect " : "run: virsh edit ") + shell_word(domain);
 }
 
 Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
@@ -20,25 +24,22 @@ Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
     return policy_of(policy, gap.guard) == Policy::block && row_of(gap.guard).refuses_start;
   });
   if (blocked.empty()) return Verdict::allow();
-  // First what only its author can mend: before that protect mends nothing.
+  // First what only its author can change: until then `gpuward protect` refuses as well.
   std::stable_partition(blocked.begin(), blocked.end(),
                         [](const Gap& gap) { return !gap.can_be_closed; });
   const Gap& gap = blocked.front();
-  const std::string guard(to_string(gap.guard));
   const std::string more =
       blocked.size() > 1 ? " (and " + std::to_string(blocked.size() - 1) + " more)" : "";
-  const std::string mend = gap.can_be_closed
-                               ? "'gpuward protect " + shell_word(domain) + "' closes it"
-                               : "change it with 'virsh edit " + shell_word(domain) + "'";
-  return Verdict::deny(told(gap) + more + ", and [guard] blocks " + guard + "; " + mend);
+  return Verdict::deny(
+      {place_of(gap), gap.text + more + ", blocked by [guard] " + std::string(to_string(gap.guard)),
+       remedy(gap, domain)});
 }
 
 /// Of a gap that is not refused yet.
 static std::string refused_later(const Gap& gap, const std::string& domain) {
-  return told(gap) + "; the next release refuses to start such a domain; " +
-         (gap.can_be_closed ? "shut it down and run: gpuward protect " + shell_word(domain) +
-                                  " (all domains: gpuward protect --all)"
-                            : "run: virsh edit " + shell_word(domain));
+  return place_of(gap) + ": " + gap.text + "; the next release refuses to start the domain; " +
+         (gap.can_be_closed ? "shut it down and " : "") + remedy(gap, domain) +
+         (gap.can_be_closed ? " (all domains: gpuward protect --all)" : "");
 }
 
 std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::string& domain,
@@ -47,7 +48,8 @@ std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::st
   for (const Gap& gap : gaps) {
     const Policy set = policy_of(policy, gap.guard);
     if (set == Policy::warn)
-      lines.push_back(told(gap) + " ([guard] " + std::string(to_string(gap.guard)) + " = warn)");
+      lines.push_back(place_of(gap) + ": " + gap.text + " ([guard] " +
+                      std::string(to_string(gap.guard)) + " = warn)");
     if (set == Policy::block && !row_of(gap.guard).refuses_start)
       lines.push_back(refused_later(gap, domain));
   }
@@ -61,13 +63,12 @@ Verdict override_verdict(const Document& document, const std::vector<const Hostd
     const std::string alias = alias_when_running(document, *gpu);
     const Element* const property = migration_property(document, alias);
     if (!property) continue;
-    return Verdict::deny("<qemu:override> (line " + std::to_string(property->line) +
-                         " of its XML) sets enable-migration for hostdev " + shown(alias) +
-                         ", which its QEMU does not have before " +
-                         std::string(first_qemu_with_enable_migration_text) +
-                         "; 'gpuward protect " + shell_word(domain) +
-                         "' takes out what gpuward wrote, 'virsh edit " + shell_word(domain) +
-                         "' what others did");
+    return Verdict::deny(
+        {"domain XML line " + std::to_string(property->line) + " (<qemu:override>)",
+         "sets enable-migration of hostdev " + shown(alias) + ", which QEMU does not have before " +
+             std::string(first_qemu_with_enable_migration_text),
+         "run: gpuward protect " + shell_word(domain) +
+             ", or for XML not written by gpuward: " + "virsh edit " + shell_word(domain)});
   }
   return Verdict::allow();
 }

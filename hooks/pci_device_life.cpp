@@ -8,6 +8,7 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/log.hpp"
+#include "base/quote.hpp"
 #include "domain/domain.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/scrub.hpp"
@@ -24,7 +25,8 @@
 namespace gpuward {
 
 static std::string title(const ClaimedDevice& device) {
-  return "GPU " + device.alias + ": " + to_string(device.address);
+  return (device.alias == "-" ? "device " + to_string(device.address)
+                              : gpu_title(device.alias) + " (" + to_string(device.address) + ")");
 }
 
 /// Two domains that change the VFs of one PF wait for each other: what can be made on one depends
@@ -33,8 +35,9 @@ static Lock lock_physical_function(const Root& root, const ClaimedDevice& device
                                    const Deadlines& deadlines) {
   auto lock = lock_vfs(root, *parse_pci_address(device.parent), deadlines.lock);
   if (!lock)
-    throw Error(title(device) + ": another gpuward process works on the virtual functions of " +
-                device.parent + " for too long; try again");
+    throw Error(title(device),
+                "timed out waiting for another change of the VFs of " + device.parent,
+                "start the domain again");
   return std::move(*lock);
 }
 
@@ -44,7 +47,7 @@ static void require_changed(const Root& root, ClaimedDevice& device, const std::
                             const KernelChange& change) {
   if (change.failure.empty()) return;
   if (change.stuck) device.writer = identify(root, change.stuck);
-  throw Error(title(device) + what + ": " + change.failure);
+  throw Error(title(device), what + ": " + change.failure);
 }
 
 /// One process that hangs in the PF's driver is enough: a second would hang beside it.
@@ -54,9 +57,11 @@ static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device
   for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& other : claim.devices)
       if (other.use != Use::mdev && other.parent == device.parent && is_being_made(root, other))
-        throw Error(title(device) + ": the driver of " + device.parent + " hangs since " +
-                    claim.name + " was started, as pid " + std::to_string(other.writer.pid) +
-                    "; see 'journalctl -k'");
+        throw Error(title(device),
+                    "driver of PF " + device.parent + " is blocked in the kernel since " +
+                        domain_title(claim.name) + " started (process " +
+                        std::to_string(other.writer.pid) + ")",
+                    "check: journalctl -k");
 }
 
 /// The caller holds the PF's lock, and the claim is written: gpuward-provision either has changed
@@ -65,7 +70,7 @@ static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& 
                          const Deadlines& deadlines) {
   if (exists(pci_path(root, device.address))) return;
   const PciAddress pf = *parse_pci_address(device.parent);
-  const std::string what = ": its virtual function is not there: " + device.parent;
+  const std::string what = "VF " + to_string(device.address) + " does not exist";
   if (virtual_functions(root, pf).empty()) {
     require_no_stuck_maker(root, device);
     const GpuSettings settings =
@@ -75,7 +80,8 @@ static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& 
   }
   const auto made = virtual_functions(root, pf);
   if (std::find(made.begin(), made.end(), device.address) == made.end())
-    throw Error(title(device) + what + " has it elsewhere now; 'gpuward repoint' finds it");
+    throw Error(title(device), what + ": the VFs of " + device.parent + " have new addresses",
+                "run: gpuward reassign");
 }
 
 static const VgpuType* first_fit(const Profile& profile, const std::vector<VgpuType>& types) {
@@ -88,14 +94,14 @@ static const VgpuType* first_fit(const Profile& profile, const std::vector<VgpuT
 static std::string names_of(const std::vector<VgpuType>& types) {
   std::string text;
   for (const VgpuType& type : types) text += (text.empty() ? "" : ", ") + type.name;
-  return text.empty() ? "nothing" : text;
+  return text.empty() ? "none" : text;
 }
 
 /// "" when there is none.
 static std::string vgpu_text(const Root& root, const ClaimedDevice& device) {
   const auto type = current_vgpu(root, device.address);
   if (type == 0u) return {};
-  return type ? " has vGPU type " + std::to_string(*type) : " has a vGPU";
+  return type ? "VF has vGPU type " + std::to_string(*type) : "VF has a vGPU";
 }
 
 void require_adoptable(const Root& root, const Config& config, const ClaimedDevice& device) {
@@ -103,14 +109,14 @@ void require_adoptable(const Root& root, const Config& config, const ClaimedDevi
   const std::string what = vgpu_text(root, device);
   if (what.empty()) return;
   if (const auto holder = OpenDevices(root).vfio_holder_of(device.address))
-    throw Error(title(device) + what + " that gpuward did not create, open in " +
-                to_string(*holder) + "; end that first");
+    throw Error(title(device),
+                what + " that gpuward did not create, in use by " + to_string(*holder),
+                "stop that process first");
   const Parent card = read_identity(root.sys("bus/pci/devices/") + device.parent, device.parent);
   if (!settings_of(config, card).adopt)
-    throw Error(title(device) + what +
-                " that gpuward did not create; remove it with 'gpuward clear " +
-                to_string(device.address) + "', or let gpuward do it with adopt = yes in [gpu " +
-                device.parent + "]");
+    throw Error(title(device), what + " that gpuward did not create",
+                "run: gpuward clear " + to_string(device.address) +
+                    ", or set adopt = yes in [gpu " + device.parent + "]");
 }
 
 static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& device,
@@ -118,23 +124,25 @@ static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& d
   const Profile& profile = *find_profile(config, device.profile);
   if (const std::string what = vgpu_text(root, device); !what.empty()) {
     require_adoptable(root, config, device);
-    log::warning(title(device) + what + " that no domain has claimed, removing it (adopt = yes)");
-    require_changed(root, device, " has a vGPU that does not go",
+    log::warning(title(device) + ": " + what + " without a claim, removing it (adopt = yes)");
+    require_changed(root, device, "cannot remove the vGPU",
                     set_vgpu(root, device.address, 0, deadlines.write));
   }
   const auto types = creatable_vgpus(root, device.address);
   const VgpuType* const type = first_fit(profile, types);
   if (!type)
-    throw Error(title(device) + " offers " + names_of(types) + " now and none of profile " +
-                profile.name + "; what its GPU offers depends on the vGPUs that it has already");
+    throw Error(title(device),
+                "no type of profile " + in_quotes(profile.name) +
+                    " can be created on the VF (creatable: " + names_of(types) +
+                    "); other vGPUs of the GPU limit the types",
+                "run: gpuward list");
   device.type = std::to_string(type->id);
-  require_changed(root, device, ": creating " + type->name + " failed",
+  require_changed(root, device, "cannot create " + type->name,
                   set_vgpu(root, device.address, type->id, deadlines.write));
   // Without it QEMU would find no VFIO device to open.
   if (!is_vfio_device(root, device.address))
-    throw Error(title(device) +
-                ": its driver offers it to no VFIO user (no vfio-dev); is "
-                "nvidia-vgpu-mgr running?");
+    throw Error(title(device), "VF has no vfio-dev after the vGPU was created",
+                "check: systemctl status nvidia-vgpu-mgr");
 }
 
 static KernelChange write_reset_method(const std::string& file, const std::string& methods,
@@ -143,9 +151,9 @@ static KernelChange write_reset_method(const std::string& file, const std::strin
   const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
   if (result.outcome == WriteResult::Outcome::written) return {};
   if (result.outcome == WriteResult::Outcome::stuck)
-    return {"writing it " + hangs(result.child) + "; see 'journalctl -k'", result.child};
-  return {errno_text(result.code) + "; the kernel offers " +
-          read_optional_attribute(file).value_or("none")};
+    return {"write is " + blocked_in_kernel(result.child) + "; check: journalctl -k", result.child};
+  return {errno_text(result.code) +
+          "; the kernel supports: " + read_optional_attribute(file).value_or("none")};
 }
 
 static void set_reset(const Root& root, const Config& config, ClaimedDevice& device,
@@ -154,11 +162,13 @@ static void set_reset(const Root& root, const Config& config, ClaimedDevice& dev
   const GpuSettings settings = settings_of(config, read_identity(path, to_string(device.address)));
   const std::string file = path + "/reset_method";
   if (!settings.reset_method.empty() && read_attribute(file) != settings.reset_method)
-    require_changed(root, device, ": reset-method = " + settings.reset_method + " is not taken",
+    require_changed(root, device, "cannot set reset-method = " + settings.reset_method,
                     write_reset_method(file, settings.reset_method, deadlines));
   const bool is_companion = device.alias == "-" || gpu_alias(device.alias) != device.alias;
   if (!is_companion && !can_be_reset(root, device.address))
-    log::warning(title(device) + " cannot be reset: the next guest finds what this one leaves");
+    log::warning(title(device) +
+                 ": device has no reset method, its memory may be readable by the next guest; set "
+                 "scrub = PROGRAM in the profile");
 }
 
 void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& device,
@@ -172,19 +182,20 @@ void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& dev
 std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) {
-    // Pulled out: nothing left to give back. The same card may come again, as its guest left it.
+    // Hot-unplugged: nothing left to release. The same card may come again, as its guest left it.
     if (device.use == Use::whole && !device.scrub.empty())
-      return "it was pulled out before it was scrubbed";
+      return "hot-unplugged before it was scrubbed; run: gpuward clear " +
+             to_string(device.address);
     if (device.one_time) mark_used(root, device.address, owner.name);
     return {};
   }
   if (const auto holder = holder_after(
           deadlines.release, [&] { return OpenDevices(root).vfio_holder_of(device.address); }))
-    return "it is open in " + to_string(*holder);
+    return "in use by " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
     const KernelChange change = set_vgpu(root, device.address, 0, deadlines.write);
     if (change.stuck) device.writer = identify(root, change.stuck);
-    if (!change.failure.empty()) return "its vGPU does not go: " + change.failure;
+    if (!change.failure.empty()) return "cannot remove the vGPU: " + change.failure;
   }
   if (std::string why = scrub(root, owner, device, deadlines); !why.empty()) return why;
   if (device.one_time) mark_used(root, device.address, owner.name);

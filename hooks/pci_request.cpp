@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "base/text.hpp"
 #include "hooks/choose_device.hpp"
 #include "hooks/pool_plan.hpp"
@@ -21,11 +22,11 @@
 namespace gpuward {
 
 static std::string title(const ClaimedDevice& device) {
-  return "GPU " + device.alias + " (profile " + device.profile + "): " + to_string(device.address);
+  return gpu_title(device.alias) + " (" + to_string(device.address) + ")";
 }
 
-static std::string repoint_command(const Domain& domain) {
-  return "'gpuward repoint " + shell_word(domain.name) + "'";
+static std::string reassign_command(const Domain& domain) {
+  return "run: gpuward reassign " + shell_word(domain.name);
 }
 
 static const Hostdev* hostdev_at(const Domain& domain, const PciAddress& address) {
@@ -37,7 +38,8 @@ static const Hostdev* hostdev_at(const Domain& domain, const PciAddress& address
 static const Hostdev& hostdev_of(const Domain& domain, const AskedGpu& gpu) {
   const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
   if (hostdev && hostdev->address) return *hostdev;
-  throw Error("GPU " + gpu.alias + " has no PCI hostdev; " + repoint_command(domain) + " adds it");
+  throw Error(gpu_title(gpu.alias), "no PCI hostdev with alias " + gpu.alias,
+              reassign_command(domain));
 }
 
 std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
@@ -53,13 +55,12 @@ std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& con
   std::string why;
   const auto found = find_in_pool(root, config, profile, device.address, why);
   if (!found)
-    throw Error(title(device) + " is not of the profile's pool: " + why + "; " +
-                repoint_command(domain) + " chooses another");
+    throw Error(title(device),
+                "device does not match profile " + in_quotes(profile.name) + ": " + why,
+                reassign_command(domain));
   if (profile.use == Use::vendor_vf && hostdev.managed)
-    throw Error(title(device) +
-                ": managed='yes' would take it from NVIDIA's driver, which is its "
-                "VFIO provider; " +
-                repoint_command(domain) + " mends it");
+    throw Error(title(device), "hostdev has managed='yes', which would unbind NVIDIA's driver",
+                reassign_command(domain));
   device.parent = to_string(found->physical_function.value_or(found->address));
 
   std::vector<ClaimedDevice> devices{device};
@@ -67,9 +68,10 @@ std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& con
     if (function == device.address) continue;
     const Hostdev* const companion = hostdev_at(domain, function);
     if (!companion)
-      throw Error(title(device) + ": " + to_string(function) +
-                  " is in its slot and IOMMU group and must go with it; " +
-                  repoint_command(domain) + " adds it");
+      throw Error(title(device),
+                  "companion " + to_string(function) +
+                      " of the same IOMMU group is not assigned to the domain",
+                  reassign_command(domain));
     device.alias = companion->alias.empty() ? "-" : companion->alias;
     device.address = function;
     device.parent = to_string(function);
@@ -84,54 +86,48 @@ static void require_viable_group(const Root& root, const Domain& domain,
                                  const ClaimedDevice& device) {
   const auto group = iommu_group_of(root, device.address);
   if (!group)
-    throw Error(title(device) +
-                " has no IOMMU group; switch the IOMMU on in the firmware and with "
-                "intel_iommu=on or amd_iommu=on on the kernel's command line");
+    throw Error(title(device), "device has no IOMMU group",
+                "enable the IOMMU in the firmware and with intel_iommu=on or amd_iommu=on on the "
+                "kernel command line");
   std::vector<PciAddress> own;
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.address) own.push_back(*hostdev.address);
   if (const Verdict verdict = viability(root, *group, own); !verdict)
-    throw Error(title(device) + ": " + verdict.reason +
-                "; unbind that one, give it to this domain "
-                "too, or use another slot");
+    throw Error(about(title(device), verdict.reason));
 }
 
 void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
                     const Deadlines& deadlines) {
   if (const auto owner = used_by(root, device.address))
-    throw Error(title(device) + " was given to " + *owner +
-                " and its profile gives a device once; 'gpuward clear " +
-                to_string(device.address) + "' lets it be given again");
+    throw Error(title(device), single_use_text(*owner),
+                "run: gpuward clear " + to_string(device.address));
   if (!find_pci_device(root, device.address)) return;  // a VF that is yet to be made
   if (const auto vfs = virtual_functions(root, device.address); !vfs.empty())
-    throw Error(
-        title(device) + " has " + std::to_string(vfs.size()) +
-        " virtual functions, which would go with its driver; 'vfs = 0' in its [gpu] section "
-        "and 'gpuward apply' take them away");
+    throw Error(title(device), "GPU has " + std::to_string(vfs.size()) + " VFs enabled",
+                "set vfs = 0 in its [gpu] section and run: gpuward apply");
   require_viable_group(root, domain, device);
   if (const auto user = open_user_after(root, device.address, deadlines.release))
-    throw Error(title(device) +
-                (user->by == Taker::By::itself ? user->what.substr(2) : ": " + user->what) +
-                "; end that first");
+    throw Error(title(device), user->what, "stop that process first");
 }
 
-/// What can be done by who asks for a device that another has.
-static std::string way_out(const Root& root, const Config& config, const Domain& domain,
-                           const ClaimedDevice& device, const ClaimedDevices& claimed) {
+/// What the one who requests a device in use can do.
+static std::string remedy(const Root& root, const Config& config, const Domain& domain,
+                          const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const Profile& profile = *find_profile(config, device.profile);
   const auto pool = pool_of(root, config, profile);
   if (choose_device(profile, pool,
                     {taken_devices(root, domain.uuid), {}, pool_domain(config, domain).own},
                     domain.numa_nodes))
-    return repoint_command(domain) + " chooses a free one";
+    return reassign_command(domain);
   std::set<std::string> others;
   for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& other : claim.devices)
       if (claim.domain != domain.uuid && other.use != Use::mdev &&
           other.address != device.address && find_device(pool, other.address))
-        others.insert(claim.name);
-  return "no other of its profile is free" +
-         (others.empty() ? std::string() : ", held by " + few_of(others));
+        others.insert(in_quotes(claim.name));
+  return others.empty() ? "no other device of profile " + in_quotes(profile.name) + " is available"
+                        : "shut one of the domains " + first_three_of(others) +
+                              " down or add GPUs to [profile " + profile.name + "]";
 }
 
 /// Who keeps this domain from having the device, by claims; null when nobody does.
@@ -157,25 +153,30 @@ static const Claim* claim_of(const ClaimedDevices& claimed, const Domain& domain
   return nullptr;
 }
 
-/// As the rest of a sentence that begins with the device.
+static bool is_quarantined(const Claim& claim, const ClaimedDevice& device) {
+  return std::any_of(claim.devices.begin(), claim.devices.end(), [&](const ClaimedDevice& other) {
+    return is_same_device(device, other) && other.state == ClaimedDevice::State::quarantined;
+  });
+}
+
+/// Who uses the device, or why it is not available.
 static std::string in_use_text(const ClaimedDevices& claimed, const Domain& domain,
                                const ClaimedDevice& device, const Taker& taker) {
   const Claim* const claim = claim_of(claimed, domain, device);
-  if (!claim) return ": " + taker.what + "; ";
-  const bool waits =
-      std::any_of(claim->devices.begin(), claim->devices.end(), [&](const ClaimedDevice& other) {
-        return is_same_device(device, other) && other.state == ClaimedDevice::State::quarantined;
-      });
-  return (waits ? " is in quarantine since " : " is held by ") + claim->name +
-         (waits ? " had it; see 'gpuward reconcile'; " : "; ");
+  if (!claim) return taker.what;
+  return (is_quarantined(*claim, device) ? "quarantined after use by " : "in use by ") +
+         domain_title(claim->name);
 }
 
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
                        const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const Taker* const taker = taker_of(claimed, domain, device);
   if (!taker || taker->is_mark) return;  // require_unused says more of a mark
-  throw Error(title(device) + in_use_text(claimed, domain, device, *taker) +
-              way_out(root, config, domain, device, claimed));
+  const Claim* const claim = claim_of(claimed, domain, device);
+  throw Error(title(device), in_use_text(claimed, domain, device, *taker),
+              claim && is_quarantined(*claim, device)
+                  ? "run: gpuward reconcile"
+                  : remedy(root, config, domain, device, claimed));
 }
 
 void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
@@ -250,18 +251,15 @@ static Parent card_of(const Root& root, const ClaimedDevice& device) {
 
 void require_allowed(const Root& root, const Config& config, const Domain& domain,
                      const ClaimedDevice& device, const ClaimedDevices& claimed) {
-  if (const Taker* const taker = taker_of(claimed, domain, device))
-    throw Error(by_hand_title(device) +
-                (taker->is_mark ? ": " + taker->what + "; 'gpuward clear " + device_name(device) +
-                                      "' lets it be given again"
-                                : in_use_text(claimed, domain, device, *taker) +
-                                      "name another device in the domain's XML ('virsh edit " +
-                                      shell_word(domain.name) + "'), or see 'gpuward list'"));
+  const std::string edit = "name another device in: virsh edit " + shell_word(domain.name);
+  if (const Taker* const taker = taker_of(claimed, domain, device)) {
+    if (taker->is_mark)
+      throw Error(by_hand_title(device), taker->what, "run: gpuward clear " + device_name(device));
+    throw Error(by_hand_title(device), in_use_text(claimed, domain, device, *taker), edit);
+  }
   if (settings_of(config, card_of(root, device)).use == Use::off)
-    throw Error(by_hand_title(device) + ": the [gpu] section of " + device.parent +
-                " has use = off, which keeps it from all domains; name another device in the "
-                "domain's XML ('virsh edit " +
-                shell_word(domain.name) + "'), or change that section");
+    throw Error(by_hand_title(device), "use = off is set in the [gpu] section of " + device.parent,
+                edit);
 }
 
 }  // namespace gpuward

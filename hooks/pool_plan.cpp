@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/quote.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 
 namespace gpuward {
@@ -67,13 +68,14 @@ bool points_at_taken(const PoolDomain& domain, const TakenDevices& taken) {
 /// Why the GPU cannot stay where it is; "" when it can.
 static std::string why_not_here(const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use) {
-  if (!gpu.at) return "it had none";
+  if (!gpu.at) return "no device assigned";
   const PoolDevice* const here = find_device(pool, gpu.at);
-  if (!here) return "that is none of profile " + gpu.profile + " (any more)";
-  if (has_others_vgpu(*here)) return "it has a vGPU that gpuward did not create";
+  if (!here) return "device no longer matches profile " + in_quotes(gpu.profile);
+  if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
   if (const Taker* const taker = find_taker(*here, use.taken)) return taker->what;
   if (is_viable(*here, use.own)) return {};
-  return "the host uses " + to_string(here->in_the_way.front()) + " in its IOMMU group";
+  return "IOMMU group is not viable: " + to_string(here->in_the_way.front()) +
+         " is bound to a host driver";
 }
 
 static bool is_held_by_process(const std::vector<PoolDevice>& pool, const TakenDevices& taken) {
@@ -85,7 +87,7 @@ static bool is_held_by_process(const std::vector<PoolDevice>& pool, const TakenD
 
 static void take(const PoolDevice& device, const PoolDomain& by, TakenDevices& taken) {
   for (const PciAddress& function : device.functions)
-    taken[function] = {by.uuid, "another GPU of it is there"};
+    taken[function] = {by.uuid, "device assigned to another GPU of this domain"};
 }
 
 /// Those that stay first, so that none is pointed where another of the same domain is.
@@ -93,7 +95,7 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
                   DeviceUse& use, PoolPlan& plan) {
   std::vector<std::pair<const PoolGpu*, std::string>> going;
   for (const PciAddress& device : domain.by_hand)
-    use.taken.insert({device, {domain.uuid, "the domain's XML names it already"}});
+    use.taken.insert({device, {domain.uuid, "device already named in the domain XML"}});
   for (const PoolGpu& gpu : domain.gpus) {
     const auto pool = pools.find(gpu.profile);
     if (pool == pools.end() || !find_profile(config, gpu.profile)) continue;

@@ -10,6 +10,7 @@
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/quote.hpp"
 #include "config/config_parser.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
@@ -50,7 +51,7 @@ void require_no_gpu_in_text(const Hook& hook, const std::string& error) {
   if (hook.input.names_gpuward) throw Error(error);
   const Config config = load_config(config_files(hook.root)).config;
   const std::string gpu = gpu_in_text(hook.root, config, hook.input.text);
-  if (!gpu.empty()) throw Error("its XML cannot be parsed, and its text has " + gpu + ": " + error);
+  if (!gpu.empty()) throw Error("domain XML with " + gpu, "cannot parse: " + error);
 }
 
 /// The domain on stdin; nothing when it can be read no further and has no GPU, and then starts.
@@ -58,9 +59,9 @@ void require_no_gpu_in_text(const Hook& hook, const std::string& error) {
 std::optional<Seen> see_domain(const Hook& hook) {
   try {
     if (hook.input.end == XmlInput::End::too_large)
-      throw Error("domain XML is larger than " + std::to_string(largest_xml >> 20) + " MiB");
+      throw Error("domain XML", "larger than " + std::to_string(largest_xml >> 20) + " MiB");
     if (hook.input.end == XmlInput::End::failed)
-      throw Error("its XML on the hook's stdin cannot be read; try again, and see 'journalctl -k'");
+      throw Error("domain XML", "cannot read from the hook's stdin", "check: journalctl -k");
     Document document = parse_document(hook.input.text);
     Domain domain = read_domain(document);
     return Seen{std::move(document), std::move(domain)};
@@ -68,7 +69,8 @@ std::optional<Seen> see_domain(const Hook& hook) {
     const std::string cut =
         hook.input.end == XmlInput::End::late ? " (libvirt stopped writing it)" : "";
     require_no_gpu_in_text(hook, error.what() + cut);
-    log::warning(std::string(hook.call.domain) + ": not looked at further: " + error.what() + cut);
+    log::warning(domain_title(hook.call.domain) + ": cannot parse domain XML: " + error.what() +
+                 cut + ", ignoring (no GPU found)");
     return {};
   }
 }
@@ -82,8 +84,10 @@ std::optional<Config> config_for(const Hook& hook, const Domain& domain) {
   if (!is_gpu_domain(hook.root, loaded.config, domain)) return {};
   if (loaded.problems.empty()) return std::move(loaded.config);
   const size_t more = loaded.problems.size() - 1;
-  throw Error(to_string(loaded.problems.front()) +
-              (more ? " (and " + std::to_string(more) + " more)" : "") + "; see 'gpuward check'");
+  throw Error(
+      {},
+      to_string(loaded.problems.front()) + (more ? " (and " + std::to_string(more) + " more)" : ""),
+      "run: gpuward check");
 }
 
 void require(const Verdict& verdict) {
@@ -95,27 +99,28 @@ void mark(const Hook& hook, const Domain& domain, const StartedDevices* devices)
   try {
     mark_guarded(hook.root, domain.uuid, domain.name, devices);
   } catch (const Error& error) {
-    log::warning(domain.name +
-                 ": cannot write the marker for gpuward-polkit and gpuward-guard: " + error.what());
+    log::warning(domain_title(domain.name) + ": cannot write marker for gpuward-polkit and " +
+                 "gpuward-guard: " + error.what() +
+                 ", API calls of non-root users will not be blocked");
   }
 }
 
 /// libvirt shows stderr to the user word for word.
-void say(const std::string& line) {
+void print_error(const std::string& line) {
   const std::string text = line + '\n';
-  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody listens
+  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // libvirt closed its end
 }
 
 /// What QEMU gets past libvirt: it has no claim, and nothing takes care of its driver and reset.
 void warn_of_command_line(const Hook& hook, const Config& config, const Domain& domain) {
   for (const CommandLineDevice* const gpu : command_line_gpus(hook.root, config, domain)) {
-    const std::string text = shown(domain.name) + ": QEMU's command line (line " +
-                             std::to_string(gpu->line) + " of its XML) assigns the GPU '" +
-                             shown(gpu->text) +
-                             "', which gpuward neither claims nor keeps from migrating; use a "
+    const std::string text = domain_title(domain.name) + ": domain XML line " +
+                             std::to_string(gpu->line) + ": QEMU command line assigns the GPU " +
+                             in_quotes(gpu->text) +
+                             ", which gpuward neither claims nor protects from migration; use a "
                              "<hostdev> instead";
     log::warning(text);
-    say("gpuward: " + text);
+    print_error("gpuward: " + text);
   }
 }
 
@@ -125,12 +130,12 @@ void guard(const Hook& hook, const Config& config, const Seen& seen) {
   const std::string emulator = emulator_of(seen.document);
   const QemuAbilities qemu = abilities_of(qemu_version(hook.root, emulator));
   if (!qemu.is_known && config.guard.migration == Policy::block)
-    log::warning(seen.domain.name + ": cannot tell the version of " + shown(emulator) +
-                 ": enable-migration=off is not asked for");
+    log::warning(domain_title(seen.domain.name) + ": cannot determine the version of " +
+                 shown(emulator) + ", not requiring enable-migration=off");
   require(override_verdict(seen.document, gpus, seen.domain.name, qemu));
   const auto gaps = gaps_to_close(seen.document, gpus, config.guard, qemu);
   for (const std::string& line : guard_warnings(config.guard, seen.domain.name, gaps))
-    log::warning(seen.domain.name + ": " + line);
+    log::warning(domain_title(seen.domain.name) + ": " + line);
   require(guard_verdict(config.guard, seen.domain.name, gaps));
 }
 
@@ -159,8 +164,9 @@ StartedDevices devices_at_start(const Document& document, const Domain& domain) 
 void prepare(const Hook& hook) {
   const auto seen = see_domain(hook);
   if (seen && seen->domain.readconfig != 0)
-    log::warning(seen->domain.name + ": the file of -readconfig (line " +
-                 std::to_string(seen->domain.readconfig) + " of its XML) is not searched for GPUs");
+    log::warning(domain_title(seen->domain.name) + ": domain XML line " +
+                 std::to_string(seen->domain.readconfig) +
+                 ": the file of -readconfig is not searched for GPUs");
   const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
   if (!config) return;
   warn_of_command_line(hook, *config, seen->domain);
@@ -179,8 +185,10 @@ std::string unmark(const Hook& hook, const Uuid& domain) {
     unmark_guarded(hook.root, domain);
     return {};
   } catch (const Error& error) {
-    return std::string("polkit still takes it for a domain with a GPU: ") + error.what() +
-           "; run: gpuward reconcile";
+    return std::string(
+               "cannot remove the marker of a domain with a GPU, polkit still blocks "
+               "API calls: ") +
+           error.what() + "; run: gpuward reconcile";
   }
 }
 
@@ -191,8 +199,7 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::stri
   try {
     seen = see_domain(hook);
   } catch (const Error& error) {
-    log::warning(std::string(hook.call.domain) +
-                 ": looking for its claim by name: " + error.what());
+    log::warning(domain_title(hook.call.domain) + ": finding the claim by name: " + error.what());
   }
   if (seen) {
     marked = unmark(hook, seen->domain.uuid);
@@ -211,17 +218,17 @@ void release_claim(const Hook& hook, const Claims& claims, const std::optional<C
   claims.sweep();
   const auto lock = claims.lock_domain(seen->domain, hook.deadlines.lock);
   if (!lock)
-    throw Error("another gpuward process works on its GPUs; 'gpuward reconcile' gives them back");
+    throw Error({}, "timed out waiting for the domain lock, GPUs not released",
+                "run: gpuward reconcile");
   const auto claim = claims.find(seen->domain);
   if (!claim) return;
   const auto kept = give_back(hook.root, claims, *claim, hook.deadlines);
   if (std::any_of(claim->devices.begin(), claim->devices.end(),
                   [](const ClaimedDevice& device) { return device.use != Use::mdev; }))
     let_pools_settle(hook.root, claim->domain, hook.deadlines.settle);
-  if (!kept.empty())
-    throw Error("GPU " + kept.front().device.alias + " (" + what_it_is(kept.front().device) +
-                ") stays in quarantine: " + kept.front().reason +
-                "; 'gpuward reconcile' tries again");
+  for (size_t i = 1; i < kept.size(); ++i)
+    log::warning(domain_title(claim->name) + ": " + to_string(quarantine_reason(kept[i])));
+  if (!kept.empty()) throw Error(quarantine_reason(kept.front()));
 }
 
 void release(const Hook& hook) {
@@ -238,7 +245,7 @@ void reconnect(const Hook& hook) {
   // What a broken configuration still says must do: a running domain is not refused anything here.
   const Config config = load_config(config_files(hook.root)).config;
   const std::string found = check_devices(hook.root, config, seen->domain, hook.deadlines);
-  if (!found.empty()) log::warning(seen->domain.name + ": reconnect: " + found);
+  if (!found.empty()) log::warning(domain_title(seen->domain.name) + ": reconnect: " + found);
   if (!is_gpu_domain(hook.root, config, seen->domain)) return;
   claim_by_hand_again(hook.root, config, seen->domain, hook.deadlines);
   if (!asks_gpuward(seen->domain) && mark_stamp(hook.root, seen->domain.uuid).empty())
@@ -250,7 +257,7 @@ void print_for_libvirt(std::string_view xml) {
   while (!xml.empty()) {
     const ssize_t n = ::write(STDOUT_FILENO, xml.data(), xml.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw SystemError("cannot give libvirt the domain's XML", errno);
+    if (n < 0) throw SystemError("cannot write the domain XML for libvirt", errno);
     xml.remove_prefix(static_cast<size_t>(n));
   }
 }
@@ -265,15 +272,16 @@ void arrive(const Hook& hook) {
   if (!config) return;
   require(arrival_verdict(*config, hook.call.operation));
   if (config->guard.migration == Policy::warn)
-    log::warning(seen->domain.name + ": a domain with a GPU arrives by " +
-                 std::string(hook.call.operation) + " ([guard] migration = warn)");
+    log::warning(domain_title(seen->domain.name) + ": incoming " +
+                 (hook.call.operation == "migrate" ? "migration" : "restore") +
+                 " of a domain with a GPU, allowed by [guard] migration = warn");
   const std::string repointed = repoint_gpus(hook.input.text);
   if (repointed != hook.input.text) print_for_libvirt(repointed);
 }
 
 enum class OnError {
   refuse,  ///< libvirt does not go on
-  tell,    ///< libvirt ignores the status and keeps the text in its log
+  report,  ///< libvirt ignores the status and keeps the text in its log
   log,     ///< a status other than 0 would kill a running guest
 };
 
@@ -289,7 +297,7 @@ struct Operation {
 constexpr Operation operations[] = {
     {"prepare", prepare, OnError::refuse,
      log::Message::start_refused},  // before libvirt looks at the devices: create
-    {"release", release, OnError::tell,
+    {"release", release, OnError::report,
      log::Message::release_failed},  // after it gave them back, also after a refusal
     {"reconnect", reconnect, OnError::log,
      log::Message::reconnect_failed},  // libvirt itself started anew
@@ -304,12 +312,14 @@ const Operation* find_operation(std::string_view name) {
   return nullptr;
 }
 
-int fail(const Operation& operation, const HookCall& call, const char* reason) {
+int fail(const Operation& operation, const HookCall& call, const Reason& reason) {
   const log::Field fields[] = {{"GPUWARD_ACTION", std::string(action_of(operation.failure))}};
-  log::entry(log::Severity::error, operation.failure,
-             std::string(call.domain) + ": " + std::string(call.operation) + ": " + reason, fields);
+  log::entry(
+      log::Severity::error, operation.failure,
+      domain_title(call.domain) + ": " + std::string(call.operation) + ": " + to_string(reason),
+      fields);
   if (operation.on_error == OnError::log) return 0;
-  say(answer_for_caller(call.domain, reason));
+  print_error(answer_for_caller(call.domain, reason));
   return 1;
 }
 
@@ -326,8 +336,10 @@ int run_qemu_hook(const Root& root, const HookCall& call, const XmlInput& input,
   try {
     operation->handle({root, call, input, deadlines});
     return 0;
+  } catch (const Error& error) {
+    return fail(*operation, call, error.reason);
   } catch (const std::exception& error) {
-    return fail(*operation, call, error.what());
+    return fail(*operation, call, {{}, error.what(), {}});
   }
 }
 

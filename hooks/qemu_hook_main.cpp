@@ -22,8 +22,9 @@ static int usage(int argc, char** argv) {
       "usage: gpuward-qemu-hook DOMAIN OPERATION SUB-OPERATION EXTRA < DOMAIN.xml\n"
       "\n"
       "libvirt's qemu hook of gpuward, called by libvirt through the link\n"
-      "/etc/libvirt/hooks/qemu.d/50-gpuward. It gives a domain its GPUs at 'prepare' and takes\n"
-      "them back at 'release'. See gpuward-qemu-hook(8).\n",
+      "/etc/libvirt/hooks/qemu.d/50-gpuward. It prepares a domain's GPUs at 'prepare' and "
+      "releases\n"
+      "them at 'release'. See gpuward-qemu-hook(8).\n",
       asked ? stdout : stderr);
   return asked ? 0 : 2;
 }

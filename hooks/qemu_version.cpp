@@ -84,7 +84,7 @@ std::optional<unsigned> qemu_version(const Root& root, const std::string& emulat
   try {
     return find_version(root, emulator);
   } catch (const Error& error) {
-    log::warning("cannot tell the version of QEMU: " + std::string(error.what()));
+    log::warning("cannot determine the version of QEMU: " + std::string(error.what()));
     return {};
   }
 }

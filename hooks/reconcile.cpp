@@ -24,21 +24,22 @@ static Reconciled reconcile_one(const Root& root, const Claims& claims, const Cl
   // libvirt is asked without the lock: it holds the domain while the hook waits for ours.
   const auto stamp = claims.stamp(seen.domain);
   const auto active = is_active(seen.domain);
-  if (!active) return {Result::left_alone, seen.name, "libvirt cannot be asked whether it is on"};
-  if (*active) return {Result::in_use, seen.name, "the domain is on"};
+  if (!active)
+    return {Result::left_alone, seen.name, "cannot query the domain's state from libvirt"};
+  if (*active) return {Result::in_use, seen.name, "domain is running"};
 
   const auto lock = claims.lock_domain(seen.domain, std::chrono::milliseconds(0));
   if (!lock || claims.stamp(seen.domain) != stamp)
-    return {Result::in_use, seen.name, "it is being started or stopped"};
+    return {Result::in_use, seen.name, "domain is starting or stopping"};
   const auto claim = claims.find(seen.domain);
-  if (!claim) return {Result::given_back, seen.name, "released meanwhile"};
+  if (!claim) return {Result::given_back, seen.name, "released by another process"};
   if (const auto holder = holder_of(root, *claim))
-    return {Result::left_alone, claim->name, "its device is open in " + to_string(*holder)};
-  if (dry_run) return {Result::given_back, claim->name, "its domain is off"};
+    return {Result::left_alone, claim->name, "device in use by " + to_string(*holder)};
+  if (dry_run) return {Result::given_back, claim->name, "domain is shut off"};
 
   const auto kept = give_back(root, claims, *claim, deadlines);
   if (!kept.empty()) return {Result::quarantined, claim->name, kept.front().reason};
-  return {Result::given_back, claim->name, "its domain is off"};
+  return {Result::given_back, claim->name, "domain is shut off"};
 }
 
 /// A mark is nothing that a domain holds, but it must not outlive its domain: without a GPU, the
@@ -52,8 +53,9 @@ static void drop_stale_marks(const Root& root, const IsActive& is_active,
       if (is_active(domain) == false && mark_stamp(root, domain) == before)
         unmark_guarded(root, domain);
     } catch (const Error& error) {
-      results.push_back({Result::left_alone, to_string(domain),
-                         std::string("its mark of a domain with a GPU stays: ") + error.what()});
+      results.push_back(
+          {Result::left_alone, to_string(domain),
+           std::string("cannot remove the marker of a domain with a GPU: ") + error.what()});
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "hooks/pool_plan.hpp"
 
 namespace gpuward {
@@ -13,10 +14,10 @@ static void require_devices(const Root& root, const Config& config, const PoolDo
                             const DevicePools& pools) {
   for (const PoolGpu& gpu : domain.gpus)
     if (pools.at(gpu.profile).empty())
-      throw Error("GPU " + gpu.alias + " of " + domain.name + ": profile " + gpu.profile +
-                  " has no device on this host: " +
-                  why_empty(root, config, *find_profile(config, gpu.profile)) +
-                  "; see 'gpuward list gpus'");
+      throw Error(domain_title(domain.name) + ": " + gpu_title(gpu.alias),
+                  "profile " + in_quotes(gpu.profile) + " has no device on this host: " +
+                      why_empty(root, config, *find_profile(config, gpu.profile)),
+                  "run: gpuward list gpus");
 }
 
 /// What the GPU gets: where the plan moves it, else what it is at, with its companions; one of the

@@ -17,7 +17,4 @@ Verdict request_verdict(const Config& config, const Domain& domain);
 /// Whether a domain with a GPU may come in from another host or from a saved state.
 Verdict arrival_verdict(const Config& config, std::string_view operation);
 
-/// As it must be typed in a shell.
-std::string shell_word(std::string_view text);
-
 }  // namespace gpuward

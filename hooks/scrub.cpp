@@ -14,6 +14,7 @@
 #include "base/journal.hpp"
 #include "base/message.hpp"
 #include "base/program.hpp"
+#include "base/quote.hpp"
 #include "base/signals.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
@@ -30,7 +31,7 @@ static std::string run(const Claim& owner, const ClaimedDevice& device, millisec
        "GPUWARD_USE=" + std::string(use_word(device.use)), "GPUWARD_PROFILE=" + device.profile,
        "GPUWARD_DOMAIN_NAME=" + owner.name, "GPUWARD_DOMAIN_UUID=" + to_string(owner.domain)},
       deadline);
-  return end.empty() ? end : "its scrub program " + device.scrub + ' ' + end;
+  return end.empty() ? end : "scrub program " + device.scrub + ' ' + end;
 }
 
 /// What gave the device back would have done, had it waited. The claim may have become one of the
@@ -62,8 +63,8 @@ static void finish(const Root& root, const Claim& owner, const ClaimedDevice& de
 /// have.
 static void tell(const Claim& owner, const ClaimedDevice& device, const std::string& why) {
   const log::Field fields[] = {
-      {"MESSAGE", owner.name + ": " + to_string(device.address) + " stays in quarantine: " + why +
-                      "; 'gpuward reconcile' tries again"},
+      {"MESSAGE", domain_title(owner.name) + ": " + to_string(device.address) +
+                      " remains quarantined: " + why + "; to retry run: gpuward reconcile"},
       {"MESSAGE_ID", std::string(log::id_of(log::Message::scrub_failed))},
       {"PRIORITY", "4"},
       {"SYSLOG_IDENTIFIER", "gpuward"},
@@ -139,16 +140,16 @@ static void make_pipe(Fd& reader, Fd& writer) {
 static void tell_to_go(int fd) {
   ssize_t n = ::write(fd, "", 1);
   while (n < 0 && errno == EINTR) n = ::write(fd, "", 1);
-  if (n != 1) throw SystemError("its scrub program cannot be started", errno);
+  if (n != 1) throw SystemError("cannot start the scrub program", errno);
 }
 
 std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
                   const Deadlines& deadlines) {
   if (device.scrub.empty()) return {};
   if (device.scrub == unknown_scrub)
-    return "its claim was lost and its profile is not configured, so how to scrub it is not known; "
-           "scrub it, then run 'gpuward clear " +
-           to_string(device.address) + "'";
+    return "claim was re-created and its profile is not defined, so its scrub program is unknown; "
+           "scrub the device, then run: gpuward clear " +
+           to_string(device.address);
   Fd answer, answer_end, go, go_end;
   make_pipe(answer, answer_end);
   make_pipe(go, go_end);
@@ -172,9 +173,9 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
   if (const auto text = read_answer(answer.get(), deadlines.scrub_wait)) {
     ::waitpid(child, nullptr, 0);
     device.scrub_process = {};
-    return text->starts_with('=') ? text->substr(1) : "what ran its scrub program was killed";
+    return text->starts_with('=') ? text->substr(1) : "scrub supervisor process was killed";
   }
-  return "its scrub program still runs, in the care of pid " + std::to_string(child);
+  return "scrub program still running (process " + std::to_string(child) + ")";
 }
 
 }  // namespace gpuward

@@ -24,9 +24,9 @@ static void ask_and_wait(const Root& root, const Uuid& domain, std::chrono::mill
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
       continue;
     }
-    log::warning(
-        "the guard did not point other domains at what is free now; a start of one may "
-        "be refused until it does");
+    log::warning("timed out after " + std::to_string(deadline.count() / 1000) +
+                 " s waiting for gpuward-guard to reassign shut-off domains; check: systemctl "
+                 "status gpuward-guard");
     remove_file(file);
   }
 }
@@ -35,7 +35,7 @@ void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::millise
   try {
     ask_and_wait(root, domain, deadline);
   } catch (const Error& error) {
-    log::warning(std::string("the guard is not waited for: ") + error.what());
+    log::warning(std::string("cannot notify gpuward-guard: ") + error.what() + ", ignoring");
   }
 }
 

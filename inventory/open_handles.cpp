@@ -19,7 +19,7 @@ namespace gpuward {
 namespace fs = std::filesystem;
 
 std::string to_string(const Holder& holder) {
-  return "pid " + std::to_string(holder.pid) + " (" + holder.command + ")";
+  return "process " + std::to_string(holder.pid) + " (" + holder.command + ")";
 }
 
 /// Whether the descriptor only names the node (O_PATH) and keeps no device: udev has one for a

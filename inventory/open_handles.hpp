@@ -21,7 +21,7 @@ struct Holder {
   std::string command;
 };
 
-std::string to_string(const Holder& holder);  ///< "pid 4711 (qemu-system-x86)"
+std::string to_string(const Holder& holder);  ///< "process 4711 (qemu-system-x86)"
 
 /// Which process has which character device open: one walk over /proc/*/fd. A file counts by its
 /// device number, never by its name: any user can give any file any name in a mount namespace of

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/quote.hpp"
 #include "domain/document.hpp"
 #include "inventory/device_nodes.hpp"
 #include "mdev/instance.hpp"
@@ -31,6 +32,11 @@ static void block(const PciAddress& device, const Taker& taker, TakenDevices& ta
   } else if (is_other && !taker.is_mark) {
     there.domain.reset();
   }
+}
+
+std::string single_use_text(const std::string& domain) {
+  return "already used by " + (domain.empty() ? "a domain" : domain_title(domain)) +
+         " (one-time = yes)";
 }
 
 static Taker by_part(const Taker& taker, const std::string& part) {
@@ -64,8 +70,8 @@ static void block_group(const Root& root, const PciAddress& device, const Taker&
   if (!group) return;
   Taker by = taker;
   by.by = Taker::By::group;
-  by.what = "its IOMMU group " + std::to_string(group->number) + " is in use through " +
-            to_string(device) + ": " + taker.what;
+  by.what = "IOMMU group " + std::to_string(group->number) + ", device " + to_string(device) +
+            ": " + taker.what;
   for (const PciAddress& member : group->members)
     if (member != device) block(member, by, taken);
 }
@@ -82,9 +88,8 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
                         ClaimedDevices& found) {
   const bool has_it = device.state == ClaimedDevice::State::claimed;
   if (has_it) found.on.insert(claim.domain);
-  const Taker taker = has_it
-                          ? Taker{claim.domain, shown(claim.name) + " has it"}
-                          : Taker{{}, "it is in quarantine since " + shown(claim.name) + " had it"};
+  const Taker taker = has_it ? Taker{claim.domain, "in use by " + domain_title(claim.name)}
+                             : Taker{{}, "quarantined after use by " + domain_title(claim.name)};
   if (device.use == Use::mdev) {
     found.instances.emplace(device.instance, taker);
     return block_for_instance(root, device.parent, to_string(device.instance), taker, found.taken);
@@ -100,11 +105,7 @@ ClaimedDevices claimed_devices(const Root& root) {
   ClaimedDevices found;
   for (const PciAddress& address : used_devices(root))
     found.taken[address] = {
-        {},
-        shown(used_by(root, address).value_or("a domain")) + " had it, and it is given once",
-        false,
-        Taker::By::itself,
-        true};
+        {}, single_use_text(used_by(root, address).value_or("")), false, Taker::By::itself, true};
   AllClaims all = Claims(root).all();
   found.claims = std::move(all.readable);
   found.unreadable = std::move(all.unreadable);
@@ -149,7 +150,7 @@ static std::optional<Taker> user_of_instances(const OpenDevices& open,
   for (const Uuid& instance : found->second)
     if (const auto holder = open.holder_of(instance))
       return Taker{{},
-                   "instance " + to_string(instance) + " on " + to_string(device) + " is open in " +
+                   "instance " + to_string(instance) + " on " + to_string(device) + ": in use by " +
                        to_string(*holder),
                    true,
                    Taker::By::part};
@@ -166,7 +167,7 @@ static std::optional<Taker> user_of_parts(const Root& root, const OpenDevices& o
     if (auto user = user_of_instances(open, instances, vf)) return user;
     if (const auto holder = open.holder_of(vf))
       return Taker{
-          {}, "VF " + to_string(vf) + " is open in " + to_string(*holder), true, Taker::By::part};
+          {}, "VF " + to_string(vf) + ": in use by " + to_string(*holder), true, Taker::By::part};
   }
   return {};
 }
@@ -175,7 +176,7 @@ static std::optional<Taker> open_user(const Root& root, const OpenDevices& open,
                                       const InstancesByParent& instances,
                                       const PciAddress& device) {
   if (const auto holder = open.holder_of(device))
-    return Taker{{}, "it is open in " + to_string(*holder), true};
+    return Taker{{}, "in use by " + to_string(*holder), true};
   return user_of_parts(root, open, instances, device);
 }
 
@@ -213,7 +214,7 @@ TakenDevices taken_by_others(const TakenDevices& taken, const Uuid& domain) {
 
 void add_own_devices(const Root& root, const Uuid& domain, const std::vector<PciAddress>& devices,
                      const std::vector<Uuid>& instances, TakenDevices& taken) {
-  const Taker own{domain, "it has that already"};
+  const Taker own{domain, "already assigned to this domain"};
   for (const PciAddress& device : devices) block_device(root, device, own, taken);
   for (const Uuid& uuid : instances)
     if (const auto instance = find_instance(root, uuid))
@@ -239,13 +240,13 @@ std::string use_of_vfs(const Root& root, const PciAddress& pf) {
   for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& device : claim.devices)
       if (const std::string part = part_of(device, pf, vfs); !part.empty())
-        return part + " is held by " + shown(claim.name);
+        return part + " is in use by " + domain_title(claim.name);
   if (!claimed.unreadable.empty()) return to_string(claimed.unreadable.front());
   const OpenDevices open(root);
   const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& vf : vfs)
     if (const auto user = open_user(root, open, instances, vf))
-      return user->by == Taker::By::itself ? to_string(vf) + user->what.substr(2) : user->what;
+      return user->by == Taker::By::itself ? to_string(vf) + " is " + user->what : user->what;
   return {};
 }
 

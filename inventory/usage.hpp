@@ -29,11 +29,14 @@ struct Taker {
     group,   ///< another device of its IOMMU group
   };
   std::optional<Uuid> domain;  ///< that has claimed it; its own devices are free for it
-  std::string what;            ///< as in a sentence about the device: "web01 has it"
+  std::string what;            ///< after the device: "in use by domain 'web01'"
   bool is_process = false;     ///< no domain: it may let go without a word
   By by = By::itself;
   bool is_mark = false;  ///< nobody uses it; it was given once for all
 };
+/// Of a device with the mark of single use.
+std::string single_use_text(const std::string& domain);
+
 using TakenDevices = std::map<PciAddress, Taker>;
 
 /// What domains have, by their claims, and what was given once already. What is in quarantine is no

@@ -18,11 +18,11 @@ std::string viommu_conflict(const Root& root, const Document& document, const Do
     if (!group) continue;
     const auto [first, is_new] = first_of_group.insert({group->number, *hostdev.address});
     if (is_new) continue;
-    return "it has an <iommu> (line " + std::to_string(iommu->line) + " of its XML), and " +
-           to_string(first->second) + " and " + to_string(*hostdev.address) +
-           " are in one IOMMU group of the host: QEMU refuses to start it (\"group " +
+    return "domain XML line " + std::to_string(iommu->line) +
+           " (<iommu>): " + to_string(first->second) + " and " + to_string(*hostdev.address) +
+           " are in one IOMMU group of the host, which QEMU rejects (\"group " +
            std::to_string(group->number) +
-           " used in multiple address spaces\"); remove the <iommu> with 'virsh edit', or attach a "
+           " used in multiple address spaces\"); remove <iommu> with 'virsh edit', or attach a "
            "GPU of one function";
   }
   return {};

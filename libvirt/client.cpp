@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 
 namespace gpuward {
 
@@ -39,7 +40,7 @@ template <typename Function>
 static void find(void* handle, const char* name, Function& function) {
   function = reinterpret_cast<Function>(::dlsym(handle, name));
   if (!function)
-    throw Error(std::string("libvirt.so.0 has no ") + name + "; install libvirt0 anew");
+    throw Error(std::string("libvirt.so.0 has no ") + name + "; reinstall package libvirt0");
 }
 
 static Library load() {
@@ -72,10 +73,10 @@ struct DomainStore::Connection {
   virConnectPtr pointer = nullptr;
 
   /// libvirt's text, which may have several lines, behind ours.
-  Error error(const std::string& what, const std::string& advice = {}) const {
+  Error error(const std::string& what, const std::string& remedy = {}) const {
     std::string message = v.error_message();
     std::replace(message.begin(), message.end(), '\n', ' ');
-    return Error(what + ": " + message + advice);
+    return Error(what, message, remedy);
   }
 
   Found describe(virDomainPtr domain) const {
@@ -97,8 +98,8 @@ DomainStore::DomainStore(const std::string& uri)
   const std::string where = uri.empty() ? "qemu:///system" : uri;
   connection_->pointer = v.open(where.c_str());
   if (!connection_->pointer)
-    throw connection_->error("cannot reach libvirt at " + where,
-                             "; is it on? 'systemctl start libvirtd' (or virtqemud.socket)");
+    throw connection_->error("cannot connect to libvirt at " + where,
+                             "run: systemctl start libvirtd (or virtqemud.socket)");
 }
 
 // The library stays loaded: its threads do not end with the connection.
@@ -113,7 +114,7 @@ std::optional<DomainStore::Found> DomainStore::find(const std::string& name_or_u
   if (!domain) domain = v.by_name(connection_->pointer, name_or_uuid.c_str());
   if (!domain) {
     if (v.error_code() == VIR_ERR_NO_DOMAIN) return {};
-    throw connection_->error("cannot look up domain '" + name_or_uuid + "'");
+    throw connection_->error("cannot look up " + domain_title(name_or_uuid));
   }
   const Found found = connection_->describe(domain);
   v.free_domain(domain);
@@ -167,7 +168,7 @@ unsigned DomainStore::version() const {
 void DomainStore::define(const std::string& xml) {
   const Library& v = connection_->v;
   virDomainPtr domain = v.define(connection_->pointer, xml.c_str(), VIR_DOMAIN_DEFINE_VALIDATE);
-  if (!domain) throw connection_->error("libvirt does not take the domain's XML");
+  if (!domain) throw connection_->error("libvirt rejected the domain XML");
   v.free_domain(domain);
 }
 
@@ -179,7 +180,7 @@ void DomainStore::start(const Uuid& uuid) {
     v.free_domain(domain);
     return;
   }
-  const Error error = connection_->error("libvirt does not start it");
+  const Error error = connection_->error("failed to start domain " + to_string(uuid));
   v.free_domain(domain);  // which forgets libvirt's error
   throw error;
 }

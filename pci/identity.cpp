@@ -164,18 +164,17 @@ static bool fits(const ExpectedIdentity& expected, const Identity& found) {
 
 Verdict identity_verdict(const GpuSection& section, const Identity& found) {
   if (fits(section.expect, found)) return Verdict::allow();
-  const std::string there = to_string(found);
-  std::string text = to_string(section.position) + " expects " + to_string(section.expect) +
-                     ", but what sits there is " +
-                     (there.empty() ? std::string("a card that tells nothing of itself") : there);
+  const std::string present = to_string(found);
+  std::string text =
+      to_string(section.position) + " expects " + to_string(section.expect) + ", found " +
+      (present.empty() ? std::string("a card without a readable identity") : present);
   std::string missing;
   for (const std::string& word : unreadable(section.expect, found))
     missing += (missing.empty() ? "" : ", ") + word;
   if (!missing.empty())
     text += " (" + missing +
-            " cannot be read: a uuid needs NVIDIA's driver, a serial root and a "
-            "card that is awake)";
-  return Verdict::deny(text + "; put the card back, or write in 'expect' what is there now");
+            " cannot be read: a UUID needs NVIDIA's driver, a serial number root and a card in D0)";
+  return Verdict::deny({"not the expected GPU", text, "reinstall that card or update 'expect'"});
 }
 
 static bool expects_something(const ExpectedIdentity& expected) {
@@ -191,7 +190,7 @@ Verdict check_identity(const Root& root, const Config& config, const Parent& dev
     auto& found = is_card ? of_card : of_itself;
     if (!found) found = find_identity(root, is_card ? *device.physical_function : *device.address);
     if (Verdict verdict = identity_verdict(section, *found); !verdict)
-      return Verdict::deny("GPU " + device.name + ": " + verdict.reason);
+      return Verdict::deny(about("device " + device.name, std::move(verdict.reason)));
   }
   return Verdict::allow();
 }

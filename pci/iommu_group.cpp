@@ -42,9 +42,12 @@ std::vector<PciAddress> in_the_way(const Root& root, const IommuGroup& group,
 Verdict viability(const Root& root, const IommuGroup& group, const std::vector<PciAddress>& own) {
   const auto members = in_the_way(root, group, own);
   if (members.empty()) return Verdict::allow();
-  return Verdict::deny("IOMMU group " + std::to_string(group.number) + " is shared with " +
-                       to_string(members.front()) + ", which driver " +
-                       find_pci_device(root, members.front())->driver + " of the host uses");
+  const std::string member = to_string(members.front());
+  return Verdict::deny(
+      {"IOMMU group " + std::to_string(group.number) + " is not viable",
+       member + " is bound to host driver " + find_pci_device(root, members.front())->driver,
+       "unbind " + member + ", assign " + member +
+           " to the domain as well, or move the card to another slot"});
 }
 
 }  // namespace gpuward

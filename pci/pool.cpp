@@ -47,12 +47,10 @@ static bool is_management_display(const PciDevice& device) {
 /// What would be lost with the card's driver; "" when nothing.
 static std::string lost_with_driver(const Root& root, const PciAddress& address) {
   if (const auto vfs = virtual_functions(root, address); !vfs.empty())
-    return "it has " + std::to_string(vfs.size()) +
-           " virtual functions, which would go with its driver; 'vfs = 0' in its [gpu] section and "
-           "'gpuward apply' take them away";
+    return std::to_string(vfs.size()) +
+           " VFs are enabled (vfs = 0 in its [gpu] section disables them)";
   for (const std::string& name : list_directory(pci_path(root, address)))
-    if (parse_uuid(name))
-      return "it has mediated device " + name + ", which would go with its driver";
+    if (parse_uuid(name)) return "mediated device " + name + " exists on it";
   return {};
 }
 
@@ -66,36 +64,44 @@ static bool is_companion(const Root& root, const PciAddress& address) {
 /// Why a function cannot be given whole by this profile; "" when it can.
 static std::string unfit_as_whole(const Root& root, const GpuSettings& settings,
                                   const PciDevice& device) {
-  if (is_bridge_class(device.pci_class)) return "it is a bridge";
-  if (device.physical_function) return "it is a virtual function";
+  if (is_bridge_class(device.pci_class)) return "PCI bridge";
+  if (device.physical_function) return "virtual function (VF)";
   if (std::string lost = lost_with_driver(root, device.address); !lost.empty()) return lost;
   if (settings.is_named && settings.use == Use::whole) return {};
   if (!is_gpu_class(device.pci_class))
-    return "it is neither of display nor of accelerator class; a [gpu " +
-           to_string(device.address) + "] section with use = whole makes it a GPU";
-  if (is_companion(root, device.address)) return "it goes with the GPU in its slot";
+    return "neither display nor accelerator class; to assign it set use = whole in [gpu " +
+           to_string(device.address) + "]";
+  if (is_companion(root, device.address)) return "companion of the GPU in the same slot";
   if (settings.use) return {};
   if (exists(pci_path(root, device.address) + "/mdev_supported_types"))
-    return "it offers mediated devices; [gpu " + to_string(device.address) +
-           "] with use = whole gives it whole";
+    return "supports mediated devices; to assign it as a whole set use = whole in [gpu " +
+           to_string(device.address) + "]";
   if (is_management_display(device))
-    return "it is the display of the server's management controller; [gpu " +
-           to_string(device.address) + "] with use = whole gives it all the same";
+    return "display of the server's management controller; to assign it anyway set use = whole in "
+           "[gpu " +
+           to_string(device.address) + "]";
   if (shows_console(root, device.address))
-    return "the host shows its console on it; [gpu " + to_string(device.address) +
-           "] with use = whole gives it all the same";
+    return "boot display of the host; to assign it anyway set use = whole in [gpu " +
+           to_string(device.address) + "]";
   return {};
 }
 
 static std::string unfit_as_vf(const Root& root, const Profile& profile,
                                const GpuSettings& settings, const PciDevice& device) {
   if (profile.use == Use::vendor_vf && !offers_vgpus(root, device.address))
-    return "it has no nvidia/current_vgpu_type; is NVIDIA's vGPU driver loaded and running?";
+    return "no nvidia/current_vgpu_type; check that NVIDIA's vGPU driver is loaded";
   if (settings.use) return {};
   if (profile.use == Use::vf && !is_gpu_class(device.pci_class))
-    return "it is neither of display nor of accelerator class; a [gpu] section with use = vf for " +
-           to_string(*device.physical_function) + " makes it a GPU";
+    return "neither display nor accelerator class; to assign it set use = vf in [gpu " +
+           to_string(*device.physical_function) + "]";
   return {};
+}
+
+/// "" where the device is the one that its section expects.
+static std::string unexpected_identity(const Root& root, const Config& config,
+                                       const Parent& device) {
+  const Verdict verdict = check_identity(root, config, device);
+  return verdict ? "" : "not the expected GPU: " + verdict.reason.problem;
 }
 
 static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& config,
@@ -103,11 +109,11 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
                                                std::string& why) {
   const Parent parent = identity_of(device);
   if (!serves(config, profile, parent)) {
-    why = "neither [profile " + profile.name + "] nor its [gpu] section allows it";
+    why = "neither [profile " + profile.name + "] nor the [gpu] section of the device allows it";
     return {};
   }
   why = unfit_as_whole(root, settings_of(config, parent), device);
-  if (why.empty()) why = check_identity(root, config, parent).reason;
+  if (why.empty()) why = unexpected_identity(root, config, parent);
   if (!why.empty()) return {};
   PoolDevice found{device.address, {}, device.numa_node, {}};
   add_functions(root, device, found);
@@ -122,7 +128,7 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
   const auto pf = device.physical_function ? find_pci_device(root, *device.physical_function)
                                            : std::optional<PciDevice>();
   if (!pf) {
-    why = "it is no virtual function";
+    why = "not a virtual function (VF)";
     return {};
   }
   const Parent parent = identity_of(*pf);
@@ -133,7 +139,7 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
   }
   const GpuSettings settings = settings_of(config, parent);
   why = unfit_as_vf(root, profile, settings, device);
-  if (why.empty()) why = check_identity(root, config, parent).reason;
+  if (why.empty()) why = unexpected_identity(root, config, parent);
   if (!why.empty()) return {};
   PoolDevice found{device.address, pf->address, pf->numa_node, {device.address}};
   found.has_vgpu = current_vgpu(root, device.address).value_or(0) != 0;
@@ -197,16 +203,16 @@ static bool may_be_meant(const Profile& profile, const PciDevice& device) {
 std::string why_empty(const Root& root, const Config& config, const Profile& profile) {
   constexpr int most = 3;
   std::string text;
-  int told = 0;
+  int listed = 0;
   for (const PciAddress& address : pci_addresses(root)) {
     const auto device = find_pci_device(root, address);
     if (!device || !may_be_meant(profile, *device)) continue;
     std::string why;
     existing_in_pool(root, config, profile, *device, why);
-    if (told++ == most) return text + "; ...";
+    if (listed++ == most) return text + "; ...";
     text += (text.empty() ? "" : "; ") + to_string(address) + ": " + why;
   }
-  return text.empty() ? "no GPU of this host is one that it names" : text;
+  return text.empty() ? "no GPU of this host is named by the profile" : text;
 }
 
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
@@ -214,7 +220,7 @@ std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
                                        std::string& why) {
   if (const auto device = find_pci_device(root, address))
     return existing_in_pool(root, config, profile, *device, why);
-  why = "there is no such device";
+  why = "device does not exist";
   if (profile.use == Use::whole) return {};
   for (const PciAddress& pf : pci_addresses(root))
     for (PoolDevice& coming : coming_vfs(root, config, profile, pf))

@@ -45,14 +45,17 @@ static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned 
   const KernelWrite write{current_path(root, vf), std::to_string(id)};
   const WriteResult result = write_in_child({&write, 1}, deadline).front();
   if (result.outcome == WriteResult::Outcome::stuck)
-    return {"its driver " + hangs(result.child) + "; see 'journalctl -k'", result.child};
+    return {"write to current_vgpu_type is " + blocked_in_kernel(result.child) +
+                "; check: journalctl -k",
+            result.child};
   const auto now = current_vgpu(root, vf);
   if (now == id) return {};
   if (result.outcome == WriteResult::Outcome::unknown)
-    return {"the process that wrote to its driver ended without a report"};
+    return {"process writing current_vgpu_type died; check: journalctl -k"};
   if (result.outcome == WriteResult::Outcome::failed)
-    return {"its driver refuses: " + errno_text(result.code)};
-  return {"its driver took it, but has " + (now ? std::to_string(*now) : std::string("nothing"))};
+    return {"driver rejected vGPU type " + std::to_string(id) + ": " + errno_text(result.code)};
+  return {"driver accepted vGPU type " + std::to_string(id) + " but current_vgpu_type reads " +
+          (now ? std::to_string(*now) : std::string("nothing")) + "; check: journalctl -k"};
 }
 
 KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,

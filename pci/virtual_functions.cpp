@@ -76,30 +76,31 @@ static std::vector<VfStep> steps_to(const std::string& pf_path, const WantedVfs&
                                     bool are_there) {
   std::vector<VfStep> steps;
   const std::string numvfs = pf_path + "/sriov_numvfs";
-  if (are_there) steps.push_back({{numvfs, "0"}, "taking away its virtual functions"});
+  if (are_there) steps.push_back({{numvfs, "0"}, "disabling the VFs"});
   if (wanted.count == 0) return steps;
   steps.push_back({{pf_path + "/sriov_drivers_autoprobe", wanted.autoprobe ? "1" : "0"},
                    "setting sriov_drivers_autoprobe"});
   add_quota(steps, pf_path, wanted.count, wanted.quota);
   steps.push_back({{numvfs, std::to_string(wanted.count)},
-                   "making " + std::to_string(wanted.count) + " virtual functions"});
+                   "enabling " + std::to_string(wanted.count) + " VFs"});
   return steps;
 }
 
 static KernelChange refusal(const VfStep& step, const WriteResult& result) {
   if (result.outcome == WriteResult::Outcome::stuck)
-    return {step.what + " " + hangs(result.child) + "; see 'journalctl -k'", result.child};
+    return {step.what + " is " + blocked_in_kernel(result.child) + "; check: journalctl -k",
+            result.child};
   std::string text = step.what + " failed: " + errno_text(result.code);
   const bool is_count = step.write.path.ends_with("/sriov_numvfs");
   // drivers/pci/pci-sysfs.c: a driver without sriov_configure.
   if (is_count && result.code == ENOENT)
     text +=
-        ": its driver cannot make them here; AMD's GIM takes their number as module parameter "
-        "vf_num, others need their PF driver loaded first";
+        ": the driver cannot enable VFs through sysfs; AMD's GIM has the module parameter vf_num, "
+        "others need their PF driver loaded first";
   if (!is_count && result.code == ENOENT)
-    text += ": its driver has no such setting (xe has it since Linux 6.19)";
+    text += ": the driver has no such setting (xe has it since Linux 6.19)";
   if (step.write.path.find("/sriov_admin/") != std::string::npos)
-    text += "; it has no virtual functions until its [gpu] section asks for less";
+    text += "; the VFs remain disabled until the [gpu] section requests less";
   return {text};
 }
 
@@ -107,8 +108,8 @@ VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const Wan
                                std::chrono::milliseconds deadline) {
   const unsigned most = most_virtual_functions(root, pf);
   if (wanted.count > most)
-    return {{"it has " + std::to_string(most) + " virtual functions at most, not " +
-             std::to_string(wanted.count)},
+    return {{"vfs = " + std::to_string(wanted.count) + " exceeds sriov_totalvfs (" +
+             std::to_string(most) + ")"},
             true};
   const auto steps = steps_to(pci_path(root, pf), wanted, !virtual_functions(root, pf).empty());
   std::vector<KernelWrite> writes;
@@ -121,8 +122,8 @@ VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const Wan
               i == 0 && results[i].outcome == WriteResult::Outcome::failed};
   const auto made = virtual_functions(root, pf).size();
   if (made == wanted.count) return {};
-  return {{"its driver made " + std::to_string(made) + " virtual functions instead of " +
-           std::to_string(wanted.count) + "; see 'journalctl -k'"}};
+  return {{"driver enabled " + std::to_string(made) + " VFs instead of " +
+           std::to_string(wanted.count) + "; check: journalctl -k"}};
 }
 
 }  // namespace gpuward

@@ -2,7 +2,7 @@
 #include "polkit/permission.hpp"
 
 #include "base/error.hpp"
-#include "config/quotes.hpp"
+#include "base/quote.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {
@@ -24,21 +24,21 @@ std::optional<GuardedPermission> find_guarded_permission(std::string_view permis
 
 PermissionAnswer permission_answer(const GuardedPermission& permission, std::string_view domain,
                                    const LoadedConfig& loaded) {
-  const std::string it = "domain " + in_quotes(domain) + " has a GPU and ";
+  const std::string what = domain_title(domain) + " has a GPU and ";
   if (!loaded.problems.empty())
-    return {Kind::deny, it + "the configuration has a mistake, " +
-                            to_string(loaded.problems.front()) + "; see 'gpuward check'"};
+    return {Kind::deny, what + "the configuration is invalid: " +
+                            to_string(loaded.problems.front()) + "; run: gpuward check"};
   const std::string set = std::string(to_string(permission.guard)) + " = ";
   switch (policy_of(loaded.config.guard, permission.guard)) {
     case Policy::allow:
       return {};
     case Policy::warn:
-      return {Kind::warn, it + "[guard] has " + set + "warn"};
+      return {Kind::warn, what + "[guard] has " + set + "warn"};
     case Policy::block:
       break;
   }
   return {Kind::deny,
-          it + "[guard] has " + set + "block in /etc/gpuward/gpuward.conf (or by default)"};
+          what + "[guard] has " + set + "block in /etc/gpuward/gpuward.conf (or by default)"};
 }
 
 PermissionAnswer permission_answer(const Root& root, std::string_view permission,
@@ -47,8 +47,8 @@ PermissionAnswer permission_answer(const Root& root, std::string_view permission
   try {
     if (!guarded || !has_gpu_now(root, domain)) return {};
   } catch (const Error& error) {
-    return {Kind::deny, "whether domain " + in_quotes(name) + " has a GPU cannot be determined: " +
-                            error.what() + "; run: gpuward doctor"};
+    return {Kind::deny, "cannot determine whether " + domain_title(name) +
+                            " has a GPU: " + error.what() + "; run: gpuward doctor"};
   }
   return permission_answer(*guarded, name, load_config(config_files(root)));
 }

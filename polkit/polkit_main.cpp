@@ -18,8 +18,8 @@ static int usage(int argc, char** argv) {
   std::fputs(
       "usage: gpuward-polkit PERMISSION DOMAIN_UUID DOMAIN_NAME [USER]\n"
       "\n"
-      "Says whether a client of libvirt may do something to a domain: 'allow', 'warn REASON' or\n"
-      "'deny REASON'. PERMISSION is libvirt's word for it, such as suspend or migrate; USER is "
+      "Prints whether a client of libvirt may do something to a domain: 'allow', 'warn REASON' or\n"
+      "'deny REASON'. PERMISSION is libvirt's name, such as suspend or migrate; USER is "
       "named\n"
       "in the journal. Called by polkit through /usr/share/polkit-1/rules.d/10-gpuward.rules. See "
       "gpuward-polkit(8).\n",
@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   if (argc != 4 && argc != 5) return usage(argc, argv);
   const auto domain = parse_uuid(argv[2]);
   if (!domain) {
-    std::fputs("gpuward-polkit: the second argument is no UUID of a domain\n", stderr);
+    std::fputs("gpuward-polkit: the second argument is not a UUID of a domain\n", stderr);
     return 2;
   }
   try {

@@ -101,26 +101,26 @@ Path path_from(const Document& document, unsigned bus) {
     if (bus == 0 && (!controller || model == "pci-root")) {
       const PciRoot root = pci_root_of(document);
       if (root == PciRoot::unknown)
-        path.obstacle = "the hot-plug of this machine type's PCI root cannot be switched off";
+        path.obstacle = "hot-plug of this machine type's PCI root cannot be disabled";
       path.through_root = root == PciRoot::i440fx;
       return path;
     }
     if (!controller) {
-      path.obstacle = "there is no PCI controller with index " + std::to_string(bus);
+      path.obstacle = "PCI controller with index " + std::to_string(bus) + " does not exist";
       return path;
     }
     if (is_port(model)) {
       path.ports.push_back(controller);
     } else if (!is_fixed(model)) {
       path.obstacle = "PCI controller " + std::to_string(bus) + " (" + shown(model) +
-                      ") has hot-plug of its own, which no XML switches off";
+                      ") has its own hot-plug, which XML cannot disable";
       return path;
     }
     if (bus == 0) return path;
     const auto above = guest_address(*controller);
     bus = above ? above->bus : 0;
   }
-  path.obstacle = "its PCI controllers are on each other's buses";
+  path.obstacle = "PCI controllers form a loop";
   return path;
 }
 
@@ -219,16 +219,18 @@ void add_gap_of(const Document& document, const std::vector<const Hostdev*>& gpu
   if (!address) {
     const PciRoot root = pci_root_of(document);
     if (root == PciRoot::pcie)
-      gaps.push_back(gap(name, gpu.line, "no PCI port of its own with hot-plug off"));
+      gaps.push_back(gap(name, gpu.line, "GPU has no PCI port with hot-plug off"));
     if (root == PciRoot::i440fx && is_root_open(document))
-      gaps.push_back(gap(name, gpu.line, "it can be removed while it runs: pci.0 has hot-plug"));
+      gaps.push_back(
+          gap(name, gpu.line, "GPU can be removed while the domain runs: pci.0 has hot-plug"));
     return;
   }
   const Path path = path_from(document, address->bus);
   if (!path.obstacle.empty()) {
     gaps.push_back(
         gap(name, gpu.line,
-            "it can be removed while it runs: " + path.obstacle + what_to_write(document), false));
+            "GPU can be removed while the domain runs: " + path.obstacle + what_to_write(document),
+            false));
     return;
   }
   const auto open = std::find_if(path.ports.begin(), path.ports.end(),
@@ -238,15 +240,17 @@ void add_gap_of(const Document& document, const std::vector<const Hostdev*>& gpu
         *open == path.ports.front() ? others_on(document, address->bus, gpus) : "";
     if (!others.empty())
       return gaps.push_back(gap(name, gpu.line,
-                                "it shares its PCI port with " + others +
-                                    ", which would lose its hot-plug too" + what_to_write(document),
+                                "GPU shares a PCI port with " + others +
+                                    ", whose hot-plug would be disabled too" +
+                                    what_to_write(document),
                                 false));
     gaps.push_back(gap(name, (*open)->line,
-                       "it can be removed while it runs: PCI port " +
+                       "GPU can be removed while the domain runs: PCI port " +
                            std::string((*open)->attribute("index").value_or("?")) +
                            " has hot-plug"));
   } else if (path.through_root && is_root_open(document)) {
-    gaps.push_back(gap(name, gpu.line, "it can be removed while it runs: pci.0 has hot-plug"));
+    gaps.push_back(
+        gap(name, gpu.line, "GPU can be removed while the domain runs: pci.0 has hot-plug"));
   }
 }
 
@@ -258,11 +262,11 @@ void add_strict_gaps(const Document& document, std::vector<Gap>& gaps) {
     const std::string name =
         "PCI controller " + shown(std::string(device.attribute("index").value_or("?")));
     if (is_port(model) && !is_closed(device))
-      gaps.push_back(gap(name, device.line, "a device can be added to it while the domain runs"));
+      gaps.push_back(gap(name, device.line, "devices can be added while the domain runs"));
     if (!model.empty() && !is_port(model) && !is_fixed(model) && model != "pci-root")
       gaps.push_back(gap(name, device.line,
-                         "a device can be added to it while the domain runs, and no XML switches "
-                         "that off; remove the " +
+                         "devices can be added while the domain runs, which XML cannot disable; "
+                         "remove the " +
                              shown(model),
                          false));
   }

@@ -65,7 +65,7 @@ struct GuardRow {
   std::span<const GuardedCall> calls;
   std::string_view calls_text;  ///< in short
   std::string_view xml_holds;   ///< explain: what XML without gaps does
-  std::string_view open_xml;    ///< explain: "XML ... ", what is refused by the hook
+  std::string_view open_xml;    ///< explain: what the hook refuses to start
   std::string_view undone;      ///< explain: what gpuward-guard does
 };
 

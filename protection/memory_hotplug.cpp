@@ -10,25 +10,25 @@ namespace gpuward {
 void find_memory_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
   const Memory memory = memory_of(search.document);
   if (memory.most && memory.devices == 0)
-    gaps.push_back({Guard::memory_hotplug, memory.most->line, "maxMemory",
-                    "memory can be added while it runs"});
+    gaps.push_back(
+        {Guard::memory_hotplug, memory.most->line, "maxMemory", "allows memory hotplug"});
   else if (has_room(memory))
     gaps.push_back({Guard::memory_hotplug, memory.most->line, "maxMemory",
-                    "memory can be added while it runs: it has room for " +
-                        std::to_string(memory.most_kib) + " KiB in " +
+                    "allows memory hotplug: " + std::to_string(memory.most_kib) + " KiB in " +
                         std::to_string(memory.slots) + " slots, of which " +
                         std::to_string(memory.has_kib) + " KiB in " +
-                        std::to_string(memory.devices) + " are taken"});
+                        std::to_string(memory.devices) + " are in use"});
   for (const Element* const device : memory.growing)
     gaps.push_back({Guard::memory_hotplug, device->line, "memory model='virtio-mem'",
-                    "it can grow while the domain runs: <requested> is less than <size>", false});
+                    "memory device can grow while the domain runs: <requested> is less than <size>",
+                    false});
 }
 
 /// libvirt takes the first of two and drops the other, which then would take its place.
 static void refuse_second(const Element& root, const Element& most) {
   for (const Element& element : root.children)
     if (element.name == most.name && &element != &most)
-      throw Error("domain XML line " + std::to_string(element.line) + ": a second <maxMemory>");
+      throw Error("domain XML line " + std::to_string(element.line), "second <maxMemory>");
 }
 
 void close_memory(ProtectWork& work) {

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "domain/qemu_commandline.hpp"
 #include "domain/qemu_override.hpp"
 #include "protection/protect_work.hpp"
@@ -22,13 +23,14 @@ static void add_migration_gap(const Document& document, const Hostdev& gpu,
   const std::string element = "hostdev " + shown(gpu.alias.empty() ? alias : gpu.alias);
   if (property)
     gaps.push_back({Guard::migration, property->line, element,
-                    "<qemu:override> sets its enable-migration to '" +
+                    "<qemu:override> sets enable-migration to '" +
                         shown(property->attribute("value").value_or("")) + "'",
                     false});
   else
-    gaps.push_back({Guard::migration, gpu.line, element,
-                    "it may be migrated, saved and snapshot with its memory where its driver can: "
-                    "enable-migration=off is missing"});
+    gaps.push_back(
+        {Guard::migration, gpu.line, element,
+         "enable-migration=off is missing: allows migration, save and memory snapshots where "
+         "the driver supports them"});
 }
 
 static const Element* override_of(const Element& override, const std::string& alias) {
@@ -92,8 +94,8 @@ static std::string declared_prefix(ProtectWork& work) {
     work.edit.add_attribute(document.root, "xmlns:qemu", qemu_namespace);
     work.attributes += " qemu-namespace='made'";
   } else if (document[*declared] != qemu_namespace) {
-    throw Error("domain " + work.edit.domain.name + ": xmlns:qemu stands for '" +
-                shown(document[*declared]) + "', not for libvirt's namespace of QEMU");
+    throw Error(domain_title(work.edit.domain.name),
+                "xmlns:qemu is '" + shown(document[*declared]) + "', not libvirt's QEMU namespace");
   }
   return "qemu:";
 }
@@ -101,8 +103,8 @@ static std::string declared_prefix(ProtectWork& work) {
 /// What is empty would go with what is put inside; libvirt writes no such elements.
 static void refuse_empty(const Element& element) {
   if (element.children.empty())
-    throw Error("domain XML line " + std::to_string(element.line) + ": <qemu:" + element.name +
-                "> holds nothing; take it out first");
+    throw Error("domain XML line " + std::to_string(element.line),
+                "<qemu:" + element.name + "> is empty", "remove the element first: virsh edit");
 }
 
 /// Adds the property to what <qemu:override> says of other properties of the device.

@@ -145,7 +145,7 @@ void find_pause_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
   if (!can_suspend_itself(search.document)) return;
   const Element* const pm = search.document.root.child("pm");
   gaps.push_back({Guard::pause, (pm ? *pm : search.document.root).line, "pm",
-                  "the guest may suspend itself and stand still until someone wakes it"});
+                  "allows the guest to suspend itself"});
 }
 
 std::vector<Gap> chosen_pauses(const Document& document) {

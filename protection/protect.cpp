@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "protection/gpu_hotplug.hpp"
 #include "protection/protect_work.hpp"
 
@@ -85,10 +86,12 @@ static bool closes_too_much(const Document& document, const Domain& domain, cons
 static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap>& gaps) {
   for (const Gap& gap : gaps)
     if (!gap.can_be_closed)
-      throw Error("domain " + domain.name + ": " + gap.element + " (line " +
-                  std::to_string(gap.line) + "): " + gap.text +
-                  "; change that with 'virsh edit', or set '" + std::string(to_string(gap.guard)) +
-                  " = allow' in [guard] of /etc/gpuward/gpuward.conf");
+      throw Error(domain_title(domain.name) + ": domain XML line " + std::to_string(gap.line) +
+                      " (" + gap.element + ")",
+                  gap.text,
+                  "run: virsh edit " + shell_word(domain.name) + ", or set " +
+                      std::string(to_string(gap.guard)) +
+                      " = allow in [guard] of /etc/gpuward/gpuward.conf");
 }
 
 /// `xml` has nothing of an earlier protect.

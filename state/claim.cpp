@@ -155,19 +155,18 @@ Claim parse_claim(std::string_view text, const std::string& file) {
     const auto end = text.find('\n');
     std::string_view line = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    const std::string at = file + ":" + std::to_string(++number) + ": ";
+    const std::string at = "claim file " + file + " line " + std::to_string(++number);
     if (number == 1 && line.starts_with(first_words)) {
       line.remove_prefix(first_words.size());
       is_first_version = claim.completed = line == "1";
       if (!is_first_version && line != newest)
-        throw Error(at + "not a line of a claim: version '" + std::string(line) +
-                    "' is not known to this gpuward");
+        throw Error(at, "version '" + std::string(line) + "' is not supported by this gpuward");
     } else if (number == 1 || !parse_line(line, number, is_first_version, claim)) {
-      throw Error(at + "not a line of a claim");
+      throw Error(at, "invalid line");
     }
-    if (end == std::string_view::npos) throw Error(at + "not a line of a claim: cut off");
+    if (end == std::string_view::npos) throw Error(at, "incomplete line");
   }
-  if (number < (is_first_version ? 2 : 4)) throw Error(file + ": no claim in it");
+  if (number < (is_first_version ? 2 : 4)) throw Error("claim file " + file, "incomplete");
   return claim;
 }
 

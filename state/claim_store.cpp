@@ -20,7 +20,7 @@ std::optional<Claim> Claims::find(const Uuid& domain) const {
   const auto text = read_file(path);
   if (!text) return {};
   Claim claim = parse_claim(*text, path);
-  if (claim.domain != domain) throw Error(path + ": names domain " + to_string(claim.domain));
+  if (claim.domain != domain) throw Error(path, "names domain " + to_string(claim.domain));
   return claim;
 }
 
@@ -38,14 +38,18 @@ AllClaims Claims::all() const {
   return claims;
 }
 
+Reason unreadable_reason(const UnreadableClaim& claim) {
+  return {"claim of domain " + to_string(claim.domain),
+          "cannot be read, its devices stay blocked: " + claim.reason,
+          "shut that domain down, then run: gpuward doctor"};
+}
+
 std::string to_string(const UnreadableClaim& claim) {
-  return "the claim of domain " + to_string(claim.domain) +
-         " cannot be read, so what it uses is not known: " + claim.reason +
-         "; shut that domain down, then run 'gpuward doctor'";
+  return to_string(unreadable_reason(claim));
 }
 
 void require_readable(const std::vector<UnreadableClaim>& unreadable) {
-  if (!unreadable.empty()) throw Error(to_string(unreadable.front()));
+  if (!unreadable.empty()) throw Error(unreadable_reason(unreadable.front()));
 }
 
 void Claims::make_ready() const {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/lock.hpp"
 #include "base/root.hpp"
 #include "state/claim.hpp"
@@ -26,6 +27,7 @@ struct AllClaims {
 };
 
 /// What to say of it, with what to do.
+Reason unreadable_reason(const UnreadableClaim& claim);
 std::string to_string(const UnreadableClaim& claim);
 
 /// For whoever assigns devices: which of them are in use is not known while a claim cannot be read.

@@ -20,8 +20,8 @@ std::optional<Lock> lock_definition(const Root& root, const Uuid& domain,
     return {};
   }
   if (!lock)
-    throw Error("another gpuward process changes the definition of domain " + to_string(domain) +
-                " for too long; try again");
+    throw Error("domain " + to_string(domain),
+                "timed out waiting for another change of its definition", "try again");
   return lock;
 }
 

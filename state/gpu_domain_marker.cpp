@@ -62,13 +62,15 @@ std::optional<StartedDevices> started_devices(const Root& root, const Uuid& doma
 
 void unmark_guarded(const Root& root, const Uuid& domain) {
   remove_file(mark_of(root, domain));
+  remove_file(paths::gpu_domain_of_0_1(root, domain));
 }
 
 std::vector<Uuid> guarded_domains(const Root& root) {
-  std::vector<Uuid> domains;
-  for (const std::string& name : list_directory(paths::gpu_domains(root)))
-    if (const auto domain = parse_uuid(name)) domains.push_back(*domain);
-  return domains;
+  std::set<Uuid> domains;
+  for (const std::string& directory : {paths::gpu_domains(root), paths::gpu_domains_of_0_1(root)})
+    for (const std::string& name : list_directory(directory))
+      if (const auto domain = parse_uuid(name)) domains.insert(*domain);
+  return {domains.begin(), domains.end()};
 }
 
 void sweep_marks(const Root& root) {
@@ -95,7 +97,8 @@ static bool is_present(const std::string& path) {
 }
 
 bool has_gpu_now(const Root& root, const Uuid& domain) {
-  return is_present(mark_of(root, domain)) || is_present(paths::claim(root, domain));
+  return is_present(mark_of(root, domain)) || is_present(paths::claim(root, domain)) ||
+         is_present(paths::gpu_domain_of_0_1(root, domain));
 }
 
 }  // namespace gpuward

@@ -14,9 +14,10 @@
 
 namespace gpuward {
 
-// The hook records each domain with a GPU that starts in a marker file, /run/gpuward/guarded/UUID:
-// the domain's name, and the devices that it starts with. polkit's helper may neither ask libvirt
-// nor read its XML, and the guard may see a domain only after a device was added to it.
+// The hook records each domain with a GPU that starts in a marker file,
+// /run/gpuward/gpu-domains/UUID: the domain's name, and the devices that it starts with. polkit's
+// helper may neither ask libvirt nor read its XML, and the guard may see a domain only after a
+// device was added to it.
 
 /// A <memory> device of the definition that a domain starts with. Sizes in KiB.
 struct StartedMemory {

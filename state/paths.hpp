@@ -29,14 +29,23 @@ inline std::string claim(const Root& root, const Uuid& domain) {
 
 /// The name of a file beside the claims with which a hook asks the guard to reassign domains; its
 /// first character tells it from a claim.
-inline constexpr std::string_view reassignment_prefix = ".settle-";
+inline constexpr std::string_view reassignment_prefix = ".reassign-";
 inline std::string reassignment_request(const Root& root, const Uuid& domain) {
   return claims(root) + '/' + std::string(reassignment_prefix) + to_string(domain);
 }
 
+/// Where gpuward 0.1.0 kept those files. The package moves them; read as well until the next
+/// release, for a hook of 0.1.0 that still runs and for the time before the package is configured.
+inline std::string gpu_domains_of_0_1(const Root& root) {
+  return root.run("guarded");
+}
+inline std::string gpu_domain_of_0_1(const Root& root, const Uuid& domain) {
+  return gpu_domains_of_0_1(root) + '/' + to_string(domain);
+}
+
 /// One file per running domain that has a GPU without a claim.
 inline std::string gpu_domains(const Root& root) {
-  return root.run("guarded");
+  return root.run("gpu-domains");
 }
 inline std::string gpu_domain(const Root& root, const Uuid& domain) {
   return gpu_domains(root) + '/' + to_string(domain);

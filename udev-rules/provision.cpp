@@ -21,9 +21,9 @@ static constexpr unsigned most_instances = 1024;
 
 /// Whether it is what the configuration expects there; a line says what is not.
 static bool is_expected(const Root& root, const Config& config, const Parent& device,
-                        std::vector<std::string>& strangers) {
+                        std::vector<std::string>& unexpected) {
   const Verdict verdict = check_identity(root, config, device);
-  if (!verdict) strangers.push_back(verdict.reason);
+  if (!verdict) unexpected.push_back(to_string(verdict.reason));
   return verdict.allowed;
 }
 
@@ -31,14 +31,14 @@ ProvisionView look_at_host(const Root& root, const Config& config) {
   ProvisionView view;
   for (const std::string& name : parent_names(root)) {
     auto parent = find_parent(root, name);
-    if (!parent || !is_expected(root, config, *parent, view.strangers)) continue;
+    if (!parent || !is_expected(root, config, *parent, view.unexpected)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
     view.gpus.push_back({std::move(*parent), std::move(types)});
     for (const std::string& file : list_directory(mdevctl_directory(root, name)))
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
   for (PhysicalFunction& pf : physical_functions(root))
-    if (is_expected(root, config, pf.identity, view.strangers)) view.pfs.push_back(std::move(pf));
+    if (is_expected(root, config, pf.identity, view.unexpected)) view.pfs.push_back(std::move(pf));
   view.instances = list_instances(root);
   return view;
 }
@@ -73,11 +73,11 @@ static void plan_wanted(const ProvisionView& view, const ByUuid& existing, const
   if (const auto found = existing.find(wanted.uuid); found != existing.end()) {
     const Instance& there = *found->second;
     if (there.parent != wanted.parent || (there.type != wanted.type && !there.type.empty()))
-      plan.impossible.push_back(what + ": this UUID exists already as " + there.type + " on " +
-                                there.parent + "; remove it there");
+      plan.impossible.push_back(what + ": UUID already exists with type " + there.type + " on " +
+                                there.parent + "; remove that instance");
   } else if (view.mdevctl.contains({wanted.parent, wanted.uuid})) {
-    plan.impossible.push_back(what + ": mdevctl defines this UUID too; 'mdevctl undefine --uuid " +
-                              to_string(wanted.uuid) + "' leaves it to gpuward");
+    plan.impossible.push_back(what + ": defined in mdevctl; run: mdevctl undefine --uuid " +
+                              to_string(wanted.uuid));
   } else {
     plan.create.push_back(wanted);
   }
@@ -90,8 +90,8 @@ static void plan_gpu(const Config& config, const ProvisionView& view, const ByUu
   for (const InstanceCount& count : settings.instances) {
     if (!offers(gpu, count.type)) {
       if (settings.instances_by_name)
-        plan.impossible.push_back(gpu.parent.name + " offers no type " + count.type +
-                                  "; it offers " + joined(gpu.types));
+        plan.impossible.push_back(gpu.parent.name + " does not support type " + count.type +
+                                  "; supported: " + joined(gpu.types));
       continue;
     }
     for (unsigned number = 0; number < count.count; ++number) {
@@ -131,7 +131,7 @@ static void plan_card(const Config& config, const ProvisionView& view, const ByU
     if (left > 0)
       plan.impossible.push_back(to_string(*first.physical_function) + ": " + std::to_string(left) +
                                 " of " + std::to_string(count.count) + " instances of " +
-                                count.type + " have no VF without an instance that offers it");
+                                count.type + " cannot be created: no other VF supports the type");
   }
 }
 
@@ -151,7 +151,7 @@ static std::map<PciAddress, Card> cards_with_vfs(const Config& config, const Pro
 }
 
 bool ProvisionedUuids::contains(const Instance& instance) {
-  // Version 5 first: almost no stranger has it.
+  // Version 5 first: almost no other instance has it.
   if (instance.uuid.bytes[6] >> 4 != 5 || instance.type.empty()) return false;
   std::set<Uuid>& uuids = known_[instance.parent + '/' + instance.type];
   while (!uuids.contains(instance.uuid) && uuids.size() < most_instances)
@@ -162,7 +162,7 @@ bool ProvisionedUuids::contains(const Instance& instance) {
 
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   ProvisionPlan plan;
-  plan.impossible = view.strangers;
+  plan.impossible = view.unexpected;
   plan.vfs = plan_vfs(config, view.pfs, plan.impossible);
   ByUuid existing;
   for (const Instance& instance : view.instances) existing[instance.uuid] = &instance;
@@ -179,7 +179,7 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
     if (wanted.contains(instance.uuid) || !provisioned.contains(instance)) continue;
     if (view.mdevctl.contains({instance.parent, instance.uuid}))
       plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
-                          ": not wanted here, left to mdevctl, which defines it");
+                          ": not configured here, not removed: defined in mdevctl");
     else
       plan.remove.push_back(instance);
   }
@@ -189,7 +189,7 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
 static void keep_used_vfs(const Root& root, ProvisionPlan& plan) {
   std::erase_if(plan.vfs, [&](const VfChange& change) {
     const std::string user = use_of_vfs(root, change.pf);
-    if (!user.empty()) plan.kept.push_back(to_string(change) + ": not made while " + user);
+    if (!user.empty()) plan.kept.push_back(not_changed(change, user));
     return !user.empty();
   });
 }
@@ -202,7 +202,7 @@ void keep_used(const Root& root, ProvisionPlan& plan) {
     const auto holder = open.holder_of(instance.uuid);
     if (holder)
       plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
-                          ": not wanted any more, kept while it is open in " + to_string(*holder));
+                          ": no longer configured, not removed: in use by " + to_string(*holder));
     return holder.has_value();
   });
 }
@@ -210,10 +210,10 @@ void keep_used(const Root& root, ProvisionPlan& plan) {
 static std::string failure(const Instance& instance, const WriteResult& result) {
   const std::string what = instance.type + " on " + instance.parent + ": ";
   if (result.outcome == WriteResult::Outcome::stuck)
-    return what + "creation " + hangs(result.child);
+    return what + "creation is " + blocked_in_kernel(result.child) + "; check: journalctl -k";
   if (create_failure(result.code) == CreateFailure::no_capacity)
-    return what + "no room for instance " + to_string(instance.uuid) + " (" +
-           errno_text(result.code) + "); lower its number or stop a domain that holds one";
+    return what + "no capacity for instance " + to_string(instance.uuid) + " (" +
+           errno_text(result.code) + "); reduce the number or shut down a domain that uses one";
   return what + "creating " + to_string(instance.uuid) + " failed: " + errno_text(result.code);
 }
 
@@ -245,7 +245,8 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
   const auto lock =
       Lock::acquire(paths::locks(root), lock_number::provision, std::chrono::seconds(60));
   if (!lock)
-    throw Error("another gpuward-provision has been at work for a minute; see its journal");
+    throw Error({}, "timed out after 60 s waiting for another gpuward-provision",
+                "check: journalctl -t gpuward-provision");
   ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
   keep_used(root, plan);
   Provisioned done{
@@ -255,7 +256,7 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
     if (why.empty())
       done.vfs.push_back(change);
     else
-      done.failed.push_back(to_string(change) + ": " + why);
+      done.failed.push_back(not_changed(change, why));
   }
   for (const Instance& instance : plan.remove) {
     const std::string reason = remove_instance(root, instance.uuid, deadlines);
@@ -263,7 +264,7 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
       done.removed.push_back(instance);
     else
       done.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
-                          ": not wanted any more, but " + reason);
+                          ": no longer configured, not removed: " + reason);
   }
   create_planned(root, plan.create, deadlines, done);
   return done;

@@ -27,7 +27,7 @@ struct ProvisionView {
   std::vector<PhysicalFunction> pfs;
   std::vector<Instance> instances;
   std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions
-  std::vector<std::string> strangers;  ///< lines: what sits where other hardware is expected
+  std::vector<std::string> unexpected;  ///< lines: GPUs that are not those that [gpu] expects
 };
 
 /// What is not the card that the configuration expects is left out.

@@ -24,11 +24,11 @@ static void wait_for_gpus(const Root& root, const Config& config, std::chrono::s
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   for (const std::string& name : missing)
-    log::warning("GPU " + name + " is configured, but has not appeared");
+    log::warning("GPU " + name + " is configured but does not exist");
 }
 
 static int report(const Provisioned& done) {
-  for (const VfChange& change : done.vfs) log::info("made " + to_string(change));
+  for (const VfChange& change : done.vfs) log::info(to_string(change));
   for (const Instance& instance : done.created)
     log::info("created " + to_string(instance.uuid) + ": " + instance.type + " on " +
               instance.parent);
@@ -62,18 +62,19 @@ static int run(const Root& root, bool withdraw, std::chrono::seconds wait) {
   return report(provision(root, config, Deadlines{}));
 }
 
-// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to report
 int main(int argc, char** argv) {
   set_up_signals();
-  CLI::App app{"Brings the GPUs of this host to what /etc/gpuward/gpuward.conf wants."};
+  CLI::App app{"Set up the VFs and instances that /etc/gpuward/gpuward.conf configures."};
   bool boot = false, withdraw = false;
   unsigned wait = 30;
   Root root;
   app.add_flag("--boot", boot, "wait for the GPUs that the configuration names");
   app.add_option("--wait", wait, "with --boot: seconds at most (default 30)")
       ->check(CLI::Range(0, 600));
-  app.add_flag("--withdraw", withdraw, "remove all instances kept ready that nobody uses");
-  app.add_option("--root", root.prefix, "directory that stands for / (for tests)");
+  app.add_flag("--withdraw", withdraw,
+               "remove all instances that gpuward created and that are not in use");
+  app.add_option("--root", root.prefix, "directory used as / (for tests)");
   app.set_version_flag("--version", "gpuward-provision " GPUWARD_VERSION);
   try {
     app.parse(argc, argv);

@@ -11,10 +11,15 @@
 namespace gpuward {
 
 std::string to_string(const VfChange& change) {
-  return std::to_string(change.wanted.count) + " virtual functions of " + to_string(change.pf) +
-         " (now " +
-         (change.now == change.wanted.count ? "with other settings" : std::to_string(change.now)) +
-         ")";
+  const bool same_count = change.now == change.wanted.count;
+  return "VFs of " + to_string(change.pf) + ": " +
+         (same_count ? std::to_string(change.now) + " with other settings"
+                     : "from " + std::to_string(change.now) + " to " +
+                           std::to_string(change.wanted.count));
+}
+
+std::string not_changed(const VfChange& change, const std::string& why) {
+  return to_string(change) + ": not changed: " + why;
 }
 
 std::vector<PhysicalFunction> physical_functions(const Root& root) {
@@ -40,8 +45,8 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
     // Without "vfs" they are made when a domain needs one, and from then on are ours.
     if (!settings.vfs && !(is_otherwise && pf.recorded)) continue;
     if (wanted.count > pf.most)
-      impossible.push_back(pf.identity.name + " can have " + std::to_string(pf.most) +
-                           " virtual functions, not " + std::to_string(wanted.count));
+      impossible.push_back(pf.identity.name + ": vfs = " + std::to_string(wanted.count) +
+                           " exceeds sriov_totalvfs (" + std::to_string(pf.most) + ")");
     else if (wanted.count != pf.now || is_otherwise)
       changes.push_back({*pf.identity.address, pf.now, wanted});
   }
@@ -52,10 +57,9 @@ std::string change_vfs(const Root& root, const VfChange& change,
                        std::chrono::milliseconds lock_deadline,
                        std::chrono::milliseconds write_deadline) {
   const auto lock = lock_vfs(root, change.pf, lock_deadline);
-  if (!lock) return "another gpuward process works on them for too long";
+  if (!lock) return "timed out waiting for another change of these VFs";
   // Once more, as the lock keeps domains out that are being started.
-  if (const std::string user = use_of_vfs(root, change.pf); !user.empty())
-    return "they do not change while " + user;
+  if (const std::string user = use_of_vfs(root, change.pf); !user.empty()) return user;
   return enable_vfs(root, change.pf, change.wanted, write_deadline).failure;
 }
 

@@ -30,6 +30,7 @@ struct VfChange {
 
 /// "4 virtual functions of 0000:41:00.0 (now 0)", "(now with other settings)"
 std::string to_string(const VfChange& change);
+std::string not_changed(const VfChange& change, const std::string& why);
 
 /// What "vfs = N" wants. Pure. What cannot be goes to `impossible`, a line each. Without "vfs" they
 /// are made when a domain needs one.

@@ -269,7 +269,7 @@ class Host:
         for name in os.listdir(directory) if os.path.isdir(directory) else []:
             with open(f"{directory}/{name}", encoding="utf-8", errors="replace") as file:
                 claims[name] = file.read()
-        marks = f"{self.top}/run/gpuward/guarded"
+        marks = f"{self.top}/run/gpuward/gpu-domains"
         return Seen(
             state=set(self.read_sysfs(".tracer/state").splitlines()),
             writes=self.read_sysfs(".tracer/writes").splitlines(),

@@ -110,7 +110,7 @@ TEST(Console, TakesNothingFromMetadataThatItDidNotPutThere) {
   for (const char* evil : {"&lt;hostdev/&gt;", "&lt;video/&gt;&lt;disk/&gt;", "&lt;video&gt;",
                            "&lt;/kept&gt;&lt;kept&gt;", "&lt;channel type='unix'/&gt;"})
     EXPECT_THAT(error_of([&] { put_console_back(replaced(out, "&lt;video/&gt;", evil)); }),
-                HasSubstr("nothing that gpuward took out"))
+                HasSubstr("saved element in gpuward metadata was modified"))
         << evil;
 }
 

@@ -241,10 +241,10 @@ TEST(Attach, RefusesWhatIsNoDomainToBe) {
     return error_of([&] { attach_gpu(xml, {profile}); });
   };
   EXPECT_EQ(error(hand_written("<devices/>")), "");
-  EXPECT_EQ(error(hand_written("")), "domain web01 has no <devices>: not a whole definition");
+  EXPECT_EQ(error(hand_written("")), "domain 'web01': no <devices>: not a complete definition");
   EXPECT_THAT(error("<network/>"), HasSubstr("<network>"));
   for (const std::string profile : {"", "a b", "'/><x a='", "ü", "a\n"})
-    EXPECT_THAT(error(hand_written("<devices/>"), profile), HasSubstr("is no profile name"));
+    EXPECT_THAT(error(hand_written("<devices/>"), profile), HasSubstr("not a profile name"));
 }
 
 TEST(Attach, IsUndoneByteByByteInHandWrittenXml) {
@@ -303,9 +303,10 @@ TEST(Detach, RefusesAnAliasThatIsNotThere) {
   const auto error = [](const std::string& xml, const std::string& alias) {
     return error_of([&] { detach_gpus(xml, alias); });
   };
-  EXPECT_EQ(error(fixture("pc-full"), "ua-gpuward-0"), "domain pc-full has no GPU ua-gpuward-0");
+  EXPECT_EQ(error(fixture("pc-full"), "ua-gpuward-0"),
+            "domain 'pc-full': no GPU with alias ua-gpuward-0");
   EXPECT_EQ(error(attached(fixture("pc-full")), "ua-gpuward-1"),
-            "domain pc-full has no GPU ua-gpuward-1; it has ua-gpuward-0");
+            "domain 'pc-full': no GPU with alias ua-gpuward-1; aliases of its GPUs: ua-gpuward-0");
   EXPECT_NE(error(fixture("hostdevs-mdev-foreign"), "ua-mine"), "") << "not ours";
   EXPECT_NE(error(fixture("hostdevs-mdev-foreign"), "x\n"), "");
   EXPECT_EQ(detach_gpus(fixture("hostdevs-mdev-foreign")), fixture("hostdevs-mdev-foreign"));
@@ -396,8 +397,8 @@ TEST(Mend, SaysWhatToDoWithAHostdevNobodyAskedFor) {
       replaced(attached(fixture("pc-full"), 2),
                "      <gpuward:gpu alias='ua-gpuward-1' profile='small'/>\n", "");
   EXPECT_THAT(error_of([&] { mend_gpus(xml); }),
-              testing::AllOf(HasSubstr("domain pc-full: hostdev ua-gpuward-1 (line "),
-                             HasSubstr("detach ua-gpuward-1")));
+              testing::AllOf(HasSubstr("domain 'pc-full': hostdev ua-gpuward-1: not in"),
+                             HasSubstr("detach pc-full ua-gpuward-1")));
 }
 
 TEST(Mend, LeavesOthersHostdevsAlone) {

@@ -13,6 +13,36 @@ namespace {
 
 using Parts = std::vector<std::string_view>;
 
+// ---- reason
+
+TEST(ReasonTest, is_one_line_or_a_statement_and_a_hint) {
+  const Reason reason{"GPU 0", "in use", "run: gpuward list"};
+  EXPECT_EQ(to_string(reason), "GPU 0: in use; run: gpuward list");
+  EXPECT_EQ(without_remedy(reason), "GPU 0: in use");
+  EXPECT_EQ(hint(reason), "gpuward list");
+  EXPECT_EQ(hint({{}, {}, "check: journalctl -k"}), "check: journalctl -k");
+}
+
+TEST(ReasonTest, leaves_out_what_it_does_not_have) {
+  EXPECT_EQ(to_string(Reason{{}, "in use", {}}), "in use");
+  EXPECT_EQ(to_string(Reason{{}, "in use", "stop the domain"}), "in use; stop the domain");
+  EXPECT_EQ(to_string(Reason{"GPU 0", {}, {}}), "GPU 0");
+}
+
+TEST(ReasonTest, is_about_an_outer_object) {
+  EXPECT_EQ(about("domain 'web01'", {"GPU 0", "in use", "wait"}),
+            (Reason{"domain 'web01': GPU 0", "in use", "wait"}));
+  EXPECT_EQ(about("domain 'web01'", {{}, "in use", {}}), (Reason{"domain 'web01'", "in use", {}}));
+}
+
+TEST(ReasonTest, an_error_carries_it_and_says_all_of_it) {
+  const Error error("GPU 0", "in use", "run: gpuward list");
+  EXPECT_STREQ(error.what(), "GPU 0: in use; run: gpuward list");
+  EXPECT_EQ(error.reason.remedy, "run: gpuward list");
+  EXPECT_EQ(SystemError("cannot open x", 2).reason.problem,
+            "cannot open x: No such file or directory");
+}
+
 // ---- uuid
 
 constexpr Uuid dns{{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f,
@@ -143,8 +173,8 @@ TEST(RootTest, puts_a_whole_host_into_a_directory) {
 
 TEST(VerdictTest, is_allowed_or_has_a_reason) {
   EXPECT_TRUE(Verdict::allow());
-  EXPECT_FALSE(Verdict::deny("why"));
-  EXPECT_EQ(Verdict::deny("why").reason, "why");
+  EXPECT_FALSE(Verdict::deny({"x", "why", {}}));
+  EXPECT_EQ(Verdict::deny({"x", "why", {}}).reason.problem, "why");
 }
 
 TEST(ErrorTest, a_failed_system_call_ends_with_the_text_of_its_errno) {

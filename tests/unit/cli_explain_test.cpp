@@ -79,30 +79,33 @@ TEST_F(ExplainTest, all_guards_come_in_the_order_of_the_manual) {
 
 TEST_F(ExplainTest, with_all_layers_at_work_each_holds_what_it_can) {
   EXPECT_THAT(states(Guard::migration),
-              ElementsAre("xml holds", "hook holds", "polkit holds", "guard holds"));
+              ElementsAre("xml enforced", "hook enforced", "polkit enforced", "guard enforced"));
   EXPECT_THAT(states(Guard::pause),
-              ElementsAre("xml holds", "hook holds", "polkit holds", "guard holds"));
-  EXPECT_THAT(states(Guard::memory_hotplug),
-              ElementsAre("xml holds", "hook holds", "polkit none", "guard holds"));
-  EXPECT_THAT(states(Guard::gpu_hotplug),
-              ElementsAre("xml holds", "hook holds", "polkit none", "guard holds"));
+              ElementsAre("xml enforced", "hook enforced", "polkit enforced", "guard enforced"));
+  EXPECT_THAT(
+      states(Guard::memory_hotplug),
+      ElementsAre("xml enforced", "hook enforced", "polkit not-applicable", "guard enforced"));
+  EXPECT_THAT(states(Guard::gpu_hotplug), ElementsAre("xml enforced", "hook enforced",
+                                                      "polkit not-applicable", "guard enforced"));
   EXPECT_THAT(of(Guard::memory_hotplug).left, IsEmpty());
 }
 
 TEST_F(ExplainTest, roots_pause_is_always_told) {
   EXPECT_THAT(of(Guard::pause).left,
-              Contains(AllOf(HasSubstr("root can pause it"), HasSubstr("nothing in libvirt can"),
-                             HasSubstr("gpuward-guard resumes it"))));
+              Contains(AllOf(HasSubstr("root can pause the domain"),
+                             HasSubstr("which libvirt cannot block"),
+                             HasSubstr("gpuward-guard resumes the domain"))));
   host_.guard_service = Known::no;
-  EXPECT_THAT(of(Guard::pause).left,
-              Contains(AllOf(HasSubstr("root can pause it"), HasSubstr("stands still until"))));
+  EXPECT_THAT(of(Guard::pause).left, Contains(AllOf(HasSubstr("root can pause the domain"),
+                                                    HasSubstr("stays paused until"))));
 }
 
 TEST_F(ExplainTest, without_polkit_root_is_not_the_only_one) {
   host_.polkit.driver = Known::no;
-  EXPECT_EQ(state(Guard::pause, "polkit"), "off");
+  EXPECT_EQ(state(Guard::pause, "polkit"), "inactive");
   EXPECT_THAT(layer(Guard::pause, "polkit").text, HasSubstr("/etc/libvirt/libvirtd.conf"));
-  EXPECT_THAT(of(Guard::pause).left, Contains(HasSubstr("whoever libvirt lets manage domains")));
+  EXPECT_THAT(of(Guard::pause).left,
+              Contains(HasSubstr("users whom libvirt allows to manage domains")));
 }
 
 TEST_F(ExplainTest, polkit_is_not_at_work_for_each_of_many_reasons) {
@@ -113,38 +116,39 @@ TEST_F(ExplainTest, polkit_is_not_at_work_for_each_of_many_reasons) {
   EXPECT_EQ(state(Guard::migration, "polkit"), "unknown");
   host_ = good_host();
   host_.polkit.rule = Known::no;
-  EXPECT_EQ(state(Guard::migration, "polkit"), "off");
+  EXPECT_EQ(state(Guard::migration, "polkit"), "inactive");
   host_.polkit.rule = Known::unknown;
   EXPECT_EQ(state(Guard::migration, "polkit"), "unknown");
   host_ = good_host();
   host_.polkit.helper = false;
-  EXPECT_EQ(state(Guard::migration, "polkit"), "off");
+  EXPECT_EQ(state(Guard::migration, "polkit"), "inactive");
   host_ = good_host();
   domain_.known_to_polkit = false;
-  EXPECT_EQ(state(Guard::migration, "polkit"), "off");
+  EXPECT_EQ(state(Guard::migration, "polkit"), "inactive");
   domain_.active = false;  // it will be known when it starts
-  EXPECT_EQ(state(Guard::migration, "polkit"), "holds");
+  EXPECT_EQ(state(Guard::migration, "polkit"), "enforced");
 }
 
 TEST_F(ExplainTest, a_gap_of_a_running_domain_names_the_element_and_the_command) {
   domain_.gaps = {gap(Guard::migration, "hostdev ua-gpuward-0"),
                   gap(Guard::memory_hotplug, "maxMemory")};
-  EXPECT_EQ(state(Guard::migration, "xml"), "open");
+  EXPECT_EQ(state(Guard::migration, "xml"), "incomplete");
   EXPECT_EQ(layer(Guard::migration, "xml").text,
             "hostdev ua-gpuward-0 (line 7): it lets it through");
-  EXPECT_THAT(of(Guard::migration).left,
-              Contains(AllOf(HasSubstr("root can migrate"), HasSubstr("which gpuward-guard undoes"),
-                             HasSubstr("'gpuward protect web01'"))));
+  EXPECT_THAT(of(Guard::migration).left, Contains(AllOf(HasSubstr("root can migrate"),
+                                                        HasSubstr("which gpuward-guard reverts"),
+                                                        HasSubstr("gpuward protect web01"))));
   EXPECT_THAT(of(Guard::memory_hotplug).left, Contains(HasSubstr("can add memory")));
-  EXPECT_EQ(state(Guard::pause, "xml"), "holds");
+  EXPECT_EQ(state(Guard::pause, "xml"), "enforced");
   host_.guard_service = Known::no;
-  EXPECT_THAT(of(Guard::migration).left, Not(Contains(HasSubstr("undoes"))));
+  EXPECT_THAT(of(Guard::migration).left, Not(Contains(HasSubstr("reverts"))));
 }
 
 TEST_F(ExplainTest, a_gap_of_a_domain_that_is_off_keeps_it_from_starting) {
   domain_.active = false;
   domain_.gaps = {gap(Guard::memory_hotplug, "maxMemory")};
-  EXPECT_THAT(of(Guard::memory_hotplug).left, Contains(HasSubstr("the hook refuses to start it")));
+  EXPECT_THAT(of(Guard::memory_hotplug).left,
+              Contains(HasSubstr("the hook refuses to start the domain")));
   host_.link.state = HookLink::State::absent;
   EXPECT_THAT(of(Guard::memory_hotplug).left, Contains(HasSubstr("can add memory")));
 }
@@ -154,7 +158,7 @@ TEST_F(ExplainTest, the_hook_says_why_it_does_not_hold) {
   for (const State trouble :
        {State::absent, State::turned_off, State::dangling, State::foreign, State::not_executable}) {
     host_.link.state = trouble;
-    EXPECT_EQ(state(Guard::pause, "hook"), "off");
+    EXPECT_EQ(state(Guard::pause, "hook"), "inactive");
     EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("gpuward"));
   }
   host_.link.state = State::good;
@@ -165,7 +169,7 @@ TEST_F(ExplainTest, the_hook_says_why_it_does_not_hold) {
 
 TEST_F(ExplainTest, an_old_qemu_needs_no_property_and_an_unknown_one_is_not_trusted) {
   domain_.qemu = 7002000;
-  EXPECT_EQ(state(Guard::migration, "xml"), "holds");
+  EXPECT_EQ(state(Guard::migration, "xml"), "enforced");
   EXPECT_THAT(layer(Guard::migration, "xml").text, HasSubstr("before 8.1"));
   domain_.qemu.reset();
   EXPECT_EQ(state(Guard::migration, "xml"), "unknown");
@@ -184,7 +188,7 @@ TEST_F(ExplainTest, chosen_pauses_are_told_as_the_admins_choice) {
 TEST_F(ExplainTest, what_is_allowed_is_held_by_nothing) {
   policy_.pause = Policy::allow;
   EXPECT_THAT(of(Guard::pause).layers, IsEmpty());
-  EXPECT_THAT(of(Guard::pause).left, ElementsAre(HasSubstr("allows")));
+  EXPECT_THAT(of(Guard::pause).left, ElementsAre(HasSubstr("allowed by")));
 }
 
 TEST_F(ExplainTest, with_warn_the_layers_only_log) {
@@ -192,15 +196,15 @@ TEST_F(ExplainTest, with_warn_the_layers_only_log) {
   EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("logs"));
   EXPECT_THAT(layer(Guard::pause, "polkit").text, HasSubstr("logs"));
   EXPECT_THAT(layer(Guard::pause, "guard").text, HasSubstr("logs"));
-  EXPECT_THAT(of(Guard::pause).left, Contains(HasSubstr("stands still until")));
+  EXPECT_THAT(of(Guard::pause).left, Contains(HasSubstr("stays paused until")));
 }
 
 TEST_F(ExplainTest, an_open_port_lets_a_gpu_go_for_good) {
   domain_.gaps = {{Guard::gpu_hotplug, 12, "hostdev ua-x", "PCI port 2 has hot-plug"}};
-  EXPECT_EQ(state(Guard::gpu_hotplug, "xml"), "open");
+  EXPECT_EQ(state(Guard::gpu_hotplug, "xml"), "incomplete");
   EXPECT_THAT(of(Guard::gpu_hotplug).left,
-              Contains(AllOf(HasSubstr("can be removed while it runs"),
-                             HasSubstr("not be brought back"), HasSubstr("gpuward protect"))));
+              Contains(AllOf(HasSubstr("can be removed while the domain runs"),
+                             HasSubstr("cannot be restored"), HasSubstr("gpuward protect"))));
   EXPECT_THAT(layer(Guard::gpu_hotplug, "hook").text, HasSubstr("logs a start"))
       << "refused from the next release on";
 }
@@ -209,7 +213,7 @@ TEST_F(ExplainTest, without_strict_a_gpu_can_be_added) {
   EXPECT_THAT(of(Guard::gpu_hotplug).left,
               Contains(AllOf(HasSubstr("can add a GPU"), HasSubstr("gpu-hotplug = strict"))));
   host_.guard_service = Known::no;
-  EXPECT_THAT(of(Guard::gpu_hotplug).left, Contains(HasSubstr("nothing undoes it")));
+  EXPECT_THAT(of(Guard::gpu_hotplug).left, Contains(HasSubstr("which nothing reverts")));
   policy_.gpu_hotplug_strict = true;
   EXPECT_THAT(of(Guard::gpu_hotplug).left, IsEmpty());
   EXPECT_THAT(layer(Guard::gpu_hotplug, "xml").text, HasSubstr("to add any device"));

@@ -70,7 +70,7 @@ TEST(GpuJsonTest, has_null_for_what_is_not_known) {
   const OpenDevices holders(host.root());
   const auto gpu = gpu_json(host.root(), view_gpus(host.root(), {})[0], {}, holders);
   EXPECT_EQ(gpu["class"], "030000");
-  for (const char* key : {"sriov", "iommu_group", "open_in", "numa_node"})
+  for (const char* key : {"sriov", "iommu_group", "used_by", "numa_node"})
     EXPECT_TRUE(gpu[key].is_null()) << key;
   EXPECT_TRUE(gpu["health"]["errors"]["fatal"].is_null());
   EXPECT_TRUE(gpu["health"]["link_width"].is_null());
@@ -89,8 +89,8 @@ TEST(GpuJsonTest, has_holder_health_and_vfs) {
   host.process(812, "Xorg", {"/dev/dri/card0"});
   const OpenDevices holders(host.root());
   const auto gpu = gpu_json(host.root(), view_gpus(host.root(), {})[0], {}, holders);
-  EXPECT_EQ(gpu["open_in"]["pid"], 812);
-  EXPECT_EQ(gpu["open_in"]["command"], "Xorg");
+  EXPECT_EQ(gpu["used_by"]["pid"], 812);
+  EXPECT_EQ(gpu["used_by"]["command"], "Xorg");
   EXPECT_EQ(gpu["health"]["link_width"], 16);
   EXPECT_EQ(gpu["health"]["reset_methods"], nlohmann::json({"flr", "bus"}));
   EXPECT_EQ(gpu["sriov"]["total"], 4);

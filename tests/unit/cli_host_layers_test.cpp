@@ -103,7 +103,7 @@ TEST_F(HostLayersTest, a_mark_of_the_hook_shows_that_it_was_called) {
   link();
   daemon_started(-60);
   const Uuid domain = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
-  while (changed_at(root_.run("guarded/") + to_string(domain)).value_or(0) <=
+  while (changed_at(root_.run("gpu-domains/") + to_string(domain)).value_or(0) <=
          *changed_at(root_.at(hook_link)))
     mark_guarded(root_, domain, "web01");  // the kernel's clock for files is coarse
   EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);

@@ -149,7 +149,7 @@ TEST_F(SriovTest, claimed_pci_devices_are_instances) {
   EXPECT_EQ(views[0].use, Use::vf);
   EXPECT_EQ(views[0].instance.parent, name_);
   EXPECT_EQ(views[0].instance.type, "");
-  EXPECT_EQ(views[0].state, "held");
+  EXPECT_EQ(views[0].state, "in-use");
   EXPECT_EQ(views[0].domain, "vm1");
   host_.parent_goes("0000:41:00.4");
   EXPECT_EQ(view_instances(host_.root())[0].state, "missing");
@@ -198,7 +198,7 @@ TEST(ViewGpusTest, tells_the_group_and_whether_it_is_viable) {
   host.pci_gpu(other).driver("e1000e");
   const GpuDetails details = view_details(host.root(), gpu);
   EXPECT_THAT(details.group->members, SizeIs(2));
-  EXPECT_THAT(details.viable.reason, HasSubstr(other));
+  EXPECT_THAT(to_string(details.viable.reason), HasSubstr(other));
 }
 
 TEST(ViewGpusTest, of_what_is_no_pci_device_nothing_more_is_told) {
@@ -237,7 +237,7 @@ TEST_F(ViewInstancesTest, there_are_none) {
 TEST_F(ViewInstancesTest, one_of_somebody_else_is_other) {
   host_.instance("mbochs", "mbochs-small", one);
   const InstanceView view = only();
-  EXPECT_EQ(view.state, "other");
+  EXPECT_EQ(view.state, "external");
   EXPECT_EQ(view.instance.uuid, one);
   EXPECT_EQ(view.instance.parent, "mbochs");
   EXPECT_EQ(view.instance.type, "mbochs-small");
@@ -247,14 +247,14 @@ TEST_F(ViewInstancesTest, one_of_somebody_else_is_other) {
 
 TEST_F(ViewInstancesTest, one_that_gpuward_keeps_is_ready) {
   host_.instance("mbochs", "mbochs-small", provisioned_uuid("mbochs", "mbochs-small", 5));
-  EXPECT_EQ(only().state, "ready");
+  EXPECT_EQ(only().state, "provisioned");
 }
 
 TEST_F(ViewInstancesTest, one_that_a_domain_holds_names_it) {
   host_.instance("mbochs", "mbochs-small", one);
   claim(State::claimed);
   const InstanceView view = only();
-  EXPECT_EQ(view.state, "held");
+  EXPECT_EQ(view.state, "in-use");
   EXPECT_EQ(view.domain, "vm1");
   EXPECT_EQ(view.domain_uuid, vm);
   ASSERT_TRUE(view.device);
@@ -265,7 +265,7 @@ TEST_F(ViewInstancesTest, one_of_its_uuid_on_another_parent_is_not_what_was_clai
   host_.parent("mtty").type("mtty-1", 1);
   host_.instance("mtty", "mtty-1", one);
   claim(State::claimed);
-  EXPECT_EQ(only().state, "other");
+  EXPECT_EQ(only().state, "external");
   EXPECT_EQ(only().domain, "");
 }
 
@@ -288,12 +288,12 @@ TEST_F(ViewInstancesTest, a_ready_one_that_a_domain_holds_is_held) {
   const Uuid ready = provisioned_uuid("mbochs", "mbochs-small", 0);
   host_.instance("mbochs", "mbochs-small", ready);
   claim(State::claimed, ready);
-  EXPECT_EQ(only().state, "held");
+  EXPECT_EQ(only().state, "in-use");
 }
 
 TEST_F(ViewInstancesTest, one_that_is_still_being_made_is_other) {
   host_.instance_without_type("mbochs", one);
-  EXPECT_EQ(only().state, "other");
+  EXPECT_EQ(only().state, "external");
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ TEST(LibvirtVersionTest, vendor_vfs_need_9_7) {
   config.profiles[1].use = Use::vendor_vf;
   const auto problems = too_much_for(config, 9006000);
   ASSERT_THAT(problems, SizeIs(1));
-  EXPECT_THAT(problems[0].message, HasSubstr("[profile vgpu] gives vendor VFs"));
+  EXPECT_THAT(problems[0].message, HasSubstr("[profile vgpu] uses vendor VFs"));
   EXPECT_THAT(problems[0].message, HasSubstr("this host has 9.6"));
   EXPECT_THAT(too_much_for(config, 9007000), IsEmpty());
   EXPECT_THAT(too_much_for(config, 0), IsEmpty()) << "libvirt is not to be asked";

@@ -70,14 +70,14 @@ TEST(GpuSelector, Refused) {
 
 TEST(GpuSelector, AdviceForTheShortAddress) {
   EXPECT_EQ(selector_advice("41:00.0"),
-            "a PCI address has its domain in front: write 0000:41:00.0");
+            "a PCI address starts with its PCI domain: write 0000:41:00.0");
   EXPECT_EQ(selector_advice("C1:00.0"),
-            "a PCI address has its domain in front: write 0000:C1:00.0");
+            "a PCI address starts with its PCI domain: write 0000:C1:00.0");
   EXPECT_EQ(selector_advice("pci_0000_C1_00_0"),
-            "that is virsh's name of a node device: write 0000:c1:00.0");
+            "virsh's name of a node device: write 0000:c1:00.0");
   EXPECT_THAT(selector_advice("GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0"), HasSubstr("pci.bus_id"));
   EXPECT_THAT(selector_advice("8086"), HasSubstr("lspci -nn"));
-  EXPECT_TRUE(selector_advice("a/b").starts_with("want a PCI address (0000:41:00.0)"));
+  EXPECT_TRUE(selector_advice("a/b").starts_with("expected a PCI address (0000:41:00.0)"));
 }
 
 }  // namespace gpuward

@@ -54,11 +54,12 @@ TEST_F(ConfigGpu, BadSelectors) {
   EXPECT_THAT(
       problems("[gpu 41:00.0]\n[gpu]\n[gpu a/b]\n"),
       ElementsAre(
-          "gpuward.conf:1: bad name '41:00.0' in [gpu 41:00.0]; a PCI address has its domain in "
-          "front: write 0000:41:00.0",
-          "gpuward.conf:2: bad name '' in [gpu]; want a PCI address (0000:41:00.0), vendor:device "
+          "gpuward.conf:1: bad name '41:00.0' in [gpu 41:00.0]; a PCI address starts with its PCI "
+          "domain: write 0000:41:00.0",
+          "gpuward.conf:2: bad name '' in [gpu]; expected a PCI address (0000:41:00.0), "
+          "vendor:device "
           "(10de:2236), the name of an mdev parent (mtty) or *",
-          "gpuward.conf:3: bad name 'a/b' in [gpu a/b]; want a PCI address (0000:41:00.0), "
+          "gpuward.conf:3: bad name 'a/b' in [gpu a/b]; expected a PCI address (0000:41:00.0), "
           "vendor:device (10de:2236), the name of an mdev parent (mtty) or *"));
   EXPECT_THAT(load_all().config.gpus, IsEmpty());
 }
@@ -87,14 +88,14 @@ TEST_F(ConfigGpu, Vfs) {
   for (const std::string bad : {"65536", "-1", "4.", "0x4", "all", "4 4", "99999999999999999999"})
     EXPECT_THAT(problems("[gpu *]\nuse = vf\nvfs = " + bad),
                 ElementsAre("gpuward.conf:3: bad value '" + bad +
-                            "' for 'vfs' in [gpu *]; want a number from 0 to 65535, or max"));
+                            "' for 'vfs' in [gpu *]; expected a number from 0 to 65535, or max"));
 }
 
 TEST_F(ConfigGpu, VfsGoWithVirtualFunctionsOnly) {
   EXPECT_EQ(complaint("vfs = 4"),
-            "'vfs' in [gpu mtty] goes with use = vf or use = vendor-vf only; 'use' is not set");
+            "'vfs' in [gpu mtty] requires use = vf or use = vendor-vf; 'use' is not set");
   EXPECT_EQ(complaint("vfs = 4\nuse = mdev"),
-            "'vfs' in [gpu mtty] goes with use = vf or use = vendor-vf only; 'use' is mdev (set at "
+            "'vfs' in [gpu mtty] requires use = vf or use = vendor-vf; 'use' is mdev (set at "
             "gpuward.conf:3)");
   EXPECT_THAT(problems("[gpu *]\nuse = fv\nvfs = 4"), SizeIs(1));  // no second complaint
 }
@@ -105,10 +106,11 @@ TEST_F(ConfigGpu, QuotaOfEachVf) {
   EXPECT_EQ(quota.exec_quantum_ms, 20U);
   EXPECT_EQ(quota.preempt_timeout_us, 1000U);
   EXPECT_EQ(quota.memory_mib, 2048U);
-  EXPECT_EQ(complaint("exec-quantum = 20ms\nuse = vf"),
-            "bad value '20ms' for 'exec-quantum' in [gpu mtty]; want milliseconds, 0 to 100000");
+  EXPECT_EQ(
+      complaint("exec-quantum = 20ms\nuse = vf"),
+      "bad value '20ms' for 'exec-quantum' in [gpu mtty]; expected milliseconds, 0 to 100000");
   EXPECT_EQ(complaint("vf-memory = 1GiB\nuse = whole"),
-            "'vf-memory' in [gpu mtty] goes with use = vf only; 'use' is whole (set at "
+            "'vf-memory' in [gpu mtty] requires use = vf; 'use' is whole (set at "
             "gpuward.conf:3)");
 }
 
@@ -116,14 +118,14 @@ TEST_F(ConfigGpu, BadQuotas) {
   EXPECT_EQ(gpu("use = vf\nexec-quantum = 100000").quota.exec_quantum_ms, 100'000U);
   EXPECT_EQ(gpu("use = vf\npreempt-timeout = 100000000").quota.preempt_timeout_us, 100'000'000U);
   EXPECT_THAT(complaint("exec-quantum = 100001\nuse = vf"),
-              EndsWith("want milliseconds, 0 to 100000"));
+              EndsWith("expected milliseconds, 0 to 100000"));
   for (const std::string bad : {"100000001", "1ms", "-1"})
     EXPECT_EQ(complaint("preempt-timeout = " + bad + "\nuse = vf"),
               "bad value '" + bad +
-                  "' for 'preempt-timeout' in [gpu mtty]; want microseconds, 0 to 100000000");
+                  "' for 'preempt-timeout' in [gpu mtty]; expected microseconds, 0 to 100000000");
   for (const std::string key : {"exec-quantum", "preempt-timeout"})
     EXPECT_THAT(complaint(key + " = 20\nuse = vendor-vf"),
-                StartsWith("'" + key + "' in [gpu mtty] goes with use = vf only"));
+                StartsWith("'" + key + "' in [gpu mtty] requires use = vf"));
 }
 
 TEST_F(ConfigGpu, Instances) {
@@ -140,21 +142,20 @@ TEST_F(ConfigGpu, Instances) {
 TEST_F(ConfigGpu, BadInstances) {
   for (const std::string bad : {"a", "a:", ":4", "a:-1", "a:1025", "a:x", "a/b:1", ".:1", "..:1",
                                 "a:1:1", "a b:1", "../../x:1"})
-    EXPECT_EQ(complaint("instances = " + bad), "bad value '" + bad +
-                                                   "' for 'instances' in [gpu mtty]; want TYPE:N "
-                                                   "with N from 0 to 1024, such as nvidia-63:4");
+    EXPECT_EQ(complaint("instances = " + bad),
+              "bad value '" + bad +
+                  "' for 'instances' in [gpu mtty]; expected TYPE:N "
+                  "with N from 0 to 1024, such as nvidia-63:4");
   EXPECT_EQ(complaint("instances = a:1, a:2"),
-            "bad value 'a:2' for 'instances' in [gpu mtty]; this type is there twice");
-  EXPECT_EQ(
-      complaint("instances = a:1,,b:1"),
-      "bad value 'a:1,,b:1' for 'instances' in [gpu mtty]; nothing stands between two commas or "
-      "at an end");
+            "bad value 'a:2' for 'instances' in [gpu mtty]; type listed twice");
+  EXPECT_EQ(complaint("instances = a:1,,b:1"),
+            "bad value 'a:1,,b:1' for 'instances' in [gpu mtty]; empty list item");
   EXPECT_THAT(problems("[gpu *]\ninstances = a, b:1, c:x"), SizeIs(2));  // each bad item is told
 }
 
 TEST_F(ConfigGpu, InstancesAreMdevsOnly) {
   EXPECT_EQ(complaint("instances = a:1\nuse = whole"),
-            "'instances' in [gpu mtty] goes with use = mdev only; 'use' is whole (set at "
+            "'instances' in [gpu mtty] requires use = mdev; 'use' is whole (set at "
             "gpuward.conf:3)");
   EXPECT_EQ(gpu("instances = a:1\nuse = mdev").use, Use::mdev);
 }
@@ -188,21 +189,21 @@ TEST_F(ConfigGpu, BadExpect) {
       complaint("expect = bios:1"),
       "bad value 'bios:1' for 'expect' in [gpu mtty]; possible: serial, uuid, subsystem, slot");
   EXPECT_EQ(complaint("expect = serial"),
-            "bad value 'serial' for 'expect' in [gpu mtty]; want serial:TEXT without blanks");
+            "bad value 'serial' for 'expect' in [gpu mtty]; expected serial:TEXT without spaces");
   EXPECT_EQ(complaint("expect = serial:"),
-            "bad value 'serial:' for 'expect' in [gpu mtty]; want serial:TEXT without blanks");
+            "bad value 'serial:' for 'expect' in [gpu mtty]; expected serial:TEXT without spaces");
   EXPECT_EQ(complaint("expect = uuid:1234"),
-            "bad value 'uuid:1234' for 'expect' in [gpu mtty]; want uuid: and a UUID, such as "
+            "bad value 'uuid:1234' for 'expect' in [gpu mtty]; expected uuid: and a UUID, such as "
             "uuid:GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
   EXPECT_EQ(
       complaint("expect = subsystem:10de"),
-      "bad value 'subsystem:10de' for 'expect' in [gpu mtty]; want subsystem:VENDOR:DEVICE in "
+      "bad value 'subsystem:10de' for 'expect' in [gpu mtty]; expected subsystem:VENDOR:DEVICE in "
       "hexadecimal, such as subsystem:10de:145a");
-  EXPECT_EQ(
-      complaint("expect = slot:a b"),
-      "bad value 'slot:a b' for 'expect' in [gpu mtty]; want slot:NAME as in /sys/bus/pci/slots");
+  EXPECT_EQ(complaint("expect = slot:a b"),
+            "bad value 'slot:a b' for 'expect' in [gpu mtty]; expected slot:NAME as in "
+            "/sys/bus/pci/slots");
   EXPECT_EQ(complaint("expect = slot:1, slot:2"),
-            "bad value 'slot:2' for 'expect' in [gpu mtty]; there is one of that kind already");
+            "bad value 'slot:2' for 'expect' in [gpu mtty]; only one of each kind is allowed");
 }
 
 TEST_F(ConfigGpu, ResetMethod) {
@@ -223,7 +224,7 @@ TEST_F(ConfigGpu, Adopt) {
   EXPECT_EQ(gpu("use = vendor-vf\nadopt = no").adopt, false);
   EXPECT_EQ(gpu("use = vendor-vf").adopt, std::nullopt);
   EXPECT_THAT(complaint("use = vf\nadopt = yes"),
-              testing::HasSubstr("'adopt' in [gpu mtty] goes with use = vendor-vf only"));
+              testing::HasSubstr("'adopt' in [gpu mtty] requires use = vendor-vf"));
 }
 
 TEST_F(ConfigGpu, UnknownKey) {

@@ -62,8 +62,9 @@ TEST_F(ConfigGuard, UnknownKeys) {
 }
 
 TEST_F(ConfigGuard, HasNoName) {
-  EXPECT_THAT(problems("[guard x]\npause = warn\n"),
-              ElementsAre("gpuward.conf:1: bad name 'x' in [guard x]; want [guard] alone"));
+  EXPECT_THAT(
+      problems("[guard x]\npause = warn\n"),
+      ElementsAre("gpuward.conf:1: bad name 'x' in [guard x]; expected [guard] without a name"));
 }
 
 }  // namespace gpuward

@@ -90,8 +90,8 @@ TEST(IniFile, CommentsBehindValues) {
 TEST(IniFile, HashBehindAValueIsTold) {
   EXPECT_EQ(shown("[a]\nk = v # c\nl = # d\nm = v#\n"),
             "1[a] 2k=v 3l= 4m=v# "
-            "!2 a comment behind a value begins with ' ;', not with '#', in 'k = v # c' "
-            "!3 a comment behind a value begins with ' ;', not with '#', in 'l = # d'");
+            "!2 comments after a value start with ' ;' (found '#') in 'k = v # c' "
+            "!3 comments after a value start with ' ;' (found '#') in 'l = # d'");
 }
 
 TEST(IniFile, ContinuationLines) {
@@ -126,7 +126,7 @@ TEST(IniFile, BracketsInAHeader) {
 TEST(IniFile, BrokenHeader) {
   EXPECT_EQ(shown("[a]\nk = v\n[b\nl = w\nrubbish\n[c]\nm = x\n"),
             "1[a] 2k=v 6[c] 7m=x !3 section header '[b' does not end with ']' "
-            "!5 found 'rubbish', want 'key = value' or '[section]'");
+            "!5 found 'rubbish', expected 'key = value' or '[section]'");
   EXPECT_EQ(shown("[a] b\n"), "!1 section header '[a] b' does not end with ']'");
   EXPECT_EQ(shown("[\n"), "!1 section header '[' does not end with ']'");
   EXPECT_THAT(problem_lines("[a ;]\n"), ElementsAre(1));
@@ -135,30 +135,30 @@ TEST(IniFile, BrokenHeader) {
 TEST(IniFile, NoKeyAndValue) {
   EXPECT_EQ(shown("[a]\nrubbish\nk = v\n= x\nuse: mdev\nb ;c = d\n"),
             "1[a] 3k=v "
-            "!2 found 'rubbish', want 'key = value' or '[section]' "
-            "!4 found '= x', want 'key = value' or '[section]' "
-            "!5 found 'use: mdev', want 'key = value' or '[section]' "
-            "!6 found 'b ;c = d', want 'key = value' or '[section]'");
+            "!2 found 'rubbish', expected 'key = value' or '[section]' "
+            "!4 found '= x', expected 'key = value' or '[section]' "
+            "!5 found 'use: mdev', expected 'key = value' or '[section]' "
+            "!6 found 'b ;c = d', expected 'key = value' or '[section]'");
 }
 
 TEST(IniFile, RubbishEndsAValue) {
   EXPECT_EQ(shown("[a]\nk = b\nrubbish\n  c\n"),
-            "1[a] 2k=b !3 found 'rubbish', want 'key = value' or '[section]' "
-            "!4 found 'c', want 'key = value' or '[section]'");
+            "1[a] 2k=b !3 found 'rubbish', expected 'key = value' or '[section]' "
+            "!4 found 'c', expected 'key = value' or '[section]'");
 }
 
 TEST(IniFile, BeforeAnySection) {
   EXPECT_EQ(
       shown("k = v\nl = w\n[a]\n"),
-      "3[a] !1 'k' stands before the first '[section]' !2 'l' stands before the first '[section]'");
+      "3[a] !1 'k' is set before the first '[section]' !2 'l' is set before the first '[section]'");
 }
 
 TEST(IniFile, ControlCharacters) {
   using namespace std::string_literals;
   EXPECT_EQ(shown("[a]\nk = v\0w\nl = x\n"s),
-            "1[a] 3l=x !2 control character 0x00 in 'k = v\\x00w', want plain text");
+            "1[a] 3l=x !2 control character 0x00 in 'k = v\\x00w', expected plain text");
   EXPECT_EQ(shown("[a\0]\nk = v\n[b]"s),
-            "3[b] !1 control character 0x00 in '[a\\x00]', want plain text");
+            "3[b] !1 control character 0x00 in '[a\\x00]', expected plain text");
   EXPECT_THAT(problem_lines("[a]\nk = \x01v\x01\n"), ElementsAre(2));
   EXPECT_THAT(problem_lines("[a]\rk = v\r"), ElementsAre(1));
   EXPECT_THAT(problem_lines("[a]\n\x1b[0m = v\n\x7f = w\n\v\n"), ElementsAre(2, 3, 4));

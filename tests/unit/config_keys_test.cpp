@@ -105,8 +105,8 @@ TEST_F(ConfigKeys, UnsupportedOnesAreNamed) {
                           "has no effect; remove it",
                           "5: 'compute' in [profile p] is not supported by this version and "
                           "has no effect; remove it",
-                          "6: [quota web-*] is not supported by this version and limits "
-                          "nothing; remove the section"));
+                          "6: [quota web-*] is not supported by this version and has "
+                          "no effect; remove the section"));
 }
 
 TEST_F(ConfigKeys, SupportedOnesAreNot) {

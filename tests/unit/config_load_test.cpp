@@ -72,19 +72,20 @@ TEST_F(ConfigLoad, KeysOfTwoFilesThatDoNotGoTogether) {
   write(drop_in("a.conf"), "[profile p]\nmemory = 1GiB\n[gpu *]\nuse = vf\n");
   EXPECT_THAT(
       told(load_all()),
-      ElementsAre("gpuward.conf:4: 'instances' in [gpu *] goes with use = mdev only; 'use' is vf "
-                  "(set at conf.d/a.conf:4)",
-                  "conf.d/a.conf:2: 'memory' in [profile p] and 'type' exclude each other (set at "
-                  "gpuward.conf:2)"));
+      ElementsAre(
+          "gpuward.conf:4: 'instances' in [gpu *] requires use = mdev; 'use' is vf "
+          "(set at conf.d/a.conf:4)",
+          "conf.d/a.conf:2: 'memory' in [profile p] and 'type' are mutually exclusive (set at "
+          "gpuward.conf:2)"));
 }
 
 TEST_F(ConfigLoad, Duplicates) {
   EXPECT_THAT(
       problems(
           "[gpu *]\nuse = mdev\nuse = vf\n[guard]\n[gpu *]\nuse = whole\n[guard]\nharden = yes\n"),
-      ElementsAre("gpuward.conf:3: 'use' in [gpu *] is set already in line 2",
-                  "gpuward.conf:5: [gpu *] is there already in line 1",
-                  "gpuward.conf:7: [guard] is there already in line 4"));
+      ElementsAre("gpuward.conf:3: 'use' in [gpu *] is already set at line 2",
+                  "gpuward.conf:5: [gpu *] already exists at line 1",
+                  "gpuward.conf:7: [guard] already exists at line 4"));
 }
 
 TEST_F(ConfigLoad, UnknownSections) {
@@ -118,10 +119,10 @@ TEST_F(ConfigLoad, AllErrorsOfAllFilesAtOnceFromTheTop) {
   EXPECT_THAT(
       told(loaded),
       ElementsAre(
-          StartsWith("gpuward.conf:1: 'stray' stands before"),
+          StartsWith("gpuward.conf:1: 'stray' is set before"),
           "gpuward.conf:3: unknown key 'instnaces' in [gpu mtty]; did you mean 'instances'?",
           StartsWith("gpuward.conf:4: bad value 'mdve' for 'use'"),
-          StartsWith("gpuward.conf:6: [profile small] asks for nothing"),
+          StartsWith("gpuward.conf:6: [profile small] requires"),
           StartsWith("gpuward.conf:7: found 'rubbish'"),
           StartsWith("gpuward.conf:9: unknown profile 'smal'"),
           StartsWith("gpuward.conf:10: section header '[broken'"),
@@ -165,19 +166,18 @@ TEST_F(ConfigLoad, FileWithoutPermission) {
 
 TEST_F(ConfigLoad, FileThatHasNoEnd) {
   std::filesystem::create_symlink("/dev/zero", main_file());
-  EXPECT_THAT(told(load_all()), ElementsAre("gpuward.conf: cannot be read: it is no regular file"));
+  EXPECT_THAT(told(load_all()), ElementsAre("gpuward.conf: cannot be read: not a regular file"));
 }
 
 TEST_F(ConfigLoad, FileThatIsTooLarge) {
   write(main_file(), "");
   std::filesystem::resize_file(main_file(), 17u << 20);
-  EXPECT_THAT(told(load_all()),
-              ElementsAre("gpuward.conf: cannot be read: it is larger than 16 MiB"));
+  EXPECT_THAT(told(load_all()), ElementsAre("gpuward.conf: cannot be read: larger than 16 MiB"));
 }
 
 TEST_F(ConfigLoad, PipeThatNobodyWritesTo) {
   ASSERT_EQ(::mkfifo(main_file().c_str(), 0600), 0);
-  EXPECT_THAT(told(load_all()), ElementsAre("gpuward.conf: cannot be read: it is no regular file"));
+  EXPECT_THAT(told(load_all()), ElementsAre("gpuward.conf: cannot be read: not a regular file"));
 }
 
 TEST_F(ConfigLoad, NothingIsLostOfALongValue) {

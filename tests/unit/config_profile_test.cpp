@@ -57,7 +57,7 @@ TEST_F(ConfigProfile, Types) {
   for (const std::string bad : {"a/b", ".", "..", "a:1", "*", "../x", "\xc3\xa4"})
     EXPECT_THAT(problems("[profile p]\ntype = " + bad),
                 ElementsAre("gpuward.conf:2: bad value '" + bad +
-                            "' for 'type' in [profile p]; want "
+                            "' for 'type' in [profile p]; expected "
                             "letters, digits and _ . + - only, 128 at most, and not just . or .."));
   EXPECT_THAT(problems("[profile p]\ntype = a,a,"), SizeIs(2));
 }
@@ -69,10 +69,10 @@ TEST_F(ConfigProfile, Gpus) {
   EXPECT_EQ(p.gpus[1].by, GpuSelector::By::id);
   EXPECT_EQ(p.gpus[2].by, GpuSelector::By::name);
   EXPECT_EQ(p.gpus[3].by, GpuSelector::By::any);
-  EXPECT_EQ(
-      complaint("gpu = *, 41:00.0"),
-      "bad value '41:00.0' for 'gpu' in [profile p]; a PCI address has its domain in front: write "
-      "0000:41:00.0");
+  EXPECT_EQ(complaint("gpu = *, 41:00.0"),
+            "bad value '41:00.0' for 'gpu' in [profile p]; a PCI address starts with its PCI "
+            "domain: write "
+            "0000:41:00.0");
 }
 
 TEST_F(ConfigProfile, Words) {
@@ -99,14 +99,15 @@ TEST_F(ConfigProfile, Memory) {
   EXPECT_EQ(profile("memory = 4 GiB").memory_mib, 4096U);
   EXPECT_EQ(profile("memory = 128MiB").memory_mib, 128U);
   EXPECT_EQ(profile("memory = 16384GiB").memory_mib, 16U << 20);
-  const std::string unit = "want a number and MiB or GiB, such as 4096MiB or 4GiB";
+  const std::string unit = "expected a number and MiB or GiB, such as 4096MiB or 4GiB";
   for (const std::string bad :
        {"4096", "4096MB", "4G", "4gib", "MiB", "-128MiB", "0MiB", "0GiB", "0x80MiB", "4.5GiB",
         "16385GiB", "4194304GiB", "99999999999999MiB", "1 2MiB"})
     EXPECT_EQ(memory_complaint(bad), unit);
-  EXPECT_EQ(memory_complaint("100MiB"), "want a multiple of 128MiB, such as 128MiB");
-  EXPECT_EQ(memory_complaint("192MiB"), "want a multiple of 128MiB, such as 128MiB or 256MiB");
-  EXPECT_EQ(memory_complaint("4000MiB"), "want a multiple of 128MiB, such as 3968MiB or 4096MiB");
+  EXPECT_EQ(memory_complaint("100MiB"), "expected a multiple of 128MiB, such as 128MiB");
+  EXPECT_EQ(memory_complaint("192MiB"), "expected a multiple of 128MiB, such as 128MiB or 256MiB");
+  EXPECT_EQ(memory_complaint("4000MiB"),
+            "expected a multiple of 128MiB, such as 3968MiB or 4096MiB");
 }
 
 TEST_F(ConfigProfile, Compute) {
@@ -116,16 +117,15 @@ TEST_F(ConfigProfile, Compute) {
     EXPECT_THAT(
         problems("[profile p]\nmemory = 1GiB\ncompute = " + bad),
         ElementsAre("gpuward.conf:3: bad value '" + bad +
-                    "' for 'compute' in [profile p]; want a multiple of 5% from 5% to 100%"));
+                    "' for 'compute' in [profile p]; expected a multiple of 5% from 5% to 100%"));
 }
 
 TEST_F(ConfigProfile, WhatGoesTogether) {
   EXPECT_EQ(complaint("memory = 1GiB"),
-            "'memory' in [profile p] and 'type' exclude each other (set at gpuward.conf:2)");
-  EXPECT_EQ(complaint("compute = 25%"),
-            "'compute' in [profile p] goes beside 'memory' only, never alone");
+            "'memory' in [profile p] and 'type' are mutually exclusive (set at gpuward.conf:2)");
+  EXPECT_EQ(complaint("compute = 25%"), "'compute' in [profile p] requires 'memory'");
   EXPECT_THAT(problems("\n[profile p]\n"),
-              ElementsAre("gpuward.conf:2: [profile p] asks for nothing; want 'type' or 'memory'"));
+              ElementsAre("gpuward.conf:2: [profile p] requires 'type' or 'memory'"));
   EXPECT_THAT(problems("[profile p]\ncompute = 25%\n"), SizeIs(2));
   EXPECT_THAT(problems("[profile p]\ntype = a/b\n"),
               SizeIs(1));  // "asks for nothing" does not follow
@@ -136,14 +136,14 @@ TEST_F(ConfigProfile, Names) {
   for (const std::string bad : {"a/b", ".", "..", "a b", "a:b", "*", "\xc3\xa4"})
     EXPECT_THAT(
         problems("[profile " + bad + "]\ntype = t\n"),
-        ElementsAre("gpuward.conf:1: bad name '" + bad + "' in [profile " + bad +
-                    "]; want letters, digits and _ . + - only, 128 at most, and not just . or .."));
+        ElementsAre(
+            "gpuward.conf:1: bad name '" + bad + "' in [profile " + bad +
+            "]; expected letters, digits and _ . + - only, 128 at most, and not just . or .."));
   EXPECT_THAT(problems("[profile]\ntype = t\n"), SizeIs(1));
   EXPECT_THAT(
       problems("[profile total]\ntype = t\n"),
-      ElementsAre(
-          "gpuward.conf:1: bad name 'total' in [profile total]; it is the key of [quota] for "
-          "the sum of all"));
+      ElementsAre("gpuward.conf:1: bad name 'total' in [profile total]; reserved as the key of "
+                  "[quota] for the sum of all profiles"));
   EXPECT_THAT(load_all().config.profiles, IsEmpty());
 }
 
@@ -176,26 +176,26 @@ TEST_F(ConfigProfile, UseThatGivesNothing) {
 
 TEST_F(ConfigProfile, WhatGoesWithUse) {
   EXPECT_THAT(problems("[profile p]\nuse = vendor-vf\n"),
-              ElementsAre("gpuward.conf:1: [profile p] asks for nothing; want 'type' or 'memory'"));
+              ElementsAre("gpuward.conf:1: [profile p] requires 'type' or 'memory'"));
   EXPECT_THAT(
       problems("[profile p]\nuse = whole\ntype = t\n"),
-      ElementsAre("gpuward.conf:3: 'type' in [profile p] goes with use = mdev or use = vendor-vf "
-                  "only; 'use' is whole (set at gpuward.conf:2)"));
+      ElementsAre("gpuward.conf:3: 'type' in [profile p] requires use = mdev or use = vendor-vf; "
+                  "'use' is whole (set at gpuward.conf:2)"));
   EXPECT_THAT(problems("[profile p]\ntype = t\none-time = yes\n"),
-              ElementsAre("gpuward.conf:3: 'one-time' in [profile p] goes with use = whole, vf or "
-                          "vendor-vf only; 'use' is mdev when it is not set"));
+              ElementsAre("gpuward.conf:3: 'one-time' in [profile p] requires use = whole, vf or "
+                          "vendor-vf; 'use' is mdev by default"));
   EXPECT_THAT(problems("[profile p]\ntype = t\nscrub = /bin/true\n"), SizeIs(1));
   EXPECT_THAT(problems("[profile p]\ntype = a b\n"),
-              ElementsAre("gpuward.conf:2: 'type' in [profile p] names 'a b', which is no type of "
-                          "an mdev"));
+              ElementsAre("gpuward.conf:2: 'type' in [profile p] names 'a b', which is not an "
+                          "mdev type"));
 }
 
 TEST_F(ConfigProfile, ScrubIsAProgramOfThisHost) {
   for (const std::string bad : {"scrub", "./scrub", "/bin/a b"})
     EXPECT_THAT(problems("[profile p]\nuse = vf\nscrub = " + bad),
                 ElementsAre("gpuward.conf:3: bad value '" + bad +
-                            "' for 'scrub' in [profile p]; want the path of a program, from / on "
-                            "and without blanks"));
+                            "' for 'scrub' in [profile p]; expected an absolute path of a program, "
+                            "without spaces"));
 }
 
 }  // namespace gpuward

@@ -31,7 +31,7 @@ TEST_F(ConfigQuota, BadLimits) {
   for (const std::string bad : {"65536", "-1", "many", "1.5", "1,2"})
     EXPECT_THAT(problems("[quota *]\ntotal = " + bad),
                 ElementsAre("gpuward.conf:2: bad value '" + bad +
-                            "' for 'total' in [quota *]; want a number from 0 to 65535"));
+                            "' for 'total' in [quota *]; expected a number from 0 to 65535"));
 }
 
 TEST_F(ConfigQuota, UnknownProfiles) {
@@ -61,8 +61,9 @@ TEST_F(ConfigQuota, LongProfileName) {
 TEST_F(ConfigQuota, PatternIsNeeded) {
   EXPECT_THAT(
       problems("[quota]\ntotal = 1\n"),
-      ElementsAre("gpuward.conf:1: bad name '' in [quota]; want a pattern for names of domains, "
-                  "such as web-*"));
+      ElementsAre(
+          "gpuward.conf:1: bad name '' in [quota]; expected a pattern for names of domains, "
+          "such as web-*"));
 }
 
 }  // namespace gpuward

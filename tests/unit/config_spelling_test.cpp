@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "base/quote.hpp"
 #include "base/utf8.hpp"
-#include "config/quotes.hpp"
 #include "config/spelling.hpp"
 
 namespace gpuward {
@@ -41,7 +41,7 @@ TEST(Spelling, Nearest) {
 TEST(Spelling, Suggestion) {
   EXPECT_EQ(suggestion("wohle", words), "did you mean 'whole'?");
   EXPECT_EQ(suggestion("gpu", words), "possible: mdev, vf, vendor-vf, whole, off");
-  EXPECT_EQ(suggestion("gpu", {}), "there is none");
+  EXPECT_EQ(suggestion("gpu", {}), "none exists");
   const std::vector<std::string_view> many(20, "profile");
   EXPECT_TRUE(suggestion("gpu", many).ends_with("profile and 4 more"));
 }

@@ -218,7 +218,7 @@ TEST(HostileXml, IsRefusedWithTheLine) {
 }
 
 TEST(HostileXml, HasNoDocumentType) {
-  const std::string refusal = "a document type (DTD) is not taken";
+  const std::string refusal = "a document type (DTD) is not supported";
   EXPECT_EQ(error_in("<!DOCTYPE a><a/>"), "domain XML line 1: " + refusal);
   EXPECT_EQ(error_in("<?xml version='1.0'?>\n<!DOCTYPE a SYSTEM 'http://127.0.0.1/a.dtd'><a/>"),
             "domain XML line 2: " + refusal);
@@ -237,7 +237,7 @@ TEST(HostileXml, IsUtf8AndNothingElse) {
   EXPECT_EQ(error_in("<?xml version='1.0' encoding='UTF-8'?><a/>"), "");
   EXPECT_EQ(error_in("<?xml version=\"1.0\" encoding = \"utf-8\" standalone='yes'?><a/>"), "");
   EXPECT_EQ(error_in("<?xml version='1.0'?><a encoding='latin1'/>"), "");
-  const std::string other = "domain XML line 1: only UTF-8 is taken, no other encoding";
+  const std::string other = "domain XML line 1: only UTF-8 is supported, no other encoding";
   EXPECT_EQ(error_in("<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe4</a>"), other);
   EXPECT_EQ(error_in("<?xml version='1.0' encoding='UTF-16'?><a/>"), other);
   EXPECT_EQ(error_in("<?xml version='1.0'\tencoding='UTF-7'?><a/>"), other);

@@ -135,9 +135,9 @@ TEST(ParseDomain, LeavesWhatIsWrongWithOthersHostdevsToLibvirt) {
 
 TEST(ParseDomain, SaysWhatIsWrongWithOurHostdevs) {
   EXPECT_EQ(error_in(domain_with(mdev("none", "ua-gpuward-0"))),
-            "domain XML line 6: hostdev ua-gpuward-0: its <source> has no usable uuid");
+            "domain XML line 6: hostdev ua-gpuward-0: <source> has no valid uuid");
   EXPECT_EQ(error_in(domain_with(pci("bus='x'", "ua-gpuward-0"))),
-            "domain XML line 6: hostdev ua-gpuward-0: its <source> has no usable PCI address");
+            "domain XML line 6: hostdev ua-gpuward-0: <source> has no valid PCI address");
   EXPECT_EQ(error_in(domain_with(mdev(uuid_text, "ua-gpuward-0"))), "");
   EXPECT_EQ(error_in(domain_with(mdev(uuid_text, "ua-gpuward-9999"))), "");
   for (const std::string alias :
@@ -156,8 +156,8 @@ TEST(ParseDomain, SaysWhatIsWrongInOurMetadata) {
   };
   EXPECT_EQ(error("<g:gpu alias='ua-gpuward-0' profile='a_B.c+d-9'/>"), "");
   EXPECT_EQ(error("<g:gpu alias='ua-gpuward-0' profile='a b'/>"),
-            "domain XML line 4: gpu ua-gpuward-0: 'a b' is no profile name");
-  EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0'/>"), HasSubstr("is no profile name"));
+            "domain XML line 4: gpu ua-gpuward-0: 'a b' is not a profile name");
+  EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0'/>"), HasSubstr("is not a profile name"));
   EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0' profile='ü'/>"), HasSubstr("profile name"));
   EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0' profile='../x'/>"), HasSubstr("profile name"));
   EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0' profile='&#10;'/>"), HasSubstr("'?' is no"));
@@ -224,7 +224,7 @@ TEST(ParseDomain, TakesADescriptionOfEqualSigns) {
 
 TEST(ParseDomain, SaysInWhichLineATagIsCut) {
   EXPECT_EQ(error_in("<domain>\n<name>a</name>\n<hostd"),
-            "domain XML line 3: the text ends inside a tag");
+            "domain XML line 3: text ends inside a tag");
 }
 
 TEST(RunningDomain, IsReadThoughItsMetadataIsWrong) {

@@ -11,7 +11,7 @@ using Act = Decision::Act;
 TEST(GuardDecision, resumes_what_a_user_paused) {
   const Decision decision = on_pause(Policy::block, Condition::paused_by_user);
   EXPECT_EQ(decision.act, Act::undo);
-  EXPECT_EQ(decision.reason, "it was paused by a user (pause = block)");
+  EXPECT_EQ(decision.reason, "paused by a user (pause = block)");
 }
 
 TEST(GuardDecision, leaves_all_other_pauses_alone) {
@@ -79,10 +79,10 @@ TEST(GuardDecision, does_what_the_policy_says_of_a_job) {
 TEST(GuardDecision, takes_back_memory_that_was_added) {
   const Decision added = on_memory(Policy::block, 0, 524288);
   EXPECT_EQ(added.act, Act::undo);
-  EXPECT_EQ(added.reason, "memory of 512 MiB was added while it runs (memory-hotplug = block)");
+  EXPECT_EQ(added.reason, "memory of 512 MiB was added while running (memory-hotplug = block)");
   const Decision grown = on_memory(Policy::warn, 131072, 524288);
   EXPECT_EQ(grown.act, Act::report);
-  EXPECT_EQ(grown.reason, "its memory device grew from 128 MiB to 512 MiB (memory-hotplug = warn)");
+  EXPECT_EQ(grown.reason, "memory device grew from 128 MiB to 512 MiB (memory-hotplug = warn)");
 }
 
 TEST(GuardDecision, leaves_memory_alone_that_is_as_it_was_or_less) {

@@ -220,7 +220,7 @@ TEST_F(ClaimDevicesTest, numa_require_refuses_the_far_gpu) {
 TEST_F(ClaimDevicesTest, without_a_gpu_that_offers_the_type_it_is_told) {
   host_.parent("mtty").type("mtty-1", 1);
   const std::string text = refusal(vm_);
-  EXPECT_THAT(text, HasSubstr("GPU ua-gpuward-0 (profile small)"));
+  EXPECT_THAT(text, HasSubstr("GPU 0: no GPU allowed by profile 'small'"));
   EXPECT_THAT(text, HasSubstr("mbochs-small"));
   EXPECT_THAT(text, HasSubstr("gpuward list types"));
   EXPECT_THAT(host_.writes(), IsEmpty());
@@ -231,8 +231,8 @@ TEST_F(ClaimDevicesTest, when_all_is_full_the_holders_are_named) {
   prepare(vm_);
   const Domain second = domain_of(2, {"small"});
   const std::string text = refusal(second);
-  EXPECT_THAT(text, HasSubstr("no mbochs-small is free on mbochs"));
-  EXPECT_THAT(text, HasSubstr("held by vm1"));
+  EXPECT_THAT(text, HasSubstr("no available instance of mbochs-small on mbochs"));
+  EXPECT_THAT(text, HasSubstr("in use by domains 'vm1'"));
   EXPECT_FALSE(claims_.find(second.uuid));
   EXPECT_EQ(where(vm_), "mbochs/mbochs-small") << "the first keeps its own";
 }
@@ -240,13 +240,14 @@ TEST_F(ClaimDevicesTest, when_all_is_full_the_holders_are_named) {
 TEST_F(ClaimDevicesTest, of_many_holders_three_are_named) {
   host_.parent("mbochs").type("mbochs-small", 5);
   for (unsigned number = 1; number <= 5; ++number) prepare(domain_of(number, {"small"}));
-  EXPECT_THAT(refusal(domain_of(6, {"small"})), HasSubstr("held by vm1, vm2, vm3 and 2 more"));
+  EXPECT_THAT(refusal(domain_of(6, {"small"})),
+              HasSubstr("in use by domains 'vm1', 'vm2', 'vm3' and 2 more"));
 }
 
 TEST_F(ClaimDevicesTest, two_gpus_where_there_is_room_for_one_touch_nothing) {
   host_.parent("mbochs").type("mbochs-small", 1);
   const Domain domain = domain_of(1, {"small", "small"});
-  EXPECT_THAT(refusal(domain), HasSubstr("GPU ua-gpuward-1"));
+  EXPECT_THAT(refusal(domain), HasSubstr("GPU 1: "));
   EXPECT_THAT(host_.writes(), IsEmpty());
   EXPECT_FALSE(claims_.find(domain.uuid));
 }
@@ -255,7 +256,7 @@ TEST_F(ClaimDevicesTest, two_gpus_where_there_is_room_for_one_touch_nothing) {
 TEST_F(ClaimDevicesTest, when_the_kernel_has_no_room_for_the_second_the_first_is_undone) {
   host_.parent("mtty").type("mtty-1", 2).type("mtty-2", 1);
   const Domain domain = domain_of(1, {"two-ports", "port"});
-  EXPECT_THAT(refusal(domain), HasSubstr("GPU ua-gpuward-1 (profile port): no mtty-1 is free"));
+  EXPECT_THAT(refusal(domain), HasSubstr("GPU 1: no available instance of mtty-1"));
   EXPECT_THAT(host_.instances(), IsEmpty());
   EXPECT_FALSE(claims_.find(domain.uuid));
   EXPECT_EQ(host_.writes().size(), 3u) << "created, refused, removed";
@@ -311,7 +312,7 @@ TEST_F(ClaimDevicesTest, a_kernel_that_refuses_everywhere_is_asked_once_each) {
   host_.parent("b").type("mbochs-small", 1);
   host_.create_fails("a", "mbochs-small", ENOSPC);
   host_.create_fails("b", "mbochs-small", ENOSPC);
-  EXPECT_THAT(refusal(vm_), HasSubstr("no mbochs-small is free on a, b"));
+  EXPECT_THAT(refusal(vm_), HasSubstr("no available instance of mbochs-small on a, b"));
   EXPECT_EQ(host_.writes().size(), 2u);
   EXPECT_FALSE(claims_.find(vm_.uuid));
 }
@@ -322,7 +323,7 @@ TEST_F(ClaimDevicesTest, any_other_failure_of_the_kernel_is_told_and_undone) {
   host_.create_fails("mbochs", "mbochs-small", EIO);
   const Domain domain = domain_of(1, {"port", "small"});
   const std::string text = refusal(domain);
-  EXPECT_THAT(text, HasSubstr("GPU ua-gpuward-1: creating mbochs-small on mbochs failed"));
+  EXPECT_THAT(text, HasSubstr("GPU 1: creating mbochs-small on mbochs failed"));
   EXPECT_THAT(text, HasSubstr("Input/output error"));
   EXPECT_THAT(host_.instances(), IsEmpty());
   EXPECT_FALSE(claims_.find(domain.uuid));
@@ -357,7 +358,7 @@ TEST_F(ClaimDevicesTest, one_of_a_type_that_the_profile_does_not_allow_is_refuse
   host_.parent("mbochs").type("mbochs-small", 1);
   host_.instance("mtty", "mtty-1", instance(vm_));
   const std::string text = refusal(vm_);
-  EXPECT_THAT(text, HasSubstr("exists already on mtty as mtty-1"));
+  EXPECT_THAT(text, HasSubstr("already exists on mtty with type mtty-1"));
   EXPECT_THAT(text, HasSubstr("echo 1 > /sys/bus/mdev/devices/"));
   EXPECT_THAT(host_.writes(), IsEmpty());
   EXPECT_FALSE(claims_.find(vm_.uuid));
@@ -375,7 +376,7 @@ TEST_F(ClaimDevicesTest, one_that_a_process_has_open_is_refused_and_the_process_
   host_.parent("mbochs").type("mbochs-small", 1);
   host_.instance("mbochs", "mbochs-small", instance(vm_));
   host_.opens(4711, "qemu-system-x86", instance(vm_));
-  EXPECT_THAT(refusal(vm_), HasSubstr("open in pid 4711 (qemu-system-x86)"));
+  EXPECT_THAT(refusal(vm_), HasSubstr("in use by process 4711 (qemu-system-x86)"));
   EXPECT_EQ(host_.instances().size(), 1u);
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
@@ -387,7 +388,7 @@ TEST_F(ClaimDevicesTest, eexist_is_told_with_where_it_is) {
     if (line.starts_with("create a ")) host_.instance("b", "mtty-1", instance(vm_));
   };
   const std::string text = refusal(vm_);
-  EXPECT_THAT(text, HasSubstr(to_string(instance(vm_)) + " exists already on b"));
+  EXPECT_THAT(text, HasSubstr(to_string(instance(vm_)) + " already exists on b"));
   EXPECT_EQ(where(vm_), "b/mtty-1") << "what another made is not removed";
   EXPECT_FALSE(claims_.find(vm_.uuid));
 }
@@ -397,7 +398,7 @@ TEST_F(ClaimDevicesTest, what_another_made_on_the_same_parent_is_not_removed_eit
   host_.before_write = [&](const std::string& line) {
     if (line.starts_with("create a ")) host_.instance("a", "mbochs-small", instance(vm_));
   };
-  EXPECT_THAT(refusal(vm_), HasSubstr("exists already on a"));
+  EXPECT_THAT(refusal(vm_), HasSubstr("already exists on a"));
   EXPECT_EQ(where(vm_), "a/mbochs-small");
 }
 
@@ -407,7 +408,8 @@ TEST_F(ClaimDevicesTest, a_create_that_hangs_is_told_within_the_deadline) {
   host_.parent("mbochs").type("mbochs-small", 2);
   host_.create_hangs("mbochs", "mbochs-small");
   const std::string text = refusal(vm_, hasty);
-  EXPECT_THAT(text, HasSubstr("creating mbochs-small on mbochs hangs in the kernel as pid "));
+  EXPECT_THAT(text,
+              HasSubstr("creating mbochs-small on mbochs is blocked in the kernel (process "));
   EXPECT_THAT(text, HasSubstr("journalctl -k"));
 }
 
@@ -416,7 +418,7 @@ TEST_F(ClaimDevicesTest, a_create_that_hangs_undoes_those_before_it) {
   host_.parent("mbochs").type("mbochs-small", 2);
   host_.create_hangs("mbochs", "mbochs-small");
   const Domain domain = domain_of(1, {"port", "small"});
-  EXPECT_THAT(refusal(domain, hasty), HasSubstr("hangs"));
+  EXPECT_THAT(refusal(domain, hasty), HasSubstr("is blocked in the kernel"));
   EXPECT_EQ(where(domain, 0), "");
 }
 
@@ -441,7 +443,7 @@ TEST_F(ClaimDevicesTest, a_hanging_create_stays_claimed_over_the_release_that_fo
   refusal(vm_, hasty);
   const auto kept = give_back(host_.root(), claims_, claims_.find(vm_.uuid).value(), hasty);
   ASSERT_EQ(kept.size(), 1u);
-  EXPECT_THAT(kept[0].reason, HasSubstr("its creation hangs in the kernel as pid "));
+  EXPECT_THAT(kept[0].reason, HasSubstr("creation is blocked in the kernel (process "));
   ASSERT_TRUE(claims_.find(vm_.uuid));
   host_.behaves();
   host_.lets_go();
@@ -477,7 +479,7 @@ TEST_F(ClaimDevicesTest, a_kernel_that_takes_the_write_and_makes_nothing_is_foun
   host_.parent("mbochs").type("mbochs-small", 2);
   host_.before_write = [&](const std::string&) {};
   host_.create_fails("mbochs", "mbochs-small", 0);
-  EXPECT_THAT(refusal(vm_), HasSubstr("there is no instance " + to_string(instance(vm_))));
+  EXPECT_THAT(refusal(vm_), HasSubstr("created instance " + to_string(instance(vm_))));
   EXPECT_FALSE(claims_.find(vm_.uuid));
 }
 
@@ -509,7 +511,7 @@ TEST_F(ClaimDevicesTest, a_leftover_that_is_still_open_refuses_and_stays_claimed
   host_.opens(4711, "qemu-system-x86", instance(vm_));
   const std::string text = refusal(vm_);
   EXPECT_THAT(text, HasSubstr("quarantine"));
-  EXPECT_THAT(text, HasSubstr("pid 4711 (qemu-system-x86)"));
+  EXPECT_THAT(text, HasSubstr("process 4711 (qemu-system-x86)"));
   EXPECT_THAT(text, HasSubstr("gpuward reconcile"));
   EXPECT_EQ(where(vm_), "mbochs/mbochs-small");
   EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::quarantined);
@@ -529,8 +531,8 @@ TEST_F(ClaimDevicesTest, a_leftover_whose_removal_hangs_refuses_until_it_ends) {
   host_.parent("mbochs").type("mbochs-small", 2);
   prepare(vm_);
   host_.remove_hangs(instance(vm_));
-  EXPECT_THAT(refusal(vm_, hasty), HasSubstr("hangs in the kernel"));
-  EXPECT_THAT(refusal(vm_, hasty), HasSubstr("waits in the kernel"));
+  EXPECT_THAT(refusal(vm_, hasty), HasSubstr("blocked in the kernel"));
+  EXPECT_THAT(refusal(vm_, hasty), HasSubstr("removal is blocked in the kernel until"));
   EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::quarantined);
   host_.behaves();
   host_.lets_go();
@@ -543,7 +545,7 @@ TEST_F(ClaimDevicesTest, a_claim_that_cannot_be_read_refuses_with_its_place_and_
   claims_.make_ready();
   const std::string file = host_.root().run("claims/") + to_string(vm_.uuid);
   write_file_atomically(file, "gpuward-claim 1\nrubbish\n");
-  EXPECT_THAT(refusal(vm_), HasSubstr(file + ":2: "));
+  EXPECT_THAT(refusal(vm_), HasSubstr(file + " line 2: "));
   EXPECT_TRUE(exists(file));
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
@@ -566,7 +568,7 @@ TEST_F(ClaimDevicesTest, a_domain_that_is_worked_on_for_too_long_is_refused) {
   claims_.make_ready();
   const auto lock = claims_.lock_domain(vm_.uuid, milliseconds(30'000));
   const Deadlines short_lock{milliseconds(50), milliseconds(30'000), milliseconds(50)};
-  EXPECT_THAT(refusal(vm_, short_lock), HasSubstr("another gpuward process works on this domain"));
+  EXPECT_THAT(refusal(vm_, short_lock), HasSubstr("still preparing or releasing"));
 }
 
 TEST_F(ClaimDevicesTest, a_host_that_is_locked_for_too_long_is_told_and_nothing_claimed) {
@@ -574,7 +576,7 @@ TEST_F(ClaimDevicesTest, a_host_that_is_locked_for_too_long_is_told_and_nothing_
   claims_.make_ready();
   const auto lock = claims_.lock_host(milliseconds(30'000));
   const Deadlines short_lock{milliseconds(50), milliseconds(30'000), milliseconds(50)};
-  EXPECT_THAT(refusal(vm_, short_lock), HasSubstr("another gpuward process places GPUs"));
+  EXPECT_THAT(refusal(vm_, short_lock), HasSubstr("waiting for another allocation"));
   EXPECT_FALSE(claims_.find(vm_.uuid));
 }
 
@@ -587,7 +589,7 @@ TEST_F(ClaimDevicesTest, what_another_is_about_to_create_is_not_given_twice) {
       {other.uuid,
        other.name,
        {{State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
-  EXPECT_THAT(refusal(vm_), HasSubstr("held by vm2"));
+  EXPECT_THAT(refusal(vm_), HasSubstr("in use by domains 'vm2'"));
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
 
@@ -621,7 +623,7 @@ TEST_F(ClaimDevicesTest, of_many_at_once_exactly_as_many_get_one_as_there_are) {
   const auto statuses = in_processes(20, [&](int number) {
     const std::string text = refusal(domain_of(static_cast<unsigned>(number), {"small"}));
     if (text == "(not refused)") return 0;
-    return text.find("no mbochs-small is free") != std::string::npos ? 1 : 2;
+    return text.find("no available instance of mbochs-small") != std::string::npos ? 1 : 2;
   });
   EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 0), 12);
   EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 1), 8);
@@ -677,7 +679,7 @@ TEST_F(CheckDevicesTest, a_lost_claim_is_written_again) {
   prepare(vm_);
   const std::string before = format_claim(*claims_.find(vm_.uuid));
   claims_.drop(vm_.uuid);
-  EXPECT_THAT(check(), HasSubstr("claim was lost"));
+  EXPECT_THAT(check(), HasSubstr("claim file was missing"));
   EXPECT_EQ(format_claim(*claims_.find(vm_.uuid)), before);
 }
 
@@ -685,7 +687,7 @@ TEST_F(CheckDevicesTest, an_instance_that_is_gone_is_told_and_none_is_made) {
   host_.parent("mbochs").type("mbochs-small", 1);
   prepare(vm_);
   host_.instance_goes(instance(vm_));
-  EXPECT_THAT(check(), HasSubstr("GPU ua-gpuward-0 has no instance any more"));
+  EXPECT_THAT(check(), HasSubstr("GPU 0: instance "));
   EXPECT_EQ(where(vm_), "");
 }
 

@@ -94,16 +94,17 @@ TEST_F(ClaimVfsTest, who_comes_too_late_is_told_who_has_them_all) {
   for (unsigned number = 1; number <= 3; ++number)
     EXPECT_EQ(refusal(domain_on(vf(static_cast<int>(number)), number)), "");
   EXPECT_THAT(refusal(domain_on(vf(1), 5)),
-              HasSubstr("is held by vm1; 'gpuward repoint vm5' chooses a free one"));
+              HasSubstr("in use by domain 'vm1'; run: gpuward reassign vm5"));
   EXPECT_EQ(refusal(domain_on(vf(4), 4)), "");
-  EXPECT_THAT(refusal(domain_on(vf(1), 5)),
-              HasSubstr("is held by vm1; no other of its profile is free, held by vm2, vm3, vm4"));
+  EXPECT_THAT(
+      refusal(domain_on(vf(1), 5)),
+      HasSubstr("in use by domain 'vm1'; shut one of the domains 'vm2', 'vm3', 'vm4' down"));
 }
 
 TEST_F(ClaimVfsTest, the_only_one_has_no_others_to_tell) {
   host_.set_vfs(pf, 1);
   EXPECT_EQ(refusal(domain_on(vf(1), 1)), "");
-  EXPECT_THAT(refusal(domain_on(vf(1), 5)), HasSubstr("held by vm1; no other"));
+  EXPECT_THAT(refusal(domain_on(vf(1), 5)), HasSubstr("in use by domain 'vm1'; no other"));
 }
 
 /// No driver of the host may take it back, so libvirt leaves it there.
@@ -121,15 +122,18 @@ TEST_F(ClaimVfsTest, a_driver_that_hangs_is_waited_for_and_nobody_else_hangs_in_
     return 0;
   });
   EXPECT_THAT(refusal(domain_on(vf(1), 1), hasty),
-              HasSubstr("making 4 virtual functions hangs in the kernel as pid "));
+              HasSubstr("enabling 4 VFs is blocked in the kernel (process "));
   const auto claim = claims_.find(domain_on(vf(1), 1).uuid);
   ASSERT_TRUE(claim);
   EXPECT_EQ(claim->devices[0].state, State::quarantined);
   const std::string pid = std::to_string(claim->devices[0].writer.pid);
   EXPECT_THAT(refusal(domain_on(vf(2), 2), hasty),
-              HasSubstr("the driver of 0000:41:00.0 hangs since vm1 was started, as pid " + pid));
+              HasSubstr("driver of PF 0000:41:00.0 is blocked in the kernel since domain 'vm1' "
+                        "started (process " +
+                        pid));
   EXPECT_FALSE(claims_.find(domain_on(vf(2), 2).uuid));
-  EXPECT_EQ(release(domain_on(vf(1), 1), hasty), "its driver hangs in the kernel as pid " + pid);
+  EXPECT_EQ(release(domain_on(vf(1), 1), hasty),
+            "driver is blocked in the kernel (process " + pid + "); check: journalctl -k");
   host_.lets_go();
   EXPECT_EQ(release(domain_on(vf(1), 1)), "");
   EXPECT_EQ(refusal(domain_on(vf(2), 2)), "");
@@ -145,9 +149,9 @@ TEST_F(ClaimVfsTest, a_reset_method_that_hangs_is_waited_for) {
     return 0;
   });
   EXPECT_THAT(refusal(domain_on(pf, 1), hasty),
-              HasSubstr("reset-method = flr is not taken: writing it hangs in the kernel as pid "));
+              HasSubstr("cannot set reset-method = flr: write is blocked in the kernel (process "));
   EXPECT_THAT(release(domain_on(pf, 1), hasty),
-              HasSubstr("its driver hangs in the kernel as pid "));
+              HasSubstr("driver is blocked in the kernel (process "));
   host_.lets_go();
   EXPECT_EQ(release(domain_on(pf, 1)), "");
 }
@@ -203,12 +207,13 @@ TEST_F(ClaimVendorVfsTest, a_creation_that_hangs_is_waited_for_before_anything_e
   config_.profiles[0].scrub = "/bin/false";
   config_.profiles[0].one_time = true;
   driver_hangs();
-  EXPECT_THAT(refusal(vm(1), hasty), HasSubstr("creating NVIDIA L40S-1B failed: its driver hangs"));
+  EXPECT_THAT(refusal(vm(1), hasty),
+              HasSubstr("cannot create NVIDIA L40S-1B: write to current_vgpu_type is blocked"));
   const auto claim = claims_.find(vm(1).uuid);
   ASSERT_TRUE(claim);
   EXPECT_EQ(claim->devices[0].state, State::quarantined);
-  EXPECT_THAT(release(vm(1), hasty), HasSubstr("its driver hangs in the kernel as pid "));
-  EXPECT_THAT(refusal(vm(2), hasty), HasSubstr("is in quarantine since vm1 had it"));
+  EXPECT_THAT(release(vm(1), hasty), HasSubstr("driver is blocked in the kernel (process "));
+  EXPECT_THAT(refusal(vm(2), hasty), HasSubstr("quarantined after use by domain 'vm1'"));
   EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("current_vgpu_type 1145")));
   host_.lets_go();
   EXPECT_EQ(type(), 1145u);
@@ -222,12 +227,14 @@ TEST_F(ClaimVendorVfsTest, a_creation_that_hangs_is_waited_for_before_anything_e
 TEST_F(ClaimVendorVfsTest, a_release_that_hangs_never_clears_the_next_owner) {
   EXPECT_EQ(refusal(vm(1)), "");
   driver_hangs();
-  EXPECT_THAT(release(vm(1), hasty),
-              HasSubstr("its vGPU does not go: its driver hangs in the kernel as pid "));
+  EXPECT_THAT(
+      release(vm(1), hasty),
+      HasSubstr(
+          "cannot remove the vGPU: write to current_vgpu_type is blocked in the kernel (process "));
   driver([this](const std::string& value) { return set_type(value); });
-  EXPECT_THAT(release(vm(1)), HasSubstr("its driver hangs in the kernel as pid "))
+  EXPECT_THAT(release(vm(1)), HasSubstr("driver is blocked in the kernel (process "))
       << "a second 0 would be taken";
-  EXPECT_THAT(refusal(vm(2)), HasSubstr("is in quarantine"));
+  EXPECT_THAT(refusal(vm(2)), HasSubstr("quarantined after use"));
   host_.lets_go();
   EXPECT_EQ(release(vm(1)), "");
   EXPECT_EQ(refusal(vm(2)), "");
@@ -237,7 +244,9 @@ TEST_F(ClaimVendorVfsTest, a_release_that_hangs_never_clears_the_next_owner) {
 
 TEST_F(ClaimVendorVfsTest, what_it_offers_is_told_when_the_type_is_not_among_it) {
   config_.profiles[0].types = {"1146"};
-  EXPECT_THAT(refusal(vm(1)), HasSubstr("offers NVIDIA L40S-1B now and none of profile p"));
+  EXPECT_THAT(
+      refusal(vm(1)),
+      HasSubstr("no type of profile 'p' can be created on the VF (creatable: NVIDIA L40S-1B)"));
   EXPECT_EQ(type(), 0u);
   EXPECT_FALSE(claims_.find(vm(1).uuid));
 }

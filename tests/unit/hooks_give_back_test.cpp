@@ -101,7 +101,7 @@ TEST_F(GiveBackTest, what_is_open_is_kept_and_quarantined_and_nothing_written) {
   host_.opens(4711, "qemu-system-x86", one);
   const auto kept = give_back_now();
   ASSERT_EQ(kept.size(), 1u);
-  EXPECT_EQ(kept[0].reason, "it is open in pid 4711 (qemu-system-x86)");
+  EXPECT_EQ(kept[0].reason, "in use by process 4711 (qemu-system-x86)");
   EXPECT_EQ(kept[0].device.instance, one);
   EXPECT_TRUE(is_there(one));
   EXPECT_THAT(host_.writes(), ElementsAre("remove " + to_string(two)));
@@ -142,7 +142,7 @@ TEST_F(GiveBackTest, a_removal_that_hangs_is_kept_and_its_process_named) {
   host_.remove_hangs(one);
   const auto kept = give_back_now(hasty);
   ASSERT_EQ(kept.size(), 1u);
-  EXPECT_THAT(kept[0].reason, HasSubstr("its removal hangs in the kernel as pid "));
+  EXPECT_THAT(kept[0].reason, HasSubstr("removal is blocked in the kernel (process "));
   EXPECT_EQ(claims_.find(vm)->devices[0].state, State::quarantined);
   EXPECT_FALSE(is_there(two)) << "the others go";
 }
@@ -153,7 +153,7 @@ TEST_F(GiveBackTest, a_removal_that_hangs_is_not_begun_again_and_ends_when_it_en
   host_.behaves();
   const auto kept = give_back_now(hasty);
   ASSERT_EQ(kept.size(), 1u);
-  EXPECT_THAT(kept[0].reason, HasSubstr("waits in the kernel"));
+  EXPECT_THAT(kept[0].reason, HasSubstr("removal is blocked in the kernel until"));
   EXPECT_EQ(claims_.find(vm)->devices.size(), 1u);
   EXPECT_EQ(host_.writes().size(), 2u) << "one for each device";
   host_.lets_go();
@@ -165,7 +165,7 @@ TEST_F(GiveBackTest, one_whose_removal_hangs_still_shows_who_has_it_open) {
   host_.remove_hangs(one);
   give_back_now(hasty);
   host_.process(4711, "qemu-system-x86", {group_});
-  EXPECT_EQ(give_back_now(hasty).at(0).reason, "it is open in pid 4711 (qemu-system-x86)");
+  EXPECT_EQ(give_back_now(hasty).at(0).reason, "in use by process 4711 (qemu-system-x86)");
 }
 
 TEST_F(GiveBackTest, a_removal_that_the_kernel_refuses_is_kept) {
@@ -173,7 +173,7 @@ TEST_F(GiveBackTest, a_removal_that_the_kernel_refuses_is_kept) {
     host_.remove_fails(one, code);
     const auto kept = give_back_now();
     ASSERT_EQ(kept.size(), 1u);
-    EXPECT_EQ(kept[0].reason, "the kernel refuses its removal: " + errno_text(code));
+    EXPECT_EQ(kept[0].reason, "kernel rejected the removal: " + errno_text(code));
   }
 }
 
@@ -181,7 +181,7 @@ TEST_F(GiveBackTest, an_instance_that_stays_after_the_write_is_kept) {
   host_.remove_lingers(one);
   const auto kept = give_back_now(hasty);
   ASSERT_EQ(kept.size(), 1u);
-  EXPECT_THAT(kept[0].reason, HasSubstr("does not let go"));
+  EXPECT_THAT(kept[0].reason, HasSubstr("still exists"));
 }
 
 TEST_F(GiveBackTest, one_that_another_is_removing_is_given_back_when_it_goes) {

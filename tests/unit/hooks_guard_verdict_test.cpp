@@ -24,19 +24,19 @@ TEST(GuardVerdictTest, without_gaps_it_may_start) {
 TEST(GuardVerdictTest, a_gap_is_named_with_the_command_that_closes_it) {
   const Verdict verdict = guard_verdict({}, "web 01", {room});
   EXPECT_FALSE(verdict);
-  EXPECT_EQ(verdict.reason,
-            "maxMemory (line 7 of its XML): memory can be added, and [guard] blocks "
-            "memory-hotplug; 'gpuward protect 'web 01'' closes it");
+  EXPECT_EQ(to_string(verdict.reason),
+            "domain XML line 7 (maxMemory): memory can be added, blocked by [guard] "
+            "memory-hotplug; run: gpuward protect 'web 01'");
 }
 
 TEST(GuardVerdictTest, of_many_the_first_is_named_and_the_others_counted) {
-  EXPECT_THAT(guard_verdict({}, "web01", {suspend, room}).reason,
-              AllOf(HasSubstr("pm (line 1"), HasSubstr("(and 1 more)")));
+  EXPECT_THAT(to_string(guard_verdict({}, "web01", {suspend, room}).reason),
+              AllOf(HasSubstr("line 1 (pm)"), HasSubstr("(and 1 more)")));
 }
 
 TEST(GuardVerdictTest, what_protect_cannot_close_comes_first) {
-  EXPECT_THAT(guard_verdict({}, "web01", {suspend, growing}).reason,
-              AllOf(HasSubstr("memory (line 9"), HasSubstr("'virsh edit web01'"),
+  EXPECT_THAT(to_string(guard_verdict({}, "web01", {suspend, growing}).reason),
+              AllOf(HasSubstr("line 9 (memory)"), HasSubstr("virsh edit web01"),
                     Not(HasSubstr("protect"))));
 }
 
@@ -45,7 +45,7 @@ TEST(GuardVerdictTest, only_guards_that_block_refuse) {
   for (const Policy other : {Policy::warn, Policy::allow}) {
     policy.pause = other;
     EXPECT_TRUE(guard_verdict(policy, "web01", {suspend}));
-    EXPECT_THAT(guard_verdict(policy, "web01", {suspend, room}).reason,
+    EXPECT_THAT(to_string(guard_verdict(policy, "web01", {suspend, room}).reason),
                 AllOf(HasSubstr("maxMemory"), Not(HasSubstr("more"))));
   }
 }
@@ -56,7 +56,7 @@ TEST(GuardWarningsTest, are_of_guards_that_warn) {
   policy.pause = Policy::warn;
   policy.memory_hotplug = Policy::allow;
   EXPECT_THAT(guard_warnings(policy, "web01", {suspend, room}),
-              ElementsAre("pm (line 1 of its XML): the guest may suspend itself ([guard] pause = "
+              ElementsAre("domain XML line 1 (pm): the guest may suspend itself ([guard] pause = "
                           "warn)"));
 }
 

@@ -111,7 +111,8 @@ TEST_F(InUseTest, a_vf_with_a_claimed_mdev_is_not_given) {
   section(pf, Use::vf);
   make_mdev(vf);
   claim_mdev(vf);
-  EXPECT_THAT(refusal(asks(1, Use::vf, vf)), AllOf(HasSubstr(vf), HasSubstr("vm9 has it")));
+  EXPECT_THAT(refusal(asks(1, Use::vf, vf)),
+              AllOf(HasSubstr(vf), HasSubstr("in use by domain 'vm9'")));
   EXPECT_FALSE(claims_.find(domain(1).uuid));
   EXPECT_TRUE(host_.instances().contains(mdev));
 }
@@ -121,7 +122,7 @@ TEST_F(InUseTest, a_vf_with_an_open_mdev_is_not_given) {
   section(pf, Use::vf);
   make_mdev(vf);
   host_.opens(77, "qemu", mdev);
-  EXPECT_THAT(refusal(asks(1, Use::vf, vf)), HasSubstr("is open in pid 77 (qemu)"));
+  EXPECT_THAT(refusal(asks(1, Use::vf, vf)), HasSubstr("in use by process 77 (qemu)"));
 }
 
 TEST_F(InUseTest, a_card_with_a_claimed_mdev_is_not_given_whole) {
@@ -130,7 +131,7 @@ TEST_F(InUseTest, a_card_with_a_claimed_mdev_is_not_given_whole) {
   section(pf, Use::whole);
   make_mdev(pf);
   claim_mdev(pf);
-  EXPECT_THAT(refusal(asks(1, Use::whole, pf)), HasSubstr("vm9 has it"));
+  EXPECT_THAT(refusal(asks(1, Use::whole, pf)), HasSubstr("in use by domain 'vm9'"));
 }
 
 TEST_F(InUseTest, a_card_with_an_open_mdev_is_of_no_pool_of_whole_gpus) {
@@ -139,8 +140,7 @@ TEST_F(InUseTest, a_card_with_an_open_mdev_is_of_no_pool_of_whole_gpus) {
   section(pf, Use::whole);
   make_mdev(pf);
   host_.opens(77, "qemu", mdev);
-  EXPECT_THAT(refusal(asks(1, Use::whole, pf)),
-              HasSubstr("has mediated device " + to_string(mdev)));
+  EXPECT_THAT(refusal(asks(1, Use::whole, pf)), HasSubstr("mediated device " + to_string(mdev)));
   EXPECT_THAT(pool_of(host_.root(), config_, config_.profiles[0]), IsEmpty());
 }
 
@@ -149,9 +149,9 @@ TEST_F(InUseTest, a_card_with_an_mdev_on_a_vf_is_not_given_whole) {
   host_.iommu_group(1, {pf});
   section(pf, Use::whole);
   make_mdev(vf);
-  EXPECT_THAT(refusal(asks(1, Use::whole, pf)), HasSubstr("has 2 virtual functions"));
+  EXPECT_THAT(refusal(asks(1, Use::whole, pf)), HasSubstr("2 VFs"));
   claim_mdev(vf);
-  EXPECT_THAT(refusal(asks(1, Use::whole, pf)), HasSubstr("vm9 has it"));
+  EXPECT_THAT(refusal(asks(1, Use::whole, pf)), HasSubstr("in use by domain 'vm9'"));
   EXPECT_THAT(pool_of(host_.root(), config_, config_.profiles[0]), IsEmpty());
 }
 
@@ -179,7 +179,7 @@ struct VgpuInUseTest : InUseTest {
 TEST_F(VgpuInUseTest, who_is_refused_before_it_has_claimed_undoes_nothing) {
   const Domain first = asks(1, Use::vendor_vf, vf), second = asks(2, Use::vendor_vf, vf);
   EXPECT_EQ(refusal(first), "");
-  EXPECT_THAT(refusal(second), HasSubstr("is held by vm1"));
+  EXPECT_THAT(refusal(second), HasSubstr("in use by domain 'vm1'"));
   EXPECT_EQ(type(), 1145u);
 }
 
@@ -216,12 +216,12 @@ TEST_F(VgpuInUseTest, anothers_vgpu_is_not_removed_without_a_word_of_the_adminis
   set_type("1146");
   EXPECT_THAT(refusal(asks(1, Use::vendor_vf, vf)),
               AllOf(HasSubstr("has vGPU type 1146 that gpuward did not create"),
-                    HasSubstr("'gpuward clear " + vf + "'"), HasSubstr("adopt = yes")));
+                    HasSubstr("gpuward clear " + vf), HasSubstr("adopt = yes")));
   EXPECT_EQ(type(), 1146u);
   EXPECT_FALSE(claims_.find(domain(1).uuid));
   config_.gpus[0].adopt = true;
   host_.process(77, "qemu", {"/dev/vfio/devices/vfio0"});
-  EXPECT_THAT(refusal(asks(1, Use::vendor_vf, vf)), HasSubstr("pid 77 (qemu)"));
+  EXPECT_THAT(refusal(asks(1, Use::vendor_vf, vf)), HasSubstr("process 77 (qemu)"));
   EXPECT_EQ(type(), 1146u);
   host_.ends(77);
   EXPECT_EQ(refusal(asks(1, Use::vendor_vf, vf)), "");
@@ -249,7 +249,7 @@ TEST_F(ByHandTest, they_are_claimed_with_their_companions_and_given_back) {
   EXPECT_EQ(claim->devices[0].use, Use::whole);
   EXPECT_EQ(claim->devices[0].profile, "-");
   EXPECT_EQ(claim->devices[0].alias, "hostdev0");
-  EXPECT_THAT(refusal(asks(2, Use::whole, "0000:01:00.0")), HasSubstr("is held by vm1"));
+  EXPECT_THAT(refusal(asks(2, Use::whole, "0000:01:00.0")), HasSubstr("in use by domain 'vm1'"));
   EXPECT_THAT(give_back(host_.root(), claims_, *claim, patient), IsEmpty());
   EXPECT_FALSE(claims_.find(domain.uuid));
   EXPECT_THAT(host_.writes(), IsEmpty());
@@ -258,7 +258,8 @@ TEST_F(ByHandTest, they_are_claimed_with_their_companions_and_given_back) {
 TEST_F(ByHandTest, one_that_another_has_is_refused) {
   EXPECT_EQ(refusal(asks(2, Use::whole, "0000:02:00.0")), "");
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})),
-              AllOf(HasSubstr("hostdev 0000:02:00.0 is held by vm2"), HasSubstr("virsh edit vm1")));
+              AllOf(HasSubstr("hostdev 0000:02:00.0: in use by domain 'vm2'"),
+                    HasSubstr("virsh edit vm1")));
   EXPECT_FALSE(claims_.find(domain(1).uuid));
   EXPECT_TRUE(claims_.find(domain(2).uuid));
 }
@@ -273,10 +274,11 @@ TEST_F(ByHandTest, one_in_quarantine_or_given_once_is_refused) {
   device.use = Use::whole;
   device.address = at("0000:02:00.0");
   claims_.write({domain(9).uuid, "vm9", {device}});
-  EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("in quarantine since vm9 had it"));
+  EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})),
+              HasSubstr("quarantined after use by domain 'vm9'"));
   claims_.drop(domain(9).uuid);
   mark_used(host_.root(), at("0000:02:00.0"), "vm9");
-  EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("'gpuward clear 0000:02:00.0'"));
+  EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("gpuward clear 0000:02:00.0"));
 }
 
 TEST_F(ByHandTest, one_that_is_switched_off_is_refused) {
@@ -290,7 +292,7 @@ TEST_F(ByHandTest, another_card_of_the_same_group_is_refused_with_group_and_doma
   host_.iommu_group(3, {"0000:03:00.0", "0000:04:00.0"});
   EXPECT_EQ(refusal(by_hand(1, {"0000:03:00.0"})), "");
   EXPECT_THAT(refusal(by_hand(2, {"0000:04:00.0"})),
-              AllOf(HasSubstr("IOMMU group 3"), HasSubstr("vm1 has it")));
+              AllOf(HasSubstr("IOMMU group 3"), HasSubstr("in use by domain 'vm1'")));
 }
 
 TEST_F(ByHandTest, an_mdev_is_claimed_and_never_removed) {
@@ -303,7 +305,7 @@ TEST_F(ByHandTest, an_mdev_is_claimed_and_never_removed) {
   domain.hostdevs = {hostdev};
   EXPECT_EQ(refusal(domain), "");
   section("0000:02:00.0", Use::whole);
-  EXPECT_THAT(refusal(asks(2, Use::whole, "0000:02:00.0")), HasSubstr("vm1 has it"));
+  EXPECT_THAT(refusal(asks(2, Use::whole, "0000:02:00.0")), HasSubstr("in use by domain 'vm1'"));
   give_back(host_.root(), claims_, *claims_.find(domain.uuid), patient);
   EXPECT_FALSE(claims_.find(domain.uuid));
   EXPECT_TRUE(host_.instances().contains(mdev));

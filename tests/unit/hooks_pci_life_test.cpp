@@ -159,17 +159,18 @@ TEST_F(PciLifeTest, a_card_is_claimed_with_its_companion_and_given_back) {
 
 TEST_F(PciLifeTest, a_companion_that_stays_behind_is_refused) {
   EXPECT_THAT(refusal(domain(1, "card", {"0000:41:00.0"})),
-              HasSubstr("0000:41:00.1 is in its slot and IOMMU group and must go with it"));
+              HasSubstr("companion 0000:41:00.1 of the same IOMMU group is not assigned"));
   EXPECT_FALSE(claims_.find(card_.uuid));
 }
 
 TEST_F(PciLifeTest, the_second_domain_is_told_the_first_ones_name) {
   prepare(card_);
   const Domain second = domain(9, "card", {"0000:41:00.0", "0000:41:00.1"});
-  EXPECT_THAT(refusal(second), HasSubstr("0000:41:00.0 is held by vm1; no other of its profile"));
+  EXPECT_THAT(refusal(second),
+              HasSubstr("0000:41:00.0): in use by domain 'vm1'; no other device of profile"));
   EXPECT_FALSE(claims_.find(second.uuid));
   host_.pci_gpu("0000:43:00.0");
-  EXPECT_THAT(refusal(second), HasSubstr("held by vm1; 'gpuward repoint vm9' chooses a free one"));
+  EXPECT_THAT(refusal(second), HasSubstr("in use by domain 'vm1'; run: gpuward reassign vm9"));
   release(card_);
   prepare(second);
 }
@@ -177,18 +178,18 @@ TEST_F(PciLifeTest, the_second_domain_is_told_the_first_ones_name) {
 TEST_F(PciLifeTest, a_card_that_is_open_is_refused_with_the_process) {
   host_.pci_gpu("0000:41:00.0").attribute("drm/card1/dev", "226:1");
   host_.process(77, "Xorg", {"/dev/dri/card1"});
-  EXPECT_THAT(refusal(card_), HasSubstr("0000:41:00.0 is open in pid 77 (Xorg)"));
+  EXPECT_THAT(refusal(card_), HasSubstr("0000:41:00.0): in use by process 77 (Xorg)"));
   host_.ends(77);
   prepare(card_);
 }
 
 TEST_F(PciLifeTest, also_when_a_companion_is_or_by_nvidias_node) {
   host_.process(77, "qemu", {"/dev/vfio/20"});
-  EXPECT_THAT(refusal(card_), HasSubstr("pid 77 (qemu)"));
+  EXPECT_THAT(refusal(card_), HasSubstr("process 77 (qemu)"));
   host_.ends(77);
   host_.file("/proc/driver/nvidia/gpus/0000:41:00.0/information", "Device Minor: \t 3\n");
   host_.process(78, "nvidia-persiste", {"/dev/nvidia3"});
-  EXPECT_THAT(refusal(card_), HasSubstr("pid 78 (nvidia-persiste)"));
+  EXPECT_THAT(refusal(card_), HasSubstr("process 78 (nvidia-persiste)"));
 }
 
 /// A QEMU that libvirt killed needs a moment to be gone from /proc.
@@ -225,7 +226,7 @@ TEST_F(PciLifeTest, of_two_at_the_same_instant_the_later_is_refused) {
   claims_.write({card_.uuid, card_.name, {device}});
   lock.reset();
   second.join();
-  EXPECT_THAT(said, HasSubstr("0000:41:00.0 is held by vm1"));
+  EXPECT_THAT(said, HasSubstr("0000:41:00.0): in use by domain 'vm1'"));
 }
 
 TEST_F(PciLifeTest, a_group_with_a_stranger_in_use_is_refused_with_its_name) {
@@ -233,7 +234,7 @@ TEST_F(PciLifeTest, a_group_with_a_stranger_in_use_is_refused_with_its_name) {
   host_.iommu_group(20, {});
   host_.pci_gpu("0000:50:00.0").link("iommu_group", "../../kernel/iommu_groups/20");
   host_.file("/sys/kernel/iommu_groups/20/devices/0000:50:00.0/x", "");
-  EXPECT_THAT(refusal(card_), HasSubstr("shared with 0000:50:00.0, which driver e1000e"));
+  EXPECT_THAT(refusal(card_), HasSubstr("0000:50:00.0 is bound to host driver e1000e"));
 }
 
 TEST_F(PciLifeTest, without_an_iommu_nothing_is_given) {
@@ -245,7 +246,7 @@ TEST_F(PciLifeTest, a_pf_with_vfs_is_not_given_whole) {
   config_.gpus[0].use = Use::whole;
   host_.iommu_group(21, {"0000:42:00.0"});
   host_.set_vfs("0000:42:00.0", 2);
-  EXPECT_THAT(refusal(domain(1, "card", {"0000:42:00.0"})), HasSubstr("has 2 virtual functions"));
+  EXPECT_THAT(refusal(domain(1, "card", {"0000:42:00.0"})), HasSubstr("2 VFs"));
 }
 
 TEST_F(PciLifeTest, the_way_to_reset_is_set_first) {
@@ -255,7 +256,7 @@ TEST_F(PciLifeTest, the_way_to_reset_is_set_first) {
   EXPECT_THAT(host_.writes(), ElementsAre("0000:41:00.0/reset_method bus"));
   release(card_);
   host_.reacts("0000:41:00.0", "reset_method", [](const std::string&) { return EINVAL; });
-  EXPECT_THAT(refusal(card_), HasSubstr("reset-method = bus is not taken: Invalid argument"));
+  EXPECT_THAT(refusal(card_), HasSubstr("cannot set reset-method = bus: Invalid argument"));
   EXPECT_FALSE(claims_.find(card_.uuid));
 }
 
@@ -272,9 +273,9 @@ TEST_F(PciLifeTest, what_is_open_at_release_stays_in_quarantine) {
   host_.process(77, "qemu", {"/dev/vfio/20"});
   const auto kept = release(card_);
   ASSERT_THAT(kept, SizeIs(2));
-  EXPECT_THAT(kept[0].reason, HasSubstr("open in pid 77 (qemu)"));
+  EXPECT_THAT(kept[0].reason, HasSubstr("in use by process 77 (qemu)"));
   EXPECT_THAT(refusal(domain(9, "card", {"0000:41:00.0", "0000:41:00.1"})),
-              HasSubstr("in quarantine since vm1 had it"));
+              HasSubstr("quarantined after use by domain 'vm1'"));
   host_.ends(77);
   const auto results = reconcile(
       host_.root(), [](const Uuid&) { return false; }, patient, false);
@@ -289,7 +290,7 @@ TEST_F(PciLifeTest, an_orphan_that_a_process_has_open_is_left_alone) {
       host_.root(), [](const Uuid&) { return false; }, patient, false);
   ASSERT_THAT(results, SizeIs(1));
   EXPECT_EQ(results[0].result, Reconciled::Result::left_alone);
-  EXPECT_THAT(results[0].reason, HasSubstr("open in pid 77 (qemu)"));
+  EXPECT_THAT(results[0].reason, HasSubstr("in use by process 77 (qemu)"));
   EXPECT_EQ(claims_.find(card_.uuid)->devices[0].state, State::claimed);
 }
 
@@ -323,7 +324,7 @@ TEST_F(PciLifeTest, a_vf_that_is_elsewhere_now_is_told) {
     return 0;
   });
   config_.gpus[0].vfs = 2;
-  EXPECT_THAT(refusal(part_), HasSubstr("made 1 virtual functions instead of 2"));
+  EXPECT_THAT(refusal(part_), HasSubstr("driver enabled 1 VFs instead of 2"));
 }
 
 TEST_F(PciLifeTest, a_vf_that_the_driver_makes_elsewhere_is_told) {
@@ -333,7 +334,8 @@ TEST_F(PciLifeTest, a_vf_that_the_driver_makes_elsewhere_is_told) {
     host_.pci_gpu("0000:42:00.0").link("virtfn1", "../0000:42:01.2");
     return 0;
   });
-  EXPECT_THAT(refusal(part_), HasSubstr("0000:42:00.0 has it elsewhere now; 'gpuward repoint'"));
+  EXPECT_THAT(refusal(part_),
+              HasSubstr("the VFs of 0000:42:00.0 have new addresses; run: gpuward reassign"));
   EXPECT_FALSE(claims_.find(part_.uuid));
 }
 
@@ -342,7 +344,7 @@ TEST_F(PciLifeTest, vfs_that_another_process_changes_are_waited_for_but_not_for_
   const auto lock = lock_vfs(host_.root(), at("0000:42:00.0"), milliseconds(0));
   const Deadlines impatient{milliseconds(20), milliseconds(500), milliseconds(50)};
   EXPECT_THAT(refusal(part_, impatient),
-              HasSubstr("works on the virtual functions of 0000:42:00.0 for too long"));
+              HasSubstr("timed out waiting for another change of the VFs of 0000:42:00.0"));
   EXPECT_THAT(host_.writes(), IsEmpty());
   EXPECT_FALSE(claims_.find(part_.uuid));
 }
@@ -368,7 +370,9 @@ TEST_F(PciLifeTest, the_next_type_is_taken_when_the_first_is_not_offered) {
 TEST_F(PciLifeTest, what_is_offered_is_told_when_nothing_fits) {
   make_vgpu_vf("0000:42:00.3");
   host_.pci_gpu("0000:42:00.3").attribute("nvidia/creatable_vgpu_types", "1 : NVIDIA L40S-8Q");
-  EXPECT_THAT(refusal(vgpu_), HasSubstr("offers NVIDIA L40S-8Q now and none of profile vgpu"));
+  EXPECT_THAT(
+      refusal(vgpu_),
+      HasSubstr("no type of profile 'vgpu' can be created on the VF (creatable: NVIDIA L40S-8Q)"));
   EXPECT_FALSE(claims_.find(vgpu_.uuid));
 }
 
@@ -388,7 +392,7 @@ TEST_F(PciLifeTest, a_vgpu_that_does_not_go_stays_claimed) {
                [](const std::string&) { return EBUSY; });
   const auto kept = release(vgpu_, hasty);
   ASSERT_THAT(kept, SizeIs(1));
-  EXPECT_THAT(kept[0].reason, HasSubstr("its vGPU does not go: its driver refuses"));
+  EXPECT_THAT(kept[0].reason, HasSubstr("cannot remove the vGPU: driver rejected vGPU type 0"));
   EXPECT_EQ(claims_.find(vgpu_.uuid)->devices[0].state, State::quarantined);
   obey("0000:42:00.3");
   EXPECT_THAT(release(vgpu_), IsEmpty());
@@ -408,7 +412,7 @@ TEST_F(PciLifeTest, a_late_release_leaves_the_next_owners_vgpu) {
 TEST_F(PciLifeTest, libvirt_may_not_take_a_vendor_vf_from_its_driver) {
   make_vgpu_vf("0000:42:00.3");
   vgpu_.hostdevs[0].managed = true;
-  EXPECT_THAT(refusal(vgpu_), HasSubstr("managed='yes' would take it from NVIDIA's driver"));
+  EXPECT_THAT(refusal(vgpu_), HasSubstr("managed='yes', which would unbind NVIDIA's driver"));
 }
 
 TEST_F(PciLifeTest, without_a_vfio_provider_the_vgpu_goes_again) {
@@ -426,7 +430,7 @@ TEST_F(PciLifeTest, a_driver_that_hangs_refuses_in_time_and_is_finished_later) {
     ::usleep(2'000'000);
     return 0;
   });
-  EXPECT_THAT(refusal(vgpu_, hasty), HasSubstr("hangs in the kernel as pid"));
+  EXPECT_THAT(refusal(vgpu_, hasty), HasSubstr("blocked in the kernel (process"));
   ASSERT_TRUE(claims_.find(vgpu_.uuid));
   EXPECT_EQ(claims_.find(vgpu_.uuid)->devices[0].state, State::quarantined);
   obey("0000:42:00.3");
@@ -478,7 +482,7 @@ TEST_F(PciLifeTest, a_scrub_that_fails_or_hangs_quarantines) {
   script("sleep 60");
   kept = release(part_, hasty);
   ASSERT_THAT(kept, SizeIs(1));
-  EXPECT_THAT(kept[0].reason, HasSubstr("was not through after"));
+  EXPECT_THAT(kept[0].reason, HasSubstr("timed out after"));
   script("exit 0");
   EXPECT_THAT(release(part_), IsEmpty());
 }
@@ -518,12 +522,12 @@ TEST_F(LongScrubTest, is_not_waited_for_and_gives_the_device_back_itself) {
   ASSERT_THAT(kept, SizeIs(1));
   const pid_t scrubber = kept[0].device.scrub_process.pid;
   EXPECT_EQ(kept[0].reason,
-            "its scrub program still runs, in the care of pid " + std::to_string(scrubber));
+            "scrub program still running (process " + std::to_string(scrubber) + ")");
   EXPECT_EQ(claims_.find(part_.uuid)->devices[0].state, State::quarantined);
   host_.process(scrubber, "50-gpuward", {});
   EXPECT_THAT(release(part_, deadlines_), SizeIs(1)) << "not a second time beside it";
   EXPECT_THAT(refusal(domain(7, "part", {"0000:42:00.2"})),
-              HasSubstr("is in quarantine since vm2"));
+              HasSubstr("quarantined after use by domain 'vm2'"));
   EXPECT_FALSE(used_by(host_.root(), at("0000:42:00.2")));
   write_file_atomically(end_, "0");
   claim_when([](const auto& claim) { return !claim; });
@@ -550,7 +554,8 @@ TEST_F(PciLifeTest, a_card_that_was_pulled_before_it_was_scrubbed_waits_for_it) 
   host_.parent_goes("0000:41:00.0");
   auto kept = release(card_);
   ASSERT_THAT(kept, SizeIs(1));
-  EXPECT_EQ(kept[0].reason, "it was pulled out before it was scrubbed");
+  EXPECT_EQ(kept[0].reason,
+            "hot-unplugged before it was scrubbed; run: gpuward clear 0000:41:00.0");
   host_.pci_gpu("0000:41:00.0").driver("nouveau");
   EXPECT_THAT(release(card_), IsEmpty());
   EXPECT_TRUE(exists(scripts_ / "said"));
@@ -568,8 +573,8 @@ TEST_F(PciLifeTest, a_device_for_one_time_is_not_given_twice) {
   profile("part").one_time = true;
   prepare(part_);
   EXPECT_THAT(release(part_), IsEmpty());
-  EXPECT_THAT(refusal(part_), HasSubstr("was given to vm2 and its profile gives a device once; "
-                                        "'gpuward clear 0000:42:00.2'"));
+  EXPECT_THAT(refusal(part_), HasSubstr("already used by domain 'vm2' (one-time = yes); "
+                                        "run: gpuward clear 0000:42:00.2"));
   clear_used(host_.root(), at("0000:42:00.2"));
   prepare(part_);
 }
@@ -612,11 +617,10 @@ TEST_F(PciLifeTest, a_lost_claim_is_written_again) {
   prepare(part_);
   claims_.drop(part_.uuid);
   EXPECT_THAT(check_devices(host_.root(), config_, part_, patient),
-              HasSubstr("lost and is written again"));
+              HasSubstr("missing and has been re-created"));
   EXPECT_EQ(claims_.find(part_.uuid)->devices[0].use, Use::vf);
   host_.set_vfs("0000:42:00.0", 0);
-  EXPECT_THAT(check_devices(host_.root(), config_, part_, patient),
-              HasSubstr("has no device any more"));
+  EXPECT_THAT(check_devices(host_.root(), config_, part_, patient), HasSubstr("no longer exists"));
 }
 
 TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
@@ -632,7 +636,7 @@ TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
 TEST_F(PciLifeTest, a_lost_claim_of_an_unknown_profile_ends_in_quarantine) {
   prepare(part_);
   claims_.drop(part_.uuid);
-  EXPECT_THAT(check_devices(host_.root(), {}, part_, patient), HasSubstr("is not configured"));
+  EXPECT_THAT(check_devices(host_.root(), {}, part_, patient), HasSubstr("is not defined"));
   const auto kept = release(part_);
   ASSERT_THAT(kept, SizeIs(1));
   EXPECT_THAT(kept[0].reason, HasSubstr("gpuward clear"));
@@ -640,8 +644,8 @@ TEST_F(PciLifeTest, a_lost_claim_of_an_unknown_profile_ends_in_quarantine) {
 
 TEST_F(PciLifeTest, a_gpu_without_hostdev_is_refused_with_what_adds_it) {
   Domain bare = domain(5, "card", {});
-  EXPECT_THAT(request_verdict(config_, bare).reason,
-              HasSubstr("no PCI hostdev of that alias; 'gpuward repoint vm5' adds it"));
+  EXPECT_THAT(to_string(request_verdict(config_, bare).reason),
+              HasSubstr("run: gpuward reassign vm5"));
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ struct PoolPlanTest : testing::Test {
   void taken(unsigned number, const Uuid& by = vm(100)) {
     taken_[card(number)] = {by, "web has it"};
   }
-  void held(unsigned number) { taken_[card(number)] = {{}, "it is open in pid 7 (Xorg)", true}; }
+  void held(unsigned number) { taken_[card(number)] = {{}, "in use by process 7 (Xorg)", true}; }
   PoolPlan plan() { return plan_moves(config_, off_, pools_, taken_, pointed_at_); }
   /// "vm1 1>2": as text, in order.
   std::vector<std::string> moves() {
@@ -158,7 +158,7 @@ TEST_F(PoolPlanTest, points_at_a_card_of_the_pool_where_it_is_at_none) {
   off({0});
   off({9});
   EXPECT_EQ(moves(), (Texts{"vm1 >1", "vm2 9>2"}));
-  EXPECT_THAT(plan().moves.at(1).why, HasSubstr("profile big"));
+  EXPECT_THAT(plan().moves.at(1).why, HasSubstr("profile 'big'"));
 }
 
 TEST_F(PoolPlanTest, keeps_gpus_of_one_domain_apart) {
@@ -220,7 +220,8 @@ TEST_F(PoolPlanTest, leaves_a_group_that_the_host_uses_for_one_that_is_free) {
   pools_["big"][0].in_the_way = {{0, 1, 5, 0}};
   off({1});
   EXPECT_EQ(moves(), Texts{"vm1 1>2"});
-  EXPECT_EQ(plan().moves.at(0).why, "the host uses 0000:01:05.0 in its IOMMU group");
+  EXPECT_EQ(plan().moves.at(0).why,
+            "IOMMU group is not viable: 0000:01:05.0 is bound to a host driver");
   for (unsigned number : {2U, 3U, 4U}) taken(number);
   EXPECT_THAT(moves(), IsEmpty());
   taken_.clear();

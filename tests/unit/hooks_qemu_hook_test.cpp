@@ -209,8 +209,8 @@ TEST_F(QemuHookTest, a_gpu_written_by_hand_is_claimed_at_prepare_and_again_at_re
 TEST_F(QemuHookTest,
        reconnect_claims_what_is_written_by_hand_also_where_the_mark_cannot_be_looked_at) {
   host_.pci_gpu("0000:41:00.0");
-  make_directories(host_.root().run("guarded"));
-  const std::string path = host_.root().run("guarded/" + to_string(vm));
+  make_directories(host_.root().run("gpu-domains"));
+  const std::string path = host_.root().run("gpu-domains/" + to_string(vm));
   std::filesystem::create_symlink(path, path);  // ELOOP
   expect_nothing_touched(call("reconnect", pci_xml));
   EXPECT_TRUE(has_claim());
@@ -260,8 +260,8 @@ TEST_F(QemuHookTest, a_gpu_domain_with_a_gap_is_refused_and_nothing_is_touched) 
     const Answer refused = call("prepare", without_pm(xml));
     EXPECT_EQ(refused.status, 1);
     EXPECT_THAT(refused.said,
-                AllOf(HasSubstr("pm (line 1 of its XML)"), HasSubstr("[guard] blocks pause"),
-                      EndsWith("'gpuward protect web01' closes it\n")));
+                AllOf(HasSubstr("domain XML line 1 (pm)"), HasSubstr("blocked by [guard] pause"),
+                      EndsWith("run: gpuward protect web01\n")));
     EXPECT_THAT(host_.writes(), IsEmpty());
     EXPECT_FALSE(has_claim());
   }
@@ -306,8 +306,8 @@ TEST_F(QemuHookTest, what_is_asked_of_the_xml_is_what_its_qemu_can_do) {
   EXPECT_THAT(call("prepare", off).said, HasSubstr("does not have before 8.1"));
   qemu("8.2.0");
   EXPECT_THAT(call("prepare", hand_written_xml).said,
-              AllOf(HasSubstr("hostdev hostdev0 (line "), HasSubstr("enable-migration=off"),
-                    HasSubstr("[guard] blocks migration")));
+              AllOf(HasSubstr("(hostdev hostdev0)"), HasSubstr("enable-migration=off"),
+                    HasSubstr("blocked by [guard] migration")));
   expect_nothing_happened(call("prepare", off));
 }
 
@@ -379,8 +379,8 @@ TEST_F(QemuHookTest, a_refusal_is_one_line_that_names_program_domain_and_cause) 
   host_.config("");
   const Answer refused = call("prepare", gpu_xml);
   EXPECT_EQ(refused.status, 1);
-  EXPECT_THAT(refused.said,
-              AllOf(StartsWith("gpuward: web01: "), EndsWith("\n"), HasSubstr("profile 'small'")));
+  EXPECT_THAT(refused.said, AllOf(StartsWith("gpuward: domain 'web01': "), EndsWith("\n"),
+                                  HasSubstr("profile 'small'")));
   EXPECT_EQ(std::count(refused.said.begin(), refused.said.end(), '\n'), 1);
   EXPECT_FALSE(has_instance());
   EXPECT_FALSE(has_claim());
@@ -391,7 +391,7 @@ TEST_F(QemuHookTest, no_room_is_a_refusal) {
   host_.instance("mbochs", "mbochs-small", *parse_uuid("00000000-0000-4000-8000-000000000002"));
   const Answer refused = call("prepare", gpu_xml);
   EXPECT_EQ(refused.status, 1);
-  EXPECT_THAT(refused.said, HasSubstr("no mbochs-small is free on mbochs"));
+  EXPECT_THAT(refused.said, HasSubstr("no available instance of mbochs-small on mbochs"));
 }
 
 TEST_F(QemuHookTest, a_broken_config_refuses_with_file_and_line_and_releases_all_the_same) {
@@ -478,7 +478,7 @@ TEST_F(QemuHookTest, release_of_a_claim_that_cannot_be_read_tells_and_leaves_all
   write_file_atomically(file, "rubbish\n");
   const Answer answer = call("release", gpu_xml);
   EXPECT_EQ(answer.status, 1);
-  EXPECT_THAT(answer.said, HasSubstr(file + ":1: "));
+  EXPECT_THAT(answer.said, HasSubstr(file + " line 1: "));
   EXPECT_EQ(read_file(file), "rubbish\n");
   EXPECT_TRUE(has_instance());
 }
@@ -548,7 +548,7 @@ TEST_F(QemuHookTest, coming_from_elsewhere_with_a_broken_config_is_refused) {
 TEST_F(QemuHookTest, names_with_blanks_dashes_and_quotes_are_told_as_they_are) {
   for (const std::string name : {"-rf", "two words", "it's \"one\"", "Gr\u00fc\u00dfe"})
     EXPECT_THAT(call("migrate", gpu_xml, XmlInput::End::whole, name).said,
-                StartsWith("gpuward: " + name + ": "));
+                StartsWith("gpuward: domain '" + name + "': "));
 }
 
 }  // namespace

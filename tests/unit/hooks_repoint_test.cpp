@@ -87,7 +87,7 @@ TEST_F(RepointTest, an_empty_pool_is_told_with_the_reason) {
     repointed(domain({"0000:41:00.0"}));
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("profile card has no device on this host"));
+    EXPECT_THAT(error.what(), HasSubstr("profile 'card' has no device on this host"));
   }
 }
 

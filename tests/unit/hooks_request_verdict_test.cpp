@@ -6,6 +6,8 @@
 
 #include <cstdio>
 
+#include "base/quote.hpp"
+
 namespace gpuward {
 namespace {
 
@@ -70,7 +72,8 @@ TEST(ShellWordTest, a_shell_reads_back_the_same) {
 }
 
 TEST(RequestVerdictTest, what_attach_made_is_allowed) {
-  EXPECT_TRUE(request_verdict(config, web01())) << request_verdict(config, web01()).reason;
+  EXPECT_TRUE(request_verdict(config, web01()))
+      << to_string(request_verdict(config, web01()).reason);
 }
 
 TEST(RequestVerdictTest, hostdevs_of_others_beside_it_do_not_matter) {
@@ -84,8 +87,8 @@ TEST(RequestVerdictTest, a_hostdev_without_metadata_is_refused) {
   domain.asked.pop_back();
   const Verdict verdict = request_verdict(config, domain);
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(verdict.reason, HasSubstr("ua-gpuward-1"));
-  EXPECT_THAT(verdict.reason, HasSubstr("'gpuward detach web01'"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("ua-gpuward-1"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("gpuward detach web01"));
 }
 
 TEST(RequestVerdictTest, metadata_without_a_hostdev_is_refused) {
@@ -93,8 +96,8 @@ TEST(RequestVerdictTest, metadata_without_a_hostdev_is_refused) {
   domain.hostdevs.pop_back();
   const Verdict verdict = request_verdict(config, domain);
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(verdict.reason, HasSubstr("ua-gpuward-1"));
-  EXPECT_THAT(verdict.reason, HasSubstr("'gpuward attach web01'"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("ua-gpuward-1"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("run: gpuward attach web01"));
 }
 
 TEST(RequestVerdictTest, a_hostdev_that_is_no_mdev_is_refused) {
@@ -102,14 +105,14 @@ TEST(RequestVerdictTest, a_hostdev_that_is_no_mdev_is_refused) {
   domain.hostdevs[0].type = Hostdev::Type::pci;
   const Verdict verdict = request_verdict(config, domain);
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(verdict.reason, HasSubstr("ua-gpuward-0"));
-  EXPECT_THAT(verdict.reason, HasSubstr("'gpuward detach web01'"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("ua-gpuward-0"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("gpuward detach web01"));
 }
 
 TEST(RequestVerdictTest, a_hostdev_without_an_instance_is_refused) {
   Domain domain = web01();
   domain.hostdevs[1].instance.reset();
-  EXPECT_THAT(request_verdict(config, domain).reason, HasSubstr("ua-gpuward-1"));
+  EXPECT_THAT(to_string(request_verdict(config, domain).reason), HasSubstr("ua-gpuward-1"));
 }
 
 TEST(RequestVerdictTest, the_instance_of_the_domain_it_was_cloned_from_is_refused) {
@@ -118,9 +121,11 @@ TEST(RequestVerdictTest, the_instance_of_the_domain_it_was_cloned_from_is_refuse
   clone.name = "web 02";
   const Verdict verdict = request_verdict(config, clone);
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(verdict.reason, HasSubstr(to_string(instance_uuid(web01_uuid, "ua-gpuward-0"))));
-  EXPECT_THAT(verdict.reason, HasSubstr(to_string(instance_uuid(other_uuid, "ua-gpuward-0"))));
-  EXPECT_THAT(verdict.reason, HasSubstr("'gpuward attach 'web 02''"));
+  EXPECT_THAT(to_string(verdict.reason),
+              HasSubstr(to_string(instance_uuid(web01_uuid, "ua-gpuward-0"))));
+  EXPECT_THAT(to_string(verdict.reason),
+              HasSubstr(to_string(instance_uuid(other_uuid, "ua-gpuward-0"))));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("run: gpuward attach 'web 02'"));
 }
 
 TEST(RequestVerdictTest, instances_of_two_aliases_mixed_up_are_refused) {
@@ -132,9 +137,10 @@ TEST(RequestVerdictTest, instances_of_two_aliases_mixed_up_are_refused) {
 TEST(RequestVerdictTest, an_unknown_profile_is_refused) {
   const Verdict verdict = request_verdict(with_profile("large"), web01());
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(verdict.reason, HasSubstr("ua-gpuward-0"));
-  EXPECT_THAT(verdict.reason, HasSubstr("'small'"));
-  EXPECT_THAT(verdict.reason, HasSubstr("add [profile small] to /etc/gpuward/gpuward.conf"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("GPU 0"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("'small'"));
+  EXPECT_THAT(to_string(verdict.reason),
+              HasSubstr("add [profile small] to /etc/gpuward/gpuward.conf"));
 }
 
 TEST(RequestVerdictTest,
@@ -142,7 +148,8 @@ TEST(RequestVerdictTest,
   Domain domain = web01();
   domain.hostdevs[0].type = Hostdev::Type::pci;
   domain.hostdevs[0].instance.reset();
-  EXPECT_THAT(request_verdict(Config{}, domain).reason, HasSubstr("add [profile small]"));
+  EXPECT_THAT(to_string(request_verdict(Config{}, domain).reason),
+              HasSubstr("add [profile small]"));
 }
 
 TEST(RequestVerdictTest, a_profile_by_memory_is_refused_with_its_place) {
@@ -151,15 +158,15 @@ TEST(RequestVerdictTest, a_profile_by_memory_is_refused_with_its_place) {
   by_memory.profiles[0].memory_mib = 1024;
   const Verdict verdict = request_verdict(by_memory, web01());
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(verdict.reason, HasSubstr("/etc/gpuward/gpuward.conf:7"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("/etc/gpuward/gpuward.conf:7"));
 }
 
 TEST(ArrivalVerdictTest, one_with_a_gpu_is_blocked_unless_the_policy_says_otherwise) {
   const Verdict verdict = arrival_verdict(config, "migrate");
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(verdict.reason, HasSubstr("live migration"));
-  EXPECT_THAT(verdict.reason, HasSubstr("migration = allow"));
-  EXPECT_THAT(arrival_verdict(config, "restore").reason, HasSubstr("restoring"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("live migration"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("migration = allow"));
+  EXPECT_THAT(to_string(arrival_verdict(config, "restore").reason), HasSubstr("restoring"));
   for (const Policy policy : {Policy::warn, Policy::allow}) {
     Config open = config;
     open.guard.migration = policy;

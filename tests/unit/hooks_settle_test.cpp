@@ -30,7 +30,7 @@ struct SettleTest : testing::Test {
     return Lock::acquire(root_.run("lock"), lock_number::reassignment, milliseconds(0));
   }
   std::string file_of(const Uuid& domain) const {
-    return root_.run("claims/.settle-") + to_string(domain);
+    return root_.run("claims/.reassign-") + to_string(domain);
   }
   FakeHost host_;
   const Root& root_ = host_.root();

@@ -44,7 +44,7 @@ TEST_F(DeviceNodesTest, who_has_any_of_them_open_holds_the_card) {
                                             makedev(195, 4)));
   for (const std::string& node : nodes) {
     host_.process(77, "Xorg", {node});
-    EXPECT_EQ(holder(), "pid 77 (Xorg)") << node;
+    EXPECT_EQ(holder(), "process 77 (Xorg)") << node;
     host_.ends(77);
   }
   host_.process(78, "qemu", {"/dev/vfio/vfio", "/dev/vfio/21", "/dev/dri/card0", "/dev/nvidia"});
@@ -67,8 +67,8 @@ TEST_F(DeviceNodesTest, sound_and_usb_functions_have_nodes_too) {
   host_.pci_gpu(to_string(usb)).attribute("usb3/3-1/3-1.2/dev", "189:9");
   host_.process(77, "wireplumber", {"/dev/snd/controlC1"});
   host_.process(78, "adb", {"/dev/bus/usb/9"});
-  EXPECT_EQ(holder(audio), "pid 77 (wireplumber)");
-  EXPECT_EQ(holder(usb), "pid 78 (adb)");
+  EXPECT_EQ(holder(audio), "process 77 (wireplumber)");
+  EXPECT_EQ(holder(usb), "process 78 (adb)");
   EXPECT_EQ(holder(), "nobody");
 }
 

@@ -41,14 +41,14 @@ TEST_F(HoldersTest, nobody_has_it_open) {
 
 TEST_F(HoldersTest, the_process_with_its_group_open_has_it) {
   host_.opens(4711, "qemu-system-x86", one);
-  EXPECT_EQ(holder(one), "pid 4711 (qemu-system-x86)");
+  EXPECT_EQ(holder(one), "process 4711 (qemu-system-x86)");
   EXPECT_EQ(holder(two), "nobody");
 }
 
 TEST_F(HoldersTest, the_process_with_its_own_node_open_has_it) {
   host_.file("/sys/bus/mdev/devices/" + to_string(two) + "/vfio-dev/vfio3/dev", "511:3\n");
   host_.process(12, "qemu", {"/dev/vfio/devices/vfio3"});
-  EXPECT_EQ(holder(two), "pid 12 (qemu)");
+  EXPECT_EQ(holder(two), "process 12 (qemu)");
   EXPECT_EQ(holder(one), "nobody");
 }
 
@@ -65,7 +65,7 @@ TEST_F(HoldersTest, a_group_number_that_only_begins_alike_is_another) {
 TEST_F(HoldersTest, it_may_be_any_of_many_descriptors_and_processes) {
   host_.process(1, "systemd", {"/dev/null", "socket:[1]"});
   host_.process(77, "qemu", {"/dev/kvm", "anon_inode:[eventfd]", group(one)});
-  EXPECT_EQ(holder(one), "pid 77 (qemu)");
+  EXPECT_EQ(holder(one), "process 77 (qemu)");
 }
 
 TEST_F(HoldersTest, a_descriptor_that_only_names_the_node_holds_nothing) {
@@ -73,13 +73,13 @@ TEST_F(HoldersTest, a_descriptor_that_only_names_the_node_holds_nothing) {
   host_.file("/proc/90/fdinfo/3", "pos:\t0\nflags:\t012000000\nmnt_id:\t27\n");
   EXPECT_EQ(holder(one), "nobody");
   host_.file("/proc/90/fdinfo/3", "pos:\t0\nflags:\t02100002\nmnt_id:\t27\n");
-  EXPECT_EQ(holder(one), "pid 90 (systemd-udevd)");
+  EXPECT_EQ(holder(one), "process 90 (systemd-udevd)");
 }
 
 TEST_F(HoldersTest, a_process_that_ends_while_looking_is_no_trouble) {
   host_.process(77, "qemu", {group(one)});
   std::filesystem::remove(host_.root().proc("77/comm"));
-  EXPECT_EQ(holder(one), "pid 77 (?)");
+  EXPECT_EQ(holder(one), "process 77 (?)");
   std::filesystem::remove_all(host_.root().proc("77/fd"));
   EXPECT_EQ(holder(one), "nobody");
 }

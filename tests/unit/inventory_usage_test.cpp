@@ -36,14 +36,14 @@ TEST_F(TakenDevicesTest, a_claim_takes_its_device_and_its_domain_is_on) {
   claim(State::claimed, Use::whole);
   const auto found = claimed_devices(host_.root());
   EXPECT_EQ(found.taken.at(one).domain, web);
-  EXPECT_EQ(found.taken.at(one).what, "web has it");
+  EXPECT_EQ(found.taken.at(one).what, "in use by domain 'web'");
   EXPECT_TRUE(found.on.contains(web));
 }
 
 TEST_F(TakenDevicesTest, a_domain_with_a_device_in_quarantine_is_off) {
   claim(State::quarantined, Use::whole);
   const auto found = claimed_devices(host_.root());
-  EXPECT_EQ(found.taken.at(one).what, "it is in quarantine since web had it");
+  EXPECT_EQ(found.taken.at(one).what, "quarantined after use by domain 'web'");
   EXPECT_TRUE(found.on.empty());
 }
 
@@ -56,7 +56,8 @@ TEST_F(TakenDevicesTest, an_mdev_takes_no_device_of_a_pool) {
 
 TEST_F(TakenDevicesTest, a_device_that_is_given_once_is_nobodys) {
   mark_used(host_.root(), two, "web");
-  EXPECT_EQ(claimed_devices(host_.root()).taken.at(two).what, "web had it, and it is given once");
+  EXPECT_EQ(claimed_devices(host_.root()).taken.at(two).what,
+            "already used by domain 'web' (one-time = yes)");
 }
 
 TEST_F(TakenDevicesTest, an_open_device_is_told_from_a_claimed_one) {
@@ -68,7 +69,7 @@ TEST_F(TakenDevicesTest, an_open_device_is_told_from_a_claimed_one) {
   add_open_devices(host_.root(), {one, two}, taken);
   EXPECT_FALSE(taken.at(one).is_process);
   EXPECT_TRUE(taken.at(two).is_process);
-  EXPECT_EQ(taken.at(two).what, "it is open in pid 77 (Xorg)");
+  EXPECT_EQ(taken.at(two).what, "in use by process 77 (Xorg)");
 }
 
 TEST_F(TakenDevicesTest, an_open_companion_is_taken) {
@@ -120,11 +121,11 @@ TEST_F(CardInUseTest, a_claimed_mdev_keeps_its_vf_and_its_card) {
     ASSERT_TRUE(taken.contains(device)) << to_string(device);
     EXPECT_EQ(taken.at(device).domain, web);
     EXPECT_EQ(taken.at(device).what,
-              "instance " + to_string(mdev) + " on 0000:41:00.1: web has it");
+              "instance " + to_string(mdev) + " on 0000:41:00.1: in use by domain 'web'");
   }
   EXPECT_FALSE(taken.contains(second)) << "another domain may have it";
   EXPECT_EQ(use_of_vfs(host_.root(), card),
-            "instance " + to_string(mdev) + " on 0000:41:00.1 is held by web");
+            "instance " + to_string(mdev) + " on 0000:41:00.1 is in use by domain 'web'");
 }
 
 TEST_F(CardInUseTest, an_open_mdev_keeps_its_vf_and_its_card) {
@@ -132,7 +133,7 @@ TEST_F(CardInUseTest, an_open_mdev_keeps_its_vf_and_its_card) {
   TakenDevices taken;
   add_open_devices(host_.root(), {card, first, second}, taken);
   const std::string what =
-      "instance " + to_string(mdev) + " on 0000:41:00.1 is open in pid 77 (qemu)";
+      "instance " + to_string(mdev) + " on 0000:41:00.1: in use by process 77 (qemu)";
   for (const PciAddress& device : {card, first}) {
     ASSERT_TRUE(taken.contains(device)) << to_string(device);
     EXPECT_EQ(taken.at(device).what, what);
@@ -177,7 +178,7 @@ TEST_F(TakenDevicesTest, an_iommu_group_is_in_use_as_a_whole) {
   claim(State::claimed, Use::whole);
   const auto taken = claimed_devices(host_.root()).taken;
   ASSERT_TRUE(taken.contains(two));
-  EXPECT_EQ(taken.at(two).what, "its IOMMU group 1 is in use through 0000:01:00.0: web has it");
+  EXPECT_EQ(taken.at(two).what, "IOMMU group 1, device 0000:01:00.0: in use by domain 'web'");
   EXPECT_FALSE(taken_devices(host_.root(), web).contains(two)) << "it may have both";
   claim(State::quarantined, Use::whole);
   EXPECT_FALSE(claimed_devices(host_.root()).taken.contains(two)) << "nobody has the group";

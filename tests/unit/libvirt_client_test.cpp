@@ -61,7 +61,7 @@ TEST(DomainStore, SaysWhatLibvirtSaysInOneLineAndPrintsNothing) {
   testing::internal::CaptureStderr();
   DomainStore store(mock);
   const auto error = error_of([&] { store.define("<domain type='test'><nonsense/></domain>"); });
-  EXPECT_THAT(error, HasSubstr("libvirt does not take the domain's XML: "));
+  EXPECT_THAT(error, HasSubstr("libvirt rejected the domain XML: "));
   EXPECT_THAT(error, Not(HasSubstr("\n")));
   EXPECT_THAT(error_of([&] { store.inactive_xml(Uuid{}); }), HasSubstr("Domain not found"));
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
@@ -69,14 +69,14 @@ TEST(DomainStore, SaysWhatLibvirtSaysInOneLineAndPrintsNothing) {
 
 TEST(DomainStore, SaysWhyADomainDoesNotStart) {
   DomainStore store(mock);
-  EXPECT_THAT(
-      error_of([&] { store.start(store.find("test")->uuid); }),
-      HasSubstr("libvirt does not start it: internal error: Domain 'test' is already running"));
+  EXPECT_THAT(error_of([&] { store.start(store.find("test")->uuid); }),
+              HasSubstr("internal error: Domain 'test' is already running"));
 }
 
 TEST(DomainStore, SaysWhatToDoWhenThereIsNoDaemon) {
   const auto error = error_of([] { DomainStore("qemu+unix:///system?socket=/nonexistent"); });
-  EXPECT_THAT(error, HasSubstr("cannot reach libvirt at qemu+unix:///system?socket=/nonexistent"));
+  EXPECT_THAT(error,
+              HasSubstr("cannot connect to libvirt at qemu+unix:///system?socket=/nonexistent"));
   EXPECT_THAT(error, HasSubstr("systemctl start libvirtd"));
 }
 

@@ -126,7 +126,7 @@ class IdentityVerdictTest : public testing::Test {
     section_.selector = {GpuSelector::By::address, *parse_pci_address(gpu), 0, 0, {}};
     section_.position = {"/etc/gpuward/gpuward.conf", 7};
   }
-  std::string refusal() const { return identity_verdict(section_, found_).reason; }
+  std::string refusal() const { return to_string(identity_verdict(section_, found_).reason); }
   GpuSection section_;
   Identity found_{{"692231000131", "3c6f0a1b2d4e5f60"}, uuid, "10de:0145", "4"};
 };
@@ -151,11 +151,11 @@ TEST_F(IdentityVerdictTest, each_difference_is_refused_with_both_identities) {
   }
   section_.expect = {"0324", {}, {}, "4"};
   EXPECT_EQ(refusal(),
-            "/etc/gpuward/gpuward.conf:7 expects serial:0324, slot:4, but what sits there is "
+            "not the expected GPU: /etc/gpuward/gpuward.conf:7 expects serial:0324, slot:4, found "
             "serial:692231000131, serial:3c6f0a1b2d4e5f60, uuid:" +
                 uuid +
-                ", subsystem:10de:0145, slot:4; put the card back, or write in 'expect' what is "
-                "there now");
+                ", subsystem:10de:0145, slot:4; reinstall that card or update "
+                "'expect'");
 }
 
 TEST_F(IdentityVerdictTest, one_right_word_does_not_make_up_for_a_wrong_one) {
@@ -166,10 +166,10 @@ TEST_F(IdentityVerdictTest, one_right_word_does_not_make_up_for_a_wrong_one) {
 TEST_F(IdentityVerdictTest, what_cannot_be_read_is_refused) {
   section_.expect = {"0324", uuid, {}, {}};
   found_ = {{}, {}, "10de:0145", {}};
-  EXPECT_THAT(refusal(), HasSubstr("what sits there is subsystem:10de:0145 (serial, uuid cannot be "
+  EXPECT_THAT(refusal(), HasSubstr("found subsystem:10de:0145 (serial, uuid cannot be "
                                    "read"));
   found_ = {};
-  EXPECT_THAT(refusal(), HasSubstr("a card that tells nothing of itself"));
+  EXPECT_THAT(refusal(), HasSubstr("a card without a readable identity"));
 }
 
 // ---- the sections that speak of it
@@ -183,7 +183,8 @@ TEST_F(IdentityTest, is_checked_by_every_section_that_speaks_of_the_device) {
   by_id.selector = {GpuSelector::By::id, {}, 0x1234, 0x1111, {}};
   by_id.expect.subsystem = "10de:0146";
   config.gpus = {GpuSection(), by_id};
-  EXPECT_THAT(check_identity(host_.root(), config, card).reason, HasSubstr("GPU 0000:41:00.0: "));
+  EXPECT_THAT(to_string(check_identity(host_.root(), config, card).reason),
+              HasSubstr("device 0000:41:00.0: "));
   config.gpus[1].expect.subsystem = "10de:0145";
   EXPECT_TRUE(check_identity(host_.root(), config, card));
   config.gpus[1].selector.device = 0x2222;

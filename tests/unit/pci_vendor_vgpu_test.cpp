@@ -83,9 +83,10 @@ TEST_F(VendorVgpuTest, a_driver_that_is_busy_is_asked_again_until_the_deadline) 
   obeys_after(2, EBUSY);
   EXPECT_EQ(set(1145), "");
   obeys_after(1000, EBUSY);
-  EXPECT_THAT(set(1146, 300), HasSubstr("refuses: Device or resource busy"));
+  EXPECT_THAT(set(1146, 300), HasSubstr("rejected vGPU type 1146: Device or resource busy"));
   obeys_after(1000, 0);
-  EXPECT_THAT(set(1146, 300), HasSubstr("took it, but has 1145"));
+  EXPECT_THAT(set(1146, 300),
+              HasSubstr("driver accepted vGPU type 1146 but current_vgpu_type reads 1145"));
 }
 
 TEST_F(VendorVgpuTest, a_driver_that_hangs_is_left) {
@@ -93,7 +94,7 @@ TEST_F(VendorVgpuTest, a_driver_that_hangs_is_left) {
     ::usleep(3'000'000);
     return 0;
   });
-  EXPECT_THAT(set(1145, 300), HasSubstr("hangs in the kernel as pid "));
+  EXPECT_THAT(set(1145, 300), HasSubstr("blocked in the kernel (process "));
   EXPECT_THAT(host_.writes(), SizeIs(1));
 }
 

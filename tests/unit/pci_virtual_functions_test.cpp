@@ -100,7 +100,7 @@ TEST_F(VirtualFunctionsTest, are_counted_without_reading_sriov_numvfs) {
 }
 
 TEST_F(VirtualFunctionsTest, no_more_than_there_can_be) {
-  EXPECT_EQ(set(5), "it has 4 virtual functions at most, not 5");
+  EXPECT_EQ(set(5), "vfs = 5 exceeds sriov_totalvfs (4)");
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
 
@@ -109,7 +109,7 @@ TEST_F(VirtualFunctionsTest, fewer_than_asked_for_is_no_success) {
     host_.set_vfs(pf_name, value == "0" ? 0 : 2);
     return 0;
   });
-  EXPECT_THAT(set(4), HasSubstr("made 2 virtual functions instead of 4"));
+  EXPECT_THAT(set(4), HasSubstr("driver enabled 2 VFs instead of 4"));
 }
 
 TEST_F(VirtualFunctionsTest, a_driver_that_cannot_is_told_of) {
@@ -150,8 +150,8 @@ TEST_F(VirtualFunctionsTest, a_driver_that_hangs_is_left) {
   });
   const auto change =
       set_virtual_functions(host_.root(), pf, {1, false, {}}, milliseconds(300)).change;
-  EXPECT_EQ(change.failure, "making 1 virtual functions hangs in the kernel as pid " +
-                                std::to_string(change.stuck) + "; see 'journalctl -k'");
+  EXPECT_EQ(change.failure, "enabling 1 VFs is blocked in the kernel (process " +
+                                std::to_string(change.stuck) + "); check: journalctl -k");
   EXPECT_GT(change.stuck, 0);
 }
 

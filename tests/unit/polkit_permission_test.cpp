@@ -67,7 +67,7 @@ TEST_F(PermissionTest, what_cannot_be_determined_is_denied) {
   make_directories(host_.root().at("/run"));
   ASSERT_EQ(::symlink("gpuward", host_.root().at("/run/gpuward").c_str()), 0);  // ELOOP
   EXPECT_THAT(answer("suspend", plain),
-              StartsWith("deny whether domain 'web01' has a GPU cannot be determined: "));
+              StartsWith("deny cannot determine whether domain 'web01' has a GPU: "));
   EXPECT_EQ(answer("start", plain), "allow") << "it is not guarded";
 }
 

@@ -157,7 +157,7 @@ TEST(GuardGaps, MemoryWithDevicesNeedsRoomForTheseOnly) {
             "memory-hotplug 8 maxMemory\n")
       << "that is none of the hot-pluggable";
   EXPECT_THAT(gaps(domain(pm_off + memory("262145", "262144"), dimm()))[0].text,
-              HasSubstr("room for 262145 KiB in 1 slots, of which 262144 KiB in 1 are taken"));
+              HasSubstr("262145 KiB in 1 slots, of which 262144 KiB in 1 are in use"));
 }
 
 TEST(GuardGaps, MemoryIsCountedAsLibvirtRoundsItUp) {

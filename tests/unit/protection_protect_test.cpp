@@ -242,7 +242,7 @@ TEST(Protect, KeepsANamespaceThatWasThere) {
                                    "<domain type='kvm' " + replaced(q, ":q=", ":qemu="));
   EXPECT_THAT(checked(xml), Not(HasSubstr("qemu-namespace")));
   EXPECT_THAT(error_of([&] { protect_all(replaced(xml, "/qemu/1.0", "/lxc/1.0")); }),
-              HasSubstr("xmlns:qemu stands for"));
+              HasSubstr("xmlns:qemu is '"));
 }
 
 TEST(Protect, LeavesANamespaceThatSomeoneUsesMeanwhile) {
@@ -259,7 +259,7 @@ TEST(Protect, RefusesAnOverrideThatHoldsNothing) {
                   protect_all(hand_written(
                       "", replaced(gpu, "</hostdev>", "<alias name='ua-a'/></hostdev>"), override));
                 }),
-                HasSubstr("holds nothing; take it out first"));
+                HasSubstr("is empty; remove the element first"));
 }
 
 TEST(Protect, GivesAnAliasOnlyWhereNobodyCountsOnLibvirts) {
@@ -283,7 +283,7 @@ TEST(Protect, GivesAnAliasOnlyWhereNobodyCountsOnLibvirts) {
 TEST(Protect, RefusesMigrationThatSomeoneSwitchedOn) {
   const std::string xml = replaced(protect_all(hand_written("")), "value='off'", "value='on'");
   EXPECT_THAT(error_of([&] { protect_all(xml); }),
-              AllOf(HasSubstr("hostdev ua-gpuguard-0 (line "), HasSubstr("migration = allow")));
+              AllOf(HasSubstr("(hostdev ua-gpuguard-0)"), HasSubstr("migration = allow")));
 }
 
 TEST(Protect, RefusesMemoryThatCanGrow) {
@@ -311,7 +311,7 @@ TEST(Protect, UndoesPmHoweverItWasWritten) {
 TEST(Protect, UndoesMemoryWhereverItWas) {
   const std::string most = "<maxMemory slots=\"9\">999999</maxMemory>";
   EXPECT_THAT(error_of([&] { protect_all(hand_written(most + most)); }),
-              HasSubstr("a second <maxMemory>"));
+              HasSubstr("second <maxMemory>"));
   for (const std::string& top :
        {most, "<memory>1024</memory>" + most, "<!-- --> text " + most + "<memory>1024</memory>",
         "\r\n\t" + most + "\r\n<memory>1</memory>", "<title/>" + most, "<metadata/>" + most,
@@ -455,8 +455,9 @@ TEST(Unprotect, TakesNothingFromMetadataThatItDidNotPutThere) {
     std::string changed = closed;
     changed.replace(start, end - start,
                     replaced(replaced(evil + "<", "<", "&lt;") + "|", "&lt;|", ""));
-    EXPECT_THAT(error_of([&] { unprotect(changed); }),
-                AllOf(HasSubstr("nothing that gpuward took out"), HasSubstr("line ")))
+    EXPECT_THAT(
+        error_of([&] { unprotect(changed); }),
+        AllOf(HasSubstr("saved element in gpuward metadata was modified"), HasSubstr("line ")))
         << evil;
   }
 }

@@ -158,7 +158,8 @@ TEST_F(PlanTest, a_type_that_a_named_gpu_does_not_offer_is_told) {
   config_.gpus = {section(by_name("mtty"), {{"mtty-9", 1}})};
   const auto found = plan();
   EXPECT_THAT(found.create, IsEmpty());
-  EXPECT_THAT(found.impossible, ElementsAre("mtty offers no type mtty-9; it offers mtty-1"));
+  EXPECT_THAT(found.impossible,
+              ElementsAre("mtty does not support type mtty-9; supported: mtty-1"));
 }
 
 TEST_F(PlanTest, a_type_that_some_of_all_gpus_do_not_offer_is_no_mistake) {
@@ -174,7 +175,7 @@ TEST_F(PlanTest, a_uuid_that_another_parent_has_is_told_and_not_fought_over) {
   EXPECT_EQ(names(found.create), names({ready("mbochs", "mbochs-small", 1)}));
   EXPECT_THAT(found.remove, IsEmpty());
   ASSERT_THAT(found.impossible, SizeIs(1));
-  EXPECT_THAT(found.impossible[0], HasSubstr("exists already as mtty-1 on mtty"));
+  EXPECT_THAT(found.impossible[0], HasSubstr("already exists with type mtty-1 on mtty"));
 }
 
 TEST_F(PlanTest, a_uuid_of_another_type_on_the_same_parent_is_told) {
@@ -203,7 +204,7 @@ TEST_F(PlanTest, what_mdevctl_defines_is_not_removed) {
   const auto found = plan();
   EXPECT_THAT(found.remove, IsEmpty());
   ASSERT_THAT(found.kept, SizeIs(1));
-  EXPECT_THAT(found.kept[0], HasSubstr("left to mdevctl"));
+  EXPECT_THAT(found.kept[0], HasSubstr("defined in mdevctl"));
 }
 
 TEST_F(PlanTest, a_gpu_that_is_not_there_is_not_planned_for) {
@@ -277,17 +278,16 @@ TEST_F(VfPlanTest, as_many_as_wanted_and_made_so_are_left) {
 
 TEST_F(VfPlanTest, another_number_is_made) {
   view_.pfs[0].now = 2;
-  EXPECT_THAT(changes(), ElementsAre("4 virtual functions of 0000:41:00.0 (now 2)"));
+  EXPECT_THAT(changes(), ElementsAre("VFs of 0000:41:00.0: from 2 to 4"));
   view_.pfs[0].now = 0;
-  EXPECT_THAT(changes(), ElementsAre("4 virtual functions of 0000:41:00.0 (now 0)"));
+  EXPECT_THAT(changes(), ElementsAre("VFs of 0000:41:00.0: from 0 to 4"));
   config_.gpus[0].vfs = 0;
   EXPECT_THAT(changes(), IsEmpty());
 }
 
 TEST_F(VfPlanTest, another_quota_makes_them_anew) {
   config_.gpus[0].quota.memory_mib = 512;
-  EXPECT_THAT(changes(),
-              ElementsAre("4 virtual functions of 0000:41:00.0 (now with other settings)"));
+  EXPECT_THAT(changes(), ElementsAre("VFs of 0000:41:00.0: 4 with other settings"));
   view_.pfs[0].recorded = "autoprobe=0 vf-memory=512";
   EXPECT_THAT(changes(), IsEmpty());
   config_.gpus[0].vfs = 0;
@@ -299,7 +299,7 @@ TEST_F(VfPlanTest, those_that_a_domain_needed_are_made_anew_only_for_another_quo
   config_.gpus[0].vfs.reset();
   EXPECT_THAT(changes(), IsEmpty());
   config_.gpus[0].quota.memory_mib = 512;
-  EXPECT_THAT(changes(), ElementsAre("7 virtual functions of 0000:41:00.0 (now 4)"));
+  EXPECT_THAT(changes(), ElementsAre("VFs of 0000:41:00.0: from 4 to 7"));
   view_.pfs[0].recorded.reset();
   EXPECT_THAT(changes(), IsEmpty()) << "made by others";
 }
@@ -307,7 +307,7 @@ TEST_F(VfPlanTest, those_that_a_domain_needed_are_made_anew_only_for_another_quo
 TEST_F(VfPlanTest, more_than_there_can_be_are_told) {
   config_.gpus[0].vfs = 8;
   EXPECT_THAT(changes(), IsEmpty());
-  EXPECT_THAT(plan().impossible, ElementsAre("0000:41:00.0 can have 7 virtual functions, not 8"));
+  EXPECT_THAT(plan().impossible, ElementsAre("0000:41:00.0: vfs = 8 exceeds sriov_totalvfs (7)"));
 }
 
 // ---- a card whose VFs are the parents
@@ -350,8 +350,8 @@ TEST_F(PlanCardTest, what_has_no_vf_is_told_once) {
   config_.gpus[0].instances = {{"nvidia-63", 9}};
   EXPECT_EQ(plan().create.size(), 4u);
   EXPECT_THAT(plan().impossible,
-              ElementsAre("0000:41:00.0: 5 of 9 instances of nvidia-63 have no VF without an "
-                          "instance that offers it"));
+              ElementsAre("0000:41:00.0: 5 of 9 instances of nvidia-63 cannot be created: no "
+                          "other VF supports the type"));
 }
 
 }  // namespace

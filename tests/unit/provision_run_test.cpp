@@ -125,7 +125,7 @@ TEST_F(ProvisionTest, what_is_open_is_kept_and_the_process_named) {
   EXPECT_THAT(done.removed, SizeIs(3));
   ASSERT_THAT(done.kept, SizeIs(1));
   EXPECT_THAT(done.kept[0], HasSubstr(to_string(open)));
-  EXPECT_THAT(done.kept[0], HasSubstr("pid 4711 (qemu-system-x86)"));
+  EXPECT_THAT(done.kept[0], HasSubstr("process 4711 (qemu-system-x86)"));
   EXPECT_TRUE(host_.instances().contains(open));
 }
 
@@ -136,7 +136,7 @@ TEST_F(ProvisionTest, where_there_is_less_room_what_fits_is_made_and_the_rest_to
   EXPECT_EQ(count("mbochs/mbochs-small"), 8u);
   EXPECT_EQ(count("mtty/mtty-1"), 2u) << "another GPU is not held up";
   ASSERT_THAT(done.failed, SizeIs(2));
-  EXPECT_THAT(done.failed[0], HasSubstr("mbochs-small on mbochs: no room for instance "));
+  EXPECT_THAT(done.failed[0], HasSubstr("mbochs-small on mbochs: no capacity for instance "));
   EXPECT_THAT(done.failed[0], HasSubstr("No space left on device"));
   EXPECT_THAT(done.failed[1], HasSubstr("mbochs-large on mbochs"));
 }
@@ -152,7 +152,7 @@ TEST_F(ProvisionTest, a_create_that_hangs_is_told_and_other_gpus_are_served) {
   host_.create_hangs("mbochs", "mbochs-small");
   const Provisioned done = run(hasty);
   ASSERT_THAT(done.failed, SizeIs(1));
-  EXPECT_THAT(done.failed[0], HasSubstr("creation hangs in the kernel as pid "));
+  EXPECT_THAT(done.failed[0], HasSubstr("creation is blocked in the kernel (process "));
   EXPECT_EQ(count("mtty/mtty-1"), 2u);
 }
 
@@ -163,7 +163,7 @@ TEST_F(ProvisionTest, a_remove_that_hangs_is_kept_and_told) {
   const Provisioned done = run(hasty);
   EXPECT_THAT(done.removed, SizeIs(3));
   ASSERT_THAT(done.kept, SizeIs(1));
-  EXPECT_THAT(done.kept[0], HasSubstr("hangs in the kernel"));
+  EXPECT_THAT(done.kept[0], HasSubstr("blocked in the kernel"));
 }
 
 TEST_F(ProvisionTest, any_other_failure_is_told_with_its_errno) {

@@ -57,7 +57,7 @@ class ProvisionVfsTest : public testing::Test {
 TEST_F(ProvisionVfsTest, makes_what_is_wanted_and_then_has_nothing_to_do) {
   const Provisioned done = run();
   ASSERT_THAT(done.vfs, SizeIs(1));
-  EXPECT_EQ(to_string(done.vfs[0]), "2 virtual functions of 0000:41:00.0 (now 0)");
+  EXPECT_EQ(to_string(done.vfs[0]), "VFs of 0000:41:00.0: from 0 to 2");
   EXPECT_EQ(count(), 2u);
   const auto writes = host_.writes();
   EXPECT_THAT(run().vfs, IsEmpty());
@@ -84,15 +84,15 @@ TEST_F(ProvisionVfsTest, the_number_stays_while_a_domain_holds_one) {
   claim("0000:41:00.1", pf);
   const Provisioned done = run();
   EXPECT_THAT(done.vfs, IsEmpty());
-  EXPECT_THAT(done.kept, ElementsAre("2 virtual functions of 0000:41:00.0 (now 3): not made while "
-                                     "0000:41:00.1 is held by web"));
+  EXPECT_THAT(done.kept, ElementsAre("VFs of 0000:41:00.0: from 3 to 2: not changed: "
+                                     "0000:41:00.1 is in use by domain 'web'"));
   EXPECT_EQ(count(), 3u);
 }
 
 TEST_F(ProvisionVfsTest, the_number_stays_while_a_process_has_one_open) {
   host_.set_vfs(pf, 3);
   opens("0000:41:00.2");
-  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("0000:41:00.2 is open in pid 77 (Xorg)")));
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("0000:41:00.2 is in use by process 77 (Xorg)")));
   EXPECT_EQ(count(), 3u);
 }
 
@@ -110,7 +110,7 @@ TEST_F(ProvisionVfsTest, who_uses_one_is_asked_again_under_the_lock) {
   const VfChange change{at(pf), 3, {2, false, {}}};
   claim("0000:41:00.1", pf);
   EXPECT_EQ(change_vfs(host_.root(), change, milliseconds(0), patient.write),
-            "they do not change while 0000:41:00.1 is held by web");
+            "0000:41:00.1 is in use by domain 'web'");
   EXPECT_EQ(count(), 3u);
 }
 
@@ -118,13 +118,13 @@ TEST_F(ProvisionVfsTest, a_domain_that_is_being_started_is_waited_for) {
   const auto lock = lock_vfs(host_.root(), at(pf), milliseconds(0));
   ASSERT_TRUE(lock);
   EXPECT_EQ(change_vfs(host_.root(), {at(pf), 0, {2, false, {}}}, milliseconds(20), patient.write),
-            "another gpuward process works on them for too long");
+            "timed out waiting for another change of these VFs");
   EXPECT_EQ(count(), 0u);
 }
 
 TEST_F(ProvisionVfsTest, more_than_there_can_be_is_told_and_nothing_made) {
   section().vfs = 5;
-  EXPECT_THAT(run().failed, ElementsAre("0000:41:00.0 can have 4 virtual functions, not 5"));
+  EXPECT_THAT(run().failed, ElementsAre("0000:41:00.0: vfs = 5 exceeds sriov_totalvfs (4)"));
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
 
@@ -179,7 +179,7 @@ TEST_F(ProvisionVfsTest, vfs_stay_while_an_mdev_on_one_is_claimed_or_open) {
   host_.instance(vf, "nvidia-63", mdev);
   host_.opens(77, "qemu", mdev);
   EXPECT_THAT(run().kept, ElementsAre(HasSubstr("instance " + to_string(mdev) + " on " + vf +
-                                                " is open in pid 77 (qemu)")));
+                                                ": in use by process 77 (qemu)")));
   EXPECT_EQ(count(), 3u);
   host_.ends(77);
   Uuid domain;
@@ -192,7 +192,7 @@ TEST_F(ProvisionVfsTest, vfs_stay_while_an_mdev_on_one_is_claimed_or_open) {
                 .instance = mdev,
                 .parent = vf,
                 .type = "nvidia-63"}}});
-  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("on " + vf + " is held by web")));
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("on " + vf + " is in use by domain 'web'")));
   EXPECT_EQ(count(), 3u);
   Claims(host_.root()).drop(domain);
   run();

@@ -44,9 +44,9 @@ TEST_F(GuardedMarkTest, others_than_root_can_see_it) {
   mark_guarded(root_, web01, "web01");
   ::umask(before);
   struct stat info {};
-  ASSERT_EQ(::stat(root_.run("guarded").c_str(), &info), 0);
+  ASSERT_EQ(::stat(root_.run("gpu-domains").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0755U);
-  EXPECT_EQ(read_file(root_.run("guarded/") + to_string(web01)), "web01\n");
+  EXPECT_EQ(read_file(root_.run("gpu-domains/") + to_string(web01)), "web01\n");
 }
 
 TEST_F(GuardedMarkTest, keeps_the_devices_that_the_domain_started_with) {
@@ -77,7 +77,7 @@ TEST_F(GuardedMarkTest, devices_that_were_not_recorded_or_cannot_be_read_are_unk
   for (const char* text : {"web01\ndevices 2\n", "web01\ndevices 1\nmemory dimm 1\n",
                            "web01\ndevices 1\nmemory dimm x 1\n", "web01\ndevices 1\nnet 1\n",
                            "web01\ndevices 1\nhostdev a", "", "\n"}) {
-    write_file_atomically(root_.run("guarded/") + to_string(web01), text);
+    write_file_atomically(root_.run("gpu-domains/") + to_string(web01), text);
     EXPECT_FALSE(started_devices(root_, web01)) << text;
   }
 }
@@ -86,6 +86,16 @@ TEST_F(GuardedMarkTest, what_cannot_be_looked_up_is_no_absence) {
   make_directories(root_.at("/run"));
   ASSERT_EQ(::symlink("gpuward", root_.at("/run/gpuward").c_str()), 0);  // ELOOP
   EXPECT_THROW(has_gpu_now(root_, web01), SystemError);
+}
+
+TEST_F(GuardedMarkTest, one_of_the_first_release_counts_until_release) {
+  make_directories(root_.run("guarded"));
+  write_file_atomically(root_.run("guarded/") + to_string(web01), "web01\n");
+  EXPECT_TRUE(has_gpu_now(root_, web01));
+  EXPECT_THAT(guarded_domains(root_), testing::ElementsAre(web01));
+  unmark_guarded(root_, web01);
+  EXPECT_FALSE(has_gpu_now(root_, web01));
+  EXPECT_THAT(guarded_domains(root_), testing::IsEmpty());
 }
 
 TEST_F(GuardedMarkTest, a_claim_says_the_same) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "config/quotes.hpp"
+#include "base/quote.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 
@@ -30,6 +31,27 @@ std::string in_quotes(std::string_view text) {
   }
   if (text.empty()) return result + "'";
   return result + "...' (" + std::to_string(whole) + " bytes)";
+}
+
+std::string domain_title(std::string_view name) {
+  return "domain " + in_quotes(name);
+}
+
+std::string shell_word(std::string_view text) {
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  if (!text.empty() && text[0] != '-' && std::all_of(text.begin(), text.end(), plain))
+    return std::string(text);
+  std::string word = "'";
+  for (const char c : text) {
+    if (c == '\'')
+      word += "'\\''";
+    else
+      word += c;
+  }
+  return word + "'";
 }
 
 }  // namespace gpuward

@@ -10,4 +10,10 @@ namespace gpuward {
 /// characters, and no more of it than a reader needs to find the place.
 std::string in_quotes(std::string_view text);
 
+/// "domain 'web01'", as messages name one.
+std::string domain_title(std::string_view name);
+
+/// As one word of a shell's command line.
+std::string shell_word(std::string_view text);
+
 }  // namespace gpuward

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/json_schema.hpp"
+
+namespace gpuward {
+
+using nlohmann::json;
+
+/// One word that schema 1 spells otherwise: a key where `of` is empty, else a value of that key.
+struct Spelling {
+  std::string_view command, of, word, in_schema_1;
+};
+
+static constexpr Spelling spellings[] = {
+    {"list", "", "used_by", "open_in"},
+    {"list", "state", "in-use", "held"},
+    {"list", "state", "provisioned", "ready"},
+    {"list", "state", "external", "other"},
+    {"show", "", "used_by", "open_in"},
+    {"show", "", "link_max", "link_most"},
+    {"show", "", "single_use", "used_once"},
+    {"show", "state", "in-use", "held"},
+    {"show", "state", "provisioned", "ready"},
+    {"show", "state", "external", "other"},
+    {"plan", "", "skipped", "kept"},
+    {"plan", "", "errors", "impossible"},
+    {"apply", "", "skipped", "kept"},
+    {"reconcile", "result", "released", "given-back"},
+    {"reconcile", "result", "skipped", "left-alone"},
+    {"explain", "", "remaining", "left"},
+    {"explain", "state", "enforced", "holds"},
+    {"explain", "state", "incomplete", "open"},
+    {"explain", "state", "inactive", "off"},
+    {"explain", "state", "not-applicable", "none"},
+};
+
+static std::string_view spelled(std::string_view command, std::string_view of,
+                                std::string_view word) {
+  for (const Spelling& spelling : spellings)
+    if (spelling.command == command && spelling.of == of && spelling.word == word)
+      return spelling.in_schema_1;
+  return word;
+}
+
+static json in_schema_1(std::string_view command, std::string_view key, const json& value) {
+  if (value.is_string() && !key.empty())
+    return spelled(command, key, value.get_ref<const std::string&>());
+  if (value.is_array()) {
+    json array = json::array();
+    for (const json& element : value) array.push_back(in_schema_1(command, "", element));
+    return array;
+  }
+  if (!value.is_object()) return value;
+  json object = json::object();
+  for (const auto& [name, element] : value.items())
+    object[std::string(spelled(command, "", name))] = in_schema_1(command, name, element);
+  return object;
+}
+
+json in_schema(int schema, std::string_view command, json value) {
+  if (schema == 1) value = in_schema_1(command, "", value);
+  value["schema"] = schema;
+  return value;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/json_schema.hpp"
+
+#include <gtest/gtest.h>
+
+namespace gpuward {
+namespace {
+
+using nlohmann::json;
+
+TEST(JsonSchema, two_is_as_it_stands) {
+  const json value{{"skipped", {"a"}}, {"errors", json::array()}};
+  json expected = value;
+  expected["schema"] = 2;
+  EXPECT_EQ(in_schema(2, "plan", value), expected);
+}
+
+TEST(JsonSchema, one_has_the_keys_of_the_first_release) {
+  EXPECT_EQ(in_schema(1, "plan", {{"skipped", {"a"}}, {"errors", {"b"}}}),
+            (json{{"schema", 1}, {"kept", {"a"}}, {"impossible", {"b"}}}));
+  EXPECT_EQ(in_schema(1, "explain", {{"guards", {{{"remaining", {"x"}}}}}}),
+            (json{{"schema", 1}, {"guards", {{{"left", {"x"}}}}}}));
+}
+
+TEST(JsonSchema, one_has_the_values_of_the_first_release) {
+  const json now{{"instances", {{{"state", "in-use"}}, {{"state", "quarantined"}}}}};
+  const json before{{"schema", 1},
+                    {"instances", {{{"state", "held"}}, {{"state", "quarantined"}}}}};
+  EXPECT_EQ(in_schema(1, "list", now), before);
+}
+
+TEST(JsonSchema, the_same_word_elsewhere_stays) {
+  const json gpu{{"gpus", {{{"health", {{"errors", {{"fatal", 1}}}}}, {"domains", {"in-use"}}}}}};
+  json expected = gpu;
+  expected["schema"] = 1;
+  EXPECT_EQ(in_schema(1, "list", gpu), expected) << "errors of a card, a domain of that name";
+  EXPECT_EQ(in_schema(1, "doctor", {{"found", "released"}}),
+            (json{{"schema", 1}, {"found", "released"}}));
+}
+
+}  // namespace
+}  // namespace gpuward
