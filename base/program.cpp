@@ -74,27 +74,53 @@ static std::optional<std::string> read_all(int fd, Clock::time_point end, size_t
   return {};
 }
 
-/// Its status as wait(2) gives it; nothing when it has not ended.
-static std::optional<int> status_of(pid_t child, Clock::time_point end) {
-  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  int status = 0;
-  if (!process || !wait_for(process.get(), end) || ::waitpid(child, &status, WNOHANG) != child)
-    return {};
-  return status;
-}
+namespace {
 
-static bool ends_well(pid_t child, Clock::time_point end) {
-  return status_of(child, end) == 0;
-}
+/// A child that is not yet waited for: only as long as it is not, its number is nobody else's.
+class Child {
+ public:
+  explicit Child(pid_t pid)
+      : pid_(pid), process_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {}
 
-/// Not waited for longer than a moment: a program on a dead network disk cannot even be killed.
-static void kill_with_children(pid_t child) {
-  ::kill(-child, SIGKILL);
-  ::kill(child, SIGKILL);
-  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  if (process) wait_for(process.get(), Clock::now() + milliseconds(1000));
-  ::waitpid(child, nullptr, WNOHANG);
-}
+  /// Whether it has ended, be it not waited for.
+  bool ends_before(Clock::time_point end) const {
+    return process_ && wait_for(process_.get(), end);
+  }
+
+  /// Whether it has ended with status 0. It is still not waited for.
+  bool ended_well() const {
+    siginfo_t info{};
+    const auto look = [&] {
+      return ::waitid(P_PID, id_t(pid_), &info, WEXITED | WNOHANG | WNOWAIT);
+    };
+    while (look() < 0 && errno == EINTR) {
+    }
+    return info.si_pid == pid_ && info.si_code == CLD_EXITED && info.si_status == 0;
+  }
+
+  /// Its status as wait(2) gives it; nothing when it has not ended.
+  std::optional<int> reap() const {
+    int status = 0;
+    pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+    while (ended < 0 && errno == EINTR) ended = ::waitpid(pid_, &status, WNOHANG);
+    return ended == pid_ ? std::optional(status) : std::nullopt;
+  }
+
+  /// With all that it started, and before it is waited for. Not waited for longer than a moment: a
+  /// program on a dead network disk cannot even be killed.
+  void kill_with_children() const {
+    ::kill(-pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);
+    ends_before(Clock::now() + milliseconds(1000));
+    reap();
+  }
+
+ private:
+  pid_t pid_;
+  Fd process_;
+};
+
+}  // namespace
 
 std::optional<std::string> output_of(const std::string& program,
                                      const std::vector<std::string>& arguments,
@@ -109,13 +135,17 @@ std::optional<std::string> output_of(const std::string& program,
   if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
   Fd reader(ends[0]), writer(ends[1]);
   const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child < 0) throw SystemError("cannot fork", errno);
-  if (child == 0) run(words.data(), writer.get(), parent);
+  const pid_t pid = ::fork();
+  if (pid < 0) throw SystemError("cannot fork", errno);
+  if (pid == 0) run(words.data(), writer.get(), parent);
+  const Child child(pid);
   writer.reset();
   auto text = read_all(reader.get(), end, limit);
-  if (text && ends_well(child, end)) return text;
-  kill_with_children(child);
+  if (text && child.ends_before(end) && child.ended_well()) {
+    child.reap();
+    return text;
+  }
+  child.kill_with_children();
   return {};
 }
 
@@ -145,13 +175,15 @@ std::string run_program(const std::string& program, const std::vector<std::strin
   for (const std::string& variable : environment)
     variables.push_back(const_cast<char*>(variable.c_str()));
   variables.push_back(nullptr);
-  const pid_t child = ::fork();
-  if (child < 0) throw SystemError("cannot fork", errno);
-  if (child == 0) run_quietly(words, variables.data());
-  const auto status = status_of(child, Clock::now() + deadline);
+  const pid_t pid = ::fork();
+  if (pid < 0) throw SystemError("cannot fork", errno);
+  if (pid == 0) run_quietly(words, variables.data());
+  const Child child(pid);
+  const bool has_ended = child.ends_before(Clock::now() + deadline);
+  const auto status = has_ended ? child.reap() : std::nullopt;
   if (status == 0) return {};
   if (status) return end_text(program, *status);
-  kill_with_children(child);
+  child.kill_with_children();
   return "was not through after " + std::to_string(deadline.count() / 1000) + " s and was killed";
 }
 

@@ -3,8 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
 
 #include "base/file.hpp"
 
@@ -16,6 +20,31 @@ constexpr std::chrono::seconds long_enough{30};
 std::optional<std::string> shell(const std::string& script,
                                  std::chrono::milliseconds deadline = long_enough) {
   return output_of("/bin/sh", {"-c", script}, deadline);
+}
+
+int killed_others = 0;
+
+}  // namespace
+}  // namespace gpuward
+
+/// In place of the C library's: only a child that is not waited for yet is ours to kill.
+extern "C" int kill(pid_t process, int signal) noexcept {
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(std::abs(process)), &info, WEXITED | WNOHANG | WNOWAIT) !=
+      0)
+    ++gpuward::killed_others;
+  return static_cast<int>(::syscall(SYS_kill, process, signal));
+}
+
+namespace gpuward {
+namespace {
+
+TEST(ProgramTest, kills_nobody_who_is_waited_for_already) {
+  killed_others = 0;
+  EXPECT_EQ(shell("exit 1"), std::nullopt);
+  EXPECT_EQ(shell("exec sleep 1000", std::chrono::milliseconds(50)), std::nullopt);
+  EXPECT_NE(run_program("/bin/false", {}, long_enough), "");
+  EXPECT_EQ(killed_others, 0);
 }
 
 TEST(ProgramTest, gives_its_output) {
