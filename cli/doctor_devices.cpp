@@ -10,10 +10,12 @@
 #include "base/text.hpp"
 #include "cli/doctor.hpp"
 #include "cli/host_view.hpp"
+#include "domain/document.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
 #include "state/claim_store.hpp"
+#include "state/single_use.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -170,6 +172,22 @@ static void find_quarantined(const Root& root, Findings& findings) {
              "gpuward reconcile, which says why it stays if it does"});
 }
 
+/// A mark of single use goes by the card's UUID or serial number. Of a card without one it goes by
+/// where the card is.
+static void find_marks_by_address(const Root& root, Findings& findings) {
+  for (const DeviceRecord& mark : marks_by_address(root)) {
+    const std::string address = to_string(mark.device.address);
+    findings.push_back(
+        {Severity::warning, "devices", address,
+         "its single use by " + shown(mark.owner) + " is recorded by " +
+             (mark.device.identity.slot ? "slot '" + shown(*mark.device.identity.slot) + "'"
+                                        : "PCI address") +
+             ", as the card reports no UUID or serial number: if cards are moved, the record goes "
+             "to the card that is there then",
+         "gpuward clear " + address + " before cards are moved, and note which one was used"});
+  }
+}
+
 static void find_scrub_programs(const Config& config, Findings& findings) {
   for (const Profile& profile : config.profiles) {
     struct stat info;
@@ -194,6 +212,7 @@ Findings check_devices(const Root& root, const Config& config) {
   for (const std::string& line : plan.impossible)
     findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
                         "mend its [gpu] section, or put back the card that it means"});
+  find_marks_by_address(root, findings);
   find_scrub_programs(config, findings);
   return findings;
 }

@@ -63,7 +63,7 @@ struct Gpus {
 };
 
 static int print_gpus_json(const Settings& settings, const Config& config, Gpus& gpus) {
-  const OpenDevices open(settings.root);
+  const OpenDevices open(settings.root, Uninspected::ignore);
   json entries = json::array();
   for (const GpuView& gpu : gpus.views) {
     json entry = gpu_json(settings.root, gpu, gpus.uses[gpu.parent.name], open);

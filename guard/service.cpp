@@ -199,7 +199,7 @@ void GuardService::try_again(const Case& at, const std::string& why) try {
 /// By what the hook recorded at its start. What the XML says counts too, but only where it can be
 /// read: undoing pauses and jobs must not depend on that.
 void GuardService::look_at_marker(const Case& at) {
-  if (at.watched.has_gpu || !has_gpu_now(root_, at.uuid)) return;
+  if (at.watched.has_gpu || !may_have_gpu_now(root_, at.uuid)) return;
   table_.set_gpu(at.uuid, at.work, true);
   show_status();
 }
@@ -324,7 +324,7 @@ void GuardService::look_at_devices(const Case& at) {
     return !facts.find_memory(asked.first) && !facts.has_gpu_alias(asked.first);
   });
   for (const std::string& alias : facts.gpus) look_at_gpu(at, alias);
-  const bool has_gpu = facts.has_gpu || has_gpu_now(root_, at.uuid);
+  const bool has_gpu = facts.has_gpu || may_have_gpu_now(root_, at.uuid);
   if (has_gpu)
     for (const MemoryDevice& device : facts.memory) look_at_memory(at, device, xml);
   table_.set_gpu(at.uuid, at.work, has_gpu);

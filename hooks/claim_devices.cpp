@@ -23,6 +23,8 @@
 #include "pci/pool.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 
@@ -43,11 +45,13 @@ struct Work {
   const Config& config;
   const Domain& domain;
   const Deadlines& deadlines;
+  const Deadlines& undo_deadlines;
   Claims claims;
   Claim claim;
   std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
   std::set<std::string> made;    ///< aliases of the devices whose instance is there
-  std::string stranger;          ///< what is told of hardware that sits where other is expected
+  std::vector<std::string> marks{};  ///< files of single use that this prepare has written
+  std::string stranger;              ///< what is told of hardware that sits where other is expected
   bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
 
   /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
@@ -109,11 +113,14 @@ void subtract_pending(const Work& work, const std::vector<Claim>& others,
   }
 }
 
-std::string holders_of_types(const std::vector<Claim>& claims, const Profile& profile) {
+/// Other domains: the claim of this one is on disk already when the kernel has no room.
+std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domain,
+                             const Profile& profile) {
   std::set<std::string> names;
   for (const Claim& claim : claims)
     for (const ClaimedDevice& device : claim.devices)
-      if (std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
+      if (claim.domain != domain &&
+          std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
         names.insert(claim.name);
   return few_of(names);
 }
@@ -134,7 +141,8 @@ Error no_room(const Work& work, const ClaimedDevice& device, const Profile& prof
   for (const std::string& parent : parents) where += (where.empty() ? "" : ", ") + parent;
   text += "no " + types + " is free on " + where;
   if (profile.numa == Numa::require) text += " within the domain's NUMA nodes (numa = require)";
-  if (const std::string holders = holders_of_types(others, profile); !holders.empty())
+  if (const std::string holders = holders_of_types(others, work.domain.uuid, profile);
+      !holders.empty())
     text += ", held by " + holders;
   return Error(text + "; stop one of them, or allow more in [profile " + profile.name + "]");
 }
@@ -177,13 +185,20 @@ void adopt(Work& work, ClaimedDevice& device) {
   work.made.insert(device.alias);
 }
 
+/// Again, now that nobody else can claim: since the first look another may have had it and gone.
+void require_free(const Work& work, const ClaimedDevice& device, const ClaimedDevices& claimed) {
+  require_unclaimed(work.root, work.config, work.domain, device, claimed);
+  require_not_used(work.root, device);
+}
+
 /// Decides where each device that is not there yet shall be and writes the claim, before anything
 /// is touched.
 void place_all(Work& work) {
-  const auto lock = work.claims.lock_host(work.deadlines.lock);
+  const auto wait = work.deadlines.lock_wait();
+  const auto lock = work.claims.lock_host(wait);
   if (!lock)
     throw Error("another gpuward process places GPUs for longer than " +
-                std::to_string(work.deadlines.lock.count()) + " ms; try again");
+                std::to_string(wait.count()) + " ms; try again");
   const ClaimedDevices claimed = claimed_devices(work.root);
   require_readable(claimed.unreadable);
   const auto& others = claimed.claims;
@@ -196,7 +211,7 @@ void place_all(Work& work) {
     if (is_by_hand(device))
       require_allowed(work.root, work.config, work.domain, device, claimed);
     else if (device.use != Use::mdev)
-      require_unclaimed(work.root, work.config, work.domain, device, claimed);
+      require_free(work, device, claimed);
   }
   work.claims.write(work.claim);
 }
@@ -226,6 +241,13 @@ bool has_no_room(const Work& work, const ClaimedDevice& device, const WriteResul
          available_instances(work.root, device.parent, device.type).value_or(0) == 0;
 }
 
+/// A write that begins with no time left would look like one that is blocked.
+void require_time(const Work& work) {
+  if (work.deadlines.end.is_over())
+    throw Error(
+        "no time is left, as other gpuward processes had the locks for too long; try again");
+}
+
 /// Creates what is not there yet, in order. True when all are; false when the kernel had no room
 /// where it was placed, which is then noted and the rest to be placed again. Throws Error for all
 /// else.
@@ -237,9 +259,16 @@ bool create_all(Work& work) {
     writes.push_back(creation(work.root, {device.instance, device.parent, device.type}));
     devices.push_back(&device);
   }
-  const auto results = write_in_child(writes, work.deadlines.write);
+  require_time(work);
+  // The claim names the process that writes before it does (pci_device_life.cpp): one more write of
+  // the claim for all instances.
+  const auto results = write_in_child(writes, work.deadlines.writing([&](pid_t writer) {
+    for (ClaimedDevice* const device : devices) device->writer = identify(work.root, writer);
+    work.claims.write(work.claim);
+  }));
   for (size_t i = 0; i < results.size(); ++i) {
     ClaimedDevice& device = *devices[i];
+    if (results[i].outcome != WriteResult::Outcome::stuck) device.writer = {};
     if (results[i].outcome == WriteResult::Outcome::written) {
       work.made.insert(device.alias);
       continue;
@@ -251,7 +280,6 @@ bool create_all(Work& work) {
     const Error error = create_error(work, device, results[i]);
     if (results[i].outcome == WriteResult::Outcome::stuck) {
       device.state = State::quarantined;
-      device.writer = identify(work.root, results[i].child);
     } else if (results[i].outcome == WriteResult::Outcome::failed) {
       device.parent.clear();  // whatever has this UUID now, we did not make it
     }
@@ -273,12 +301,27 @@ void check_created(const Work& work) {
   }
 }
 
+/// On disk before anything is done to the hardware of the first.
+void mark_single_use(Work& work) {
+  for (const ClaimedDevice& device : work.claim.devices)
+    if (device.one_time && device.state == State::claimed)
+      work.marks.push_back(mark_pending(work.root, device.address, parse_pci_address(device.parent),
+                                        work.claim.domain, work.claim.name));
+}
+
+/// No guest has had the devices, also where one has to wait in quarantine. Last: killed before,
+/// this call leaves them as used.
+void take_back_marks(const Work& work) {
+  for (const std::string& mark : work.marks) take_back_mark(mark);
+}
+
 /// PCI devices last: when one of these fails the instances are easily undone. A vGPU's type is
 /// known only now.
 void begin_pci_devices(Work& work) {
   for (ClaimedDevice& device : work.claim.devices) {
     if (device.use == Use::mdev || device.state != State::claimed || is_by_hand(device)) continue;
-    begin_pci_device(work.root, work.config, device, work.deadlines);
+    require_time(work);
+    begin_pci_device(work.root, work.config, work.claim, device, work.deadlines);
   }
 }
 
@@ -296,6 +339,7 @@ bool does_without(const Work& work, const ClaimedDevice& device) {
 }
 
 void clear_leftover(Work& work) {
+  restore_quarantine(work.root, work.claims, work.claim.domain);
   const auto old = work.claims.find(work.claim.domain);
   if (!old) return;
   log::warning(work.domain.name + ": an earlier claim was not released; giving it back first");
@@ -335,13 +379,10 @@ void undo(Work& work) {
                         [&](const ClaimedDevice& other) { return is_same_device(device, other); });
   });
   if (work.claim.devices.empty() && written.empty()) return;
-  for (ClaimedDevice& device : work.claim.devices) {
-    if (device.state != State::claimed) continue;
-    device.scrub.clear();
-    device.one_time = false;
-  }
+  work.claim.completed = false;
   try {
-    give_back(work.root, work.claims, work.claim, work.deadlines);
+    give_back(work.root, work.claims, work.claim, work.undo_deadlines);
+    take_back_marks(work);
   } catch (const Error& error) {
     log::error(work.domain.name + ": while undoing: " + error.what());
   }
@@ -382,14 +423,17 @@ static bool has_none_by_hand(const Root& root, const Config& config, const Domai
 void claim_devices(const Root& root, const Config& config, const Domain& domain,
                    const Deadlines& deadlines) {
   if (domain.asked.empty() && has_none_by_hand(root, config, domain)) return;
-  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}},
-            {},   {},     {}};
+  const Deadlines before_undo = deadlines.before_reserve();
+  Work work{
+      root, config, domain, before_undo, deadlines, Claims(root), {domain.uuid, domain.name, {}},
+      {},   {},     {},     {}};
   work.claims.make_ready();
   work.claims.sweep();
-  const auto lock = work.claims.lock_domain(domain.uuid, deadlines.lock);
+  const auto wait = work.deadlines.lock_wait();
+  const auto lock = work.claims.lock_domain(domain.uuid, wait);
   if (!lock)
     throw Error("another gpuward process works on this domain's GPUs for longer than " +
-                std::to_string(deadlines.lock.count()) + " ms; see 'gpuward list'");
+                std::to_string(wait.count()) + " ms; see 'gpuward list'");
   clear_leftover(work);
   for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
   add_devices_by_hand(root, config, domain, work.claim);
@@ -397,6 +441,7 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
     do place_all(work);
     while (!create_all(work));
     check_created(work);
+    mark_single_use(work);
     begin_pci_devices(work);
     complete(work);
   } catch (const Error&) {
@@ -451,7 +496,7 @@ std::string check_devices(const Root& root, const Config& config, const Domain& 
   if (domain.asked.empty()) return {};
   const Claims claims(root);
   claims.make_ready();
-  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock);
+  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock_wait());
   if (!lock) return "its claim could not be checked: another gpuward process works on it";
   std::string found;
   Claim claim{domain.uuid, domain.name, {}};
@@ -483,9 +528,9 @@ void claim_by_hand_again(const Root& root, const Config& config, const Domain& d
                          const Deadlines& deadlines) {
   const Claims claims(root);
   claims.make_ready();
-  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock);
+  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock_wait());
   if (!lock) return;
-  Claim claim = claims.find(domain.uuid).value_or(Claim{domain.uuid, domain.name, {}});
+  Claim claim = claims.find(domain.uuid).value_or(Claim{domain.uuid, domain.name, {}, {}, true});
   const size_t before = claim.devices.size();
   add_devices_by_hand(root, config, domain, claim);
   if (claim.devices.size() > before) claims.write(claim);

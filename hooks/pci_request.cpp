@@ -96,12 +96,16 @@ static void require_viable_group(const Root& root, const Domain& domain,
                 "too, or use another slot");
 }
 
-void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
-                    const Deadlines& deadlines) {
-  if (const auto owner = used_by(root, device.address))
+void require_not_used(const Root& root, const ClaimedDevice& device) {
+  if (const auto owner = used_by(root, device.address, parse_pci_address(device.parent)))
     throw Error(title(device) + " was given to " + *owner +
                 " and its profile gives a device once; 'gpuward clear " +
                 to_string(device.address) + "' lets it be given again");
+}
+
+void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
+                    const Deadlines& deadlines) {
+  require_not_used(root, device);
   if (!find_pci_device(root, device.address)) return;  // a VF that is yet to be made
   if (const auto vfs = virtual_functions(root, device.address); !vfs.empty())
     throw Error(
@@ -109,10 +113,10 @@ void require_unused(const Root& root, const Domain& domain, const ClaimedDevice&
         " virtual functions, which would go with its driver; 'vfs = 0' in its [gpu] section "
         "and 'gpuward apply' take them away");
   require_viable_group(root, domain, device);
-  if (const auto user = open_user_after(root, device.address, deadlines.release))
+  if (const auto user = open_user_after(root, device.address, deadlines.release_wait()))
     throw Error(title(device) +
                 (user->by == Taker::By::itself ? user->what.substr(2) : ": " + user->what) +
-                "; end that first");
+                (user->is_process ? "; end that first" : ""));
 }
 
 /// What can be done by who asks for a device that another has.
@@ -173,7 +177,7 @@ static std::string in_use_text(const ClaimedDevices& claimed, const Domain& doma
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
                        const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const Taker* const taker = taker_of(claimed, domain, device);
-  if (!taker || taker->is_mark) return;  // require_unused says more of a mark
+  if (!taker || taker->is_mark) return;  // require_not_used says more of a mark
   throw Error(title(device) + in_use_text(claimed, domain, device, *taker) +
               way_out(root, config, domain, device, claimed));
 }

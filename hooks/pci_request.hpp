@@ -17,6 +17,9 @@ namespace gpuward {
 std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
                                              const Domain& domain, const AskedGpu& gpu);
 
+/// Whether no domain had it for its single use. Throws Error that names who.
+void require_not_used(const Root& root, const ClaimedDevice& device);
+
 /// Looks at what the kernel says of a device that is asked for and there: given once already, in
 /// use by the host, by another process, in a group with others. Throws Error that names who.
 void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,

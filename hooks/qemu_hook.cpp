@@ -170,7 +170,7 @@ void prepare(const Hook& hook) {
   const StartedDevices devices = devices_at_start(seen->document, seen->domain);
   mark(hook, seen->domain, &devices);
   if (!pointed_devices(*config, seen->domain).empty())
-    let_pools_settle(hook.root, seen->domain.uuid, hook.deadlines.settle);
+    let_pools_settle(hook.root, seen->domain.uuid, hook.deadlines.settle_wait());
 }
 
 /// Why the mark stays; "" when it is gone.
@@ -209,7 +209,7 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::stri
 void release_claim(const Hook& hook, const Claims& claims, const std::optional<Claim>& seen) {
   if (!seen) return;
   claims.sweep();
-  const auto lock = claims.lock_domain(seen->domain, hook.deadlines.lock);
+  const auto lock = claims.lock_domain(seen->domain, hook.deadlines.before_reserve().lock_wait());
   if (!lock)
     throw Error("another gpuward process works on its GPUs; 'gpuward reconcile' gives them back");
   const auto claim = claims.find(seen->domain);
@@ -217,7 +217,7 @@ void release_claim(const Hook& hook, const Claims& claims, const std::optional<C
   const auto kept = give_back(hook.root, claims, *claim, hook.deadlines);
   if (std::any_of(claim->devices.begin(), claim->devices.end(),
                   [](const ClaimedDevice& device) { return device.use != Use::mdev; }))
-    let_pools_settle(hook.root, claim->domain, hook.deadlines.settle);
+    let_pools_settle(hook.root, claim->domain, hook.deadlines.settle_wait());
   if (!kept.empty())
     throw Error("GPU " + kept.front().device.alias + " (" + what_it_is(kept.front().device) +
                 ") stays in quarantine: " + kept.front().reason +

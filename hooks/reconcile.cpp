@@ -6,6 +6,9 @@
 #include "inventory/usage.hpp"
 #include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
+#include "state/paths.hpp"
+#include "state/quarantine.hpp"
+#include "state/temporary_files.hpp"
 
 namespace gpuward {
 
@@ -63,6 +66,12 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
   claims.make_ready();
   std::vector<Reconciled> results;
   claims.sweep();
+  if (!dry_run) {
+    for (const std::string& directory : {paths::single_use(root), paths::quarantine(root),
+                                         paths::vf_settings(root), paths::qemu_versions(root)})
+      sweep_temporary_files(root, directory);
+    restore_quarantine(root, claims);
+  }
   const ClaimedDevices claimed = claimed_devices(root);
   for (const Claim& claim : claimed.claims) {
     try {

@@ -36,8 +36,8 @@ bool is_called(const VgpuType& type, const std::string& id_or_name);
 std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf);
 
 /// Writes the id, 0 for none, and reads it back; tries again, as a driver that is still clearing up
-/// refuses or ignores the write for a moment, until `deadline` is over.
+/// refuses or ignores the write for a moment, until its deadline is over.
 KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
-                      std::chrono::milliseconds deadline);
+                      const WriteOptions& options);
 
 }  // namespace gpuward

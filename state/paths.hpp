@@ -60,6 +60,11 @@ inline std::string single_use(const Root& root) {
   return root.at("/var/lib/gpuward/used");
 }
 
+/// Devices whose scrub did not succeed.
+inline std::string quarantine(const Root& root) {
+  return root.at("/var/lib/gpuward/quarantine");
+}
+
 /// Every lock but those of `definition_locks`.
 inline std::string locks(const Root& root) {
   return root.run("lock");

@@ -11,6 +11,7 @@
 #include "base/file.hpp"
 #include "fake_host.hpp"
 #include "state/claim_store.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 namespace {
@@ -449,6 +450,18 @@ TEST_F(DoctorDevices, quarantine_is_told) {
       ElementsAre(HasSubstr("problem " + card + ": it is in quarantine since web01 had it")));
   device.state = ClaimedDevice::State::claimed;
   claims.write({web01, "web01", {device}});
+  EXPECT_THAT(check_devices(root_, {}), IsEmpty());
+}
+
+TEST_F(DoctorDevices, a_single_use_that_goes_by_address_is_told) {
+  mark_used(root_, *parse_pci_address(card), web01, "web01");
+  EXPECT_THAT(told(check_devices(root_, {})),
+              ElementsAre(HasSubstr("warning " + card +
+                                    ": its single use by web01 is recorded by "
+                                    "PCI address, as the card reports no UUID or serial number")));
+  clear_used(root_, *parse_pci_address(card));
+  host_.pci_gpu(card).attribute("unique_id", "3c6f0a1b2d4e5f60");
+  mark_used(root_, *parse_pci_address(card), web01, "web01");
   EXPECT_THAT(check_devices(root_, {}), IsEmpty());
 }
 
