@@ -88,7 +88,7 @@ static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap
       throw Error("domain " + domain.name + ": " + gap.element + " (line " +
                   std::to_string(gap.line) + "): " + gap.text +
                   "; change that with 'virsh edit', or set '" + std::string(to_string(gap.guard)) +
-                  " = allow' in [guard] of /etc/gpuward/gpuward.conf");
+                  " = warn' in [guard] of /etc/gpuward/gpuward.conf");
 }
 
 /// `xml` has nothing of an earlier protect.
