@@ -38,6 +38,7 @@ GuardService::GuardService(const Root& root, std::string uri)
       uri_(std::move(uri)),
       config_(root),
       pools_(root, config_, workers_),
+      open_ports_(root, config_, workers_),
       // A hanging QEMU keeps one of them. libvirtd works on five calls of one client at a time.
       workers_(4) {}
 
@@ -95,6 +96,7 @@ void GuardService::event(const DomainEvent& event) {
   const Uuid uuid = event.domain.uuid();
   if (event.kind == Kind::stopped) {
     table_.is_off(uuid);
+    open_ports_.stopped(event.domain);
     workers_.post([this] { show_status(); });
     return;
   }
@@ -108,6 +110,7 @@ void GuardService::disconnected() {
   connected_ = false;
   table_.forget_seen();
   pools_.disconnected();
+  open_ports_.disconnected();
 }
 
 void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection) {
@@ -117,7 +120,8 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
     give_back_orphans(*connection);
     show_status();
   });
-  pools_.connected(std::move(connection));
+  pools_.connected(connection);
+  open_ports_.connected(std::move(connection));
   // When the domains of the start have been looked at.
   workers_.post_at(Clock::now() + seconds(2), release_unused_text);
 }
@@ -125,6 +129,7 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
 void GuardService::reload() {
   config_.get();
   pools_.look_at_all();
+  open_ports_.look_at_all();
   for (const Uuid& uuid : table_.all()) {
     Todo todo;
     todo.inspect = todo.sweep = todo.pause = todo.job = true;

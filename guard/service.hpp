@@ -12,6 +12,7 @@
 #include "guard/current_config.hpp"
 #include "guard/domain_table.hpp"
 #include "guard/libvirt_connection.hpp"
+#include "guard/open_ports.hpp"
 #include "guard/pools.hpp"
 #include "guard/rate_limit.hpp"
 #include "guard/workers.hpp"
@@ -78,6 +79,7 @@ class GuardService {
   std::mutex status_mutex_;
   std::string status_;
   Pools pools_;
+  OpenPorts open_ports_;
   Workers workers_;  // the last: its threads use all of the above
 };
 

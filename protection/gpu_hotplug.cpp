@@ -342,22 +342,6 @@ Ports ports_of(const Document& document, const std::vector<const Hostdev*>& gpus
   return ports;
 }
 
-/// Writes hotplug='off' into a controller, and what was there before into the record.
-void close_port(ProtectWork& work, const Element& controller) {
-  if (is_closed(controller)) return;
-  std::string record = "port index='" + std::to_string(index_of(controller).value_or(0)) + '\'';
-  if (const Element* const target = controller.child("target")) {
-    record += " hotplug='" + escaped(target->attribute("hotplug").value_or("")) + '\'';
-    work.edit.set_attribute(*target, "hotplug", "off");
-  } else {
-    record += " hotplug='' target='made'";
-    if (work.edit.document.is_one_tag(controller)) record += " tag='opened'";
-    // libvirt writes <model> before <target>; it accepts any order
-    work.edit.insert_inside(controller, "\n      <target hotplug='off'/>", "\n    ");
-  }
-  work.add_record(record + "/>");
-}
-
 /// Where new text belongs that is to stand before a device.
 size_t place_before(const DomainEdit& edit, size_t number) {
   return number == 0 ? edit.devices().inside : edit.device_list()[number - 1].whole.end;
@@ -531,6 +515,48 @@ PciRoot pci_root_of(const Document& document) {
   const bool is_x86 = arch.empty() || arch == "x86_64" || arch == "i686";
   if (is_x86 && (machine.empty() || machine.starts_with("pc"))) return PciRoot::i440fx;
   return PciRoot::unknown;
+}
+
+void close_port(ProtectWork& work, const Element& controller) {
+  if (is_closed(controller)) return;
+  std::string record = "port index='" + std::to_string(index_of(controller).value_or(0)) + '\'';
+  if (const Element* const target = controller.child("target")) {
+    record += " hotplug='" + escaped(target->attribute("hotplug").value_or("")) + '\'';
+    work.edit.set_attribute(*target, "hotplug", "off");
+  } else {
+    record += " hotplug='' target='made'";
+    if (work.edit.document.is_one_tag(controller)) record += " tag='opened'";
+    // libvirt writes <model> before <target>; it accepts any order
+    work.edit.insert_inside(controller, "\n      <target hotplug='off'/>", "\n    ");
+  }
+  work.add_record(record + "/>");
+}
+
+std::vector<OwnPort> open_ports_of_their_own(const Document& document,
+                                             const std::vector<const Hostdev*>& gpus) {
+  std::vector<OwnPort> found;
+  std::set<unsigned> buses;
+  if (pci_root_of(document) != PciRoot::pcie) return found;
+  for (const Hostdev* const gpu : gpus) {
+    if (!is_on_pci(document, *gpu)) continue;
+    const auto address = guest_address(element_of(document, *gpu));
+    if (!address || !buses.insert(address->bus).second) continue;
+    const Path path = path_from(document, address->bus);
+    if (!path.obstacle.empty() || path.ports.size() != 1 || is_closed(*path.ports.front()))
+      continue;
+    if (others_on(document, address->bus, {gpu}).empty())
+      found.push_back({path.ports.front(), address->bus, gpu});
+  }
+  return found;
+}
+
+bool is_port_recorded(const Element& record, unsigned index) {
+  const auto ports = records(record, "port");
+  const auto places = guest_places(record);
+  return std::any_of(ports.begin(), ports.end(),
+                     [&](const Element* port) { return recorded_index(*port) == index; }) ||
+         std::any_of(places.begin(), places.end(),
+                     [&](const GuestPlace& place) { return place.bus == index; });
 }
 
 void find_gpu_hotplug_gaps(const GapSearch& search, std::vector<Gap>& gaps) {

@@ -157,6 +157,32 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
 }
 
+static void add_to_record(DomainEdit& edit, const Element* record, const ProtectWork& work) {
+  if (record) return edit.append(*record, work.record, "\n      ");
+  add_to_ours(edit, "\n      <" + work.prefix + "protected by='attach'>" + work.record +
+                        "\n      </" + work.prefix + "protected>");
+}
+
+ClosedPorts close_ports_of_gpus(std::string_view xml, const IsGpu& is_gpu) {
+  DomainEdit edit(xml);
+  ClosedPorts closed{std::string(xml), {}};
+  if (!edit.ours()) return closed;
+  const Element* const record = record_in(edit.document);
+  const auto gpus = gpus_of(edit.domain, is_gpu);
+  const GuardPolicy policy;
+  const std::vector<GuestPlace> no_places;
+  ProtectWork work{edit, gpus, policy, no_places, our_prefix(edit)};
+  for (const OwnPort& port : open_ports_of_their_own(edit.document, gpus)) {
+    if (record && is_port_recorded(*record, port.index)) continue;
+    close_port(work, *port.controller);
+    closed.ports.push_back({port.index, port.gpu->alias, source_of(*port.gpu)});
+  }
+  if (closed.ports.empty()) return closed;
+  add_to_record(edit, record, work);
+  closed.xml = edit.result();
+  return closed;
+}
+
 bool is_protected_for_good(const Document& document) {
   const Element* const record = record_in(document);
   return record && record->attribute("by") == "protect";

@@ -315,6 +315,64 @@ TEST_P(EachHotplug, DetachIsExactAfterLibvirtCompletedIt) {
   }
 }
 
+// ---- what gpuward 0.1.0 attached, with libvirt's ports
+
+ClosedPorts closed_by_itself(const std::string& xml) {
+  return close_ports_of_gpus(xml, any);
+}
+
+class EachAttached : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Protect, EachAttached, testing::ValuesIn(fixtures("attached")), test_name);
+
+TEST_P(EachAttached, ClosesPortsAsProtectDoesOrNone) {
+  const std::string bare = fixture("attached/" + GetParam());
+  Protection old;  // as 0.1.0 did
+  old.policy.gpu_hotplug = Policy::allow;
+  old.qemu = {true, true};
+  for (const std::string& before : {bare, protect(bare, old, any)}) {
+    const ClosedPorts closed = closed_by_itself(before);
+    EXPECT_EQ(closed_by_itself(closed.xml).ports.size(), 0);
+    EXPECT_EQ(unprotect(closed.xml), unprotect(before));
+    EXPECT_EQ(detach_gpus(closed.xml), detach_gpus(before));
+    if (GetParam().starts_with("q35-minimal")) {
+      EXPECT_EQ(closed.ports.size(), GetParam() == "q35-minimal.3" ? 3 : 1);
+      EXPECT_EQ(closed.ports.front().alias, "ua-gpuward-0");
+      EXPECT_THAT(gaps(closed.xml), IsEmpty());
+      EXPECT_EQ(protect(closed.xml, only(), any), protect(before, only(), any));
+    }
+    if (GetParam().starts_with("pc-")) {
+      EXPECT_EQ(closed.xml, before);
+    }
+  }
+}
+
+std::string with_metadata(const std::string& xml, const std::string& inside = "") {
+  return replaced(xml, "  <os>",
+                  "  <metadata>\n    <gpuward:domain xmlns:gpuward='urn:gpuward:domain:1'>" +
+                      inside + "</gpuward:domain>\n  </metadata>\n  <os>");
+}
+
+TEST(GpuHotplug, ByItselfOnlyPortsOfAGpuAloneAreClosed) {
+  const std::string port = controller(1, "pcie-root-port");
+  const std::string alone = domain("q35", root + port + pci(0, at(1)) + pci(1, at(1, 0, 1)));
+  EXPECT_EQ(closed_by_itself(with_metadata(alone)).ports.size(), 1) << "functions of one card";
+  for (const std::string& xml :
+       {alone,  // no metadata
+        with_metadata(domain("pc", mdev(at(0, 5)))),
+        with_metadata(domain("q35", root + mdev(at(0, 5)))),
+        with_metadata(domain("q35", root + port + mdev(at(1)) + nic(at(1, 0, 1)))),
+        with_metadata(domain("q35", root + port + nic(at(1)))),
+        with_metadata(domain("q35", root + port + mdev(at(1)) + mdev(at(1, 0, 1)))),
+        with_metadata(domain("q35", root + controller(1, "pcie-to-pci-bridge") + mdev(at(1, 1)))),
+        with_metadata(
+            domain("q35", root + port + controller(2, "pcie-switch-upstream-port", at(1)) +
+                              controller(3, "pcie-switch-downstream-port", at(2)) + mdev(at(3)))),
+        with_metadata(alone,
+                      "<gpuward:protected by='attach'><gpuward:port index='1' hotplug=''/>"
+                      "</gpuward:protected>")})
+    EXPECT_EQ(closed_by_itself(xml).xml, xml);
+}
+
 TEST(GpuHotplug, AGuestAddressIsNeverChanged) {
   const std::string first = completed(closed(attach_gpu(fixture("q35-minimal"), {"small"})));
   Protection all = only();
