@@ -82,8 +82,10 @@ static Protection protection_for(const Settings& settings, const Config& config,
   const std::string emulator = emulator_of(parse_document(xml));
   const auto version = qemu_version(settings.root, emulator);
   if (!version && config.guard.migration == Policy::block)
-    log::warning("cannot tell the version of " + shown(emulator) +
-                 " (is it installed here?): enable-migration=off is not written");
+    log::warning(
+        "cannot tell the version of " + shown(emulator) +
+        " (is it installed here?): enable-migration=off is written, with which QEMU before " +
+        std::string(first_qemu_with_enable_migration_text) + " does not start");
   return {config.guard, abilities_of(version), false};
 }
 

@@ -76,7 +76,7 @@ static bool closes_too_much(const Document& document, const Domain& domain, cons
   };
   for (const GuardRow& row : guard_table())
     if (policy_of(policy, row.guard) != Policy::block && has_any(row.records)) return true;
-  const bool cannot = protection.qemu.is_known && !protection.qemu.can_disable_vfio_migration;
+  const bool cannot = !protection.qemu.can_disable_vfio_migration;
   return (has_record(record, "migration") && cannot) ||
          ((has_record(record, "disk") || has_record(record, "watchdog")) && !policy.harden) ||
          (record && closes_other_ports(document, domain, *record, policy));
@@ -145,9 +145,6 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   const bool is_for_good = is_protected_for_good(document);
   Protection wanted = protection;
   wanted.for_good = wanted.for_good || is_for_good;
-  // What an unknown QEMU was found to have is not taken out for want of knowing it.
-  if (!wanted.qemu.is_known && has_record(record, "migration"))
-    wanted.qemu.can_disable_vfio_migration = true;
 
   const auto gpus = gpus_of(domain, is_gpu);
   const auto gaps = blocked_gaps(document, gpus, wanted);

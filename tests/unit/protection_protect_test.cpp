@@ -16,7 +16,7 @@ using testing::Not;
 namespace gpuward {
 namespace {
 
-constexpr QemuAbilities old_qemu{false, true}, new_qemu{true, true}, unknown_qemu{};
+constexpr QemuAbilities old_qemu{false, true}, new_qemu{true, true}, unknown_qemu{true, false};
 
 bool any(const Hostdev&) {
   return true;
@@ -423,6 +423,7 @@ TEST(Protect, TakesOutWhatThisQemuDoesNotKnow) {
   const std::string closed = protect_all(xml);
   EXPECT_EQ(protect(closed, all_guards(old_qemu), any), protect(xml, all_guards(old_qemu), any));
   EXPECT_EQ(protect(closed, all_guards(unknown_qemu), any), closed);
+  EXPECT_EQ(protect(xml, all_guards(unknown_qemu), any), closed);
   const std::string more = replaced(closed, "<devices>", "<maxMemory>9</maxMemory><devices>");
   EXPECT_THAT(protect(more, all_guards(unknown_qemu), any),
               AllOf(HasSubstr("enable-migration"), Not(HasSubstr("<maxMemory>"))));
