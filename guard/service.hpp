@@ -43,6 +43,7 @@ class GuardService {
   void act(const Case& at);
   void try_again(const Case& at, const std::string& why);
   void sweep(const LibvirtConnection& connection);
+  void keep_sweeping();
   void give_back_orphans(const LibvirtConnection& connection);
 
   void look_at_marker(const Case& at);
@@ -73,6 +74,7 @@ class GuardService {
   CurrentConfig config_;
   DomainTable table_;
   std::atomic<bool> connected_ = false;
+  std::atomic<bool> sweep_armed_ = false;
   std::mutex limit_mutex_;
   RateLimit limit_;
   bool withheld_armed_ = false;

@@ -20,6 +20,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 namespace fs = std::filesystem;
 
@@ -419,6 +420,21 @@ TEST_F(DoctorOfDomains, a_gpu_domain_that_the_hook_would_refuse) {
               ElementsAre(HasSubstr("warning web01: it starts with a warning")));
   config.guard.memory_hotplug = Policy::allow;
   EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room)), IsEmpty());
+}
+
+TEST_F(DoctorOfDomains, an_iommu_of_the_guest_beside_several_functions_of_one_group) {
+  for (const char* address : {"0000:41:00.0", "0000:41:00.1"}) host_.pci_gpu(address);
+  host_.iommu_group(7, {"0000:41:00.0", "0000:41:00.1"});
+  std::string devices = "<iommu model='intel'/>";
+  for (const char* function : {"0x0", "0x1"})
+    devices += std::string(
+                   "<hostdev mode='subsystem' type='pci' managed='yes'><source><address "
+                   "domain='0x0000' bus='0x41' slot='0x00' function='") +
+               function + "'/></source></hostdev>";
+  const auto conflict = HasSubstr("group 7 used in multiple address spaces");
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(devices))), Contains(conflict));
+  devices.erase(0, devices.find("<hostdev"));
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(devices))), Not(Contains(conflict)));
 }
 
 TEST_F(DoctorOfDomains, a_gpu_of_ours_that_nobody_asked_for) {
