@@ -37,6 +37,7 @@ enum class Message {
   reconciled,
   not_reconciled,
   reassigned,
+  port_closed,
   config_invalid,
   connection_lost,
   call_denied,

@@ -2,8 +2,8 @@
 #include "base/program.hpp"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -26,11 +26,20 @@ static constexpr uid_t nobody = 65534;
 
 static bool become_nobody() {
   if (::geteuid() != 0) return true;
-  return ::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
-         ::setresuid(nobody, nobody, nobody) == 0;
+  // The system calls themselves: the C library would wait for the parent's other threads
+  // (fork_with).
+  return ::syscall(SYS_setgroups, 0, nullptr) == 0 &&
+         ::syscall(SYS_setresgid, nobody, nobody, nobody) == 0 &&
+         ::syscall(SYS_setresuid, nobody, nobody, nobody) == 0;
 }
 
-[[noreturn]] static void run(char* const* arguments, int output, pid_t parent) {
+/// fork(2) with flags of clone(2), past the C library: the child may only make system calls.
+static pid_t fork_with(int flags) {
+  return static_cast<pid_t>(
+      ::syscall(SYS_clone, flags | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+}
+
+static void keep_only_output(int output) {
   // Whoever started us without stdin or stdout has given us these numbers for other things.
   output = ::fcntl(output, F_DUPFD, 3);
   const int nothing = ::fcntl(::open("/dev/null", O_RDWR), F_DUPFD, 3);
@@ -38,16 +47,60 @@ static bool become_nobody() {
   ::dup2(output, 1);
   ::dup2(nothing, 2);
   ::close_range(3, ~0U, 0);
-  ::setpgid(0, 0);
+}
+
+/// From now on it ends when its parent does.
+static void end_with_parent() {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // A parent that ended before reads no more. In a PID namespace getppid(2) does not tell.
+  pollfd output{1, 0, 0};
+  if (::poll(&output, 1, 0) != 0) ::_exit(127);
+}
+
+[[noreturn]] static void run(char* const* arguments) {
   reset_signals_of_child();
   if (!become_nobody()) ::_exit(127);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(127);
+  end_with_parent();
   char locale[] = "LC_ALL=C", path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
   char* const environment[] = {locale, path, nullptr};
   ::execve(arguments[0], arguments, environment);
   ::_exit(127);
+}
+
+/// The first process of a PID namespace: with it the kernel ends all others of the namespace,
+/// whatever sessions they made (pid_namespaces(7)). It is not the program itself, which would not
+/// get its own signals as the first.
+[[noreturn]] static void run_as_second(char* const* arguments) {
+  end_with_parent();
+  const pid_t program = fork_with(0);
+  if (program == 0) run(arguments);
+  int status = 0;
+  for (pid_t ended = 0; ended != program;) {
+    ended = ::waitpid(-1, &status, 0);
+    if (ended < 0 && errno != EINTR) ::_exit(127);
+  }
+  ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 127);
+}
+
+/// Root may make a PID namespace; where the kernel has none, or a container forbids it, and for
+/// others, a process group has to do.
+static pid_t start(char* const* arguments, int output) {
+  if (::geteuid() == 0) {
+    const pid_t first = fork_with(CLONE_NEWPID);
+    if (first > 0) return first;
+    if (first == 0) {
+      keep_only_output(output);
+      ::setpgid(0, 0);
+      run_as_second(arguments);
+    }
+  }
+  const pid_t child = fork_with(0);
+  if (child < 0) throw SystemError("cannot fork", errno);
+  if (child > 0) return child;
+  keep_only_output(output);
+  ::setpgid(0, 0);
+  run(arguments);
 }
 
 /// Whether `fd` has something before `end`.
@@ -134,19 +187,13 @@ std::optional<std::string> output_of(const std::string& program,
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
   Fd reader(ends[0]), writer(ends[1]);
-  const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid < 0) throw SystemError("cannot fork", errno);
-  if (pid == 0) run(words.data(), writer.get(), parent);
-  const Child child(pid);
+  const Child child(start(words.data(), writer.get()));
   writer.reset();
   auto text = read_all(reader.get(), end, limit);
-  if (text && child.ends_before(end) && child.ended_well()) {
-    child.reap();
-    return text;
-  }
-  child.kill_with_children();
-  return {};
+  const bool is_whole = text && child.ends_before(end) && child.ended_well();
+  child.kill_with_children();  // however the program has ended
+  if (!is_whole) text.reset();
+  return text;
 }
 
 [[noreturn]] static void run_quietly(char* const* arguments, char* const* environment) {

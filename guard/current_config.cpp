@@ -31,13 +31,20 @@ std::shared_ptr<const Config> CurrentConfig::get() {
   return config_;
 }
 
+std::shared_ptr<const Config> CurrentConfig::get_valid() {
+  const std::scoped_lock lock(mutex_);
+  load();
+  return has_mistakes_ ? nullptr : config_;
+}
+
 void CurrentConfig::load() {
   const auto files = config_files(root_);
   std::string stamp = "of " + stamp_of(files);  // never empty: without files it is read once too
   if (stamp == stamp_) return;
   stamp_ = std::move(stamp);
   LoadedConfig loaded = load_config(files);
-  if (loaded.problems.empty()) {
+  has_mistakes_ = !loaded.problems.empty();
+  if (!has_mistakes_) {
     config_ = std::make_shared<const Config>(std::move(loaded.config));
     return;
   }

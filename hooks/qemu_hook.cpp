@@ -48,6 +48,8 @@ struct Seen {
 /// Throws Error where a domain whose XML cannot be parsed has a GPU, or may have one.
 void require_no_gpu_in_text(const Hook& hook, const std::string& error) {
   if (hook.input.names_gpuward) throw Error(error);
+  if (hook.input.may_have_gpu_beyond)
+    throw Error(error + ", and a device beyond that may be a GPU");
   const Config config = load_config(config_files(hook.root)).config;
   const std::string gpu = gpu_in_text(hook.root, config, hook.input.text);
   if (!gpu.empty()) throw Error("its XML cannot be parsed, and its text has " + gpu + ": " + error);
@@ -126,7 +128,7 @@ void guard(const Hook& hook, const Config& config, const Seen& seen) {
   const QemuAbilities qemu = abilities_of(qemu_version(hook.root, emulator));
   if (!qemu.is_known && config.guard.migration == Policy::block)
     log::warning(seen.domain.name + ": cannot tell the version of " + shown(emulator) +
-                 ": enable-migration=off is not asked for");
+                 ": enable-migration=off is demanded");
   require(override_verdict(seen.document, gpus, seen.domain.name, qemu));
   const auto gaps = gaps_to_close(seen.document, gpus, config.guard, qemu);
   for (const std::string& line : guard_warnings(config.guard, seen.domain.name, gaps))

@@ -28,7 +28,7 @@ static std::optional<std::string_view> attribute_in(std::string_view tag, std::s
   return {};
 }
 
-/// From one "<NAME" to the '>' behind it.
+/// From one "<NAME" to the '>' behind it; nothing where that is cut off.
 static std::string_view tag_in(std::string_view text, std::string_view start) {
   const size_t begin = text.find(start);
   if (begin == text.npos) return {};
@@ -73,8 +73,8 @@ static bool is_of_gpu(const Root& root, const Config& config, const PciAddress& 
 
 /// Of the text from one "<hostdev" to the next or to its end tag.
 static std::string why_gpu(const Root& root, const Config& config, std::string_view hostdev) {
-  const auto type = attribute_in(tag_in(hostdev, "<hostdev"), "type");
-  if (!type) return {};  // cut before its type: most are USB
+  const auto type = attribute_in(hostdev.substr(0, hostdev.find('>')), "type");
+  if (!type) return "a <hostdev> whose type cannot be read";
   if (*type == "mdev") return "a <hostdev> that is an mdev";
   if (*type != "pci") return {};
   const auto address = source_address(hostdev);

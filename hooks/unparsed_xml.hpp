@@ -10,8 +10,8 @@
 namespace gpuward {
 
 /// Why a domain whose XML cannot be parsed may have a GPU: a <hostdev> in the text that names an
-/// mdev, or a PCI address that is a GPU here, a VF of one or a function of its card, or that names
-/// nothing that can be read. "" for USB, SCSI and other PCI devices, and without a <hostdev>.
+/// mdev, or a PCI address that is a GPU here, a VF of one or a function of its card, or whose type
+/// or address cannot be read. "" for USB, SCSI and other PCI devices, and without a <hostdev>.
 std::string gpu_in_text(const Root& root, const Config& config, std::string_view xml);
 
 }  // namespace gpuward

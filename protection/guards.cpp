@@ -43,7 +43,7 @@ static constexpr GuardRow table[] = {
      "",
      "there is no room for more memory: libvirt refuses it",
      "that has room for more memory",
-     "gpuward-guard takes added memory out again"},
+     "gpuward-guard asks the guest to release added memory, which a guest may refuse"},
     {Guard::gpu_hotplug,
      find_gpu_hotplug_gaps,
      close_gpu_hotplug,
@@ -55,7 +55,8 @@ static constexpr GuardRow table[] = {
      "",
      "libvirt, QEMU and the guest refuse to remove its GPU",
      "that has hot-plug on the PCI port of a GPU",
-     "gpuward-guard takes an added GPU out again, and reports one that went"},
+     "gpuward-guard asks the guest to release an added GPU, which a guest may refuse, and reports "
+     "one that went"},
 };
 
 std::span<const GuardRow> guard_table() {

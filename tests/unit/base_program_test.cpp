@@ -68,8 +68,33 @@ TEST(ProgramTest, gives_nothing_when_it_says_too_much) {
 TEST(ProgramTest, is_ended_when_it_takes_too_long) {
   EXPECT_EQ(shell("exec sleep 1000", std::chrono::milliseconds(50)), std::nullopt);
   EXPECT_EQ(shell("exec 1>&-; exec sleep 1000", std::chrono::milliseconds(50)), std::nullopt);
-  EXPECT_EQ(shell("sleep 1000 & echo one", std::chrono::milliseconds(300)), std::nullopt)
-      << "its own child has the output open";
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
+}
+
+/// Whether a process has this in its command line.
+bool runs(const std::string& text) {
+  for (const std::string& process : list_directory("/proc")) {
+    const auto command = process.find_first_not_of("0123456789") == process.npos
+                             ? read_attribute("/proc/" + process + "/cmdline")
+                             : std::nullopt;
+    if (command && command->find(text) != command->npos) return true;
+  }
+  return false;
+}
+
+// With the output open, and without; in its session, and in one of its own.
+TEST(ProgramTest, leaves_nothing_behind) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can end processes of other sessions";
+  const std::string seconds = "98" + std::to_string(::getpid());
+  for (const std::string start : {"", "setsid "})
+    for (const std::string output : {"", " >/dev/null"}) {
+      EXPECT_EQ(shell(start + "sleep " + seconds + output + " & echo one"), "one\n");
+      EXPECT_FALSE(runs(seconds)) << start << output;
+      EXPECT_EQ(shell(start + "sleep " + seconds + output + " & exec sleep 1000",
+                      std::chrono::milliseconds(300)),
+                std::nullopt);
+      EXPECT_FALSE(runs(seconds)) << start << output;
+    }
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
 }
 

@@ -21,6 +21,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 namespace fs = std::filesystem;
 
@@ -383,7 +384,7 @@ std::string domain_xml(const std::string& devices, const std::string& more = "")
   return "<domain type='qemu'><name>web01</name><uuid>" + to_string(web01) +
          "</uuid><memory>1024</memory><pm><suspend-to-mem enabled='no'/>"
          "<suspend-to-disk enabled='no'/></pm>" +
-         more + "<devices><emulator>/nowhere/qemu</emulator>" + devices + "</devices></domain>";
+         more + "<devices>" + devices + "</devices></domain>";
 }
 
 std::string mdev_xml(const std::string& alias) {
@@ -392,12 +393,17 @@ std::string mdev_xml(const std::string& alias) {
          alias + "'/></hostdev>";
 }
 
+class DoctorOfDomains : public DoctorTest {
+ protected:
+  DoctorOfDomains() { host_.qemu("7.2.22"); }
+};
+
 TEST_F(DoctorTest, a_domain_without_a_gpu_is_no_concern) {
   EXPECT_THAT(check_domain(root_, {}, domain_xml("", "<maxMemory slots='4'>4096</maxMemory>")),
               IsEmpty());
 }
 
-TEST_F(DoctorTest, a_gpu_domain_that_the_hook_would_refuse) {
+TEST_F(DoctorOfDomains, a_gpu_domain_that_the_hook_would_refuse) {
   const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
   const auto open_port = AllOf(HasSubstr("warning web01: it starts with a warning"),
                                HasSubstr("hot-plug"), HasSubstr("gpuward protect --all"));
@@ -417,7 +423,22 @@ TEST_F(DoctorTest, a_gpu_domain_that_the_hook_would_refuse) {
   EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room)), IsEmpty());
 }
 
-TEST_F(DoctorTest, a_gpu_of_ours_that_nobody_asked_for) {
+TEST_F(DoctorOfDomains, an_iommu_of_the_guest_beside_several_functions_of_one_group) {
+  for (const char* address : {"0000:41:00.0", "0000:41:00.1"}) host_.pci_gpu(address);
+  host_.iommu_group(7, {"0000:41:00.0", "0000:41:00.1"});
+  std::string devices = "<iommu model='intel'/>";
+  for (const char* function : {"0x0", "0x1"})
+    devices += std::string(
+                   "<hostdev mode='subsystem' type='pci' managed='yes'><source><address "
+                   "domain='0x0000' bus='0x41' slot='0x00' function='") +
+               function + "'/></source></hostdev>";
+  const auto conflict = HasSubstr("group 7 used in multiple address spaces");
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(devices))), Contains(conflict));
+  devices.erase(0, devices.find("<hostdev"));
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(devices))), Not(Contains(conflict)));
+}
+
+TEST_F(DoctorOfDomains, a_gpu_of_ours_that_nobody_asked_for) {
   EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-gpuward-0")))),
               ElementsAre(AllOf(HasSubstr("problem web01: it will be refused"),
                                 HasSubstr("not in the domain's gpuward metadata")),

@@ -327,6 +327,13 @@ std::map<Uuid, std::string> FakeHost::instances() const {
   return found;
 }
 
+void FakeHost::qemu(const std::string& version) {
+  const std::string emulator = "/usr/bin/qemu-system-x86_64";
+  file(emulator, "#!/bin/sh\necho QEMU emulator version " + version + '\n');
+  ::chmod(at(emulator).c_str(), 0755);
+  ::chmod(root_.prefix.c_str(), 0755);  // it is asked as nobody
+}
+
 void FakeHost::process(int pid, const std::string& command,
                        const std::vector<std::string>& open_files) {
   const std::string directory = at("/proc/" + std::to_string(pid));
