@@ -142,7 +142,7 @@ static std::optional<StartPermit> use_one(const Root& root, const Uuid& domain,
   const std::string path = paths::start_permit(root, domain);
   const auto text = read_own_file(path, why);
   if (!text) return {};
-  const auto permit = parse(*text, domain);
+  auto permit = parse(*text, domain);
   if (is_search && permit && permit->name != name) return {};
   why = permit ? reason_not_to_count(root, *permit, name) : path + " cannot be parsed";
   if (!why.empty()) return {};
