@@ -42,6 +42,7 @@ static constexpr MessageRow rows[] = {
     {Message::call_denied, "call-denied", "deny", "eb0bb6c825524015afc6fcffd1dcbd8a"},
     {Message::call_allowed, "call-allowed", "report", "5f11bb1f1f784bc6a4b9f94ecf91ab2e"},
     {Message::provision_failed, "provision-failed", "failed", "da7358c40b164a9ca81326aa7d8f52fd"},
+    {Message::started_anyway, "started-anyway", "permit", "d92b875ed2bd41049b0eecd92f950273"},
 };
 
 std::span<const MessageRow> messages() {

@@ -43,6 +43,7 @@ enum class Message {
   call_denied,
   call_allowed,
   provision_failed,
+  started_anyway,
 };
 
 /// The one table of message ids.

@@ -30,14 +30,17 @@ static Findings check_domains(const Settings& settings, const Config& config) {
       findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
                           "until then its domains do not start"});
     append(findings, check_host_shutdown(settings.root, store.version()));
+    std::set<Uuid> active;
     for (const DomainStore::Found& found : store.all()) try {
-        append(findings, check_domain(settings.root, config,
-                                      found.persistent ? store.inactive_xml(found.uuid)
-                                                       : store.live_xml(found.uuid)));
+        if (found.active) active.insert(found.uuid);
+        const std::string xml =
+            found.persistent ? store.inactive_xml(found.uuid) : store.live_xml(found.uuid);
+        append(findings, check_domain(settings.root, config, xml, !found.active));
       } catch (const Error& error) {
         findings.push_back({Severity::warning, "domains", shown(found.name), error.what(),
                             "see 'virsh dumpxml' of it"});
       }
+    append(findings, check_released(settings.root, active));
   } catch (const Error& error) {
     findings.push_back({Severity::warning, "domains", "libvirt",
                         std::string("its domains cannot be looked at: ") + error.what(),
@@ -63,6 +66,7 @@ static Findings check_everything(const Settings& settings) {
   append(findings, check_interrupts(root));
   append(findings, check_other_tools(root, loaded.config));
   append(findings, check_devices(root, loaded.config));
+  append(findings, check_started_anyway(root));
   append(findings, check_domains(settings, loaded.config));
   std::stable_sort(findings.begin(), findings.end(),
                    [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
@@ -84,10 +88,25 @@ static json findings_json(const Findings& findings) {
   return list;
 }
 
+Findings merged(const Findings& findings) {
+  Findings result;
+  for (const Finding& finding : findings) {
+    const auto same = std::find_if(result.begin(), result.end(), [&](const Finding& other) {
+      return other.severity == finding.severity && other.check == finding.check &&
+             other.found == finding.found && other.fix == finding.fix;
+    });
+    if (same == result.end())
+      result.push_back(finding);
+    else
+      same->object += ", " + finding.object;
+  }
+  return result;
+}
+
 static std::string findings_text(const Findings& findings, size_t problems) {
   if (findings.empty()) return "Nothing is wrong.\n";
   std::string text;
-  for (const Finding& finding : findings)
+  for (const Finding& finding : merged(findings))
     text += std::string(severity_word(finding)) + ": " + finding.object + ": " + finding.found +
             "\n    fix: " + finding.fix + "\n";
   return text + std::to_string(problems) + " problem(s), " +

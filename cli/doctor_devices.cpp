@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "base/trusted_file.hpp"
 #include "cli/doctor.hpp"
 #include "cli/host_view.hpp"
 #include "domain/document.hpp"
@@ -188,10 +190,15 @@ static void find_marks_by_address(const Root& root, Findings& findings) {
   }
 }
 
-static void find_scrub_programs(const Config& config, Findings& findings) {
+static void find_scrub_programs(const Root& root, const Config& config, Findings& findings) {
   for (const Profile& profile : config.profiles) {
     struct stat info;
     if (profile.scrub.empty()) continue;
+    for (const Untrusted& untrusted : find_untrusted(root, profile.scrub))
+      findings.push_back(
+          {Severity::problem, "devices", untrusted.path,
+           untrusted.found + ", so the scrub program of [profile " + profile.name + "] is not run",
+           untrusted.command});
     const bool runs = ::stat(profile.scrub.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
                       ::access(profile.scrub.c_str(), X_OK) == 0;
     if (!runs)
@@ -202,18 +209,35 @@ static void find_scrub_programs(const Config& config, Findings& findings) {
   }
 }
 
+/// Other hardware than its [gpu] section expects: no domain is assigned it.
+static void find_unexpected(const Root& root, const Config& config, std::set<std::string>& reasons,
+                            Findings& findings) {
+  for (const GpuView& gpu : view_gpus(root, config))
+    if (const Verdict verdict = check_identity(root, config, gpu.parent); !verdict) {
+      reasons.insert(verdict.reason);
+      const size_t at = verdict.reason.rfind("; ");
+      findings.push_back({Severity::problem, "devices", gpu.parent.name,
+                          verdict.reason.substr(0, at),
+                          at == std::string::npos ? "gpuward show " + gpu.parent.name
+                                                  : verdict.reason.substr(at + 2)});
+    }
+}
+
 Findings check_devices(const Root& root, const Config& config) {
   Findings findings;
   find_quarantined(root, findings);
+  std::set<std::string> unexpected;
+  find_unexpected(root, config, unexpected, findings);
   const ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
   for (const VfChange& change : plan.vfs)
     findings.push_back({Severity::problem, "devices", to_string(change.pf),
                         "the configuration wants " + to_string(change), "gpuward apply"});
   for (const std::string& line : plan.impossible)
-    findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
-                        "mend its [gpu] section, or put back the card that it means"});
+    if (!unexpected.contains(line))
+      findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
+                          "mend its [gpu] section, or put back the card that it means"});
   find_marks_by_address(root, findings);
-  find_scrub_programs(config, findings);
+  find_scrub_programs(root, config, findings);
   return findings;
 }
 

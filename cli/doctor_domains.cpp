@@ -2,45 +2,130 @@
 #include "base/error.hpp"
 #include "cli/doctor.hpp"
 #include "domain/document.hpp"
+#include "hooks/claim_devices.hpp"
+#include "hooks/give_back.hpp"
+#include "hooks/guard_verdict.hpp"
 #include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
+#include "hooks/unparsed_xml.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "inventory/usage.hpp"
 #include "inventory/viommu.hpp"
+#include "protection/protect.hpp"
+#include "state/start_permit.hpp"
 
 namespace gpuward {
 
 using Severity = Finding::Severity;
 
-static Finding open_gap(const std::string& name, const Gap& gap, Policy policy) {
-  const bool refused = policy == Policy::block && row_of(gap.guard).refuses_start;
-  const bool all = gap.guard == Guard::gpu_hotplug && policy == Policy::block;
-  return {
-      refused ? Severity::problem : Severity::warning, "domains", shown(name),
-      std::string(refused ? "it will be refused at its next start" : "it starts with a warning") +
-          ": " + gap.element + " (line " + std::to_string(gap.line) + "): " + gap.text,
-      gap.can_be_closed ? "gpuward protect " + shell_word(name) + ", while it is off" +
-                              (all ? " (gpuward protect --all for all that are)" : "")
-                        : "virsh edit " + shell_word(name)};
+static constexpr size_t longest_refusal = 500;
+
+/// A refusal of the hook is one line that ends with "; WHAT TO DO".
+static Finding refused(Severity severity, const std::string& name, const std::string& what,
+                       const std::string& refusal) {
+  const size_t at = refusal.rfind("; ");
+  const std::string fix = at == refusal.npos ? "" : refusal.substr(at + 2);
+  return {severity, "domains", shown(name),
+          what + ": " + shown(refusal.substr(0, at), longest_refusal),
+          fix.empty() ? "gpuward explain " + shell_word(name) : fix};
 }
 
-Findings check_domain(const Root& root, const Config& config, std::string_view xml) {
-  const Document document = parse_document(xml);
-  const Domain domain = read_domain(document);
+static Finding refused_at_start(const std::string& name, const std::string& refusal) {
+  return refused(Severity::problem, name, "it will be refused at its next start", refusal);
+}
+
+/// A line of guard_warnings.
+static Finding warned_of(const std::string& name, const std::string& line) {
+  const std::string what = "it starts with a warning";
+  if (!line.ends_with(" = warn)")) return refused(Severity::warning, name, what, line);
+  return {Severity::warning, "domains", shown(name), what + ": " + shown(line, longest_refusal),
+          "gpuward protect " + shell_word(name) + ", while it is shut off"};
+}
+
+static void check_guards_of(const Root& root, const Config& config, const Document& document,
+                            const Domain& domain, Findings& findings) {
+  const auto gpus = gpu_hostdevs(root, config, domain);
+  const QemuAbilities qemu = abilities_of(qemu_version(root, emulator_of(document)));
+  const auto add = [&](const Verdict& verdict) {
+    if (!verdict) findings.push_back(refused_at_start(domain.name, verdict.reason));
+  };
+  add(override_verdict(document, gpus, domain.name, qemu));
+  const auto gaps = gaps_to_close(document, gpus, config.guard, qemu);
+  add(guard_verdict(config.guard, domain.name, gaps));
+  for (const std::string& line : guard_warnings(config.guard, domain.name, gaps))
+    findings.push_back(warned_of(domain.name, line));
+}
+
+static void check_devices_of(const Root& root, const Config& config, const Domain& domain,
+                             Findings& findings) {
+  const DevicesRefusal refusal = devices_refusal(root, config, domain);
+  if (refusal.text.empty()) return;
+  findings.push_back(refusal.passes
+                         ? refused(Severity::warning, domain.name,
+                                   "it would be refused if it was started now", refusal.text)
+                         : refused_at_start(domain.name, refusal.text));
+}
+
+/// The hook gets XML that cannot be parsed under the domain's name; here no more is known of it.
+static Findings check_unparsed(const Root& root, const Config& config, std::string_view xml,
+                               const std::string& error) {
+  const std::string why = unparsed_refusal(root, config, xml, names_gpuward(xml), error);
+  if (why.empty()) return {};
+  throw Error("it will be refused at its next start: " + why);
+}
+
+Findings check_domain(const Root& root, const Config& config, std::string_view xml, bool is_off) {
+  if (!may_have_gpu(xml)) return {};
+  std::optional<Document> document;
+  Domain domain;
+  try {
+    document = parse_document(xml);
+    domain = read_domain(*document);
+  } catch (const Error& error) {
+    return check_unparsed(root, config, xml, error.what());
+  }
   if (!is_gpu_domain(root, config, domain)) return {};
   Findings findings;
-  if (asks_gpuward(domain))
-    if (const Verdict verdict = request_verdict(config, domain); !verdict)
-      findings.push_back({Severity::problem, "domains", shown(domain.name),
-                          "it will be refused at its next start: " + shown(verdict.reason, 500),
-                          "do as that says"});
-  if (const std::string conflict = viommu_conflict(root, document, domain); !conflict.empty())
+  const Verdict request = request_verdict(config, domain);
+  if (!request) findings.push_back(refused_at_start(domain.name, request.reason));
+  if (const std::string conflict = viommu_conflict(root, *document, domain); !conflict.empty())
     findings.push_back({Severity::problem, "domains", shown(domain.name), conflict,
                         "virsh edit " + shell_word(domain.name)});
-  const auto gpus = gpu_hostdevs(root, config, domain);
-  const auto qemu = qemu_version(root, emulator_of(document));
-  for (const Gap& gap : guard_gaps({document, gpus, config.guard, abilities_of(qemu)}))
-    if (const Policy policy = policy_of(config.guard, gap.guard); policy != Policy::allow)
-      findings.push_back(open_gap(domain.name, gap, policy));
+  check_guards_of(root, config, *document, domain, findings);
+  if (is_off && request) check_devices_of(root, config, domain, findings);
+  return findings;
+}
+
+Findings check_started_anyway(const Root& root) {
+  Findings findings;
+  std::vector<std::string> unreadable;
+  for (const StartPermit& permit : all_started_anyway(root, unreadable)) {
+    std::string refusals;
+    for (const std::string& refusal : permit.refusals)
+      refusals += (refusals.empty() ? "" : "; ") + refusal;
+    findings.push_back(
+        {Severity::warning, "domains", shown(permit.name),
+         "it was started anyway (" + shown(to_string(permit)) +
+             "), although: " + shown(refusals, 2 * longest_refusal),
+         "fix that, shut the domain down, then run: gpuward start " + shell_word(permit.name)});
+  }
+  for (const std::string& line : unreadable)
+    findings.push_back(
+        {Severity::warning, "domains", "gpuward start --anyway", shown(line), "gpuward reconcile"});
+  return findings;
+}
+
+Findings check_released(const Root& root, const std::set<Uuid>& active) {
+  Findings findings;
+  for (const Claim& claim : claimed_devices(root).claims) {
+    if (active.contains(claim.domain)) continue;
+    for (const ClaimedDevice& device : claim.devices)
+      if (device.state == ClaimedDevice::State::claimed)
+        findings.push_back({Severity::problem, "domains", shown(claim.name),
+                            "it is shut off, and " + what_it_is(device) +
+                                " was not released: no other domain is assigned it",
+                            "gpuward reconcile"});
+  }
   return findings;
 }
 

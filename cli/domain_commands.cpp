@@ -152,12 +152,12 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config,
   use.own = pool_domain(config, domain).own;
   const TakenDevices own = own_devices(settings.root, domain);
   for (const auto& device : own) use.taken.insert(device);
-  const PoolDevice* device = choose_device(profile, pool, use, domain.numa_nodes);
+  const PoolDevice* device = choose_device(profile, pool, use, {domain.numa_nodes, domain.cpus});
   if (!device) {
     use.taken = own;
     for (const PoolDevice& each : pool)
       use.own.insert(use.own.end(), each.in_the_way.begin(), each.in_the_way.end());
-    device = choose_device(profile, pool, use, domain.numa_nodes);
+    device = choose_device(profile, pool, use, {domain.numa_nodes, domain.cpus});
   }
   if (!device) throw no_device(settings, config, profile, domain.name, pool);
   gpu.functions = device->functions;

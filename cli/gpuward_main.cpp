@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <functional>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/signals.hpp"
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 
@@ -16,10 +20,11 @@ struct CommandLine {
   CLI::App app{"GPUs for virtual machines on plain libvirt hosts."};
   Settings settings;
   std::function<int()> chosen;
-  std::string name, profile, alias, what = "instances";
+  std::string name, profile, alias, reason, what = "instances";
   bool all = false;
   std::vector<std::string> files;
   Rewrite rewrite;
+  CLI::Option* is_anyway = nullptr;
 
   CommandLine();
 
@@ -44,7 +49,10 @@ struct CommandLine {
     return all ? protect_all_command(settings) : protect_command(settings, name);
   }
   int unprotect() { return unprotect_command(settings, name); }
-  int start() { return start_command(settings, name); }
+  int start() {
+    return is_anyway->count() ? start_anyway_command(settings, name, reason)
+                              : start_command(settings, name);
+  }
   int repoint() { return repoint_command(settings, name); }
   int clear() { return clear_command(settings, name); }
   int reconcile() { return reconcile_command(settings); }
@@ -58,6 +66,12 @@ CLI::App* CommandLine::add(const char* verb, const char* help, int (CommandLine:
   command->callback([this, run] { chosen = [this, run] { return (this->*run)(); }; });
   command->fallthrough();
   return command;
+}
+
+/// A line that says something.
+static std::string is_reason(const std::string& text) {
+  if (trim(text).empty()) return "REASON is empty";
+  return text.find('\n') == text.npos ? "" : "REASON is more than one line";
 }
 
 CommandLine::CommandLine() {
@@ -116,6 +130,11 @@ CommandLine::CommandLine() {
   verb = add("start", "Point a domain's GPUs at free devices of their pools and start it",
              &CommandLine::start);
   verb->add_option("domain", name, "domain name or UUID, off")->required();
+  is_anyway = verb->add_option(
+      "--anyway", reason,
+      "start it as it is defined although a guard, or a configuration or XML with errors, refuses "
+      "that; REASON goes into the journal");
+  is_anyway->type_name("REASON")->check(is_reason);
 
   verb = add("repoint", "Point GPUs of domains that are off at free devices of their pools",
              &CommandLine::repoint);
@@ -154,6 +173,22 @@ CommandLine::CommandLine() {
   json(verb);
 }
 
+/// What helps against a failed system call whoever made it; "" where that is not known.
+static std::string hint_of(int code) {
+  switch (code) {
+    case EACCES:
+    case EPERM:
+      return ::geteuid() == 0 ? "" : "run the command as root";
+    case ENOSPC:
+    case EDQUOT:
+      return "free space on that file system (df -h, df -i), then run the command again";
+    case EROFS:
+      return "mount that file system for writing, then run the command again";
+    default:
+      return "";
+  }
+}
+
 // NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to tell
 int main(int argc, char** argv) {
   set_up_signals();
@@ -166,9 +201,14 @@ int main(int argc, char** argv) {
   log::start(log::To::terminal, "gpuward");
   try {
     const int status = line.chosen();
+    errno = 0;
     if (std::fflush(stdout) != 0 || std::ferror(stdout))
-      throw std::runtime_error("cannot write to stdout");
+      throw SystemError("cannot write to stdout", errno ? errno : EIO);
     return status;
+  } catch (const SystemError& error) {
+    print_error(std::string("error: ") + error.what());
+    if (const std::string hint = hint_of(error.code); !hint.empty()) print_error("hint: " + hint);
+    return 1;
   } catch (const std::exception& error) {
     print_error(std::string("gpuward: ") + error.what());
     return 1;

@@ -60,10 +60,11 @@ struct Work {
   }
 };
 
-bool is_near(const Work& work, const Parent& parent) {
-  const auto& nodes = work.domain.numa_nodes;
-  return nodes.empty() || !parent.numa_node ||
-         std::find(nodes.begin(), nodes.end(), *parent.numa_node) != nodes.end();
+bool is_near(const Work& work, const Profile& profile, const Parent& parent) {
+  DevicePlace place{parent.numa_node};
+  if (!work.domain.cpus.empty() && parent.address)
+    place.cpus = local_cpus(pci_path(work.root, *parent.address));
+  return is_near(profile.numa, {work.domain.numa_nodes, work.domain.cpus}, place);
 }
 
 std::vector<Candidate> candidates_of(Work& work, const Profile& profile) {
@@ -79,7 +80,9 @@ std::vector<Candidate> candidates_of(Work& work, const Profile& profile) {
       const std::string& type = profile.types[rank];
       const auto available = available_instances(work.root, name, type);
       if (available && !work.refused.contains({name, type}))
-        candidates.push_back({name, type, *available, rank, is_near(work, *parent)});
+        candidates.push_back(
+            {name, type, *available, rank, is_near(work, profile, *parent),
+             parent->physical_function ? to_string(*parent->physical_function) : ""});
     }
   }
   return candidates;
@@ -125,26 +128,27 @@ std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domai
   return few_of(names);
 }
 
-Error no_room(const Work& work, const ClaimedDevice& device, const Profile& profile,
-              const std::vector<Candidate>& candidates, const std::vector<Claim>& others) {
+[[noreturn]] void throw_no_room(const Work& work, const ClaimedDevice& device,
+                                const Profile& profile, const std::vector<Candidate>& candidates,
+                                const std::vector<Claim>& others) {
   std::string types;
   for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
   std::string text = "GPU " + device.alias + " (profile " + profile.name + "): ";
-  if (candidates.empty() && !work.stranger.empty()) return Error(text + work.stranger);
+  if (candidates.empty() && !work.stranger.empty()) throw Error(text + work.stranger);
   if (candidates.empty() && work.refused.empty())
-    return Error(text + "no GPU on this host offers " + types +
-                 " to this profile; see what there is with 'gpuward list types'");
+    throw Error(text + "no GPU on this host offers " + types +
+                " to this profile; see what there is with 'gpuward list types'");
   std::set<std::string> parents;
   for (const Candidate& candidate : candidates) parents.insert(candidate.parent);
   for (const ParentType& refused : work.refused) parents.insert(refused.parent);
   std::string where;
   for (const std::string& parent : parents) where += (where.empty() ? "" : ", ") + parent;
   text += "no " + types + " is free on " + where;
-  if (profile.numa == Numa::require) text += " within the domain's NUMA nodes (numa = require)";
+  if (profile.numa == Numa::require) text += " near the domain's memory and CPUs (numa = require)";
   if (const std::string holders = holders_of_types(others, work.domain.uuid, profile);
       !holders.empty())
     text += ", held by " + holders;
-  return Error(text + "; stop one of them, or allow more in [profile " + profile.name + "]");
+  throw InUse(text + "; stop one of them, or allow more in [profile " + profile.name + "]");
 }
 
 void place_device(Work& work, ClaimedDevice& device, const std::vector<Claim>& others) {
@@ -154,7 +158,7 @@ void place_device(Work& work, ClaimedDevice& device, const std::vector<Claim>& o
   for (const ClaimedDevice& own : work.claim.devices)
     if (work.lacks_instance(own) && own.alias != device.alias) subtract(candidates, own);
   const auto chosen = place(profile, candidates);
-  if (!chosen) throw no_room(work, device, profile, candidates, others);
+  if (!chosen) throw_no_room(work, device, profile, candidates, others);
   device.parent = chosen->parent;
   device.type = chosen->type;
 }
@@ -191,21 +195,13 @@ void require_free(const Work& work, const ClaimedDevice& device, const ClaimedDe
   require_not_used(work.root, device);
 }
 
-/// Decides where each device that is not there yet shall be and writes the claim, before anything
-/// is touched.
-void place_all(Work& work) {
-  const auto wait = work.deadlines.lock_wait();
-  const auto lock = work.claims.lock_host(wait);
-  if (!lock)
-    throw Error("another gpuward process places GPUs for longer than " +
-                std::to_string(wait.count()) + " ms; try again");
-  const ClaimedDevices claimed = claimed_devices(work.root);
+/// Decides where each device that is not there yet shall be.
+void place_by(Work& work, const ClaimedDevices& claimed) {
   require_readable(claimed.unreadable);
-  const auto& others = claimed.claims;
   for (ClaimedDevice& device : work.claim.devices)
     if (work.lacks_instance(device)) device.parent.clear();
   for (ClaimedDevice& device : work.claim.devices)
-    if (work.lacks_instance(device)) place_device(work, device, others);
+    if (work.lacks_instance(device)) place_device(work, device, claimed.claims);
   for (const ClaimedDevice& device : work.claim.devices) {
     if (device.state != State::claimed) continue;  // waits in quarantine, and is not asked for
     if (is_by_hand(device))
@@ -213,6 +209,16 @@ void place_all(Work& work) {
     else if (device.use != Use::mdev)
       require_free(work, device, claimed);
   }
+}
+
+/// place_by, and writes the claim before anything is touched.
+void place_all(Work& work) {
+  const auto wait = work.deadlines.lock_wait();
+  const auto lock = work.claims.lock_host(wait);
+  if (!lock)
+    throw Error("another gpuward process places GPUs for longer than " +
+                std::to_string(wait.count()) + " ms; try again");
+  place_by(work, claimed_devices(work.root));
   work.claims.write(work.claim);
 }
 
@@ -420,8 +426,16 @@ static bool has_none_by_hand(const Root& root, const Config& config, const Domai
   return claim.devices.empty();
 }
 
+/// In quarantine a device stays until the administrator clears it, so its single use is kept too.
+static void forget_scrub_programs(const std::vector<PciAddress>& devices, Claim& claim) {
+  for (ClaimedDevice& device : claim.devices)
+    if (device.use != Use::mdev &&
+        std::find(devices.begin(), devices.end(), device.address) != devices.end())
+      device.scrub = unknown_scrub;
+}
+
 void claim_devices(const Root& root, const Config& config, const Domain& domain,
-                   const Deadlines& deadlines) {
+                   const Deadlines& deadlines, const std::vector<PciAddress>& unknown) {
   if (domain.asked.empty() && has_none_by_hand(root, config, domain)) return;
   const Deadlines before_undo = deadlines.before_reserve();
   Work work{
@@ -437,6 +451,7 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
   clear_leftover(work);
   for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
   add_devices_by_hand(root, config, domain, work.claim);
+  forget_scrub_programs(unknown, work.claim);
   try {
     do place_all(work);
     while (!create_all(work));
@@ -448,6 +463,21 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
     undo(work);
     throw;
   }
+}
+
+DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain) try {
+  Deadlines deadlines;
+  deadlines.release = {};  // whoever has a device open now is not waited for
+  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}},
+            {},   {},     {}};
+  for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
+  add_devices_by_hand(root, config, domain, work.claim);
+  if (!work.claim.devices.empty()) place_by(work, claimed_devices(root));
+  return {};
+} catch (const InUse& error) {
+  return {error.what(), true};
+} catch (const Error& error) {
+  return {error.what(), false};
 }
 
 static bool is_pci_gpu(const Domain& domain, const AskedGpu& gpu) {

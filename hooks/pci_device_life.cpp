@@ -88,13 +88,6 @@ static void make_vf_sure(const Root& root, const Config& config, const Claim& ow
     throw Error(title(device) + what + " has it elsewhere now; 'gpuward repoint' finds it");
 }
 
-static const VgpuType* first_fit(const Profile& profile, const std::vector<VgpuType>& types) {
-  for (const std::string& wanted : profile.types)
-    for (const VgpuType& type : types)
-      if (is_called(type, wanted)) return &type;
-  return nullptr;
-}
-
 static std::string names_of(const std::vector<VgpuType>& types) {
   std::string text;
   for (const VgpuType& type : types) text += (text.empty() ? "" : ", ") + type.name;
@@ -134,7 +127,7 @@ static void create_vgpu(const Root& root, const Config& config, const Claim& own
         set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
   }
   const auto types = creatable_vgpus(root, device.address);
-  const VgpuType* const type = first_fit(profile, types);
+  const VgpuType* const type = first_fit(profile.types, types);
   if (!type)
     throw Error(title(device) + " offers " + names_of(types) + " now and none of profile " +
                 profile.name + "; what its GPU offers depends on the vGPUs that it has already");

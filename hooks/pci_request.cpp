@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "base/trusted_file.hpp"
 #include "hooks/choose_device.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/request_verdict.hpp"
@@ -55,11 +56,17 @@ std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& con
   if (!found)
     throw Error(title(device) + " is not of the profile's pool: " + why + "; " +
                 repoint_command(domain) + " chooses another");
+  if (!is_near_enough(profile, *found, {domain.numa_nodes, domain.cpus}))
+    throw Error(title(device) + " is not near the domain's memory and CPUs (numa = require); " +
+                repoint_command(domain) + " chooses another");
   if (profile.use == Use::vendor_vf && hostdev.managed)
     throw Error(title(device) +
                 ": managed='yes' would take it from NVIDIA's driver, which is its "
                 "VFIO provider; " +
                 repoint_command(domain) + " mends it");
+  if (const auto untrusted = find_untrusted(root, profile.scrub);
+      !profile.scrub.empty() && !untrusted.empty())
+    throw Error("scrub program of [profile " + profile.name + "]: " + to_string(untrusted.front()));
   device.parent = to_string(found->physical_function.value_or(found->address));
 
   std::vector<ClaimedDevice> devices{device};
@@ -114,7 +121,7 @@ void require_unused(const Root& root, const Domain& domain, const ClaimedDevice&
         "and 'gpuward apply' take them away");
   require_viable_group(root, domain, device);
   if (const auto user = open_user_after(root, device.address, deadlines.release_wait()))
-    throw Error(title(device) +
+    throw InUse(title(device) +
                 (user->by == Taker::By::itself ? user->what.substr(2) : ": " + user->what) +
                 (user->is_process ? "; end that first" : ""));
 }
@@ -126,7 +133,7 @@ static std::string way_out(const Root& root, const Config& config, const Domain&
   const auto pool = pool_of(root, config, profile);
   if (choose_device(profile, pool,
                     {taken_devices(root, domain.uuid), {}, pool_domain(config, domain).own},
-                    domain.numa_nodes))
+                    {domain.numa_nodes, domain.cpus}))
     return repoint_command(domain) + " chooses a free one";
   std::set<std::string> others;
   for (const Claim& claim : claimed.claims)
@@ -178,7 +185,7 @@ void require_unclaimed(const Root& root, const Config& config, const Domain& dom
                        const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const Taker* const taker = taker_of(claimed, domain, device);
   if (!taker || taker->is_mark) return;  // require_not_used says more of a mark
-  throw Error(title(device) + in_use_text(claimed, domain, device, *taker) +
+  throw InUse(title(device) + in_use_text(claimed, domain, device, *taker) +
               way_out(root, config, domain, device, claimed));
 }
 
@@ -255,7 +262,7 @@ static Parent card_of(const Root& root, const ClaimedDevice& device) {
 void require_allowed(const Root& root, const Config& config, const Domain& domain,
                      const ClaimedDevice& device, const ClaimedDevices& claimed) {
   if (const Taker* const taker = taker_of(claimed, domain, device))
-    throw Error(by_hand_title(device) +
+    throw InUse(by_hand_title(device) +
                 (taker->is_mark ? ": " + taker->what + "; 'gpuward clear " + device_name(device) +
                                       "' lets it be given again"
                                 : in_use_text(claimed, domain, device, *taker) +

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "domain/domain.hpp"
@@ -11,6 +12,11 @@
 #include "state/claim.hpp"
 
 namespace gpuward {
+
+/// A device that another domain or a process has: a refusal that ends with that use.
+struct InUse : Error {
+  using Error::Error;
+};
 
 /// The devices that the domain's XML names for this GPU, as a claim holds them: one of the pool of
 /// its profile, with all companions. Throws Error when it names another.

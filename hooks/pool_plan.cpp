@@ -9,7 +9,7 @@
 namespace gpuward {
 
 PoolDomain pool_domain(const Config& config, const Domain& domain) {
-  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, {}, {}};
+  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, domain.cpus, {}, {}};
   for (const Hostdev& hostdev : domain.hostdevs) {
     if (!hostdev.address) continue;
     found.own.push_back(*hostdev.address);
@@ -64,14 +64,26 @@ bool points_at_taken(const PoolDomain& domain, const TakenDevices& taken) {
   });
 }
 
+static DomainPlace place_of(const PoolDomain& domain) {
+  return {domain.numa_nodes, domain.cpus};
+}
+
 /// Why the GPU cannot stay where it is; "" when it can.
-static std::string why_not_here(const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
+static std::string why_not_here(const Profile& profile, const PoolDomain& domain,
+                                const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use) {
   if (!gpu.at) return "it had none";
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "that is none of profile " + gpu.profile + " (any more)";
   if (has_others_vgpu(*here)) return "it has a vGPU that gpuward did not create";
   if (const Taker* const taker = find_taker(*here, use.taken)) return taker->what;
+  if (!is_near_enough(profile, *here, place_of(domain)))
+    return "it is not near the domain's memory and CPUs (numa = require)";
+  if (here->is_full) {
+    const PoolDevice* const other = choose_device(profile, pool, use, place_of(domain));
+    if (other && !other->is_full)
+      return "its GPU has no room for another vGPU of profile " + gpu.profile;
+  }
   if (is_viable(*here, use.own)) return {};
   return "the host uses " + to_string(here->in_the_way.front()) + " in its IOMMU group";
 }
@@ -96,8 +108,9 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
     use.taken.insert({device, {domain.uuid, "the domain's XML names it already"}});
   for (const PoolGpu& gpu : domain.gpus) {
     const auto pool = pools.find(gpu.profile);
-    if (pool == pools.end() || !find_profile(config, gpu.profile)) continue;
-    const std::string why = why_not_here(gpu, pool->second, use);
+    const Profile* const profile = find_profile(config, gpu.profile);
+    if (pool == pools.end() || !profile) continue;
+    const std::string why = why_not_here(*profile, domain, gpu, pool->second, use);
     if (why.empty())
       take(*find_device(pool->second, gpu.at), domain, use.taken);
     else
@@ -106,7 +119,7 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
   for (const auto& [gpu, why] : going) {
     const Profile& profile = *find_profile(config, gpu->profile);
     const auto& pool = pools.at(gpu->profile);
-    const PoolDevice* const chosen = choose_device(profile, pool, use, domain.numa_nodes);
+    const PoolDevice* const chosen = choose_device(profile, pool, use, place_of(domain));
     if (!chosen) {
       plan.look_again |= is_held_by_process(pool, use.taken);
       continue;

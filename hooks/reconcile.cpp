@@ -9,6 +9,7 @@
 #include "state/paths.hpp"
 #include "state/quarantine.hpp"
 #include "state/temporary_files.hpp"
+#include "state/start_permit.hpp"
 
 namespace gpuward {
 
@@ -60,6 +61,18 @@ static void drop_stale_marks(const Root& root, const IsActive& is_active,
     }
 }
 
+/// Likewise what is shown of a domain that was started anyway.
+static void drop_stale_permits(const Root& root, const IsActive& is_active,
+                               std::vector<Reconciled>& results) {
+  try {
+    sweep_start_permits(root);
+    for (const Uuid& domain : domains_started_anyway(root))
+      if (is_active(domain) == false) forget_started_anyway(root, domain);
+  } catch (const Error& error) {
+    results.push_back({Result::left_alone, "gpuward start --anyway", error.what()});
+  }
+}
+
 std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
                                   const Deadlines& deadlines, bool dry_run) {
   const Claims claims(root);
@@ -81,6 +94,7 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
     }
   }
   if (!dry_run) drop_stale_marks(root, is_active, results);
+  if (!dry_run) drop_stale_permits(root, is_active, results);
   for (const UnreadableClaim& claim : claimed.unreadable)
     results.push_back({Result::left_alone, claim.file, to_string(claim)});
   return results;

@@ -15,6 +15,7 @@
 #include "base/message.hpp"
 #include "base/program.hpp"
 #include "base/signals.hpp"
+#include "base/trusted_file.hpp"
 #include "state/claim_store.hpp"
 #include "state/quarantine.hpp"
 #include "state/single_use.hpp"
@@ -138,9 +139,11 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
   if (device.scrub.empty()) return {};
   record_quarantine(root, owner, device);
   if (device.scrub == unknown_scrub)
-    return "its claim was lost and its profile is not configured, so how to scrub it is not known; "
-           "scrub it, then run 'gpuward clear " +
+    return "its scrub program is not known: its claim was lost, or its domain was started with a "
+           "configuration or XML that cannot be read; scrub it, then run 'gpuward clear " +
            to_string(device.address) + "'";
+  if (const auto untrusted = find_untrusted(root, device.scrub); !untrusted.empty())
+    return "its scrub program is not run: " + to_string(untrusted.front());
   Fd answer, answer_end, go, go_end;
   make_pipe(answer, answer_end);
   make_pipe(go, go_end);

@@ -36,6 +36,14 @@ bool is_called(const VgpuType& type, const std::string& id_or_name) {
   return type.name == id_or_name || std::to_string(type.id) == id_or_name;
 }
 
+const VgpuType* first_fit(const std::vector<std::string>& wanted,
+                          const std::vector<VgpuType>& types) {
+  for (const std::string& name : wanted)
+    for (const VgpuType& type : types)
+      if (is_called(type, name)) return &type;
+  return nullptr;
+}
+
 std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf) {
   return to_number<unsigned>(read_attribute(current_path(root, vf)).value_or(""));
 }

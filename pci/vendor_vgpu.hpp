@@ -32,6 +32,10 @@ std::vector<VgpuType> creatable_vgpus(const Root& root, const PciAddress& vf);
 /// Whether a profile's "type" means this one: by id or by name.
 bool is_called(const VgpuType& type, const std::string& id_or_name);
 
+/// The type that a profile's list means first, or null.
+const VgpuType* first_fit(const std::vector<std::string>& wanted,
+                          const std::vector<VgpuType>& types);
+
 /// The id of the vGPU that it has, 0 for none; nothing when it cannot be read.
 std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf);
 

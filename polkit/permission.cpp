@@ -50,7 +50,7 @@ PermissionAnswer permission_answer(const Root& root, std::string_view permission
     return {Kind::deny, "whether domain " + in_quotes(name) + " has a GPU cannot be determined: " +
                             error.what() + "; run: gpuward doctor"};
   }
-  return permission_answer(*guarded, name, load_config(config_files(root)));
+  return permission_answer(*guarded, name, load_host_config(root));
 }
 
 std::string to_string(const PermissionAnswer& answer) {

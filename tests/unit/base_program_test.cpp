@@ -108,6 +108,20 @@ TEST(ProgramTest, has_nothing_of_ours) {
   EXPECT_EQ(shell("id -u; id -g; id -G"), "65534\n65534\n65534\n");
 }
 
+TEST(ProgramTest, a_program_that_root_runs_has_the_given_environment_and_nothing_else_of_ours) {
+  const std::string text =
+      "#!/bin/sh\n[ \"$(ls /proc/self/fd | tr '\\n' ' ')\" = '0 1 2 3 ' ] || exit 2\n"
+      "[ -z \"$GPUWARD_TEST\" ] || exit 3\n[ \"$GPUWARD_DEVICE\" = 0000:41:00.0 ] || exit 4\n"
+      "[ -z \"$(cat)\" ] || exit 5\n";
+  const std::string copy = "/tmp/gpuward-program-test." + std::to_string(::getpid());
+  write_file_atomically(copy, text, 0700);
+  const Fd open(::open("/etc/passwd", O_RDONLY));  // without O_CLOEXEC
+  ::setenv("GPUWARD_TEST", "x", 1);
+  EXPECT_EQ(run_program(copy, {"PATH=/usr/bin:/bin", "GPUWARD_DEVICE=0000:41:00.0"}, long_enough),
+            "");
+  ::unlink(copy.c_str());
+}
+
 TEST(ProgramTest, runs_for_one_who_has_no_stdin_or_stdout) {
   const pid_t child = ::fork();
   if (child == 0) {

@@ -90,6 +90,7 @@ static std::optional<dev_t> number_of_node(const std::string& node) {
 }
 
 TempDir::TempDir() {
+  ::umask(022);  // what a group may write is not trusted (base/trusted_file.hpp)
   std::string path = fs::canonical(fs::temp_directory_path()).string() + "/gpuward-test-XXXXXX";
   if (!::mkdtemp(path.data())) throw std::runtime_error("cannot make a directory in /tmp");
   path_ = path;

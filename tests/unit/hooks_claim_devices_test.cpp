@@ -216,6 +216,18 @@ TEST_F(ClaimDevicesTest, numa_require_refuses_the_far_gpu) {
   prepare(vm_);
 }
 
+TEST_F(ClaimDevicesTest, numa_require_looks_at_the_cpus_too) {
+  host_.parent("0000:01:00.0")
+      .type("mbochs-small", 1)
+      .numa_node(0)
+      .attribute("local_cpulist", "0-3");
+  config_.profiles[0].numa = Numa::require;
+  vm_.cpus = {4};
+  EXPECT_THAT(refusal(vm_), HasSubstr("numa = require"));
+  vm_.cpus = {3, 4};
+  prepare(vm_);
+}
+
 // ---- no room
 
 TEST_F(ClaimDevicesTest, without_a_gpu_that_offers_the_type_it_is_told) {

@@ -2,6 +2,7 @@
 // A domain's life with PCI devices: claim_devices, give_back, reconcile.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <functional>
@@ -481,6 +482,40 @@ TEST_F(PciLifeTest, a_scrub_that_fails_or_hangs_quarantines) {
   EXPECT_THAT(kept[0].reason, HasSubstr("was not through after"));
   script("exit 0");
   EXPECT_THAT(release(part_), IsEmpty());
+}
+
+TEST_F(PciLifeTest, a_scrub_program_that_others_can_write_keeps_the_domain_from_starting) {
+  profile("part").scrub = script("exit 0");
+  ::chmod(profile("part").scrub.c_str(), 0777);
+  EXPECT_THAT(refusal(part_),
+              HasSubstr("others than root may write it; run: chmod go-w " + profile("part").scrub));
+  EXPECT_FALSE(claims_.find(part_.uuid));
+  ::chmod(profile("part").scrub.c_str(), 0755);
+  prepare(part_);
+}
+
+TEST_F(PciLifeTest, a_scrub_program_that_others_can_write_is_not_run_and_quarantines) {
+  profile("part").scrub = script("touch " + (scripts_ / "said"));
+  prepare(part_);
+  ::chmod(scripts_.path().c_str(), 0777);
+  const auto kept = release(part_);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_THAT(kept[0].reason, HasSubstr("its scrub program is not run: " + scripts_.path() +
+                                        ": others than root may write it"));
+  EXPECT_FALSE(exists(scripts_ / "said"));
+  ::chmod(scripts_.path().c_str(), 0755);
+  EXPECT_THAT(release(part_), IsEmpty());
+  EXPECT_TRUE(exists(scripts_ / "said"));
+}
+
+TEST_F(PciLifeTest, a_device_far_from_the_domain_is_refused_where_numa_is_required) {
+  write_file_atomically(host_.root().sys("bus/pci/devices/0000:41:00.0/numa_node"), "0\n");
+  write_file_atomically(host_.root().sys("bus/pci/devices/0000:41:00.0/local_cpulist"), "0-3\n");
+  profile("card").numa = Numa::require;
+  card_.cpus = {4, 5};
+  EXPECT_THAT(refusal(card_), HasSubstr("not near the domain's memory and CPUs (numa = require)"));
+  card_.cpus = {3};
+  prepare(card_);
 }
 
 /// Releases part_, whose scrub program ends when `end` is there.

@@ -250,6 +250,17 @@ TEST_F(QemuHookTest, a_mark_that_cannot_be_made_refuses_nothing) {
   EXPECT_EQ(call("release", hand_written_xml).status, 0);
 }
 
+TEST_F(QemuHookTest, a_config_that_others_can_write_refuses_domains_with_a_gpu_and_no_release) {
+  ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+  ::chmod(host_.root().etc("gpuward/gpuward.conf").c_str(), 0666);
+  EXPECT_EQ(call("release", gpu_xml).status, 0);
+  EXPECT_FALSE(has_claim());
+  for (const std::string& xml : {gpu_xml, hand_written_xml})
+    EXPECT_THAT(call("prepare", xml).said,
+                HasSubstr("gpuward.conf: others than root may write it; run: chmod go-w"));
+  for (const char* operation : operations) EXPECT_EQ(call(operation, usb_xml).said, "");
+}
+
 TEST_F(QemuHookTest, an_mdev_written_by_hand_is_refused_with_a_broken_config) {
   host_.config(std::string(broken_config));
   EXPECT_THAT(call("prepare", hand_written_xml).said, HasSubstr("gpuward.conf:3"));
