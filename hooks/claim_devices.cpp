@@ -468,8 +468,9 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
 DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain) try {
   Deadlines deadlines;
   deadlines.release = {};  // whoever has a device open now is not waited for
-  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}},
-            {},   {},     {}};
+  Work work{
+      root, config, domain, deadlines, deadlines, Claims(root), {domain.uuid, domain.name, {}},
+      {},   {},     {},     {}};
   for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
   add_devices_by_hand(root, config, domain, work.claim);
   if (!work.claim.devices.empty()) place_by(work, claimed_devices(root));

@@ -8,8 +8,8 @@
 #include "state/gpu_domain_marker.hpp"
 #include "state/paths.hpp"
 #include "state/quarantine.hpp"
-#include "state/temporary_files.hpp"
 #include "state/start_permit.hpp"
+#include "state/temporary_files.hpp"
 
 namespace gpuward {
 

@@ -205,7 +205,7 @@ TEST_F(StartAnywayTest, a_device_in_use_is_never_given) {
     for (const std::string& xml : {pci_xml, card_xml, unparsed_xml}) refused(xml);
   }
   Claims(host_.root()).drop(other_vm);
-  mark_used(host_.root(), card, "web02");
+  mark_used(host_.root(), card, other_vm, "web02");
   for (const std::string& xml : {pci_xml, card_xml, unparsed_xml}) refused(xml);
   clear_used(host_.root(), card);
   write_file_atomically(host_.root().run("claims/" + to_string(other_vm)), "rubbish\n");
