@@ -70,7 +70,7 @@ describe_hang() {
 # Replaces whole files: a script that is running meanwhile keeps the one it has.
 share_scripts() {
     cp -r --remove-destination "$LAB/guest" "$LAB/scenarios" "$1/share/"
-    cp --remove-destination "$TOP/tests/checks.sh" "$1/share/guest/"
+    cp --remove-destination "$TOP/tests/checks.sh" "$TOP/docs/promises.md" "$1/share/guest/"
 }
 
 switch_on() {
