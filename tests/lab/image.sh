@@ -52,10 +52,11 @@ build_image() {
 # The caller has the lock. mmdebstrap that was killed leaves /proc, /sys and /dev/shm mounted in its root:
 # nothing may be removed through them.
 remove_interrupted_builds() {
-    local mount
-    findmnt --raw --noheadings --output TARGET | grep "^$1/build\." | sort --reverse | while read -r mount; do
-        umount "$mount"
-    done
+    local mount mounts
+    mounts=$(findmnt --raw --noheadings --output TARGET)
+    while read -r mount; do
+        [[ $mount != "$1/build."* ]] || umount "$mount"
+    done < <(sort --reverse <<<"$mounts")
     rm -rf --one-file-system "$1"/build.??????
 }
 

@@ -144,6 +144,14 @@ static void put(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::trunc) << text;
 }
 
+/// By rename, as a reader of sysfs never sees half of a value.
+static void put_whole(const std::string& path, const std::string& temporary,
+                      const std::string& text) {
+  fs::create_directories(fs::path(path).parent_path());
+  put(temporary, text);
+  fs::rename(temporary, path);
+}
+
 static void append_line(const std::string& path, const std::string& line) {
   const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   const std::string text = line + '\n';
@@ -172,7 +180,8 @@ class KernelLock {
 // ---- devices
 
 FakeDevice& FakeDevice::attribute(const std::string& path, const std::string& text) {
-  put(directory_ + '/' + path, text + '\n');
+  put_whole(directory_ + '/' + path, host_->at("/kernel/value-" + std::to_string(::getpid())),
+            text + '\n');
   return *this;
 }
 
@@ -515,14 +524,11 @@ unsigned FakeHost::room(const FakeDevice& device, unsigned most) const {
   return most ? (whole - used) / (whole / most) : 0;
 }
 
-/// Writes every available_instances anew; by rename, as a reader of sysfs never sees half of one.
+/// Writes every available_instances again.
 void FakeHost::count(const FakeDevice& device) const {
-  const std::string temporary = at("/kernel/count");
-  for (const auto& [id, most] : device.types_) {
-    put(temporary, std::to_string(room(device, most)) + '\n');
-    fs::rename(temporary,
-               device.directory_ + "/mdev_supported_types/" + id + "/available_instances");
-  }
+  for (const auto& [id, most] : device.types_)
+    put_whole(device.directory_ + "/mdev_supported_types/" + id + "/available_instances",
+              at("/kernel/count"), std::to_string(room(device, most)) + '\n');
 }
 
 std::string FakeHost::link_group(const std::string& directory) const {
