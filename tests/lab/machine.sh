@@ -92,8 +92,9 @@ switch_on() {
 # - What the message says (kernel/rcu/tree_stall.h, rcu_check_gp_kthread_expired_fqs_timer): jiffies go on,
 #   counted by CPU 0, but a timer that has been due for long on CPU 1 did not run there: CPU 1 has lost its
 #   timer interrupt. So the guest's clock, by which CPU 0 counts, is not the whole cause.
-# - Not QEMU 7.2: both machines have Debian 13's QEMU. Nor its old fault with interrupts after `sti; ret`
-#   (github.com/asterinas/asterinas/pull/537), which was corrected before.
+# - Not QEMU 7.2: both machines have Debian 13's QEMU, 10.0. A fault of TCG by which interrupts do not come is
+#   known (after `sti; ret`, github.com/asterinas/asterinas/pull/537, a patch of December 2023); whether 10.0
+#   has it was not looked up.
 # - TSC as the clock under TCG: others see CPUs that are stuck for 46 s and moved to another clock as well
 #   (github.com/linuxboot/heads/pull/1683), with one CPU; for a lost timer of the second CPU under TCG no
 #   report was found.
