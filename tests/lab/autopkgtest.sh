@@ -25,11 +25,14 @@ test_dependencies() {
 # in_copy ROOT DEB CASE…: the copy becomes the root of a mount namespace, not of a chroot: nsenter(1), by
 # which the host tier enters its hosts, leaves a chroot.
 in_copy() {
-    local work status=0
+    local work artifacts status=0
     work=$(mktemp -d "${TMPDIR:-/tmp}/gpuward-copy.XXXXXX")
+    artifacts=$CACHE/runs/autopkgtest
+    rm -rf "$artifacts"
+    mkdir -p "$artifacts"
     unshare --mount --propagation private bash -euc '
-        work=$1 root=$2 source=$3 deb=$4 xmls=$5 dependencies=$6
-        shift 6
+        work=$1 root=$2 source=$3 deb=$4 xmls=$5 artifacts=$6 dependencies=$7
+        shift 7
         mkdir "$work"/{upper,work,root}
         mount -t overlay overlay "$work/root" -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/work"
         cd "$work/root"
@@ -37,22 +40,25 @@ in_copy() {
         mount --rbind /sys sys
         mount --rbind /dev dev
         for directory in run tmp mnt; do mount -t tmpfs tmpfs $directory; done
-        mkdir mnt/{source,xmls,old}
+        mkdir mnt/{source,xmls,artifacts,old}
         mount --bind -o ro "$source" mnt/source
         mount --bind -o ro "$xmls" mnt/xmls
+        mount --bind "$artifacts" mnt/artifacts
         cp "$deb" tmp/gpuward.deb
         cat /etc/resolv.conf >etc/resolv.conf
         pivot_root . mnt/old
         umount -l /mnt/old
         exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-            SOAK="${SOAK:-}" GPUWARD_LIBVIRT_XMLS=/mnt/xmls bash -euc "
+            SOAK="${SOAK:-}" GPUWARD_LIBVIRT_XMLS=/mnt/xmls AUTOPKGTEST_ARTIFACTS=/mnt/artifacts bash -euc "
             { apt-get -qq update
               apt-get -qq -y --no-install-recommends install /tmp/gpuward.deb
               apt-get -qq -y --no-install-recommends satisfy \"\$0\"; } >/tmp/apt.log 2>&1 ||
                 { cat /tmp/apt.log && exit 1; }
             exec /mnt/source/debian/tests/host \"\$@\"
         " "$dependencies" "$@"
-    ' in_copy "$work" "$1" "$TOP" "$2" "$CACHE/libvirt-xmls" "$(test_dependencies)" "${@:3}" || status=$?
+    ' in_copy "$work" "$1" "$TOP" "$2" "$CACHE/libvirt-xmls" "$artifacts" \
+        "$(test_dependencies)" "${@:3}" || status=$?
     rm -rf --one-file-system "$work"
+    [ $status = 0 ] || say "what /mnt/artifacts had: $artifacts"
     return $status
 }
