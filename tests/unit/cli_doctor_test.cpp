@@ -408,10 +408,12 @@ std::string mdev_xml(const std::string& alias) {
          alias + "'/></hostdev>";
 }
 
+/// Of QEMU 7.2, which has no enable-migration.
 class DoctorOfDomains : public DoctorTest {
  protected:
   DoctorOfDomains() { host_.qemu("7.2.22"); }
 };
+
 /// Up to where its alias may be.
 const std::string pci_xml =
     "<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' "
@@ -466,7 +468,7 @@ TEST_F(DoctorOfDomains, a_gpu_of_ours_that_nobody_asked_for) {
 }
 
 /// A domain that was cloned, a broken request, XML that cannot be parsed: in the hook's words.
-TEST_F(DoctorTest, what_the_hook_refuses_is_told_with_its_text_and_its_remedy) {
+TEST_F(DoctorOfDomains, what_the_hook_refuses_is_told_with_its_text_and_its_remedy) {
   const Config config = this->config("[guard]\ngpu-hotplug = allow\n[profile small]\ntype = t\n");
   const std::string asks =
       "<metadata><g:domain xmlns:g='urn:gpuward:domain:1'><g:gpu alias='ua-gpuward-0' "
@@ -490,7 +492,7 @@ TEST_F(DoctorTest, what_the_hook_refuses_is_told_with_its_text_and_its_remedy) {
   }
 }
 
-TEST_F(DoctorTest, harden_asks_for_no_more_than_the_hook) {
+TEST_F(DoctorOfDomains, harden_asks_for_no_more_than_the_hook) {
   Config config;
   config.guard.gpu_hotplug = Policy::allow;
   const std::string disk =
@@ -502,7 +504,7 @@ TEST_F(DoctorTest, harden_asks_for_no_more_than_the_hook) {
               ElementsAre(HasSubstr("error_policy")));
 }
 
-TEST_F(DoctorTest, a_device_that_another_domain_has_is_a_warning_of_a_domain_that_is_off) {
+TEST_F(DoctorOfDomains, a_device_that_another_domain_has_is_a_warning_of_a_domain_that_is_off) {
   host_.pci_gpu(card);
   const Config config = this->config("[guard]\ngpu-hotplug = allow\n");
   const std::string xml = domain_xml(pci_xml + "</hostdev>");
