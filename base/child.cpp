@@ -11,6 +11,7 @@
 #include <csignal>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -44,21 +45,43 @@ namespace {
 struct Work {
   std::vector<KernelWrite> writes;
   int report;
+  int go;  ///< what it waits for before the first write; -1: for nothing
   alignas(16) char stack[64 << 10];
 
-  Work(std::span<const KernelWrite> wanted, int report_to)
-      : writes(wanted.begin(), wanted.end()), report(report_to) {}
+  Work(std::span<const KernelWrite> wanted, int report_to, int go_from)
+      : writes(wanted.begin(), wanted.end()), report(report_to), go(go_from) {}
 };
 
 }  // namespace
 
+static bool move_fd(int from, int to) {
+  int moved = ::dup2(from, to);
+  while (moved < 0 && (errno == EINTR || errno == EBUSY)) moved = ::dup2(from, to);
+  return moved == to;
+}
+
+/// Keeps the report as 0 and the go as 1, so that all others can be closed with one call. Either
+/// may have such a number now.
+static bool keep_only(int report, int go) {
+  if (go < 0) return move_fd(report, 0) && ::close_range(1, ~0U, 0) == 0;
+  const int moved = ::fcntl(go, F_DUPFD, 2);
+  return moved >= 0 && move_fd(report, 0) && move_fd(moved, 1) && ::close_range(2, ~0U, 0) == 0;
+}
+
+/// While it waits here the parent writes the claim and may look at errno, which may be ours, too
+/// (start_child): this read fails only where a signal interrupts it.
+static bool is_told_to_go() {
+  char byte;
+  ssize_t n = ::read(1, &byte, 1);
+  while (n < 0 && errno == EINTR) n = ::read(1, &byte, 1);
+  return n == 1;
+}
+
 static int do_writes(void* work_of_child) {
   const Work& work = *static_cast<Work*>(work_of_child);
-  // fd 0 takes the report so that all others can be closed with one call. Nothing is written to the
-  // kernel without a way to report it.
-  int report = ::dup2(work.report, 0);
-  while (report < 0 && (errno == EINTR || errno == EBUSY)) report = ::dup2(work.report, 0);
-  if (report < 0 || ::close_range(1, ~0U, 0) != 0) return 1;
+  // Nothing is written to the kernel without a way to report it.
+  if (!keep_only(work.report, work.go)) return 1;
+  if (work.go >= 0 && !is_told_to_go()) return 1;
   for (const KernelWrite& write : work.writes) {
     const int error = write_value(write);
     ssize_t n = ::write(0, &error, sizeof error);
@@ -126,18 +149,52 @@ static void leave_to_child(std::unique_ptr<Work> work) {
   left.push_back(std::move(work));
 }
 
+namespace {
+
+struct Pipe {
+  Fd reader, writer;
+  Pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
+    reader = Fd(ends[0]);
+    writer = Fd(ends[1]);
+  }
+};
+
+}  // namespace
+
+static void reap(pid_t child) {
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+/// Says whose pid it is, then lets it begin.
+static void let_begin(pid_t child, const WriteOptions& options, Pipe& go) {
+  try {
+    options.on_start(child);
+  } catch (...) {
+    go.writer.reset();  // it ends without a write
+    reap(child);
+    throw;
+  }
+  // Should it have died, its missing report says so; we have the other end, so there is no SIGPIPE.
+  while (::write(go.writer.get(), "", 1) < 0 && errno == EINTR) {
+  }
+}
+
 std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
-                                        milliseconds deadline) {
+                                        const WriteOptions& options) {
   std::vector<WriteResult> results(writes.size());
   if (writes.empty()) return results;
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
-  Fd reader(ends[0]), writer(ends[1]);
-  auto work = std::make_unique<Work>(writes, writer.get());
+  Pipe report;
+  std::optional<Pipe> go;
+  if (options.on_start) go.emplace();
+  auto work = std::make_unique<Work>(writes, report.writer.get(), go ? go->reader.get() : -1);
   const pid_t child = start_child(*work);
-  writer.reset();
+  report.writer.reset();
+  if (go) let_begin(child, options, *go);
   for (WriteResult& result : results) {
-    result = one_result(reader.get(), deadline, child);
+    result = one_result(report.reader.get(), options.end.at_most(options.deadline), child);
     // Waiting for a stuck child would be to hang with it; init reaps it when the kernel lets go.
     if (result.outcome == WriteResult::Outcome::stuck) {
       leave_to_child(std::move(work));
@@ -145,8 +202,7 @@ std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
     }
     if (result.outcome != WriteResult::Outcome::written) break;
   }
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  reap(child);
   return results;
 }
 

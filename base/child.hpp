@@ -4,9 +4,13 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "base/deadline.hpp"
 
 namespace gpuward {
 
@@ -34,6 +38,20 @@ struct KernelChange {
   pid_t stuck = 0;      ///< who hangs in the driver, whose write may still be done at any time
 };
 
+/// How long writes are waited for, and who is told of the process that does them.
+struct WriteOptions {
+  // NOLINTNEXTLINE(google-explicit-constructor): most callers have a time and nothing else
+  WriteOptions(std::chrono::milliseconds each, Deadline last = {},
+               std::function<void(pid_t)> starts = {})
+      : deadline(each), end(last), on_start(std::move(starts)) {}
+
+  std::chrono::milliseconds deadline;  ///< for one write
+  Deadline end;                        ///< of all
+  /// Called with the process before it writes anything: whoever comes later must find it named even
+  /// if this program is killed. When it throws, nothing is written.
+  std::function<void(pid_t)> on_start;
+};
+
 std::string blocked_in_kernel(pid_t process);  ///< "blocked in the kernel (process 4711)"
 
 /// Does the writes in order in one throw-away child and stops at the first that fails or is not
@@ -43,7 +61,8 @@ std::string blocked_in_kernel(pid_t process);  ///< "blocked in the kernel (proc
 /// The child holds none of our descriptors: libvirt waits for the end of a hook's stdout and
 /// stderr. Threads may call it at the same time: the child touches no memory that another thread
 /// or the caller uses, errno of the caller excepted where it may not be shared (see start_child).
+/// A child whose parent was killed before `on_start` returned writes nothing.
 std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
-                                        std::chrono::milliseconds deadline);
+                                        const WriteOptions& options);
 
 }  // namespace gpuward

@@ -33,15 +33,6 @@ void Fd::reset() {
   if (fd_ >= 0) ::close(release());
 }
 
-static void write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw SystemError("cannot write " + path, errno);
-    text.remove_prefix(static_cast<size_t>(n));
-  }
-}
-
 bool is_absence(int code) {
   return code == ENOENT || code == ENOTDIR || code == ENODEV || code == ESRCH;
 }
@@ -54,13 +45,47 @@ static auto retried(const Call& call) {
   return result;
 }
 
+/// Where the filesystem of `path` is mounted: the last directory above it that is of the same
+/// device.
+static std::string mount_point_of(std::string path) {
+  struct stat info, above;
+  while (path.size() > 1 && ::lstat(path.c_str(), &info) != 0) path.resize(path.rfind('/'));
+  while (path.size() > 1) {
+    const auto slash = path.rfind('/');
+    if (slash == std::string::npos) break;
+    const std::string parent = slash == 0 ? "/" : path.substr(0, slash);
+    if (::lstat(parent.c_str(), &above) != 0 || above.st_dev != info.st_dev) break;
+    path = parent;
+  }
+  return path;
+}
+
+/// A full filesystem is the administrator's to make room on, so it is named.
+static SystemError write_error(const std::string& path, int code) {
+  if (code != ENOSPC && code != EDQUOT) return {"cannot write " + path, code};
+  const std::string mount_point = mount_point_of(path);
+  return {"cannot write " + path + ": filesystem " + mount_point + " is full; run: df -h -i " +
+              mount_point,
+          code};
+}
+
+static void write_all(int fd, std::string_view text, const std::string& path) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw write_error(path, errno);
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
 std::optional<std::string> read_file(const std::string& path, size_t limit) {
   // Without waiting: in place of a file may be a pipe that nobody writes to.
   const Fd fd(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (!fd && is_absence(errno)) return {};
   if (!fd) throw SystemError("cannot open " + path, errno);
   struct stat info;
-  if (::fstat(fd.get(), &info) != 0) throw SystemError("cannot read " + path, errno);
+  if (retried([&] { return ::fstat(fd.get(), &info); }) != 0)
+    throw SystemError("cannot read " + path, errno);
   if (S_ISDIR(info.st_mode)) throw SystemError("cannot read " + path, EISDIR);
   if (!S_ISREG(info.st_mode)) throw SystemError(path + " is not a regular file", EINVAL);
   if (info.st_size > static_cast<off_t>(limit))
@@ -98,23 +123,59 @@ std::optional<std::string> read_optional_attribute(const std::string& path) {
   }
 }
 
-void write_file_atomically(const std::string& path, std::string_view text, unsigned mode) {
+static void sync_file(int fd, const std::string& path) {
+  if (retried([&] { return ::fsync(fd); }) != 0)
+    throw SystemError("cannot write " + path + " to disk", errno);
+}
+
+static void sync_directory(const std::string& path) {
+  const Fd fd(retried([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (!fd) throw SystemError("cannot open directory " + path, errno);
+  sync_file(fd.get(), path);
+}
+
+static std::string directory_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+static void replace(const std::string& path, std::string_view text, unsigned mode, bool sync) {
   const std::string temporary = path + ".tmp" + std::to_string(::getpid());
-  {
-    Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
-    if (!fd) throw SystemError("cannot create " + temporary, errno);
-    try {
-      write_all(fd.get(), text, temporary);
-    } catch (...) {
-      ::unlink(temporary.c_str());
-      throw;
-    }
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
+  try {
+    const Fd fd(retried([&] {
+      return ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    }));
+    if (!fd) throw write_error(temporary, errno);
+    write_all(fd.get(), text, temporary);
+    if (sync) sync_file(fd.get(), temporary);
+    if (retried([&] { return ::rename(temporary.c_str(), path.c_str()); }) != 0)
+      throw SystemError("cannot replace " + path, errno);
+  } catch (const SystemError&) {
     ::unlink(temporary.c_str());
-    throw SystemError("cannot replace " + path, error);
+    throw;
   }
+  if (sync) sync_directory(directory_of(path));
+}
+
+void write_file_atomically(const std::string& path, std::string_view text, unsigned mode) {
+  replace(path, text, mode, false);
+}
+
+void write_file_durably(const std::string& path, std::string_view text) {
+  replace(path, text, 0644, true);
+}
+
+void remove_file_durably(const std::string& path) {
+  remove_file(path);
+  sync_directory(directory_of(path));
+}
+
+void make_directory_durably(const std::string& path) {
+  if (exists(path)) return;
+  make_directories(path);
+  // Every directory that may be new is an entry of the one above it.
+  for (std::string part = path; part.size() > 1; part = directory_of(part))
+    sync_directory(directory_of(part));
 }
 
 std::vector<std::string> list_directory(const std::string& path) {
@@ -159,14 +220,14 @@ void make_directories(const std::string& path, unsigned mode) {
   for (size_t at = 1; at != std::string::npos;) {
     at = path.find('/', at + 1);
     const std::string part = path.substr(0, at);
-    if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST)
+    if (retried([&] { return ::mkdir(part.c_str(), mode); }) != 0 && errno != EEXIST)
       throw SystemError("cannot create directory " + part + " (is another file in its place?)",
                         errno);
   }
 }
 
 void remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) != 0 && !is_absence(errno))
+  if (retried([&] { return ::unlink(path.c_str()); }) != 0 && !is_absence(errno))
     throw SystemError("cannot remove " + path, errno);
 }
 

@@ -43,6 +43,15 @@ std::optional<std::string> read_optional_attribute(const std::string& path);
 /// Replaces `path` in one step (temporary file beside it, rename); throws SystemError.
 void write_file_atomically(const std::string& path, std::string_view text, unsigned mode = 0644);
 
+/// The same, and it is on disk with its name when this returns: a power cut does not undo it.
+void write_file_durably(const std::string& path, std::string_view text);
+
+/// remove_file, and the removal is on disk when this returns.
+void remove_file_durably(const std::string& path);
+
+/// make_directories, and all of them are on disk when this returns.
+void make_directory_durably(const std::string& path);
+
 /// Names in a directory, sorted, without "." and ".."; none when there is no such directory. Throws
 /// SystemError when it cannot be read.
 std::vector<std::string> list_directory(const std::string& path);

@@ -39,7 +39,9 @@ static bool lock_within(const Fd& fd, struct flock lock, std::chrono::millisecon
 
 std::optional<Lock> Lock::acquire(const std::string& file, uint64_t number,
                                   std::chrono::milliseconds deadline) {
-  Fd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+  Fd fd(::open(file.c_str(), flags, 0600));
+  while (!fd && errno == EINTR) fd = Fd(::open(file.c_str(), flags, 0600));
   if (!fd) throw SystemError("cannot open lock " + file, errno);
   if (!lock_within(fd, range(number), deadline)) return {};
   return Lock(std::move(fd));

@@ -36,11 +36,13 @@ static constexpr MessageRow rows[] = {
     {Message::reconciled, "reconciled", "reconcile", "b43e277331004f58ada5db5421d31876"},
     {Message::not_reconciled, "not-reconciled", "reconcile", "fd0c9a13e7474ec1a64ef797d19cffba"},
     {Message::reassigned, "reassigned", "reassign", "d1e9e6dcc0a2442da0cf8acf29ff17b7"},
+    {Message::port_closed, "port-closed", "close-port", "36757b04f3d94e4287dd369982292830"},
     {Message::config_invalid, "config-invalid", "", "d51bb4b9d083429da3d71b0f6d2e596f"},
     {Message::connection_lost, "connection-lost", "", "3076db1d7eca4d38a72fd0f57e4976d2"},
     {Message::call_denied, "call-denied", "deny", "eb0bb6c825524015afc6fcffd1dcbd8a"},
     {Message::call_allowed, "call-allowed", "report", "5f11bb1f1f784bc6a4b9f94ecf91ab2e"},
     {Message::provision_failed, "provision-failed", "failed", "da7358c40b164a9ca81326aa7d8f52fd"},
+    {Message::started_anyway, "started-anyway", "permit", "d92b875ed2bd41049b0eecd92f950273"},
 };
 
 std::span<const MessageRow> messages() {

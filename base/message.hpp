@@ -37,11 +37,13 @@ enum class Message {
   reconciled,
   not_reconciled,
   reassigned,
+  port_closed,
   config_invalid,
   connection_lost,
   call_denied,
   call_allowed,
   provision_failed,
+  started_anyway,
 };
 
 /// The one table of message ids.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/process.hpp"
 
+#include <thread>
+
 #include "base/file.hpp"
 #include "base/text.hpp"
 
@@ -43,6 +45,14 @@ bool is_running(const Root& root, const Process& process) {
   if (!stat || stat->state == 'Z' || stat->state == 'X') return false;
   if (process.start != 0 && stat->start != 0) return process.start == stat->start;
   return stat->command.find("gpuward") != std::string::npos;
+}
+
+void wait_until_ended(const Root& root, const Process& process,
+                      std::chrono::milliseconds deadline) {
+  if (!process) return;
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  while (is_running(root, process) && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
 std::string to_string(const Process& process) {

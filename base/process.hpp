@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,9 @@ Process identify(const Root& root, pid_t pid);
 /// start time is not known, one of the same number counts when its name contains "gpuward". Throws
 /// SystemError when /proc cannot be read.
 bool is_running(const Root& root, const Process& process);
+
+/// Returns when it does not run any more, or after `deadline`.
+void wait_until_ended(const Root& root, const Process& process, std::chrono::milliseconds deadline);
 
 /// "4711@12345", "4711" without a start time; nothing for any other text.
 std::string to_string(const Process& process);

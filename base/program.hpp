@@ -12,7 +12,8 @@ namespace gpuward {
 /// bytes. Nothing when it cannot be run, prints more, ends with a status other than 0 or is not
 /// through after `deadline`; then it is killed. It runs without our descriptors,
 /// environment and ignored or blocked signals, and root runs it as nobody: its path may come from a
-/// domain's XML. Throws SystemError when there can be no child at all.
+/// domain's XML. What it has started is killed when it ends, as root in whatever session it is, by
+/// others what is left in its process group. Throws SystemError when there can be no child at all.
 std::optional<std::string> output_of(const std::string& program,
                                      const std::vector<std::string>& arguments,
                                      std::chrono::milliseconds deadline, size_t limit = 4096);

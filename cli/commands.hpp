@@ -34,6 +34,8 @@ int protect_command(const Settings& settings, const std::string& domain);
 int unprotect_command(const Settings& settings, const std::string& domain);
 
 int start_command(const Settings& settings, const std::string& domain);
+int start_anyway_command(const Settings& settings, const std::string& domain,
+                         const std::string& reason);
 int reassign_command(const Settings& settings, const std::string& domain);
 int clear_command(const Settings& settings, const std::string& address);
 

@@ -5,6 +5,7 @@
 
 #include <ctime>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,7 +63,18 @@ Findings check_denials(const Root& root, time_t now);
 /// libvirt 11.2).
 Findings check_host_shutdown(const Root& root, unsigned libvirt);
 
-/// A domain that libvirt would ask our hook about.
-Findings check_domain(const Root& root, const Config& config, std::string_view xml);
+/// What the hook would refuse a domain with this XML at its next start, or warn of, by the
+/// functions of the hook. `is_off`: then its devices are looked at too, which a running domain has
+/// itself.
+Findings check_domain(const Root& root, const Config& config, std::string_view xml, bool is_off);
+
+/// Domains that run although the hook refuses them.
+Findings check_started_anyway(const Root& root);
+
+/// Claims of domains that are shut off: their GPUs were not released. `active`: those that run.
+Findings check_released(const Root& root, const std::set<Uuid>& active);
+
+/// Of findings that differ in their object alone one, which names all objects.
+Findings merged(const Findings& findings);
 
 }  // namespace gpuward

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/quote.hpp"
 #include "cli/commands.hpp"
 #include "cli/doctor.hpp"
 #include "cli/libvirt_version.hpp"
@@ -27,21 +28,27 @@ static Findings check_domains(const Settings& settings, const Config& config) {
   try {
     const DomainStore store(settings.connect);
     for (const ConfigProblem& problem : too_much_for(config, store.version()))
-      findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
-                          "until then its domains do not start"});
+      findings.push_back(
+          {Severity::problem, "config", to_string(problem.position), problem.message,
+           "fix the configuration; until then domains with this profile do not start"});
     append(findings, check_host_shutdown(settings.root, store.version()));
+    std::set<Uuid> active;
     for (const DomainStore::Found& found : store.all()) try {
-        append(findings, check_domain(settings.root, config,
-                                      found.persistent ? store.inactive_xml(found.uuid)
-                                                       : store.live_xml(found.uuid)));
+        if (found.active) active.insert(found.uuid);
+        const std::string xml =
+            found.persistent ? store.inactive_xml(found.uuid) : store.live_xml(found.uuid);
+        append(findings, check_domain(settings.root, config, xml, !found.active));
       } catch (const Error& error) {
-        findings.push_back({Severity::warning, "domains", shown(found.name), error.what(),
-                            "see 'virsh dumpxml' of it"});
+        findings.push_back({Severity::warning, "domains", shown(found.name),
+                            without_remedy(error.reason),
+                            error.reason.remedy.empty() ? "virsh dumpxml " + shell_word(found.name)
+                                                        : hint(error.reason)});
       }
+    append(findings, check_released(settings.root, active));
   } catch (const Error& error) {
     findings.push_back({Severity::warning, "domains", "libvirt",
-                        std::string("its domains cannot be looked at: ") + error.what(),
-                        "run this again when libvirt is on"});
+                        "cannot check the domains: " + without_remedy(error.reason),
+                        "run gpuward doctor again when libvirt is running"});
   }
   return findings;
 }
@@ -53,7 +60,8 @@ static Findings check_everything(const Settings& settings) {
   Findings findings;
   if (::geteuid() != 0)
     findings.push_back({Severity::warning, "rights", "gpuward doctor",
-                        "not run by root, it cannot see everything", "run it as root"});
+                        "not running as root: some checks are incomplete",
+                        "run gpuward doctor as root"});
   append(findings, check_config(root, loaded, layers.polkit.driver));
   append(findings, check_hook(layers));
   append(findings, check_other_hooks(root));
@@ -63,6 +71,7 @@ static Findings check_everything(const Settings& settings) {
   append(findings, check_interrupts(root));
   append(findings, check_other_tools(root, loaded.config));
   append(findings, check_devices(root, loaded.config));
+  append(findings, check_started_anyway(root));
   append(findings, check_domains(settings, loaded.config));
   std::stable_sort(findings.begin(), findings.end(),
                    [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
@@ -84,10 +93,25 @@ static json findings_json(const Findings& findings) {
   return list;
 }
 
+Findings merged(const Findings& findings) {
+  Findings result;
+  for (const Finding& finding : findings) {
+    const auto same = std::find_if(result.begin(), result.end(), [&](const Finding& other) {
+      return other.severity == finding.severity && other.check == finding.check &&
+             other.found == finding.found && other.fix == finding.fix;
+    });
+    if (same == result.end())
+      result.push_back(finding);
+    else
+      same->object += ", " + finding.object;
+  }
+  return result;
+}
+
 static std::string findings_text(const Findings& findings, size_t problems) {
   if (findings.empty()) return "Nothing is wrong.\n";
   std::string text;
-  for (const Finding& finding : findings)
+  for (const Finding& finding : merged(findings))
     text += std::string(severity_word(finding)) + ": " + finding.object + ": " + finding.found +
             "\n    fix: " + finding.fix + "\n";
   return text + std::to_string(problems) + " problem(s), " +

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "base/file.hpp"
+#include "base/trusted_file.hpp"
 #include "cli/doctor.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "state/paths.hpp"
@@ -10,25 +11,27 @@ namespace gpuward {
 
 using Severity = Finding::Severity;
 
-static void check_rights(const Root& root, const std::string& path, Known polkit_driver,
-                         Findings& findings) {
+/// By the function that the hook and gpuward-provision go by.
+static void check_owners(const Root& root, Findings& findings) {
+  std::vector<Untrusted> untrusted = untrusted_config(root);
+  for (const std::string& directory : {paths::claims(root), paths::gpu_domains(root)})
+    for (Untrusted& more : find_untrusted(root, directory)) untrusted.push_back(std::move(more));
+  for (const Untrusted& each : untrusted)
+    findings.push_back({Severity::problem, "config", each.path, each.found, each.command});
+}
+
+/// polkitd is neither root nor of its group.
+static void check_readable(const Root& root, const std::string& path, Known polkit_driver,
+                           Findings& findings) {
   struct stat info;
   if (::stat(root.at(path).c_str(), &info) != 0) return;
   const bool directory = S_ISDIR(info.st_mode);
-  const std::string mode = directory ? "755 " : "644 ";
-  const auto add = [&](Severity severity, const std::string& found, const std::string& fix) {
-    findings.push_back({severity, "config", path, found, fix});
-  };
-  if (info.st_uid != 0)
-    add(Severity::problem, "it belongs to user " + std::to_string(info.st_uid) + ", not to root",
-        "chown root:root " + path);
-  if (info.st_mode & 022)
-    add(Severity::problem, "others than root may write it", "chmod " + mode + path);
   const mode_t needed = directory ? 0005 : 0004;
-  if ((info.st_mode & needed) != needed)
-    add(polkit_driver == Known::yes ? Severity::problem : Severity::warning,
-        "the user polkitd cannot read it, so gpuward-polkit cannot tell what is allowed",
-        "chmod " + mode + path);
+  if ((info.st_mode & needed) == needed) return;
+  findings.push_back(
+      {polkit_driver == Known::yes ? Severity::problem : Severity::warning, "config", path,
+       "not readable by user polkitd, so gpuward-polkit cannot determine what is allowed",
+       (directory ? "chmod 755 " : "chmod 644 ") + path});
 }
 
 Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit_driver) {
@@ -49,7 +52,8 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit
   for (const std::string& directory :
        {paths::run(host), paths::claims(host), paths::gpu_domains(host)})
     checked.push_back(directory);
-  for (const std::string& path : checked) check_rights(root, path, polkit_driver, findings);
+  for (const std::string& path : checked) check_readable(root, path, polkit_driver, findings);
+  check_owners(root, findings);
   return findings;
 }
 

@@ -4,16 +4,21 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/quote.hpp"
 #include "base/text.hpp"
+#include "base/trusted_file.hpp"
 #include "cli/doctor.hpp"
 #include "cli/host_view.hpp"
+#include "domain/document.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
 #include "state/claim_store.hpp"
+#include "state/single_use.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -163,37 +168,77 @@ static void find_quarantined(const Root& root, Findings& findings) {
   for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
-        findings.push_back(
-            {Severity::problem, "devices", device_name(device),
-             "it is in quarantine since " + claim.name + " had it: no domain gets it",
-             "gpuward reconcile, which says why it stays if it does"});
+        findings.push_back({Severity::problem, "devices", device_name(device),
+                            "quarantined after use by domain " + in_quotes(claim.name) +
+                                ", not assigned to any domain",
+                            "gpuward reconcile (prints the reason if it remains quarantined)"});
 }
 
-static void find_scrub_programs(const Config& config, Findings& findings) {
+/// A mark of single use goes by the card's UUID or serial number. Of a card without one it goes by
+/// where the card is.
+static void find_marks_by_address(const Root& root, Findings& findings) {
+  for (const DeviceRecord& mark : marks_by_address(root)) {
+    const std::string address = to_string(mark.device.address);
+    findings.push_back(
+        {Severity::warning, "devices", address,
+         "single use by domain " + in_quotes(mark.owner) + " is recorded by " +
+             (mark.device.identity.slot ? "slot '" + shown(*mark.device.identity.slot) + "'"
+                                        : "PCI address") +
+             ", as the card reports no UUID or serial number: if cards are moved, the record "
+             "applies "
+             "to the card that is then at this place",
+         "gpuward clear " + address + " before you move cards, and note which card was used"});
+  }
+}
+
+static void find_scrub_programs(const Root& root, const Config& config, Findings& findings) {
   for (const Profile& profile : config.profiles) {
     struct stat info;
     if (profile.scrub.empty()) continue;
+    for (const Untrusted& untrusted : find_untrusted(root, profile.scrub))
+      findings.push_back(
+          {Severity::problem, "devices", untrusted.path,
+           untrusted.found + ", so the scrub program of [profile " + profile.name + "] is not run",
+           untrusted.command});
     const bool runs = ::stat(profile.scrub.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
                       ::access(profile.scrub.c_str(), X_OK) == 0;
     if (!runs)
-      findings.push_back({Severity::problem, "devices", profile.scrub,
-                          "[profile " + profile.name +
-                              "] runs it to scrub devices, and it is no program that can be run",
-                          "put it there and make it executable, or mend scrub = in the profile"});
+      findings.push_back(
+          {Severity::problem, "devices", profile.scrub,
+           "scrub program of [profile " + profile.name + "] is missing or not executable",
+           "install the program and make it executable, or fix scrub = in the "
+           "profile"});
   }
+}
+
+/// Other hardware than its [gpu] section expects: no domain is assigned it.
+static void find_unexpected(const Root& root, const Config& config, std::set<std::string>& reasons,
+                            Findings& findings) {
+  for (const GpuView& gpu : view_gpus(root, config))
+    if (const Verdict verdict = check_identity(root, config, gpu.parent); !verdict) {
+      reasons.insert(to_string(verdict.reason));
+      findings.push_back({Severity::problem, "devices", gpu.parent.name,
+                          without_remedy(verdict.reason),
+                          verdict.reason.remedy.empty() ? "gpuward show " + gpu.parent.name
+                                                        : hint(verdict.reason)});
+    }
 }
 
 Findings check_devices(const Root& root, const Config& config) {
   Findings findings;
   find_quarantined(root, findings);
+  std::set<std::string> unexpected;
+  find_unexpected(root, config, unexpected, findings);
   const ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
   for (const VfChange& change : plan.vfs)
     findings.push_back({Severity::problem, "devices", to_string(change.pf),
-                        "the configuration wants " + to_string(change), "gpuward apply"});
+                        "configuration is not applied: " + to_string(change), "gpuward apply"});
   for (const std::string& line : plan.impossible)
-    findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
-                        "mend its [gpu] section, or put back the card that it means"});
-  find_scrub_programs(config, findings);
+    if (!unexpected.contains(line))
+      findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
+                          "fix the [gpu] section, or reinstall the card that the section names"});
+  find_marks_by_address(root, findings);
+  find_scrub_programs(root, config, findings);
   return findings;
 }
 

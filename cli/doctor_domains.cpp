@@ -3,44 +3,131 @@
 #include "base/quote.hpp"
 #include "cli/doctor.hpp"
 #include "domain/document.hpp"
+#include "hooks/claim_devices.hpp"
+#include "hooks/give_back.hpp"
+#include "hooks/guard_verdict.hpp"
 #include "hooks/qemu_version.hpp"
 #include "hooks/request_verdict.hpp"
+#include "hooks/unparsed_xml.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "inventory/usage.hpp"
 #include "inventory/viommu.hpp"
+#include "protection/protect.hpp"
+#include "state/start_permit.hpp"
 
 namespace gpuward {
 
 using Severity = Finding::Severity;
 
-static Finding open_gap(const std::string& name, const Gap& gap, Policy policy) {
-  const bool refused = policy == Policy::block && row_of(gap.guard).refuses_start;
+static constexpr size_t longest_refusal = 500;
+
+/// Of a guard that warns, or that does not refuse a start yet.
+static Finding warned_gap(const std::string& name, const Gap& gap, Policy policy) {
   const bool all = gap.guard == Guard::gpu_hotplug && policy == Policy::block;
-  return {refused ? Severity::problem : Severity::warning, "domains", shown(name),
-          std::string(refused ? "domain will not start" : "domain starts with a warning") + ": " +
-              gap.element + " (line " + std::to_string(gap.line) + "): " + gap.text,
+  return {Severity::warning, "domains", shown(name),
+          "domain starts with a warning: " + gap.element + " (line " + std::to_string(gap.line) +
+              "): " + gap.text,
           gap.can_be_closed ? "gpuward protect " + shell_word(name) + ", while it is shut off" +
                                   (all ? " (all domains: gpuward protect --all)" : "")
                             : "virsh edit " + shell_word(name)};
 }
 
-Findings check_domain(const Root& root, const Config& config, std::string_view xml) {
-  const Document document = parse_document(xml);
-  const Domain domain = read_domain(document);
+/// What the hook refuses, with the remedy of the hook.
+static Finding refused(Severity severity, const std::string& name, const std::string& what,
+                       const Reason& reason) {
+  return {severity, "domains", shown(name),
+          what + ": " + shown(without_remedy(reason), longest_refusal),
+          reason.remedy.empty() ? "gpuward explain " + shell_word(name) : hint(reason)};
+}
+
+static Finding refused_at_start(const std::string& name, const Reason& reason) {
+  return refused(Severity::problem, name, "domain will not start", reason);
+}
+
+static void check_guards_of(const Root& root, const Config& config, const Document& document,
+                            const Domain& domain, Findings& findings) {
+  const auto gpus = gpu_hostdevs(root, config, domain);
+  const QemuAbilities qemu = abilities_of(qemu_version(root, emulator_of(document)));
+  const auto add = [&](const Verdict& verdict) {
+    if (!verdict) findings.push_back(refused_at_start(domain.name, verdict.reason));
+  };
+  add(override_verdict(document, gpus, domain.name, qemu));
+  const auto gaps = gaps_to_close(document, gpus, config.guard, qemu);
+  add(guard_verdict(config.guard, domain.name, gaps));
+  for (const Gap& gap : gaps)
+    if (!guard_warnings(config.guard, domain.name, {gap}).empty())
+      findings.push_back(warned_gap(domain.name, gap, policy_of(config.guard, gap.guard)));
+}
+
+static void check_devices_of(const Root& root, const Config& config, const Domain& domain,
+                             Findings& findings) {
+  const DevicesRefusal refusal = devices_refusal(root, config, domain);
+  if (refusal.reason.problem.empty()) return;
+  findings.push_back(refusal.passes ? refused(Severity::warning, domain.name,
+                                              "domain would not start now", refusal.reason)
+                                    : refused_at_start(domain.name, refusal.reason));
+}
+
+/// libvirt calls the hook with the domain's name; XML that cannot be parsed has none.
+static Findings check_unparsed(const Root& root, const Config& config, std::string_view xml,
+                               const Reason& error) {
+  const auto why = unparsed_refusal(root, config, xml, names_gpuward(xml), error);
+  if (!why) return {};
+  throw Error({}, "domain will not start: " + without_remedy(*why), why->remedy);
+}
+
+Findings check_domain(const Root& root, const Config& config, std::string_view xml, bool is_off) {
+  if (!may_have_gpu(xml)) return {};
+  std::optional<Document> document;
+  Domain domain;
+  try {
+    document = parse_document(xml);
+    domain = read_domain(*document);
+  } catch (const Error& error) {
+    return check_unparsed(root, config, xml, error.reason);
+  }
   if (!is_gpu_domain(root, config, domain)) return {};
   Findings findings;
-  if (asks_gpuward(domain))
-    if (const Verdict verdict = request_verdict(config, domain); !verdict)
-      findings.push_back({Severity::problem, "domains", shown(domain.name),
-                          "domain will not start: " + shown(without_remedy(verdict.reason), 500),
-                          hint(verdict.reason)});
-  if (const std::string conflict = viommu_conflict(root, document, domain); !conflict.empty())
+  const Verdict request = request_verdict(config, domain);
+  if (!request) findings.push_back(refused_at_start(domain.name, request.reason));
+  if (const std::string conflict = viommu_conflict(root, *document, domain); !conflict.empty())
     findings.push_back({Severity::problem, "domains", shown(domain.name), conflict,
                         "virsh edit " + shell_word(domain.name)});
-  const auto gpus = gpu_hostdevs(root, config, domain);
-  const auto qemu = qemu_version(root, emulator_of(document));
-  for (const Gap& gap : guard_gaps({document, gpus, config.guard, abilities_of(qemu)}))
-    if (const Policy policy = policy_of(config.guard, gap.guard); policy != Policy::allow)
-      findings.push_back(open_gap(domain.name, gap, policy));
+  check_guards_of(root, config, *document, domain, findings);
+  if (is_off && request) check_devices_of(root, config, domain, findings);
+  return findings;
+}
+
+Findings check_started_anyway(const Root& root) {
+  Findings findings;
+  std::vector<std::string> unreadable;
+  for (const StartPermit& permit : all_started_anyway(root, unreadable)) {
+    std::string refusals;
+    for (const std::string& refusal : permit.refusals)
+      refusals += (refusals.empty() ? "" : "; ") + refusal;
+    findings.push_back(
+        {Severity::warning, "domains", shown(permit.name),
+         "domain was started anyway (" + shown(to_string(permit)) +
+             "), although: " + shown(refusals, 2 * longest_refusal),
+         "fix that, shut the domain down, then run: gpuward start " + shell_word(permit.name)});
+  }
+  for (const std::string& line : unreadable)
+    findings.push_back(
+        {Severity::warning, "domains", "gpuward start --anyway", shown(line), "gpuward reconcile"});
+  return findings;
+}
+
+Findings check_released(const Root& root, const std::set<Uuid>& active) {
+  Findings findings;
+  for (const Claim& claim : claimed_devices(root).claims) {
+    if (active.contains(claim.domain)) continue;
+    for (const ClaimedDevice& device : claim.devices)
+      if (device.state == ClaimedDevice::State::claimed)
+        findings.push_back({Severity::problem, "domains", shown(claim.name),
+                            "domain is shut off, but " + what_it_is(device) +
+                                " was not released and cannot be assigned to another domain",
+                            "gpuward reconcile"});
+  }
   return findings;
 }
 

@@ -17,6 +17,7 @@
 #include "cli/output.hpp"
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "hooks/guard_verdict.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/qemu_version.hpp"
 #include "hooks/repoint.hpp"
@@ -81,7 +82,9 @@ static Protection protection_for(const Settings& settings, const Config& config,
   const auto version = qemu_version(settings.root, emulator);
   if (!version && config.guard.migration == Policy::block)
     log::warning("cannot determine the version of " + shown(emulator) +
-                 " (is it installed on this host?), not adding enable-migration=off");
+                 " (is it installed on this host?), adding enable-migration=off, with which QEMU "
+                 "before " +
+                 std::string(first_qemu_with_enable_migration_text) + " does not start");
   return {config.guard, abilities_of(version), false};
 }
 
@@ -89,9 +92,26 @@ static IsGpu gpu_test(const Settings& settings, const Config& config) {
   return [&](const Hostdev& hostdev) { return is_gpu(settings.root, config, hostdev); };
 }
 
+/// Of guards that only warn: what protect could not close if they blocked.
+static void warn_of_gaps_for_hands(const Settings& settings, const Config& config,
+                                   const std::string& xml, const Protection& protection) {
+  const Document document = parse_document(xml);
+  const Domain domain = read_domain(document);
+  auto gaps = gaps_to_close(document, gpu_hostdevs(settings.root, config, domain),
+                            protection.policy, protection.qemu);
+  std::erase_if(gaps, [&](const Gap& gap) {
+    return gap.can_be_closed || policy_of(config.guard, gap.guard) != Policy::warn;
+  });
+  for (const std::string& line : guard_warnings(config.guard, domain.name, gaps))
+    log::warning(domain_title(domain.name) + ": " + line);
+}
+
 std::string protected_for_attach(const Settings& settings, const Config& config,
                                  const std::string& xml) {
-  return protect(xml, protection_for(settings, config, xml), gpu_test(settings, config));
+  const Protection protection = protection_for(settings, config, xml);
+  std::string closed = protect(xml, protection, gpu_test(settings, config));
+  warn_of_gaps_for_hands(settings, config, closed, protection);
+  return closed;
 }
 
 static Error no_device(const Settings& settings, const Config& config, const Profile& profile,
@@ -133,12 +153,12 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config,
   use.own = pool_domain(config, domain).own;
   const TakenDevices own = own_devices(settings.root, domain);
   for (const auto& device : own) use.taken.insert(device);
-  const PoolDevice* device = choose_device(profile, pool, use, domain.numa_nodes);
+  const PoolDevice* device = choose_device(profile, pool, use, {domain.numa_nodes, domain.cpus});
   if (!device) {
     use.taken = own;
     for (const PoolDevice& each : pool)
       use.own.insert(use.own.end(), each.in_the_way.begin(), each.in_the_way.end());
-    device = choose_device(profile, pool, use, domain.numa_nodes);
+    device = choose_device(profile, pool, use, {domain.numa_nodes, domain.cpus});
   }
   if (!device) throw no_device(settings, config, profile, domain.name, pool);
   gpu.functions = device->functions;

@@ -52,9 +52,7 @@ LayerState xml_layer(const Case& c) {
   std::string found;
   for (const Gap* gap : gaps_of(c)) found += (found.empty() ? "" : "; ") + place(*gap);
   if (!found.empty()) return {State::open, "xml", found};
-  if (c.is(Guard::migration) && !c.domain.qemu)
-    return {State::unknown, "xml", "cannot determine the version of " + c.domain.emulator};
-  if (c.is(Guard::migration) && *c.domain.qemu < first_qemu_with_enable_migration)
+  if (c.is(Guard::migration) && c.domain.qemu && *c.domain.qemu < first_qemu_with_enable_migration)
     return {State::holds, "xml",
             "QEMU before " + std::string(first_qemu_with_enable_migration_text) +
                 " does not migrate VFIO devices"};
@@ -162,11 +160,6 @@ std::string protect(const Case& c) {
 void add_open_xml(const Case& c, ExplainedGuard& explained) {
   const LayerState& xml = layer_of(explained, "xml");
   const bool guarded = holds(explained, "guard");
-  if (xml.state == State::unknown && !guarded)
-    explained.left.push_back("if that QEMU is " +
-                             std::string(first_qemu_with_enable_migration_text) +
-                             " or newer and the XML does not forbid that, root can migrate, save "
-                             "and snapshot the domain");
   if (xml.state != State::open) return;
   const bool starts = c.domain.active || !holds(explained, "hook") ||
                       explained.policy == Policy::warn || !row_of(c.guard).refuses_start;
@@ -181,6 +174,10 @@ void add_open_xml(const Case& c, ExplainedGuard& explained) {
     what = "the hook refuses to start the domain with its present XML";
   else if (c.is(Guard::gpu_hotplug))
     what += " and cannot be restored";
+  else if (c.is(Guard::migration) && guarded)
+    what +=
+        "; gpuward-guard aborts such a job, but a small domain may be saved or migrated before "
+        "that";
   else if (!c.is(Guard::pause) && guarded)
     what += ", which gpuward-guard reverts";
   explained.left.push_back(what + protect(c));

@@ -10,6 +10,7 @@
 #include "config/config.hpp"
 #include "protection/gpu_hotplug.hpp"
 #include "protection/guards.hpp"
+#include "state/start_permit.hpp"
 
 namespace gpuward {
 
@@ -25,6 +26,7 @@ struct GuardedDomain {
   std::string emulator;
   std::optional<unsigned> qemu;  ///< version of that
   PciRoot pci_root = PciRoot::pcie;
+  std::optional<StartPermit> permit;  ///< by which it was started although the hook refuses it
 };
 
 /// What one layer does for one guard.

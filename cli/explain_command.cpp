@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/explain.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
+#include "config/config_parser.hpp"
 #include "domain/document.hpp"
 #include "hooks/qemu_version.hpp"
 #include "inventory/gpu_hostdevs.hpp"
@@ -34,6 +36,7 @@ static GuardedDomain look_at_domain(const Settings& settings, const Config& conf
   guarded.uuid = found.uuid;
   guarded.active = found.active;
   if (!is_gpu_domain(settings.root, config, domain)) return guarded;
+  guarded.permit = started_anyway(settings.root, found.uuid);
   guarded.known_to_polkit = has_gpu_now(settings.root, found.uuid);
   guarded.emulator = emulator_of(document);
   guarded.qemu = qemu_version(settings.root, guarded.emulator);
@@ -83,6 +86,13 @@ static json guards_json(const std::vector<ExplainedGuard>& guards) {
   return list;
 }
 
+static json started_anyway_json(const GuardedDomain& domain) {
+  if (!domain.permit) return nullptr;
+  return {{"time", domain.permit->time},
+          {"reason", domain.permit->reason},
+          {"refused", domain.permit->refusals}};
+}
+
 static void print_as_json(int schema, const GuardedDomain& domain, const HostLayers& host,
                           unsigned libvirt, const std::vector<ExplainedGuard>& guards) {
   json object{{"domain", {{"name", domain.name}, {"uuid", to_string(domain.uuid)}}},
@@ -91,7 +101,8 @@ static void print_as_json(int schema, const GuardedDomain& domain, const HostLay
               {"libvirt", versioned(libvirt)},
               {"daemon", nullptr},
               {"qemu", versioned(domain.qemu)},
-              {"guards", guards_json(guards)}};
+              {"guards", guards_json(guards)},
+              {"started_anyway", started_anyway_json(domain)}};
   if (host.daemon) object["daemon"] = host.daemon->name;
   print_json(schema, "explain", object);
 }
@@ -129,6 +140,15 @@ static std::string guard_text(const ExplainedGuard& explained) {
                       rows);
 }
 
+/// "" where nothing was refused.
+static std::string started_anyway_text(const GuardedDomain& domain) {
+  if (!domain.permit) return {};
+  std::string text = "Started anyway (" + to_string(*domain.permit) + "), although:\n";
+  for (const std::string& refusal : domain.permit->refusals)
+    for (const std::string& line : wrapped(refusal)) text += "  " + line + '\n';
+  return text;
+}
+
 static void print_as_text(const GuardedDomain& domain, const HostLayers& host, unsigned libvirt,
                           const std::vector<ExplainedGuard>& guards) {
   std::string text = shown(domain.name) + (domain.active ? " is running" : " is shut off");
@@ -141,13 +161,18 @@ static void print_as_text(const GuardedDomain& domain, const HostLayers& host, u
     text += (&gpu == &domain.gpus.front() ? "" : "; ") + shown(gpu);
   text += ".\nlibvirt " + (libvirt ? version_text(libvirt) : "?") + " (" +
           (host.daemon ? host.daemon->name : "no daemon of this host") + "), QEMU " +
-          (domain.qemu ? version_text(*domain.qemu) : "?") + " (" + shown(domain.emulator) + ")\n";
+          (domain.qemu ? version_text(*domain.qemu) : "?") + " (" + shown(domain.emulator) + ")\n" +
+          started_anyway_text(domain);
   for (const ExplainedGuard& explained : guards) text += '\n' + guard_text(explained);
   print_lines(text);
 }
 
 int explain_command(const Settings& settings, const std::string& name) {
-  const Config config = require_config(settings.root);
+  const LoadedConfig loaded = load_host_config(settings.root);
+  const Config& config = loaded.config;
+  for (const ConfigProblem& problem : loaded.problems)
+    log::warning(to_string(problem) +
+                 ", ignoring (what follows applies the rest of the configuration)");
   const DomainStore store(settings.connect);
   const auto found = store.find(name);
   if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all");

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <functional>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/signals.hpp"
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/json_schema.hpp"
 #include "cli/output.hpp"
@@ -17,10 +21,11 @@ struct CommandLine {
   CLI::App app{"Assign GPUs to libvirt domains."};
   Settings settings;
   std::function<int()> chosen;
-  std::string name, profile, alias, what = "instances";
+  std::string name, profile, alias, reason, what = "instances";
   bool all = false;
   std::vector<std::string> files;
   Rewrite rewrite;
+  CLI::Option* is_anyway = nullptr;
 
   CommandLine();
 
@@ -48,7 +53,10 @@ struct CommandLine {
     return all ? protect_all_command(settings) : protect_command(settings, name);
   }
   int unprotect() { return unprotect_command(settings, name); }
-  int start() { return start_command(settings, name); }
+  int start() {
+    return is_anyway->count() ? start_anyway_command(settings, name, reason)
+                              : start_command(settings, name);
+  }
   int reassign() { return reassign_command(settings, name); }
   int clear() { return clear_command(settings, name); }
   int reconcile() { return reconcile_command(settings); }
@@ -62,6 +70,12 @@ CLI::App* CommandLine::add(const char* verb, const char* help, int (CommandLine:
   command->callback([this, run] { chosen = [this, run] { return (this->*run)(); }; });
   command->fallthrough();
   return command;
+}
+
+/// One line, not empty.
+static std::string is_reason(const std::string& text) {
+  if (trim(text).empty()) return "REASON is empty";
+  return text.find('\n') == text.npos ? "" : "REASON is more than one line";
 }
 
 CommandLine::CommandLine() {
@@ -120,6 +134,11 @@ CommandLine::CommandLine() {
   verb =
       add("start", "Assign available devices to a domain's GPUs and start it", &CommandLine::start);
   verb->add_option("domain", name, "domain name or UUID, shut off")->required();
+  is_anyway = verb->add_option(
+      "--anyway", reason,
+      "start the domain as defined although a guard, or a configuration or XML with errors, blocks "
+      "the start; REASON is logged in the journal");
+  is_anyway->type_name("REASON")->check(is_reason);
 
   // "repoint" is the name of 0.1.0, accepted for one release.
   for (const char* const word : {"reassign", "repoint"}) {
@@ -160,6 +179,22 @@ CommandLine::CommandLine() {
   json(verb);
 }
 
+/// What helps against a failed system call, independent of the command; "" where that is unknown.
+static std::string hint_of(int code) {
+  switch (code) {
+    case EACCES:
+    case EPERM:
+      return ::geteuid() == 0 ? "" : "run the command as root";
+    case ENOSPC:
+    case EDQUOT:
+      return "free space on that file system (df -h, df -i), then run the command again";
+    case EROFS:
+      return "mount that file system for writing, then run the command again";
+    default:
+      return "";
+  }
+}
+
 // NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to report
 int main(int argc, char** argv) {
   set_up_signals();
@@ -172,9 +207,15 @@ int main(int argc, char** argv) {
   log::start(log::To::terminal, "gpuward");
   try {
     const int status = line.chosen();
+    errno = 0;
     if (std::fflush(stdout) != 0 || std::ferror(stdout))
-      throw std::runtime_error("cannot write to stdout");
+      throw SystemError("cannot write to stdout", errno ? errno : EIO);
     return status;
+  } catch (const SystemError& error) {
+    Reason reason = error.reason;
+    if (reason.remedy.empty()) reason.remedy = hint_of(error.code);
+    print_failure(reason);
+    return 1;
   } catch (const Error& error) {
     print_failure(error.reason);
     return 1;

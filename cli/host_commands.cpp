@@ -18,7 +18,7 @@ namespace gpuward {
 using nlohmann::json;
 
 Config require_config(const Root& root) {
-  LoadedConfig loaded = load_config(config_files(root));
+  LoadedConfig loaded = load_host_config(root);
   if (loaded.problems.empty()) return std::move(loaded.config);
   const size_t more = loaded.problems.size() - 1;
   throw Error(
@@ -33,9 +33,18 @@ static bool gives_vendor_vfs(const Config& config) {
                      [](const Profile& profile) { return profile.use == Use::vendor_vf; });
 }
 
+/// Programs of the profiles that root would not run.
+static void add_scrub_problems(const Root& root, LoadedConfig& loaded) {
+  for (const Profile& profile : loaded.config.profiles)
+    if (!profile.scrub.empty())
+      for (const Untrusted& untrusted : find_untrusted(root, profile.scrub))
+        loaded.problems.push_back({profile.position, "scrub program " + to_string(untrusted)});
+}
+
 int check_command(const Settings& settings, const std::vector<std::string>& files) {
   const auto names = files.empty() ? config_files(settings.root) : files;
-  LoadedConfig loaded = load_config(names);
+  LoadedConfig loaded = files.empty() ? load_host_config(settings.root) : load_config(files);
+  add_scrub_problems(settings.root, loaded);
   if (files.empty() && gives_vendor_vfs(loaded.config)) {
     const auto more = too_much_for(loaded.config, libvirt_version_at(settings.connect));
     loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());

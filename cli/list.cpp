@@ -13,9 +13,12 @@
 #include "hooks/choose_device.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "mdev/parent.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pool.hpp"
+#include "pci/vendor_vgpu.hpp"
 #include "state/claim_store.hpp"
+#include "state/start_permit.hpp"
 
 namespace gpuward {
 
@@ -63,7 +66,7 @@ struct Gpus {
 };
 
 static int print_gpus_json(const Settings& settings, const Config& config, Gpus& gpus) {
-  const OpenDevices open(settings.root);
+  const OpenDevices open(settings.root, Uninspected::ignore);
   json entries = json::array();
   for (const GpuView& gpu : gpus.views) {
     json entry = gpu_json(settings.root, gpu, gpus.uses[gpu.parent.name], open);
@@ -97,6 +100,31 @@ static int list_gpus(const Settings& settings) {
   return 0;
 }
 
+/// What can be created on the VFs of NVIDIA's vendor VFIO framework now. How many together the
+/// driver does not report.
+static std::map<unsigned, std::string> vgpu_types_of(const Root& root, const GpuView& gpu) {
+  std::map<unsigned, std::string> types;
+  for (const PciAddress& vf : gpu.vfs)
+    for (const VgpuType& type : creatable_vgpus(root, vf)) types.emplace(type.id, type.name);
+  return types;
+}
+
+static void add_vgpu_types(const Settings& settings, Rows& rows, json& types) {
+  for (const GpuView& gpu :
+       view_gpus(settings.root, load_config(config_files(settings.root)).config)) {
+    if (!gpu.offers_vgpus) continue;
+    for (const auto& [id, name] : vgpu_types_of(settings.root, gpu)) {
+      rows.push_back({gpu.parent.name, std::to_string(id), "", name, ""});
+      types.push_back({{"gpu", gpu.parent.name},
+                       {"type", std::to_string(id)},
+                       {"available", nullptr},
+                       {"name", name},
+                       {"device_api", "vfio-pci"},
+                       {"description", ""}});
+    }
+  }
+}
+
 static int list_types_of_all(const Settings& settings) {
   Rows rows;
   json types = json::array();
@@ -113,10 +141,11 @@ static int list_types_of_all(const Settings& settings) {
       if (type.available) entry["available"] = *type.available;
       types.push_back(std::move(entry));
     }
+  add_vgpu_types(settings, rows, types);
   if (settings.json)
     print_json(settings.json, "list", json{{"types", std::move(types)}});
   else if (rows.empty())
-    print_lines("No GPU on this host supports mediated devices.\n");
+    print_lines("No GPU on this host supports mediated devices or vGPUs.\n");
   else
     print_lines(format_table({"GPU", "TYPE", "AVAILABLE", "NAME", "DESCRIPTION"}, rows));
   return 0;
@@ -165,32 +194,58 @@ static int list_instances_of_all(const Settings& settings) {
   return 0;
 }
 
+static json started_anyway_json(const std::vector<StartPermit>& permits) {
+  json list = json::array();
+  for (const StartPermit& permit : permits)
+    list.push_back({{"name", permit.name},
+                    {"uuid", to_string(permit.domain)},
+                    {"time", permit.time},
+                    {"reason", permit.reason},
+                    {"refused", permit.refusals}});
+  return list;
+}
+
+/// As `list instances` names it.
+static const char* state_word(const ClaimedDevice& device) {
+  return device.state == ClaimedDevice::State::quarantined ? "quarantined" : "in-use";
+}
+
 static int list_domains(const Settings& settings) {
   Rows rows;
   json domains = json::array();
+  std::vector<std::string> unreadable;
+  const auto permits = all_started_anyway(settings.root, unreadable);
   const ClaimedDevices claimed = claimed_devices(settings.root);
   for (const Claim& claim : claimed.claims) {
     json gpus = json::array();
     for (const ClaimedDevice& device : claim.devices) {
       rows.push_back({claim.name, device.alias, device.profile, device.type, device.parent,
-                      device_name(device)});
+                      device_name(device), state_word(device)});
       gpus.push_back({{"alias", device.alias},
                       {"profile", device.profile},
                       {"type", device.type},
                       {"gpu", device.parent},
                       {"use", use_word(device.use)},
-                      {"instance", device_name(device)}});
+                      {"instance", device_name(device)},
+                      {"state", state_word(device)}});
     }
     domains.push_back({{"name", claim.name}, {"uuid", to_string(claim.domain)}, {"gpus", gpus}});
   }
   if (settings.json)
-    print_json(settings.json, "list", json{{"domains", std::move(domains)}});
+    print_json(
+        settings.json, "list",
+        json{{"domains", std::move(domains)}, {"started_anyway", started_anyway_json(permits)}});
   else if (rows.empty())
     print_lines("No domain uses a GPU.\n");
   else
-    print_lines(format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE"}, rows));
+    print_lines(
+        format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE", "STATE"}, rows));
+  if (!settings.json)
+    for (const StartPermit& permit : permits)
+      print_lines(permit.name + ": started anyway (" + to_string(permit) + ")\n");
   for (const UnreadableClaim& claim : claimed.unreadable) print_failure(unreadable_reason(claim));
-  return claimed.unreadable.empty() ? 0 : 1;
+  for (const std::string& line : unreadable) print_failure({{}, line, "run: gpuward reconcile"});
+  return claimed.unreadable.empty() && unreadable.empty() ? 0 : 1;
 }
 
 /// How many more domains could get one.
@@ -200,16 +255,19 @@ static unsigned free_of(const Root& root, const Config& config, const Profile& p
   if (gives_pci_devices(profile)) {
     std::set<unsigned> groups;  // each goes to one domain
     for (const PoolDevice& device : pool_of(root, config, profile)) {
-      if (find_taker(device, taken) || has_others_vgpu(device) || !is_viable(device, {})) continue;
+      if (find_taker(device, taken) || has_others_vgpu(device) || !is_viable(device, {}) ||
+          device.is_full)
+        continue;
       const auto group = iommu_group_of(root, device.address);
       free += !group || groups.insert(group->number).second ? 1 : 0;
     }
     return free;
   }
+  std::map<std::string, std::vector<std::string>> cards;  // with their parents that serve it
   for (const std::string& name : parent_names(root))
     if (const auto gpu = find_parent(root, name); gpu && serves(config, profile, *gpu))
-      for (const std::string& type : profile.types)
-        free += available_instances(root, name, type).value_or(0);
+      cards[gpu->physical_function ? to_string(*gpu->physical_function) : name].push_back(name);
+  for (const auto& [card, parents] : cards) free += creatable_on_card(root, parents, profile.types);
   return free;
 }
 

@@ -16,6 +16,7 @@
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
 
@@ -179,7 +180,11 @@ static bool clear_vgpu(const Settings& settings, const PciAddress& address) {
 int clear_command(const Settings& settings, const std::string& text) {
   const auto address = parse_pci_address(text);
   if (!address) throw Error(in_quotes(text), "not a PCI address such as 0000:41:00.0");
-  const bool waited = clear_quarantine(settings, *address);
+  const Claims claims(settings.root);
+  claims.make_ready();
+  restore_quarantine(settings.root, claims);
+  bool waited = clear_quarantine(settings, *address);
+  waited = clear_quarantine_record(settings.root, *address) || waited;
   const bool used = clear_used(settings.root, *address);
   const bool had_vgpu = clear_vgpu(settings, *address);
   if (!used && !waited && !had_vgpu)

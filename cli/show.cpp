@@ -46,7 +46,7 @@ class Facts {
 };
 
 static std::optional<Holder> holder_of(const Root& root, const InstanceView& view) {
-  const OpenDevices open(root);
+  const OpenDevices open(root, Uninspected::ignore);
   return view.use == Use::mdev ? open.holder_of(view.instance.uuid)
                                : open.holder_of(view.device->address);
 }
@@ -174,7 +174,7 @@ static void add_vgpu_types(const Root& root, Facts& facts, const GpuView& gpu) {
 /// One line for each part of it that a process of the host, or of a domain, has open.
 static void add_holders(const Root& root, Facts& facts, const GpuView& gpu) {
   if (!gpu.parent.address) return;
-  const OpenDevices open(root);
+  const OpenDevices open(root, Uninspected::ignore);
   std::vector<PciAddress> parts = companions(root, *gpu.parent.address);
   parts.insert(parts.begin(), *gpu.parent.address);
   parts.insert(parts.end(), gpu.vfs.begin(), gpu.vfs.end());

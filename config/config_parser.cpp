@@ -190,6 +190,26 @@ std::vector<std::string> config_files(const Root& root) {
   return files;
 }
 
+std::vector<Untrusted> untrusted_config(const Root& root) {
+  std::vector<std::string> paths = config_files(root);
+  paths.push_back(root.etc("gpuward/conf.d"));  // also where a file could be put
+  std::vector<Untrusted> all;
+  for (const std::string& path : paths)
+    for (Untrusted& untrusted : find_untrusted(root, path))
+      if (std::none_of(all.begin(), all.end(),
+                       [&](const Untrusted& other) { return other.path == untrusted.path; }))
+        all.push_back(std::move(untrusted));
+  return all;
+}
+
+LoadedConfig load_host_config(const Root& root) {
+  LoadedConfig loaded = load_config(config_files(root));
+  for (const Untrusted& untrusted : untrusted_config(root))
+    loaded.problems.push_back(
+        {{untrusted.path, 0}, untrusted.found + "; run: " + untrusted.command});
+  return loaded;
+}
+
 LoadedConfig load_config(const std::vector<std::string>& files) {
   LoadedConfig loaded;
   Sections sections;

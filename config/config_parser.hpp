@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/root.hpp"
+#include "base/trusted_file.hpp"
 #include "config/config.hpp"
 
 namespace gpuward {
@@ -33,5 +34,12 @@ std::vector<std::string> config_files(const Root& root);
 /// earlier one opened; the later value wins. The same key twice in one file is a problem.
 /// A file that cannot be read is a problem too; nothing is thrown for bad input.
 LoadedConfig load_config(const std::vector<std::string>& files);
+
+/// The configuration of this host. That others than root can change one of its files or a directory
+/// of one is a problem too: root goes by it.
+LoadedConfig load_host_config(const Root& root);
+
+/// What of its files and directories others than root can change.
+std::vector<Untrusted> untrusted_config(const Root& root);
 
 }  // namespace gpuward

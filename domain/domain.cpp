@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "base/error.hpp"
+#include "base/number_set.hpp"
 #include "base/text.hpp"
 #include "domain/document.hpp"
 #include "domain/qemu_commandline.hpp"
@@ -159,31 +161,37 @@ static std::vector<AskedGpu> asked_by(const Element& root, Reading reading) {
   return asked;
 }
 
-/// Adds the numbers of a set such as "0-3,6", as libvirt writes them; what is not such a set is
-/// libvirt's to refuse.
-static void add_nodes(std::vector<int>& nodes, std::string_view set) {
-  constexpr int most = 1024;  // Linux has no more (MAX_NUMNODES)
-  for (const std::string_view part : split(set, ',')) {
-    const auto dash = part.find('-');
-    const auto first = to_number<int>(part.substr(0, dash));
-    const auto last =
-        dash == std::string_view::npos ? first : to_number<int>(part.substr(dash + 1));
-    if (!first || !last || *first < 0 || *last >= most) continue;
-    for (int node = *first; node <= *last; ++node) nodes.push_back(node);
-  }
-}
-
 /// Of <memory> for the whole domain and of each <memnode> for one of its cells.
 static std::vector<int> numa_nodes_of(const Element& root) {
-  std::vector<int> nodes;
+  constexpr int most = 1024;  // Linux has no more (MAX_NUMNODES)
+  std::string nodes;
   const Element* const numatune = root.child("numatune");
-  if (!numatune) return nodes;
+  if (!numatune) return {};
   for (const Element& element : numatune->children)
-    if (element.name == "memory" || element.name == "memnode")
-      add_nodes(nodes, element.attribute("nodeset").value_or(""));
-  std::sort(nodes.begin(), nodes.end());
-  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-  return nodes;
+    if (element.name == "memory" || element.name == "memnode") {
+      // Each is a set of its own: what one excludes another may have.
+      for (const int node : numbers_of_set(element.attribute("nodeset").value_or(""), most))
+        nodes += std::to_string(node) + ',';
+    }
+  return numbers_of_set(nodes, most);
+}
+
+/// Of each <vcpupin>; of <vcpu cpuset='...'> for the CPUs that are not pinned.
+static std::vector<int> cpus_of(const Element& root) {
+  constexpr int most = 8192;  // CONFIG_NR_CPUS of every distribution
+  std::string cpus;
+  const auto add = [&](const Element& element) {
+    for (const int cpu : numbers_of_set(element.attribute("cpuset").value_or(""), most))
+      cpus += std::to_string(cpu) + ',';
+  };
+  std::set<std::string_view> pinned;
+  if (const Element* const cputune = root.child("cputune"))
+    for (const Element& element : cputune->children)
+      if (element.name == "vcpupin" && pinned.insert(element.attribute("vcpu").value_or("")).second)
+        add(element);
+  const Element* const vcpu = root.child("vcpu");
+  if (vcpu && pinned.size() < to_number<size_t>(trim(vcpu->text)).value_or(1)) add(*vcpu);
+  return numbers_of_set(cpus, most);
 }
 
 /// As virUUIDParse of libvirt takes it: '-' between any two bytes, or nowhere.
@@ -221,6 +229,7 @@ static Domain read(const Document& document, Reading reading) {
   domain.command_line = command_line_devices(document);
   domain.readconfig = readconfig_line(document);
   domain.numa_nodes = numa_nodes_of(root);
+  domain.cpus = cpus_of(root);
   return domain;
 }
 

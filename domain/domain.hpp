@@ -56,6 +56,7 @@ struct Domain {
   std::vector<CommandLineDevice> command_line;
   int readconfig = 0;           ///< line of a -readconfig, whose file is not read; 0 without one
   std::vector<int> numa_nodes;  ///< of <numatune>: where its memory is; empty when not told
+  std::vector<int> cpus;        ///< of the host that its CPUs are pinned to; likewise
 };
 
 /// Reads libvirt's domain XML, which is treated as hostile: no DTD, no entities, no network,

@@ -14,6 +14,7 @@ static std::string stamp_of(const std::vector<std::string>& files) {
     struct stat info {};
     if (::stat(file.c_str(), &info) != 0) info = {};
     stamp += file + ' ' + std::to_string(info.st_ino) + ' ' + std::to_string(info.st_size) + ' ' +
+             std::to_string(info.st_uid) + ' ' + std::to_string(info.st_mode) + ' ' +
              std::to_string(info.st_mtim.tv_sec) + '.' + std::to_string(info.st_mtim.tv_nsec) +
              '\n';
   }
@@ -31,13 +32,20 @@ std::shared_ptr<const Config> CurrentConfig::get() {
   return config_;
 }
 
+std::shared_ptr<const Config> CurrentConfig::get_valid() {
+  const std::scoped_lock lock(mutex_);
+  load();
+  return has_mistakes_ ? nullptr : config_;
+}
+
 void CurrentConfig::load() {
   const auto files = config_files(root_);
   std::string stamp = "of " + stamp_of(files);  // never empty: without files it is read once too
   if (stamp == stamp_) return;
   stamp_ = std::move(stamp);
-  LoadedConfig loaded = load_config(files);
-  if (loaded.problems.empty()) {
+  LoadedConfig loaded = load_host_config(root_);
+  has_mistakes_ = !loaded.problems.empty();
+  if (!has_mistakes_) {
     config_ = std::make_shared<const Config>(std::move(loaded.config));
     return;
   }

@@ -17,6 +17,8 @@ class CurrentConfig {
  public:
   explicit CurrentConfig(const Root& root);
   std::shared_ptr<const Config> get();
+  /// Null where the files have mistakes now: no ground to change a definition on.
+  std::shared_ptr<const Config> get_valid();
 
  private:
   void load();
@@ -25,6 +27,7 @@ class CurrentConfig {
   std::mutex mutex_;
   std::string stamp_;
   std::shared_ptr<const Config> config_;
+  bool has_mistakes_ = false;
 };
 
 }  // namespace gpuward

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "guard/domain_table.hpp"
 
-#include <algorithm>
-
 namespace gpuward {
 
 bool Todo::any() const {
@@ -57,7 +55,7 @@ bool DomainTable::happened(const Uuid& uuid, Todo todo) {
   const auto found = entries_.find(uuid);
   if (found == entries_.end()) return false;
   Entry& entry = found->second;
-  if (entry.has_gpu == false) todo.pause = todo.job = todo.job_is_migrating = false;
+  if (entry.has_gpu == false) todo.pause = todo.job = todo.job_is_migrating = todo.sweep = false;
   entry.todo.merge(std::move(todo));
   if (!entry.todo.any() || entry.waiting || entry.busy) return false;
   entry.waiting = true;
@@ -101,11 +99,16 @@ void DomainTable::set_gpu(const Uuid& uuid, const Work& work, bool has_gpu) {
     found->second.has_gpu = has_gpu;
 }
 
-size_t DomainTable::gpu_domains() const {
+std::vector<Uuid> DomainTable::with_gpu() const {
   const std::scoped_lock lock(mutex_);
-  return static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& item) {
-    return item.second.has_gpu == true;
-  }));
+  std::vector<Uuid> uuids;
+  for (const auto& [uuid, entry] : entries_)
+    if (entry.has_gpu == true) uuids.push_back(uuid);
+  return uuids;
+}
+
+size_t DomainTable::gpu_domains() const {
+  return with_gpu().size();
 }
 
 }  // namespace gpuward

@@ -39,9 +39,10 @@ struct Watched {
     std::chrono::steady_clock::time_point again;  ///< not before
     std::chrono::seconds interval{0};
   };
-  std::map<std::string, Asked> asked;  ///< devices that the guest was asked to let go of
-  std::string reported_pause;          ///< QEMU's state that was reported last; "" since it ran
-  std::chrono::seconds pause_wait{0};  ///< the last wait for the end of a job that pauses it
+  std::map<std::string, Asked> asked;      ///< devices that the guest was asked to let go of
+  std::set<std::string> reported_objects;  ///< of QEMU, that libvirt does not know
+  std::string reported_pause;              ///< QEMU's state that was reported last; "" since it ran
+  std::chrono::seconds pause_wait{0};      ///< the last wait for the end of a job that pauses it
   std::chrono::seconds retry{0};  ///< the last pause before another attempt; 0 when all is well
 };
 
@@ -79,6 +80,7 @@ class DomainTable {
 
   void set_gpu(const Uuid& uuid, const Work& work, bool has_gpu);
   size_t gpu_domains() const;
+  std::vector<Uuid> with_gpu() const;
 
  private:
   struct Entry {

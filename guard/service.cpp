@@ -29,6 +29,9 @@ struct GuardService::Case {
   const Config& config;
 };
 
+/// QEMU's monitor can add a device without an event of libvirt's.
+static constexpr seconds sweep_interval{60};
+
 static seconds longer(seconds interval, seconds first, seconds most) {
   return interval.count() == 0 ? first : std::min(interval * 2, most);
 }
@@ -38,6 +41,7 @@ GuardService::GuardService(const Root& root, std::string uri)
       uri_(std::move(uri)),
       config_(root),
       pools_(root, config_, workers_),
+      open_ports_(root, config_, workers_),
       // A hanging QEMU keeps one of them. libvirtd works on five calls of one client at a time.
       workers_(4) {}
 
@@ -58,6 +62,7 @@ void GuardService::note_later(const Uuid& uuid, Todo todo, seconds delay) {
 
 static Todo todo_of(const DomainEvent& event) {
   Todo todo;
+  todo.sweep = true;
   switch (event.kind) {
     case Kind::started:
     case Kind::memory_resized:
@@ -95,6 +100,7 @@ void GuardService::event(const DomainEvent& event) {
   const Uuid uuid = event.domain.uuid();
   if (event.kind == Kind::stopped) {
     table_.is_off(uuid);
+    open_ports_.stopped(event.domain);
     workers_.post([this] { show_status(); });
     return;
   }
@@ -108,6 +114,7 @@ void GuardService::disconnected() {
   connected_ = false;
   table_.forget_seen();
   pools_.disconnected();
+  open_ports_.disconnected();
 }
 
 void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection) {
@@ -117,7 +124,8 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
     give_back_orphans(*connection);
     show_status();
   });
-  pools_.connected(std::move(connection));
+  pools_.connected(connection);
+  open_ports_.connected(std::move(connection));
   // When the domains of the start have been looked at.
   workers_.post_at(Clock::now() + seconds(2), release_unused_text);
 }
@@ -125,6 +133,7 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
 void GuardService::reload() {
   config_.get();
   pools_.look_at_all();
+  open_ports_.look_at_all();
   for (const Uuid& uuid : table_.all()) {
     Todo todo;
     todo.inspect = todo.sweep = todo.pause = todo.job = true;
@@ -145,6 +154,20 @@ void GuardService::sweep(const LibvirtConnection& connection) try {
 } catch (const std::exception& error) {
   // Without the daemon there will be another connection, and another look.
   log::error(error.what());
+}
+
+/// As long as domains with a GPU run; without one nothing wakes the guard.
+void GuardService::keep_sweeping() {
+  if (table_.gpu_domains() == 0 || sweep_armed_.exchange(true)) return;
+  workers_.post_at(Clock::now() + sweep_interval, [this] {
+    sweep_armed_ = false;
+    for (const Uuid& uuid : table_.with_gpu()) {
+      Todo todo;
+      todo.inspect = todo.sweep = true;
+      if (connected_) note(uuid, std::move(todo));
+    }
+    keep_sweeping();
+  });
 }
 
 void GuardService::give_back_orphans(const LibvirtConnection& connection) try {
@@ -177,6 +200,7 @@ void GuardService::work_on(const Uuid& uuid) {
     try_again(at, error.what());
   }
   if (table_.end(uuid, *work)) workers_.post([this, uuid] { work_on(uuid); });
+  keep_sweeping();
 }
 
 /// As long as it is on. Without libvirt there is nothing to try: all are looked at when it is back.
@@ -201,7 +225,7 @@ void GuardService::try_again(const Case& at, const std::string& why) try {
 /// By what the hook recorded at its start. What the XML says counts too, but only where it can be
 /// read: undoing pauses and jobs must not depend on that.
 void GuardService::look_at_marker(const Case& at) {
-  if (at.watched.has_gpu || !has_gpu_now(root_, at.uuid)) return;
+  if (at.watched.has_gpu || !may_have_gpu_now(root_, at.uuid)) return;
   table_.set_gpu(at.uuid, at.work, true);
   show_status();
 }
@@ -271,7 +295,7 @@ void GuardService::look_at_pause_without_cause(const Case& at) {
 void GuardService::look_at_pause_later(const Case& at) {
   at.watched.pause_wait = longer(at.watched.pause_wait, seconds(1), seconds(30));
   Todo todo;
-  todo.pause = true;
+  todo.pause = todo.sweep = true;
   note_later(at.uuid, std::move(todo), at.watched.pause_wait);
 }
 
@@ -325,7 +349,7 @@ void GuardService::look_at_devices(const Case& at) {
     return !facts.find_memory(asked.first) && !facts.has_gpu_alias(asked.first);
   });
   for (const std::string& alias : facts.gpus) look_at_gpu(at, alias);
-  const bool has_gpu = facts.has_gpu || has_gpu_now(root_, at.uuid);
+  const bool has_gpu = facts.has_gpu || may_have_gpu_now(root_, at.uuid);
   if (has_gpu)
     for (const MemoryDevice& device : facts.memory) look_at_memory(at, device, xml);
   table_.set_gpu(at.uuid, at.work, has_gpu);
@@ -352,10 +376,14 @@ void GuardService::look_past_libvirt(const Case& at) {
     objects.insert(objects.end(), found->begin(), found->end());
   }
   const DomainFacts facts = domain_facts(root_, at.config, at.domain.live_xml());
-  for (const std::string& object : unknown_to_libvirt(objects, facts.aliases))
-    say(at, Severity::error, Message::unknown_to_libvirt, "unknown to libvirt",
-        object + " was added by QEMU's monitor or command line; run: virsh shutdown " +
-            shell_word(shown(at.domain.name())));
+  const auto unknown = unknown_to_libvirt(objects, facts.aliases);
+  const auto reported =
+      std::exchange(at.watched.reported_objects, {unknown.begin(), unknown.end()});
+  for (const std::string& object : unknown)
+    if (!reported.contains(object))
+      say(at, Severity::error, Message::unknown_to_libvirt, "unknown to libvirt",
+          object + " was added by QEMU's monitor or command line; run: virsh shutdown " +
+              shell_word(shown(at.domain.name())));
 }
 
 /// A guest that does not let go is asked again, less and less often. `first`: it was not asked yet.
@@ -366,7 +394,7 @@ bool GuardService::may_ask(const Case& at, const std::string& alias, bool& first
   asked.interval = longer(asked.interval, seconds(10), seconds(600));
   asked.again = Clock::now() + asked.interval;
   Todo todo;
-  todo.inspect = true;
+  todo.inspect = todo.sweep = true;
   note_later(at.uuid, std::move(todo), asked.interval + seconds(1));
   return true;
 }

@@ -12,6 +12,7 @@
 #include "guard/current_config.hpp"
 #include "guard/domain_table.hpp"
 #include "guard/libvirt_connection.hpp"
+#include "guard/open_ports.hpp"
 #include "guard/pools.hpp"
 #include "guard/rate_limit.hpp"
 #include "guard/workers.hpp"
@@ -42,6 +43,7 @@ class GuardService {
   void act(const Case& at);
   void try_again(const Case& at, const std::string& why);
   void sweep(const LibvirtConnection& connection);
+  void keep_sweeping();
   void give_back_orphans(const LibvirtConnection& connection);
 
   void look_at_marker(const Case& at);
@@ -72,12 +74,14 @@ class GuardService {
   CurrentConfig config_;
   DomainTable table_;
   std::atomic<bool> connected_ = false;
+  std::atomic<bool> sweep_armed_ = false;
   std::mutex limit_mutex_;
   RateLimit limit_;
   bool withheld_armed_ = false;
   std::mutex status_mutex_;
   std::string status_;
   Pools pools_;
+  OpenPorts open_ports_;
   Workers workers_;  // the last: its threads use all of the above
 };
 

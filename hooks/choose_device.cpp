@@ -23,9 +23,12 @@ bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own) {
                      });
 }
 
-static bool is_near(const PoolDevice& device, const std::vector<int>& nodes) {
-  return nodes.empty() || !device.numa_node ||
-         std::find(nodes.begin(), nodes.end(), *device.numa_node) != nodes.end();
+static bool is_near(const Profile& profile, const PoolDevice& device, const DomainPlace& domain) {
+  return is_near(profile.numa, domain, {device.numa_node, device.local_cpus});
+}
+
+bool is_near_enough(const Profile& profile, const PoolDevice& device, const DomainPlace& domain) {
+  return profile.numa != Numa::require || is_near(profile, device, domain);
 }
 
 /// How many VFs of its PF are taken.
@@ -38,19 +41,20 @@ static int fill_of(const PoolDevice& device, const std::vector<PoolDevice>& pool
 }
 
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
-                                const DeviceUse& use, const std::vector<int>& numa_nodes) {
+                                const DeviceUse& use, const DomainPlace& domain) {
   const int wanted_fill = profile.placement == Placement::binpack ? -1 : 1;
   const auto cost = [&](const PoolDevice& device) {
     const auto pointed = use.pointed_at.find(device.address);
-    const bool far = profile.numa != Numa::ignore && !is_near(device, numa_nodes);
-    return std::tuple(device.has_vgpu, far, pointed == use.pointed_at.end() ? 0u : pointed->second,
+    const bool far = profile.numa != Numa::ignore && !is_near(profile, device, domain);
+    return std::tuple(device.is_full, device.has_vgpu, far,
+                      pointed == use.pointed_at.end() ? 0u : pointed->second,
                       wanted_fill * fill_of(device, pool, use.taken), device.address);
   };
   const PoolDevice* best = nullptr;
   for (const PoolDevice& device : pool) {
     if (find_taker(device, use.taken) || has_others_vgpu(device)) continue;
     if (!is_viable(device, use.own)) continue;
-    if (profile.numa == Numa::require && !is_near(device, numa_nodes)) continue;
+    if (!is_near_enough(profile, device, domain)) continue;
     if (!best || cost(device) < cost(*best)) best = &device;
   }
   return best;

@@ -6,6 +6,7 @@
 
 #include "config/config.hpp"
 #include "inventory/usage.hpp"
+#include "mdev/placement.hpp"
 #include "pci/pool.hpp"
 
 namespace gpuward {
@@ -27,10 +28,13 @@ bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own);
 /// Why a domain cannot have the device and its companions; null when it can.
 const Taker* find_taker(const PoolDevice& device, const TakenDevices& taken);
 
-/// The best for a domain with memory on `numa_nodes`: free, viable, without a vGPU, near, pointed
-/// at by the fewest, then on the fullest (binpack) or emptiest (spread) PF, then by address. Null
-/// when none is free.
+/// The best for a domain that is there: free, viable, on a card with room, without a vGPU, near,
+/// pointed at by the fewest, then on the fullest (binpack) or emptiest (spread) PF, then by
+/// address. Null when none is free.
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
-                                const DeviceUse& use, const std::vector<int>& numa_nodes);
+                                const DeviceUse& use, const DomainPlace& domain);
+
+/// Whether the profile lets the domain have a device that is where this one is.
+bool is_near_enough(const Profile& profile, const PoolDevice& device, const DomainPlace& domain);
 
 }  // namespace gpuward

@@ -24,6 +24,8 @@
 #include "pci/pool.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 
@@ -44,11 +46,13 @@ struct Work {
   const Config& config;
   const Domain& domain;
   const Deadlines& deadlines;
+  const Deadlines& undo_deadlines;
   Claims claims;
   Claim claim;
   std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
   std::set<std::string> made;    ///< aliases of the devices whose instance is there
-  Reason unexpected;             ///< a GPU that is not the one that [gpu] expects
+  std::vector<std::string> marks{};  ///< files of single use that this prepare has written
+  Reason unexpected;                 ///< a GPU that is not the one that [gpu] expects
   bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
 
   /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
@@ -57,10 +61,11 @@ struct Work {
   }
 };
 
-bool is_near(const Work& work, const Parent& parent) {
-  const auto& nodes = work.domain.numa_nodes;
-  return nodes.empty() || !parent.numa_node ||
-         std::find(nodes.begin(), nodes.end(), *parent.numa_node) != nodes.end();
+bool is_near(const Work& work, const Profile& profile, const Parent& parent) {
+  DevicePlace place{parent.numa_node};
+  if (!work.domain.cpus.empty() && parent.address)
+    place.cpus = local_cpus(pci_path(work.root, *parent.address));
+  return is_near(profile.numa, {work.domain.numa_nodes, work.domain.cpus}, place);
 }
 
 std::vector<Candidate> candidates_of(Work& work, const Profile& profile) {
@@ -76,7 +81,9 @@ std::vector<Candidate> candidates_of(Work& work, const Profile& profile) {
       const std::string& type = profile.types[rank];
       const auto available = available_instances(work.root, name, type);
       if (available && !work.refused.contains({name, type}))
-        candidates.push_back({name, type, *available, rank, is_near(work, *parent)});
+        candidates.push_back(
+            {name, type, *available, rank, is_near(work, profile, *parent),
+             parent->physical_function ? to_string(*parent->physical_function) : ""});
     }
   }
   return candidates;
@@ -110,36 +117,42 @@ void subtract_pending(const Work& work, const std::vector<Claim>& others,
   }
 }
 
-std::string holders_of_types(const std::vector<Claim>& claims, const Profile& profile) {
+/// Other domains: the claim of this one is on disk already when the kernel has no room.
+std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domain,
+                             const Profile& profile) {
   std::set<std::string> names;
   for (const Claim& claim : claims)
     for (const ClaimedDevice& device : claim.devices)
-      if (std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
+      if (claim.domain != domain &&
+          std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
         names.insert(in_quotes(claim.name));
   return first_three_of(names);
 }
 
-Error no_room(const Work& work, const ClaimedDevice& device, const Profile& profile,
-              const std::vector<Candidate>& candidates, const std::vector<Claim>& others) {
+[[noreturn]] void throw_no_room(const Work& work, const ClaimedDevice& device,
+                                const Profile& profile, const std::vector<Candidate>& candidates,
+                                const std::vector<Claim>& others) {
   std::string types;
   for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
   const std::string title = gpu_title(device.alias);
   if (candidates.empty() && !work.unexpected.problem.empty())
-    return Error(about(title, work.unexpected));
+    throw Error(about(title, work.unexpected));
   if (candidates.empty() && work.refused.empty())
-    return Error(title,
-                 "no GPU allowed by profile " + in_quotes(profile.name) + " supports type " + types,
-                 "run: gpuward list types");
+    throw Error(title,
+                "no GPU allowed by profile " + in_quotes(profile.name) + " supports type " + types,
+                "run: gpuward list types");
   std::set<std::string> parents;
   for (const Candidate& candidate : candidates) parents.insert(candidate.parent);
   for (const ParentType& refused : work.refused) parents.insert(refused.parent);
   std::string where;
   for (const std::string& parent : parents) where += (where.empty() ? "" : ", ") + parent;
   std::string text = "no available instance of " + types + " on " + where;
-  if (profile.numa == Numa::require) text += " within the domain's NUMA nodes (numa = require)";
-  if (const std::string holders = holders_of_types(others, profile); !holders.empty())
+  if (profile.numa == Numa::require)
+    text += " local to the domain's memory and CPUs (numa = require)";
+  if (const std::string holders = holders_of_types(others, work.domain.uuid, profile);
+      !holders.empty())
     text += " (in use by domains " + holders + ")";
-  return Error(title, text, "shut one down or add GPUs to [profile " + profile.name + "]");
+  throw InUse(title, text, "shut one down or add GPUs to [profile " + profile.name + "]");
 }
 
 void place_device(Work& work, ClaimedDevice& device, const std::vector<Claim>& others) {
@@ -149,7 +162,7 @@ void place_device(Work& work, ClaimedDevice& device, const std::vector<Claim>& o
   for (const ClaimedDevice& own : work.claim.devices)
     if (work.lacks_instance(own) && own.alias != device.alias) subtract(candidates, own);
   const auto chosen = place(profile, candidates);
-  if (!chosen) throw no_room(work, device, profile, candidates, others);
+  if (!chosen) throw_no_room(work, device, profile, candidates, others);
   device.parent = chosen->parent;
   device.type = chosen->type;
 }
@@ -182,29 +195,42 @@ void adopt(Work& work, ClaimedDevice& device) {
   work.made.insert(device.alias);
 }
 
-/// Decides where each device that is not there yet shall be and writes the claim, before anything
-/// is touched.
-void place_all(Work& work) {
-  const auto lock = work.claims.lock_host(work.deadlines.lock);
-  if (!lock)
-    throw Error({},
-                "timed out after " + std::to_string(work.deadlines.lock.count() / 1000) +
-                    " s waiting for another allocation on this host",
-                "run again: virsh start " + shell_word(work.domain.name));
-  const ClaimedDevices claimed = claimed_devices(work.root);
+/// Again, now that nobody else can claim: since the first look another may have had it and gone.
+void require_free(const Work& work, const ClaimedDevice& device, const ClaimedDevices& claimed) {
+  require_unclaimed(work.root, work.config, work.domain, device, claimed);
+  require_not_used(work.root, device);
+}
+
+/// Decides where each device that is not there yet shall be.
+void place_by(Work& work, const ClaimedDevices& claimed) {
   require_readable(claimed.unreadable);
-  const auto& others = claimed.claims;
   for (ClaimedDevice& device : work.claim.devices)
     if (work.lacks_instance(device)) device.parent.clear();
   for (ClaimedDevice& device : work.claim.devices)
-    if (work.lacks_instance(device)) place_device(work, device, others);
+    if (work.lacks_instance(device)) place_device(work, device, claimed.claims);
   for (const ClaimedDevice& device : work.claim.devices) {
     if (device.state != State::claimed) continue;  // waits in quarantine, and is not asked for
     if (is_by_hand(device))
       require_allowed(work.root, work.config, work.domain, device, claimed);
     else if (device.use != Use::mdev)
-      require_unclaimed(work.root, work.config, work.domain, device, claimed);
+      require_free(work, device, claimed);
   }
+}
+
+std::string run_again(const Domain& domain) {
+  return "run again: virsh start " + shell_word(domain.name);
+}
+
+/// place_by, and writes the claim before anything is touched.
+void place_all(Work& work) {
+  const auto wait = work.deadlines.lock_wait();
+  const auto lock = work.claims.lock_host(wait);
+  if (!lock)
+    throw Error({},
+                "timed out after " + std::to_string(wait.count() / 1000) +
+                    " s waiting for another allocation on this host",
+                run_again(work.domain));
+  place_by(work, claimed_devices(work.root));
   work.claims.write(work.claim);
 }
 
@@ -236,6 +262,12 @@ bool has_no_room(const Work& work, const ClaimedDevice& device, const WriteResul
          available_instances(work.root, device.parent, device.type).value_or(0) == 0;
 }
 
+/// A write that begins with no time left would look like one that is blocked.
+void require_time(const Work& work) {
+  if (work.deadlines.end.is_over())
+    throw Error({}, "timed out waiting for other gpuward processes", run_again(work.domain));
+}
+
 /// Creates what is not there yet, in order. True when all are; false when the kernel had no room
 /// where it was placed, which is then noted and the rest to be placed again. Throws Error for all
 /// else.
@@ -247,9 +279,16 @@ bool create_all(Work& work) {
     writes.push_back(creation(work.root, {device.instance, device.parent, device.type}));
     devices.push_back(&device);
   }
-  const auto results = write_in_child(writes, work.deadlines.write);
+  require_time(work);
+  // The claim names the process that writes before it does (pci_device_life.cpp): one more write of
+  // the claim for all instances.
+  const auto results = write_in_child(writes, work.deadlines.writing([&](pid_t writer) {
+    for (ClaimedDevice* const device : devices) device->writer = identify(work.root, writer);
+    work.claims.write(work.claim);
+  }));
   for (size_t i = 0; i < results.size(); ++i) {
     ClaimedDevice& device = *devices[i];
+    if (results[i].outcome != WriteResult::Outcome::stuck) device.writer = {};
     if (results[i].outcome == WriteResult::Outcome::written) {
       work.made.insert(device.alias);
       continue;
@@ -261,7 +300,6 @@ bool create_all(Work& work) {
     const Error error = create_error(work, device, results[i]);
     if (results[i].outcome == WriteResult::Outcome::stuck) {
       device.state = State::quarantined;
-      device.writer = identify(work.root, results[i].child);
     } else if (results[i].outcome == WriteResult::Outcome::failed) {
       device.parent.clear();  // whatever has this UUID now, we did not make it
     }
@@ -285,12 +323,27 @@ void check_created(const Work& work) {
   }
 }
 
+/// On disk before anything is done to the hardware of the first.
+void mark_single_use(Work& work) {
+  for (const ClaimedDevice& device : work.claim.devices)
+    if (device.one_time && device.state == State::claimed)
+      work.marks.push_back(mark_pending(work.root, device.address, parse_pci_address(device.parent),
+                                        work.claim.domain, work.claim.name));
+}
+
+/// No guest has had the devices, also where one has to wait in quarantine. Last: killed before,
+/// this call leaves them as used.
+void take_back_marks(const Work& work) {
+  for (const std::string& mark : work.marks) take_back_mark(mark);
+}
+
 /// PCI devices last: when one of these fails the instances are easily undone. A vGPU's type is
 /// known only now.
 void begin_pci_devices(Work& work) {
   for (ClaimedDevice& device : work.claim.devices) {
     if (device.use == Use::mdev || device.state != State::claimed || is_by_hand(device)) continue;
-    begin_pci_device(work.root, work.config, device, work.deadlines);
+    require_time(work);
+    begin_pci_device(work.root, work.config, work.claim, device, work.deadlines);
   }
 }
 
@@ -308,6 +361,7 @@ bool does_without(const Work& work, const ClaimedDevice& device) {
 }
 
 void clear_leftover(Work& work) {
+  restore_quarantine(work.root, work.claims, work.claim.domain);
   const auto old = work.claims.find(work.claim.domain);
   if (!old) return;
   log::warning(domain_title(work.domain.name) +
@@ -351,14 +405,12 @@ void undo(Work& work) {
                         [&](const ClaimedDevice& other) { return is_same_device(device, other); });
   });
   if (work.claim.devices.empty() && written.empty()) return;
-  for (ClaimedDevice& device : work.claim.devices) {
-    if (device.state != State::claimed) continue;
-    device.scrub.clear();
-    device.one_time = false;
-  }
+  work.claim.completed = false;
   try {
-    for (const KeptDevice& kept : give_back(work.root, work.claims, work.claim, work.deadlines))
+    for (const KeptDevice& kept :
+         give_back(work.root, work.claims, work.claim, work.undo_deadlines))
       log::warning(domain_title(work.domain.name) + ": " + to_string(quarantine_reason(kept)));
+    take_back_marks(work);
   } catch (const Error& error) {
     log::error(domain_title(work.domain.name) + ": rollback failed: " + error.what() +
                "; run: gpuward reconcile");
@@ -397,33 +449,62 @@ static bool has_none_by_hand(const Root& root, const Config& config, const Domai
   return claim.devices.empty();
 }
 
+/// In quarantine a device stays until the administrator clears it, so its single use is kept too.
+static void forget_scrub_programs(const std::vector<PciAddress>& devices, Claim& claim) {
+  for (ClaimedDevice& device : claim.devices)
+    if (device.use != Use::mdev &&
+        std::find(devices.begin(), devices.end(), device.address) != devices.end())
+      device.scrub = unknown_scrub;
+}
+
 void claim_devices(const Root& root, const Config& config, const Domain& domain,
-                   const Deadlines& deadlines) {
+                   const Deadlines& deadlines, const std::vector<PciAddress>& unknown) {
   if (domain.asked.empty() && has_none_by_hand(root, config, domain)) return;
-  Work work{root, config, domain, deadlines, Claims(root), {domain.uuid, domain.name, {}},
-            {},   {},     {}};
+  const Deadlines before_undo = deadlines.before_reserve();
+  Work work{
+      root, config, domain, before_undo, deadlines, Claims(root), {domain.uuid, domain.name, {}},
+      {},   {},     {},     {}};
   work.claims.make_ready();
   work.claims.sweep();
-  const auto lock = work.claims.lock_domain(domain.uuid, deadlines.lock);
+  const auto wait = work.deadlines.lock_wait();
+  const auto lock = work.claims.lock_domain(domain.uuid, wait);
   if (!lock)
     throw Error({},
-                "timed out after " + std::to_string(deadlines.lock.count() / 1000) +
+                "timed out after " + std::to_string(wait.count() / 1000) +
                     " s: another gpuward process is still preparing or releasing this "
                     "domain's GPUs",
                 "run: gpuward list");
   clear_leftover(work);
   for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
   add_devices_by_hand(root, config, domain, work.claim);
+  forget_scrub_programs(unknown, work.claim);
   try {
     do place_all(work);
     while (!create_all(work));
     check_created(work);
+    mark_single_use(work);
     begin_pci_devices(work);
     complete(work);
   } catch (const Error&) {
     undo(work);
     throw;
   }
+}
+
+DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain) try {
+  Deadlines deadlines;
+  deadlines.release = {};  // whoever has a device open now is not waited for
+  Work work{
+      root, config, domain, deadlines, deadlines, Claims(root), {domain.uuid, domain.name, {}},
+      {},   {},     {},     {}};
+  for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
+  add_devices_by_hand(root, config, domain, work.claim);
+  if (!work.claim.devices.empty()) place_by(work, claimed_devices(root));
+  return {};
+} catch (const InUse& error) {
+  return {error.reason, true};
+} catch (const Error& error) {
+  return {error.reason, false};
 }
 
 static bool is_pci_gpu(const Domain& domain, const AskedGpu& gpu) {
@@ -474,7 +555,7 @@ std::string check_devices(const Root& root, const Config& config, const Domain& 
   if (domain.asked.empty()) return {};
   const Claims claims(root);
   claims.make_ready();
-  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock);
+  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock_wait());
   if (!lock) return "cannot check the claim: another gpuward process holds the domain lock";
   std::string found;
   Claim claim{domain.uuid, domain.name, {}};
@@ -507,9 +588,9 @@ void claim_by_hand_again(const Root& root, const Config& config, const Domain& d
                          const Deadlines& deadlines) {
   const Claims claims(root);
   claims.make_ready();
-  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock);
+  const auto lock = claims.lock_domain(domain.uuid, deadlines.lock_wait());
   if (!lock) return;
-  Claim claim = claims.find(domain.uuid).value_or(Claim{domain.uuid, domain.name, {}});
+  Claim claim = claims.find(domain.uuid).value_or(Claim{domain.uuid, domain.name, {}, {}, true});
   const size_t before = claim.devices.size();
   add_devices_by_hand(root, config, domain, claim);
   if (claim.devices.size() > before) claims.write(claim);

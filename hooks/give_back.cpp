@@ -25,10 +25,11 @@ Reason quarantine_reason(const KeptDevice& kept) {
           "remains quarantined: " + kept.reason, "run: gpuward reconcile"};
 }
 
-std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines) {
+std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
+                            std::function<void(pid_t)> on_start) {
   if (!instance_directory(root, instance)) return {};
-  if (const auto holder =
-          holder_after(deadlines.release, [&] { return OpenDevices(root).holder_of(instance); }))
+  if (const auto holder = holder_after(deadlines.release_wait(),
+                                       [&] { return OpenDevices(root).holder_of(instance); }))
     return "in use by " + to_string(*holder);
   const auto found = find_instance(root, instance);
   if (!found)
@@ -37,15 +38,16 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   // A removal now would leave a device without `remove` (EAGAIN, drivers/vfio/mdev/mdev_sysfs.c).
   if (found->type.empty()) return "driver is still creating the instance";
   const KernelWrite write = removal(root, instance);
-  const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
+  const WriteResult result =
+      write_in_child({&write, 1}, deadlines.writing(std::move(on_start))).front();
   if (result.outcome == WriteResult::Outcome::stuck)
     return "removal is " + blocked_in_kernel(result.child) + "; check: journalctl -k";
   const bool gone_already = result.code == ENOENT || result.code == ENODEV;
   if (result.outcome == WriteResult::Outcome::failed && !gone_already)
     return "kernel rejected the removal: " + errno_text(result.code);
-  if (!wait_until_gone(root, instance, deadlines.write))
-    return "instance still exists " + std::to_string(deadlines.write.count() / 1000) +
-           " s after its removal";
+  const auto wait = deadlines.write_wait();
+  if (!wait_until_gone(root, instance, wait))
+    return "instance still exists " + std::to_string(wait.count() / 1000) + " s after its removal";
   return {};
 }
 
@@ -61,12 +63,22 @@ static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
   return instance_directory(root, device.instance).has_value();  // its removal has begun
 }
 
+static std::string what_is_written(const Root& root, const ClaimedDevice& device) {
+  if (device.use != Use::mdev) return "driver";
+  const auto instance = find_instance(root, device.instance);
+  return instance && !instance->type.empty() ? "removal" : "creation";
+}
+
 /// Why the device cannot be given to another yet; "" when it can.
 static std::string end_device(const Root& root, const Claim& claim, ClaimedDevice& device,
                               const Deadlines& deadlines) {
+  if (deadlines.end.is_over()) return "timed out before it was released";
+  // One that was not known to be blocked may be about to end.
+  if (device.state == ClaimedDevice::State::claimed)
+    wait_until_ended(root, device.writer, deadlines.release_wait());
   if (is_being_made(root, device))
-    return (device.use == Use::mdev ? "creation is " : "driver is ") +
-           blocked_in_kernel(device.writer.pid) + "; check: journalctl -k";
+    return what_is_written(root, device) + " is " + blocked_in_kernel(device.writer.pid) +
+           "; check: journalctl -k";
   if (is_running(root, device.scrub_process))
     return "scrub program still running (process " + std::to_string(device.scrub_process.pid) + ")";
   device.writer = device.scrub_process = {};
@@ -76,12 +88,18 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
     return {};
   }
   if (device.use == Use::mdev && is_by_hand(device)) {
-    const auto holder = holder_after(deadlines.release,
+    const auto holder = holder_after(deadlines.release_wait(),
                                      [&] { return OpenDevices(root).holder_of(device.instance); });
     return holder ? "in use by " + to_string(*holder) : "";
   }
   if (device.use != Use::mdev) return end_pci_device(root, claim, device, deadlines);
-  return is_claimed_one(root, device) ? remove_instance(root, device.instance, deadlines) : "";
+  if (!is_claimed_one(root, device)) return {};
+  std::string why = remove_instance(root, device.instance, deadlines, [&](pid_t writer) {
+    device.writer = identify(root, writer);
+    Claims(root).update(claim, device);
+  });
+  device.writer = {};  // what is left of a removal that hangs can be seen in sysfs
+  return why;
 }
 
 /// What cannot be read of a device may still have it in use, and does not keep the others.
@@ -89,7 +107,7 @@ static std::string reason_to_keep(const Root& root, const Claim& claim, ClaimedD
                                   const Deadlines& deadlines) {
   try {
     return end_device(root, claim, device, deadlines);
-  } catch (const SystemError& error) {
+  } catch (const Error& error) {
     return error.what();
   }
 }
@@ -98,6 +116,10 @@ std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim 
                                   const Deadlines& deadlines) {
   std::vector<KeptDevice> kept;
   for (ClaimedDevice& device : claim.devices) {
+    if (!claim.completed && device.state == ClaimedDevice::State::claimed) {
+      device.scrub.clear();
+      device.one_time = false;
+    }
     const std::string reason = reason_to_keep(root, claim, device, deadlines);
     if (reason.empty()) continue;
     device.state = ClaimedDevice::State::quarantined;

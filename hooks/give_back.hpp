@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,11 @@ struct KeptDevice {
   std::string reason;  ///< who has it open, or what the kernel said
 };
 
-/// Removes what the claim names, and nothing else, then drops the claim. What does not go within
-/// the deadline stays in it as quarantined and is returned. Twice does no harm. The caller holds
-/// the domain's lock. Throws SystemError only when the claim itself cannot be written.
+/// Removes what the claim names, and nothing else, then drops the claim. Of a claim that prepare
+/// did not complete no guest had the devices: they are not scrubbed, and no single use becomes
+/// final. What does not go within the deadline stays in it as quarantined and is returned. Twice
+/// does no harm. The caller holds the domain's lock. Throws SystemError only when the claim itself
+/// cannot be written.
 std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
                                   const Deadlines& deadlines);
 
@@ -34,6 +37,8 @@ std::string what_it_is(const ClaimedDevice& device);
 Reason quarantine_reason(const KeptDevice& kept);
 
 /// Removes one instance that nobody has open; the reason why not otherwise, "" when it is gone.
-std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines);
+/// `on_start`: as of WriteOptions.
+std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
+                            std::function<void(pid_t)> on_start = {});
 
 }  // namespace gpuward

@@ -58,7 +58,7 @@ std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::st
 
 Verdict override_verdict(const Document& document, const std::vector<const Hostdev*>& gpus,
                          const std::string& domain, QemuAbilities qemu) {
-  if (!qemu.is_known || qemu.can_disable_vfio_migration) return Verdict::allow();
+  if (qemu.can_disable_vfio_migration) return Verdict::allow();
   for (const Hostdev* const gpu : gpus) {
     const std::string alias = alias_when_running(document, *gpu);
     const Element* const property = migration_property(document, alias);

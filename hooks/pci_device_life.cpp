@@ -19,6 +19,7 @@
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
 
@@ -33,7 +34,7 @@ static std::string title(const ClaimedDevice& device) {
 /// on what the others are.
 static Lock lock_physical_function(const Root& root, const ClaimedDevice& device,
                                    const Deadlines& deadlines) {
-  auto lock = lock_vfs(root, *parse_pci_address(device.parent), deadlines.lock);
+  auto lock = lock_vfs(root, *parse_pci_address(device.parent), deadlines.lock_wait());
   if (!lock)
     throw Error(title(device),
                 "timed out waiting for another change of the VFs of " + device.parent,
@@ -41,13 +42,21 @@ static Lock lock_physical_function(const Root& root, const ClaimedDevice& device
   return std::move(*lock);
 }
 
-/// Whatever comes of a write that hangs: until it has come, giving back finds it being made and
-/// keeps it in quarantine.
-static void require_changed(const Root& root, ClaimedDevice& device, const std::string& what,
+/// The claim names the process that writes before it does: whatever comes of a write that hangs, or
+/// whose hook is killed, until it has come, giving back finds it being made and keeps the device in
+/// quarantine. One write of a small file in memory, before one to a driver.
+static WriteOptions named_writing(const Root& root, const Claim& owner, ClaimedDevice& device,
+                                  const Deadlines& deadlines) {
+  return deadlines.writing([&root, &owner, &device](pid_t writer) {
+    device.writer = identify(root, writer);
+    Claims(root).update(owner, device);
+  });
+}
+
+static void require_changed(ClaimedDevice& device, const std::string& what,
                             const KernelChange& change) {
-  if (change.failure.empty()) return;
-  if (change.stuck) device.writer = identify(root, change.stuck);
-  throw Error(title(device), what + ": " + change.failure);
+  if (!change.stuck) device.writer = {};
+  if (!change.failure.empty()) throw Error(title(device), what + ": " + change.failure);
 }
 
 /// One process that hangs in the PF's driver is enough: a second would hang beside it.
@@ -66,8 +75,8 @@ static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device
 
 /// The caller holds the PF's lock, and the claim is written: gpuward-provision either has changed
 /// the VFs before, or sees the claim and leaves them.
-static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& device,
-                         const Deadlines& deadlines) {
+static void make_vf_sure(const Root& root, const Config& config, const Claim& owner,
+                         ClaimedDevice& device, const Deadlines& deadlines) {
   if (exists(pci_path(root, device.address))) return;
   const PciAddress pf = *parse_pci_address(device.parent);
   const std::string what = "VF " + to_string(device.address) + " does not exist";
@@ -76,19 +85,13 @@ static void make_vf_sure(const Root& root, const Config& config, ClaimedDevice& 
     const GpuSettings settings =
         settings_of(config, read_identity(pci_path(root, pf), device.parent));
     const WantedVfs wanted = wanted_vfs(settings, device.use, most_virtual_functions(root, pf));
-    require_changed(root, device, what, enable_vfs(root, pf, wanted, deadlines.write));
+    require_changed(device, what,
+                    enable_vfs(root, pf, wanted, named_writing(root, owner, device, deadlines)));
   }
   const auto made = virtual_functions(root, pf);
   if (std::find(made.begin(), made.end(), device.address) == made.end())
     throw Error(title(device), what + ": the VFs of " + device.parent + " have new addresses",
                 "run: gpuward reassign");
-}
-
-static const VgpuType* first_fit(const Profile& profile, const std::vector<VgpuType>& types) {
-  for (const std::string& wanted : profile.types)
-    for (const VgpuType& type : types)
-      if (is_called(type, wanted)) return &type;
-  return nullptr;
 }
 
 static std::string names_of(const std::vector<VgpuType>& types) {
@@ -119,17 +122,18 @@ void require_adoptable(const Root& root, const Config& config, const ClaimedDevi
                     ", or set adopt = yes in [gpu " + device.parent + "]");
 }
 
-static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& device,
-                        const Deadlines& deadlines) {
+static void create_vgpu(const Root& root, const Config& config, const Claim& owner,
+                        ClaimedDevice& device, const Deadlines& deadlines) {
   const Profile& profile = *find_profile(config, device.profile);
   if (const std::string what = vgpu_text(root, device); !what.empty()) {
     require_adoptable(root, config, device);
     log::warning(title(device) + ": " + what + " without a claim, removing it (adopt = yes)");
-    require_changed(root, device, "cannot remove the vGPU",
-                    set_vgpu(root, device.address, 0, deadlines.write));
+    require_changed(
+        device, "cannot remove the vGPU",
+        set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
   }
   const auto types = creatable_vgpus(root, device.address);
-  const VgpuType* const type = first_fit(profile, types);
+  const VgpuType* const type = first_fit(profile.types, types);
   if (!type)
     throw Error(title(device),
                 "no type of profile " + in_quotes(profile.name) +
@@ -137,8 +141,9 @@ static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& d
                     "); other vGPUs of the GPU limit the types",
                 "run: gpuward list");
   device.type = std::to_string(type->id);
-  require_changed(root, device, "cannot create " + type->name,
-                  set_vgpu(root, device.address, type->id, deadlines.write));
+  require_changed(
+      device, "cannot create " + type->name,
+      set_vgpu(root, device.address, type->id, named_writing(root, owner, device, deadlines)));
   // Without it QEMU would find no VFIO device to open.
   if (!is_vfio_device(root, device.address))
     throw Error(title(device), "VF has no vfio-dev after the vGPU was created",
@@ -146,9 +151,9 @@ static void create_vgpu(const Root& root, const Config& config, ClaimedDevice& d
 }
 
 static KernelChange write_reset_method(const std::string& file, const std::string& methods,
-                                       const Deadlines& deadlines) {
+                                       const WriteOptions& options) {
   const KernelWrite write{file, methods};
-  const WriteResult result = write_in_child({&write, 1}, deadlines.write).front();
+  const WriteResult result = write_in_child({&write, 1}, options).front();
   if (result.outcome == WriteResult::Outcome::written) return {};
   if (result.outcome == WriteResult::Outcome::stuck)
     return {"write is " + blocked_in_kernel(result.child) + "; check: journalctl -k", result.child};
@@ -156,14 +161,15 @@ static KernelChange write_reset_method(const std::string& file, const std::strin
           "; the kernel supports: " + read_optional_attribute(file).value_or("none")};
 }
 
-static void set_reset(const Root& root, const Config& config, ClaimedDevice& device,
-                      const Deadlines& deadlines) {
+static void set_reset(const Root& root, const Config& config, const Claim& owner,
+                      ClaimedDevice& device, const Deadlines& deadlines) {
   const std::string path = pci_path(root, device.address);
   const GpuSettings settings = settings_of(config, read_identity(path, to_string(device.address)));
   const std::string file = path + "/reset_method";
   if (!settings.reset_method.empty() && read_attribute(file) != settings.reset_method)
-    require_changed(root, device, "cannot set reset-method = " + settings.reset_method,
-                    write_reset_method(file, settings.reset_method, deadlines));
+    require_changed(device, "cannot set reset-method = " + settings.reset_method,
+                    write_reset_method(file, settings.reset_method,
+                                       named_writing(root, owner, device, deadlines)));
   const bool is_companion = device.alias == "-" || gpu_alias(device.alias) != device.alias;
   if (!is_companion && !can_be_reset(root, device.address))
     log::warning(title(device) +
@@ -171,34 +177,48 @@ static void set_reset(const Root& root, const Config& config, ClaimedDevice& dev
                  "scrub = PROGRAM in the profile");
 }
 
-void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& device,
-                      const Deadlines& deadlines) {
-  if (device.use == Use::whole) return set_reset(root, config, device, deadlines);
+void begin_pci_device(const Root& root, const Config& config, const Claim& owner,
+                      ClaimedDevice& device, const Deadlines& deadlines) {
+  if (device.use == Use::whole) return set_reset(root, config, owner, device, deadlines);
   const Lock lock = lock_physical_function(root, device, deadlines);
-  make_vf_sure(root, config, device, deadlines);
-  if (device.use == Use::vendor_vf) create_vgpu(root, config, device, deadlines);
+  make_vf_sure(root, config, owner, device, deadlines);
+  if (device.use == Use::vendor_vf) create_vgpu(root, config, owner, device, deadlines);
+}
+
+/// Nothing more is to be done for it. A single use is on disk before the quarantine goes from it.
+static void set_free(const Root& root, const Claim& owner, const ClaimedDevice& device) {
+  if (device.one_time) mark_used(root, device.address, owner.domain, owner.name);
+  clear_quarantine_record(root, device.address);
 }
 
 std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) {
     // Hot-unplugged: nothing left to release. The same card may come again, as its guest left it.
-    if (device.use == Use::whole && !device.scrub.empty())
+    if (device.use == Use::whole && !device.scrub.empty()) {
+      record_quarantine(root, owner, device);
       return "hot-unplugged before it was scrubbed; run: gpuward clear " +
              to_string(device.address);
-    if (device.one_time) mark_used(root, device.address, owner.name);
+    }
+    set_free(root, owner, device);
     return {};
   }
-  if (const auto holder = holder_after(
-          deadlines.release, [&] { return OpenDevices(root).vfio_holder_of(device.address); }))
+  if (const auto holder = holder_after(deadlines.release_wait(), [&] {
+        return OpenDevices(root).vfio_holder_of(device.address);
+      }))
     return "in use by " + to_string(*holder);
   if (device.use == Use::vendor_vf && offers_vgpus(root, device.address)) {
-    const KernelChange change = set_vgpu(root, device.address, 0, deadlines.write);
-    if (change.stuck) device.writer = identify(root, change.stuck);
+    // Without the lock of its PF, which prepare takes: only the number of the VFs may not change
+    // meanwhile, and who changes that, with that lock, leaves a PF alone of whose VFs a claim names
+    // one (use_of_vfs), as ours does until this is done. A vGPU less takes nothing from the other
+    // VFs. Waiting for the lock would only have a release fail beside a slow prepare.
+    const KernelChange change =
+        set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines));
+    if (!change.stuck) device.writer = {};
     if (!change.failure.empty()) return "cannot remove the vGPU: " + change.failure;
   }
   if (std::string why = scrub(root, owner, device, deadlines); !why.empty()) return why;
-  if (device.one_time) mark_used(root, device.address, owner.name);
+  set_free(root, owner, device);
   return {};
 }
 

@@ -13,8 +13,9 @@ namespace gpuward {
 /// Makes a claimed PCI device what the domain shall find: makes the VF, creates the vGPU, sets how
 /// it is reset. What is chosen is noted in `device`. Throws Error with the cause; what was begun is
 /// undone by end_pci_device.
-void begin_pci_device(const Root& root, const Config& config, ClaimedDevice& device,
-                      const Deadlines& deadlines);
+/// `owner`: the claim on disk, in which each process is named before it writes.
+void begin_pci_device(const Root& root, const Config& config, const Claim& owner,
+                      ClaimedDevice& device, const Deadlines& deadlines);
 
 /// Takes the domain's traces off a device that libvirt has given back. Returns why it cannot be
 /// given to another yet; "" when it can; who hangs in the driver is noted in `device`. `owner`: the

@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
+#include "base/trusted_file.hpp"
 #include "hooks/choose_device.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/request_verdict.hpp"
@@ -58,9 +59,18 @@ std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& con
     throw Error(title(device),
                 "device does not match profile " + in_quotes(profile.name) + ": " + why,
                 reassign_command(domain));
+  if (!is_near_enough(profile, *found, {domain.numa_nodes, domain.cpus}))
+    throw Error(title(device),
+                "device is not local to the domain's memory and CPUs (numa = require)",
+                reassign_command(domain));
   if (profile.use == Use::vendor_vf && hostdev.managed)
     throw Error(title(device), "hostdev has managed='yes', which would unbind NVIDIA's driver",
                 reassign_command(domain));
+  if (const auto untrusted = find_untrusted(root, profile.scrub);
+      !profile.scrub.empty() && !untrusted.empty())
+    throw Error("scrub program of [profile " + profile.name + "]",
+                untrusted.front().path + ": " + untrusted.front().found,
+                "run: " + untrusted.front().command);
   device.parent = to_string(found->physical_function.value_or(found->address));
 
   std::vector<ClaimedDevice> devices{device};
@@ -96,18 +106,22 @@ static void require_viable_group(const Root& root, const Domain& domain,
     throw Error(about(title(device), verdict.reason));
 }
 
-void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
-                    const Deadlines& deadlines) {
-  if (const auto owner = used_by(root, device.address))
+void require_not_used(const Root& root, const ClaimedDevice& device) {
+  if (const auto owner = used_by(root, device.address, parse_pci_address(device.parent)))
     throw Error(title(device), single_use_text(*owner),
                 "run: gpuward clear " + to_string(device.address));
+}
+
+void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
+                    const Deadlines& deadlines) {
+  require_not_used(root, device);
   if (!find_pci_device(root, device.address)) return;  // a VF that is yet to be made
   if (const auto vfs = virtual_functions(root, device.address); !vfs.empty())
     throw Error(title(device), "GPU has " + std::to_string(vfs.size()) + " VFs enabled",
                 "set vfs = 0 in its [gpu] section and run: gpuward apply");
   require_viable_group(root, domain, device);
-  if (const auto user = open_user_after(root, device.address, deadlines.release))
-    throw Error(title(device), user->what, "stop that process first");
+  if (const auto user = open_user_after(root, device.address, deadlines.release_wait()))
+    throw InUse(title(device), user->what, user->is_process ? "stop that process first" : "");
 }
 
 /// What the one who requests a device in use can do.
@@ -117,7 +131,7 @@ static std::string remedy(const Root& root, const Config& config, const Domain& 
   const auto pool = pool_of(root, config, profile);
   if (choose_device(profile, pool,
                     {taken_devices(root, domain.uuid), {}, pool_domain(config, domain).own},
-                    domain.numa_nodes))
+                    {domain.numa_nodes, domain.cpus}))
     return reassign_command(domain);
   std::set<std::string> others;
   for (const Claim& claim : claimed.claims)
@@ -171,9 +185,9 @@ static std::string in_use_text(const ClaimedDevices& claimed, const Domain& doma
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
                        const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const Taker* const taker = taker_of(claimed, domain, device);
-  if (!taker || taker->is_mark) return;  // require_unused says more of a mark
+  if (!taker || taker->is_mark) return;  // require_not_used says more of a mark
   const Claim* const claim = claim_of(claimed, domain, device);
-  throw Error(title(device), in_use_text(claimed, domain, device, *taker),
+  throw InUse(title(device), in_use_text(claimed, domain, device, *taker),
               claim && is_quarantined(*claim, device)
                   ? "run: gpuward reconcile"
                   : remedy(root, config, domain, device, claimed));
@@ -254,8 +268,8 @@ void require_allowed(const Root& root, const Config& config, const Domain& domai
   const std::string edit = "name another device in: virsh edit " + shell_word(domain.name);
   if (const Taker* const taker = taker_of(claimed, domain, device)) {
     if (taker->is_mark)
-      throw Error(by_hand_title(device), taker->what, "run: gpuward clear " + device_name(device));
-    throw Error(by_hand_title(device), in_use_text(claimed, domain, device, *taker), edit);
+      throw InUse(by_hand_title(device), taker->what, "run: gpuward clear " + device_name(device));
+    throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *taker), edit);
   }
   if (settings_of(config, card_of(root, device)).use == Use::off)
     throw Error(by_hand_title(device), "use = off is set in the [gpu] section of " + device.parent,

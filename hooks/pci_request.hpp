@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "domain/domain.hpp"
@@ -12,10 +13,18 @@
 
 namespace gpuward {
 
+/// A device that another domain or a process has: a refusal that ends with that use.
+struct InUse : Error {
+  using Error::Error;
+};
+
 /// The devices that the domain's XML names for this GPU, as a claim holds them: one of the pool of
 /// its profile, with all companions. Throws Error when it names another.
 std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
                                              const Domain& domain, const AskedGpu& gpu);
+
+/// Whether no domain had it for its single use. Throws Error that names who.
+void require_not_used(const Root& root, const ClaimedDevice& device);
 
 /// Looks at what the kernel says of a device that is asked for and there: given once already, in
 /// use by the host, by another process, in a group with others. Throws Error that names who.

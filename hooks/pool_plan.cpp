@@ -10,7 +10,7 @@
 namespace gpuward {
 
 PoolDomain pool_domain(const Config& config, const Domain& domain) {
-  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, {}, {}};
+  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, domain.cpus, {}, {}};
   for (const Hostdev& hostdev : domain.hostdevs) {
     if (!hostdev.address) continue;
     found.own.push_back(*hostdev.address);
@@ -65,14 +65,26 @@ bool points_at_taken(const PoolDomain& domain, const TakenDevices& taken) {
   });
 }
 
+static DomainPlace place_of(const PoolDomain& domain) {
+  return {domain.numa_nodes, domain.cpus};
+}
+
 /// Why the GPU cannot stay where it is; "" when it can.
-static std::string why_not_here(const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
+static std::string why_not_here(const Profile& profile, const PoolDomain& domain,
+                                const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use) {
   if (!gpu.at) return "no device assigned";
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "device no longer matches profile " + in_quotes(gpu.profile);
   if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
   if (const Taker* const taker = find_taker(*here, use.taken)) return taker->what;
+  if (!is_near_enough(profile, *here, place_of(domain)))
+    return "device is not local to the domain's memory and CPUs (numa = require)";
+  if (here->is_full) {
+    const PoolDevice* const other = choose_device(profile, pool, use, place_of(domain));
+    if (other && !other->is_full)
+      return "GPU has no capacity for another vGPU of profile " + in_quotes(gpu.profile);
+  }
   if (is_viable(*here, use.own)) return {};
   return "IOMMU group is not viable: " + to_string(here->in_the_way.front()) +
          " is bound to a host driver";
@@ -98,8 +110,9 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
     use.taken.insert({device, {domain.uuid, "device already named in the domain XML"}});
   for (const PoolGpu& gpu : domain.gpus) {
     const auto pool = pools.find(gpu.profile);
-    if (pool == pools.end() || !find_profile(config, gpu.profile)) continue;
-    const std::string why = why_not_here(gpu, pool->second, use);
+    const Profile* const profile = find_profile(config, gpu.profile);
+    if (pool == pools.end() || !profile) continue;
+    const std::string why = why_not_here(*profile, domain, gpu, pool->second, use);
     if (why.empty())
       take(*find_device(pool->second, gpu.at), domain, use.taken);
     else
@@ -108,7 +121,7 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
   for (const auto& [gpu, why] : going) {
     const Profile& profile = *find_profile(config, gpu->profile);
     const auto& pool = pools.at(gpu->profile);
-    const PoolDevice* const chosen = choose_device(profile, pool, use, domain.numa_nodes);
+    const PoolDevice* const chosen = choose_device(profile, pool, use, place_of(domain));
     if (!chosen) {
       plan.look_again |= is_held_by_process(pool, use.taken);
       continue;

@@ -29,6 +29,7 @@ struct PoolDomain {
   std::string name;
   std::vector<PoolGpu> gpus;  ///< none: it is no business of pools
   std::vector<int> numa_nodes;
+  std::vector<int> cpus{};            ///< that it is pinned to
   std::vector<PciAddress> own{};      ///< all PCI devices in its XML
   std::vector<PciAddress> by_hand{};  ///< those that its author wrote
   bool operator==(const PoolDomain&) const = default;

@@ -21,14 +21,17 @@
 #include "hooks/guard_verdict.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/qemu_version.hpp"
+#include "hooks/refusals.hpp"
 #include "hooks/request_verdict.hpp"
 #include "hooks/settle.hpp"
+#include "hooks/start_anyway.hpp"
 #include "hooks/unparsed_xml.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
 #include "protection/protect.hpp"
 #include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
+#include "state/start_permit.hpp"
 
 namespace gpuward {
 
@@ -47,11 +50,14 @@ struct Seen {
 };
 
 /// Throws Error where a domain whose XML cannot be parsed has a GPU, or may have one.
-void require_no_gpu_in_text(const Hook& hook, const std::string& error) {
-  if (hook.input.names_gpuward) throw Error(error);
-  const Config config = load_config(config_files(hook.root)).config;
-  const std::string gpu = gpu_in_text(hook.root, config, hook.input.text);
-  if (!gpu.empty()) throw Error("domain XML with " + gpu, "cannot parse: " + error);
+void require_no_gpu_in_text(const Hook& hook, const Reason& error) {
+  if (hook.input.may_have_gpu_beyond)
+    throw Error(error.object, error.problem + ", and a device beyond that may be a GPU",
+                error.remedy);
+  const bool ours = hook.input.names_gpuward;
+  const Config config = ours ? Config() : load_config(config_files(hook.root)).config;
+  const auto why = unparsed_refusal(hook.root, config, hook.input.text, ours, error);
+  if (why) throw Error(*why);
 }
 
 /// The domain on stdin; nothing when it can be read no further and has no GPU, and then starts.
@@ -68,30 +74,47 @@ std::optional<Seen> see_domain(const Hook& hook) {
   } catch (const Error& error) {
     const std::string cut =
         hook.input.end == XmlInput::End::late ? " (libvirt stopped writing it)" : "";
-    require_no_gpu_in_text(hook, error.what() + cut);
-    log::warning(domain_title(hook.call.domain) + ": cannot parse domain XML: " + error.what() +
-                 cut + ", ignoring (no GPU found)");
+    Reason why = error.reason;
+    why.problem += cut;
+    require_no_gpu_in_text(hook, why);
+    log::warning(domain_title(hook.call.domain) + ": cannot parse domain XML: " + to_string(why) +
+                 ", ignoring (no GPU found)");
     return {};
   }
 }
 
-/// The configuration that decides about this domain; nothing for a domain without a GPU, which no
-/// mistake in it may disturb. Throws Error for a domain with one: a configuration with a mistake is
-/// no ground to decide on.
-std::optional<Config> config_for(const Hook& hook, const Domain& domain) {
-  if (domain.hostdevs.empty() && domain.asked.empty() && domain.command_line.empty()) return {};
-  LoadedConfig loaded = load_config(config_files(hook.root));
-  if (!is_gpu_domain(hook.root, loaded.config, domain)) return {};
-  if (loaded.problems.empty()) return std::move(loaded.config);
+/// Nothing when there are no problems.
+std::optional<Reason> config_error(const LoadedConfig& loaded) {
+  if (loaded.problems.empty()) return {};
   const size_t more = loaded.problems.size() - 1;
-  throw Error(
+  return Reason{
       {},
       to_string(loaded.problems.front()) + (more ? " (and " + std::to_string(more) + " more)" : ""),
-      "run: gpuward check");
+      "run: gpuward check"};
+}
+
+/// What the files say, and what is wrong with them: no ground to decide on.
+struct FoundConfig {
+  Config config;
+  std::optional<Reason> error;
+};
+
+/// The configuration that decides about this domain; nothing for a domain without a GPU, which no
+/// mistake in it may disturb.
+std::optional<FoundConfig> config_for(const Hook& hook, const Domain& domain) {
+  if (domain.hostdevs.empty() && domain.asked.empty() && domain.command_line.empty()) return {};
+  LoadedConfig loaded = load_host_config(hook.root);
+  if (!is_gpu_domain(hook.root, loaded.config, domain)) return {};
+  const auto error = config_error(loaded);
+  return FoundConfig{std::move(loaded.config), error};
 }
 
 void require(const Verdict& verdict) {
   if (!verdict) throw Error(verdict.reason);
+}
+
+void require_unless_permitted(Refusals& refusals, const Domain& domain, const Verdict& verdict) {
+  if (!verdict) refusals.add(domain.uuid, verdict.reason);
 }
 
 /// For polkit's helper and for the guard. No reason to refuse anything.
@@ -102,6 +125,15 @@ void mark(const Hook& hook, const Domain& domain, const StartedDevices* devices)
     log::warning(domain_title(domain.name) + ": cannot write marker for gpuward-polkit and " +
                  "gpuward-guard: " + error.what() +
                  ", API calls of non-root users will not be blocked");
+  }
+}
+
+/// A record that an earlier run left, whose release never came, is not of this start.
+void forget_earlier_permit(const Hook& hook, const Uuid& domain) {
+  try {
+    forget_started_anyway(hook.root, domain);
+  } catch (const Error& error) {
+    log::warning(domain_title(hook.call.domain) + ": " + error.what() + ", ignoring");
   }
 }
 
@@ -125,18 +157,20 @@ void warn_of_command_line(const Hook& hook, const Config& config, const Domain& 
 }
 
 /// What the XML of a domain with a GPU must not let through.
-void guard(const Hook& hook, const Config& config, const Seen& seen) {
+void guard(const Hook& hook, const Config& config, const Seen& seen, Refusals& refusals) {
   const auto gpus = gpu_hostdevs(hook.root, config, seen.domain);
   const std::string emulator = emulator_of(seen.document);
   const QemuAbilities qemu = abilities_of(qemu_version(hook.root, emulator));
   if (!qemu.is_known && config.guard.migration == Policy::block)
     log::warning(domain_title(seen.domain.name) + ": cannot determine the version of " +
-                 shown(emulator) + ", not requiring enable-migration=off");
-  require(override_verdict(seen.document, gpus, seen.domain.name, qemu));
+                 shown(emulator) + ", requiring enable-migration=off");
+  require_unless_permitted(refusals, seen.domain,
+                           override_verdict(seen.document, gpus, seen.domain.name, qemu));
   const auto gaps = gaps_to_close(seen.document, gpus, config.guard, qemu);
   for (const std::string& line : guard_warnings(config.guard, seen.domain.name, gaps))
     log::warning(domain_title(seen.domain.name) + ": " + line);
-  require(guard_verdict(config.guard, seen.domain.name, gaps));
+  require_unless_permitted(refusals, seen.domain,
+                           guard_verdict(config.guard, seen.domain.name, gaps));
 }
 
 /// What libvirt starts the domain with. Sizes that are no numbers are not recorded, libvirt
@@ -161,27 +195,73 @@ StartedDevices devices_at_start(const Document& document, const Domain& domain) 
   return started;
 }
 
-void prepare(const Hook& hook) {
-  const auto seen = see_domain(hook);
-  if (seen && seen->domain.readconfig != 0)
-    log::warning(domain_title(seen->domain.name) + ": domain XML line " +
-                 std::to_string(seen->domain.readconfig) +
+void wait_for_reassignment(const Hook& hook, const Config& config, const Domain& domain) {
+  if (!pointed_devices(config, domain).empty())
+    let_pools_settle(hook.root, domain.uuid, hook.deadlines.settle_wait());
+}
+
+/// A domain with a GPU whose XML cannot be parsed, when the administrator has it started anyway:
+/// its devices are those that its text names, claimed as those written by hand.
+void prepare_unparsed(const Hook& hook, const Reason& error) {
+  // What did not arrive may name a device that is in use.
+  if (hook.input.end != XmlInput::End::whole) throw Error(error);
+  const auto hostdevs = hostdevs_in_text(hook.input.text);
+  if (!hostdevs) throw Error(error);
+  Refusals refusals(hook.root, hook.call.domain);
+  refusals.add({}, error);
+  const Domain domain = domain_of_text(*refusals.permit(), *hostdevs);
+  const Config config = load_config(config_files(hook.root)).config;
+  claim_devices(hook.root, config, domain, hook.deadlines,
+                hook.input.names_gpuward ? addresses_of(domain) : std::vector<PciAddress>());
+  mark(hook, domain, nullptr);
+}
+
+/// Of a start that the administrator permits with a configuration that has errors.
+void claim_by_broken_config(const Hook& hook, const Config& config, const Domain& whole) {
+  const auto unknown = addresses_from_profiles(whole);
+  const Domain domain = without_lost_profiles(config, whole);
+  require(request_verdict(config, domain));
+  claim_devices(hook.root, config, domain, hook.deadlines, unknown);
+}
+
+void prepare_parsed(const Hook& hook, const Seen& seen) {
+  const Domain& domain = seen.domain;
+  if (domain.readconfig != 0)
+    log::warning(domain_title(domain.name) + ": domain XML line " +
+                 std::to_string(domain.readconfig) +
                  ": the file of -readconfig is not searched for GPUs");
-  const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
-  if (!config) return;
-  warn_of_command_line(hook, *config, seen->domain);
-  require(request_verdict(*config, seen->domain));
-  guard(hook, *config, *seen);
-  claim_devices(hook.root, *config, seen->domain, hook.deadlines);
-  const StartedDevices devices = devices_at_start(seen->document, seen->domain);
-  mark(hook, seen->domain, &devices);
-  if (!pointed_devices(*config, seen->domain).empty())
-    let_pools_settle(hook.root, seen->domain.uuid, hook.deadlines.settle);
+  const auto found = config_for(hook, domain);
+  if (!found) return;
+  const Config& config = found->config;
+  forget_earlier_permit(hook, domain.uuid);
+  Refusals refusals(hook.root, hook.call.domain);
+  if (found->error) refusals.add(domain.uuid, *found->error);
+  warn_of_command_line(hook, config, domain);
+  if (!found->error) require(request_verdict(config, domain));
+  guard(hook, config, seen, refusals);
+  if (found->error)
+    claim_by_broken_config(hook, config, domain);
+  else
+    claim_devices(hook.root, config, domain, hook.deadlines);
+  const StartedDevices devices = devices_at_start(seen.document, domain);
+  mark(hook, domain, &devices);
+  wait_for_reassignment(hook, config, domain);
+}
+
+void prepare(const Hook& hook) {
+  std::optional<Seen> seen;
+  try {
+    seen = see_domain(hook);
+  } catch (const Error& error) {
+    return prepare_unparsed(hook, error.reason);
+  }
+  if (seen) prepare_parsed(hook, *seen);
 }
 
 /// Why the mark stays; "" when it is gone.
 std::string unmark(const Hook& hook, const Uuid& domain) {
   try {
+    forget_started_anyway(hook.root, domain);
     unmark_guarded(hook.root, domain);
     return {};
   } catch (const Error& error) {
@@ -210,13 +290,16 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::stri
     marked = unmark(hook, claim.domain);
     return claim;
   }
+  std::vector<std::string> unreadable;
+  for (const StartPermit& permit : all_started_anyway(hook.root, unreadable))
+    if (permit.name == hook.call.domain) marked = unmark(hook, permit.domain);
   return {};
 }
 
 void release_claim(const Hook& hook, const Claims& claims, const std::optional<Claim>& seen) {
   if (!seen) return;
   claims.sweep();
-  const auto lock = claims.lock_domain(seen->domain, hook.deadlines.lock);
+  const auto lock = claims.lock_domain(seen->domain, hook.deadlines.before_reserve().lock_wait());
   if (!lock)
     throw Error({}, "timed out waiting for the domain lock, GPUs not released",
                 "run: gpuward reconcile");
@@ -225,7 +308,7 @@ void release_claim(const Hook& hook, const Claims& claims, const std::optional<C
   const auto kept = give_back(hook.root, claims, *claim, hook.deadlines);
   if (std::any_of(claim->devices.begin(), claim->devices.end(),
                   [](const ClaimedDevice& device) { return device.use != Use::mdev; }))
-    let_pools_settle(hook.root, claim->domain, hook.deadlines.settle);
+    let_pools_settle(hook.root, claim->domain, hook.deadlines.settle_wait());
   for (size_t i = 1; i < kept.size(); ++i)
     log::warning(domain_title(claim->name) + ": " + to_string(quarantine_reason(kept[i])));
   if (!kept.empty()) throw Error(quarantine_reason(kept.front()));
@@ -268,10 +351,12 @@ void print_for_libvirt(std::string_view xml) {
 /// would not take the device's state out of the stream.
 void arrive(const Hook& hook) {
   const auto seen = see_domain(hook);
-  const auto config = seen ? config_for(hook, seen->domain) : std::nullopt;
-  if (!config) return;
-  require(arrival_verdict(*config, hook.call.operation));
-  if (config->guard.migration == Policy::warn)
+  const auto found = seen ? config_for(hook, seen->domain) : std::nullopt;
+  if (!found) return;
+  if (found->error) throw Error(*found->error);
+  const Config& config = found->config;
+  require(arrival_verdict(config, hook.call.operation));
+  if (config.guard.migration == Policy::warn)
     log::warning(domain_title(seen->domain.name) + ": incoming " +
                  (hook.call.operation == "migrate" ? "migration" : "restore") +
                  " of a domain with a GPU, allowed by [guard] migration = warn");

@@ -35,6 +35,9 @@ int main(int argc, char** argv) {
   if (::geteuid() != 0) return 0;
   const HookCall call{argv[1], argv[2]};
   if (!handles(call.operation)) return 0;
+  Deadlines deadlines;
+  deadlines.end =
+      Deadline::in((call.operation == "release" ? release_limit : prepare_limit) - limit_margin);
   const XmlInput input = read_xml(STDIN_FILENO, std::chrono::seconds(10));
   if (!input.may_have_gpu) return 0;  // the way of almost every domain on almost every host
 
@@ -44,5 +47,5 @@ int main(int argc, char** argv) {
              {{"GPUWARD_DOMAIN", argv[1]}, {"GPUWARD_LAYER", "hook"}});
   // Nothing is buffered and nothing needs an end of its own: what exit(3) runs is not worth its
   // time.
-  ::_exit(run_qemu_hook(Root{}, call, input, Deadlines{}));
+  ::_exit(run_qemu_hook(Root{}, call, input, deadlines));
 }

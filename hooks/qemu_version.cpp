@@ -2,6 +2,7 @@
 #include "hooks/qemu_version.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -9,6 +10,7 @@
 #include "base/program.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
+#include "domain/document.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -16,10 +18,20 @@ namespace gpuward {
 // A busy host with cold disks may take seconds to load QEMU's libraries.
 static constexpr std::chrono::seconds deadline{10};
 
+/// What others may replace says what they want, and would be run by root's hook.
+static bool is_of_ours_alone(const struct stat& info) {
+  return (info.st_uid == 0 || info.st_uid == ::geteuid()) && (info.st_mode & 022) == 0;
+}
+
 /// What changes when another program is put there; nothing when there is none that can be run.
+/// Throws Error where it is not to be run.
 static std::optional<std::string> stamp_of(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
+  if (!is_of_ours_alone(info))
+    throw Error(shown(path) +
+                " does not belong to root, or others may write to it; run: chown root " +
+                "and chmod go-w");
   return std::to_string(info.st_dev) + ' ' + std::to_string(info.st_ino) + ' ' +
          std::to_string(info.st_size) + ' ' + std::to_string(info.st_mtim.tv_sec) + '.' +
          std::to_string(info.st_mtim.tv_nsec);
@@ -90,7 +102,7 @@ std::optional<unsigned> qemu_version(const Root& root, const std::string& emulat
 }
 
 QemuAbilities abilities_of(std::optional<unsigned> version) {
-  return {.can_disable_vfio_migration = version.value_or(0) >= first_qemu_with_enable_migration,
+  return {.can_disable_vfio_migration = !version || *version >= first_qemu_with_enable_migration,
           .is_known = version.has_value()};
 }
 

@@ -10,11 +10,12 @@
 namespace gpuward {
 
 /// Version of the QEMU at this path, 8001000 for 8.1.0: what `PATH --version` prints, asked for
-/// once and kept in /run/gpuward/qemu until the file changes (inode, size, mtime). Nothing when it
-/// cannot be told. Never throws.
+/// once and kept in /run/gpuward/qemu until the file changes (inode, size, mtime). Asked is only a
+/// program that belongs to root, or to the user that we are, and that nobody else may write to.
+/// Nothing when it cannot be told. Never throws.
 std::optional<unsigned> qemu_version(const Root& root, const std::string& emulator);
 
-/// What a QEMU of this version can do; of one that is not known, nothing.
+/// What a QEMU of this version can do.
 QemuAbilities abilities_of(std::optional<unsigned> version);
 
 /// "8.1.0"

@@ -6,6 +6,10 @@
 #include "inventory/usage.hpp"
 #include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
+#include "state/paths.hpp"
+#include "state/quarantine.hpp"
+#include "state/start_permit.hpp"
+#include "state/temporary_files.hpp"
 
 namespace gpuward {
 
@@ -59,12 +63,30 @@ static void drop_stale_marks(const Root& root, const IsActive& is_active,
     }
 }
 
+/// Likewise what is shown of a domain that was started anyway.
+static void drop_stale_permits(const Root& root, const IsActive& is_active,
+                               std::vector<Reconciled>& results) {
+  try {
+    sweep_start_permits(root);
+    for (const Uuid& domain : domains_started_anyway(root))
+      if (is_active(domain) == false) forget_started_anyway(root, domain);
+  } catch (const Error& error) {
+    results.push_back({Result::left_alone, "gpuward start --anyway", error.what()});
+  }
+}
+
 std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
                                   const Deadlines& deadlines, bool dry_run) {
   const Claims claims(root);
   claims.make_ready();
   std::vector<Reconciled> results;
   claims.sweep();
+  if (!dry_run) {
+    for (const std::string& directory : {paths::single_use(root), paths::quarantine(root),
+                                         paths::vf_settings(root), paths::qemu_versions(root)})
+      sweep_temporary_files(root, directory);
+    restore_quarantine(root, claims);
+  }
   const ClaimedDevices claimed = claimed_devices(root);
   for (const Claim& claim : claimed.claims) {
     try {
@@ -74,6 +96,7 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
     }
   }
   if (!dry_run) drop_stale_marks(root, is_active, results);
+  if (!dry_run) drop_stale_permits(root, is_active, results);
   for (const UnreadableClaim& claim : claimed.unreadable)
     results.push_back({Result::left_alone, claim.file, to_string(claim)});
   return results;

@@ -16,7 +16,9 @@
 #include "base/program.hpp"
 #include "base/quote.hpp"
 #include "base/signals.hpp"
+#include "base/trusted_file.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -50,7 +52,8 @@ static void finish(const Root& root, const Claim& owner, const ClaimedDevice& de
   kept->scrub_process = {};
   kept->state = ClaimedDevice::State::quarantined;
   if (why.empty()) {
-    if (device.one_time) mark_used(root, device.address, owner.name);
+    if (device.one_time) mark_used(root, device.address, owner.domain, owner.name);
+    clear_quarantine_record(root, device.address);
     claim->devices.erase(kept);
   }
   if (claim->devices.empty())
@@ -80,17 +83,6 @@ static bool is_told_to_go(int fd) {
   ssize_t n = ::read(fd, &byte, 1);
   while (n < 0 && errno == EINTR) n = ::read(fd, &byte, 1);
   return n == 1;
-}
-
-/// The claim as it is on disk, with the process that this device waits for. Not in quarantine yet:
-/// gpuward-guard would point the domain at another device for the moment that most scrubs take.
-/// Throws SystemError.
-static void name_scrub_process(const Root& root, const Claim& owner, const ClaimedDevice& device) {
-  const Claims claims(root);
-  Claim claim = claims.find(owner.domain).value_or(owner);
-  for (ClaimedDevice& other : claim.devices)
-    if (is_same_device(other, device)) other = device;
-  claims.write(claim);
 }
 
 /// The child that waits for the program: says to `answer` how it ended or, when nobody listens any
@@ -146,10 +138,14 @@ static void tell_to_go(int fd) {
 std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
                   const Deadlines& deadlines) {
   if (device.scrub.empty()) return {};
+  record_quarantine(root, owner, device);
   if (device.scrub == unknown_scrub)
-    return "claim was re-created and its profile is not defined, so its scrub program is unknown; "
-           "scrub the device, then run: gpuward clear " +
+    return "scrub program is unknown: the claim was re-created, or the domain was started with a "
+           "configuration or XML that could not be parsed; scrub the device, then run: gpuward "
+           "clear " +
            to_string(device.address);
+  if (const auto untrusted = find_untrusted(root, device.scrub); !untrusted.empty())
+    return "scrub program not started: " + to_string(untrusted.front());
   Fd answer, answer_end, go, go_end;
   make_pipe(answer, answer_end);
   make_pipe(go, go_end);
@@ -162,7 +158,9 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
   answer_end.reset();
   device.scrub_process = identify(root, child);
   try {
-    name_scrub_process(root, owner, device);
+    // Not in quarantine yet: gpuward-guard would point the domain at another device for the moment
+    // that most scrubs take.
+    Claims(root).update(owner, device);
     tell_to_go(go_end.get());
   } catch (...) {
     go_end.reset();  // the child ends
@@ -170,7 +168,7 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
     device.scrub_process = {};
     throw;
   }
-  if (const auto text = read_answer(answer.get(), deadlines.scrub_wait)) {
+  if (const auto text = read_answer(answer.get(), deadlines.scrub_answer_wait())) {
     ::waitpid(child, nullptr, 0);
     device.scrub_process = {};
     return text->starts_with('=') ? text->substr(1) : "scrub supervisor process was killed";

@@ -28,7 +28,7 @@ static std::optional<std::string_view> attribute_in(std::string_view tag, std::s
   return {};
 }
 
-/// From one "<NAME" to the '>' behind it.
+/// From one "<NAME" to the '>' behind it; nothing where that is cut off.
 static std::string_view tag_in(std::string_view text, std::string_view start) {
   const size_t begin = text.find(start);
   if (begin == text.npos) return {};
@@ -73,8 +73,8 @@ static bool is_of_gpu(const Root& root, const Config& config, const PciAddress& 
 
 /// Of the text from one "<hostdev" to the next or to its end tag.
 static std::string why_gpu(const Root& root, const Config& config, std::string_view hostdev) {
-  const auto type = attribute_in(tag_in(hostdev, "<hostdev"), "type");
-  if (!type) return {};  // cut before its type: most are USB
+  const auto type = attribute_in(hostdev.substr(0, hostdev.find('>')), "type");
+  if (!type) return "a <hostdev> whose type cannot be read";
   if (*type == "mdev") return "a <hostdev> that is an mdev";
   if (*type != "pci") return {};
   const auto address = source_address(hostdev);
@@ -82,16 +82,57 @@ static std::string why_gpu(const Root& root, const Config& config, std::string_v
   return is_of_gpu(root, config, *address) ? "the GPU " + to_string(*address) : "";
 }
 
-std::string gpu_in_text(const Root& root, const Config& config, std::string_view xml) {
+/// The text from each "<hostdev" to the next or to its end tag.
+static std::vector<std::string_view> hostdev_texts(std::string_view xml) {
   static constexpr std::string_view start = "<hostdev";
+  std::vector<std::string_view> texts;
   for (size_t at = xml.find(start); at != xml.npos;) {
     const size_t next = xml.find(start, at + start.size());
-    std::string_view hostdev = xml.substr(at, next == xml.npos ? next : next - at);
-    hostdev = hostdev.substr(0, hostdev.find("</hostdev"));
-    if (std::string why = why_gpu(root, config, hostdev); !why.empty()) return why;
+    const std::string_view text = xml.substr(at, next == xml.npos ? next : next - at);
+    texts.push_back(text.substr(0, text.find("</hostdev")));
     at = next;
   }
+  return texts;
+}
+
+std::string gpu_in_text(const Root& root, const Config& config, std::string_view xml) {
+  for (const std::string_view hostdev : hostdev_texts(xml))
+    if (std::string why = why_gpu(root, config, hostdev); !why.empty()) return why;
   return {};
+}
+
+std::optional<Reason> unparsed_refusal(const Root& root, const Config& config, std::string_view xml,
+                                       bool names_gpuward, const Reason& error) {
+  if (names_gpuward) return error;
+  const std::string gpu = gpu_in_text(root, config, xml);
+  if (gpu.empty()) return {};
+  return Reason{"domain XML with " + gpu, "cannot parse: " + without_remedy(error), error.remedy};
+}
+
+/// Of an mdev.
+static std::optional<Uuid> source_uuid(std::string_view hostdev) {
+  const size_t source = hostdev.find("<source");
+  if (source == hostdev.npos) return {};
+  const auto uuid = attribute_in(tag_in(hostdev.substr(source), "<address"), "uuid");
+  return uuid ? parse_uuid(*uuid) : std::nullopt;
+}
+
+std::optional<std::vector<Hostdev>> hostdevs_in_text(std::string_view xml) {
+  std::vector<Hostdev> hostdevs;
+  for (const std::string_view text : hostdev_texts(xml)) {
+    const auto type = attribute_in(tag_in(text, "<hostdev"), "type");
+    if (!type) return {};
+    if (*type != "mdev" && *type != "pci") continue;
+    Hostdev hostdev;
+    hostdev.type = *type == "mdev" ? Hostdev::Type::mdev : Hostdev::Type::pci;
+    if (hostdev.type == Hostdev::Type::mdev)
+      hostdev.instance = source_uuid(text);
+    else
+      hostdev.address = source_address(text);
+    if (!hostdev.instance && !hostdev.address) return {};
+    hostdevs.push_back(std::move(hostdev));
+  }
+  return hostdevs;
 }
 
 }  // namespace gpuward

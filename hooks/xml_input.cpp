@@ -70,6 +70,7 @@ static XmlInput drain(int fd, TimeLeft& left, XmlInput input) {
     }
     const size_t size = overlap + static_cast<size_t>(n);
     look(input, {part, size});
+    input.may_have_gpu_beyond = input.may_have_gpu_beyond || may_have_gpu({part, size});
     std::memmove(part, part + size - overlap, overlap);
   }
 }

@@ -15,8 +15,9 @@ struct XmlInput {
     too_large,  ///< more than largest_xml; only its first part is here
   } end = End::whole;
   std::string_view text;
-  bool may_have_gpu = false;   ///< of all that came, also of what is not kept
-  bool names_gpuward = false;  ///< likewise
+  bool may_have_gpu = false;         ///< of all that came, also of what is not kept
+  bool names_gpuward = false;        ///< likewise
+  bool may_have_gpu_beyond = false;  ///< in what is not kept
 };
 
 inline constexpr size_t largest_xml = 16 << 20;

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
 
@@ -50,21 +51,26 @@ static bool has_file(std::string_view target) {
 
 struct FdLook {
   std::optional<dev_t> number;  ///< of a character device
-  bool is_known = true;
+  int error = 0;                ///< why it is not known
 };
+
+/// Of a failed call: 0 when what was looked at is not there.
+static int unknown_by(int code) {
+  return is_absent(code) ? 0 : code;
+}
 
 /// Without AT_STATX_DONT_SYNC a file of a network filesystem whose server is gone would block.
 /// Below a prefix the link itself leads out of it.
 static FdLook look_at_fd(const Root& root, const std::string& path) {
   char target[4096];
   const ssize_t size = ::readlink(path.c_str(), target, sizeof target);
-  if (size < 0) return {{}, is_absent(errno)};
+  if (size < 0) return {{}, unknown_by(errno)};
   const std::string_view text(target, static_cast<size_t>(size));
   if (!has_file(text)) return {};
   const std::string file = root.prefix.empty() ? path : root.at(text);
   struct statx info;
   if (::statx(AT_FDCWD, file.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &info) != 0)
-    return {{}, is_absent(errno) || !root.prefix.empty()};
+    return {{}, root.prefix.empty() ? unknown_by(errno) : 0};
   if (!S_ISCHR(info.stx_mode)) return {};
   return {makedev(info.stx_rdev_major, info.stx_rdev_minor)};
 }
@@ -72,16 +78,17 @@ static FdLook look_at_fd(const Root& root, const std::string& path) {
 void OpenHandles::add(const Root& root, const Holder& process) {
   const std::string path = root.proc(std::to_string(process.pid));
   std::error_code error;
-  bool is_known = true;
+  std::string reason;
   for (fs::directory_iterator entry(path + "/fd", error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string fd = entry->path().filename();
     const FdLook look = look_at_fd(root, path + "/fd/" + fd);
-    is_known = is_known && look.is_known;
+    if (look.error != 0) reason = path + "/fd/" + fd + ": " + errno_text(look.error);
     if (look.number && !by_number_.contains(*look.number) && !only_names_it(path, fd))
       by_number_.emplace(*look.number, process);
   }
-  if (!is_known || (error && !is_absent(error.value()))) unknown_.push_back(process);
+  if (error && !is_absent(error.value())) reason = path + "/fd: " + errno_text(error.value());
+  if (!reason.empty()) unknown_.push_back({process, reason});
 }
 
 OpenHandles::OpenHandles(const Root& root) {

@@ -23,6 +23,12 @@ struct Holder {
 
 std::string to_string(const Holder& holder);  ///< "process 4711 (qemu-system-x86)"
 
+/// One whose open files cannot be read.
+struct UnreadableProcess {
+  Holder process;
+  std::string reason;  ///< "/proc/4711/fd: Permission denied"
+};
+
 /// Which process has which character device open: one walk over /proc/*/fd. A file counts by its
 /// device number, never by its name: any user can give any file any name in a mount namespace of
 /// their own. Removing an mdev that is open, or taking its driver from a device that is, blocks the
@@ -35,12 +41,12 @@ class OpenHandles {
   std::optional<Holder> of(const std::vector<dev_t>& numbers) const;
 
   /// Processes that could not be inspected: whether they have a device open is unknown.
-  const std::vector<Holder>& unknown() const { return unknown_; }
+  const std::vector<UnreadableProcess>& unknown() const { return unknown_; }
 
  private:
   void add(const Root& root, const Holder& process);
   std::map<dev_t, Holder> by_number_;
-  std::vector<Holder> unknown_;
+  std::vector<UnreadableProcess> unknown_;
 };
 
 /// What `find` finds when it finds nobody or `deadline` is over: a QEMU that libvirt killed needs a

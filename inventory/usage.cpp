@@ -3,14 +3,17 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "base/quote.hpp"
 #include "domain/document.hpp"
 #include "inventory/device_nodes.hpp"
 #include "mdev/instance.hpp"
+#include "mdev/provisioned.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/virtual_functions.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -103,57 +106,87 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
 
 ClaimedDevices claimed_devices(const Root& root) {
   ClaimedDevices found;
-  for (const PciAddress& address : used_devices(root))
-    found.taken[address] = {
-        {}, single_use_text(used_by(root, address).value_or("")), false, Taker::By::itself, true};
+  for (const UsedDevice& used : used_devices(root))
+    found.taken[used.address] = {{}, single_use_text(used.owner), false, Taker::By::itself, true};
   AllClaims all = Claims(root).all();
   found.claims = std::move(all.readable);
   found.unreadable = std::move(all.unreadable);
   for (const Claim& claim : found.claims)
     for (const ClaimedDevice& device : claim.devices) add_claimed(root, claim, device, found);
+  for (const Claim& record : unclaimed_quarantine(root, found.claims))
+    add_claimed(root, record, record.devices.front(), found);
   return found;
 }
 
 // ---- open handles
 
+/// A device without a node is open in no process.
+std::optional<Holder> OpenDevices::of(const std::vector<dev_t>& numbers) const {
+  auto holder = handles_.of(numbers);
+  if (holder || numbers.empty() || handles_.unknown().empty() ||
+      uninspected_ == Uninspected::ignore)
+    return holder;
+  const UnreadableProcess& unreadable = handles_.unknown().front();
+  throw Error("which process uses it is unknown, as the open files of " +
+              to_string(unreadable.process) + " cannot be read: " + unreadable.reason);
+}
+
 std::optional<Holder> OpenDevices::holder_of(const PciAddress& device) const {
-  return handles_.of(device_numbers(root_, device));
+  return of(device_numbers(root_, device));
 }
 
 std::optional<Holder> OpenDevices::vfio_holder_of(const PciAddress& device) const {
-  return handles_.of(vfio_numbers(root_, device));
+  return of(vfio_numbers(root_, device));
 }
 
 std::optional<Holder> OpenDevices::holder_of(const Uuid& instance) const {
-  return handles_.of(instance_numbers(root_, instance));
+  return of(instance_numbers(root_, instance));
 }
 
 std::optional<Holder> OpenDevices::guest_of(const ClaimedDevice& device) const {
   return device.use == Use::mdev ? holder_of(device.instance) : vfio_holder_of(device.address);
 }
 
-using InstancesByParent = std::map<std::string, std::vector<Uuid>>;
+struct FoundInstance {
+  Uuid uuid;
+  bool is_foreign;  ///< no domain has claimed it, and gpuward does not keep it ready
+};
+using InstancesByParent = std::map<std::string, std::vector<FoundInstance>>;
 
 static InstancesByParent instances_by_parent(const Root& root) {
   InstancesByParent instances;
-  for (const Instance& instance : list_instances(root))
-    instances[instance.parent].push_back(instance.uuid);
+  const auto found = list_instances(root);
+  if (found.empty()) return instances;
+  std::set<Uuid> claimed;
+  for (const Claim& claim : Claims(root).all().readable)
+    for (const ClaimedDevice& device : claim.devices)
+      if (device.use == Use::mdev) claimed.insert(device.instance);
+  ProvisionedUuids ready;
+  for (const Instance& instance : found)
+    instances[instance.parent].push_back(
+        {instance.uuid, !claimed.contains(instance.uuid) && !ready.contains(instance)});
   return instances;
 }
 
-/// Who has an mdev on this device open.
-static std::optional<Taker> user_of_instances(const OpenDevices& open,
+/// Who has an mdev on this device open. One that another program has created is that program's,
+/// open or not.
+static std::optional<Taker> user_of_instances(const Root& root, const OpenDevices& open,
                                               const InstancesByParent& instances,
                                               const PciAddress& device) {
   const auto found = instances.find(to_string(device));
   if (found == instances.end()) return {};
-  for (const Uuid& instance : found->second)
-    if (const auto holder = open.holder_of(instance))
+  for (const auto& [uuid, is_foreign] : found->second) {
+    const std::string instance = "instance " + to_string(uuid) + " on " + to_string(device);
+    if (const auto holder = open.holder_of(uuid))
+      return Taker{{}, instance + ": in use by " + to_string(*holder), true, Taker::By::part};
+    // One that was claimed when it was listed may have been released before the claims were read.
+    if (is_foreign && instance_directory(root, uuid))
       return Taker{{},
-                   "instance " + to_string(instance) + " on " + to_string(device) + ": in use by " +
-                       to_string(*holder),
-                   true,
+                   instance + ": created by another program; run: echo 1 > " +
+                       "/sys/bus/mdev/devices/" + to_string(uuid) + "/remove",
+                   false,
                    Taker::By::part};
+  }
   return {};
 }
 
@@ -162,9 +195,9 @@ static std::optional<Taker> user_of_instances(const OpenDevices& open,
 static std::optional<Taker> user_of_parts(const Root& root, const OpenDevices& open,
                                           const InstancesByParent& instances,
                                           const PciAddress& device) {
-  if (auto user = user_of_instances(open, instances, device)) return user;
+  if (auto user = user_of_instances(root, open, instances, device)) return user;
   for (const PciAddress& vf : virtual_functions(root, device)) {
-    if (auto user = user_of_instances(open, instances, vf)) return user;
+    if (auto user = user_of_instances(root, open, instances, vf)) return user;
     if (const auto holder = open.holder_of(vf))
       return Taker{
           {}, "VF " + to_string(vf) + ": in use by " + to_string(*holder), true, Taker::By::part};
@@ -185,14 +218,14 @@ std::optional<Taker> open_user_after(const Root& root, const PciAddress& device,
   std::optional<Taker> user;
   holder_after(deadline, [&]() -> std::optional<Holder> {
     user = open_user(root, OpenDevices(root), instances_by_parent(root), device);
-    return user ? std::optional(Holder()) : std::nullopt;
+    return user && user->is_process ? std::optional(Holder()) : std::nullopt;
   });
   return user;
 }
 
 void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
                       TakenDevices& taken) {
-  const OpenDevices open(root);
+  const OpenDevices open(root, Uninspected::ignore);  // a choice, which prepare decides about
   const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& device : devices) {
     if (taken.contains(device)) continue;
@@ -233,6 +266,15 @@ static std::string part_of(const ClaimedDevice& device, const PciAddress& pf,
   return is_on_vf ? "instance " + to_string(device.instance) + " on " + device.parent : "";
 }
 
+static std::string open_user_of_vfs(const Root& root, const std::vector<PciAddress>& vfs) {
+  const OpenDevices open(root);
+  const InstancesByParent instances = instances_by_parent(root);
+  for (const PciAddress& vf : vfs)
+    if (const auto user = open_user(root, open, instances, vf))
+      return user->by == Taker::By::itself ? to_string(vf) + " is " + user->what : user->what;
+  return {};
+}
+
 std::string use_of_vfs(const Root& root, const PciAddress& pf) {
   const auto vfs = virtual_functions(root, pf);
   if (vfs.empty()) return {};
@@ -242,12 +284,11 @@ std::string use_of_vfs(const Root& root, const PciAddress& pf) {
       if (const std::string part = part_of(device, pf, vfs); !part.empty())
         return part + " is in use by " + domain_title(claim.name);
   if (!claimed.unreadable.empty()) return to_string(claimed.unreadable.front());
-  const OpenDevices open(root);
-  const InstancesByParent instances = instances_by_parent(root);
-  for (const PciAddress& vf : vfs)
-    if (const auto user = open_user(root, open, instances, vf))
-      return user->by == Taker::By::itself ? to_string(vf) + " is " + user->what : user->what;
-  return {};
+  try {
+    return open_user_of_vfs(root, vfs);
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 bool is_claimed_by_another(const Root& root, const Uuid& domain, const ClaimedDevice& device) {

@@ -70,26 +70,32 @@ void add_own_devices(const Root& root, const Uuid& domain, const std::vector<Pci
 /// is. Also while a claim cannot be read.
 std::string use_of_vfs(const Root& root, const PciAddress& pf);
 
-/// Which process has which device open, now.
+/// What an answer of nobody is worth while a process cannot be inspected.
+enum class Uninspected {
+  refuse,  ///< nothing: Error, naming what cannot be read
+  ignore,  ///< enough, as nothing is decided by it: a user without root sees few processes
+};
+
+/// Which process has which device open, now. Its questions throw Error (Uninspected).
 class OpenDevices {
  public:
-  explicit OpenDevices(const Root& root) : root_(root), handles_(root) {}
+  explicit OpenDevices(const Root& root, Uninspected uninspected = Uninspected::refuse)
+      : root_(root), handles_(root), uninspected_(uninspected) {}
 
   std::optional<Holder> holder_of(const PciAddress& device) const;       ///< through any node
   std::optional<Holder> vfio_holder_of(const PciAddress& device) const;  ///< a guest has it
   std::optional<Holder> holder_of(const Uuid& instance) const;
   std::optional<Holder> guest_of(const ClaimedDevice& device) const;  ///< an mdev, or by VFIO
 
-  /// Processes that could not be inspected.
-  const std::vector<Holder>& unknown() const { return handles_.unknown(); }
-
  private:
+  std::optional<Holder> of(const std::vector<dev_t>& numbers) const;
   const Root& root_;
   OpenHandles handles_;
+  Uninspected uninspected_;
 };
 
 /// Who has the device or a part of it open; nothing when nobody has, or has it no more before
-/// `deadline` is over.
+/// `deadline` is over. Throws Error when that is unknown.
 std::optional<Taker> open_user_after(const Root& root, const PciAddress& device,
                                      std::chrono::milliseconds deadline);
 

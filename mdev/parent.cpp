@@ -67,6 +67,10 @@ std::optional<unsigned> available_instances(const Root& root, const std::string&
   return text ? to_number<unsigned>(*text) : std::nullopt;
 }
 
+std::string type_description(const Root& root, const std::string& parent, const std::string& type) {
+  return read_optional_attribute(type_path(root, parent, type) + "/description").value_or("");
+}
+
 std::vector<std::string> type_ids(const Root& root, const std::string& parent) {
   auto ids = list_directory(parent_path(root, parent) + "/mdev_supported_types");
   std::erase_if(ids, [](const std::string& id) { return !is_device_name(id); });
@@ -79,8 +83,7 @@ std::vector<MdevType> list_types(const Root& root, const std::string& parent) {
     const std::string path = type_path(root, parent, id);
     types.push_back({id, read_attribute(path + "/name").value_or(""),
                      read_attribute(path + "/device_api").value_or(""),
-                     read_optional_attribute(path + "/description").value_or(""),
-                     available_instances(root, parent, id)});
+                     type_description(root, parent, id), available_instances(root, parent, id)});
   }
   return types;
 }

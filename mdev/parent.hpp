@@ -52,6 +52,9 @@ std::vector<std::string> type_ids(const Root& root, const std::string& parent);
 /// All types with all their attributes, sorted by id.
 std::vector<MdevType> list_types(const Root& root, const std::string& parent);
 
+/// Free text of the driver; "" when there is none.
+std::string type_description(const Root& root, const std::string& parent, const std::string& type);
+
 /// available_instances; nothing when the parent has no such type. Only advice: types share what
 /// their parent has, and another may take it first.
 std::optional<unsigned> available_instances(const Root& root, const std::string& parent,

@@ -10,6 +10,26 @@
 
 namespace gpuward {
 
+/// Where a domain's memory and CPUs are, as far as its XML tells.
+struct DomainPlace {
+  std::vector<int> nodes;  ///< NUMA nodes of its memory
+  std::vector<int> cpus;   ///< CPUs of the host that it is pinned to
+};
+
+/// Where a device is.
+struct DevicePlace {
+  std::optional<int> node;     ///< nothing: the firmware does not tell
+  std::vector<int> cpus = {};  ///< that are local to it; none: not known
+};
+
+/// Whether the device is near the domain's memory and CPUs. Of one without a NUMA node that is not
+/// known: never with `numa = require`. Near a domain that tells nothing is every device.
+bool is_near(Numa numa, const DomainPlace& domain, const DevicePlace& device);
+
+/// The CPUs that the kernel calls local to a device (local_cpulist), whose directory in sysfs this
+/// is.
+std::vector<int> local_cpus(const std::string& device_path);
+
 /// A parent and a type of it that a profile allows.
 struct Candidate {
   std::string parent;
@@ -17,11 +37,13 @@ struct Candidate {
   unsigned available = 0;  ///< what the kernel says, less what others are about to take
   unsigned rank = 0;       ///< place of the type in the profile's list
   bool near = true;        ///< on a NUMA node of the domain, or either is not told
+  std::string card{};      ///< whose VF the parent is; "" when it is a card itself
 };
 
 /// The best of them that has room; nothing when none has.
-/// First the type named first, then the near one, then the fullest (binpack) or the emptiest
-/// (spread), then by name, so that the same host gives the same answer.
+/// First the type named first, then the near one, then that on the fullest card (binpack) or the
+/// emptiest (spread), by what all its parents have left, then by name, so that the same host gives
+/// the same answer.
 std::optional<Candidate> place(const Profile& profile, std::span<const Candidate> candidates);
 
 }  // namespace gpuward

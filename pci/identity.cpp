@@ -42,8 +42,10 @@ static std::optional<unsigned> find_capability(const Fd& config, unsigned id) {
   return {};
 }
 
-static std::optional<std::string> pcie_serial(const Root& root, const PciAddress& address) {
-  if (!is_awake(root, address)) return {};
+/// Reading configuration space wakes a card (pci_config_pm_runtime_get, drivers/pci/pci.c).
+static std::optional<std::string> pcie_serial(const Root& root, const PciAddress& address,
+                                              Sleepers sleepers) {
+  if (sleepers == Sleepers::leave && !is_awake(root, address)) return {};
   const std::string path = pci_path(root, address) + "/config";
   const Fd config(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   constexpr unsigned device_serial_number = 3;
@@ -98,12 +100,12 @@ static std::optional<std::string> slot_of(const Root& root, const PciAddress& ad
   return {};
 }
 
-Identity find_identity(const Root& root, const PciAddress& address) {
+Identity find_identity(const Root& root, const PciAddress& address, Sleepers sleepers) {
   const std::string path = pci_path(root, address);
   Identity identity;
   add_serial(identity.serials, read_attribute(path + "/serial_number"));
   add_serial(identity.serials, read_attribute(path + "/unique_id"));
-  add_serial(identity.serials, pcie_serial(root, address));
+  add_serial(identity.serials, pcie_serial(root, address, sleepers));
   identity.uuid = nvidia_uuid(root, address);
   identity.subsystem = subsystem_of(path);
   identity.slot = slot_of(root, address);

@@ -22,9 +22,14 @@ struct Identity {
   std::optional<std::string> uuid;       ///< lower case, without "GPU-"; of NVIDIA's driver
   std::optional<std::string> subsystem;  ///< "10de:1234"
   std::optional<std::string> slot;       ///< as the firmware names it
+  bool operator==(const Identity&) const = default;
 };
 
-Identity find_identity(const Root& root, const PciAddress& address);
+/// Whether a card in a low power state, which does not tell PCIe's serial number, is woken for it.
+enum class Sleepers { leave, wake };
+
+Identity find_identity(const Root& root, const PciAddress& address,
+                       Sleepers sleepers = Sleepers::leave);
 
 /// "serial:0324, subsystem:10de:1234" as `expect` takes it; "" when nothing could be read.
 std::string to_string(const Identity& identity);

@@ -6,6 +6,7 @@
 #include "base/file.hpp"
 #include "base/uuid.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "mdev/placement.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
@@ -144,6 +145,8 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
   PoolDevice found{device.address, pf->address, pf->numa_node, {device.address}};
   found.has_vgpu = current_vgpu(root, device.address).value_or(0) != 0;
   found.adopt = settings.adopt;
+  found.is_full = profile.use == Use::vendor_vf && !found.has_vgpu &&
+                  !first_fit(profile.types, creatable_vgpus(root, device.address));
   return found;
 }
 
@@ -166,6 +169,14 @@ static std::vector<PoolDevice> coming_vfs(const Root& root, const Config& config
   return coming;
 }
 
+/// Of a VF that is not there yet that is where its PF is.
+static PoolDevice with_local_cpus(const Root& root, const Profile& profile, PoolDevice device) {
+  if (profile.numa != Numa::ignore)
+    device.local_cpus =
+        local_cpus(pci_path(root, device.physical_function.value_or(device.address)));
+  return device;
+}
+
 static std::optional<PoolDevice> existing_in_pool(const Root& root, const Config& config,
                                                   const Profile& profile, const PciDevice& device,
                                                   std::string& why) {
@@ -180,10 +191,10 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
     if (!device) continue;
     std::string why;
     if (auto found = existing_in_pool(root, config, profile, *device, why))
-      pool.push_back(std::move(*found));
+      pool.push_back(with_local_cpus(root, profile, std::move(*found)));
     if (profile.use == Use::whole) continue;
     for (PoolDevice& coming : coming_vfs(root, config, profile, address))
-      pool.push_back(std::move(coming));
+      pool.push_back(with_local_cpus(root, profile, std::move(coming)));
   }
   std::sort(pool.begin(), pool.end(),
             [](const PoolDevice& a, const PoolDevice& b) { return a.address < b.address; });
@@ -218,15 +229,18 @@ std::string why_empty(const Root& root, const Config& config, const Profile& pro
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
                                        const Profile& profile, const PciAddress& address,
                                        std::string& why) {
-  if (const auto device = find_pci_device(root, address))
-    return existing_in_pool(root, config, profile, *device, why);
+  if (const auto device = find_pci_device(root, address)) {
+    auto found = existing_in_pool(root, config, profile, *device, why);
+    if (found) *found = with_local_cpus(root, profile, std::move(*found));
+    return found;
+  }
   why = "device does not exist";
   if (profile.use == Use::whole) return {};
   for (const PciAddress& pf : pci_addresses(root))
     for (PoolDevice& coming : coming_vfs(root, config, profile, pf))
       if (coming.address == address) {
         why.clear();
-        return std::move(coming);
+        return with_local_cpus(root, profile, std::move(coming));
       }
   return {};
 }

@@ -36,14 +36,22 @@ bool is_called(const VgpuType& type, const std::string& id_or_name) {
   return type.name == id_or_name || std::to_string(type.id) == id_or_name;
 }
 
+const VgpuType* first_fit(const std::vector<std::string>& wanted,
+                          const std::vector<VgpuType>& types) {
+  for (const std::string& name : wanted)
+    for (const VgpuType& type : types)
+      if (is_called(type, name)) return &type;
+  return nullptr;
+}
+
 std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf) {
   return to_number<unsigned>(read_attribute(current_path(root, vf)).value_or(""));
 }
 
 static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned id,
-                               std::chrono::milliseconds deadline) {
+                               const WriteOptions& options) {
   const KernelWrite write{current_path(root, vf), std::to_string(id)};
-  const WriteResult result = write_in_child({&write, 1}, deadline).front();
+  const WriteResult result = write_in_child({&write, 1}, options).front();
   if (result.outcome == WriteResult::Outcome::stuck)
     return {"write to current_vgpu_type is " + blocked_in_kernel(result.child) +
                 "; check: journalctl -k",
@@ -59,14 +67,15 @@ static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned 
 }
 
 KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
-                      std::chrono::milliseconds deadline) {
+                      const WriteOptions& options) {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds pause{200}, least_time{1000};
-  const auto end = Clock::now() + deadline;
+  const auto end = Clock::now() + options.end.at_most(options.deadline);
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
     // A last try is not to look like one that hangs, however busy the host is.
-    KernelChange change = try_to_set(root, vf, id, std::max(left, least_time));
+    KernelChange change =
+        try_to_set(root, vf, id, {std::max(left, least_time), {}, options.on_start});
     if (change.failure.empty() || change.stuck || Clock::now() + pause >= end) return change;
     std::this_thread::sleep_for(pause);
   }

@@ -32,12 +32,16 @@ std::vector<VgpuType> creatable_vgpus(const Root& root, const PciAddress& vf);
 /// Whether a profile's "type" means this one: by id or by name.
 bool is_called(const VgpuType& type, const std::string& id_or_name);
 
+/// The type that a profile's list means first, or null.
+const VgpuType* first_fit(const std::vector<std::string>& wanted,
+                          const std::vector<VgpuType>& types);
+
 /// The id of the vGPU that it has, 0 for none; nothing when it cannot be read.
 std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf);
 
 /// Writes the id, 0 for none, and reads it back; tries again, as a driver that is still clearing up
-/// refuses or ignores the write for a moment, until `deadline` is over.
+/// refuses or ignores the write for a moment, until its deadline is over.
 KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
-                      std::chrono::milliseconds deadline);
+                      const WriteOptions& options);
 
 }  // namespace gpuward

@@ -105,7 +105,7 @@ static KernelChange refusal(const VfStep& step, const WriteResult& result) {
 }
 
 VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
-                               std::chrono::milliseconds deadline) {
+                               const WriteOptions& options) {
   const unsigned most = most_virtual_functions(root, pf);
   if (wanted.count > most)
     return {{"vfs = " + std::to_string(wanted.count) + " exceeds sriov_totalvfs (" +
@@ -115,7 +115,7 @@ VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const Wan
   std::vector<KernelWrite> writes;
   writes.reserve(steps.size());
   for (const VfStep& step : steps) writes.push_back(step.write);
-  const auto results = write_in_child(writes, deadline);
+  const auto results = write_in_child(writes, options);
   for (size_t i = 0; i < results.size(); ++i)
     if (results[i].outcome != WriteResult::Outcome::written)
       return {refusal(steps[i], results[i]),

@@ -47,6 +47,6 @@ struct VfResult {
 /// kernel takes no other change (EBUSY); what came of it is read back, as a driver may make fewer.
 /// The caller knows that none is in use, and records what they are (state/vf_settings.hpp).
 VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
-                               std::chrono::milliseconds deadline);
+                               const WriteOptions& options);
 
 }  // namespace gpuward

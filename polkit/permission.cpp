@@ -50,7 +50,7 @@ PermissionAnswer permission_answer(const Root& root, std::string_view permission
     return {Kind::deny, "cannot determine whether " + domain_title(name) +
                             " has a GPU: " + error.what() + "; run: gpuward doctor"};
   }
-  return permission_answer(*guarded, name, load_config(config_files(root)));
+  return permission_answer(*guarded, name, load_host_config(root));
 }
 
 std::string to_string(const PermissionAnswer& answer) {

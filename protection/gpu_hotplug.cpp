@@ -150,26 +150,66 @@ std::string port_text(unsigned index) {
          "' model='pcie-root-port'><target hotplug='off'/></controller>";
 }
 
-unsigned free_root_slot(const Document& document) {
+std::vector<unsigned> free_slots(const Document& document, unsigned bus, unsigned first) {
   std::set<unsigned> used;
   for (const Element& device : devices_of(document))
-    if (const auto address = guest_address(device); address && address->bus == 0)
+    if (const auto address = guest_address(device); address && address->bus == bus)
       used.insert(address->slot);
-  for (unsigned slot = 0x1e; slot > 2; --slot)
-    if (!used.contains(slot)) return slot;
-  return 0;
+  std::vector<unsigned> slots;
+  for (unsigned slot = first; slot <= 0x1f; ++slot)
+    if (!used.contains(slot)) slots.push_back(slot);
+  return slots;
+}
+
+/// Of pci.0 of machine type pc, whose slot 1 is the chipset's.
+std::vector<unsigned> free_root_slots(const Document& document) {
+  return free_slots(document, 0, 2);
+}
+
+bool is_bridge(const Element& device) {
+  return is_pci_controller(device) && model_of(device) == "pci-bridge";
+}
+
+/// For how many GPUs without a guest address there is room on pci.0 of machine type pc. As long as
+/// there is no pci-bridge libvirt keeps a slot for one, and puts what has no room behind it
+/// (qemu_domain_address.c, qemuDomainAssignPCIAddresses).
+int room_on_root(const Document& document) {
+  const auto& devices = devices_of(document);
+  const bool has_bridge = std::any_of(devices.begin(), devices.end(), is_bridge);
+  return static_cast<int>(free_root_slots(document).size()) - (has_bridge ? 0 : 1);
+}
+
+std::string make_room(const Document& document, int devices) {
+  std::optional<unsigned> bus;
+  for (const Element& device : devices_of(document))
+    if (const auto index = is_bridge(device) ? index_of(device) : std::nullopt;
+        index && !free_slots(document, *index, 1).empty())
+      bus = index;
+  const unsigned to = bus.value_or(first_free_bus(document));
+  const auto slots = free_slots(document, to, 1);
+  return std::string("; ") +
+         (bus ? ""
+              : "write <controller type='pci' index='" + std::to_string(to) +
+                    "' model='pci-bridge'/> and ") +
+         "move " + std::to_string(devices) + " other device" + (devices == 1 ? "" : "s") +
+         " of pci.0 behind the bridge: <address type='pci' " + place_attributes(to, slots.front()) +
+         "/>";
 }
 
 /// What its author is to write, so that its hot-plug can be switched off.
 std::string what_to_write(const Document& document) {
-  if (pci_root_of(document) == PciRoot::pcie) {
+  const PciRoot root = pci_root_of(document);
+  if (root == PciRoot::pcie) {
     const unsigned bus = first_free_bus(document);
     return "; write " + port_text(bus) + " and, in the hostdev, <address type='pci' " +
            place_attributes(bus, 0) + "/>";
   }
-  const unsigned slot = pci_root_of(document) == PciRoot::i440fx ? free_root_slot(document) : 0;
-  if (slot == 0) return "";
-  return "; write in the hostdev <address type='pci' " + place_attributes(0, slot) + "/>";
+  if (root != PciRoot::i440fx) return "";
+  const auto slots = free_root_slots(document);
+  if (slots.empty())
+    return make_room(document, 1 - room_on_root(document)) +
+           ", and remove the <address> of the hostdev";
+  return "; write in the hostdev <address type='pci' " + place_attributes(0, slots.back()) + "/>";
 }
 
 /// Whether both are functions of one device of the host.
@@ -212,20 +252,32 @@ Gap gap(std::string element, int line, std::string text, bool can_be_closed = tr
   return {Guard::gpu_hotplug, line, std::move(element), std::move(text), can_be_closed};
 }
 
-void add_gap_of(const Document& document, const std::vector<const Hostdev*>& gpus,
-                const Hostdev& gpu, std::vector<Gap>& gaps) {
+/// Of a GPU for which libvirt is yet to choose a place; `number`: it is the first, second, ... one.
+void add_gap_without_place(const Document& document, const Hostdev& gpu, int number,
+                           std::vector<Gap>& gaps) {
   const std::string name = name_of(document, gpu);
-  const auto address = guest_address(element_of(document, gpu));
-  if (!address) {
-    const PciRoot root = pci_root_of(document);
-    if (root == PciRoot::pcie)
-      gaps.push_back(gap(name, gpu.line, "GPU has no PCI port with hot-plug off"));
-    if (root == PciRoot::i440fx && is_root_open(document))
-      gaps.push_back(
-          gap(name, gpu.line, "GPU can be removed while the domain runs: pci.0 has hot-plug"));
-    return;
-  }
-  const Path path = path_from(document, address->bus);
+  const PciRoot root = pci_root_of(document);
+  if (root == PciRoot::pcie)
+    gaps.push_back(gap(name, gpu.line, "GPU has no PCI port with hot-plug off"));
+  if (root != PciRoot::i440fx) return;
+  const int missing = number - room_on_root(document);
+  if (missing > 0)
+    gaps.push_back(
+        gap(name, gpu.line,
+            "GPU could be removed while the domain runs: pci.0 has too few free slots, and "
+            "libvirt puts the GPU behind a pci-bridge, whose hot-plug no XML switches "
+            "off" +
+                make_room(document, missing),
+            false));
+  else if (is_root_open(document))
+    gaps.push_back(
+        gap(name, gpu.line, "GPU can be removed while the domain runs: pci.0 has hot-plug"));
+}
+
+void add_gap_of(const Document& document, const std::vector<const Hostdev*>& gpus,
+                const Hostdev& gpu, const PciAddress& address, std::vector<Gap>& gaps) {
+  const std::string name = name_of(document, gpu);
+  const Path path = path_from(document, address.bus);
   if (!path.obstacle.empty()) {
     gaps.push_back(
         gap(name, gpu.line,
@@ -237,7 +289,7 @@ void add_gap_of(const Document& document, const std::vector<const Hostdev*>& gpu
                                  [](const Element* port) { return !is_closed(*port); });
   if (open != path.ports.end()) {
     const std::string others =
-        *open == path.ports.front() ? others_on(document, address->bus, gpus) : "";
+        *open == path.ports.front() ? others_on(document, address.bus, gpus) : "";
     if (!others.empty())
       return gaps.push_back(gap(name, gpu.line,
                                 "GPU shares a PCI port with " + others +
@@ -294,22 +346,6 @@ Ports ports_of(const Document& document, const std::vector<const Hostdev*>& gpus
     for (const Element& device : devices_of(document))
       if (is_pci_controller(device) && is_port(model_of(device))) ports.controllers.insert(&device);
   return ports;
-}
-
-/// Writes hotplug='off' into a controller, and what was there before into the record.
-void close_port(ProtectWork& work, const Element& controller) {
-  if (is_closed(controller)) return;
-  std::string record = "port index='" + std::to_string(index_of(controller).value_or(0)) + '\'';
-  if (const Element* const target = controller.child("target")) {
-    record += " hotplug='" + escaped(target->attribute("hotplug").value_or("")) + '\'';
-    work.edit.set_attribute(*target, "hotplug", "off");
-  } else {
-    record += " hotplug='' target='made'";
-    if (work.edit.document.is_one_tag(controller)) record += " tag='opened'";
-    // libvirt writes <model> before <target>; it accepts any order
-    work.edit.insert_inside(controller, "\n      <target hotplug='off'/>", "\n    ");
-  }
-  work.add_record(record + "/>");
 }
 
 /// Where new text belongs that is to stand before a device.
@@ -487,14 +523,61 @@ PciRoot pci_root_of(const Document& document) {
   return PciRoot::unknown;
 }
 
-void find_gpu_hotplug_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
-  bool has_gpu = false;
-  for (const Hostdev* const gpu : search.gpus) {
-    if (!is_on_pci(search.document, *gpu)) continue;
-    has_gpu = true;
-    add_gap_of(search.document, search.gpus, *gpu, gaps);
+void close_port(ProtectWork& work, const Element& controller) {
+  if (is_closed(controller)) return;
+  std::string record = "port index='" + std::to_string(index_of(controller).value_or(0)) + '\'';
+  if (const Element* const target = controller.child("target")) {
+    record += " hotplug='" + escaped(target->attribute("hotplug").value_or("")) + '\'';
+    work.edit.set_attribute(*target, "hotplug", "off");
+  } else {
+    record += " hotplug='' target='made'";
+    if (work.edit.document.is_one_tag(controller)) record += " tag='opened'";
+    // libvirt writes <model> before <target>; it accepts any order
+    work.edit.insert_inside(controller, "\n      <target hotplug='off'/>", "\n    ");
   }
-  if (search.policy.gpu_hotplug_strict && has_gpu) add_strict_gaps(search.document, gaps);
+  work.add_record(record + "/>");
+}
+
+std::vector<OwnPort> open_ports_of_their_own(const Document& document,
+                                             const std::vector<const Hostdev*>& gpus) {
+  std::vector<OwnPort> found;
+  std::set<unsigned> buses;
+  if (pci_root_of(document) != PciRoot::pcie) return found;
+  for (const Hostdev* const gpu : gpus) {
+    if (!is_on_pci(document, *gpu)) continue;
+    const auto address = guest_address(element_of(document, *gpu));
+    if (!address || !buses.insert(address->bus).second) continue;
+    const Path path = path_from(document, address->bus);
+    if (!path.obstacle.empty() || path.ports.size() != 1 || is_closed(*path.ports.front()))
+      continue;
+    if (others_on(document, address->bus, {gpu}).empty())
+      found.push_back({path.ports.front(), address->bus, gpu});
+  }
+  return found;
+}
+
+bool is_port_recorded(const Element& record, unsigned index) {
+  const auto ports = records(record, "port");
+  const auto places = guest_places(record);
+  return std::any_of(ports.begin(), ports.end(),
+                     [&](const Element* port) { return recorded_index(*port) == index; }) ||
+         std::any_of(places.begin(), places.end(),
+                     [&](const GuestPlace& place) { return place.bus == index; });
+}
+
+void find_gpu_hotplug_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
+  const Document& document = search.document;
+  bool has_gpu = false;
+  int without_place = 0;
+  for (const Hostdev* const gpu : search.gpus) {
+    if (!is_on_pci(document, *gpu)) continue;
+    has_gpu = true;
+    if (const auto address = guest_address(element_of(document, *gpu)))
+      add_gap_of(document, search.gpus, *gpu, *address, gaps);
+    else
+      add_gap_without_place(document, *gpu, ++without_place, gaps);
+  }
+  if (search.policy.gpu_hotplug_strict && has_gpu) add_strict_gaps(document, gaps);
 }
 
 std::vector<GuestPlace> guest_places(const Element& record) {

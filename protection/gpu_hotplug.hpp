@@ -25,6 +25,20 @@ enum class PciRoot {
 
 PciRoot pci_root_of(const Document& document);
 
+/// The open PCIe root ports that have one GPU of these, with the functions of its card, behind them
+/// and nothing else. Of two GPUs on one port the first is told.
+struct OwnPort {
+  const Element* controller;
+  unsigned index;
+  const Hostdev* gpu;
+};
+std::vector<OwnPort> open_ports_of_their_own(const Document& document,
+                                             const std::vector<const Hostdev*>& gpus);
+/// Switches the hot-plug of a port off and records what was there.
+void close_port(ProtectWork& work, const Element& controller);
+/// Whether `record` speaks of this port: protect closed or made it.
+bool is_port_recorded(const Element& record, unsigned index);
+
 /// From an earlier protect.
 std::vector<GuestPlace> guest_places(const Element& record);
 

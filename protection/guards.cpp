@@ -44,7 +44,7 @@ static constexpr GuardRow table[] = {
      "",
      "no memory slot is free: libvirt refuses more memory",
      "XML that has free memory slots",
-     "gpuward-guard unplugs added memory"},
+     "gpuward-guard requests the unplug of added memory, which a guest may refuse"},
     {Guard::gpu_hotplug,
      find_gpu_hotplug_gaps,
      close_gpu_hotplug,
@@ -56,7 +56,8 @@ static constexpr GuardRow table[] = {
      "",
      "libvirt, QEMU and the guest refuse to remove the GPU",
      "XML that has hot-plug on the PCI port of a GPU",
-     "gpuward-guard unplugs an added GPU and reports a removed one"},
+     "gpuward-guard requests the unplug of an added GPU, which a guest may refuse, and reports a "
+     "removed one"},
 };
 
 std::span<const GuardRow> guard_table() {

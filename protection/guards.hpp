@@ -27,8 +27,10 @@ inline constexpr std::string_view first_qemu_with_enable_migration_text = "8.1";
 
 /// What depends on the QEMU that runs the domain.
 struct QemuAbilities {
-  bool can_disable_vfio_migration = false;  ///< it has the property enable-migration
-  bool is_known = false;                    ///< its version could be told
+  /// It has the property enable-migration, or may have: where its version is unknown, the property
+  /// is demanded, and nothing else depends on it.
+  bool can_disable_vfio_migration = true;
+  bool is_known = false;  ///< its version could be told
 };
 
 /// A domain whose gaps are looked for.

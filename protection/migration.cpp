@@ -15,7 +15,7 @@ namespace gpuward {
 
 static constexpr std::string_view guard_alias_prefix = "ua-gpuguard-";
 
-static void add_migration_gap(const Document& document, const Hostdev& gpu,
+static void add_migration_gap(const Document& document, const Hostdev& gpu, QemuAbilities qemu,
                               std::vector<Gap>& gaps) {
   const std::string alias = alias_when_running(document, gpu);
   const Element* const property = migration_property(document, alias);
@@ -29,8 +29,9 @@ static void add_migration_gap(const Document& document, const Hostdev& gpu,
   else
     gaps.push_back(
         {Guard::migration, gpu.line, element,
-         "enable-migration=off is missing: allows migration, save and memory snapshots where "
-         "the driver supports them"});
+         std::string("enable-migration=off is missing") +
+             (qemu.is_known ? "" : " (the version of the domain's QEMU is unknown)") +
+             ": allows migration, save and memory snapshots where the driver supports them"});
 }
 
 static const Element* override_of(const Element& override, const std::string& alias) {
@@ -119,7 +120,8 @@ static void add_property(ProtectWork& work, const Element& device) {
 
 void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
   if (!search.qemu.can_disable_vfio_migration) return;
-  for (const Hostdev* const gpu : search.gpus) add_migration_gap(search.document, *gpu, gaps);
+  for (const Hostdev* const gpu : search.gpus)
+    add_migration_gap(search.document, *gpu, search.qemu, gaps);
 }
 
 void close_migration(ProtectWork& work) {

@@ -77,7 +77,7 @@ static bool closes_too_much(const Document& document, const Domain& domain, cons
   };
   for (const GuardRow& row : guard_table())
     if (policy_of(policy, row.guard) != Policy::block && has_any(row.records)) return true;
-  const bool cannot = protection.qemu.is_known && !protection.qemu.can_disable_vfio_migration;
+  const bool cannot = !protection.qemu.can_disable_vfio_migration;
   return (has_record(record, "migration") && cannot) ||
          ((has_record(record, "disk") || has_record(record, "watchdog")) && !policy.harden) ||
          (record && closes_other_ports(document, domain, *record, policy));
@@ -91,7 +91,7 @@ static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap
                   gap.text,
                   "run: virsh edit " + shell_word(domain.name) + ", or set " +
                       std::string(to_string(gap.guard)) +
-                      " = allow in [guard] of /etc/gpuward/gpuward.conf");
+                      " = warn in [guard] of /etc/gpuward/gpuward.conf");
 }
 
 /// `xml` has nothing of an earlier protect.
@@ -148,9 +148,6 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   const bool is_for_good = is_protected_for_good(document);
   Protection wanted = protection;
   wanted.for_good = wanted.for_good || is_for_good;
-  // What an unknown QEMU was found to have is not taken out for want of knowing it.
-  if (!wanted.qemu.is_known && has_record(record, "migration"))
-    wanted.qemu.can_disable_vfio_migration = true;
 
   const auto gpus = gpus_of(domain, is_gpu);
   const auto gaps = blocked_gaps(document, gpus, wanted);
@@ -158,6 +155,32 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   if (!gaps.empty() || closes_too_much(document, domain, record, wanted))
     return protect_again(xml, record, wanted, is_gpu);
   return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
+}
+
+static void add_to_record(DomainEdit& edit, const Element* record, const ProtectWork& work) {
+  if (record) return edit.append(*record, work.record, "\n      ");
+  add_to_ours(edit, "\n      <" + work.prefix + "protected by='attach'>" + work.record +
+                        "\n      </" + work.prefix + "protected>");
+}
+
+ClosedPorts close_ports_of_gpus(std::string_view xml, const IsGpu& is_gpu) {
+  DomainEdit edit(xml);
+  ClosedPorts closed{std::string(xml), {}};
+  if (!edit.ours()) return closed;
+  const Element* const record = record_in(edit.document);
+  const auto gpus = gpus_of(edit.domain, is_gpu);
+  const GuardPolicy policy;
+  const std::vector<GuestPlace> no_places;
+  ProtectWork work{edit, gpus, policy, no_places, our_prefix(edit)};
+  for (const OwnPort& port : open_ports_of_their_own(edit.document, gpus)) {
+    if (record && is_port_recorded(*record, port.index)) continue;
+    close_port(work, *port.controller);
+    closed.ports.push_back({port.index, port.gpu->alias, source_of(*port.gpu)});
+  }
+  if (closed.ports.empty()) return closed;
+  add_to_record(edit, record, work);
+  closed.xml = edit.result();
+  return closed;
 }
 
 bool is_protected_for_good(const Document& document) {

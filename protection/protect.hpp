@@ -33,6 +33,22 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
 /// `xml` as it was: unprotect(protect(x)) == x. What someone has changed since stays as it is.
 std::string unprotect(std::string_view xml);
 
+/// What close_ports_of_gpus did.
+struct ClosedPorts {
+  struct Port {
+    unsigned index = 0;
+    std::string alias;   ///< of the GPU, "" where it has none
+    std::string device;  ///< of the host: PCI address or UUID of an instance
+  };
+  std::string xml;
+  std::vector<Port> ports;  ///< none: the XML is as it was
+};
+
+/// `xml` of a domain that has gpuward's metadata, with the hot-plug of each PCIe root port off that
+/// has a GPU alone behind it, and nothing else changed: what gpuward 0.1.0 attached has open ports.
+/// A port that protect closed or made before was opened by someone and stays so.
+ClosedPorts close_ports_of_gpus(std::string_view xml, const IsGpu& is_gpu);
+
 /// Whether `protect` was asked for by itself.
 bool is_protected_for_good(const Document& document);
 

@@ -41,7 +41,7 @@ std::string device_name(const ClaimedDevice& device) {
 }
 
 /// "mdev STATE ALIAS PROFILE UUID PARENT TYPE", "whole STATE ALIAS PROFILE ADDRESS PARENT -".
-static std::string device_line(const ClaimedDevice& device) {
+std::string format_device(const ClaimedDevice& device) {
   std::string line(use_word(device.use));
   line += ' ';
   line += state_word(device.state);
@@ -62,7 +62,7 @@ std::string format_claim(const Claim& claim) {
   text += "\ndomain " + to_string(claim.domain) + ' ' + claim.name + '\n';
   text += "boot " + (claim.boot.empty() ? "-" : claim.boot) + '\n';
   text += claim.completed ? "state completed\n" : "state started\n";
-  for (const ClaimedDevice& device : claim.devices) text += device_line(device) + '\n';
+  for (const ClaimedDevice& device : claim.devices) text += format_device(device) + '\n';
   return text;
 }
 
@@ -101,29 +101,42 @@ static bool is_path_part(std::string_view word) {
   return !word.empty() && word.find('/') == std::string_view::npos && word != "." && word != "..";
 }
 
-static bool parse_device_line(std::string_view line, Claim& claim) {
+std::optional<ClaimedDevice> parse_device(std::string_view line) {
   const auto words = split(line, ' ');
-  if (words.size() < 7) return false;
+  if (words.size() < 7) return {};
   ClaimedDevice device;
   const auto use = use_of(words[0]);
   const auto state = state_of(words[1]);
-  if (!use || *use == Use::off || !state) return false;
-  if (!std::all_of(words.begin(), words.begin() + 7, is_path_part)) return false;
+  if (!use || *use == Use::off || !state) return {};
+  if (!std::all_of(words.begin(), words.begin() + 7, is_path_part)) return {};
   device.use = *use;
   device.state = *state;
   device.alias = words[2];
   device.profile = words[3];
   const auto instance = *use == Use::mdev ? parse_uuid(words[4]) : Uuid{};
   const auto address = *use == Use::mdev ? PciAddress{} : parse_pci_address(words[4]);
-  if (!instance || !address) return false;
+  if (!instance || !address) return {};
   device.instance = *instance;
   device.address = *address;
   device.parent = words[5];
   device.type = words[6];
   for (size_t i = 7; i < words.size(); ++i)
-    if (!parse_rest(words[i], device)) return false;
-  claim.devices.push_back(std::move(device));
-  return true;
+    if (!parse_rest(words[i], device)) return {};
+  return device;
+}
+
+static bool parse_device_line(std::string_view line, Claim& claim) {
+  auto device = parse_device(line);
+  if (device) claim.devices.push_back(std::move(*device));
+  return device.has_value();
+}
+
+Claim after_restart(Claim claim) {
+  std::erase_if(claim.devices, [](const ClaimedDevice& device) {
+    return device.state != ClaimedDevice::State::quarantined || device.scrub.empty();
+  });
+  for (ClaimedDevice& device : claim.devices) device.writer = device.scrub_process = {};
+  return claim;
 }
 
 static bool parse_boot_line(std::string_view line, Claim& claim) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,6 +61,15 @@ struct Claim {
   std::string boot{};      ///< boot id of the host when it was written; "" when not known
   bool completed = false;  ///< whether prepare has set up all devices
 };
+
+/// The line of one device, without its end, and back; nothing for any other text.
+std::string format_device(const ClaimedDevice& device);
+std::optional<ClaimedDevice> parse_device(std::string_view line);
+
+/// What is left of a claim that was written before the host was restarted. The restart has ended
+/// every process and every VFIO device, and reset what has power of its own; what was to be
+/// scrubbed and failed still has to be.
+Claim after_restart(Claim claim);
 
 /// Text of the file, always of the newest version, and back, of every version; parse_claim throws
 /// Error with file and line for text that is no claim.

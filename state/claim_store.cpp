@@ -21,7 +21,14 @@ std::optional<Claim> Claims::find(const Uuid& domain) const {
   if (!text) return {};
   Claim claim = parse_claim(*text, path);
   if (claim.domain != domain) throw Error(path, "names domain " + to_string(claim.domain));
-  return claim;
+  if (claim.boot.empty()) return claim;
+  const std::string boot = boot_id();
+  return boot.empty() || boot == claim.boot ? claim : after_restart(std::move(claim));
+}
+
+std::string Claims::boot_id() const {
+  const auto id = read_attribute(root_.proc("sys/kernel/random/boot_id"));
+  return id && parse_uuid(*id) ? *id : std::string();
 }
 
 AllClaims Claims::all() const {
@@ -82,15 +89,21 @@ std::optional<std::string> Claims::stamp(const Uuid& domain) const {
 
 void Claims::write(const Claim& claim) const {
   Claim written = claim;
-  const auto boot = read_attribute(root_.proc("sys/kernel/random/boot_id"));
-  written.boot = boot && parse_uuid(*boot) ? *boot : std::string();
+  written.boot = boot_id();
   write_file_atomically(file(claim.domain), format_claim(written));
+}
+
+void Claims::update(const Claim& otherwise, const ClaimedDevice& device) const {
+  Claim claim = find(otherwise.domain).value_or(otherwise);
+  for (ClaimedDevice& other : claim.devices)
+    if (is_same_device(other, device)) other = device;
+  write(claim);
 }
 
 void Claims::sweep() const {
   // Who writes holds the domain's lock; its process may be invisible here (hidepid, a namespace).
   for (const TemporaryFile& file : temporary_files(root_, directory_))
-    if (!is_worked_on(file.domain)) remove_file(file.path);
+    if (file.domain && !is_worked_on(*file.domain)) remove_file(file.path);
 }
 
 void Claims::drop(const Uuid& domain) const {

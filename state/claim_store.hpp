@@ -40,9 +40,11 @@ class Claims {
   explicit Claims(const Root& root)
       : root_(root), directory_(paths::claims(root)), lock_file_(paths::locks(root)) {}
 
-  std::optional<Claim> find(const Uuid& domain) const;  ///< throws Error when it is not readable
+  /// Of one that was written before the host's restart, as in a /run on disk, what is left of it
+  /// (after_restart). Throws Error when it is not readable.
+  std::optional<Claim> find(const Uuid& domain) const;
 
-  /// All of them. Throws SystemError when the directory cannot be read.
+  /// All of them, likewise. Throws SystemError when the directory cannot be read.
   AllClaims all() const;
 
   /// Makes /run/gpuward/claims where it is missing; before anything else is written there.
@@ -61,6 +63,11 @@ class Claims {
   /// look elsewhere without the lock sees whether the claim is still the one it read.
   std::optional<std::string> stamp(const Uuid& domain) const;
 
+  /// Puts `device` in the place of the same one in the claim on disk; of a domain without a claim
+  /// in `otherwise`. For a process that works on it: whoever comes later finds it named, even if
+  /// all that started it is killed. Throws Error.
+  void update(const Claim& otherwise, const ClaimedDevice& device) const;
+
   /// In one step, with the boot id of this host; throws SystemError.
   void write(const Claim& claim) const;
 
@@ -70,6 +77,7 @@ class Claims {
   void drop(const Uuid& domain) const;
 
  private:
+  std::string boot_id() const;  ///< "" when it is not known
   std::string file(const Uuid& domain) const;
   Root root_;
   std::string directory_;

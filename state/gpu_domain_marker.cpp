@@ -74,8 +74,7 @@ std::vector<Uuid> guarded_domains(const Root& root) {
 }
 
 void sweep_marks(const Root& root) {
-  for (const TemporaryFile& file : temporary_files(root, paths::gpu_domains(root)))
-    remove_file(file.path);
+  sweep_temporary_files(root, paths::gpu_domains(root));
 }
 
 std::string mark_stamp(const Root& root, const Uuid& domain) {
@@ -99,6 +98,12 @@ static bool is_present(const std::string& path) {
 bool has_gpu_now(const Root& root, const Uuid& domain) {
   return is_present(mark_of(root, domain)) || is_present(paths::claim(root, domain)) ||
          is_present(paths::gpu_domain_of_0_1(root, domain));
+}
+
+bool may_have_gpu_now(const Root& root, const Uuid& domain) try {
+  return has_gpu_now(root, domain);
+} catch (const SystemError&) {
+  return true;
 }
 
 }  // namespace gpuward

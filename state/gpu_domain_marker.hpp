@@ -53,4 +53,7 @@ std::string mark_stamp(const Root& root, const Uuid& domain);
 /// Whether it has a mark or a claim. Throws SystemError when that cannot be determined.
 bool has_gpu_now(const Root& root, const Uuid& domain);
 
+/// The same for what protects it: true also when that cannot be determined.
+bool may_have_gpu_now(const Root& root, const Uuid& domain);
+
 }  // namespace gpuward

@@ -59,6 +59,27 @@ inline std::string vf_settings(const Root& root, const PciAddress& pf) {
   return vf_settings(root) + '/' + to_string(pf);
 }
 
+/// Starts that the administrator permits although the hook refuses them, one file per domain: until
+/// the hook has used it, and then until the domain is shut off.
+inline std::string start_permits(const Root& root) {
+  return root.run("start-permits");
+}
+inline std::string start_permit(const Root& root, const Uuid& domain) {
+  return start_permits(root) + '/' + to_string(domain);
+}
+inline std::string started_anyway(const Root& root) {
+  return root.run("started-anyway");
+}
+inline std::string started_anyway(const Root& root, const Uuid& domain) {
+  return started_anyway(root) + '/' + to_string(domain);
+}
+
+/// By `gpuward start --anyway` while it waits for libvirt, numbered as domains are: a permit whose
+/// lock nobody has is of a process that was killed.
+inline std::string start_permit_locks(const Root& root) {
+  return root.run("start-permit-locks");
+}
+
 /// Versions of the QEMU programs, named by a UUID of their path.
 inline std::string qemu_versions(const Root& root) {
   return root.run("qemu");
@@ -67,6 +88,11 @@ inline std::string qemu_versions(const Root& root) {
 /// Devices that were assigned for a single use.
 inline std::string single_use(const Root& root) {
   return root.at("/var/lib/gpuward/used");
+}
+
+/// Devices whose scrub did not succeed.
+inline std::string quarantine(const Root& root) {
+  return root.at("/var/lib/gpuward/quarantine");
 }
 
 /// Every lock but those of `definition_locks`.

@@ -1,36 +1,95 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "state/single_use.hpp"
 
+#include <unistd.h>
+
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
 
-static std::string file_of(const Root& root, const PciAddress& device) {
-  return paths::single_use(root) + '/' + to_string(device);
+static constexpr const char* pending = "pending";
+static constexpr const char* used = "used";
+
+static std::vector<DeviceRecord> marks(const Root& root) {
+  return read_records(paths::single_use(root));
 }
 
-void mark_used(const Root& root, const PciAddress& device, const std::string& owner) {
-  make_directories(paths::single_use(root));
-  write_file_atomically(file_of(root, device), owner + '\n');
+/// The marks of what is at this address now.
+static std::vector<DeviceRecord> marks_of(const Root& root, const PciAddress& device,
+                                          const std::optional<PciAddress>& card = {}) {
+  std::vector<DeviceRecord> found = marks(root);
+  if (found.empty()) return found;  // the rule; then no card is woken
+  const RecordedDevice now = record_device(root, device, card);
+  std::erase_if(found, [&](const DeviceRecord& mark) { return !is_recorded(mark.device, now); });
+  return found;
 }
 
-std::optional<std::string> used_by(const Root& root, const PciAddress& device) {
-  return read_attribute(file_of(root, device));
+static std::string owner_of(const DeviceRecord& mark) {
+  return mark.owner.empty() ? "a domain" : mark.owner;
+}
+
+std::string mark_pending(const Root& root, const PciAddress& device,
+                         const std::optional<PciAddress>& card, const Uuid& domain,
+                         const std::string& owner) {
+  const DeviceRecord mark{record_device(root, device, card), domain, owner, pending};
+  try {
+    return write_record(paths::single_use(root), mark);
+  } catch (const SystemError&) {
+    // It may be there, only not known to be on disk; nothing is touched without it.
+    ::unlink(record_file(paths::single_use(root), mark.device).c_str());
+    throw;
+  }
+}
+
+void take_back_mark(const std::string& file) {
+  remove_file_durably(file);
+}
+
+void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
+               const std::string& owner) {
+  bool is_marked = false;
+  for (DeviceRecord& mark : marks(root)) {
+    // A card that was pulled can be identified by nothing but what was recorded of it.
+    if (mark.device.address != device || mark.domain != domain) continue;
+    is_marked = true;
+    if (mark.detail != pending) continue;
+    mark.detail = used;
+    write_record(paths::single_use(root), mark);
+  }
+  if (!is_marked)
+    write_record(paths::single_use(root), {record_device(root, device), domain, owner, used});
+}
+
+std::optional<std::string> used_by(const Root& root, const PciAddress& device,
+                                   const std::optional<PciAddress>& card) {
+  const auto found = marks_of(root, device, card);
+  return found.empty() ? std::nullopt : std::optional(owner_of(found.front()));
 }
 
 bool clear_used(const Root& root, const PciAddress& device) {
-  const std::string file = file_of(root, device);
-  if (!exists(file)) return false;
-  remove_file(file);
-  return true;
+  auto found = marks_of(root, device);
+  // The mark of a card that is not on this host any more goes by where it was.
+  for (DeviceRecord& mark : marks(root))
+    if (mark.device.address == device && addresses_now(root, mark.device).empty())
+      found.push_back(std::move(mark));
+  for (const DeviceRecord& mark : found) remove_file_durably(mark.file);
+  return !found.empty();
 }
 
-std::vector<PciAddress> used_devices(const Root& root) {
-  std::vector<PciAddress> devices;
-  for (const std::string& name : list_directory(paths::single_use(root)))
-    if (const auto address = parse_pci_address(name)) devices.push_back(*address);
+std::vector<UsedDevice> used_devices(const Root& root) {
+  std::vector<UsedDevice> devices;
+  for (const DeviceRecord& mark : marks(root))
+    for (const PciAddress& address : addresses_now(root, mark.device))
+      devices.push_back({address, owner_of(mark)});
   return devices;
+}
+
+std::vector<DeviceRecord> marks_by_address(const Root& root) {
+  std::vector<DeviceRecord> found = marks(root);
+  std::erase_if(found, [](const DeviceRecord& mark) { return is_distinguished(mark.device); });
+  return found;
 }
 
 }  // namespace gpuward

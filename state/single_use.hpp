@@ -5,23 +5,41 @@
 #include <string>
 #include <vector>
 
-#include "base/pci_address.hpp"
 #include "base/root.hpp"
+#include "state/device_records.hpp"
 
 namespace gpuward {
 
-// Devices of a profile with one-time = yes that a domain has had: one file each in
-// /var/lib/gpuward/used, as this must outlive the host's restart.
+// Devices of a profile with one-time = yes that a domain has had: one record each in
+// /var/lib/gpuward/used, as this must outlive the host's restart, also by a power cut.
 
-/// `owner`: the name of the domain that had it. Throws SystemError.
-void mark_used(const Root& root, const PciAddress& device, const std::string& owner);
+/// Written before the hardware is touched, for `domain`, named `owner`. `card`: the PF of a VF that
+/// is not enabled. Only the prepare that wrote it takes it back: found at any other time, it counts
+/// as a device that was used. Returns its file. Throws SystemError.
+std::string mark_pending(const Root& root, const PciAddress& device,
+                         const std::optional<PciAddress>& card, const Uuid& domain,
+                         const std::string& owner);
+void take_back_mark(const std::string& file);
 
-/// Who had it; nothing when nobody did, or it was cleared.
-std::optional<std::string> used_by(const Root& root, const PciAddress& device);
+/// At release. Throws SystemError.
+void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
+               const std::string& owner);
+
+/// Who had it; nothing when nobody did, or it was cleared. Wakes the card when there is a mark to
+/// compare it with. `card`: as above.
+std::optional<std::string> used_by(const Root& root, const PciAddress& device,
+                                   const std::optional<PciAddress>& card = {});
 
 /// Whether there was such a mark. Throws SystemError.
 bool clear_used(const Root& root, const PciAddress& device);
 
-std::vector<PciAddress> used_devices(const Root& root);
+struct UsedDevice {
+  PciAddress address;  ///< now
+  std::string owner;
+};
+std::vector<UsedDevice> used_devices(const Root& root);
+
+/// Marks of cards that cannot be told from others of their model: they go by slot or address.
+std::vector<DeviceRecord> marks_by_address(const Root& root);
 
 }  // namespace gpuward

@@ -11,14 +11,18 @@ namespace gpuward {
 std::vector<TemporaryFile> temporary_files(const Root& root, const std::string& directory) {
   std::vector<TemporaryFile> files;
   for (const std::string& name : list_directory(directory)) {
-    const auto mark = name.find(".tmp");
+    const auto mark = name.rfind(".tmp");
     if (mark == std::string::npos) continue;
     const auto domain = parse_uuid(std::string_view(name).substr(0, mark));
     const auto pid = to_number<pid_t>(std::string_view(name).substr(mark + 4));
-    if (domain && pid && !exists(root.proc(std::to_string(*pid))))
-      files.push_back({*domain, directory + '/' + name});
+    if (pid && !exists(root.proc(std::to_string(*pid))))
+      files.push_back({domain, directory + '/' + name});
   }
   return files;
+}
+
+void sweep_temporary_files(const Root& root, const std::string& directory) {
+  for (const TemporaryFile& file : temporary_files(root, directory)) remove_file(file.path);
 }
 
 }  // namespace gpuward

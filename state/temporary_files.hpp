@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,12 +11,15 @@
 namespace gpuward {
 
 struct TemporaryFile {
-  Uuid domain;  ///< whose file was being written
+  std::optional<Uuid> domain;  ///< whose file was being written, where it is named by one
   std::string path;
 };
 
-/// Temporary files of write_file_atomically, for files named by a domain's UUID, whose process is
-/// not there any more: it was killed before it gave them their name. Throws SystemError.
+/// Temporary files of write_file_atomically whose process is not there any more: it was killed
+/// before it gave them their name. Throws SystemError.
 std::vector<TemporaryFile> temporary_files(const Root& root, const std::string& directory);
+
+/// Removes them. Throws SystemError.
+void sweep_temporary_files(const Root& root, const std::string& directory);
 
 }  // namespace gpuward

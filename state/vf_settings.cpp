@@ -38,11 +38,11 @@ static void record(const Root& root, const PciAddress& pf, const std::string& se
 }
 
 KernelChange enable_vfs(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
-                        std::chrono::milliseconds deadline) {
+                        const WriteOptions& options) {
   make_directories(paths::vf_settings(root));
   const auto before = recorded_settings(root, pf);
   record(root, pf, "changing");
-  VfResult result = set_virtual_functions(root, pf, wanted, deadline);
+  VfResult result = set_virtual_functions(root, pf, wanted, options);
   if (result.change.failure.empty())
     record(root, pf, settings_text(wanted));
   else if (result.untouched && before)

@@ -30,6 +30,6 @@ bool settings_differ(const std::optional<std::string>& recorded, const WantedVfs
 /// the kernel refused at once the record stays as it was. Throws SystemError when /run cannot be
 /// written: before, then nothing is changed, or after.
 KernelChange enable_vfs(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
-                        std::chrono::milliseconds deadline);
+                        const WriteOptions& options);
 
 }  // namespace gpuward

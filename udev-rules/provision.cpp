@@ -15,10 +15,6 @@
 
 namespace gpuward {
 
-// No type is ever asked for more often (the configuration's limit), so what is ours can be told by
-// its UUID alone.
-static constexpr unsigned most_instances = 1024;
-
 /// Whether it is what the configuration expects there; a line says what is not.
 static bool is_expected(const Root& root, const Config& config, const Parent& device,
                         std::vector<std::string>& unexpected) {
@@ -41,17 +37,6 @@ ProvisionView look_at_host(const Root& root, const Config& config) {
     if (is_expected(root, config, pf.identity, view.unexpected)) view.pfs.push_back(std::move(pf));
   view.instances = list_instances(root);
   return view;
-}
-
-Uuid provisioned_uuid(std::string_view parent, std::string_view type, unsigned number) {
-  // The namespace of gpuward's own names, made at random once; it may never change.
-  static constexpr Uuid name_space{{0x7c, 0x70, 0xed, 0x16, 0xe6, 0x7e, 0x42, 0xe9, 0x80, 0x78,
-                                    0x0f, 0xaf, 0x76, 0x93, 0xba, 0x71}};
-  std::string name(parent);
-  name += '/';
-  name += type;
-  name += '/' + std::to_string(number);
-  return name_uuid(name_space, name);
 }
 
 static bool offers(const ProvisionView::Gpu& gpu, const std::string& type) {
@@ -150,16 +135,6 @@ static std::map<PciAddress, Card> cards_with_vfs(const Config& config, const Pro
   return cards;
 }
 
-bool ProvisionedUuids::contains(const Instance& instance) {
-  // Version 5 first: almost no other instance has it.
-  if (instance.uuid.bytes[6] >> 4 != 5 || instance.type.empty()) return false;
-  std::set<Uuid>& uuids = known_[instance.parent + '/' + instance.type];
-  while (!uuids.contains(instance.uuid) && uuids.size() < most_instances)
-    uuids.insert(
-        provisioned_uuid(instance.parent, instance.type, static_cast<unsigned>(uuids.size())));
-  return uuids.contains(instance.uuid);
-}
-
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   ProvisionPlan plan;
   plan.impossible = view.unexpected;
@@ -194,16 +169,26 @@ static void keep_used_vfs(const Root& root, ProvisionPlan& plan) {
   });
 }
 
+/// "" when no process uses the instance.
+static std::string user_of(const OpenDevices& open, const Uuid& instance) {
+  try {
+    const auto holder = open.holder_of(instance);
+    return holder ? "in use by " + to_string(*holder) : "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
 void keep_used(const Root& root, ProvisionPlan& plan) {
   keep_used_vfs(root, plan);
   if (plan.remove.empty()) return;
   const OpenDevices open(root);
   std::erase_if(plan.remove, [&](const Instance& instance) {
-    const auto holder = open.holder_of(instance.uuid);
-    if (holder)
+    const std::string user = user_of(open, instance.uuid);
+    if (!user.empty())
       plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
-                          ": no longer configured, not removed: in use by " + to_string(*holder));
-    return holder.has_value();
+                          ": no longer configured, not removed: " + user);
+    return !user.empty();
   });
 }
 

@@ -13,6 +13,7 @@
 #include "hooks/deadlines.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
+#include "mdev/provisioned.hpp"
 #include "udev-rules/vf_plan.hpp"
 
 namespace gpuward {
@@ -40,19 +41,6 @@ struct ProvisionPlan {
   std::vector<Instance> remove;         ///< ours and no longer wanted
   std::vector<std::string> kept;        ///< lines: not wanted, but in use or mdevctl's
   std::vector<std::string> impossible;  ///< lines: wanted, but cannot be
-};
-
-/// The UUID of the number-th instance of that type to keep ready on that parent: the same on every
-/// boot, so that XML can name it, and known by it as ours.
-Uuid provisioned_uuid(std::string_view parent, std::string_view type, unsigned number);
-
-/// Tells instances that gpuward keeps ready from all others, by nothing but their UUID.
-class ProvisionedUuids {
- public:
-  bool contains(const Instance& instance);
-
- private:
-  std::map<std::string, std::set<Uuid>> known_;  ///< by parent and type, made as far as asked for
 };
 
 /// Pure: view in, plan out.

@@ -44,7 +44,7 @@ static int report(const Provisioned& done) {
 static int run(const Root& root, bool withdraw, std::chrono::seconds wait) {
   Config config;
   if (!withdraw) {
-    LoadedConfig loaded = load_config(config_files(root));
+    LoadedConfig loaded = load_host_config(root);
     using log::Message, log::Severity;
     for (const ConfigProblem& problem : loaded.problems)
       log::entry(Severity::error, Message::config_invalid, to_string(problem));

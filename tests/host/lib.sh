@@ -265,15 +265,16 @@ stdin_of() { cat "$CASE_DIR/$1/log/hook-stdin-$(last_call "$@" | cut -d' ' -f4)"
 
 last_call() { calls "$1" "$2" | grep "^$3 " | tail -n 1; }
 
-# gpuward_operations HOST: what libvirt ran gpuward's own hook for, by libvirt's log.
+# gpuward_operations HOST: what libvirt ran gpuward's own hook for, by libvirt's log. A newer libvirt names the
+# reason of a release (11.3: saved).
 gpuward_operations() {
-    sed -n "s,.* About to run .*$hooks/50-gpuward .* \([a-z]*\) \(begin\|end\) -\$,\1,p" \
+    sed -n "s,.* About to run .*$hooks/50-gpuward .* \([a-z]*\) \(begin\|end\) [a-z-]*\$,\1,p" \
         "$CASE_DIR/$1/log/libvirtd.log" | paste -s -d ' '
 }
 
 # gpuward_failures HOST: its calls that did not end well: operation, status, what they said.
 gpuward_failures() {
-    sed -n "s,.*virCommandWait.*Child process (.*/50-gpuward .* \([a-z]*\) [a-z]* -) unexpected,\1:,p" \
+    sed -n "s,.*virCommandWait.*Child process (.*/50-gpuward .* \([a-z]*\) [a-z]* [a-z-]*) unexpected,\1:,p" \
         "$CASE_DIR/$1/log/libvirtd.log"
 }
 

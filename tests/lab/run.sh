@@ -140,6 +140,7 @@ run_scenario() {
 # Part after part, until one ends without asking for a restart.
 run_parts() {
     local part=first how limit status
+    provide_deb >>"$output" 2>&1 || return
     limit=$(sed -n 's/^# limit: //p' "$LAB/scenarios/$name")
     [ -z "$soak" ] || limit=14400
     while :; do
@@ -149,6 +150,18 @@ run_parts() {
         read -r how part <"$dir/share/state/$name/restart"
         restart "$dir" "$how" || return 125
     done
+}
+
+# A scenario that says `# deb: COMMIT` in its head finds the package of that commit as /lab/debs/COMMIT.deb. It
+# has to say what it does without where this repository has no such commit.
+provide_deb() {
+    local commit built
+    commit=$(sed -n 's/^# deb: //p' "$LAB/scenarios/$name")
+    [ -n "$commit" ] && has_commit "$commit" || return 0
+    # It ends where the build fails, and the run is to go on.
+    built=$(commit_deb "$release" "$commit") || return 1
+    mkdir -p "$dir/share/debs"
+    cp "$built" "$dir/share/debs/$commit.deb"
 }
 
 run_part() {

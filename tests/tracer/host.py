@@ -75,6 +75,7 @@ class Seen:
     writes: list
     claims: dict
     marks: set
+    used: dict  # the marks of single use, by the address that each is named by
     scrubs: list
 
 
@@ -276,7 +277,17 @@ class Host:
             claims=claims,
             marks=set(os.listdir(marks)) if os.path.isdir(marks) else set(),
             scrubs=self.scrubs(),
+            used=self.used(),
         )
+
+    def used(self):
+        directory = f"{self.top}/var/lib/gpuward/used"
+        marks = {}
+        for name in os.listdir(directory) if os.path.isdir(directory) else []:
+            if ".tmp" not in name:
+                with open(f"{directory}/{name}", encoding="utf-8", errors="replace") as file:
+                    marks[name.split("~")[0]] = file.read()
+        return marks
 
     def scrubs(self):
         try:

@@ -17,6 +17,8 @@ INVARIANTS = {
     6: "provisioning that exits 0 has made what is configured, or says what it has not",
     7: "nothing takes longer than 120 s",
     8: "after that all works as if nothing had been",
+    10: "a device for a single use that was touched, or that a domain was given, is marked on disk before, "
+    "until it is cleared",
     9: "reconnect exits 0, touches no device, and leaves a claim that names what the domain has",
 }
 
@@ -71,6 +73,32 @@ class Journey:
         return sum(line.startswith("end ") for line in seen.scrubs)
 
     # --- What must hold ---
+
+    def touched(self, seen):
+        """The domain's devices for a single use that were written to."""
+        paths = [write.split(" ", 2)[1] for write in seen.writes] if self.kind.one_time else []
+        return {address for address in self.own if any(address in path for path in paths)}
+
+    def check_marked(self, addresses):
+        """Only a prepare that goes on to its end may take back the mark of what it has touched."""
+        if self.kind.one_time and addresses - set(self.host.seen().used):
+            self.violated(10, "it is not marked")
+
+    def clear_marks(self):
+        """The sysadmin does, after a start was refused for them."""
+        marked = set(self.host.seen().used) & self.own
+        if not marked:
+            return
+        refused = self.did(self.host.hook("prepare", "web01"))
+        if refused.exit == 0:
+            self.violated(10, "a device that is marked is given again")
+        self.did(self.host.hook("release", "web01"))
+        for address in sorted(marked):
+            if address not in self.host.seen().used:
+                self.violated(10, "a refused start has taken its mark")
+            cleared = self.did(self.host.clear(address))
+            if cleared.exit != 0:
+                self.violated(8, f"clear: {cleared.end}")
 
     def check_others(self, seen):
         lost = {
@@ -153,17 +181,22 @@ class Journey:
         self.check_reconcile(self.did(self.host.reconcile()))
         self.check_not_lost(self.host.seen())
         self.check_clean(self.host.seen(), number, "reconcile")
+        self.clear_marks()
         again = self.did(self.host.hook("prepare", "web01"))
         if again.exit != 0:
             self.violated(8, f"prepare again: {again.end}")
         else:
             self.check_prepared(self.host.seen())
+            self.check_marked(self.own)
             self.scrubs += int(self.kind.scrubbed)
         released = self.did(self.host.hook("release", "web01"))
         if released.exit != 0:
             self.violated(8, f"release again: {released.end}")
         self.check_not_lost(self.host.seen())
         self.check_clean(self.host.seen(), 8, "another life")
+        used = self.host.seen().used
+        if self.kind.one_time and not all("used" in used.get(address, "") for address in self.own):
+            self.violated(10, "after a release its mark is not final")
 
 
 class Prepare(Journey):
@@ -181,11 +214,31 @@ class Prepare(Journey):
         if first.exit == 0:
             self.check_prepared(self.host.seen())
             self.scrubs += int(self.kind.scrubbed)
+        marked = self.own if first.exit == 0 else self.touched(self.host.seen())
+        if first.exit not in (0, None):
+            marked = set()  # undone by the same call
+        self.check_marked(marked)
         if first.exit is not None or variant:
             self.did(self.host.hook("release", "web01"))
             self.check_not_lost(self.host.seen())
+            self.check_marked(marked)
         self.recover(2)
         return first
+
+
+def not_synced(calls):
+    """What is not on disk yet when the hardware is touched first: a mark, or its directory. `calls` are the
+    lines of inject --list, in their order."""
+    missing = {"file", "directory"}
+    for line in calls:
+        _, name, _, _, detail = line.rstrip("\n").split("\t")
+        if name == "fsync" and detail.endswith("/var/lib/gpuward/used"):
+            missing.discard("directory")
+        elif name == "fsync" and "/var/lib/gpuward/used/" in detail:
+            missing.discard("file")
+        elif name == "write" and detail.endswith("/current_vgpu_type"):
+            return missing
+    return {"no hardware was touched"}
 
 
 class FirstPrepare(Prepare):
@@ -264,6 +317,7 @@ class Release(Journey):
             self.host.set_slow_scrub(False)
         seen = self.host.seen()
         self.check_not_lost(seen)
+        self.check_marked(self.own)
         if first.exit == 0:
             self.check_clean(seen, 4, "exit 0")
         self.recover(4)
@@ -332,5 +386,7 @@ JOURNEYS = {
 
 def journeys_of(kind):
     """Which program asks QEMU for its version does not depend on the kind."""
+    if kind.one_time:
+        return ["prepare", "release", "reconcile"]
     left_out = ([] if kind.has_rival else ["rival"]) + ([] if kind.name == "mdev" else ["first-prepare"])
     return [name for name in JOURNEYS if name not in left_out]

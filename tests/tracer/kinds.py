@@ -15,6 +15,7 @@ class Kind:
     canary: list  # what the other domain has, all the time
     device: str  # what a device of the domain is in the state: "mdev" or "vgpu", "" for VFs
     has_rival: bool  # whether a domain can name devices of another one in its XML
+    one_time: bool = False  # whether each device may be assigned only once
     scrubbed: bool = False  # whether the last device of the domain is one to be scrubbed
     provisioned: set = dataclasses.field(default_factory=set)  # state lines that provisioning makes
     withdrawn: set = dataclasses.field(default_factory=set)  # and takes away
@@ -163,4 +164,22 @@ gpu = 0000:61:00.0
     provisioned={"vfs 0000:62:00.0 3"},
 )
 
-KINDS = {kind.name: kind for kind in (MDEV, VF, VENDOR_VF)}
+ONE_TIME = dataclasses.replace(
+    VENDOR_VF,
+    name="one-time",
+    config=VENDOR_VF.config.replace(
+        "[profile vgpu]",
+        """[profile once]
+use = vendor-vf
+type = NVIDIA L40S-1B
+gpu = 0000:61:00.0
+one-time = yes
+[profile vgpu]""",
+    ),
+    profiles=["once", "once"],
+    has_rival=False,
+    one_time=True,
+    provisioned=set(),
+)
+
+KINDS = {kind.name: kind for kind in (MDEV, VF, VENDOR_VF, ONE_TIME)}

@@ -18,7 +18,7 @@ import tempfile
 import time
 
 from host import Host
-from journeys import INVARIANTS, JOURNEYS, journeys_of
+from journeys import INVARIANTS, JOURNEYS, journeys_of, not_synced
 from kinds import KINDS
 
 KILLED_ALONE = ("poll", "ppoll", "read", "wait4")  # where a parent waits for its child
@@ -56,6 +56,12 @@ def list_points(host):
             if journey.violations and operation != "rival":
                 point = f"{host.kind.name}/{operation}/{variant}/nothing"
                 violated.append(answer_of(host, point, journey, "nothing fails"))
+            if host.kind.one_time and operation == "prepare":
+                with open(file, encoding="utf-8", errors="replace") as calls:
+                    for what in not_synced(calls):
+                        point = f"{host.kind.name}/{operation}/{variant}/nothing"
+                        journey.violated(10, f"not on disk before: {what}")
+                        violated.append(answer_of(host, point, journey, "nothing fails"))
         with open(file, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 points += points_at(f"{host.kind.name}/{operation}", *line.split("\t")[:4])

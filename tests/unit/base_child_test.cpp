@@ -12,6 +12,7 @@
 #include <csignal>
 #include <set>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "fake_host.hpp"
@@ -115,6 +116,65 @@ TEST_F(WriteInChild, a_symbolic_link_is_not_followed) {
   const KernelWrite write{dir_ / "link", "1"};
   EXPECT_EQ(do_writes({&write, 1}, patience).front().code, ELOOP);
   EXPECT_EQ(text_of(dir_ / "a"), "");
+}
+
+TEST_F(WriteInChild, its_process_is_named_before_it_writes) {
+  const std::string path = file("a");
+  pid_t named = 0;
+  std::string before;
+  const KernelWrite write{path, "1"};
+  const auto results = write_in_child({&write, 1}, {patience, {}, [&](pid_t child) {
+                                                      ::usleep(50'000);  // it could write by now
+                                                      named = child;
+                                                      before = text_of(path);
+                                                    }});
+  EXPECT_GT(named, 0);
+  EXPECT_EQ(before, "");
+  EXPECT_EQ(results[0].outcome, Outcome::written);
+  EXPECT_EQ(text_of(path), "1");
+}
+
+TEST_F(WriteInChild, nothing_is_written_when_it_cannot_be_named) {
+  const std::string path = file("a");
+  pid_t child = 0;
+  const KernelWrite write{path, "1"};
+  EXPECT_THROW(write_in_child({&write, 1}, {patience,
+                                            {},
+                                            [&](pid_t started) {
+                                              child = started;
+                                              throw Error("no room for the claim");
+                                            }}),
+               Error);
+  EXPECT_EQ(text_of(path), "");
+  EXPECT_EQ(::waitpid(child, nullptr, WNOHANG), -1) << "it is waited for";
+}
+
+/// Whoever looks at the claim then must find all that may still write.
+TEST_F(WriteInChild, nothing_is_written_when_its_parent_is_killed_before_it_is_named) {
+  const std::string path = file("a");
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    const KernelWrite write{path, "1"};
+    write_in_child({&write, 1}, {patience, {}, [](pid_t child) {
+                                   ::usleep(50'000);
+                                   ::kill(::getpid(), SIGKILL);
+                                   ::waitpid(child, nullptr, 0);
+                                 }});
+    ::_exit(0);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(parent, &status, 0), parent);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  ::usleep(200'000);
+  EXPECT_EQ(text_of(path), "");
+}
+
+TEST_F(WriteInChild, no_write_is_waited_for_beyond_the_end_of_all) {
+  const KernelWrite write{hanging_file(), "1"};
+  const auto results =
+      write_in_child({&write, 1}, {std::chrono::minutes(10), Deadline::in(milliseconds(200))});
+  EXPECT_EQ(results[0].outcome, Outcome::stuck);
+  stuck_.insert(results[0].child);
 }
 
 TEST_F(WriteInChild, a_hanging_write_is_stuck_and_names_its_child) {

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -216,6 +218,40 @@ TEST_F(FileTest, removing_twice_is_well) {
 TEST_F(FileTest, removing_a_directory_as_a_file_fails) {
   EXPECT_NE(code_of([&] { remove_file(dir_.path()); }), 0);
   EXPECT_TRUE(exists(dir_.path()));
+}
+
+/// In a mount namespace of its own, which takes root.
+TEST_F(FileTest, a_full_filesystem_is_named) {
+  const auto statuses = in_processes(1, [&](int) {
+    if (::unshare(CLONE_NEWNS) != 0) return 77;
+    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 77;
+    if (::mount("none", dir_.path().c_str(), "tmpfs", 0, "size=8k") != 0) return 77;
+    try {
+      write_file_durably(dir_ / "a", std::string(100'000, 'x'));
+    } catch (const SystemError& error) {
+      const std::string text = error.what();
+      return text.find("filesystem " + dir_.path() + " is full; run: df -h -i " + dir_.path()) !=
+                         std::string::npos &&
+                     error.code == ENOSPC && list_directory(dir_.path()).empty()
+                 ? 0
+                 : 1;
+    }
+    return 2;
+  });
+  if (statuses[0] == 77) GTEST_SKIP() << "needs root";
+  EXPECT_EQ(statuses[0], 0);
+}
+
+TEST_F(FileTest, what_is_written_durably_is_there_and_nothing_beside_it) {
+  make_directory_durably(dir_ / "one/two");
+  make_directory_durably(dir_ / "one/two");
+  write_file_durably(dir_ / "one/two/a", "first");
+  write_file_durably(dir_ / "one/two/a", "later");
+  EXPECT_EQ(read_file(dir_ / "one/two/a"), "later");
+  EXPECT_EQ(list_directory(dir_ / "one/two"), Names{"a"});
+  remove_file_durably(dir_ / "one/two/a");
+  remove_file_durably(dir_ / "one/two/a");
+  EXPECT_TRUE(list_directory(dir_ / "one/two").empty());
 }
 
 TEST(BaseNameTest, is_the_part_behind_the_last_slash) {

@@ -3,8 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
 
 #include "base/file.hpp"
 
@@ -16,6 +20,31 @@ constexpr std::chrono::seconds long_enough{30};
 std::optional<std::string> shell(const std::string& script,
                                  std::chrono::milliseconds deadline = long_enough) {
   return output_of("/bin/sh", {"-c", script}, deadline);
+}
+
+int killed_others = 0;
+
+}  // namespace
+}  // namespace gpuward
+
+/// In place of the C library's: only a child that is not waited for yet is ours to kill.
+extern "C" int kill(pid_t process, int signal) noexcept {
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(std::abs(process)), &info, WEXITED | WNOHANG | WNOWAIT) !=
+      0)
+    ++gpuward::killed_others;
+  return static_cast<int>(::syscall(SYS_kill, process, signal));
+}
+
+namespace gpuward {
+namespace {
+
+TEST(ProgramTest, kills_nobody_who_is_waited_for_already) {
+  killed_others = 0;
+  EXPECT_EQ(shell("exit 1"), std::nullopt);
+  EXPECT_EQ(shell("exec sleep 1000", std::chrono::milliseconds(50)), std::nullopt);
+  EXPECT_NE(run_program("/bin/false", {}, long_enough), "");
+  EXPECT_EQ(killed_others, 0);
 }
 
 TEST(ProgramTest, gives_its_output) {
@@ -39,8 +68,33 @@ TEST(ProgramTest, gives_nothing_when_it_says_too_much) {
 TEST(ProgramTest, is_ended_when_it_takes_too_long) {
   EXPECT_EQ(shell("exec sleep 1000", std::chrono::milliseconds(50)), std::nullopt);
   EXPECT_EQ(shell("exec 1>&-; exec sleep 1000", std::chrono::milliseconds(50)), std::nullopt);
-  EXPECT_EQ(shell("sleep 1000 & echo one", std::chrono::milliseconds(300)), std::nullopt)
-      << "its own child has the output open";
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
+}
+
+/// Whether a process has this in its command line.
+bool runs(const std::string& text) {
+  for (const std::string& process : list_directory("/proc")) {
+    const auto command = process.find_first_not_of("0123456789") == process.npos
+                             ? read_attribute("/proc/" + process + "/cmdline")
+                             : std::nullopt;
+    if (command && command->find(text) != command->npos) return true;
+  }
+  return false;
+}
+
+// With the output open, and without; in its session, and in one of its own.
+TEST(ProgramTest, leaves_nothing_behind) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can end processes of other sessions";
+  const std::string seconds = "98" + std::to_string(::getpid());
+  for (const std::string start : {"", "setsid "})
+    for (const std::string output : {"", " >/dev/null"}) {
+      EXPECT_EQ(shell(start + "sleep " + seconds + output + " & echo one"), "one\n");
+      EXPECT_FALSE(runs(seconds)) << start << output;
+      EXPECT_EQ(shell(start + "sleep " + seconds + output + " & exec sleep 1000",
+                      std::chrono::milliseconds(300)),
+                std::nullopt);
+      EXPECT_FALSE(runs(seconds)) << start << output;
+    }
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
 }
 
@@ -52,6 +106,20 @@ TEST(ProgramTest, has_nothing_of_ours) {
   EXPECT_EQ(shell("echo \"$GPUWARD_TEST\"; cat"), "\n");
   if (::geteuid() != 0) return;
   EXPECT_EQ(shell("id -u; id -g; id -G"), "65534\n65534\n65534\n");
+}
+
+TEST(ProgramTest, a_program_that_root_runs_has_the_given_environment_and_nothing_else_of_ours) {
+  const std::string text =
+      "#!/bin/sh\n[ \"$(ls /proc/self/fd | tr '\\n' ' ')\" = '0 1 2 3 ' ] || exit 2\n"
+      "[ -z \"$GPUWARD_TEST\" ] || exit 3\n[ \"$GPUWARD_DEVICE\" = 0000:41:00.0 ] || exit 4\n"
+      "[ -z \"$(cat)\" ] || exit 5\n";
+  const std::string copy = "/tmp/gpuward-program-test." + std::to_string(::getpid());
+  write_file_atomically(copy, text, 0700);
+  const Fd open(::open("/etc/passwd", O_RDONLY));  // without O_CLOEXEC
+  ::setenv("GPUWARD_TEST", "x", 1);
+  EXPECT_EQ(run_program(copy, {"PATH=/usr/bin:/bin", "GPUWARD_DEVICE=0000:41:00.0"}, long_enough),
+            "");
+  ::unlink(copy.c_str());
 }
 
 TEST(ProgramTest, runs_for_one_who_has_no_stdin_or_stdout) {

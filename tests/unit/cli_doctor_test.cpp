@@ -8,9 +8,13 @@
 
 #include <filesystem>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
+#include "domain/domain.hpp"
 #include "fake_host.hpp"
 #include "state/claim_store.hpp"
+#include "state/single_use.hpp"
+#include "state/start_permit.hpp"
 
 namespace gpuward {
 namespace {
@@ -20,10 +24,12 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 namespace fs = std::filesystem;
 
 const Uuid web01 = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+const Uuid web02 = *parse_uuid("00000000-1d52-d8f3-2516-782e98ab3fa0");
 const std::string card = "0000:41:00.0";
 
 /// A finding in one line: "problem OBJECT: FOUND | FIX".
@@ -45,6 +51,15 @@ class DoctorTest : public testing::Test {
   Config config(const std::string& text) {
     host_.config(text);
     return load_config(config_files(root_)).config;
+  }
+  /// Another domain has it.
+  void claim_card(ClaimedDevice::State state) {
+    ClaimedDevice device{
+        .state = state, .alias = "-", .profile = "-", .instance = {}, .parent = card, .type = "-"};
+    device.use = Use::whole;
+    device.address = *parse_pci_address(card);
+    Claims(root_).make_ready();
+    Claims(root_).write({web02, "web02", {device}});
   }
   /// The card sits in this IOMMU group.
   void group(const std::string& number, const std::string& type) {
@@ -341,7 +356,9 @@ TEST_F(DoctorTest, the_rights_of_the_configuration) {
   EXPECT_THAT(rights(Known::no), ElementsAre(HasSubstr("warning /etc/gpuward/gpuward.conf: ")));
   EXPECT_THAT(rights(Known::yes), ElementsAre(HasSubstr("problem /etc/gpuward/gpuward.conf: ")));
   file("/etc/gpuward/gpuward.conf", "", 0664);
-  EXPECT_THAT(rights(Known::no), ElementsAre(HasSubstr("others than root may write it")));
+  EXPECT_THAT(rights(Known::no),
+              ElementsAre(HasSubstr(
+                  "others than root may write it | chmod go-w /etc/gpuward/gpuward.conf")));
   file("/etc/gpuward/gpuward.conf", "", 0644);
   ASSERT_EQ(::chown(root_.etc("gpuward/gpuward.conf").c_str(), 1000, 0), 0);
   EXPECT_THAT(rights(Known::no), ElementsAre(HasSubstr("belongs to user 1000")));
@@ -382,7 +399,7 @@ std::string domain_xml(const std::string& devices, const std::string& more = "")
   return "<domain type='qemu'><name>web01</name><uuid>" + to_string(web01) +
          "</uuid><memory>1024</memory><pm><suspend-to-mem enabled='no'/>"
          "<suspend-to-disk enabled='no'/></pm>" +
-         more + "<devices><emulator>/nowhere/qemu</emulator>" + devices + "</devices></domain>";
+         more + "<devices>" + devices + "</devices></domain>";
 }
 
 std::string mdev_xml(const std::string& alias) {
@@ -391,36 +408,146 @@ std::string mdev_xml(const std::string& alias) {
          alias + "'/></hostdev>";
 }
 
+/// Of QEMU 7.2, which has no enable-migration.
+class DoctorOfDomains : public DoctorTest {
+ protected:
+  DoctorOfDomains() { host_.qemu("7.2.22"); }
+};
+
+/// Up to where its alias may be.
+const std::string pci_xml =
+    "<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' "
+    "bus='0x41' slot='0x00' function='0x0'/></source>";
+
 TEST_F(DoctorTest, a_domain_without_a_gpu_is_no_concern) {
-  EXPECT_THAT(check_domain(root_, {}, domain_xml("", "<maxMemory slots='4'>4096</maxMemory>")),
-              IsEmpty());
+  EXPECT_THAT(
+      check_domain(root_, {}, domain_xml("", "<maxMemory slots='4'>4096</maxMemory>"), false),
+      IsEmpty());
 }
 
-TEST_F(DoctorTest, a_gpu_domain_that_the_hook_would_refuse) {
+TEST_F(DoctorOfDomains, a_gpu_domain_that_the_hook_would_refuse) {
   const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
   const auto open_port = AllOf(HasSubstr("warning web01: domain starts with a warning"),
                                HasSubstr("hot-plug"), HasSubstr("gpuward protect --all"));
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine")))),
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine")), false)),
               ElementsAre(open_port));
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine"), room))),
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine"), room), false)),
               ElementsAre(AllOf(HasSubstr("problem web01: domain will not start"),
                                 HasSubstr("maxMemory"), HasSubstr("gpuward protect web01")),
                           open_port));
   Config config;
   config.guard.gpu_hotplug = Policy::allow;
-  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"))), IsEmpty());
+  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine")), false), IsEmpty());
   config.guard.memory_hotplug = Policy::warn;
-  EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room))),
+  EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room), false)),
               ElementsAre(HasSubstr("warning web01: domain starts with a warning")));
   config.guard.memory_hotplug = Policy::allow;
-  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room)), IsEmpty());
+  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room), false), IsEmpty());
 }
 
-TEST_F(DoctorTest, a_gpu_of_ours_that_nobody_asked_for) {
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-gpuward-0")))),
+TEST_F(DoctorOfDomains, an_iommu_of_the_guest_beside_several_functions_of_one_group) {
+  for (const char* address : {"0000:41:00.0", "0000:41:00.1"}) host_.pci_gpu(address);
+  host_.iommu_group(7, {"0000:41:00.0", "0000:41:00.1"});
+  std::string devices = "<iommu model='intel'/>";
+  for (const char* function : {"0x0", "0x1"})
+    devices += std::string(
+                   "<hostdev mode='subsystem' type='pci' managed='yes'><source><address "
+                   "domain='0x0000' bus='0x41' slot='0x00' function='") +
+               function + "'/></source></hostdev>";
+  const auto conflict = HasSubstr("group 7 used in multiple address spaces");
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(devices), false)), Contains(conflict));
+  devices.erase(0, devices.find("<hostdev"));
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(devices), false)), Not(Contains(conflict)));
+}
+
+TEST_F(DoctorOfDomains, a_gpu_of_ours_that_nobody_asked_for) {
+  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-gpuward-0")), false)),
               ElementsAre(AllOf(HasSubstr("problem web01: domain will not start"),
                                 HasSubstr("not in the domain's gpuward metadata")),
                           HasSubstr("hot-plug")));
+}
+
+/// A domain that was cloned, a broken request, XML that cannot be parsed: in the hook's words.
+TEST_F(DoctorOfDomains, what_the_hook_refuses_is_told_with_its_text_and_its_remedy) {
+  const Config config = this->config("[guard]\ngpu-hotplug = allow\n[profile small]\ntype = t\n");
+  const std::string asks =
+      "<metadata><g:domain xmlns:g='urn:gpuward:domain:1'><g:gpu alias='ua-gpuward-0' "
+      "profile='small'/></g:domain></metadata>";
+  EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-gpuward-0"), asks), true)),
+              ElementsAre(AllOf(HasSubstr("(cloned XML?)"), HasSubstr(" | gpuward attach web01"))));
+  std::string own = domain_xml(mdev_xml("ua-gpuward-0"), asks);
+  own.replace(own.find("00000000-0000-4000-8000-000000000001"), 36,
+              to_string(instance_uuid(web01, "ua-gpuward-0")));
+  EXPECT_THAT(
+      told(check_domain(root_, config, own, true)),
+      ElementsAre(AllOf(HasSubstr("problem web01: domain will not start"),
+                        HasSubstr("no GPU allowed by profile 'small' supports type t | "))));
+  EXPECT_THAT(check_domain(root_, config, own, false), IsEmpty()) << "it runs with its devices";
+  const std::string unparsed = domain_xml(pci_xml + "<alias name='ua-gpuward-x'/></hostdev>");
+  try {
+    check_domain(root_, config, unparsed, true);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("domain will not start: "));
+  }
+}
+
+TEST_F(DoctorOfDomains, harden_asks_for_no_more_than_the_hook) {
+  Config config;
+  config.guard.gpu_hotplug = Policy::allow;
+  const std::string disk =
+      "<disk type='file'><driver name='qemu' type='raw' error_policy='stop'/></disk>";
+  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine") + disk), false),
+              IsEmpty());
+  config.guard.harden = true;
+  EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-mine") + disk), false)),
+              ElementsAre(HasSubstr("error_policy")));
+}
+
+TEST_F(DoctorOfDomains, a_device_that_another_domain_has_is_a_warning_of_a_domain_that_is_off) {
+  host_.pci_gpu(card);
+  const Config config = this->config("[guard]\ngpu-hotplug = allow\n");
+  const std::string xml = domain_xml(pci_xml + "</hostdev>");
+  EXPECT_THAT(check_domain(root_, config, xml, true), IsEmpty());
+  claim_card(ClaimedDevice::State::claimed);
+  EXPECT_THAT(told(check_domain(root_, config, xml, true)),
+              ElementsAre(AllOf(HasSubstr("warning web01: domain would not start now"),
+                                HasSubstr(card), HasSubstr("in use by domain 'web02'"))));
+  EXPECT_THAT(check_domain(root_, config, xml, false), IsEmpty());
+  write_file_atomically(root_.run("claims/" + to_string(web02)), "rubbish\n");
+  EXPECT_THAT(told(check_domain(root_, config, xml, true)),
+              ElementsAre(AllOf(HasSubstr("problem web01: domain will not start"),
+                                HasSubstr("cannot be read"))));
+}
+
+TEST_F(DoctorTest, a_domain_that_is_off_and_was_not_released) {
+  claim_card(ClaimedDevice::State::claimed);
+  EXPECT_THAT(check_released(root_, {web02}), IsEmpty());
+  EXPECT_THAT(told(check_released(root_, {})),
+              ElementsAre("problem web02: domain is shut off, but " + card +
+                          " was not released and cannot be assigned to another domain | gpuward "
+                          "reconcile"));
+}
+
+TEST_F(DoctorTest, a_domain_that_was_started_anyway) {
+  EXPECT_THAT(check_started_anyway(root_), IsEmpty());
+  make_directories(root_.run("started-anyway"));
+  record_started_anyway(root_, {web01, "web01", "ticket 4711", 1, "", {"a guard", "another"}});
+  EXPECT_THAT(told(check_started_anyway(root_)),
+              ElementsAre(AllOf(HasSubstr("warning web01: domain was started anyway"),
+                                HasSubstr("ticket 4711), although: a guard; another"))));
+  write_file_atomically(root_.run("started-anyway/" + to_string(web02)), "rubbish\n");
+  EXPECT_THAT(told(check_started_anyway(root_)), SizeIs(2));
+}
+
+TEST(DoctorFindings, the_same_of_several_objects_is_one_line) {
+  using Severity = Finding::Severity;
+  const Findings findings{{Severity::warning, "iommu", "0000:41:00.0", "off", "restart"},
+                          {Severity::problem, "iommu", "0000:42:00.0", "off", "restart"},
+                          {Severity::warning, "iommu", "0000:43:00.0", "off", "restart"}};
+  EXPECT_THAT(told(merged(findings)),
+              ElementsAre("warning 0000:41:00.0, 0000:43:00.0: off | restart",
+                          "problem 0000:42:00.0: off | restart"));
 }
 
 // --- devices ---
@@ -446,16 +573,38 @@ TEST_F(DoctorDevices, quarantine_is_told) {
   claims.write({web01, "web01", {device}});
   EXPECT_THAT(
       told(check_devices(root_, {})),
-      ElementsAre(HasSubstr("problem " + card + ": it is in quarantine since web01 had it")));
+      ElementsAre(HasSubstr("problem " + card + ": quarantined after use by domain 'web01'")));
   device.state = ClaimedDevice::State::claimed;
   claims.write({web01, "web01", {device}});
   EXPECT_THAT(check_devices(root_, {}), IsEmpty());
 }
 
+TEST_F(DoctorDevices, a_single_use_that_goes_by_address_is_told) {
+  mark_used(root_, *parse_pci_address(card), web01, "web01");
+  EXPECT_THAT(told(check_devices(root_, {})),
+              ElementsAre(HasSubstr("warning " + card +
+                                    ": single use by domain 'web01' is recorded by "
+                                    "PCI address, as the card reports no UUID or serial number")));
+  clear_used(root_, *parse_pci_address(card));
+  host_.pci_gpu(card).attribute("unique_id", "3c6f0a1b2d4e5f60");
+  mark_used(root_, *parse_pci_address(card), web01, "web01");
+  EXPECT_THAT(check_devices(root_, {}), IsEmpty());
+}
+
+TEST_F(DoctorDevices, hardware_that_expect_refuses_is_told_once) {
+  const std::string text = "[gpu " + card + "]\nuse = vf\nexpect = subsystem:10de:ffff\n";
+  host_.sriov(card, 4);
+  EXPECT_THAT(
+      told(check_devices(root_, config(text))),
+      ElementsAre(AllOf(HasSubstr("problem " + card + ": device " + card),
+                        HasSubstr("not the expected GPU"), HasSubstr("expects subsystem:10de:ffff"),
+                        HasSubstr(" | reinstall that card"))));
+}
+
 TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_are_told) {
   host_.sriov(card, 4);
   EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),
-              ElementsAre("problem " + card + ": the configuration wants VFs of " + card +
+              ElementsAre("problem " + card + ": configuration is not applied: VFs of " + card +
                           ": from 0 to 2 | gpuward apply"));
   EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 8\n"))),
               ElementsAre(HasSubstr("vfs = 8 exceeds sriov_totalvfs (4)")));
@@ -466,7 +615,8 @@ TEST_F(DoctorDevices, a_scrub_program_that_cannot_be_run_is_told) {
   EXPECT_THAT(check_devices(root_, config(text + "/bin/true\n")), IsEmpty());
   for (const char* bad : {"/no/such", "/etc", "/etc/passwd"})
     EXPECT_THAT(told(check_devices(root_, config(text + bad + "\n"))),
-                ElementsAre(HasSubstr("problem " + std::string(bad) + ": [profile card] runs it")));
+                ElementsAre(HasSubstr("problem " + std::string(bad) +
+                                      ": scrub program of [profile card] is missing")));
 }
 
 }  // namespace

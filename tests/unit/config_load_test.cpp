@@ -196,6 +196,24 @@ TEST_F(ConfigLoad, NothingIsLostOfALongValue) {
   EXPECT_EQ(huge.config.profiles[0].types.back(), "type-99999");
 }
 
+TEST_F(ConfigLoad, WhatOthersThanRootCanChangeIsAProblem) {
+  ::umask(022);
+  const Root root{directory_};
+  write(drop_in("a.conf"), "");
+  ::chmod(drop_in("a.conf").c_str(), 0644);
+  for (const char* part : {"/etc", "/etc/gpuward", "/etc/gpuward/conf.d"})
+    ::chmod((directory_ + part).c_str(), 0755);
+  EXPECT_THAT(told(load_host_config(root)), IsEmpty());
+  ::chmod(drop_in("a.conf").c_str(), 0664);
+  ::chmod((directory_ + "/etc/gpuward").c_str(), 0777);
+  EXPECT_THAT(told(load_host_config(root)),
+              ElementsAre("/etc/gpuward/conf.d/a.conf: others than root may write it; run: chmod "
+                          "go-w /etc/gpuward/conf.d/a.conf",
+                          "/etc/gpuward: others than root may write it; run: chmod go-w "
+                          "/etc/gpuward"));
+  EXPECT_THAT(told(load_all()), IsEmpty()) << "files that are named are looked at as they are";
+}
+
 TEST_F(ConfigLoad, FileFromWindows) {
   const LoadedConfig loaded =
       load("\xef\xbb\xbf[profile p]\r\ntype = t,\r\n  u\r\n\r\n[quota web-[0-9]*] ; note\r\np = 1");

@@ -252,6 +252,21 @@ TEST(ParseDomain, KnowsTheNodesOfTheMemory) {
   EXPECT_THAT(nodes("<memory nodeset='x,-1,3-,4'/>"), ElementsAre(4));
 }
 
+TEST(ParseDomain, KnowsTheCpusThatItIsPinnedTo) {
+  const auto cpus = [](const std::string& vcpu, const std::string& cputune = "") {
+    return parse_domain(replaced(domain_with(""), "<devices>", vcpu + cputune + "<devices>")).cpus;
+  };
+  EXPECT_THAT(cpus("<vcpu>4</vcpu>"), IsEmpty());
+  EXPECT_THAT(cpus("<vcpu placement='static' cpuset='0-3,^2,8'>4</vcpu>"), ElementsAre(0, 1, 3, 8));
+  const std::string pins =
+      "<cputune><shares>9</shares><vcpupin vcpu='0' cpuset='4'/>"
+      "<vcpupin vcpu='1' cpuset='^4,6'/></cputune>";
+  EXPECT_THAT(cpus("<vcpu>2</vcpu>", pins), ElementsAre(4, 6));
+  EXPECT_THAT(cpus("<vcpu cpuset='0'>2</vcpu>", pins), ElementsAre(4, 6)) << "each has a pin";
+  EXPECT_THAT(cpus("<vcpu cpuset='0'>3</vcpu>", pins), ElementsAre(0, 4, 6));
+  EXPECT_THAT(cpus("<vcpu cpuset='0-2000000000'>3</vcpu>"), IsEmpty());
+}
+
 TEST(MayHaveGpu, IsNoOnlyWhenSure) {
   EXPECT_FALSE(may_have_gpu(fixture("pc-full")));
   EXPECT_FALSE(may_have_gpu(""));

@@ -90,6 +90,7 @@ static std::optional<dev_t> number_of_node(const std::string& node) {
 }
 
 TempDir::TempDir() {
+  ::umask(022);  // what a group may write is not trusted (base/trusted_file.hpp)
   std::string path = fs::canonical(fs::temp_directory_path()).string() + "/gpuward-test-XXXXXX";
   if (!::mkdtemp(path.data())) throw std::runtime_error("cannot make a directory in /tmp");
   path_ = path;
@@ -325,6 +326,13 @@ std::map<Uuid, std::string> FakeHost::instances() const {
         std::string(base_name(type.value_or("")));
   }
   return found;
+}
+
+void FakeHost::qemu(const std::string& version) {
+  const std::string emulator = "/usr/bin/qemu-system-x86_64";
+  file(emulator, "#!/bin/sh\necho QEMU emulator version " + version + '\n');
+  ::chmod(at(emulator).c_str(), 0755);
+  ::chmod(root_.prefix.c_str(), 0755);  // it is asked as nobody
 }
 
 void FakeHost::process(int pid, const std::string& command,

@@ -99,6 +99,8 @@ class FakeHost {
   void config(const std::string& text);
   /// Any file: "/proc/driver/nvidia/version".
   void file(const std::string& path, const std::string& text);
+  /// The QEMU that domains have who name none, of this version: "7.2.22".
+  void qemu(const std::string& version);
   void mdevctl_definition(const std::string& parent, const Uuid& uuid);
 
   // How the kernel misbehaves from now on.

@@ -43,6 +43,21 @@ TEST_F(Table, makes_one_piece_of_work_of_a_storm) {
   EXPECT_FALSE(table.begin(web));
 }
 
+TEST_F(Table, tells_which_have_a_gpu_and_sweeps_no_other) {
+  table.is_on(web, nullptr, 1);
+  table.is_on(other, nullptr, 2);
+  EXPECT_TRUE(table.with_gpu().empty()) << "not looked at yet";
+  look_at(web, true);
+  look_at(other, false);
+  EXPECT_EQ(table.with_gpu(), std::vector<Uuid>{web});
+  Todo sweep;
+  sweep.sweep = true;
+  EXPECT_TRUE(table.happened(web, sweep));
+  EXPECT_FALSE(table.happened(other, sweep));
+  table.is_off(web);
+  EXPECT_TRUE(table.with_gpu().empty());
+}
+
 TEST_F(Table, loses_nothing_that_happens_while_someone_works) {
   table.is_on(web, nullptr, 1);
   table.happened(web, pause());

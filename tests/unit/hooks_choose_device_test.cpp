@@ -17,7 +17,7 @@ PoolDevice device(const std::string& address, std::optional<int> node = {},
 
 std::string chosen(const Profile& profile, const std::vector<PoolDevice>& pool,
                    const DeviceUse& use = {}, const std::vector<int>& nodes = {}) {
-  const PoolDevice* const found = choose_device(profile, pool, use, nodes);
+  const PoolDevice* const found = choose_device(profile, pool, use, {nodes, {}});
   return found ? to_string(found->address) : "none";
 }
 
@@ -58,6 +58,29 @@ TEST_F(ChooseDeviceTest, a_near_one_as_numa_says) {
   EXPECT_EQ(chosen(profile_, pool_, near_ones, {1}), "0000:41:00.0");
   profile_.numa = Numa::require;
   EXPECT_EQ(chosen(profile_, pool_, near_ones, {1}), "none");
+}
+
+TEST_F(ChooseDeviceTest, one_near_the_cpus_that_the_domain_is_pinned_to) {
+  std::vector<PoolDevice> pool = pool_;
+  pool[0].local_cpus = {0, 1};
+  pool[1].local_cpus = pool[2].local_cpus = {2, 3};
+  const auto at_cpu = [&](int cpu) {
+    const PoolDevice* const found = choose_device(profile_, pool, {}, {{}, {cpu}});
+    return found ? to_string(found->address) : "none";
+  };
+  profile_.numa = Numa::require;
+  EXPECT_EQ(at_cpu(0), "0000:41:00.0");
+  EXPECT_EQ(at_cpu(3), "0000:42:00.0");
+  EXPECT_EQ(at_cpu(9), "none");
+  pool[1].numa_node = {};
+  EXPECT_EQ(at_cpu(3), "0000:43:00.0") << "one without a node is not near";
+}
+
+TEST_F(ChooseDeviceTest, one_on_a_full_card_only_when_there_is_no_other) {
+  std::vector<PoolDevice> pool = pool_;
+  pool[0].is_full = true;
+  EXPECT_EQ(chosen(profile_, pool), "0000:42:00.0");
+  EXPECT_EQ(chosen(profile_, pool, {taken({"0000:42:00.0", "0000:43:00.0"}), {}}), "0000:41:00.0");
 }
 
 TEST_F(ChooseDeviceTest, on_the_fullest_or_emptiest_physical_function) {

@@ -25,6 +25,7 @@ using std::chrono::milliseconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using Names = std::vector<std::string>;
 
 constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(100)};
@@ -215,6 +216,18 @@ TEST_F(ClaimDevicesTest, numa_require_refuses_the_far_gpu) {
   prepare(vm_);
 }
 
+TEST_F(ClaimDevicesTest, numa_require_looks_at_the_cpus_too) {
+  host_.parent("0000:01:00.0")
+      .type("mbochs-small", 1)
+      .numa_node(0)
+      .attribute("local_cpulist", "0-3");
+  config_.profiles[0].numa = Numa::require;
+  vm_.cpus = {4};
+  EXPECT_THAT(refusal(vm_), HasSubstr("numa = require"));
+  vm_.cpus = {3, 4};
+  prepare(vm_);
+}
+
 // ---- no room
 
 TEST_F(ClaimDevicesTest, without_a_gpu_that_offers_the_type_it_is_told) {
@@ -256,7 +269,9 @@ TEST_F(ClaimDevicesTest, two_gpus_where_there_is_room_for_one_touch_nothing) {
 TEST_F(ClaimDevicesTest, when_the_kernel_has_no_room_for_the_second_the_first_is_undone) {
   host_.parent("mtty").type("mtty-1", 2).type("mtty-2", 1);
   const Domain domain = domain_of(1, {"two-ports", "port"});
-  EXPECT_THAT(refusal(domain), HasSubstr("GPU 1: no available instance of mtty-1"));
+  const std::string said = refusal(domain);
+  EXPECT_THAT(said, HasSubstr("GPU 1: no available instance of mtty-1"));
+  EXPECT_THAT(said, Not(HasSubstr("in use by"))) << "its own claim is on disk by now";
   EXPECT_THAT(host_.instances(), IsEmpty());
   EXPECT_FALSE(claims_.find(domain.uuid));
   EXPECT_EQ(host_.writes().size(), 3u) << "created, refused, removed";

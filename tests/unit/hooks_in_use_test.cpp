@@ -277,7 +277,7 @@ TEST_F(ByHandTest, one_in_quarantine_or_given_once_is_refused) {
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})),
               HasSubstr("quarantined after use by domain 'vm9'"));
   claims_.drop(domain(9).uuid);
-  mark_used(host_.root(), at("0000:02:00.0"), "vm9");
+  mark_used(host_.root(), at("0000:02:00.0"), Uuid{}, "vm9");
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("gpuward clear 0000:02:00.0"));
 }
 

@@ -2,6 +2,7 @@
 // A domain's life with PCI devices: claim_devices, give_back, reconcile.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <functional>
@@ -487,6 +488,41 @@ TEST_F(PciLifeTest, a_scrub_that_fails_or_hangs_quarantines) {
   EXPECT_THAT(release(part_), IsEmpty());
 }
 
+TEST_F(PciLifeTest, a_scrub_program_that_others_can_write_keeps_the_domain_from_starting) {
+  profile("part").scrub = script("exit 0");
+  ::chmod(profile("part").scrub.c_str(), 0777);
+  EXPECT_THAT(refusal(part_),
+              HasSubstr("others than root may write it; run: chmod go-w " + profile("part").scrub));
+  EXPECT_FALSE(claims_.find(part_.uuid));
+  ::chmod(profile("part").scrub.c_str(), 0755);
+  prepare(part_);
+}
+
+TEST_F(PciLifeTest, a_scrub_program_that_others_can_write_is_not_run_and_quarantines) {
+  profile("part").scrub = script("touch " + (scripts_ / "said"));
+  prepare(part_);
+  ::chmod(scripts_.path().c_str(), 0777);
+  const auto kept = release(part_);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_THAT(kept[0].reason, HasSubstr("scrub program not started: " + scripts_.path() +
+                                        ": others than root may write it"));
+  EXPECT_FALSE(exists(scripts_ / "said"));
+  ::chmod(scripts_.path().c_str(), 0755);
+  EXPECT_THAT(release(part_), IsEmpty());
+  EXPECT_TRUE(exists(scripts_ / "said"));
+}
+
+TEST_F(PciLifeTest, a_device_far_from_the_domain_is_refused_where_numa_is_required) {
+  write_file_atomically(host_.root().sys("bus/pci/devices/0000:41:00.0/numa_node"), "0\n");
+  write_file_atomically(host_.root().sys("bus/pci/devices/0000:41:00.0/local_cpulist"), "0-3\n");
+  profile("card").numa = Numa::require;
+  card_.cpus = {4, 5};
+  EXPECT_THAT(refusal(card_),
+              HasSubstr("not local to the domain's memory and CPUs (numa = require)"));
+  card_.cpus = {3};
+  prepare(card_);
+}
+
 /// Releases part_, whose scrub program ends when `end` is there.
 class LongScrubTest : public PciLifeTest {
  protected:
@@ -528,7 +564,7 @@ TEST_F(LongScrubTest, is_not_waited_for_and_gives_the_device_back_itself) {
   EXPECT_THAT(release(part_, deadlines_), SizeIs(1)) << "not a second time beside it";
   EXPECT_THAT(refusal(domain(7, "part", {"0000:42:00.2"})),
               HasSubstr("quarantined after use by domain 'vm2'"));
-  EXPECT_FALSE(used_by(host_.root(), at("0000:42:00.2")));
+  EXPECT_EQ(used_by(host_.root(), at("0000:42:00.2")), "vm2") << "since it was prepared";
   write_file_atomically(end_, "0");
   claim_when([](const auto& claim) { return !claim; });
   EXPECT_EQ(used_by(host_.root(), at("0000:42:00.2")), "vm2");

@@ -92,6 +92,26 @@ TEST_F(PoolPlanTest, takes_the_card_that_the_fewest_are_at) {
   EXPECT_EQ(moves(), Texts{"vm4 1>3"});
 }
 
+TEST_F(PoolPlanTest, moves_who_is_on_a_full_card_where_another_has_room) {
+  off({1});
+  pools_["big"][0].is_full = true;
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+  for (PoolDevice& device : pools_["big"]) device.is_full = true;
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST_F(PoolPlanTest, moves_who_is_far_where_numa_is_required) {
+  off({1});
+  off_[0].cpus = {4};
+  for (unsigned i = 0; i < 4; ++i) {
+    pools_["big"][i].numa_node = i / 2;
+    pools_["big"][i].local_cpus = {static_cast<int>(i / 2) * 4};
+  }
+  EXPECT_THAT(moves(), IsEmpty());
+  config_.profiles[0].numa = Numa::require;
+  EXPECT_EQ(moves(), Texts{"vm1 1>3"});
+}
+
 TEST_F(PoolPlanTest, counts_those_on_their_way) {
   off({1});
   taken(1);

@@ -77,6 +77,7 @@ class QemuHookTest : public testing::Test {
   QemuHookTest() {
     host_.parent("mbochs").type("mbochs-small", 2);
     host_.config(std::string(good_config));
+    host_.qemu("7.2.22");
   }
   Answer call(const std::string& operation, const std::string& xml,
               XmlInput::End end = XmlInput::End::whole, const std::string& name = "web01") {
@@ -85,6 +86,7 @@ class QemuHookTest : public testing::Test {
     input.text = xml;
     input.may_have_gpu = may_have_gpu(xml);
     input.names_gpuward = names_gpuward(xml);
+    input.may_have_gpu_beyond = gpu_beyond_;
     testing::internal::CaptureStderr();
     testing::internal::CaptureStdout();
     const int status = run_qemu_hook(host_.root(), {name, operation}, input, deadlines);
@@ -106,6 +108,7 @@ class QemuHookTest : public testing::Test {
     EXPECT_FALSE(has_claim());
   }
   FakeHost host_;
+  bool gpu_beyond_ = false;
   std::string filtered_;  ///< what libvirt takes instead of the XML
 };
 
@@ -132,8 +135,9 @@ TEST_F(QemuHookTest, without_a_gpu_a_broken_config_does_not_matter) {
 
 TEST_F(QemuHookTest, without_a_gpu_broken_xml_does_not_matter) {
   for (const std::string xml :
-       {"<domain><hostdev", "no XML", "<!DOCTYPE x [<!ENTITY a SYSTEM '/etc/passwd'>]><domain>&a;",
-        "<domain><hostdev/></domain>", "<hostdev/>", "\xff\xfe<hostdev"})
+       {"<domain><hostdev type='usb'", "no XML",
+        "<!DOCTYPE x [<!ENTITY a SYSTEM '/etc/passwd'>]><domain>&a;",
+        "<domain><hostdev type='usb'/></domain>", "\xff\xfe<hostdev type='scsi'"})
     for (const char* operation : operations) {
       SCOPED_TRACE(std::string(operation) + ": " + xml);
       expect_nothing_happened(call(operation, xml));
@@ -143,12 +147,28 @@ TEST_F(QemuHookTest, without_a_gpu_broken_xml_does_not_matter) {
 TEST_F(QemuHookTest, without_a_gpu_xml_that_comes_late_or_is_too_large_does_not_matter) {
   for (const auto end : {XmlInput::End::late, XmlInput::End::too_large})
     for (const char* operation : operations)
-      expect_nothing_happened(call(operation, "<domain><hostdev>", end));
+      expect_nothing_happened(call(operation, "<domain><hostdev type='usb'>", end));
 }
 
-TEST_F(QemuHookTest, a_cut_anywhere_in_the_xml_of_a_plain_domain_does_not_matter) {
-  for (size_t size = 0; size < usb_xml.size(); size += 3)
-    expect_nothing_happened(call("prepare", usb_xml.substr(0, size), XmlInput::End::late));
+/// From "<hostdev" on up to its type nobody knows what it is.
+TEST_F(QemuHookTest, a_cut_in_the_xml_of_a_plain_domain_matters_in_a_hostdev_before_its_type) {
+  const size_t begin = usb_xml.find("<hostdev") + 8;
+  const std::string type = "type='usb'";
+  const size_t end = usb_xml.find(type) + type.size();
+  for (size_t size = 0; size < usb_xml.size(); ++size) {
+    const Answer answer = call("prepare", usb_xml.substr(0, size), XmlInput::End::late);
+    if (size < begin || size >= end)
+      expect_nothing_happened(answer);
+    else
+      EXPECT_THAT(answer.said, HasSubstr("a <hostdev> whose type cannot be read")) << size;
+  }
+}
+
+TEST_F(QemuHookTest, a_device_beyond_what_is_read_may_be_a_gpu) {
+  gpu_beyond_ = true;
+  const Answer refused = call("prepare", plain_xml, XmlInput::End::too_large);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.said, HasSubstr("larger than 16 MiB, and a device beyond that may be a GPU"));
 }
 
 TEST_F(QemuHookTest, operations_of_other_kinds_are_none_of_its_business) {
@@ -230,6 +250,17 @@ TEST_F(QemuHookTest, a_mark_that_cannot_be_made_refuses_nothing) {
   EXPECT_EQ(call("release", hand_written_xml).status, 0);
 }
 
+TEST_F(QemuHookTest, a_config_that_others_can_write_refuses_domains_with_a_gpu_and_no_release) {
+  ASSERT_EQ(call("prepare", gpu_xml).status, 0);
+  ::chmod(host_.root().etc("gpuward/gpuward.conf").c_str(), 0666);
+  EXPECT_EQ(call("release", gpu_xml).status, 0);
+  EXPECT_FALSE(has_claim());
+  for (const std::string& xml : {gpu_xml, hand_written_xml})
+    EXPECT_THAT(call("prepare", xml).said,
+                HasSubstr("gpuward.conf: others than root may write it; run: chmod go-w"));
+  for (const char* operation : operations) EXPECT_EQ(call(operation, usb_xml).said, "");
+}
+
 TEST_F(QemuHookTest, an_mdev_written_by_hand_is_refused_with_a_broken_config) {
   host_.config(std::string(broken_config));
   EXPECT_THAT(call("prepare", hand_written_xml).said, HasSubstr("gpuward.conf:3"));
@@ -288,27 +319,28 @@ TEST_F(QemuHookTest, a_whole_gpu_written_by_hand_is_guarded_other_devices_are_no
 }
 
 TEST_F(QemuHookTest, what_is_asked_of_the_xml_is_what_its_qemu_can_do) {
-  ::chmod(host_.root().prefix.c_str(), 0755);
-  make_directories(host_.root().prefix + "/usr/bin");
-  const std::string emulator = host_.root().prefix + "/usr/bin/qemu-system-x86_64";
-  const auto qemu = [&](const std::string& version) {
-    write_file_atomically(emulator, "#!/bin/sh\necho QEMU emulator version " + version + '\n',
-                          0755);
-  };
   const std::string off = domain_xml(
       "<q:override xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>"
       "<q:device alias='hostdev0'><q:frontend>"
       "<q:property name='enable-migration' type='string' value='off'/>"
       "</q:frontend></q:device></q:override>",
       mdev_xml(*parse_uuid("00000000-0000-4000-8000-000000000009"), "hostdev0"));
-  qemu("7.2.22");
   expect_nothing_happened(call("prepare", hand_written_xml));
   EXPECT_THAT(call("prepare", off).said, HasSubstr("does not have before 8.1"));
-  qemu("8.2.0");
-  EXPECT_THAT(call("prepare", hand_written_xml).said,
-              AllOf(HasSubstr("(hostdev hostdev0)"), HasSubstr("enable-migration=off"),
-                    HasSubstr("blocked by [guard] migration")));
-  expect_nothing_happened(call("prepare", off));
+  const auto is_demanded = [&] {
+    EXPECT_THAT(call("prepare", hand_written_xml).said,
+                AllOf(HasSubstr("(hostdev hostdev0)"), HasSubstr("enable-migration=off"),
+                      HasSubstr("blocked by [guard] migration")));
+    expect_nothing_happened(call("prepare", off));
+  };
+  host_.qemu("8.2.0");
+  is_demanded();
+  // Of an unknown version, as others may write to it, and as it is not there.
+  const std::string emulator = host_.root().prefix + "/usr/bin/qemu-system-x86_64";
+  ::chmod(emulator.c_str(), 0777);
+  is_demanded();
+  ::unlink(emulator.c_str());
+  is_demanded();
 }
 
 // ---- a domain of ours

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utime.h>
 
 #include "base/file.hpp"
@@ -51,6 +52,43 @@ TEST_F(QemuVersionTest, of_what_is_no_qemu_is_nothing) {
   EXPECT_TRUE(list_directory(host_.root().run("qemu")).empty()) << "nothing is kept";
 }
 
+TEST_F(QemuVersionTest, is_not_asked_of_what_others_may_replace) {
+  for (const mode_t mode : {0775, 0757, 0777}) {
+    qemu("echo >>\"$0.calls\"; echo QEMU emulator version 8.1.0\n");
+    write_file_atomically(path() + ".calls", "");
+    ::chmod((path() + ".calls").c_str(), 0666);
+    EXPECT_EQ(version(), 8'001'000U);
+    ::chmod(path().c_str(), mode);
+    EXPECT_EQ(version(), std::nullopt) << "what is kept counts no more";
+    EXPECT_EQ(read_file(path() + ".calls")->size(), 1U);
+  }
+  if (::geteuid() != 0) return;
+  qemu_says("QEMU emulator version 8.1.0");
+  ASSERT_EQ(::chown(path().c_str(), 65534, 0), 0);
+  EXPECT_EQ(version(), std::nullopt);
+}
+
+TEST_F(QemuVersionTest, leaves_nothing_behind) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can end processes of other sessions";
+  // A daemon that tells us when it is there.
+  const std::string ready = path() + ".ready";
+  qemu("setsid sh -c 'echo $$ >\"" + ready +
+       "\"; exec sleep 98765' >/dev/null 2>&1 &\n"
+       "while [ ! -s \"" +
+       ready +
+       "\" ]; do sleep 0.01; done\n"
+       "echo QEMU emulator version 8.1.0\n");
+  write_file_atomically(ready, "");
+  ::chmod(ready.c_str(), 0666);
+  EXPECT_EQ(version(), 8'001'000U);
+  for (const std::string& process : list_directory("/proc")) {
+    const auto command = process.find_first_not_of("0123456789") == process.npos
+                             ? read_attribute("/proc/" + process + "/cmdline")
+                             : std::nullopt;
+    EXPECT_TRUE(!command || command->find("98765") == command->npos) << process;
+  }
+}
+
 TEST_F(QemuVersionTest, is_asked_for_once) {
   qemu("echo >>\"$0.calls\"; echo QEMU emulator version 8.1.0\n");
   write_file_atomically(path() + ".calls", "");
@@ -88,7 +126,8 @@ TEST_F(QemuVersionTest, tells_what_it_can_do) {
   EXPECT_FALSE(abilities_of(8'000'099).can_disable_vfio_migration);
   EXPECT_TRUE(abilities_of(8'001'000).can_disable_vfio_migration);
   EXPECT_TRUE(abilities_of(10'000'000).can_disable_vfio_migration);
-  EXPECT_FALSE(abilities_of({}).can_disable_vfio_migration);
+  EXPECT_TRUE(abilities_of({}).can_disable_vfio_migration) << "it may have the property";
+  EXPECT_FALSE(abilities_of({}).is_known);
   EXPECT_EQ(version_text(8'001'022), "8.1.22");
 }
 

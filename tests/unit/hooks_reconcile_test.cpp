@@ -11,6 +11,7 @@
 #include "fake_host.hpp"
 #include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
+#include "state/start_permit.hpp"
 
 namespace gpuward {
 namespace {
@@ -242,6 +243,20 @@ TEST_F(ReconcileTest, a_mark_of_a_domain_that_starts_meanwhile_stays) {
   };
   reconcile(host_.root(), starts, deadlines, false);
   EXPECT_THAT(guarded_domains(host_.root()), testing::ElementsAre(vm2));
+}
+
+TEST_F(ReconcileTest, what_is_shown_of_a_domain_started_anyway_goes_with_its_domain) {
+  make_directories(host_.root().run("started-anyway"));
+  const auto shown_domains = [&] { return domains_started_anyway(host_.root()); };
+  record_started_anyway(host_.root(), {vm2, "vm2", "ticket 4711", 1});
+  for (const auto& is_active : {on, unknown}) {
+    reconcile(host_.root(), is_active, deadlines, false);
+    EXPECT_THAT(shown_domains(), testing::ElementsAre(vm2));
+  }
+  reconcile(host_.root(), off, deadlines, true);
+  EXPECT_THAT(shown_domains(), testing::ElementsAre(vm2)) << "a dry run";
+  reconcile(host_.root(), off, deadlines, false);
+  EXPECT_THAT(shown_domains(), IsEmpty());
 }
 
 }  // namespace

@@ -111,7 +111,7 @@ TEST_F(RepointTest, taken_is_what_others_claimed_what_was_given_once_and_what_is
   EXPECT_THAT(taken_devices(host_.root(), web01), ElementsAre(Key(at("0000:41:00.0"))));
   EXPECT_THAT(taken_devices(host_.root(), claim.domain), IsEmpty());
 
-  mark_used(host_.root(), at("0000:42:00.0"), "db03");
+  mark_used(host_.root(), at("0000:42:00.0"), Uuid{}, "db03");
   host_.iommu_group(7, {"0000:43:00.0"});
   host_.process(4711, "qemu-system-x86", {"/dev/vfio/7"});
   EXPECT_THAT(

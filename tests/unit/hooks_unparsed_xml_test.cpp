@@ -43,7 +43,12 @@ TEST_F(UnparsedXmlTest, a_pci_device_is_one_where_its_address_is_of_one) {
 }
 
 TEST_F(UnparsedXmlTest, what_cannot_be_read_may_be_one) {
-  EXPECT_EQ(gpu_in("<hostdev mode='subsys"), "");
+  for (const char* cut : {"<hostdev", "<hostdev mode='subsys", "<hostdev mode='subsystem' type='m",
+                          "<hostdev mode='subsystem' type=", "<hostdev mode='subsystem'><source>",
+                          "<hostdev ><source type='usb'"})
+    EXPECT_THAT(gpu_in(cut), HasSubstr("cannot be read")) << cut;
+  EXPECT_EQ(gpu_in("<hostdev mode='subsystem' type='usb'"), "") << "it is cut behind its type";
+  EXPECT_THAT(gpu_in("<hostdev mode='subsystem' type='mdev'"), HasSubstr("mdev"));
   EXPECT_THAT(gpu_in(pci("0x1").substr(0, 70)), HasSubstr("cannot be read"));
   EXPECT_THAT(gpu_in(pci("one")), HasSubstr("cannot be read"));
 }

@@ -130,6 +130,15 @@ TEST(XmlInputTest, a_mark_at_the_end_of_a_huge_one_is_seen) {
   EXPECT_TRUE(input.names_gpuward);
 }
 
+TEST(XmlInputTest, a_device_beyond_what_is_kept_is_seen) {
+  const std::string hostdev = "<hostdev mode='subsystem' type='mdev'/>";
+  EXPECT_FALSE(read_all(hostdev + plain(20 << 20)).may_have_gpu_beyond);
+  EXPECT_FALSE(read_all(plain(20 << 20)).may_have_gpu_beyond);
+  for (const size_t before : {size_t{0}, size_t{4}, size_t{1} << 20})
+    EXPECT_TRUE(read_all(plain(largest_xml - 4 + before) + hostdev + plain(9)).may_have_gpu_beyond)
+        << before;
+}
+
 TEST(XmlInputTest, a_mark_anywhere_around_the_end_of_what_is_kept_is_seen) {
   const std::string mark = "urn:gpuward:domain:1";
   for (size_t before = 0; before <= mark.size(); before += 5) {

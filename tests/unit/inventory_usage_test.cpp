@@ -3,8 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
 #include "fake_host.hpp"
 #include "hooks/pool_plan.hpp"
+#include "mdev/provisioned.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
@@ -55,7 +60,7 @@ TEST_F(TakenDevicesTest, an_mdev_takes_no_device_of_a_pool) {
 }
 
 TEST_F(TakenDevicesTest, a_device_that_is_given_once_is_nobodys) {
-  mark_used(host_.root(), two, "web");
+  mark_used(host_.root(), two, Uuid{}, "web");
   EXPECT_EQ(claimed_devices(host_.root()).taken.at(two).what,
             "already used by domain 'web' (one-time = yes)");
 }
@@ -169,6 +174,62 @@ TEST_F(CardInUseTest, a_card_that_two_domains_use_is_free_for_neither) {
 TEST_F(CardInUseTest, vfs_do_not_change_while_a_claim_cannot_be_read) {
   host_.file("/run/gpuward/claims/" + to_string(web), "no claim");
   EXPECT_NE(use_of_vfs(host_.root(), card), "");
+}
+
+/// An instance that another program has created, open or not.
+TEST_F(CardInUseTest, an_mdev_that_no_domain_has_claimed_keeps_its_vf_and_card) {
+  EXPECT_NE(use_of_vfs(host_.root(), card).find("instance " + to_string(mdev)), std::string::npos);
+  for (const PciAddress& device : {card, first}) {
+    const auto user = open_user_after(host_.root(), device, std::chrono::minutes(10));
+    ASSERT_TRUE(user) << to_string(device);
+    EXPECT_NE(user->what.find("created by another program"), std::string::npos);
+    EXPECT_TRUE(taken_devices(host_.root(), web).contains(device));
+  }
+  EXPECT_FALSE(open_user_after(host_.root(), second, std::chrono::milliseconds(0)));
+}
+
+TEST_F(CardInUseTest, one_that_gpuward_keeps_ready_keeps_nothing) {
+  const std::string parent = to_string(second);
+  host_.parent(parent).type("nvidia-1", 4);
+  host_.instance_goes(mdev);
+  host_.instance(parent, "nvidia-1", provisioned_uuid(parent, "nvidia-1", 0));
+  EXPECT_EQ(use_of_vfs(host_.root(), card), "");
+}
+
+/// Whether the process has the device open is unknown.
+struct UnreadableProcessTest : CardInUseTest {
+  UnreadableProcessTest() {
+    host_.instance_goes(mdev);
+    host_.pci_gpu(to_string(first)).attribute("drm/card3/dev", "226:3");
+    const std::string directory = host_.root().proc("77");
+    make_directories(directory);
+    host_.file("/proc/77/comm", "odd\n");
+    EXPECT_EQ(::symlink("fd", (directory + "/fd").c_str()), 0);  // ELOOP, also for root
+  }
+};
+
+TEST_F(UnreadableProcessTest, an_answer_of_nobody_is_refused_with_what_cannot_be_read) {
+  try {
+    OpenDevices(host_.root()).holder_of(first);
+    FAIL() << "it has none";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("the open files of pid 77 (odd) cannot be read: "),
+              std::string::npos)
+        << error.what();
+    EXPECT_NE(std::string(error.what()).find("/proc/77/fd"), std::string::npos);
+  }
+  EXPECT_NE(use_of_vfs(host_.root(), card).find("/proc/77/fd"), std::string::npos);
+  EXPECT_THROW(open_user_after(host_.root(), first, std::chrono::milliseconds(0)), Error);
+}
+
+TEST_F(UnreadableProcessTest, who_is_seen_is_told_all_the_same) {
+  host_.process(78, "Xorg", {"/dev/dri/card3"});
+  EXPECT_EQ(OpenDevices(host_.root()).holder_of(first)->pid, 78);
+}
+
+TEST_F(UnreadableProcessTest, a_list_shows_what_can_be_seen) {
+  EXPECT_FALSE(OpenDevices(host_.root(), Uninspected::ignore).holder_of(first));
+  EXPECT_FALSE(taken_devices(host_.root(), web).contains(first));
 }
 
 TEST_F(TakenDevicesTest, an_iommu_group_is_in_use_as_a_whole) {

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "base/file.hpp"
+#include "fake_host.hpp"
+
 namespace gpuward {
 namespace {
 
@@ -85,6 +88,49 @@ TEST(PlacementTest, numa_require_never_takes_a_far_one) {
 TEST(PlacementTest, numa_ignore_does_not_look) {
   const Profile blind = profile(Placement::binpack, Numa::ignore);
   EXPECT_EQ(best(blind, {{"far", "t", 1, 0, false}, {"near", "t", 9, 0, true}}), "far");
+}
+
+/// Two cards with VFs, each of which has room for one: what counts is the card.
+TEST(PlacementTest, cards_are_compared_and_not_their_virtual_functions) {
+  const std::vector<Candidate> vfs{{"a1", "t", 1, 0, true, "a"}, {"a2", "t", 1, 0, true, "a"},
+                                   {"a3", "t", 1, 0, true, "a"}, {"b1", "t", 0, 0, true, "b"},
+                                   {"b2", "t", 1, 0, true, "b"}, {"b3", "t", 1, 0, true, "b"}};
+  EXPECT_EQ(best(binpack, vfs), "b2");
+  EXPECT_EQ(best(spread, vfs), "a1");
+}
+
+const DomainPlace anywhere{}, on_node_1{{1}, {}}, on_cpu_4{{}, {4}}, on_both{{1}, {4}};
+const std::vector<int> cpus_of_0{0, 1, 2, 3}, cpus_of_1{4, 5, 6, 7};
+
+TEST(NumaTest, a_domain_that_tells_nothing_is_near_everything) {
+  for (const Numa numa : {Numa::require, Numa::prefer}) {
+    EXPECT_TRUE(is_near(numa, anywhere, {0, cpus_of_0}));
+    EXPECT_TRUE(is_near(numa, anywhere, {{}, {}}));
+  }
+}
+
+TEST(NumaTest, memory_and_cpus_both_count) {
+  for (const DomainPlace& domain : {on_node_1, on_cpu_4, on_both}) {
+    EXPECT_TRUE(is_near(Numa::require, domain, {1, cpus_of_1}));
+    EXPECT_FALSE(is_near(Numa::require, domain, {0, cpus_of_0}));
+  }
+  EXPECT_FALSE(is_near(Numa::require, {{0}, {4}}, {0, cpus_of_0})) << "far from its CPUs";
+  EXPECT_FALSE(is_near(Numa::require, {{1}, {0}}, {0, cpus_of_0})) << "far from its memory";
+  EXPECT_TRUE(is_near(Numa::require, {{0, 1}, {3, 4}}, {0, cpus_of_0})) << "near a part of it";
+}
+
+TEST(NumaTest, a_gpu_without_a_node_is_not_near_where_that_is_required) {
+  for (const DomainPlace& domain : {on_node_1, on_cpu_4, on_both}) {
+    EXPECT_FALSE(is_near(Numa::require, domain, {{}, cpus_of_1}));
+    EXPECT_TRUE(is_near(Numa::prefer, domain, {{}, cpus_of_0}));
+  }
+}
+
+TEST(NumaTest, local_cpus_are_read_as_the_kernel_writes_them) {
+  TempDir directory;
+  EXPECT_TRUE(local_cpus(directory.path()).empty());
+  write_file_atomically(directory / "local_cpulist", "0-1,8\n");
+  EXPECT_EQ(local_cpus(directory.path()), (std::vector<int>{0, 1, 8}));
 }
 
 }  // namespace

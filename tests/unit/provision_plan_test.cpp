@@ -354,5 +354,41 @@ TEST_F(PlanCardTest, what_has_no_vf_is_told_once) {
                           "other VF supports the type"));
 }
 
+// ---- what a card can have together (waits for the model: tests/expected-failures)
+
+/// Two cards of NVIDIA's, each with 16 VFs and room for two of type 12Q: 32 are planned, 4 are
+/// true.
+TEST(PlanTogether, no_more_is_planned_than_a_card_can_have) {
+  FakeHost host;
+  Config config;
+  for (const char* const bus : {"0000:41:", "0000:42:"}) {
+    const std::string card = std::string(bus) + "00.0";
+    host.pci_gpu(card);
+    GpuSelector selector;
+    selector.by = GpuSelector::By::address;
+    selector.address = *parse_pci_address(card);
+    config.gpus.push_back(section(selector, {{"12Q", 16}}));
+    for (int number = 0; number < 16; ++number)
+      host.parent(bus + std::string("0") + std::to_string(1 + number / 8) + "." +
+                  std::to_string(number % 8))
+          .type("12Q", 1)
+          .link("physfn", "../" + card)
+          .attribute("mdev_supported_types/12Q/description", "framebuffer=12288M, max_instance=2");
+  }
+  EXPECT_EQ(plan_provision(config, look_at_host(host.root(), config)).create.size(), 4U);
+}
+
+/// NVIDIA's A2: one of 16Q leaves no room for 12 others.
+TEST(PlanTogether, types_that_share_a_card_are_planned_together) {
+  FakeHost host;
+  host.parent("0000:41:00.0").type("16Q", 1).type("4Q", 4).type("2Q", 8);
+  GpuSelector selector;
+  selector.by = GpuSelector::By::address;
+  selector.address = *parse_pci_address("0000:41:00.0");
+  Config config;
+  config.gpus = {section(selector, {{"16Q", 1}, {"4Q", 4}, {"2Q", 8}})};
+  EXPECT_EQ(plan_provision(config, look_at_host(host.root(), config)).create.size(), 1U);
+}
+
 }  // namespace
 }  // namespace gpuward

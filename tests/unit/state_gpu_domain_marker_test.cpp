@@ -86,6 +86,7 @@ TEST_F(GuardedMarkTest, what_cannot_be_looked_up_is_no_absence) {
   make_directories(root_.at("/run"));
   ASSERT_EQ(::symlink("gpuward", root_.at("/run/gpuward").c_str()), 0);  // ELOOP
   EXPECT_THROW(has_gpu_now(root_, web01), SystemError);
+  EXPECT_TRUE(may_have_gpu_now(root_, web01)) << "for the guard it has one";
 }
 
 TEST_F(GuardedMarkTest, one_of_the_first_release_counts_until_release) {

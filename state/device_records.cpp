@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "state/device_records.hpp"
+
+#include <optional>
+
+#include "base/file.hpp"
+#include "base/text.hpp"
+
+namespace gpuward {
+
+static constexpr std::string_view first_line = "gpuward-record 1";
+
+/// Addresses move: two cards may have been recorded at one. What follows the address tells them
+/// apart and is of no other use.
+static std::string file_name(const RecordedDevice& device) {
+  const std::string address = to_string(device.address);
+  const std::string identity = to_string(device.identity);
+  if (identity.empty()) return address;
+  return address + '~' + to_string(name_uuid(Uuid{}, identity)).substr(0, 8);
+}
+
+std::string record_file(const std::string& directory, const RecordedDevice& device) {
+  return directory + '/' + file_name(device);
+}
+
+static std::optional<PciAddress> address_in(std::string_view name) {
+  return parse_pci_address(name.substr(0, name.find('~')));
+}
+
+static std::string format(const DeviceRecord& record) {
+  return std::string(first_line) + '\n' + format_recorded(record.device) + "domain " +
+         to_string(record.domain) + ' ' + record.owner + '\n' + "record " + record.detail + '\n';
+}
+
+static bool parse_line(std::string_view line, DeviceRecord& record) {
+  constexpr std::string_view domain = "domain ", detail = "record ";
+  constexpr size_t uuid_length = 36, name_at = domain.size() + uuid_length + 1;
+  if (line.starts_with(detail)) {
+    record.detail = line.substr(detail.size());
+    return true;
+  }
+  if (!line.starts_with(domain)) return parse_recorded_line(line, record.device);
+  const auto uuid = parse_uuid(line.substr(domain.size(), uuid_length));
+  if (!uuid || line.size() < name_at) return false;
+  record.domain = *uuid;
+  record.owner = line.substr(name_at);
+  return true;
+}
+
+static bool parse(std::string_view text, DeviceRecord& record) {
+  if (!text.ends_with('\n')) return false;
+  const auto lines = split(text.substr(0, text.size() - 1), '\n');
+  if (lines.front() != first_line) return false;
+  for (size_t i = 1; i < lines.size(); ++i)
+    if (!parse_line(lines[i], record)) return false;
+  return record.device.address != PciAddress{};
+}
+
+std::vector<DeviceRecord> read_records(const std::string& directory) {
+  std::vector<DeviceRecord> records;
+  for (const std::string& name : list_directory(directory)) {
+    const auto address = address_in(name);
+    if (!address || name.find(".tmp") != std::string::npos) continue;
+    const std::string file = directory + '/' + name;
+    const auto text = read_file(file);
+    if (!text) continue;
+    DeviceRecord record;
+    if (!parse(*text, record)) record = {{*address, {}, {}, {}}, {}, std::string(trim(*text)), {}};
+    record.file = file;
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+std::string write_record(const std::string& directory, const DeviceRecord& record) {
+  make_directory_durably(directory);
+  std::string file = record_file(directory, record.device);
+  write_file_durably(file, format(record));
+  return file;
+}
+
+}  // namespace gpuward

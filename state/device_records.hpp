@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/root.hpp"
+#include "base/uuid.hpp"
+#include "state/recorded_device.hpp"
+
+namespace gpuward {
+
+/// What must be known of a device after the host's restart, in a file of its own: single use and
+/// quarantine.
+struct DeviceRecord {
+  RecordedDevice device;
+  Uuid domain;         ///< that had it; zero in a record of 0.1.0
+  std::string owner;   ///< its name
+  std::string detail;  ///< what kind of record it is, one line
+  std::string file{};  ///< where it is
+};
+
+/// Those in `directory`. A file that is no record of this version speaks of the address that it is
+/// named by, with what it says as its owner: 0.1.0 wrote such. Throws SystemError when one cannot
+/// be read.
+std::vector<DeviceRecord> read_records(const std::string& directory);
+
+/// The file that write_record writes.
+std::string record_file(const std::string& directory, const RecordedDevice& device);
+
+/// Replaces the one of the same device and address; on disk when it returns. Returns its file.
+/// Throws SystemError.
+std::string write_record(const std::string& directory, const DeviceRecord& record);
+
+}  // namespace gpuward

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "state/quarantine.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "base/file.hpp"
+#include "pci/pci_device.hpp"
+#include "state/device_records.hpp"
+#include "state/paths.hpp"
+
+namespace gpuward {
+
+void record_quarantine(const Root& root, const Claim& owner, const ClaimedDevice& device) {
+  ClaimedDevice quarantined = device;
+  quarantined.state = ClaimedDevice::State::quarantined;
+  quarantined.writer = quarantined.scrub_process = {};
+  write_record(paths::quarantine(root),
+               {record_device(root, device.address, parse_pci_address(device.parent)), owner.domain,
+                owner.name, format_device(quarantined)});
+}
+
+static std::vector<DeviceRecord> records(const Root& root) {
+  return read_records(paths::quarantine(root));
+}
+
+bool clear_quarantine_record(const Root& root, const PciAddress& device) {
+  bool was_there = false;
+  for (const DeviceRecord& record : records(root)) {
+    const auto now = addresses_now(root, record.device);
+    const bool is_it = now.empty() ? record.device.address == device
+                                   : std::find(now.begin(), now.end(), device) != now.end();
+    if (is_it) remove_file_durably(record.file);
+    was_there = was_there || is_it;
+  }
+  return was_there;
+}
+
+/// Of a record that cannot be understood: a device whose scrub program is not known.
+static ClaimedDevice device_of(const Root& root, const DeviceRecord& record,
+                               const PciAddress& now) {
+  ClaimedDevice unknown{.state = ClaimedDevice::State::quarantined,
+                        .alias = "-",
+                        .profile = "-",
+                        .instance = {},
+                        .parent = {},
+                        .type = "-"};
+  unknown.use = Use::whole;
+  unknown.scrub = unknown_scrub;
+  ClaimedDevice device = parse_device(record.detail).value_or(unknown);
+  device.address = now;
+  const auto pci = find_pci_device(root, now);
+  if (pci || device.parent.empty())
+    device.parent = to_string(pci ? pci->physical_function.value_or(now) : now);
+  return device;
+}
+
+std::vector<Claim> quarantine_records(const Root& root) {
+  std::vector<Claim> claims;
+  for (const DeviceRecord& record : records(root))
+    for (const PciAddress& now : addresses_now(root, record.device))
+      claims.push_back({record.domain, record.owner, {device_of(root, record, now)}, {}, true});
+  return claims;
+}
+
+static bool names(const Claim& claim, const ClaimedDevice& device) {
+  return std::any_of(claim.devices.begin(), claim.devices.end(),
+                     [&](const ClaimedDevice& other) { return is_same_device(device, other); });
+}
+
+std::vector<Claim> unclaimed_quarantine(const Root& root, const std::vector<Claim>& claims) {
+  std::vector<Claim> unclaimed = quarantine_records(root);
+  std::erase_if(unclaimed, [&](const Claim& record) {
+    return std::any_of(claims.begin(), claims.end(),
+                       [&](const Claim& claim) { return names(claim, record.devices.front()); });
+  });
+  return unclaimed;
+}
+
+void restore_quarantine(const Root& root, const Claims& claims, const Uuid& domain) {
+  std::vector<Claim> unclaimed = quarantine_records(root);  // none, as a rule: nothing else is read
+  std::erase_if(unclaimed, [&](const Claim& record) { return record.domain != domain; });
+  if (unclaimed.empty()) return;
+  unclaimed = unclaimed_quarantine(root, claims.all().readable);
+  for (const Claim& record : unclaimed) {
+    if (record.domain != domain) continue;
+    Claim claim = claims.find(domain).value_or(Claim{domain, record.name, {}, {}, true});
+    claim.devices.push_back(record.devices.front());
+    claims.write(claim);
+  }
+}
+
+void restore_quarantine(const Root& root, const Claims& claims) {
+  std::set<Uuid> domains;
+  for (const Claim& record : quarantine_records(root)) domains.insert(record.domain);
+  for (const Uuid& domain : domains)
+    if (const auto lock = claims.lock_domain(domain, std::chrono::milliseconds(0)))
+      restore_quarantine(root, claims, domain);
+}
+
+}  // namespace gpuward

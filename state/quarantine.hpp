@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <vector>
+
+#include "base/root.hpp"
+#include "state/claim.hpp"
+#include "state/claim_store.hpp"
+
+namespace gpuward {
+
+// A device whose scrub has begun and not succeeded holds what its last guest left. Its claim ends
+// with the host's restart, so that it also has a record in /var/lib/gpuward/quarantine, on disk
+// before the scrub program starts and until one has succeeded or the administrator clears it.
+
+/// Throws SystemError.
+void record_quarantine(const Root& root, const Claim& owner, const ClaimedDevice& device);
+
+/// Whether there was a record of it. Throws SystemError.
+bool clear_quarantine_record(const Root& root, const PciAddress& device);
+
+/// One device each, with the address that it has now.
+std::vector<Claim> quarantine_records(const Root& root);
+
+/// Those whose device no claim has in quarantine, as after a restart.
+std::vector<Claim> unclaimed_quarantine(const Root& root, const std::vector<Claim>& claims);
+
+/// Puts the records of this domain that its claim does not name into it, so that they are listed,
+/// scrubbed and cleared as before the restart. The caller holds the domain's lock. Throws Error.
+void restore_quarantine(const Root& root, const Claims& claims, const Uuid& domain);
+
+/// The same of all domains; those that another process works on are left alone.
+void restore_quarantine(const Root& root, const Claims& claims);
+
+}  // namespace gpuward
