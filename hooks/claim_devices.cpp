@@ -367,10 +367,11 @@ void clear_leftover(Work& work) {
   log::warning(domain_title(work.domain.name) +
                ": found a claim from an earlier run, releasing it first");
   for (const KeptDevice& kept : give_back(work.root, work.claims, *old, work.deadlines)) {
+    const bool has_remedy = kept.reason.find("run: ") != std::string::npos;
     if (!does_without(work, kept.device))
       throw Error(gpu_title(kept.device.alias),
                   what_it_is(kept.device) + " is quarantined: " + kept.reason,
-                  "fix the cause, then run: gpuward reconcile");
+                  has_remedy ? "" : "fix the cause, then run: gpuward reconcile");
     log::warning(domain_title(work.domain.name) + ": " + to_string(quarantine_reason(kept)));
     work.claim.devices.push_back(kept.device);
   }

@@ -8,6 +8,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/program.hpp"
+#include "base/quote.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
 #include "domain/document.hpp"
@@ -29,9 +30,8 @@ static std::optional<std::string> stamp_of(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
   if (!is_of_ours_alone(info))
-    throw Error(shown(path) +
-                " does not belong to root, or others may write to it; run: chown root " +
-                "and chmod go-w");
+    throw Error(shown(path), "does not belong to root, or other users may write to the file",
+                "run: chown root:root " + shell_word(path) + " && chmod go-w " + shell_word(path));
   return std::to_string(info.st_dev) + ' ' + std::to_string(info.st_ino) + ' ' +
          std::to_string(info.st_size) + ' ' + std::to_string(info.st_mtim.tv_sec) + '.' +
          std::to_string(info.st_mtim.tv_nsec);

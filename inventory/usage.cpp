@@ -127,7 +127,7 @@ std::optional<Holder> OpenDevices::of(const std::vector<dev_t>& numbers) const {
       uninspected_ == Uninspected::ignore)
     return holder;
   const UnreadableProcess& unreadable = handles_.unknown().front();
-  throw Error("which process uses it is unknown, as the open files of " +
+  throw Error("cannot determine which process uses the device: the open files of " +
               to_string(unreadable.process) + " cannot be read: " + unreadable.reason);
 }
 

@@ -13,7 +13,7 @@ static constexpr std::string_view first_line = "gpuward-record 1";
 /// Addresses move: two cards may have been recorded at one. What follows the address tells them
 /// apart and is of no other use.
 static std::string file_name(const RecordedDevice& device) {
-  const std::string address = to_string(device.address);
+  std::string address = to_string(device.address);
   const std::string identity = to_string(device.identity);
   if (identity.empty()) return address;
   return address + '~' + to_string(name_uuid(Uuid{}, identity)).substr(0, 8);

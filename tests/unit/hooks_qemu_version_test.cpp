@@ -53,7 +53,7 @@ TEST_F(QemuVersionTest, of_what_is_no_qemu_is_nothing) {
 }
 
 TEST_F(QemuVersionTest, is_not_asked_of_what_others_may_replace) {
-  for (const mode_t mode : {0775, 0757, 0777}) {
+  for (const mode_t mode : {0775U, 0757U, 0777U}) {
     qemu("echo >>\"$0.calls\"; echo QEMU emulator version 8.1.0\n");
     write_file_atomically(path() + ".calls", "");
     ::chmod((path() + ".calls").c_str(), 0666);

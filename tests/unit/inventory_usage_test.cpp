@@ -213,7 +213,7 @@ TEST_F(UnreadableProcessTest, an_answer_of_nobody_is_refused_with_what_cannot_be
     OpenDevices(host_.root()).holder_of(first);
     FAIL() << "it has none";
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("the open files of pid 77 (odd) cannot be read: "),
+    EXPECT_NE(std::string(error.what()).find("the open files of process 77 (odd) cannot be read: "),
               std::string::npos)
         << error.what();
     EXPECT_NE(std::string(error.what()).find("/proc/77/fd"), std::string::npos);

@@ -39,7 +39,7 @@ class ViommuTest : public testing::Test {
 TEST_F(ViommuTest, several_functions_of_one_group_are_in_conflict_with_an_iommu) {
   const std::string card = hostdev("0x41") + hostdev("0x41", "0x1");
   EXPECT_THAT(conflict(iommu_ + card),
-              AllOf(HasSubstr("<iommu> (line 2 of its XML)"), HasSubstr("0000:41:00.0"),
+              AllOf(HasSubstr("domain XML line 2 (<iommu>)"), HasSubstr("0000:41:00.0"),
                     HasSubstr("0000:41:00.1"), HasSubstr("group 7 used in multiple")));
   EXPECT_THAT(conflict(hostdev("0x42") + card + iommu_), HasSubstr("0000:41:00.1"));
 }

@@ -195,7 +195,7 @@ TEST_F(ProvisionVfsTest, vfs_stay_while_an_mdev_on_one_is_claimed_or_open) {
   EXPECT_THAT(run().kept, ElementsAre(HasSubstr("on " + vf + " is in use by domain 'web'")));
   EXPECT_EQ(count(), 3u);
   Claims(host_.root()).drop(domain);
-  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("on " + vf + " was created by another program")));
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("on " + vf + ": created by another program")));
   EXPECT_EQ(count(), 3u);
   host_.instance_goes(mdev);
   run();
