@@ -180,7 +180,8 @@ static void find_marks_by_address(const Root& root, Findings& findings) {
     const std::string address = to_string(mark.device.address);
     findings.push_back(
         {Severity::warning, "devices", address,
-         "single use by domain " + in_quotes(mark.owner) + " is recorded by " +
+         "single use by " + (mark.owner.empty() ? "a domain" : domain_title(mark.owner)) +
+             " is recorded by " +
              (mark.device.identity.slot ? "slot '" + shown(*mark.device.identity.slot) + "'"
                                         : "PCI address") +
              ", as the card reports no UUID or serial number: if cards are moved, the record "

@@ -141,7 +141,7 @@ static void add_pci_facts(const Root& root, Facts& facts, const GpuView& gpu) {
   add_health(facts, details.health);
   if (const auto owner = used_by(root, *gpu.parent.address))
     facts.add("single_use",
-              "by " + domain_title(*owner) + "; to clear run: gpuward clear " + gpu.parent.name);
+              single_use_text(*owner) + "; to clear run: gpuward clear " + gpu.parent.name);
 }
 
 /// Of a GPU with VFs each VF says whether it has room, and what one takes the others may lose.

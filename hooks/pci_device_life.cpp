@@ -194,10 +194,12 @@ static void set_free(const Root& root, const Claim& owner, const ClaimedDevice& 
 std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) {
-    // Hot-unplugged: nothing left to release. The same card may come again, as its guest left it.
-    if (device.use == Use::whole && !device.scrub.empty()) {
-      record_quarantine(root, owner, device);
-      return "hot-unplugged before it was scrubbed; run: gpuward clear " +
+    // Nothing left to release, but the same card, or a VF of that number, may come again as its
+    // guest left it. A second record would be without the identity of the card, and would keep
+    // another card at this address in quarantine.
+    if (!device.scrub.empty()) {
+      if (!is_on_record(root, owner, device.address)) record_quarantine(root, owner, device);
+      return "device disappeared before it was scrubbed; run: gpuward clear " +
              to_string(device.address);
     }
     set_free(root, owner, device);

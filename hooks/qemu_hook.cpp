@@ -285,7 +285,7 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::stri
     marked = unmark(hook, seen->domain.uuid);
     return claims.find(seen->domain.uuid);
   }
-  for (const Claim& claim : claimed_devices(hook.root).claims) {
+  for (const Claim& claim : claims.all().readable) {
     if (claim.name != hook.call.domain) continue;
     marked = unmark(hook, claim.domain);
     return claim;

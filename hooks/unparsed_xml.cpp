@@ -120,15 +120,18 @@ static std::optional<Uuid> source_uuid(std::string_view hostdev) {
 std::optional<std::vector<Hostdev>> hostdevs_in_text(std::string_view xml) {
   std::vector<Hostdev> hostdevs;
   for (const std::string_view text : hostdev_texts(xml)) {
-    const auto type = attribute_in(tag_in(text, "<hostdev"), "type");
+    const std::string_view tag = tag_in(text, "<hostdev");
+    const auto type = attribute_in(tag, "type");
     if (!type) return {};
     if (*type != "mdev" && *type != "pci") continue;
     Hostdev hostdev;
     hostdev.type = *type == "mdev" ? Hostdev::Type::mdev : Hostdev::Type::pci;
-    if (hostdev.type == Hostdev::Type::mdev)
+    if (hostdev.type == Hostdev::Type::mdev) {
+      hostdev.model = attribute_in(tag, "model").value_or("vfio-pci");
       hostdev.instance = source_uuid(text);
-    else
+    } else {
       hostdev.address = source_address(text);
+    }
     if (!hostdev.instance && !hostdev.address) return {};
     hostdevs.push_back(std::move(hostdev));
   }

@@ -56,6 +56,12 @@ static bool parse(std::string_view text, DeviceRecord& record) {
   return record.device.address != PciAddress{};
 }
 
+/// Of 0.1.0 the owner; "" when the file is something else, as damaged or of a newer version.
+static std::string only_line(std::string_view text) {
+  const std::string_view line = trim(text);
+  return line.find('\n') == line.npos ? std::string(line) : "";
+}
+
 std::vector<DeviceRecord> read_records(const std::string& directory) {
   std::vector<DeviceRecord> records;
   for (const std::string& name : list_directory(directory)) {
@@ -65,7 +71,7 @@ std::vector<DeviceRecord> read_records(const std::string& directory) {
     const auto text = read_file(file);
     if (!text) continue;
     DeviceRecord record;
-    if (!parse(*text, record)) record = {{*address, {}, {}, {}}, {}, std::string(trim(*text)), {}};
+    if (!parse(*text, record)) record = {{*address, {}, {}, {}}, {}, only_line(*text), {}};
     record.file = file;
     records.push_back(std::move(record));
   }

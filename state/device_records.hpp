@@ -16,13 +16,13 @@ namespace gpuward {
 struct DeviceRecord {
   RecordedDevice device;
   Uuid domain;         ///< that had it; zero in a record of 0.1.0
-  std::string owner;   ///< its name
+  std::string owner;   ///< its name; "" in a record that cannot be understood
   std::string detail;  ///< what kind of record it is, one line
   std::string file{};  ///< where it is
 };
 
 /// Those in `directory`. A file that is no record of this version speaks of the address that it is
-/// named by, with what it says as its owner: 0.1.0 wrote such. Throws SystemError when one cannot
+/// named by, with its only line as its owner: 0.1.0 wrote such. Throws SystemError when one cannot
 /// be read.
 std::vector<DeviceRecord> read_records(const std::string& directory);
 

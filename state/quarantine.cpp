@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <set>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "pci/pci_device.hpp"
 #include "state/device_records.hpp"
 #include "state/paths.hpp"
@@ -24,21 +26,33 @@ static std::vector<DeviceRecord> records(const Root& root) {
   return read_records(paths::quarantine(root));
 }
 
+/// The record of a card that is not on this host any more is known by where it was.
+static bool is_of(const Root& root, const DeviceRecord& record, const PciAddress& device) {
+  const auto places = places_now(root, record.device);
+  if (places.empty()) return record.device.address == device;
+  return std::any_of(places.begin(), places.end(),
+                     [&](const Place& now) { return now.address == device; });
+}
+
+bool is_on_record(const Root& root, const Claim& owner, const PciAddress& device) {
+  const auto all = records(root);
+  return std::any_of(all.begin(), all.end(), [&](const DeviceRecord& record) {
+    return record.domain == owner.domain && is_of(root, record, device);
+  });
+}
+
 bool clear_quarantine_record(const Root& root, const PciAddress& device) {
   bool was_there = false;
   for (const DeviceRecord& record : records(root)) {
-    const auto now = addresses_now(root, record.device);
-    const bool is_it = now.empty() ? record.device.address == device
-                                   : std::find(now.begin(), now.end(), device) != now.end();
-    if (is_it) remove_file_durably(record.file);
-    was_there = was_there || is_it;
+    if (!is_of(root, record, device)) continue;
+    remove_file_durably(record.file);
+    was_there = true;
   }
   return was_there;
 }
 
 /// Of a record that cannot be understood: a device whose scrub program is not known.
-static ClaimedDevice device_of(const Root& root, const DeviceRecord& record,
-                               const PciAddress& now) {
+static ClaimedDevice device_of(const Root& root, const DeviceRecord& record, const Place& now) {
   ClaimedDevice unknown{.state = ClaimedDevice::State::quarantined,
                         .alias = "-",
                         .profile = "-",
@@ -48,18 +62,23 @@ static ClaimedDevice device_of(const Root& root, const DeviceRecord& record,
   unknown.use = Use::whole;
   unknown.scrub = unknown_scrub;
   ClaimedDevice device = parse_device(record.detail).value_or(unknown);
-  device.address = now;
-  const auto pci = find_pci_device(root, now);
-  if (pci || device.parent.empty())
-    device.parent = to_string(pci ? pci->physical_function.value_or(now) : now);
+  device.address = now.address;
+  const auto pci = find_pci_device(root, now.address);
+  const auto card = pci ? pci->physical_function : now.card;  // a VF that does not exist has none
+  if (card || pci || device.parent.empty()) device.parent = to_string(card.value_or(now.address));
   return device;
+}
+
+/// A claim must have a name.
+static std::string owner_of(const DeviceRecord& record) {
+  return record.owner.empty() ? "unknown" : record.owner;
 }
 
 std::vector<Claim> quarantine_records(const Root& root) {
   std::vector<Claim> claims;
   for (const DeviceRecord& record : records(root))
-    for (const PciAddress& now : addresses_now(root, record.device))
-      claims.push_back({record.domain, record.owner, {device_of(root, record, now)}, {}, true});
+    for (const Place& now : places_now(root, record.device))
+      claims.push_back({record.domain, owner_of(record), {device_of(root, record, now)}, {}, true});
   return claims;
 }
 
@@ -93,9 +112,13 @@ void restore_quarantine(const Root& root, const Claims& claims, const Uuid& doma
 void restore_quarantine(const Root& root, const Claims& claims) {
   std::set<Uuid> domains;
   for (const Claim& record : quarantine_records(root)) domains.insert(record.domain);
-  for (const Uuid& domain : domains)
-    if (const auto lock = claims.lock_domain(domain, std::chrono::milliseconds(0)))
-      restore_quarantine(root, claims, domain);
+  for (const Uuid& domain : domains) try {
+      if (const auto lock = claims.lock_domain(domain, std::chrono::milliseconds(0)))
+        restore_quarantine(root, claims, domain);
+    } catch (const Error& error) {
+      log::warning("domain " + to_string(domain) +
+                   ": cannot restore the quarantine of its devices: " + error.what());
+    }
 }
 
 }  // namespace gpuward

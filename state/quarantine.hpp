@@ -16,6 +16,9 @@ namespace gpuward {
 /// Throws SystemError.
 void record_quarantine(const Root& root, const Claim& owner, const ClaimedDevice& device);
 
+/// Whether a record of this domain names what is, or was, at this address. Throws SystemError.
+bool is_on_record(const Root& root, const Claim& owner, const PciAddress& device);
+
 /// Whether there was a record of it. Throws SystemError.
 bool clear_quarantine_record(const Root& root, const PciAddress& device);
 
@@ -29,7 +32,8 @@ std::vector<Claim> unclaimed_quarantine(const Root& root, const std::vector<Clai
 /// scrubbed and cleared as before the restart. The caller holds the domain's lock. Throws Error.
 void restore_quarantine(const Root& root, const Claims& claims, const Uuid& domain);
 
-/// The same of all domains; those that another process works on are left alone.
+/// The same of all domains; those that another process works on are left alone, and one that fails
+/// is logged and does not keep the others.
 void restore_quarantine(const Root& root, const Claims& claims);
 
 }  // namespace gpuward

@@ -132,17 +132,21 @@ static std::optional<PciAddress> vf_now(const Root& root, const PciAddress& pf, 
   return number < vfs.size() ? vfs[number] : virtual_function_address(root, pf, number);
 }
 
-std::vector<PciAddress> addresses_now(const Root& root, const RecordedDevice& recorded) {
-  if (!recorded.card) return cards_now(root, recorded.address, recorded.identity);
-  std::vector<PciAddress> vfs;
+std::vector<Place> places_now(const Root& root, const RecordedDevice& recorded) {
+  std::vector<Place> places;
+  if (!recorded.card) {
+    for (const PciAddress& card : cards_now(root, recorded.address, recorded.identity))
+      places.push_back({card, {}});
+    return places;
+  }
   for (const PciAddress& card : cards_now(root, *recorded.card, recorded.identity)) {
     const auto vf = recorded.number ? vf_now(root, card, *recorded.number) : std::nullopt;
     if (vf)
-      vfs.push_back(*vf);
+      places.push_back({*vf, card});
     else if (card == *recorded.card)
-      vfs.push_back(recorded.address);
+      places.push_back({recorded.address, card});
   }
-  return vfs;
+  return places;
 }
 
 // ---- text

@@ -21,8 +21,11 @@ struct RecordedDevice {
   bool operator==(const RecordedDevice&) const = default;
 };
 
-/// What there is at `address`, read with the card awake. `card`: its PF, for a VF that is not
-/// enabled.
+/// What there is at `address`, read with the card awake: a card in D3 is resumed by the read of its
+/// `config`, for which the kernel sets no deadline (pci_config_pm_runtime_get, drivers/pci/pci.c),
+/// so that a card that does not resume blocks the caller. Without it, a card that vfio-pci has,
+/// which suspends what no process has open, would be recorded without its serial number. `card`:
+/// its PF, for a VF that is not enabled.
 RecordedDevice record_device(const Root& root, const PciAddress& address,
                              const std::optional<PciAddress>& card = {});
 
@@ -35,10 +38,15 @@ SameDevice is_same_card(const Identity& one, const Identity& other);
 /// Whether the card can be told from another of its model, wherever it is.
 bool is_distinguished(const RecordedDevice& device);
 
+struct Place {
+  PciAddress address;
+  std::optional<PciAddress> card;  ///< its PF, of a VF
+};
+
 /// Where it is now: at another address than recorded when its card is there, nowhere when another
 /// card has its address, and at the recorded one as long as nothing speaks against that. Wakes no
 /// card.
-std::vector<PciAddress> addresses_now(const Root& root, const RecordedDevice& recorded);
+std::vector<Place> places_now(const Root& root, const RecordedDevice& recorded);
 
 /// Whether it is the device `found`, by the recorded address where that cannot be read.
 bool is_recorded(const RecordedDevice& recorded, const RecordedDevice& found);

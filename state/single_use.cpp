@@ -26,10 +26,6 @@ static std::vector<DeviceRecord> marks_of(const Root& root, const PciAddress& de
   return found;
 }
 
-static std::string owner_of(const DeviceRecord& mark) {
-  return mark.owner.empty() ? "a domain" : mark.owner;
-}
-
 std::string mark_pending(const Root& root, const PciAddress& device,
                          const std::optional<PciAddress>& card, const Uuid& domain,
                          const std::string& owner) {
@@ -53,6 +49,8 @@ void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
   for (DeviceRecord& mark : marks(root)) {
     // A card that was pulled can be identified by nothing but what was recorded of it.
     if (mark.device.address != device || mark.domain != domain) continue;
+    // A final one may be of the card that was here before.
+    if (mark.detail != pending && places_now(root, mark.device).empty()) continue;
     is_marked = true;
     if (mark.detail != pending) continue;
     mark.detail = used;
@@ -65,14 +63,14 @@ void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
 std::optional<std::string> used_by(const Root& root, const PciAddress& device,
                                    const std::optional<PciAddress>& card) {
   const auto found = marks_of(root, device, card);
-  return found.empty() ? std::nullopt : std::optional(owner_of(found.front()));
+  return found.empty() ? std::nullopt : std::optional(found.front().owner);
 }
 
 bool clear_used(const Root& root, const PciAddress& device) {
   auto found = marks_of(root, device);
   // The mark of a card that is not on this host any more goes by where it was.
   for (DeviceRecord& mark : marks(root))
-    if (mark.device.address == device && addresses_now(root, mark.device).empty())
+    if (mark.device.address == device && places_now(root, mark.device).empty())
       found.push_back(std::move(mark));
   for (const DeviceRecord& mark : found) remove_file_durably(mark.file);
   return !found.empty();
@@ -81,8 +79,8 @@ bool clear_used(const Root& root, const PciAddress& device) {
 std::vector<UsedDevice> used_devices(const Root& root) {
   std::vector<UsedDevice> devices;
   for (const DeviceRecord& mark : marks(root))
-    for (const PciAddress& address : addresses_now(root, mark.device))
-      devices.push_back({address, owner_of(mark)});
+    for (const Place& now : places_now(root, mark.device))
+      devices.push_back({now.address, mark.owner});
   return devices;
 }
 

@@ -25,8 +25,8 @@ void take_back_mark(const std::string& file);
 void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
                const std::string& owner);
 
-/// Who had it; nothing when nobody did, or it was cleared. Wakes the card when there is a mark to
-/// compare it with. `card`: as above.
+/// Who had it, "" when not known; nothing when nobody did, or it was cleared. Wakes the card when
+/// there is a mark to compare it with. `card`: as above.
 std::optional<std::string> used_by(const Root& root, const PciAddress& device,
                                    const std::optional<PciAddress>& card = {});
 
@@ -35,7 +35,7 @@ bool clear_used(const Root& root, const PciAddress& device);
 
 struct UsedDevice {
   PciAddress address;  ///< now
-  std::string owner;
+  std::string owner;   ///< "" when not known
 };
 std::vector<UsedDevice> used_devices(const Root& root);
 

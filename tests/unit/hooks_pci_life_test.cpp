@@ -591,7 +591,7 @@ TEST_F(PciLifeTest, a_card_that_was_pulled_before_it_was_scrubbed_waits_for_it) 
   auto kept = release(card_);
   ASSERT_THAT(kept, SizeIs(1));
   EXPECT_EQ(kept[0].reason,
-            "hot-unplugged before it was scrubbed; run: gpuward clear 0000:41:00.0");
+            "device disappeared before it was scrubbed; run: gpuward clear 0000:41:00.0");
   host_.pci_gpu("0000:41:00.0").driver("nouveau");
   EXPECT_THAT(release(card_), IsEmpty());
   EXPECT_TRUE(exists(scripts_ / "said"));

@@ -235,6 +235,53 @@ TEST_F(QuarantineTest, follows_the_card) {
   EXPECT_EQ(records[0].devices[0].parent, "0000:52:00.0");
 }
 
+/// After the restart the VFs are made when a domain needs one.
+TEST_F(QuarantineTest, of_a_vf_that_does_not_exist_waits_for_it) {
+  restart();
+  host_.set_vfs("0000:42:00.0", 0);
+  const auto results = reconcile_all();
+  ASSERT_THAT(results, SizeIs(1));
+  EXPECT_EQ(results[0].result, Reconciled::Result::quarantined);
+  EXPECT_THAT(results[0].reason, HasSubstr("device disappeared before it was scrubbed"));
+  EXPECT_THAT(quarantine_records(root_), SizeIs(1));
+  restart();
+  host_.set_vfs("0000:42:00.0", 4);
+  EXPECT_THAT(refusal(other()), HasSubstr("quarantined after use by domain 'web01'"));
+}
+
+TEST_F(QuarantineTest, follows_the_card_whose_vfs_do_not_exist) {
+  restart();
+  host_.set_vfs("0000:42:00.0", 0);
+  host_.parent_goes("0000:42:00.0");
+  host_.sriov("0000:52:00.0", 4);
+  host_.pci_gpu("0000:52:00.0").attribute("unique_id", "serial-a");
+  const auto records = quarantine_records(root_);
+  ASSERT_THAT(records, SizeIs(1));
+  EXPECT_EQ(records[0].devices[0].address, at("0000:52:00.3"));
+  EXPECT_EQ(records[0].devices[0].parent, "0000:52:00.0");
+}
+
+/// A record without the identity of the card would be one of whatever is there.
+TEST_F(RestartTest, a_card_that_was_pulled_is_on_record_once_and_does_not_block_another) {
+  const std::string card = "0000:44:00.0";
+  ClaimedDevice device{
+      .alias = "ua-gpuward-0", .profile = "card", .instance = {}, .parent = card, .type = "-"};
+  device.use = Use::whole;
+  device.address = at(card);
+  device.scrub = scrub_that("exit 3");
+  Claim claim{domain_.uuid, domain_.name, {device}, {}, true};
+  claims_.make_ready();
+  claims_.write(claim);
+  host_.pci_gpu(card).attribute("unique_id", "serial-old");
+  EXPECT_THAT(release(), SizeIs(1));
+  host_.parent_goes(card);
+  EXPECT_THAT(release(), SizeIs(1));
+  EXPECT_THAT(list_directory(paths::quarantine(root_)), SizeIs(1));
+  claims_.drop(domain_.uuid);
+  host_.pci_gpu(card).attribute("unique_id", "serial-new");
+  EXPECT_THAT(quarantine_records(root_), IsEmpty());
+}
+
 /// The host is restarted while the program runs.
 TEST_F(RestartTest, a_scrub_that_was_cut_short_is_on_record) {
   config_.profiles[0].scrub =
@@ -251,6 +298,33 @@ TEST_F(RestartTest, a_record_that_cannot_be_understood_keeps_its_device_in_quara
   EXPECT_THAT(refusal(domain_), HasSubstr("quarantined"));
   EXPECT_TRUE(clear_quarantine_record(root_, at(vf_)));
   EXPECT_EQ(refusal(domain_), "(not refused)");
+}
+
+TEST_F(RestartTest, a_damaged_record_becomes_a_claim_that_can_be_read) {
+  make_directories(paths::quarantine(root_));
+  for (const std::string text : {"", "gpuward-record 2\nanything\n"}) {
+    SCOPED_TRACE(text);
+    write_file_atomically(paths::quarantine(root_) + '/' + vf_, text);
+    const auto results = reconcile_all();
+    ASSERT_THAT(results, SizeIs(1));
+    EXPECT_EQ(results[0].result, Reconciled::Result::quarantined);
+    EXPECT_EQ(results[0].name, "unknown");
+    EXPECT_THAT(claims_.all().unreadable, IsEmpty());
+    EXPECT_THAT(refusal(domain_), HasSubstr("quarantined after use by domain 'unknown'"));
+    claims_.drop(Uuid{});
+  }
+}
+
+TEST_F(QuarantineTest, of_one_domain_is_restored_though_that_of_another_fails) {
+  restart();
+  make_directories(paths::quarantine(root_));
+  write_file_atomically(paths::quarantine(root_) + "/0000:42:00.2", "");  // of domain 0, the first
+  write_file_atomically(root_.run("claims/" + to_string(Uuid{})), "rubbish\n");
+  testing::internal::CaptureStderr();
+  restore_quarantine(root_, claims_);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("domain 00000000-0000-0000-0000-000000000000: cannot restore"));
+  EXPECT_TRUE(claims_.find(domain_.uuid));
 }
 
 // ---- claims

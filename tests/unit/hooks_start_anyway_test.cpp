@@ -176,6 +176,37 @@ TEST_F(StartAnywayTest, xml_that_cannot_be_parsed_starts_with_the_devices_of_its
   EXPECT_FALSE(exists(paths::gpu_domain(host_.root(), vm)));
 }
 
+TEST_F(StartAnywayTest, an_mdev_of_xml_that_cannot_be_parsed_is_claimed_and_checked) {
+  const Uuid instance = *parse_uuid("11111111-1d52-d8f3-2516-782e98ab3fa0");
+  host_.instance("mbochs", "mbochs-small", instance);
+  for (const std::string model : {"model='vfio-pci'", ""}) {
+    SCOPED_TRACE(model);
+    const std::string xml = domain_xml(
+        "", "<hostdev mode='subsystem' type='mdev' " + model + "><source><address uuid='" +
+                to_string(instance) + "'/></source><alias name='ua-gpuward-x'/></hostdev>\n");
+    const auto granted = permit();
+    ASSERT_EQ(call("prepare", xml), 0) << said_;
+    ASSERT_TRUE(claim());
+    EXPECT_EQ(claim()->devices.front().instance, instance);
+    EXPECT_EQ(call("release", xml), 0) << said_;
+    ClaimedDevice device{
+        .alias = "-", .profile = "-", .instance = instance, .parent = "mbochs", .type = "-"};
+    Claims(host_.root()).write({other_vm, "web02", {device}, {}, true});
+    const auto again = permit();
+    EXPECT_EQ(call("prepare", xml), 1);
+    EXPECT_THAT(said_, HasSubstr("in use by domain 'web02'"));
+    Claims(host_.root()).drop(other_vm);
+  }
+}
+
+TEST_F(StartAnywayTest, a_mark_that_cannot_be_read_does_not_keep_a_claim_from_its_release) {
+  host_.config("[guard]\npause = allow\n");
+  ASSERT_EQ(call("prepare", pci_xml), 0) << said_;
+  make_directories(paths::single_use(host_.root()) + "/0000:42:00.0");
+  EXPECT_EQ(call("release", unparsed_xml), 0) << said_;
+  EXPECT_FALSE(claim());
+}
+
 TEST_F(StartAnywayTest, xml_whose_devices_cannot_be_known_stays_refused) {
   const auto granted = permit();
   EXPECT_EQ(call("prepare", unparsed_xml, XmlInput::End::late), 1);

@@ -133,6 +133,14 @@ TEST_F(SingleUseTest, two_cards_may_have_been_used_at_one_address) {
   EXPECT_EQ(used_by(root_, at("0000:44:00.0")), "web01");
 }
 
+TEST_F(SingleUseTest, a_mark_of_the_card_that_was_here_before_is_not_of_this_one) {
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  card("0000:41:00.0", "serial-new");
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
+  EXPECT_THAT(list_directory(directory()), SizeIs(2));
+}
+
 /// Bound to another driver, it may not tell what it is.
 TEST_F(SingleUseTest, stays_at_its_address_while_the_card_does_not_tell_who_it_is) {
   mark_used(root_, at("0000:41:00.0"), web01_, "web01");
@@ -176,7 +184,9 @@ TEST_F(SingleUseTest, a_mark_that_cannot_be_understood_holds_its_address) {
   write_file_atomically(file, "gpuward-record 1\ndevice nonsense\n");
   EXPECT_TRUE(used_by(root_, at("0000:41:00.0")));
   write_file_atomically(file, "");
-  EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "a domain");
+  EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "");
+  write_file_atomically(file, "gpuward-record 2\nanything\n");
+  EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "");
 }
 
 TEST_F(SingleUseTest, that_cannot_be_read_is_an_error) {
