@@ -27,7 +27,6 @@
 #include "hooks/start_anyway.hpp"
 #include "hooks/unparsed_xml.hpp"
 #include "inventory/gpu_hostdevs.hpp"
-#include "inventory/usage.hpp"
 #include "protection/protect.hpp"
 #include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
@@ -285,9 +284,10 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::stri
     marked = unmark(hook, seen->domain.uuid);
     return claims.find(seen->domain.uuid);
   }
-  for (const Claim& claim : claims.all().readable) {
-    if (claim.name != hook.call.domain) continue;
-    marked = unmark(hook, claim.domain);
+  // Without marks of single use and records of quarantine: one that cannot be read is no reason to
+  // release nothing.
+  if (auto claim = claims.find_by_name(hook.call.domain)) {
+    marked = unmark(hook, claim->domain);
     return claim;
   }
   std::vector<std::string> unreadable;

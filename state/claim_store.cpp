@@ -45,6 +45,13 @@ AllClaims Claims::all() const {
   return claims;
 }
 
+std::optional<Claim> Claims::find_by_name(const std::string& name) const {
+  const AllClaims claims = all();
+  for (const Claim& claim : claims.readable)
+    if (claim.name == name) return claim;
+  return {};
+}
+
 Reason unreadable_reason(const UnreadableClaim& claim) {
   return {"claim of domain " + to_string(claim.domain),
           "cannot be read, its devices stay blocked: " + claim.reason,

@@ -44,6 +44,9 @@ class Claims {
   /// (after_restart). Throws Error when it is not readable.
   std::optional<Claim> find(const Uuid& domain) const;
 
+  /// The first readable one of a domain of this name. Throws SystemError as all() does.
+  std::optional<Claim> find_by_name(const std::string& name) const;
+
   /// All of them, likewise. Throws SystemError when the directory cannot be read.
   AllClaims all() const;
 

@@ -320,10 +320,7 @@ TEST_F(QuarantineTest, of_one_domain_is_restored_though_that_of_another_fails) {
   make_directories(paths::quarantine(root_));
   write_file_atomically(paths::quarantine(root_) + "/0000:42:00.2", "");  // of domain 0, the first
   write_file_atomically(root_.run("claims/" + to_string(Uuid{})), "rubbish\n");
-  testing::internal::CaptureStderr();
   restore_quarantine(root_, claims_);
-  EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("domain 00000000-0000-0000-0000-000000000000: cannot restore"));
   EXPECT_TRUE(claims_.find(domain_.uuid));
 }
 
