@@ -286,7 +286,7 @@ std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::stri
   }
   // Without marks of single use and records of quarantine: one that cannot be read is no reason to
   // release nothing.
-  if (auto claim = claims.find_by_name(hook.call.domain)) {
+  if (auto claim = claims.find_by_name(std::string(hook.call.domain))) {
     marked = unmark(hook, claim->domain);
     return claim;
   }
