@@ -184,7 +184,8 @@ TEST_F(StartAnywayTest, an_mdev_of_xml_that_cannot_be_parsed_is_claimed_and_chec
     const std::string xml = domain_xml(
         "", "<hostdev mode='subsystem' type='mdev' " + model + "><source><address uuid='" +
                 to_string(instance) + "'/></source><alias name='ua-gpuward-x'/></hostdev>\n");
-    const auto granted = permit();
+    std::optional<GrantedStart> granted;
+    granted.emplace(host_.root(), StartPermit{vm, "web01", "ticket 4711"});
     ASSERT_EQ(call("prepare", xml), 0) << said_;
     ASSERT_TRUE(claim());
     EXPECT_EQ(claim()->devices.front().instance, instance);
@@ -192,7 +193,8 @@ TEST_F(StartAnywayTest, an_mdev_of_xml_that_cannot_be_parsed_is_claimed_and_chec
     ClaimedDevice device{
         .alias = "-", .profile = "-", .instance = instance, .parent = "mbochs", .type = "-"};
     Claims(host_.root()).write({other_vm, "web02", {device}, {}, true});
-    const auto again = permit();
+    granted.reset();
+    granted.emplace(host_.root(), StartPermit{vm, "web01", "ticket 4711"});
     EXPECT_EQ(call("prepare", xml), 1);
     EXPECT_THAT(said_, HasSubstr("in use by domain 'web02'"));
     Claims(host_.root()).drop(other_vm);
