@@ -169,8 +169,7 @@ static void find_quarantined(const Root& root, Findings& findings) {
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
         findings.push_back({Severity::problem, "devices", device_name(device),
-                            "quarantined after use by domain " + in_quotes(claim.name) +
-                                ", not assigned to any domain",
+                            quarantine_text(claim.name) + ", not assigned to any domain",
                             "gpuward reconcile (prints the reason if it remains quarantined)"});
 }
 

@@ -121,7 +121,8 @@ void require_unused(const Root& root, const Domain& domain, const ClaimedDevice&
                 "set vfs = 0 in its [gpu] section and run: gpuward apply");
   require_viable_group(root, domain, device);
   if (const auto user = open_user_after(root, device.address, deadlines.release_wait()))
-    throw InUse(title(device), user->what, user->is_process ? "stop that process first" : "");
+    throw InUse(title(device), user->what,
+                user->is_process ? "stop that process first" : user->remedy);
 }
 
 /// What the one who requests a device in use can do.
@@ -178,8 +179,8 @@ static std::string in_use_text(const ClaimedDevices& claimed, const Domain& doma
                                const ClaimedDevice& device, const Taker& taker) {
   const Claim* const claim = claim_of(claimed, domain, device);
   if (!claim) return taker.what;
-  return (is_quarantined(*claim, device) ? "quarantined after use by " : "in use by ") +
-         domain_title(claim->name);
+  return is_quarantined(*claim, device) ? quarantine_text(claim->name)
+                                        : "in use by " + domain_title(claim->name);
 }
 
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
@@ -187,10 +188,12 @@ void require_unclaimed(const Root& root, const Config& config, const Domain& dom
   const Taker* const taker = taker_of(claimed, domain, device);
   if (!taker || taker->is_mark) return;  // require_not_used says more of a mark
   const Claim* const claim = claim_of(claimed, domain, device);
-  throw InUse(title(device), in_use_text(claimed, domain, device, *taker),
-              claim && is_quarantined(*claim, device)
-                  ? "run: gpuward reconcile"
-                  : remedy(root, config, domain, device, claimed));
+  const std::string why = in_use_text(claimed, domain, device, *taker);
+  if (claim && is_quarantined(*claim, device))
+    throw InUse(title(device), why, "run: gpuward reconcile");
+  throw InUse(title(device), why,
+              !claim && !taker->remedy.empty() ? taker->remedy
+                                               : remedy(root, config, domain, device, claimed));
 }
 
 void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,

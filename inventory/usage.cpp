@@ -42,6 +42,10 @@ std::string single_use_text(const std::string& domain) {
          " (one-time = yes)";
 }
 
+std::string quarantine_text(const std::string& domain) {
+  return "quarantined after use by " + (domain.empty() ? "a domain" : domain_title(domain));
+}
+
 static Taker by_part(const Taker& taker, const std::string& part) {
   Taker by = taker;
   by.by = Taker::By::part;
@@ -92,7 +96,9 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
   const bool has_it = device.state == ClaimedDevice::State::claimed;
   if (has_it) found.on.insert(claim.domain);
   const Taker taker = has_it ? Taker{claim.domain, "in use by " + domain_title(claim.name)}
-                             : Taker{{}, "quarantined after use by " + domain_title(claim.name)};
+                             : Taker{.domain = {},
+                                     .what = quarantine_text(claim.name),
+                                     .remedy = "run: gpuward reconcile"};
   if (device.use == Use::mdev) {
     found.instances.emplace(device.instance, taker);
     return block_for_instance(root, device.parent, to_string(device.instance), taker, found.taken);
@@ -181,11 +187,10 @@ static std::optional<Taker> user_of_instances(const Root& root, const OpenDevice
       return Taker{{}, instance + ": in use by " + to_string(*holder), true, Taker::By::part};
     // One that was claimed when it was listed may have been released before the claims were read.
     if (is_foreign && instance_directory(root, uuid))
-      return Taker{{},
-                   instance + ": created by another program; run: echo 1 > " +
-                       "/sys/bus/mdev/devices/" + to_string(uuid) + "/remove",
-                   false,
-                   Taker::By::part};
+      return Taker{.domain = {},
+                   .what = instance + ": created by another program",
+                   .by = Taker::By::part,
+                   .remedy = "run: echo 1 > /sys/bus/mdev/devices/" + to_string(uuid) + "/remove"};
   }
   return {};
 }
@@ -270,8 +275,10 @@ static std::string open_user_of_vfs(const Root& root, const std::vector<PciAddre
   const OpenDevices open(root);
   const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& vf : vfs)
-    if (const auto user = open_user(root, open, instances, vf))
-      return user->by == Taker::By::itself ? to_string(vf) + " is " + user->what : user->what;
+    if (const auto user = open_user(root, open, instances, vf)) {
+      const std::string object = user->by == Taker::By::itself ? to_string(vf) + " is " : "";
+      return to_string(Reason{{}, object + user->what, user->remedy});
+    }
   return {};
 }
 

@@ -33,9 +33,12 @@ struct Taker {
   bool is_process = false;     ///< no domain: it may let go without a word
   By by = By::itself;
   bool is_mark = false;  ///< nobody uses it; it was given once for all
+  std::string remedy{};  ///< "run: COMMAND"; "" where it depends on who asks
 };
 /// Of a device with the mark of single use.
 std::string single_use_text(const std::string& domain);
+/// Of a device in quarantine. `domain`: "" where the record of it cannot be read.
+std::string quarantine_text(const std::string& domain);
 
 using TakenDevices = std::map<PciAddress, Taker>;
 
