@@ -235,8 +235,8 @@ void GuardService::look_at_marker(const Case& at) {
   show_status();
 }
 
-/// The check past libvirt comes last: while it fails, devices that libvirt reports are unplugged all
-/// the same.
+/// The check past libvirt comes last: while it fails, devices that libvirt reports are unplugged
+/// all the same.
 void GuardService::act(const Case& at) {
   const Todo& todo = at.work.todo;
   const bool is_new = !at.watched.baseline;
