@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <set>
 
 #include "attach/console.hpp"
 #include "base/error.hpp"
@@ -31,6 +32,9 @@
 //                        when all slots are taken. It numbers its controllers without gaps, so
 //                        those from 5 on came later, and go with the last GPU unless another
 //                        device sits on them.
+//   single-ports='0000:00:01.0'
+//                        libvirt may put the new root port into the slot of another one, which then
+//                        gets multifunction='on'; these had no such attribute, and lose it again.
 
 namespace gpuward {
 
@@ -173,6 +177,10 @@ std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEd
   if (edit.document.is_one_tag(edit.devices())) attributes.push_back({"devices", "opened"});
   attributes.push_back(
       {"pci-controllers", std::to_string(next_pci_controller(edit.devices().children))});
+  std::string ports;
+  for (const PciAddress& port : single_ports(edit.devices().children))
+    ports += (ports.empty() ? "" : " ") + to_string(port);
+  if (!ports.empty()) attributes.push_back({"single-ports", ports});
   return attributes;
 }
 
@@ -334,6 +342,17 @@ static std::string aliases_of(const DomainEdit& edit) {
   return text;
 }
 
+/// Undoes what libvirt did to root ports that were alone in their slot before attach.
+void restore_single_ports(DomainEdit& edit, const Element& ours,
+                          const std::vector<const Element*>& going) {
+  std::set<PciAddress> ports;
+  for (const std::string_view text : split(ours.attribute("single-ports").value_or(""), ' '))
+    if (const auto port = parse_pci_address(text)) ports.insert(*port);
+  for (const PciAddress& port : ports)
+    if (const Element* const address = needless_multifunction(edit.device_list(), port, going))
+      edit.remove_attribute(*address, "multifunction");
+}
+
 std::string without_gpus(std::string_view xml, std::string_view alias) {
   DomainEdit edit(xml);
   const Element* const ours = edit.ours();
@@ -342,12 +361,23 @@ std::string without_gpus(std::string_view xml, std::string_view alias) {
     throw Error(domain_title(edit.domain.name), "no GPU with alias " + shown(alias),
                 aliases_of(edit));
 
+  if (ours && going.are_all) restore_single_ports(edit, *ours, going.devices);
   if (ours && going.are_all && going.gpus.size() < ours->children.size())
-    for (const char* name : {"devices", "pci-controllers"}) edit.remove_attribute(*ours, name);
+    for (const char* name : {"devices", "pci-controllers", "single-ports"})
+      edit.remove_attribute(*ours, name);
   remove_from_ours(edit, going.gpus);
   const bool was_one_tag = ours && ours->attribute("devices") == "opened";
   if (!going.devices.empty()) edit.remove_from(edit.devices(), going.devices, was_one_tag);
   return edit.result();
+}
+
+void require_pci(const DomainEdit& edit) {
+  const auto machine = machine_without_pci(edit.document);
+  if (!machine.empty())
+    throw Error(
+        domain_title(edit.domain.name),
+        "machine type '" + shown(machine) + "' has no PCI bus for a GPU",
+        "set another machine type, such as q35: virsh edit " + shell_word(edit.domain.name));
 }
 
 }  // namespace
@@ -357,6 +387,7 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
     throw Error("'" + shown(gpu.profile) + "'",
                 "not a profile name: only letters, digits and _.+- are allowed");
   DomainEdit edit(xml);
+  require_pci(edit);
   const std::string alias = free_alias(edit.domain);
   insert_asked(edit, alias, gpu);
   if (gpu.use == Use::mdev)

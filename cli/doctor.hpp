@@ -15,6 +15,7 @@
 #include "config/config_parser.hpp"
 #include "domain/domain.hpp"
 #include "protection/guards.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 
@@ -64,15 +65,19 @@ Findings check_denials(const Root& root, time_t now);
 Findings check_host_shutdown(const Root& root, unsigned libvirt);
 
 /// What the hook would refuse a domain with this XML at its next start, or warn of, by the
-/// functions of the hook. `is_off`: then its devices are looked at too, which a running domain has
-/// itself.
-Findings check_domain(const Root& root, const Config& config, std::string_view xml, bool is_off);
+/// functions of the hook. `name` is the one that libvirt has: XML that cannot be parsed has none.
+/// `is_off`: then its devices are looked at too, which a running domain has itself.
+Findings check_domain(const Root& root, const Config& config, const std::string& name,
+                      std::string_view xml, bool is_off);
 
 /// Domains that run although the hook refuses them.
 Findings check_started_anyway(const Root& root);
 
 /// Claims of domains that are shut off: their GPUs were not released. `active`: those that run.
-Findings check_released(const Root& root, const std::set<Uuid>& active);
+/// Only devices claimed both `before` and `after` the domains were listed count: a domain that
+/// starts claims its devices, and one that stops releases them, at any moment.
+Findings check_released(const std::vector<Claim>& before, const std::vector<Claim>& after,
+                        const std::set<Uuid>& active);
 
 /// Of findings that differ in their object alone one, which names all objects.
 Findings merged(const Findings& findings);

@@ -10,6 +10,7 @@
 #include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "domain/document.hpp"
+#include "inventory/usage.hpp"
 #include "libvirt/client.hpp"
 
 namespace gpuward {
@@ -19,6 +20,15 @@ using Severity = Finding::Severity;
 
 static void append(Findings& to, Findings&& more) {
   std::move(more.begin(), more.end(), std::back_inserter(to));
+}
+
+/// The claims are read on both sides of the list of domains.
+static Findings check_claims(const Root& root, const DomainStore& store) {
+  const std::vector<Claim> before = claimed_devices(root).claims;
+  std::set<Uuid> active;
+  for (const DomainStore::Found& found : store.all())
+    if (found.active) active.insert(found.uuid);
+  return check_released(before, claimed_devices(root).claims, active);
 }
 
 /// What libvirt would start a domain with next: its definition, or what it runs with when it has
@@ -32,19 +42,17 @@ static Findings check_domains(const Settings& settings, const Config& config) {
           {Severity::problem, "config", to_string(problem.position), problem.message,
            "fix the configuration; until then domains with this profile do not start"});
     append(findings, check_host_shutdown(settings.root, store.version()));
-    std::set<Uuid> active;
     for (const DomainStore::Found& found : store.all()) try {
-        if (found.active) active.insert(found.uuid);
         const std::string xml =
             found.persistent ? store.inactive_xml(found.uuid) : store.live_xml(found.uuid);
-        append(findings, check_domain(settings.root, config, xml, !found.active));
+        append(findings, check_domain(settings.root, config, found.name, xml, !found.active));
       } catch (const Error& error) {
         findings.push_back({Severity::warning, "domains", shown(found.name),
                             without_remedy(error.reason),
                             error.reason.remedy.empty() ? "virsh dumpxml " + shell_word(found.name)
                                                         : hint(error.reason)});
       }
-    append(findings, check_released(settings.root, active));
+    append(findings, check_claims(settings.root, store));
   } catch (const Error& error) {
     findings.push_back({Severity::warning, "domains", "libvirt",
                         "cannot check the domains: " + without_remedy(error.reason),

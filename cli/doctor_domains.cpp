@@ -68,15 +68,16 @@ static void check_devices_of(const Root& root, const Config& config, const Domai
                                     : refused_at_start(domain.name, refusal.reason));
 }
 
-/// libvirt calls the hook with the domain's name; XML that cannot be parsed has none.
-static Findings check_unparsed(const Root& root, const Config& config, std::string_view xml,
-                               const Reason& error) {
+/// As the hook: a domain whose XML cannot be parsed is refused where it may have a GPU.
+static Findings check_unparsed(const Root& root, const Config& config, const std::string& name,
+                               std::string_view xml, const Reason& error) {
   const auto why = unparsed_refusal(root, config, xml, names_gpuward(xml), error);
   if (!why) return {};
-  throw Error({}, "domain will not start: " + without_remedy(*why), why->remedy);
+  return {refused_at_start(name, *why)};
 }
 
-Findings check_domain(const Root& root, const Config& config, std::string_view xml, bool is_off) {
+Findings check_domain(const Root& root, const Config& config, const std::string& name,
+                      std::string_view xml, bool is_off) {
   if (!may_have_gpu(xml)) return {};
   std::optional<Document> document;
   Domain domain;
@@ -84,7 +85,7 @@ Findings check_domain(const Root& root, const Config& config, std::string_view x
     document = parse_document(xml);
     domain = read_domain(*document);
   } catch (const Error& error) {
-    return check_unparsed(root, config, xml, error.reason);
+    return check_unparsed(root, config, name, xml, error.reason);
   }
   if (!is_gpu_domain(root, config, domain)) return {};
   Findings findings;
@@ -117,12 +118,23 @@ Findings check_started_anyway(const Root& root) {
   return findings;
 }
 
-Findings check_released(const Root& root, const std::set<Uuid>& active) {
+static bool is_claimed(const std::vector<Claim>& claims, const Uuid& domain,
+                       const ClaimedDevice& device) {
+  for (const Claim& claim : claims)
+    for (const ClaimedDevice& other : claim.devices)
+      if (claim.domain == domain && other.state == ClaimedDevice::State::claimed &&
+          is_same_device(other, device))
+        return true;
+  return false;
+}
+
+Findings check_released(const std::vector<Claim>& before, const std::vector<Claim>& after,
+                        const std::set<Uuid>& active) {
   Findings findings;
-  for (const Claim& claim : claimed_devices(root).claims) {
+  for (const Claim& claim : after) {
     if (active.contains(claim.domain)) continue;
     for (const ClaimedDevice& device : claim.devices)
-      if (device.state == ClaimedDevice::State::claimed)
+      if (device.state == ClaimedDevice::State::claimed && is_claimed(before, claim.domain, device))
         findings.push_back({Severity::problem, "domains", shown(claim.name),
                             "domain is shut off, but " + what_it_is(device) +
                                 " was not released and cannot be assigned to another domain",

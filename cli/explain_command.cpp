@@ -25,19 +25,15 @@ static std::string describe(const Hostdev& hostdev) {
   return (hostdev.alias.empty() ? "" : hostdev.alias + ", ") + source;
 }
 
-static GuardedDomain look_at_domain(const Settings& settings, const Config& config,
-                                    const DomainStore& store, const DomainStore::Found& found) {
+/// Adds what its XML says. Throws Error where that cannot be parsed.
+static void add_xml(const Settings& settings, const Config& config, const DomainStore& store,
+                    GuardedDomain& guarded) {
   const std::string xml =
-      found.active ? store.live_xml(found.uuid) : store.inactive_xml(found.uuid);
+      guarded.active ? store.live_xml(guarded.uuid) : store.inactive_xml(guarded.uuid);
   const Document document = parse_document(xml);
   const Domain domain = read_domain(document);
-  GuardedDomain guarded;
-  guarded.name = found.name;
-  guarded.uuid = found.uuid;
-  guarded.active = found.active;
-  if (!is_gpu_domain(settings.root, config, domain)) return guarded;
-  guarded.permit = started_anyway(settings.root, found.uuid);
-  guarded.known_to_polkit = has_gpu_now(settings.root, found.uuid);
+  if (!is_gpu_domain(settings.root, config, domain)) return;
+  guarded.known_to_polkit = has_gpu_now(settings.root, guarded.uuid);
   guarded.emulator = emulator_of(document);
   guarded.qemu = qemu_version(settings.root, guarded.emulator);
   const auto gpus = gpu_hostdevs(settings.root, config, domain);
@@ -52,7 +48,6 @@ static GuardedDomain look_at_domain(const Settings& settings, const Config& conf
   guarded.gaps = guard_gaps({document, gpus, config.guard, abilities_of(guarded.qemu)});
   guarded.pci_root = pci_root_of(document);
   guarded.chosen_pauses = chosen_pauses(document);
-  return guarded;
 }
 
 static const char* policy_word(Policy policy) {
@@ -93,16 +88,24 @@ static json started_anyway_json(const GuardedDomain& domain) {
           {"refused", domain.permit->refusals}};
 }
 
+/// All keys; null what only the XML and the host's layers tell.
+static json domain_json(const GuardedDomain& domain, unsigned libvirt) {
+  return {{"domain", {{"name", domain.name}, {"uuid", to_string(domain.uuid)}}},
+          {"active", domain.active},
+          {"gpus", nullptr},
+          {"libvirt", versioned(libvirt)},
+          {"daemon", nullptr},
+          {"qemu", nullptr},
+          {"guards", nullptr},
+          {"started_anyway", started_anyway_json(domain)}};
+}
+
 static void print_as_json(int schema, const GuardedDomain& domain, const HostLayers& host,
                           unsigned libvirt, const std::vector<ExplainedGuard>& guards) {
-  json object{{"domain", {{"name", domain.name}, {"uuid", to_string(domain.uuid)}}},
-              {"active", domain.active},
-              {"gpus", domain.gpus},
-              {"libvirt", versioned(libvirt)},
-              {"daemon", nullptr},
-              {"qemu", versioned(domain.qemu)},
-              {"guards", guards_json(guards)},
-              {"started_anyway", started_anyway_json(domain)}};
+  json object = domain_json(domain, libvirt);
+  object["gpus"] = domain.gpus;
+  object["qemu"] = versioned(domain.qemu);
+  object["guards"] = guards_json(guards);
   if (host.daemon) object["daemon"] = host.daemon->name;
   print_json(schema, "explain", object);
 }
@@ -149,9 +152,22 @@ static std::string started_anyway_text(const GuardedDomain& domain) {
   return text;
 }
 
+static std::string state_text(const GuardedDomain& domain) {
+  return shown(domain.name) + (domain.active ? " is running" : " is shut off");
+}
+
+/// Of a domain that was started anyway and whose XML cannot be parsed: `start --anyway` starts
+/// that too, and its record is all that is known.
+static void print_record(const Settings& settings, const GuardedDomain& domain, unsigned libvirt) {
+  if (settings.json)
+    print_json(settings.json, "explain", domain_json(domain, libvirt));
+  else
+    print_lines(state_text(domain) + ".\n" + started_anyway_text(domain));
+}
+
 static void print_as_text(const GuardedDomain& domain, const HostLayers& host, unsigned libvirt,
                           const std::vector<ExplainedGuard>& guards) {
-  std::string text = shown(domain.name) + (domain.active ? " is running" : " is shut off");
+  std::string text = state_text(domain);
   if (domain.gpus.empty()) {
     print_lines(text + " and has no GPU: no guard applies.\n");
     return;
@@ -176,7 +192,17 @@ int explain_command(const Settings& settings, const std::string& name) {
   const DomainStore store(settings.connect);
   const auto found = store.find(name);
   if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all");
-  const GuardedDomain domain = look_at_domain(settings, config, store, *found);
+  GuardedDomain domain;
+  domain.name = found->name;
+  domain.uuid = found->uuid;
+  domain.active = found->active;
+  domain.permit = started_anyway(settings.root, found->uuid);
+  try {
+    add_xml(settings, config, store, domain);
+  } catch (const Error&) {
+    if (domain.permit) print_record(settings, domain, store.version());
+    throw;
+  }
   const HostLayers host = look_at_layers(settings.root);
   const auto guards =
       domain.gpus.empty() ? std::vector<ExplainedGuard>() : explain(host, domain, config.guard);

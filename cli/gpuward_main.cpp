@@ -31,6 +31,9 @@ struct CommandLine {
 
  private:
   CLI::App* add(const char* verb, const char* help, int (CommandLine::*run)());
+  void choose(int (CommandLine::*run)()) {
+    chosen = [this, run] { return (this->*run)(); };
+  }
   void json(CLI::App* verb) {
     verb->add_flag("--json{" + std::to_string(newest_schema) + "}", settings.json,
                    "print JSON (docs/json.md); --json=1: with the words of gpuward 0.1.0")
@@ -47,11 +50,7 @@ struct CommandLine {
   int apply() { return apply_command(settings); }
   int attach() { return attach_command(settings, name, profile); }
   int detach() { return detach_command(settings, name, alias); }
-  int protect() {
-    if (all == !name.empty())
-      throw Error({}, "requires a domain, or --all for all shut-off domains");
-    return all ? protect_all_command(settings) : protect_command(settings, name);
-  }
+  int protect() { return all ? protect_all_command(settings) : protect_command(settings, name); }
   int unprotect() { return unprotect_command(settings, name); }
   int start() {
     return is_anyway->count() ? start_anyway_command(settings, name, reason)
@@ -67,7 +66,7 @@ struct CommandLine {
 
 CLI::App* CommandLine::add(const char* verb, const char* help, int (CommandLine::*run)()) {
   CLI::App* command = app.add_subcommand(verb, help);
-  command->callback([this, run] { chosen = [this, run] { return (this->*run)(); }; });
+  command->callback([this, run] { choose(run); });
   command->fallthrough();
   return command;
 }
@@ -123,6 +122,11 @@ CommandLine::CommandLine() {
   verb->add_option("domain", name,
                    "domain name or UUID, shut off; with a '/': a file with its definition");
   verb->add_flag("--all", all, "all shut-off domains with a GPU");
+  verb->callback([this] {
+    if (all == !name.empty())
+      throw CLI::ValidationError("protect", "requires a domain, or --all for all shut-off domains");
+    choose(&CommandLine::protect);
+  });
   dry_run(verb, "only show what would change in the domain's XML");
 
   verb = add("unprotect", "Undo 'protect'", &CommandLine::unprotect);

@@ -6,6 +6,7 @@ namespace gpuward {
 using nlohmann::json;
 
 /// One word that schema 1 spells otherwise: a key where `of` is empty, else a value of that key.
+/// A word with a space at its end is the start of a key, which ends in the name of a device.
 struct Spelling {
   std::string_view command, of, word, in_schema_1;
 };
@@ -16,6 +17,7 @@ static constexpr Spelling spellings[] = {
     {"list", "state", "provisioned", "ready"},
     {"list", "state", "external", "other"},
     {"show", "", "used_by", "open_in"},
+    {"show", "", "used_by ", "open "},
     {"show", "", "link_max", "link_most"},
     {"show", "", "single_use", "used_once"},
     {"show", "state", "in-use", "held"},
@@ -33,12 +35,14 @@ static constexpr Spelling spellings[] = {
     {"explain", "state", "not-applicable", "none"},
 };
 
-static std::string_view spelled(std::string_view command, std::string_view of,
-                                std::string_view word) {
-  for (const Spelling& spelling : spellings)
-    if (spelling.command == command && spelling.of == of && spelling.word == word)
-      return spelling.in_schema_1;
-  return word;
+static std::string spelled(std::string_view command, std::string_view of, std::string_view word) {
+  for (const Spelling& spelling : spellings) {
+    if (spelling.command != command || spelling.of != of) continue;
+    const bool is_start = spelling.word.ends_with(' ') && word.starts_with(spelling.word);
+    if (is_start || spelling.word == word)
+      return std::string(spelling.in_schema_1).append(word.substr(spelling.word.size()));
+  }
+  return std::string(word);
 }
 
 static json in_schema_1(std::string_view command, std::string_view key, const json& value) {
@@ -52,7 +56,7 @@ static json in_schema_1(std::string_view command, std::string_view key, const js
   if (!value.is_object()) return value;
   json object = json::object();
   for (const auto& [name, element] : value.items())
-    object[std::string(spelled(command, "", name))] = in_schema_1(command, name, element);
+    object[spelled(command, "", name)] = in_schema_1(command, name, element);
   return object;
 }
 

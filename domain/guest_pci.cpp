@@ -65,11 +65,61 @@ bool is_guest_slot_used(const std::vector<Element>& devices, unsigned bus, unsig
   });
 }
 
-bool has_pcie_root(const Document& document) {
+static std::string_view machine_of(const Document& document) {
   const Element* const os = document.root.child("os");
   const Element* const type = os ? os->child("type") : nullptr;
-  const auto machine = type ? type->attribute("machine").value_or("") : "";
+  return type ? type->attribute("machine").value_or("") : "";
+}
+
+bool has_pcie_root(const Document& document) {
+  const auto machine = machine_of(document);
   return machine.find("q35") != machine.npos || machine.starts_with("virt");
+}
+
+std::string_view machine_without_pci(const Document& document) {
+  // libvirt gives these no root bus (qemuDomainDefAddDefaultDevices) and refuses PCI devices
+  const auto machine = machine_of(document);
+  return machine == "isapc" || machine == "microvm" ? machine : "";
+}
+
+static bool is_root_port_at(const Element& device, const PciAddress& place) {
+  return is_pci_controller(device) && device.attribute("model") == "pcie-root-port" &&
+         guest_address_of(device) == place;
+}
+
+/// Whether a device that is not in `going` has another function of the slot.
+static bool is_slot_shared(const std::vector<Element>& devices, const PciAddress& place,
+                           const std::vector<const Element*>& going) {
+  return std::any_of(devices.begin(), devices.end(), [&](const Element& device) {
+    auto other = guest_address_of(device);
+    if (!other || std::find(going.begin(), going.end(), &device) != going.end()) return false;
+    const bool is_other_function = other->function != place.function;
+    other->function = place.function;
+    return is_other_function && *other == place;
+  });
+}
+
+std::vector<PciAddress> single_ports(const std::vector<Element>& devices) {
+  std::vector<PciAddress> found;
+  for (const Element& device : devices) {
+    const auto place = guest_address_of(device);
+    if (place && place->function == 0 && is_root_port_at(device, *place) &&
+        !device.child("address")->attribute("multifunction") &&
+        !is_slot_shared(devices, *place, {}))
+      found.push_back(*place);
+  }
+  return found;
+}
+
+const Element* needless_multifunction(const std::vector<Element>& devices, const PciAddress& port,
+                                      const std::vector<const Element*>& going) {
+  if (is_slot_shared(devices, port, going)) return nullptr;
+  for (const Element& device : devices)
+    if (is_root_port_at(device, port) &&
+        device.child("address")->attribute("multifunction") == "on" &&
+        std::find(going.begin(), going.end(), &device) == going.end())
+      return device.child("address");
+  return nullptr;
 }
 
 std::optional<PciAddress> free_pci_slot(const std::vector<Element>& devices) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/pci_address.hpp"
@@ -32,6 +33,21 @@ bool is_guest_slot_used(const std::vector<Element>& devices, unsigned bus, unsig
 
 /// Whether the machine's bus 0 is PCI Express, so that devices are on root ports (q35, virt).
 bool has_pcie_root(const Document& document);
+
+/// The machine type when it has no PCI bus; "" for all others, those that are unknown included:
+/// libvirt knows better whether it can place a PCI device.
+std::string_view machine_without_pci(const Document& document);
+
+/// The guest addresses of root ports that are alone in their slot as function 0 and say nothing of
+/// multifunction. libvirt puts the next root port into such a slot as another function, and
+/// multifunction='on' into the one that was there (VIR_PCI_CONNECT_AGGREGATE_SLOT,
+/// virDomainPCIAddressSetAllMulti). One with multifunction='off' is never changed.
+std::vector<PciAddress> single_ports(const std::vector<Element>& devices);
+
+/// The <address> of the root port at this guest address, when it has multifunction='on' and no
+/// device but those in `going` has another function of the slot; else null.
+const Element* needless_multifunction(const std::vector<Element>& devices, const PciAddress& port,
+                                      const std::vector<const Element*>& going);
 
 /// The highest free slot of a conventional PCI bus, 0 or that of a pci-bridge; libvirt fills a bus
 /// from below. Nothing when all are in use.

@@ -7,6 +7,7 @@
 #include "domain/document.hpp"
 #include "domain/domain.hpp"
 #include "domain_fixtures.hpp"
+#include "protection/protect.hpp"
 
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -160,6 +161,110 @@ TEST(AttachPci, TakesItsRootPortAlongAfterAnMdev) {
   const std::string before = q35_with("");
   const std::string mdev = attach_gpu(before, GpuToAttach{"small"});
   EXPECT_EQ(detach_gpus(attach_gpu(mdev, whole({gpu, audio}))), before);
+}
+
+std::string root_port(const std::string& index, const std::string& place) {
+  return "    <controller type='pci' index='" + index +
+         "' model='pcie-root-port'>\n"
+         "      <address type='pci' domain='0x0000' bus='0x00' slot='0x01' " +
+         place + "/>\n    </controller>\n";
+}
+
+const std::string single = "function='0x0'";
+const std::string made_multifunction = "function='0x0' multifunction='on'";
+
+/// libvirt puts a new root port into the slot of the one that is there, as its function 1, and
+/// changes that one (seen with libvirt 9.0 and 11.3).
+std::string port_shares_slot(const std::string& attached) {
+  const std::string attached_port =
+      "    <controller type='pci' index='2' model='pcie-root-port'/>\n";
+  return replaced(replaced(attached, attached_port, root_port("2", "function='0x1'")),
+                  root_port("1", single), root_port("1", made_multifunction));
+}
+
+/// The same, where libvirt adds the port.
+std::string libvirt_adds_port(const std::string& attached) {
+  return replaced(attached, root_port("1", single),
+                  root_port("1", made_multifunction) + root_port("2", "function='0x1'"));
+}
+
+TEST(DetachPci, TakesMultifunctionFromAPortThatSharedItsSlotWithOurs) {
+  const std::string before = q35_with(root_port("1", single));
+  EXPECT_EQ(detach_gpus(port_shares_slot(attach_gpu(before, whole({gpu, audio})))), before);
+  EXPECT_EQ(detach_gpus(libvirt_adds_port(attach_gpu(before, whole({gpu})))), before);
+  EXPECT_EQ(detach_gpus(libvirt_adds_port(attach_gpu(before, {"small"}))), before);
+}
+
+TEST(DetachPci, TakesMultifunctionAwayWithTheLastGpu) {
+  const std::string before = q35_with(root_port("1", single));
+  const std::string two = attach_gpu(libvirt_adds_port(attach_gpu(before, {"small"})), {"small"});
+  const std::string one = detach_gpus(two, "ua-gpuward-0");
+  EXPECT_THAT(one, HasSubstr(root_port("1", made_multifunction)));
+  EXPECT_EQ(detach_gpus(one, "ua-gpuward-1"), before);
+}
+
+TEST(DetachPci, TakesMultifunctionAwayAfterProtectMadeThePort) {
+  const std::string before = q35_with(root_port("1", single));
+  const std::string attached =
+      protect(attach_gpu(before, {"small"}), Protection{}, [](const auto&) { return true; });
+  const std::string port =
+      "    <controller type='pci' index='2' model='pcie-root-port'>\n"
+      "      <target hotplug='off'/>\n    </controller>\n";
+  const std::string address = "      <address type='pci' domain='0x0000' bus='0x00' slot='0x01' ";
+  const std::string completed =
+      replaced(replaced(attached, port,
+                        "    <controller type='pci' index='2' model='pcie-root-port'>\n"
+                        "      <target hotplug='off'/>\n" +
+                            address + "function='0x1'/>\n    </controller>\n"),
+               root_port("1", single), root_port("1", made_multifunction));
+  EXPECT_EQ(detach_gpus(completed), before);
+}
+
+TEST(DetachPci, LeavesMultifunctionThatWasThereBefore) {
+  for (const std::string place :
+       {"function='0x0' multifunction='on'", "function='0x0' multifunction='off'"}) {
+    const std::string before = q35_with(root_port("1", place));
+    const std::string completed =
+        replaced(attach_gpu(before, {"small"}), root_port("1", place),
+                 root_port("1", place) + root_port("2", "function='0x1'"));
+    EXPECT_EQ(detach_gpus(completed), before);
+  }
+}
+
+TEST(DetachPci, LeavesMultifunctionWhereAnotherFunctionStays) {
+  const std::string before = q35_with(root_port("1", single));
+  const std::string later = root_port("2", "function='0x1'") + root_port("3", "function='0x2'");
+  const std::string disk =
+      "    <disk>\n      <address type='pci' domain='0x0000' bus='0x03' slot='0x00' "
+      "function='0x0'/>\n    </disk>\n";
+  const std::string completed = replaced(attach_gpu(before, {"small"}), root_port("1", single),
+                                         root_port("1", made_multifunction) + later + disk);
+  EXPECT_EQ(detach_gpus(completed), q35_with(root_port("1", made_multifunction) + later + disk));
+}
+
+TEST(DetachPci, TakesMultifunctionAwayOnceWhereTheRecordNamesAPortTwice) {
+  const std::string before = q35_with(root_port("1", single));
+  const std::string completed = libvirt_adds_port(attach_gpu(before, {"small"}));
+  EXPECT_EQ(detach_gpus(replaced(completed, "'0000:00:01.0'", "'0000:00:01.0 0000:00:01.0'")),
+            before);
+}
+
+TEST(DetachPci, LeavesMultifunctionWhereTheRecordNamesNoPort) {
+  const std::string before = q35_with(root_port("1", single));
+  const std::string completed = libvirt_adds_port(attach_gpu(before, {"small"}));
+  for (const std::string record : {"", "x", "0000:00:02.0", "0000:00:01.1"})
+    EXPECT_EQ(detach_gpus(replaced(completed, "single-ports='0000:00:01.0'",
+                                   "single-ports='" + record + "'")),
+              q35_with(root_port("1", made_multifunction)))
+        << record;
+}
+
+TEST(AttachPci, IsRefusedWithoutAPciBus) {
+  for (const std::string machine : {"isapc", "microvm"}) {
+    const std::string before = replaced(q35_with(""), "pc-q35-9.2", machine);
+    EXPECT_THAT(error_of([&] { attach_gpu(before, {"small"}); }),
+                HasSubstr("machine type '" + machine + "' has no PCI bus"));
+  }
 }
 
 TEST(PointGpu, MovesSourcesAlone) {

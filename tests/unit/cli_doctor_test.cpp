@@ -12,6 +12,7 @@
 #include "base/file.hpp"
 #include "domain/domain.hpp"
 #include "fake_host.hpp"
+#include "inventory/usage.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 #include "state/start_permit.hpp"
@@ -420,29 +421,32 @@ const std::string pci_xml =
     "bus='0x41' slot='0x00' function='0x0'/></source>";
 
 TEST_F(DoctorTest, a_domain_without_a_gpu_is_no_concern) {
-  EXPECT_THAT(
-      check_domain(root_, {}, domain_xml("", "<maxMemory slots='4'>4096</maxMemory>"), false),
-      IsEmpty());
+  EXPECT_THAT(check_domain(root_, {}, "web01",
+                           domain_xml("", "<maxMemory slots='4'>4096</maxMemory>"), false),
+              IsEmpty());
 }
 
 TEST_F(DoctorOfDomains, a_gpu_domain_that_the_hook_would_refuse) {
   const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
   const auto open_port = AllOf(HasSubstr("warning web01: domain starts with a warning"),
                                HasSubstr("hot-plug"), HasSubstr("gpuward protect --all"));
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine")), false)),
+  EXPECT_THAT(told(check_domain(root_, {}, "web01", domain_xml(mdev_xml("ua-mine")), false)),
               ElementsAre(open_port));
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-mine"), room), false)),
+  EXPECT_THAT(told(check_domain(root_, {}, "web01", domain_xml(mdev_xml("ua-mine"), room), false)),
               ElementsAre(AllOf(HasSubstr("problem web01: domain will not start"),
                                 HasSubstr("maxMemory"), HasSubstr("gpuward protect web01")),
                           open_port));
   Config config;
   config.guard.gpu_hotplug = Policy::allow;
-  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine")), false), IsEmpty());
+  EXPECT_THAT(check_domain(root_, config, "web01", domain_xml(mdev_xml("ua-mine")), false),
+              IsEmpty());
   config.guard.memory_hotplug = Policy::warn;
-  EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room), false)),
-              ElementsAre(HasSubstr("warning web01: domain starts with a warning")));
+  EXPECT_THAT(
+      told(check_domain(root_, config, "web01", domain_xml(mdev_xml("ua-mine"), room), false)),
+      ElementsAre(HasSubstr("warning web01: domain starts with a warning")));
   config.guard.memory_hotplug = Policy::allow;
-  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine"), room), false), IsEmpty());
+  EXPECT_THAT(check_domain(root_, config, "web01", domain_xml(mdev_xml("ua-mine"), room), false),
+              IsEmpty());
 }
 
 TEST_F(DoctorOfDomains, an_iommu_of_the_guest_beside_several_functions_of_one_group) {
@@ -455,13 +459,15 @@ TEST_F(DoctorOfDomains, an_iommu_of_the_guest_beside_several_functions_of_one_gr
                    "domain='0x0000' bus='0x41' slot='0x00' function='") +
                function + "'/></source></hostdev>";
   const auto conflict = HasSubstr("group 7 used in multiple address spaces");
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(devices), false)), Contains(conflict));
+  EXPECT_THAT(told(check_domain(root_, {}, "web01", domain_xml(devices), false)),
+              Contains(conflict));
   devices.erase(0, devices.find("<hostdev"));
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(devices), false)), Not(Contains(conflict)));
+  EXPECT_THAT(told(check_domain(root_, {}, "web01", domain_xml(devices), false)),
+              Not(Contains(conflict)));
 }
 
 TEST_F(DoctorOfDomains, a_gpu_of_ours_that_nobody_asked_for) {
-  EXPECT_THAT(told(check_domain(root_, {}, domain_xml(mdev_xml("ua-gpuward-0")), false)),
+  EXPECT_THAT(told(check_domain(root_, {}, "web01", domain_xml(mdev_xml("ua-gpuward-0")), false)),
               ElementsAre(AllOf(HasSubstr("problem web01: domain will not start"),
                                 HasSubstr("not in the domain's gpuward metadata")),
                           HasSubstr("hot-plug")));
@@ -473,23 +479,21 @@ TEST_F(DoctorOfDomains, what_the_hook_refuses_is_told_with_its_text_and_its_reme
   const std::string asks =
       "<metadata><g:domain xmlns:g='urn:gpuward:domain:1'><g:gpu alias='ua-gpuward-0' "
       "profile='small'/></g:domain></metadata>";
-  EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-gpuward-0"), asks), true)),
-              ElementsAre(AllOf(HasSubstr("(cloned XML?)"), HasSubstr(" | gpuward attach web01"))));
+  EXPECT_THAT(
+      told(check_domain(root_, config, "web01", domain_xml(mdev_xml("ua-gpuward-0"), asks), true)),
+      ElementsAre(AllOf(HasSubstr("(cloned XML?)"), HasSubstr(" | gpuward attach web01"))));
   std::string own = domain_xml(mdev_xml("ua-gpuward-0"), asks);
   own.replace(own.find("00000000-0000-4000-8000-000000000001"), 36,
               to_string(instance_uuid(web01, "ua-gpuward-0")));
   EXPECT_THAT(
-      told(check_domain(root_, config, own, true)),
+      told(check_domain(root_, config, "web01", own, true)),
       ElementsAre(AllOf(HasSubstr("problem web01: domain will not start"),
                         HasSubstr("no GPU allowed by profile 'small' supports type t | "))));
-  EXPECT_THAT(check_domain(root_, config, own, false), IsEmpty()) << "it runs with its devices";
+  EXPECT_THAT(check_domain(root_, config, "web01", own, false), IsEmpty())
+      << "it runs with its devices";
   const std::string unparsed = domain_xml(pci_xml + "<alias name='ua-gpuward-x'/></hostdev>");
-  try {
-    check_domain(root_, config, unparsed, true);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("domain will not start: "));
-  }
+  EXPECT_THAT(told(check_domain(root_, config, "web01", unparsed, true)),
+              ElementsAre(HasSubstr("problem web01: domain will not start: ")));
 }
 
 TEST_F(DoctorOfDomains, harden_asks_for_no_more_than_the_hook) {
@@ -497,36 +501,52 @@ TEST_F(DoctorOfDomains, harden_asks_for_no_more_than_the_hook) {
   config.guard.gpu_hotplug = Policy::allow;
   const std::string disk =
       "<disk type='file'><driver name='qemu' type='raw' error_policy='stop'/></disk>";
-  EXPECT_THAT(check_domain(root_, config, domain_xml(mdev_xml("ua-mine") + disk), false),
+  EXPECT_THAT(check_domain(root_, config, "web01", domain_xml(mdev_xml("ua-mine") + disk), false),
               IsEmpty());
   config.guard.harden = true;
-  EXPECT_THAT(told(check_domain(root_, config, domain_xml(mdev_xml("ua-mine") + disk), false)),
-              ElementsAre(HasSubstr("error_policy")));
+  EXPECT_THAT(
+      told(check_domain(root_, config, "web01", domain_xml(mdev_xml("ua-mine") + disk), false)),
+      ElementsAre(HasSubstr("error_policy")));
 }
 
 TEST_F(DoctorOfDomains, a_device_that_another_domain_has_is_a_warning_of_a_domain_that_is_off) {
   host_.pci_gpu(card);
   const Config config = this->config("[guard]\ngpu-hotplug = allow\n");
   const std::string xml = domain_xml(pci_xml + "</hostdev>");
-  EXPECT_THAT(check_domain(root_, config, xml, true), IsEmpty());
+  EXPECT_THAT(check_domain(root_, config, "web01", xml, true), IsEmpty());
   claim_card(ClaimedDevice::State::claimed);
-  EXPECT_THAT(told(check_domain(root_, config, xml, true)),
+  EXPECT_THAT(told(check_domain(root_, config, "web01", xml, true)),
               ElementsAre(AllOf(HasSubstr("warning web01: domain would not start now"),
                                 HasSubstr(card), HasSubstr("in use by domain 'web02'"))));
-  EXPECT_THAT(check_domain(root_, config, xml, false), IsEmpty());
+  EXPECT_THAT(check_domain(root_, config, "web01", xml, false), IsEmpty());
   write_file_atomically(root_.run("claims/" + to_string(web02)), "rubbish\n");
-  EXPECT_THAT(told(check_domain(root_, config, xml, true)),
+  EXPECT_THAT(told(check_domain(root_, config, "web01", xml, true)),
               ElementsAre(AllOf(HasSubstr("problem web01: domain will not start"),
                                 HasSubstr("cannot be read"))));
 }
 
 TEST_F(DoctorTest, a_domain_that_is_off_and_was_not_released) {
   claim_card(ClaimedDevice::State::claimed);
-  EXPECT_THAT(check_released(root_, {web02}), IsEmpty());
-  EXPECT_THAT(told(check_released(root_, {})),
+  const auto claims = claimed_devices(root_).claims;
+  EXPECT_THAT(check_released(claims, claims, {web02}), IsEmpty());
+  EXPECT_THAT(told(check_released(claims, claims, {})),
               ElementsAre("problem web02: domain is shut off, but " + card +
                           " was not released and cannot be assigned to another domain | gpuward "
                           "reconcile"));
+}
+
+/// Listed while it was shut off.
+TEST_F(DoctorTest, a_domain_that_starts_or_stops_while_doctor_runs_was_not_left_unreleased) {
+  claim_card(ClaimedDevice::State::claimed);
+  const auto claims = claimed_devices(root_).claims;
+  EXPECT_THAT(check_released({}, claims, {}), IsEmpty()) << "it started";
+  EXPECT_THAT(check_released(claims, {}, {}), IsEmpty()) << "it stopped";
+  auto other = claims;
+  other[0].devices[0].address.slot = 1;
+  EXPECT_THAT(check_released(other, claims, {}), IsEmpty()) << "it started with another card";
+  other = claims;
+  other[0].devices[0].state = ClaimedDevice::State::quarantined;
+  EXPECT_THAT(check_released(other, claims, {}), IsEmpty()) << "cleared, then it started";
 }
 
 TEST_F(DoctorTest, a_domain_that_was_started_anyway) {

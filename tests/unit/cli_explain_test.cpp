@@ -5,10 +5,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "cli/commands.hpp"
+#include "cli/json_schema.hpp"
+#include "fake_host.hpp"
 
 namespace gpuward {
 namespace {
 
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -229,6 +237,45 @@ TEST_F(ExplainTest, on_pc_it_is_all_or_nothing) {
 
 TEST_F(ExplainTest, an_aborted_save_is_told_as_a_race) {
   EXPECT_THAT(layer(Guard::migration, "guard").text, HasSubstr("may be saved before"));
+}
+
+// --- the command, with libvirt's own mock driver
+
+class ExplainCommandTest : public testing::Test {
+ protected:
+  ExplainCommandTest() {
+    settings_.root = host_.root();
+    const std::string node = settings_.root.at("/node.xml");
+    write_file_atomically(node, "<node><domain type='test'><name>web01</name><uuid>" +
+                                    to_string(uuid_) +
+                                    "</uuid><memory>65536</memory><metadata><g:domain "
+                                    "xmlns:g='urn:gpuward:domain:1'><g:gpu/></g:domain></metadata>"
+                                    "<os><type>hvm</type></os></domain></node>");
+    settings_.connect = "test://" + node;
+  }
+  /// What is printed before the error.
+  std::string printed() {
+    testing::internal::CaptureStdout();
+    EXPECT_THROW(explain_command(settings_, "web01"), Error);
+    std::fflush(stdout);
+    return testing::internal::GetCapturedStdout();
+  }
+
+  FakeHost host_;
+  Settings settings_;
+  const Uuid uuid_ = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+};
+
+TEST_F(ExplainCommandTest, of_xml_that_cannot_be_parsed_the_record_of_the_start_is_shown) {
+  EXPECT_EQ(printed(), "");
+  make_directories(settings_.root.run("started-anyway"));
+  record_started_anyway(settings_.root, {uuid_, "web01", "ticket 4711", 1, "", {"broken XML"}});
+  EXPECT_THAT(printed(), AllOf(HasSubstr("web01 is running.\nStarted anyway ("),
+                               HasSubstr(", ticket 4711), although:\n  broken XML\n")));
+  settings_.json = newest_schema;
+  const auto object = nlohmann::json::parse(printed());
+  EXPECT_EQ(object["started_anyway"]["reason"], "ticket 4711");
+  EXPECT_TRUE(object["gpus"].is_null()) << "unknown, not none";
 }
 
 }  // namespace

@@ -29,6 +29,13 @@ TEST(JsonSchema, one_has_the_values_of_the_first_release) {
   EXPECT_EQ(in_schema(1, "list", now), before);
 }
 
+TEST(JsonSchema, one_has_the_keys_that_end_in_an_address) {
+  const json now{{"used_by", "-"}, {"used_by 0000:41:00.0", "4711"}};
+  const json before{{"schema", 1}, {"open_in", "-"}, {"open 0000:41:00.0", "4711"}};
+  EXPECT_EQ(in_schema(1, "show", now), before);
+  EXPECT_EQ(in_schema(2, "show", now)["used_by 0000:41:00.0"], "4711");
+}
+
 TEST(JsonSchema, the_same_word_elsewhere_stays) {
   const json gpu{{"gpus", {{{"health", {{"errors", {{"fatal", 1}}}}}, {"domains", {"in-use"}}}}}};
   json expected = gpu;

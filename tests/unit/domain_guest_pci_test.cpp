@@ -88,3 +88,34 @@ TEST(PcieRoot, IsWhatQ35AndVirtHave) {
   EXPECT_TRUE(has_pcie_root(Guest("", "virt-7.2").document));
   EXPECT_FALSE(has_pcie_root(Guest("", "pc-i440fx-7.2").document));
 }
+
+TEST(MachineWithoutPci, IsNoneThatMayHaveABus) {
+  for (const char* const machine : {"isapc", "microvm"})
+    EXPECT_EQ(machine_without_pci(Guest("", machine).document), machine);
+  for (const char* const machine : {"", "pc", "q35", "virt-7.2", "s390-ccw-virtio", "future"})
+    EXPECT_EQ(machine_without_pci(Guest("", machine).document), "") << machine;
+}
+
+namespace {
+
+std::string port_at(const std::string& place, const std::string& model = "pcie-root-port") {
+  return "<controller type='pci' model='" + model +
+         "'><address type='pci' domain='0x0000' bus='0x00' " + place + "/></controller>";
+}
+
+}  // namespace
+
+TEST(SinglePorts, AreThoseThatLibvirtWouldMakeMultifunction) {
+  const auto ports = [](const std::string& devices) {
+    return single_ports(Guest(devices).devices());
+  };
+  const std::string port = port_at("slot='0x02' function='0x0'");
+  EXPECT_EQ(ports(port), (std::vector{PciAddress{0, 0, 2, 0}}));
+  EXPECT_TRUE(ports(port + port_at("slot='0x02' function='0x3'")).empty()) << "not alone";
+  EXPECT_EQ(ports(port + port_at("slot='0x03' function='0x0'")).size(), 2u);
+  EXPECT_TRUE(ports(port_at("slot='0x02' function='0x1'")).empty());
+  EXPECT_TRUE(ports(port_at("slot='0x02' function='0x0' multifunction='on'")).empty());
+  EXPECT_TRUE(ports(port_at("slot='0x02' function='0x0' multifunction='off'")).empty());
+  EXPECT_TRUE(ports(port_at("slot='0x02' function='0x0'", "pci-bridge")).empty());
+  EXPECT_TRUE(ports(port_without_index).empty()) << "libvirt has yet to place it";
+}
