@@ -21,6 +21,13 @@ static std::string stamp_of(const std::vector<std::string>& files) {
   return stamp;
 }
 
+/// load_host_config refuses on these too, and a directory's owner and mode are in no file's stamp.
+static std::string stamp_of(const std::vector<Untrusted>& all) {
+  std::string stamp;
+  for (const Untrusted& untrusted : all) stamp += to_string(untrusted) + '\n';
+  return stamp;
+}
+
 CurrentConfig::CurrentConfig(const Root& root)
     : root_(root), config_(std::make_shared<const Config>()) {
   load();
@@ -40,7 +47,8 @@ std::shared_ptr<const Config> CurrentConfig::get_valid() {
 
 void CurrentConfig::load() {
   const auto files = config_files(root_);
-  std::string stamp = "of " + stamp_of(files);  // never empty: without files it is read once too
+  // Never empty: without files the configuration is read once too.
+  std::string stamp = "of " + stamp_of(files) + stamp_of(untrusted_config(root_));
   if (stamp == stamp_) return;
   stamp_ = std::move(stamp);
   LoadedConfig loaded = load_host_config(root_);

@@ -10,9 +10,10 @@
 
 namespace gpuward {
 
-/// The configuration as it is now: read again when a file of it has changed, by inode, size and
-/// time. One with mistakes is said in the journal, once, and the last good one stays in force; when
-/// there never was a good one, the defaults do, which block. Threads may ask at the same time.
+/// The configuration as it is now: read again when one of its files has changed, by inode, size and
+/// time, or when what others than root can change has, directories above the files included. One
+/// with mistakes is said in the journal, once, and the last good one stays in force; when there
+/// never was a good one, the defaults do, which block. Threads may ask at the same time.
 class CurrentConfig {
  public:
   explicit CurrentConfig(const Root& root);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "guard/domain_table.hpp"
 
+#include <utility>
+
 namespace gpuward {
 
 bool Todo::any() const {
@@ -54,7 +56,10 @@ bool DomainTable::happened(const Uuid& uuid, Todo todo) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
   if (found == entries_.end()) return false;
-  Entry& entry = found->second;
+  return add(found->second, std::move(todo));
+}
+
+bool DomainTable::add(Entry& entry, Todo todo) {
   if (entry.has_gpu == false) todo.pause = todo.job = todo.job_is_migrating = todo.sweep = false;
   entry.todo.merge(std::move(todo));
   if (!entry.todo.any() || entry.waiting || entry.busy) return false;
@@ -83,6 +88,25 @@ bool DomainTable::end(const Uuid& uuid, const Work& work) {
   entry.busy = false;
   entry.waiting = entry.todo.any();
   return entry.waiting;
+}
+
+bool DomainTable::keep_unfinished(const Uuid& uuid, const Work& work, Todo unfinished) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(uuid);
+  if (found == entries_.end() || found->second.watched != work.watched) return false;
+  Entry& entry = found->second;
+  const bool is_first = !entry.unfinished;
+  if (is_first) entry.unfinished.emplace();
+  entry.unfinished->merge(std::move(unfinished));
+  return is_first;
+}
+
+bool DomainTable::retry(const Uuid& uuid, const std::shared_ptr<Watched>& watched) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(uuid);
+  if (found == entries_.end() || found->second.watched != watched) return false;
+  const auto unfinished = std::exchange(found->second.unfinished, std::nullopt);
+  return unfinished && add(found->second, *unfinished);
 }
 
 void DomainTable::drop(const Uuid& uuid, const Work& work) {

@@ -75,6 +75,12 @@ class DomainTable {
   /// Gives it back; true when more has happened and someone has to `begin` again.
   bool end(const Uuid& uuid, const Work& work);
 
+  /// Keeps what an attempt did not finish for one retry; true when none is pending and the caller
+  /// has to arrange a `retry`. Attempts that fail meanwhile add to that one.
+  bool keep_unfinished(const Uuid& uuid, const Work& work, Todo unfinished);
+  /// The retry is due, in the run of the domain that `watched` is of; true as `happened`.
+  bool retry(const Uuid& uuid, const std::shared_ptr<Watched>& watched);
+
   /// It turned out to be off.
   void drop(const Uuid& uuid, const Work& work);
 
@@ -90,9 +96,12 @@ class DomainTable {
     std::optional<bool> has_gpu;  ///< nothing until it was looked at
     std::shared_ptr<Watched> watched = std::make_shared<Watched>();
     Todo todo;
-    bool waiting = false;  ///< someone will begin
-    bool busy = false;     ///< someone has begun
+    std::optional<Todo> unfinished;  ///< a retry is pending
+    bool waiting = false;            ///< someone will begin
+    bool busy = false;               ///< someone has begun
   };
+  static bool add(Entry& entry, Todo todo);
+
   mutable std::mutex mutex_;
   std::map<Uuid, Entry> entries_;
 };

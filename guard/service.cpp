@@ -27,6 +27,7 @@ struct GuardService::Case {
   Watched& watched;
   const DomainTable::Work& work;
   const Config& config;
+  Todo& unfinished;  // of the work
 };
 
 /// QEMU's monitor can add a device without an event of libvirt's.
@@ -193,7 +194,8 @@ void GuardService::work_on(const Uuid& uuid) {
   const auto work = table_.begin(uuid);
   if (!work) return;
   const auto config = config_.get();
-  const Case at{uuid, *work->domain, *work->watched, *work, *config};
+  Todo unfinished = work->todo;
+  const Case at{uuid, *work->domain, *work->watched, *work, *config, unfinished};
   try {
     act(at);
   } catch (const std::exception& error) {
@@ -204,22 +206,25 @@ void GuardService::work_on(const Uuid& uuid) {
 }
 
 /// As long as it is on. Without libvirt there is nothing to try: all are looked at when it is back.
-void GuardService::try_again(const Case& at, const std::string& why) try {
+/// One retry at a time: sweeps and events that fail meanwhile add their work to that one.
+void GuardService::try_again(const Case& at, const std::string& why) {
   if (!connected_) return;
-  if (at.domain.condition() == Condition::off) {
-    table_.drop(at.uuid, at.work);
-    return;
-  }
   // Once is no news: another client may have worked on the domain, or libvirt be about to go.
-  if (at.watched.retry.count() > 0)
+  bool is_news = at.watched.retry.count() > 0;
+  try {
+    if (at.domain.condition() == Condition::off) return table_.drop(at.uuid, at.work);
+  } catch (const LibvirtError&) {
+    is_news = false;
+  }
+  if (!table_.keep_unfinished(at.uuid, at.work, at.unfinished)) return;
+  at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
+  if (is_news)
     say(at, Severity::warning, Message::retried, "cannot inspect the domain",
-        why + ", retrying in " +
-            std::to_string(longer(at.watched.retry, seconds(1), seconds(30)).count()) + " s");
-  at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
-  note_later(at.uuid, at.work.todo, at.watched.retry);
-} catch (const LibvirtError&) {
-  at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
-  note_later(at.uuid, at.work.todo, at.watched.retry);
+        why + ", retrying in " + std::to_string(at.watched.retry.count()) + " s");
+  workers_.post_at(Clock::now() + at.watched.retry,
+                   [this, uuid = at.uuid, watched = at.work.watched] {
+                     if (table_.retry(uuid, watched)) work_on(uuid);
+                   });
 }
 
 /// By what the hook recorded at its start. What the XML says counts too, but only where it can be
@@ -230,18 +235,26 @@ void GuardService::look_at_marker(const Case& at) {
   show_status();
 }
 
+/// The check past libvirt comes last: while it fails, devices that libvirt reports are unplugged
+/// all the same.
 void GuardService::act(const Case& at) {
   const Todo& todo = at.work.todo;
   const bool is_new = !at.watched.baseline;
   look_at_marker(at);
   if (is_new && !at.watched.has_gpu) look_at_devices(at);
   if (at.watched.has_gpu && todo.pause) look_at_pause(at);
+  at.unfinished.pause = false;
   if (at.watched.has_gpu && todo.job) look_at_job(at);
+  at.unfinished.job = at.unfinished.job_is_migrating = false;
   if (!at.watched.baseline) look_at_devices(at);
-  if (at.watched.has_gpu && todo.sweep) look_past_libvirt(at);
   for (const std::string& name : todo.removed) device_gone(at, name);
   for (const std::string& name : todo.kept) device_kept(at, name);
+  at.unfinished.removed.clear();
+  at.unfinished.kept.clear();
   if (!is_new && todo.inspect) look_at_devices(at);
+  at.unfinished.inspect = false;
+  at.unfinished.added.clear();
+  if (at.watched.has_gpu && todo.sweep) look_past_libvirt(at);
   at.watched.retry = seconds(0);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "guard/current_config.hpp"
 
+#include <sys/stat.h>
+
 #include "config_files.hpp"
 
 namespace gpuward {
@@ -42,6 +44,24 @@ TEST_F(CurrentConfigTest, keeps_the_last_good_one_when_a_file_breaks) {
   EXPECT_EQ(config.get()->guard.pause, Policy::allow);
   write(main_file(), "[guard]\npause = warn\n");
   EXPECT_EQ(config.get()->guard.pause, Policy::warn);
+}
+
+TEST_F(CurrentConfigTest, follows_the_mode_of_the_directories_above_its_files) {
+  const Root root = this->root();
+  write(main_file(), "[guard]\npause = allow\n");
+  ::chmod(main_file().c_str(), 0644);
+  for (const char* part : {"/etc", "/etc/gpuward", "/etc/gpuward/conf.d"})
+    ::chmod((directory_ + part).c_str(), 0755);
+  const std::string directory = directory_ + "/etc/gpuward";
+  ::chmod(directory.c_str(), 0777);
+  CurrentConfig config(root);
+  EXPECT_EQ(config.get_valid(), nullptr);
+  EXPECT_EQ(config.get()->guard.pause, Policy::block);
+  ::chmod(directory.c_str(), 0755);
+  ASSERT_NE(config.get_valid(), nullptr);
+  EXPECT_EQ(config.get()->guard.pause, Policy::allow);
+  ::chmod(directory.c_str(), 0777);
+  EXPECT_EQ(config.get_valid(), nullptr);
 }
 
 TEST_F(CurrentConfigTest, blocks_all_when_there_never_was_a_good_one) {

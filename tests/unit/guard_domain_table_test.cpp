@@ -146,6 +146,53 @@ TEST_F(Table, drops_the_run_that_is_off_and_no_later_one) {
   EXPECT_TRUE(table.all().empty());
 }
 
+TEST_F(Table, has_one_pending_retry_for_all_that_failed) {
+  table.is_on(web, nullptr, 1);
+  table.happened(web, pause());
+  const auto first = table.begin(web);
+  EXPECT_TRUE(table.keep_unfinished(web, *first, pause()));
+  EXPECT_FALSE(table.end(web, *first)) << "tried again at once";
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(table.happened(web, added("hostdev0")));
+    const auto next = table.begin(web);
+    EXPECT_FALSE(table.keep_unfinished(web, *next, added("hostdev0"))) << "a timer for each";
+    table.end(web, *next);
+  }
+  EXPECT_TRUE(table.retry(web, first->watched));
+  const auto again = table.begin(web);
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->todo.pause);
+  EXPECT_EQ(again->todo.added, std::set<std::string>{"hostdev0"});
+  EXPECT_FALSE(table.retry(web, first->watched)) << "nothing is pending";
+  EXPECT_TRUE(table.keep_unfinished(web, *again, again->todo)) << "the retry failed too";
+}
+
+TEST_F(Table, leaves_a_retry_to_whoever_is_busy) {
+  table.is_on(web, nullptr, 1);
+  table.happened(web, pause());
+  const auto work = table.begin(web);
+  table.keep_unfinished(web, *work, pause());
+  EXPECT_FALSE(table.retry(web, work->watched)) << "two would work on one domain";
+  EXPECT_TRUE(table.end(web, *work));
+  EXPECT_TRUE(table.begin(web)->todo.pause);
+}
+
+TEST_F(Table, does_not_retry_in_a_later_run) {
+  table.is_on(web, nullptr, 1);
+  table.happened(web, pause());
+  const auto old = table.begin(web);
+  EXPECT_TRUE(table.keep_unfinished(web, *old, pause()));
+  table.is_on(web, nullptr, 2);
+  EXPECT_FALSE(table.keep_unfinished(web, *old, pause()));
+  table.happened(web, added("hostdev0"));
+  const auto work = table.begin(web);
+  EXPECT_TRUE(table.keep_unfinished(web, *work, added("hostdev0")));
+  table.end(web, *work);
+  EXPECT_FALSE(table.retry(web, old->watched)) << "the timer of the last run";
+  EXPECT_TRUE(table.retry(web, work->watched));
+  EXPECT_FALSE(table.begin(web)->todo.pause);
+}
+
 TEST_F(Table, collects_devices) {
   table.is_on(web, nullptr, 1);
   table.happened(web, added("memdimm0"));
