@@ -35,9 +35,17 @@ struct CommandLine {
     chosen = [this, run] { return (this->*run)(); };
   }
   void json(CLI::App* verb) {
-    verb->add_flag("--json{" + std::to_string(newest_schema) + "}", settings.json,
-                   "print JSON (docs/json.md); --json=1: with the words of gpuward 0.1.0")
-        ->check(CLI::Range(1, newest_schema));
+    // No CLI::Range: CLI11 2.4 and later apply that to a flag which is not there.
+    verb->add_flag_function(
+        "--json{" + std::to_string(newest_schema) + "}",
+        [this](int64_t schema) {
+          if (schema < 1 || schema > newest_schema)
+            throw CLI::ValidationError("--json", "expected a schema from 1 to " +
+                                                     std::to_string(newest_schema) + ", found " +
+                                                     std::to_string(schema));
+          settings.json = static_cast<int>(schema);
+        },
+        "print JSON (docs/json.md); --json=1: with the words of gpuward 0.1.0");
   }
   void dry_run(CLI::App* verb, const char* help) {
     verb->add_flag("--dry-run", settings.dry_run, help);
