@@ -51,7 +51,8 @@ lab_deb() {
 # A package is built inside its tree: in a copy.
 package_commands='
     set -e
-    export DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$(nproc)" DEB_CXXFLAGS_APPEND=-Werror DEB_CXXFLAGS_STRIP=-g
+    export DEB_BUILD_PROFILES=nocheck DEB_BUILD_OPTIONS="nocheck noautodbgsym parallel=$(nproc)"
+    export DEB_CXXFLAGS_APPEND=-Werror DEB_CXXFLAGS_STRIP=-g
     mkdir source
     tar -C /mnt/src --anchored --exclude="./build*" --exclude="./obj-*" --exclude=./.git -c . | tar -C source -x
     cd source
