@@ -46,18 +46,19 @@ find_scenarios() {
 # scenarios_of RELEASE: what tests/lab/releases lists for it.
 scenarios_of() { awk -v release="$1" '!/^#/ && NF { for (at = 2; $at ~ /^1[0-9]$/; at++) if ($at == release) print $1 }' "$LAB/releases"; }
 
-# Every scenario is in tests/lab/releases, with a release, and with a reason where it runs on more than one.
+# Every scenario is in tests/lab/releases, with a release or `soak`, and with a reason unless it runs on one
+# release.
 check_releases() {
     local wrong
     wrong=$(awk -v files="$(ls "$LAB/scenarios")" '
         BEGIN { split(files, names, "\n"); for (at in names) there[names[at]] = 1 }
         /^#/ || !NF { next }
         { seen[$1]++
-          for (at = 2; $at ~ /^1[0-9]$/; at++) count[$1]++
+          for (at = 2; $at ~ /^(1[0-9]|soak)$/; at++) count[$1] += $at == "soak" ? 2 : 1
           if (!($1 in there)) print $1 " is listed, and no such scenario is there"
           if (seen[$1] > 1) print $1 " is listed twice"
-          if (!count[$1]) print $1 " is listed without a release (12, 13)"
-          if (count[$1] > 1 && at > NF) print $1 " is listed for more than one release without a reason" }
+          if (!count[$1]) print $1 " is listed without a release (12, 13, or soak alone)"
+          if (count[$1] > 1 && at > NF) print $1 " is listed for soak or more than one release without a reason" }
         END { for (name in there) if (!(name in seen)) print name " is not listed: on which releases does it run, and why?" }
     ' "$LAB/releases")
     [ -z "$wrong" ] || die "tests/lab/releases does not fit tests/lab/scenarios:" "$wrong"
