@@ -59,7 +59,7 @@ std::string change_vfs(const Root& root, const VfChange& change,
   const auto lock = lock_vfs(root, change.pf, lock_deadline);
   if (!lock) return "timed out waiting for another change of these VFs";
   // Once more, as the lock keeps domains out that are being started.
-  if (const std::string user = use_of_vfs(root, change.pf); !user.empty()) return user;
+  if (std::string user = use_of_vfs(root, change.pf); !user.empty()) return user;
   return enable_vfs(root, change.pf, change.wanted, write_deadline).failure;
 }
 
