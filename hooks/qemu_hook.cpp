@@ -127,8 +127,9 @@ void mark(const Hook& hook, const Domain& domain, const StartedDevices* devices)
   }
 }
 
-/// A record that an earlier run left, whose release never came, is not of this start.
-void forget_earlier_permit(const Hook& hook, const Uuid& domain) {
+/// At release, and at a start whose earlier run was never released. A record that stays is removed
+/// by the next reconcile, and keeps nothing else from being done.
+void forget_permit(const Hook& hook, const Uuid& domain) {
   try {
     forget_started_anyway(hook.root, domain);
   } catch (const Error& error) {
@@ -232,7 +233,7 @@ void prepare_parsed(const Hook& hook, const Seen& seen) {
   const auto found = config_for(hook, domain);
   if (!found) return;
   const Config& config = found->config;
-  forget_earlier_permit(hook, domain.uuid);
+  forget_permit(hook, domain.uuid);
   Refusals refusals(hook.root, hook.call.domain);
   if (found->error) refusals.add(domain.uuid, *found->error);
   warn_of_command_line(hook, config, domain);
@@ -259,8 +260,8 @@ void prepare(const Hook& hook) {
 
 /// Why the mark stays; "" when it is gone.
 std::string unmark(const Hook& hook, const Uuid& domain) {
+  forget_permit(hook, domain);
   try {
-    forget_started_anyway(hook.root, domain);
     unmark_guarded(hook.root, domain);
     return {};
   } catch (const Error& error) {
