@@ -20,6 +20,7 @@
 #include "source_tree.hpp"
 #include "state/claim_store.hpp"
 #include "state/vf_settings.hpp"
+#include "vendor_vgpu_fixtures.hpp"
 
 namespace gpuward {
 namespace {
@@ -42,20 +43,8 @@ class DeadlinesTest : public testing::Test {
   DeadlinesTest() {
     host_.sriov("0000:42:00.0", 4);
     host_.set_vfs("0000:42:00.0", 4);
-    for (const char* vf : {"0000:42:00.2", "0000:42:00.3"})
-      host_.pci_gpu(vf)
-          .attribute("nvidia/current_vgpu_type", "0")
-          .attribute("nvidia/creatable_vgpu_types", "1145 : NVIDIA L40S-1B")
-          .attribute("vfio-dev/vfio0/dev", "1:2");
-    GpuSection section;
-    section.selector = *parse_gpu_selector("0000:42:00.0");
-    section.use = Use::vendor_vf;
-    config_.gpus.push_back(section);
-    Profile profile;
-    profile.name = "vgpu";
-    profile.use = Use::vendor_vf;
-    profile.types = {"1145"};
-    config_.profiles.push_back(profile);
+    for (const char* vf : {"0000:42:00.2", "0000:42:00.3"}) add_vendor_vf(host_, vf);
+    config_ = vendor_vgpu_config("0000:42:00.0");
     domain_.uuid.bytes[15] = 3;
     domain_.name = "web01";
     for (const unsigned number : {0U, 1U}) {

@@ -22,6 +22,7 @@
 #include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
+#include "vendor_vgpu_fixtures.hpp"
 
 namespace gpuward {
 namespace {
@@ -45,20 +46,9 @@ class RestartTest : public testing::Test {
     host_.sriov("0000:42:00.0", 4);
     host_.set_vfs("0000:42:00.0", 4);
     host_.pci_gpu("0000:42:00.0").attribute("unique_id", "serial-a");
-    host_.pci_gpu(vf_)
-        .attribute("nvidia/current_vgpu_type", "0")
-        .attribute("nvidia/creatable_vgpu_types", "1145 : NVIDIA L40S-1B")
-        .attribute("vfio-dev/vfio0/dev", "1:2");
+    add_vendor_vf(host_, vf_);
     obey();
-    GpuSection section;
-    section.selector = *parse_gpu_selector("0000:42:00.0");
-    section.use = Use::vendor_vf;
-    config_.gpus.push_back(section);
-    Profile profile;
-    profile.name = "vgpu";
-    profile.use = Use::vendor_vf;
-    profile.types = {"1145"};
-    config_.profiles.push_back(profile);
+    config_ = vendor_vgpu_config("0000:42:00.0");
     domain_.uuid.bytes[15] = 3;
     domain_.name = "web01";
     domain_.asked.push_back({"ua-gpuward-0", "vgpu"});
