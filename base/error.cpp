@@ -2,6 +2,7 @@
 #include "base/error.hpp"
 
 #include <cstring>
+#include <utility>
 
 namespace gpuward {
 
@@ -32,7 +33,7 @@ std::string errno_text(int code) {
   return ::strerror(code);
 }
 
-SystemError::SystemError(const std::string& what, int code_)
-    : Error({}, what + ": " + errno_text(code_)), code(code_) {}
+SystemError::SystemError(const std::string& what, int code_, std::string remedy)
+    : Error({}, what + ": " + errno_text(code_), std::move(remedy)), code(code_) {}
 
 }  // namespace gpuward

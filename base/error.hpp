@@ -39,7 +39,7 @@ struct Error : std::runtime_error {
 
 /// A system call failed; the problem ends with the text of `code` (an errno value).
 struct SystemError : Error {
-  SystemError(const std::string& what, int code);
+  SystemError(const std::string& what, int code, std::string remedy = {});
   int code;
 };
 

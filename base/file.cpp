@@ -64,9 +64,8 @@ static std::string mount_point_of(std::string path) {
 static SystemError write_error(const std::string& path, int code) {
   if (code != ENOSPC && code != EDQUOT) return {"cannot write " + path, code};
   const std::string mount_point = mount_point_of(path);
-  return {"cannot write " + path + ": filesystem " + mount_point + " is full; run: df -h -i " +
-              mount_point,
-          code};
+  return {"cannot write " + path + ": filesystem " + mount_point + " is full", code,
+          "run: df -h -i " + mount_point};
 }
 
 static void write_all(int fd, std::string_view text, const std::string& path) {

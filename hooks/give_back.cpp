@@ -22,7 +22,10 @@ std::string describe_device(const ClaimedDevice& device) {
 
 Reason quarantine_reason(const QuarantinedDevice& kept) {
   return {gpu_title(kept.device.alias) + " (" + describe_device(kept.device) + ")",
-          "remains quarantined: " + kept.reason, "run: gpuward reconcile"};
+          "remains quarantined: " + kept.reason,
+          kept.device.scrub == unknown_scrub
+              ? "scrub the device, then run: gpuward clear " + to_string(kept.device.address)
+              : "run: gpuward reconcile"};
 }
 
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,

@@ -141,9 +141,7 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
   record_quarantine(root, owner, device);
   if (device.scrub == unknown_scrub)
     return "scrub program is unknown: the claim was re-created, or the domain was started with a "
-           "configuration or XML that could not be parsed; scrub the device, then run: gpuward "
-           "clear " +
-           to_string(device.address);
+           "configuration or XML that could not be parsed";
   if (const auto untrusted = find_untrusted(root, device.scrub); !untrusted.empty())
     return "scrub program not started: " + to_string(untrusted.front());
   Fd answer, answer_end, go, go_end;

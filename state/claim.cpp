@@ -173,13 +173,15 @@ Claim parse_claim(std::string_view text, const std::string& file) {
       line.remove_prefix(first_words.size());
       is_first_version = claim.completed = line == "1";
       if (!is_first_version && line != newest)
-        throw Error(at, "version '" + std::string(line) + "' is not supported by this gpuward");
+        throw Error(at, "version '" + std::string(line) + "' is not supported by this gpuward",
+                    "run: gpuward doctor");
     } else if (number == 1 || !parse_line(line, number, is_first_version, claim)) {
-      throw Error(at, "invalid line");
+      throw Error(at, "invalid line", "run: gpuward doctor");
     }
-    if (end == std::string_view::npos) throw Error(at, "incomplete line");
+    if (end == std::string_view::npos) throw Error(at, "incomplete line", "run: gpuward doctor");
   }
-  if (number < (is_first_version ? 2 : 4)) throw Error("claim file " + file, "incomplete");
+  if (number < (is_first_version ? 2 : 4))
+    throw Error("claim file " + file, "incomplete", "run: gpuward doctor");
   return claim;
 }
 

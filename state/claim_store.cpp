@@ -39,7 +39,7 @@ AllClaims Claims::all() const {
     try {
       if (auto claim = find(*domain)) claims.readable.push_back(std::move(*claim));
     } catch (const Error& error) {
-      claims.unreadable.push_back({*domain, directory_ + '/' + name, error.what()});
+      claims.unreadable.push_back({*domain, directory_ + '/' + name, without_remedy(error.reason)});
     }
   }
   return claims;

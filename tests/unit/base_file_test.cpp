@@ -230,7 +230,8 @@ TEST_F(FileTest, a_full_filesystem_is_named) {
       write_file_durably(dir_ / "a", std::string(100'000, 'x'));
     } catch (const SystemError& error) {
       const std::string text = error.what();
-      return text.find("filesystem " + dir_.path() + " is full; run: df -h -i " + dir_.path()) !=
+      return text.find("filesystem " + dir_.path() +
+                       " is full: No space left on device; run: df -h -i " + dir_.path()) !=
                          std::string::npos &&
                      error.code == ENOSPC && list_directory(dir_.path()).empty()
                  ? 0

@@ -215,4 +215,16 @@ TEST_F(GiveBackTest, remove_instance_of_what_is_not_there_is_well) {
 }
 
 }  // namespace
+TEST(QuarantineReason, EndsWithTheOneCommandThatHelps) {
+  ClaimedDevice device;
+  device.alias = "ua-gpuward-0";
+  device.use = Use::whole;
+  device.address = *parse_pci_address("0000:41:00.0");
+  device.scrub = "/usr/bin/scrub";
+  EXPECT_EQ(quarantine_reason({device, "scrub program failed"}).remedy, "run: gpuward reconcile");
+  device.scrub = unknown_scrub;
+  EXPECT_EQ(quarantine_reason({device, "scrub program is unknown"}).remedy,
+            "scrub the device, then run: gpuward clear 0000:41:00.0");
+}
+
 }  // namespace gpuward
