@@ -165,7 +165,7 @@ static void find_quarantined(const Root& root, Findings& findings) {
                             " cannot be read, so no domain is assigned a GPU: " + claim.reason,
                         "shut that domain down and restart the host; after a downgrade install the "
                         "newer gpuward again"});
-  for (const Claim& claim : claimed.claims)
+  for (const Claim& claim : claimed.with_quarantined())
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
         findings.push_back({Severity::problem, "devices", device_name(device),
@@ -184,9 +184,11 @@ static void find_marks_by_address(const Root& root, Findings& findings) {
              " is recorded by " +
              (mark.device.identity.slot ? "slot '" + shown(*mark.device.identity.slot) + "'"
                                         : "PCI address") +
-             ", as the card reports no UUID or serial number: if cards are moved, the record "
-             "applies "
-             "to the card that is then at this place",
+             ", as " +
+             (mark.device.identity.uuid || !mark.device.identity.serials.empty()
+                  ? "another card reports the same serial number"
+                  : "the card reports no UUID or serial number") +
+             ": if cards are moved, the record applies to the card that is then at this place",
          "gpuward clear " + address + " before you move cards, and note which card was used"});
   }
 }

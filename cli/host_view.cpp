@@ -177,8 +177,7 @@ std::vector<InstanceView> view_instances(const Root& root) {
     std::string name = to_string(instance.uuid);
     mdevs[name] = {.instance = std::move(instance), .name = name};
   }
-  const ClaimedDevices claimed = claimed_devices(root);
-  for (const Claim& claim : claimed.claims)
+  for (const Claim& claim : claimed_devices(root).with_quarantined())
     for (const ClaimedDevice& device : claim.devices)
       if (device.use == Use::mdev)
         add_claimed_mdev(mdevs, claim, device);

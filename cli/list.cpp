@@ -216,7 +216,7 @@ static int list_domains(const Settings& settings) {
   std::vector<std::string> unreadable;
   const auto permits = all_started_anyway(settings.root, unreadable);
   const ClaimedDevices claimed = claimed_devices(settings.root);
-  for (const Claim& claim : claimed.claims) {
+  for (const Claim& claim : claimed.with_quarantined()) {
     json gpus = json::array();
     for (const ClaimedDevice& device : claim.devices) {
       rows.push_back({claim.name, device.alias, device.profile, device.type, device.parent,

@@ -90,15 +90,17 @@ bool DomainTable::finish(const Uuid& uuid, const Work& work) {
   return entry.waiting;
 }
 
-bool DomainTable::keep_unfinished(const Uuid& uuid, const Work& work, PendingWork unfinished) {
+bool DomainTable::keep_unfinished(const Uuid& uuid, const Work& work, PendingWork unfinished,
+                                  TimePoint due) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
   if (found == entries_.end() || found->second.state != work.state) return false;
   Entry& entry = found->second;
-  const bool is_first = !entry.unfinished;
-  if (is_first) entry.unfinished.emplace();
+  const bool is_next = !entry.unfinished || due < entry.due;
+  if (is_next) entry.due = due;
+  if (!entry.unfinished) entry.unfinished.emplace();
   entry.unfinished->merge(std::move(unfinished));
-  return is_first;
+  return is_next;
 }
 
 bool DomainTable::retry(const Uuid& uuid, const std::shared_ptr<DomainState>& state) {

@@ -50,6 +50,7 @@ struct DomainState {
 class DomainTable {
  public:
   using Handle = std::shared_ptr<const LibvirtDomain>;
+  using TimePoint = std::chrono::steady_clock::time_point;
 
   /// The domain runs, in that run of it (libvirt's id): known ones of the same run keep what is
   /// known, others start again without it.
@@ -75,9 +76,10 @@ class DomainTable {
   /// Returns the domain; true when events were added and a thread has to `take` it again.
   bool finish(const Uuid& uuid, const Work& work);
 
-  /// Keeps what an attempt did not finish for one retry; true when none is pending and the caller
-  /// has to arrange a `retry`. Attempts that fail meanwhile add to that one.
-  bool keep_unfinished(const Uuid& uuid, const Work& work, PendingWork unfinished);
+  /// Keeps what an attempt did not finish, or has to look at again, for one retry; true when none
+  /// is pending by `due` and the caller has to arrange a `retry` then. What is added meanwhile is
+  /// done by that one.
+  bool keep_unfinished(const Uuid& uuid, const Work& work, PendingWork unfinished, TimePoint due);
   /// The retry is due, in the run of the domain that `state` is of; true as `add_event`.
   bool retry(const Uuid& uuid, const std::shared_ptr<DomainState>& state);
 
@@ -97,6 +99,7 @@ class DomainTable {
     std::shared_ptr<DomainState> state = std::make_shared<DomainState>();
     PendingWork todo;
     std::optional<PendingWork> unfinished;  ///< a retry is pending
+    TimePoint due;                          ///< of that retry
     bool waiting = false;                   ///< a thread will take it
     bool busy = false;                      ///< a thread has taken it
   };

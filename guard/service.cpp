@@ -216,14 +216,22 @@ void GuardService::try_again(const Case& at, const std::string& why) {
   } catch (const LibvirtError&) {
     is_news = false;
   }
-  if (!table_.keep_unfinished(at.uuid, at.work, at.unfinished)) return;
-  at.state.retry = longer(at.state.retry, seconds(1), seconds(30));
+  const seconds wait = longer(at.state.retry, seconds(1), seconds(30));
+  if (!retry_later(at, at.unfinished, wait)) return;
+  at.state.retry = wait;
   if (is_news)
     say(at, Severity::warning, Message::retried, "cannot inspect the domain",
         why + ", retrying in " + std::to_string(at.state.retry.count()) + " s");
-  workers_.post_at(Clock::now() + at.state.retry, [this, uuid = at.uuid, state = at.work.state] {
+}
+
+/// False when a retry is pending that comes no later and does this, too.
+bool GuardService::retry_later(const Case& at, PendingWork todo, seconds wait) {
+  const auto due = Clock::now() + wait;
+  if (!table_.keep_unfinished(at.uuid, at.work, std::move(todo), due)) return false;
+  workers_.post_at(due, [this, uuid = at.uuid, state = at.work.state] {
     if (table_.retry(uuid, state)) work_on(uuid);
   });
+  return true;
 }
 
 /// By what the hook recorded at its start. What the XML says counts too, but only where it can be
@@ -305,10 +313,10 @@ void GuardService::look_at_pause_without_cause(const Case& at) {
 }
 
 void GuardService::look_at_pause_later(const Case& at) {
-  at.state.pause_wait = longer(at.state.pause_wait, seconds(1), seconds(30));
+  const seconds wait = longer(at.state.pause_wait, seconds(1), seconds(30));
   PendingWork todo;
   todo.pause = todo.sweep = true;
-  note_later(at.uuid, std::move(todo), at.state.pause_wait);
+  if (retry_later(at, std::move(todo), wait)) at.state.pause_wait = wait;
 }
 
 void GuardService::undo_pause(const Case& at, const Decision& decision, std::string_view status) {

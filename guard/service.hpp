@@ -42,6 +42,7 @@ class GuardService {
   void work_on(const Uuid& uuid);
   void act(const Case& at);
   void try_again(const Case& at, const std::string& why);
+  bool retry_later(const Case& at, PendingWork todo, std::chrono::seconds wait);
   void sweep(const LibvirtConnection& connection);
   void keep_sweeping();
   void give_back_orphans(const LibvirtConnection& connection);

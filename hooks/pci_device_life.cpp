@@ -74,20 +74,31 @@ static void require_no_blocked_writer(const Root& root, const ClaimedDevice& dev
                     "check: journalctl -k");
 }
 
-/// The caller holds the PF's lock, and the claim is written: gpuward-provision either has changed
-/// the VFs before, or sees the claim and leaves them.
+/// Of a PF that has none. The caller holds the PF's lock, and the claim is written:
+/// gpuward-provision either has changed the VFs before, or sees the claim and leaves them.
+static KernelChange enable_vfs_of(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+                                  const Claim& owner, ClaimedDevice& device,
+                                  const Deadlines& deadlines) {
+  require_no_blocked_writer(root, device);
+  KernelChange change = enable_vfs(root, pf, wanted, named_writing(root, owner, device, deadlines));
+  if (!change.blocked) device.writer = {};
+  return change;
+}
+
+static GpuSettings settings_of_pf(const Root& root, const Config& config, const PciAddress& pf) {
+  return settings_of(config, read_identity(pci_path(root, pf), to_string(pf)));
+}
+
+/// The caller holds the PF's lock, and the claim is written.
 static void ensure_vf(const Root& root, const Config& config, const Claim& owner,
                       ClaimedDevice& device, const Deadlines& deadlines) {
   if (exists(pci_path(root, device.address))) return;
   const PciAddress pf = *parse_pci_address(device.parent);
   const std::string what = "VF " + to_string(device.address) + " does not exist";
   if (virtual_functions(root, pf).empty()) {
-    require_no_blocked_writer(root, device);
-    const GpuSettings settings =
-        settings_of(config, read_identity(pci_path(root, pf), device.parent));
-    const WantedVfs wanted = wanted_vfs(settings, device.use, total_vfs(root, pf));
-    require_changed(device, what,
-                    enable_vfs(root, pf, wanted, named_writing(root, owner, device, deadlines)));
+    const WantedVfs wanted =
+        wanted_vfs(settings_of_pf(root, config, pf), device.use, total_vfs(root, pf));
+    require_changed(device, what, enable_vfs_of(root, pf, wanted, owner, device, deadlines));
   }
   const auto made = virtual_functions(root, pf);
   if (std::find(made.begin(), made.end(), device.address) == made.end())
@@ -184,6 +195,61 @@ void set_up_pci_device(const Root& root, const Config& config, const Claim& owne
   const Lock lock = lock_physical_function(root, device, deadlines);
   ensure_vf(root, config, owner, device, deadlines);
   if (device.use == Use::vendor_vf) create_vgpu(root, config, owner, device, deadlines);
+}
+
+// ---- a VF in quarantine that does not exist
+
+bool lacks_vf(const Root& root, const ClaimedDevice& device) {
+  if ((device.use != Use::vf && device.use != Use::vendor_vf) || device.scrub.empty() ||
+      device.scrub == unknown_scrub)
+    return false;
+  const auto pf = parse_pci_address(device.parent);
+  return pf && *pf != device.address && exists(pci_path(root, *pf)) &&
+         !exists(pci_path(root, device.address));
+}
+
+/// Who has the card as a whole.
+static void require_card_free(const Root& root, const PciAddress& pf) {
+  const ClaimedDevices claimed = claimed_devices(root);
+  require_readable(claimed.unreadable);
+  for (const Claim& claim : claimed.claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (device.use == Use::whole && device.address == pf)
+        throw Error({}, "the card is in use by " + domain_title(claim.name));
+  if (const auto holder = OpenDevices(root).vfio_holder_of(pf))
+    throw Error({}, "the card is in use by " + to_string(*holder));
+}
+
+/// What the configuration wants of the card, which may be something else since the VF was used.
+static WantedVfs require_wanted_vfs(const Root& root, const Config& config, const PciAddress& pf,
+                                    Use use) {
+  const GpuSettings settings = settings_of_pf(root, config, pf);
+  const std::string section = "the [gpu] section of the card";
+  if (settings.use && *settings.use != use)
+    throw Error({}, section + " has use = " + std::string(use_word(*settings.use)));
+  const WantedVfs wanted = wanted_vfs(settings, use, total_vfs(root, pf));
+  if (wanted.count == 0) throw Error({}, section + " has vfs = 0");
+  return wanted;
+}
+
+std::string restore_vf(const Root& root, const Config& config, const Claim& owner,
+                       ClaimedDevice& device, const Deadlines& deadlines) try {
+  const PciAddress pf = *parse_pci_address(device.parent);
+  const Lock lock = lock_physical_function(root, device, deadlines);
+  if (exists(pci_path(root, device.address))) return {};
+  if (const auto there = virtual_functions(root, pf); !there.empty())
+    throw Error({}, "the card has " + std::to_string(there.size()) + " others enabled");
+  require_card_free(root, pf);
+  const WantedVfs wanted = require_wanted_vfs(root, config, pf, device.use);
+  const KernelChange change = enable_vfs_of(root, pf, wanted, owner, device, deadlines);
+  if (!change.failure.empty()) throw Error({}, change.failure);
+  if (!exists(pci_path(root, device.address)))
+    throw Error({}, "the VFs that were enabled do not include it");
+  return {};
+} catch (const Error& error) {
+  return "VF does not exist and cannot be enabled on " + device.parent + ": " +
+         without_remedy({{}, error.reason.problem, {}}) +
+         "; fix the cause, then run: gpuward reconcile";
 }
 
 /// Nothing more is to be done for it. A single use is on disk before the quarantine goes from it.

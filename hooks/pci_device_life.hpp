@@ -17,6 +17,15 @@ namespace gpuward {
 void set_up_pci_device(const Root& root, const Config& config, const Claim& owner,
                        ClaimedDevice& device, const Deadlines& deadlines);
 
+/// Whether a device waits for its scrub program and is a VF that does not exist although its card
+/// does.
+bool lacks_vf(const Root& root, const ClaimedDevice& device);
+
+/// Enables the VFs of its card as prepare does, so that it can be scrubbed. Returns why that cannot
+/// be, with the command to run; "" when the VF exists. `owner`: as above.
+std::string restore_vf(const Root& root, const Config& config, const Claim& owner,
+                       ClaimedDevice& device, const Deadlines& deadlines);
+
 /// Takes the domain's traces off a device that libvirt has given back. Returns why it cannot be
 /// given to another yet; "" when it can; who hangs in the driver is noted in `device`. `owner`: the
 /// domain.

@@ -2,7 +2,9 @@
 #include "hooks/reconcile.hpp"
 
 #include "base/error.hpp"
+#include "config/config_parser.hpp"
 #include "hooks/give_back.hpp"
+#include "hooks/pci_device_life.hpp"
 #include "inventory/usage.hpp"
 #include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
@@ -22,6 +24,23 @@ static std::optional<Holder> holder_of(const Root& root, const Claim& claim) {
   return {};
 }
 
+/// A domain's prepare enables the VFs where `vfs` is not set; until one comes, a VF in quarantine
+/// would wait. Returns why one cannot be enabled; "" when nothing is missing.
+static std::string restore_vfs(const Root& root, Claim& claim, const Deadlines& deadlines) {
+  std::string failure;
+  for (ClaimedDevice& device : claim.devices) {
+    if (!lacks_vf(root, device) || has_blocked_writer(root, device)) continue;
+    const LoadedConfig loaded = load_host_config(root);
+    std::string why =
+        !loaded.problems.empty()
+            ? "VF does not exist and cannot be enabled: the configuration has errors; run: "
+              "gpuward check"
+            : restore_vf(root, loaded.config, claim, device, deadlines);
+    if (failure.empty()) failure = std::move(why);
+  }
+  return failure;
+}
+
 static Reconciled reconcile_one(const Root& root, const Claims& claims, const Claim& seen,
                                 const IsActive& is_active, const Deadlines& deadlines,
                                 bool dry_run) {
@@ -35,14 +54,16 @@ static Reconciled reconcile_one(const Root& root, const Claims& claims, const Cl
   const auto lock = claims.lock_domain(seen.domain, std::chrono::milliseconds(0));
   if (!lock || claims.stamp(seen.domain) != stamp)
     return {Result::in_use, seen.name, "domain is starting or stopping"};
-  const auto claim = claims.find(seen.domain);
+  auto claim = claims.find(seen.domain);
   if (!claim) return {Result::given_back, seen.name, "released by another process"};
   if (const auto holder = holder_of(root, *claim))
     return {Result::left_alone, claim->name, "device in use by " + to_string(*holder)};
   if (dry_run) return {Result::given_back, claim->name, "domain is shut off"};
 
+  const std::string missing = restore_vfs(root, *claim, deadlines);
   const auto kept = release_devices(root, claims, *claim, deadlines);
-  if (!kept.empty()) return {Result::quarantined, claim->name, kept.front().reason};
+  if (!kept.empty())
+    return {Result::quarantined, claim->name, missing.empty() ? kept.front().reason : missing};
   return {Result::given_back, claim->name, "domain is shut off"};
 }
 

@@ -119,9 +119,23 @@ ClaimedDevices claimed_devices(const Root& root) {
   found.unreadable = std::move(all.unreadable);
   for (const Claim& claim : found.claims)
     for (const ClaimedDevice& device : claim.devices) add_claimed(root, claim, device, found);
-  for (const Claim& record : unclaimed_quarantine(root, found.claims))
+  found.quarantined = unclaimed_quarantine(root, found.claims);
+  for (const Claim& record : found.quarantined)
     add_claimed(root, record, record.devices.front(), found);
   return found;
+}
+
+std::vector<Claim> ClaimedDevices::with_quarantined() const {
+  std::vector<Claim> all = claims;
+  for (const Claim& record : quarantined) {
+    const auto claim = std::find_if(
+        all.begin(), all.end(), [&](const Claim& each) { return each.domain == record.domain; });
+    if (claim == all.end())
+      all.push_back(record);
+    else
+      claim->devices.push_back(record.devices.front());
+  }
+  return all;
 }
 
 // ---- open handles

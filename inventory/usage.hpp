@@ -49,7 +49,11 @@ struct ClaimedDevices {
   std::map<Uuid, User> instances;  ///< mdevs
   std::set<Uuid> on;               ///< domains that start or run: their definition is left alone
   std::vector<Claim> claims;
+  std::vector<Claim> quarantined;           ///< records that no claim names yet, one device each
   std::vector<UnreadableClaim> unreadable;  ///< what these name is unknown
+
+  /// What is shown: the claims, each with its domain's devices of `quarantined`.
+  std::vector<Claim> with_quarantined() const;
 };
 ClaimedDevices claimed_devices(const Root& root);
 

@@ -40,8 +40,19 @@ bool can_be_reset(const Root& root, const PciAddress& address) {
   return true;
 }
 
+/// A kernel without runtime power management has no such file, and suspends nothing.
+static bool is_active(const std::string& path) {
+  return read_optional_attribute(path + "/power/runtime_status").value_or("active") == "active";
+}
+
 bool is_awake(const Root& root, const PciAddress& address) {
-  return read_optional_attribute(pci_path(root, address) + "/power_state") == "D0";
+  const std::string path = pci_path(root, address);
+  return read_optional_attribute(path + "/power_state") == "D0" && is_active(path);
+}
+
+bool is_readable_asleep(const Root& root, const PciAddress& address) {
+  const auto state = read_optional_attribute(pci_path(root, address) + "/power_state").value_or("");
+  return state == "D0" || state == "D1" || state == "D2" || state == "D3hot";
 }
 
 Health find_health(const Root& root, const PciAddress& address) {
@@ -51,7 +62,7 @@ Health find_health(const Root& root, const PciAddress& address) {
   };
   Health health;
   health.power_state = read("/power_state");
-  if (health.power_state == "D0") {
+  if (health.power_state == "D0" && is_active(path)) {
     health.link_speed = read("/current_link_speed");
     health.link_width = read("/current_link_width");
     health.max_link_speed = read("/max_link_speed");

@@ -34,7 +34,12 @@ Health find_health(const Root& root, const PciAddress& address);
 /// resets the bus that it and its companions have for themselves.
 bool can_be_reset(const Root& root, const PciAddress& address);
 
-/// Whether it is in D0: reading `config` or its link may wake it from any other state.
+/// Whether it is in D0 and is neither being suspended nor resumed: reading `config` or its link
+/// waits for nothing.
 bool is_awake(const Root& root, const PciAddress& address);
+
+/// Whether its configuration space can be read without resuming it: the kernel resumes only what is
+/// in D3cold, and the port above (pci_config_pm_runtime_get, drivers/pci/pci.c).
+bool is_readable_asleep(const Root& root, const PciAddress& address);
 
 }  // namespace gpuward

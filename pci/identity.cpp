@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <cstring>
 
 #include "base/file.hpp"
+#include "base/kernel_read.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
 #include "mdev/gpu_settings.hpp"
@@ -20,44 +23,79 @@ namespace gpuward {
 // ---- what sits there
 
 /// One register of configuration space, little endian; nothing for less than root beyond byte 64.
-static std::optional<uint32_t> config_register(const Fd& config, unsigned offset) {
+static std::optional<uint32_t> config_register(int config, unsigned offset) {
   unsigned char bytes[4];
-  if (::pread(config.get(), bytes, sizeof bytes, static_cast<off_t>(offset)) != sizeof bytes)
-    return {};
+  if (::pread(config, bytes, sizeof bytes, static_cast<off_t>(offset)) != sizeof bytes) return {};
   return bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
 }
 
+constexpr unsigned first_capability = 0x100;
+constexpr uint32_t no_answer = 0xffffffff;  // what is read of a card that is gone
+
 /// Where the extended capability of that id begins: 16 bits of id, 4 of version, 12 of the next
-/// one's offset (PCIe, Extended Capability Header). All ones come from a card that is gone.
-static std::optional<unsigned> find_capability(const Fd& config, unsigned id) {
-  constexpr unsigned first = 0x100, last = 0xffc, least_size = 8;
-  unsigned offset = first;
-  for (unsigned seen = 0; seen < (last - first) / least_size; ++seen) {
+/// one's offset (PCIe, Extended Capability Header).
+static std::optional<unsigned> find_capability(int config, unsigned id) {
+  constexpr unsigned last = 0xffc, least_size = 8;
+  unsigned offset = first_capability;
+  for (unsigned seen = 0; seen < (last - first_capability) / least_size; ++seen) {
     const auto header = config_register(config, offset);
-    if (!header || *header == 0 || *header == 0xffffffff) return {};
+    if (!header || *header == 0 || *header == no_answer) return {};
     if ((*header & 0xffff) == id) return offset;
     offset = *header >> 20 & last;
-    if (offset < first) return {};
+    if (offset < first_capability) return {};
   }
   return {};
 }
 
-/// Reading configuration space wakes a card (pci_config_pm_runtime_get, drivers/pci/pci.c).
-static std::optional<std::string> pcie_serial(const Root& root, const PciAddress& address,
-                                              Sleepers sleepers) {
-  if (sleepers == Sleepers::leave && !is_awake(root, address)) return {};
-  const std::string path = pci_path(root, address) + "/config";
-  const Fd config(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+/// The serial number of PCIe, 0 when the card has none; nothing when the card does not answer.
+static std::optional<uint64_t> serial_number(int config) {
+  if (config_register(config, first_capability) == no_answer) return {};
   constexpr unsigned device_serial_number = 3;
-  const auto offset = config ? find_capability(config, device_serial_number) : std::nullopt;
-  if (!offset) return {};
+  const auto offset = find_capability(config, device_serial_number);
+  if (!offset) return 0;
   const auto low = config_register(config, *offset + 4),
              high = config_register(config, *offset + 8);
-  if (!low || !high || (*low == 0 && *high == 0)) return {};
-  char text[24];
-  std::snprintf(text, sizeof text, "%02x-%02x-%02x-%02x-%02x-%02x-%02x-%02x", *high >> 24,
-                *high >> 16 & 0xff, *high >> 8 & 0xff, *high & 0xff, *low >> 24, *low >> 16 & 0xff,
-                *low >> 8 & 0xff, *low & 0xff);
+  return low && high ? uint64_t{*high} << 32 | *low : 0;
+}
+
+/// The same in a child: its bytes, or none.
+static size_t read_serial_number(int config, char* to, size_t size) {
+  const auto serial = serial_number(config);
+  if (!serial || size < sizeof *serial) return 0;
+  std::memcpy(to, &*serial, sizeof *serial);
+  return sizeof *serial;
+}
+
+/// How long a card may take to resume: from D3cold, PCIe gives it a second (PCIe, Conventional
+/// Reset), and its driver needs its own time.
+static constexpr std::chrono::seconds resume_wait{3};
+
+/// The kernel resumes a card in D3cold, and the port above one in D3hot, before it reads their
+/// configuration space, and sets no deadline for either (pci_config_pm_runtime_get,
+/// drivers/pci/pci.c). Nothing when it is not read.
+static std::optional<uint64_t> read_serial_number(const Root& root, const PciAddress& address,
+                                                  Sleepers sleepers) {
+  const std::string path = pci_path(root, address) + "/config";
+  if (!exists(path)) return 0;
+  if (is_awake(root, address)) {
+    const Fd config(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    return config ? serial_number(config.get()) : 0;
+  }
+  if (sleepers == Sleepers::leave && !is_readable_asleep(root, address)) return {};
+  const auto bytes = read_in_child(path, read_serial_number, resume_wait);
+  uint64_t serial = 0;
+  if (!bytes || bytes->size() != sizeof serial) return {};
+  std::memcpy(&serial, bytes->data(), sizeof serial);
+  return serial;
+}
+
+static std::string serial_text(uint64_t serial) {
+  std::string text;
+  for (int shift = 56; shift >= 0; shift -= 8) {
+    char byte[4];
+    std::snprintf(byte, sizeof byte, "%02x", static_cast<unsigned>(serial >> shift & 0xff));
+    text += (text.empty() ? "" : "-") + std::string(byte);
+  }
   return text;
 }
 
@@ -105,7 +143,9 @@ Identity find_identity(const Root& root, const PciAddress& address, Sleepers sle
   Identity identity;
   add_serial(identity.serials, read_attribute(path + "/serial_number"));
   add_serial(identity.serials, read_attribute(path + "/unique_id"));
-  add_serial(identity.serials, pcie_serial(root, address, sleepers));
+  const auto serial = read_serial_number(root, address, sleepers);
+  identity.unread = !serial;
+  if (serial && *serial != 0) identity.serials.push_back(serial_text(*serial));
   identity.uuid = nvidia_uuid(root, address);
   identity.subsystem = subsystem_of(path);
   identity.slot = slot_of(root, address);
@@ -175,7 +215,8 @@ Verdict identity_verdict(const GpuSection& section, const Identity& found) {
     missing += (missing.empty() ? "" : ", ") + word;
   if (!missing.empty())
     text += " (" + missing +
-            " cannot be read: a UUID needs NVIDIA's driver, a serial number root and a card in D0)";
+            " cannot be read: a UUID needs NVIDIA's driver, a serial number root and a card that "
+            "is not in D3cold)";
   return Verdict::deny({"not the expected GPU", text, "reinstall that card or update 'expect'"});
 }
 

@@ -22,12 +22,15 @@ struct Identity {
   std::optional<std::string> uuid;       ///< lower case, without "GPU-"; of NVIDIA's driver
   std::optional<std::string> subsystem;  ///< "10de:1234"
   std::optional<std::string> slot;       ///< as the firmware names it
+  bool unread = false;  ///< PCIe's serial number is unknown: the card sleeps or does not answer
   bool operator==(const Identity&) const = default;
 };
 
-/// Whether a card in a low power state, which does not tell PCIe's serial number, is woken for it.
+/// Whether a card in D3cold, of which PCIe's serial number cannot be read, is resumed for it.
 enum class Sleepers { leave, wake };
 
+/// A card that is not in D0 is read in a throw-away child, as reading may block without a timeout;
+/// what is not read within 3 s is unknown.
 Identity find_identity(const Root& root, const PciAddress& address,
                        Sleepers sleepers = Sleepers::leave);
 

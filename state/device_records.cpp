@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "state/device_records.hpp"
 
+#include <algorithm>
 #include <optional>
 
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 
 namespace gpuward {
@@ -78,7 +80,36 @@ std::vector<DeviceRecord> read_records(const std::string& directory) {
   return records;
 }
 
+bool is_at(const Root& root, const DeviceRecord& record, const PciAddress& device,
+           const RecordedDevice* found) {
+  const auto places = places_now(root, record.device, found);
+  return std::any_of(places.begin(), places.end(),
+                     [&](const Place& place) { return place.address == device; });
+}
+
+void clear_record(const Root& root, const std::string& directory, const DeviceRecord& record,
+                  const PciAddress& device) {
+  bool is_replaced = false;
+  for (const Place& place : places_now(root, record.device)) {
+    if (place.address == device) continue;
+    const DeviceRecord other{record_device(root, place.address, place.card), record.domain,
+                             record.owner, record.detail};
+    is_replaced |= write_record(directory, other) == record.file;
+  }
+  if (!is_replaced) remove_file_durably(record.file);
+}
+
+/// Once for each record that is written: others are rewritten as they were read.
+static void warn_if_unread(const RecordedDevice& device) {
+  if (!device.identity.unread) return;
+  log::warning("device " + to_string(device.card.value_or(device.address)) +
+               ": cannot read its serial number, as it is suspended and does not resume; it is "
+               "recorded by " +
+               (device.identity.slot ? "slot" : "PCI address") + "; check: journalctl -k");
+}
+
 std::string write_record(const std::string& directory, const DeviceRecord& record) {
+  warn_if_unread(record.device);
   make_directory_durably(directory);
   std::string file = record_file(directory, record.device);
   write_file_durably(file, format(record));

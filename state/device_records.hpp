@@ -29,6 +29,16 @@ std::vector<DeviceRecord> read_records(const std::string& directory);
 /// The file that write_record writes.
 std::string record_file(const std::string& directory, const RecordedDevice& device);
 
+/// Whether it speaks of the device that is at this address now. `found`: what the caller has read
+/// of a device.
+bool is_at(const Root& root, const DeviceRecord& record, const PciAddress& device,
+           const RecordedDevice* found = nullptr);
+
+/// Removes it as far as it speaks of `device`: where its card cannot be told from others, it stays
+/// for these, each by itself. Throws SystemError.
+void clear_record(const Root& root, const std::string& directory, const DeviceRecord& record,
+                  const PciAddress& device);
+
 /// Replaces the one of the same device and address; on disk when it returns. Returns its file.
 /// Throws SystemError.
 std::string write_record(const std::string& directory, const DeviceRecord& record);

@@ -28,10 +28,8 @@ static std::vector<DeviceRecord> records(const Root& root) {
 
 /// The record of a card that is not on this host any more is known by where it was.
 static bool is_of(const Root& root, const DeviceRecord& record, const PciAddress& device) {
-  const auto places = places_now(root, record.device);
-  if (places.empty()) return record.device.address == device;
-  return std::any_of(places.begin(), places.end(),
-                     [&](const Place& now) { return now.address == device; });
+  if (is_at(root, record, device)) return true;
+  return record.device.address == device && places_now(root, record.device).empty();
 }
 
 bool is_on_record(const Root& root, const Claim& owner, const PciAddress& device) {
@@ -45,7 +43,7 @@ bool clear_quarantine_record(const Root& root, const PciAddress& device) {
   bool was_there = false;
   for (const DeviceRecord& record : records(root)) {
     if (!is_of(root, record, device)) continue;
-    remove_file_durably(record.file);
+    clear_record(root, paths::quarantine(root), record, device);
     was_there = true;
   }
   return was_there;

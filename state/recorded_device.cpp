@@ -25,11 +25,13 @@ static std::optional<unsigned> number_of(const Root& root, const PciAddress& pf,
   return {};
 }
 
-/// What a driver refuses to tell is unknown, as what it does not have.
+/// What a driver refuses to tell is unknown.
 static Identity identity_at(const Root& root, const PciAddress& address, Sleepers sleepers) try {
   return find_identity(root, address, sleepers);
 } catch (const SystemError&) {
-  return {};
+  Identity unknown;
+  unknown.unread = true;
+  return unknown;
 }
 
 RecordedDevice record_device(const Root& root, const PciAddress& address,
@@ -80,50 +82,129 @@ SameDevice is_same_card(const Identity& one, const Identity& other) {
   return model == SameDevice::yes ? same_text(one.slot, other.slot) : SameDevice::unknown;
 }
 
-bool is_distinguished(const RecordedDevice& device) {
-  return device.identity.uuid || !device.identity.serials.empty();
-}
-
-bool is_recorded(const RecordedDevice& recorded, const RecordedDevice& found) {
-  const bool is_vf = recorded.card.has_value();
-  const PciAddress at = recorded.card.value_or(recorded.address);
-  const PciAddress card = found.card.value_or(found.address);
-  switch (is_same_card(recorded.identity, found.identity)) {
-    case SameDevice::no:
-      return false;
-    case SameDevice::unknown:
-      // A record of an older version says of no VF whose it is.
-      return found.address == recorded.address ||
-             (is_vf && found.card == recorded.card && found.number == recorded.number);
-    case SameDevice::yes:
-      break;
-  }
-  if (card.function != at.function || is_vf != found.card.has_value()) return false;
-  return recorded.number && found.number ? recorded.number == found.number
-                                         : !is_vf || found.address == recorded.address;
-}
-
 // ---- where it is
 
-static SameDevice same_at(const Root& root, const PciAddress& address, const Identity& identity) {
-  const auto device = find_pci_device(root, address);
-  if (!device || device->physical_function) return SameDevice::unknown;
-  return is_same_card(identity, identity_at(root, address, Sleepers::leave));
+namespace {
+
+/// A card of this host beside the recorded one.
+struct Candidate {
+  PciAddress address;
+  Identity identity;
+  SameDevice same = SameDevice::unknown;
+  bool is_there = false;  ///< a card, and no VF
+};
+
+/// One record, and what its caller has read of one card.
+struct Search {
+  const Root& root;
+  const RecordedDevice& recorded;
+  const RecordedDevice* found;
+};
+
+}  // namespace
+
+static PciAddress card_of(const RecordedDevice& device) {
+  return device.card.value_or(device.address);
 }
 
-static std::vector<PciAddress> cards_now(const Root& root, const PciAddress& at,
-                                         const Identity& identity) {
-  const SameDevice here = same_at(root, at, identity);
-  if (here == SameDevice::yes) return {at};
-  std::vector<PciAddress> cards;
-  const bool can_be_found = identity.uuid || !identity.serials.empty() || identity.slot;
-  if (!can_be_found && here == SameDevice::unknown) return {at};
-  for (const PciAddress& address : pci_addresses(root))
-    if (address != at && address.function == at.function &&
-        same_at(root, address, identity) == SameDevice::yes)
-      cards.push_back(address);
-  if (cards.empty() && here == SameDevice::unknown) return {at};
+static Candidate look_at(const Search& search, const PciAddress& address, Sleepers sleepers) {
+  const auto device = find_pci_device(search.root, address);
+  if (!device || device->physical_function) return {address, {}, SameDevice::unknown, false};
+  const bool is_read = search.found && card_of(*search.found) == address;
+  Identity identity =
+      is_read ? search.found->identity : identity_at(search.root, address, sleepers);
+  const SameDevice same = is_same_card(search.recorded.identity, identity);
+  return {address, std::move(identity), same, true};
+}
+
+static bool has_own_number(const Identity& identity) {
+  return identity.uuid || !identity.serials.empty();
+}
+
+/// Whether nothing but a number that could not be read speaks against it: a card that was moved has
+/// another slot.
+static bool may_be(const Search& search, const Candidate& card) {
+  const Identity& recorded = search.recorded.identity;
+  return card.is_there && card.identity.unread && has_own_number(recorded) &&
+         same_text(recorded.subsystem, card.identity.subsystem) != SameDevice::no;
+}
+
+/// All others that are the recorded card or may be.
+static std::vector<Candidate> other_cards(const Search& search, const PciAddress& at) {
+  std::vector<Candidate> cards;
+  for (const PciAddress& address : pci_addresses(search.root)) {
+    if (address == at || address.function != at.function) continue;
+    Candidate card = look_at(search, address, Sleepers::leave);
+    if (card.same == SameDevice::yes || may_be(search, card)) cards.push_back(std::move(card));
+  }
   return cards;
+}
+
+/// Cards with one and the same number, as boards with a fixed one or with two GPUs have: the one in
+/// the recorded slot, or else at the recorded address; all where neither is there.
+static std::vector<PciAddress> by_place(const std::vector<Candidate>& cards, const PciAddress& at,
+                                        const Identity& recorded) {
+  std::vector<PciAddress> all, in_slot;
+  for (const Candidate& card : cards) {
+    if (card.same != SameDevice::yes) continue;
+    all.push_back(card.address);
+    if (same_text(recorded.slot, card.identity.slot) == SameDevice::yes)
+      in_slot.push_back(card.address);
+  }
+  if (!in_slot.empty()) return in_slot;
+  return std::count(all.begin(), all.end(), at) > 0 ? std::vector{at} : all;
+}
+
+static bool any_is_same(const std::vector<Candidate>& cards) {
+  return std::any_of(cards.begin(), cards.end(),
+                     [](const Candidate& card) { return card.same == SameDevice::yes; });
+}
+
+/// Reads again, with the cards resumed, what could not be read of those that may be the recorded.
+static void resume_unread(const Search& search, std::vector<Candidate>& cards) {
+  for (Candidate& card : cards)
+    if (may_be(search, card)) card = look_at(search, card.address, Sleepers::wake);
+}
+
+/// The recorded card, where it is one that has moved, or more than one has its number. What cannot
+/// be read even now may be it: at its place, or where no other is.
+static std::vector<PciAddress> find_card(const Search& search, std::vector<Candidate> cards,
+                                         const PciAddress& at) {
+  resume_unread(search, cards);
+  std::vector<PciAddress> found = by_place(cards, at, search.recorded.identity);
+  const bool is_known = !found.empty();
+  for (const Candidate& card : cards)
+    if (may_be(search, card) && card.same != SameDevice::yes && (!is_known || card.address == at))
+      found.push_back(card.address);
+  return found;
+}
+
+static std::vector<PciAddress> cards_now(const Search& search, const PciAddress& at) {
+  const Identity& recorded = search.recorded.identity;
+  const Candidate here = look_at(search, at, Sleepers::leave);
+  if (here.same == SameDevice::yes &&
+      same_text(recorded.slot, here.identity.slot) != SameDevice::no)
+    return {at};
+  const bool is_here_or_unknown = here.same == SameDevice::unknown;
+  if (!has_own_number(recorded) && !recorded.slot)
+    return is_here_or_unknown ? std::vector{at} : std::vector<PciAddress>();
+  std::vector<Candidate> cards = other_cards(search, at);
+  if (here.is_there && is_here_or_unknown && !any_is_same(cards)) return {at};
+  cards.push_back(here);
+  std::vector<PciAddress> found = find_card(search, std::move(cards), at);
+  if (found.empty() && is_here_or_unknown) return {at};
+  return found;
+}
+
+bool is_distinguished(const Root& root, const RecordedDevice& device) {
+  if (!has_own_number(device.identity)) return false;
+  const Search search{root, device, nullptr};
+  const PciAddress at = card_of(device);
+  std::vector<Candidate> cards = other_cards(search, at);
+  cards.push_back(look_at(search, at, Sleepers::leave));
+  resume_unread(search, cards);
+  return std::count_if(cards.begin(), cards.end(),
+                       [](const Candidate& card) { return card.same == SameDevice::yes; }) < 2;
 }
 
 /// Nothing when its PF does not say where it is.
@@ -132,14 +213,15 @@ static std::optional<PciAddress> vf_now(const Root& root, const PciAddress& pf, 
   return number < vfs.size() ? vfs[number] : virtual_function_address(root, pf, number);
 }
 
-std::vector<Place> places_now(const Root& root, const RecordedDevice& recorded) {
+std::vector<Place> places_now(const Root& root, const RecordedDevice& recorded,
+                              const RecordedDevice* found) {
   std::vector<Place> places;
+  const std::vector<PciAddress> cards = cards_now({root, recorded, found}, card_of(recorded));
   if (!recorded.card) {
-    for (const PciAddress& card : cards_now(root, recorded.address, recorded.identity))
-      places.push_back({card, {}});
+    for (const PciAddress& card : cards) places.push_back({card, {}});
     return places;
   }
-  for (const PciAddress& card : cards_now(root, *recorded.card, recorded.identity)) {
+  for (const PciAddress& card : cards) {
     const auto vf = recorded.number ? vf_now(root, card, *recorded.number) : std::nullopt;
     if (vf)
       places.push_back({*vf, card});

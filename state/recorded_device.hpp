@@ -21,11 +21,10 @@ struct RecordedDevice {
   bool operator==(const RecordedDevice&) const = default;
 };
 
-/// What there is at `address`, read with the card awake: a card in D3 is resumed by the read of its
-/// `config`, for which the kernel sets no deadline (pci_config_pm_runtime_get, drivers/pci/pci.c),
-/// so that a card that does not resume blocks the caller. Without it, a card that vfio-pci has,
-/// which suspends what no process has open, would be recorded without its serial number. `card`:
-/// its PF, for a VF that is not enabled.
+/// What there is at `address`. A card in D3cold is resumed for it: otherwise a card that vfio-pci
+/// has, which suspends what no process has open, would be recorded without its serial number. Of
+/// one that does not resume in time the number stays unknown. `card`: its PF, for a VF that is not
+/// enabled.
 RecordedDevice record_device(const Root& root, const PciAddress& address,
                              const std::optional<PciAddress>& card = {});
 
@@ -35,8 +34,9 @@ enum class SameDevice { yes, no, unknown };
 /// by slot and subsystem, of which another card may come to have the same. Pure.
 SameDevice is_same_card(const Identity& one, const Identity& other);
 
-/// Whether the card can be told from another of its model, wherever it is.
-bool is_distinguished(const RecordedDevice& device);
+/// Whether the card can be told from all others of this host, wherever it is: by a UUID or serial
+/// number that no other one has. Resumes cards that may have the same.
+bool is_distinguished(const Root& root, const RecordedDevice& device);
 
 struct Place {
   PciAddress address;
@@ -44,12 +44,12 @@ struct Place {
 };
 
 /// Where it is now: at another address than recorded when its card is there, nowhere when another
-/// card has its address, and at the recorded one as long as nothing speaks against that. Wakes no
-/// card.
-std::vector<Place> places_now(const Root& root, const RecordedDevice& recorded);
-
-/// Whether it is the device `found`, by the recorded address where that cannot be read.
-bool is_recorded(const RecordedDevice& recorded, const RecordedDevice& found);
+/// card has its address, and at the recorded one as long as nothing speaks against that. Among
+/// cards with the same serial number it goes by slot, then by address; where neither is one of
+/// them, it may be any of them. Cards are resumed only where it is not at its address, or another
+/// card has its number. `found`: what the caller has read of a device.
+std::vector<Place> places_now(const Root& root, const RecordedDevice& recorded,
+                              const RecordedDevice* found = nullptr);
 
 /// "device ADDRESS", "card ADDRESS", "vf NUMBER", "serial TEXT", "uuid UUID", "subsystem IDS",
 /// "slot TEXT": a line each.

@@ -22,7 +22,7 @@ static std::vector<DeviceRecord> marks_of(const Root& root, const PciAddress& de
   std::vector<DeviceRecord> found = marks(root);
   if (found.empty()) return found;  // the rule; then no card is woken
   const RecordedDevice now = record_device(root, device, card);
-  std::erase_if(found, [&](const DeviceRecord& mark) { return !is_recorded(mark.device, now); });
+  std::erase_if(found, [&](const DeviceRecord& mark) { return !is_at(root, mark, device, &now); });
   return found;
 }
 
@@ -72,7 +72,7 @@ bool clear_used(const Root& root, const PciAddress& device) {
   for (DeviceRecord& mark : marks(root))
     if (mark.device.address == device && places_now(root, mark.device).empty())
       found.push_back(std::move(mark));
-  for (const DeviceRecord& mark : found) remove_file_durably(mark.file);
+  for (const DeviceRecord& mark : found) clear_record(root, paths::single_use(root), mark, device);
   return !found.empty();
 }
 
@@ -86,7 +86,8 @@ std::vector<UsedDevice> used_devices(const Root& root) {
 
 std::vector<DeviceRecord> marks_by_address(const Root& root) {
   std::vector<DeviceRecord> found = marks(root);
-  std::erase_if(found, [](const DeviceRecord& mark) { return is_distinguished(mark.device); });
+  std::erase_if(found,
+                [&](const DeviceRecord& mark) { return is_distinguished(root, mark.device); });
   return found;
 }
 

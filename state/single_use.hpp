@@ -39,7 +39,7 @@ struct UsedDevice {
 };
 std::vector<UsedDevice> used_devices(const Root& root);
 
-/// Marks of cards that cannot be told from others of their model: they go by slot or address.
+/// Marks of cards that cannot be told from others: they go by slot or address.
 std::vector<DeviceRecord> marks_by_address(const Root& root);
 
 }  // namespace gpuward

@@ -14,6 +14,7 @@
 #include "fake_host.hpp"
 #include "inventory/usage.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 #include "state/start_permit.hpp"
 
@@ -597,6 +598,29 @@ TEST_F(DoctorDevices, quarantine_is_told) {
   device.state = ClaimedDevice::State::claimed;
   claims.write({web01, "web01", {device}});
   EXPECT_THAT(check_devices(root_, {}), IsEmpty());
+}
+
+/// After a restart of the host, before reconcile.
+TEST_F(DoctorDevices, quarantine_that_no_claim_names_is_told) {
+  ClaimedDevice device{
+      .alias = "ua-gpuward-0", .profile = "card", .instance = {}, .parent = card, .type = "-"};
+  device.use = Use::whole;
+  device.address = *parse_pci_address(card);
+  record_quarantine(root_, {web01, "web01", {}}, device);
+  EXPECT_THAT(
+      told(check_devices(root_, {})),
+      ElementsAre(HasSubstr("problem " + card + ": quarantined after use by domain 'web01'")));
+}
+
+TEST_F(DoctorDevices, a_single_use_of_one_of_two_cards_with_one_number_is_told) {
+  const std::string second = "0000:4f:00.0";
+  host_.pci_gpu(card).attribute("unique_id", "3c6f0a1b2d4e5f60");
+  host_.pci_gpu(second).attribute("unique_id", "3c6f0a1b2d4e5f60");
+  mark_used(root_, *parse_pci_address(card), web01, "web01");
+  EXPECT_THAT(told(check_devices(root_, {})),
+              ElementsAre(HasSubstr("warning " + card +
+                                    ": single use by domain 'web01' is recorded by PCI address, "
+                                    "as another card reports the same serial number")));
 }
 
 TEST_F(DoctorDevices, a_single_use_that_goes_by_address_is_told) {

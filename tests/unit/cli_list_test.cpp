@@ -6,6 +6,7 @@
 
 #include "cli/commands.hpp"
 #include "fake_host.hpp"
+#include "state/quarantine.hpp"
 
 namespace gpuward {
 namespace {
@@ -85,6 +86,31 @@ TEST_F(ListTest, a_vendor_vf_whose_card_has_no_capacity_is_not_counted) {
   }
   host_.config("[gpu *]\nuse = vendor-vf\n[profile p]\nuse = vendor-vf\ntype = 1145\n");
   EXPECT_EQ(list("profiles")[0]["available"], 1U);
+}
+
+/// After a restart of the host, before reconcile.
+TEST_F(ListTest, quarantine_that_no_claim_names_is_listed) {
+  host_.pci_gpu("0000:41:00.0");
+  ClaimedDevice device{.alias = "ua-gpuward-0",
+                       .profile = "card",
+                       .instance = {},
+                       .parent = "0000:41:00.0",
+                       .type = "-"};
+  device.use = Use::whole;
+  device.address = *parse_pci_address("0000:41:00.0");
+  const Uuid web01 = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+  record_quarantine(host_.root(), {web01, "web01", {}}, device);
+  const json domains = list("domains");
+  ASSERT_EQ(domains.size(), 1U);
+  EXPECT_EQ(domains[0]["name"], "web01");
+  ASSERT_EQ(domains[0]["gpus"].size(), 1U);
+  EXPECT_EQ(domains[0]["gpus"][0]["instance"], "0000:41:00.0");
+  EXPECT_EQ(domains[0]["gpus"][0]["state"], "quarantined");
+  const json instances = list("instances");
+  ASSERT_EQ(instances.size(), 1U);
+  EXPECT_EQ(instances[0]["address"], "0000:41:00.0");
+  EXPECT_EQ(instances[0]["state"], "quarantined");
+  EXPECT_EQ(instances[0]["domain"]["name"], "web01");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "fake_host.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -47,10 +48,28 @@ extern "C" int __real_clone(int (*run)(void*), void* stack, int flags, void* dat
 extern "C" int __wrap_clone(int (*run)(void*), void* stack, int flags, void* data);
 
 int __wrap_clone(int (*run)(void*), void* stack, int flags, void* data) {
-  if (!gpuward::FakeHost::current()) return __real_clone(run, stack, flags, data);
+  gpuward::FakeHost* const host = gpuward::FakeHost::current();
+  if (!host) return __real_clone(run, stack, flags, data);
   const int child = ::fork();
   if (child == 0) ::_exit(run(data));
+  if (child > 0) host->has_writer(child);
   return child;
+}
+
+// A child that waits for a processor, or is on its way to a write that hangs, is not blocked: until
+// it has ended or hangs, the time of whoever waits for it stands still.
+extern "C" int __real_poll(pollfd* files, nfds_t count, int timeout);
+extern "C" int __wrap_poll(pollfd* files, nfds_t count, int timeout);
+
+int __wrap_poll(pollfd* files, nfds_t count, int timeout) {
+  gpuward::FakeHost* const host = gpuward::FakeHost::current();
+  constexpr int slice = 10, most = 60'000;  // ms
+  for (int waited = 0; host && timeout >= 0 && host->writer_goes_on() && waited < most;
+       waited += slice) {
+    const int ready = __real_poll(files, count, slice);
+    if (ready != 0) return ready;
+  }
+  return __real_poll(files, count, timeout);
 }
 
 // What a node below /dev is needs root's rights to be made, so it is told here.
@@ -400,23 +419,42 @@ void FakeHost::behaves() {
   troubles_.clear();
 }
 
+/// As is_running says of a process of the real host.
+static bool has_ended(const std::string& pid) {
+  const auto stat = read_attribute("/proc/" + pid + "/stat");
+  if (!stat) return true;
+  const char state = stat->at(stat->rfind(')') + 2);
+  return state == 'Z' || state == 'X';
+}
+
+void FakeHost::has_writer(int pid) {
+  const std::string name = std::to_string(pid);
+  const std::string entry = at("/proc/" + name);
+  fs::remove_all(entry);
+  fs::create_directories(at("/proc"));
+  fs::create_symlink("/proc/" + name, entry);
+  writer_ = pid;
+}
+
+bool FakeHost::writer_goes_on() const {
+  if (writer_ == 0) return false;
+  const std::string pid = std::to_string(writer_);
+  const auto hanging = lines_in(at("/kernel/hanging"));
+  return !has_ended(pid) && std::find(hanging.begin(), hanging.end(), pid) == hanging.end();
+}
+
 void FakeHost::lets_go() {
   put(at("/kernel/let-go"), "");
-  // a process that hangs no more is one that has gone, or at least is done with its write
   for (const std::string& pid : lines_in(at("/kernel/hanging")))
-    for (int tries = 0; tries < 10'000 && !exists(at("/kernel/through-" + pid)); ++tries)
-      ::usleep(1000);
+    for (int tries = 0; tries < 60'000 && !has_ended(pid); ++tries) ::usleep(1000);
 }
 
 void FakeHost::hang() {
-  const std::string pid = std::to_string(::getpid());
-  process(::getpid(), "50-gpuward", {});  // as libvirt runs the hook
-  append_line(at("/kernel/hanging"), pid);
+  append_line(at("/kernel/hanging"), std::to_string(::getpid()));
   while (!exists(at("/kernel/let-go"))) {
     if (!exists(directory_.path())) ::_exit(0);  // the test is over
     ::usleep(1000);
   }
-  fs::remove_all(at("/proc/" + pid));
 }
 
 void FakeHost::reacts(const std::string& address, const std::string& attribute, Reaction reaction) {
@@ -488,12 +526,7 @@ int FakeHost::kernel_write(const std::string& path, const std::string& value) {
   if (const auto reaction = reactions_.find(path); reaction != reactions_.end()) {
     append_line(at("/kernel/writes"),
                 path.substr(at("/sys/devices/pci0000:00/").size()) + ' ' + value);
-    const int code = reaction->second(value);
-    const std::string pid = std::to_string(::getpid());
-    const auto hanging = lines_in(at("/kernel/hanging"));
-    if (std::find(hanging.begin(), hanging.end(), pid) != hanging.end())
-      put(at("/kernel/through-" + pid), "");
-    return code;
+    return reaction->second(value);
   }
   const fs::path directory = fs::path(path).parent_path();
   const bool creates = path.ends_with("/create");
@@ -516,7 +549,6 @@ int FakeHost::kernel_write(const std::string& path, const std::string& value) {
     const KernelLock lock(at("/kernel/lock"));
     code = creates ? create(parent, last, value) : remove(parent, last);
   }
-  if (hangs) put(at("/kernel/through-" + std::to_string(::getpid())), "");
   return code;
 }
 

@@ -137,6 +137,10 @@ class FakeHost {
   /// Every path below `part` of the host ("/run", "") with what is in it.
   std::map<std::string, std::string> tree(const std::string& part) const;
 
+  // For the wrapped clone(2) and poll(2).
+  void has_writer(int pid);     ///< this process writes to the kernel: /proc shows the real one
+  bool writer_goes_on() const;  ///< it has not ended and does not hang
+
   // For the wrapped write(2).
   static FakeHost* current();
   bool is_control(const std::string& path) const;
@@ -163,6 +167,7 @@ class FakeHost {
 
   TempDir directory_;
   Root root_;
+  int writer_ = 0;  ///< the last process that writes to the kernel
   std::map<std::string, FakeDevice> devices_;
   std::map<std::string, Reaction> reactions_;  ///< by the path written to
   std::map<std::string, Trouble> troubles_;    ///< by the path written to, or by UUID

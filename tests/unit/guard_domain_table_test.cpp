@@ -6,6 +6,9 @@
 namespace gpuward {
 namespace {
 
+using namespace std::chrono_literals;
+
+const DomainTable::TimePoint now;
 const Uuid web = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
 const Uuid other = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa1");
 
@@ -150,12 +153,12 @@ TEST_F(Table, has_one_pending_retry_for_all_that_failed) {
   table.started(web, nullptr, 1);
   table.add_event(web, pause());
   const auto first = table.take(web);
-  EXPECT_TRUE(table.keep_unfinished(web, *first, pause()));
+  EXPECT_TRUE(table.keep_unfinished(web, *first, pause(), now));
   EXPECT_FALSE(table.finish(web, *first)) << "tried again at once";
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(table.add_event(web, added("hostdev0")));
     const auto next = table.take(web);
-    EXPECT_FALSE(table.keep_unfinished(web, *next, added("hostdev0"))) << "a timer for each";
+    EXPECT_FALSE(table.keep_unfinished(web, *next, added("hostdev0"), now)) << "a timer for each";
     table.finish(web, *next);
   }
   EXPECT_TRUE(table.retry(web, first->state));
@@ -164,14 +167,32 @@ TEST_F(Table, has_one_pending_retry_for_all_that_failed) {
   EXPECT_TRUE(again->todo.pause);
   EXPECT_EQ(again->todo.added, std::set<std::string>{"hostdev0"});
   EXPECT_FALSE(table.retry(web, first->state)) << "nothing is pending";
-  EXPECT_TRUE(table.keep_unfinished(web, *again, again->todo)) << "the retry failed too";
+  EXPECT_TRUE(table.keep_unfinished(web, *again, again->todo, now)) << "the retry failed too";
+}
+
+/// As the next look at a pause while libvirt cannot be queried.
+TEST_F(Table, does_all_that_is_pending_when_the_first_of_it_is_due) {
+  table.started(web, nullptr, 1);
+  table.add_event(web, pause());
+  const auto work = table.take(web);
+  EXPECT_TRUE(table.keep_unfinished(web, *work, added("hostdev0"), now + 30s));
+  EXPECT_TRUE(table.keep_unfinished(web, *work, pause(), now + 1s)) << "waits for the other";
+  for (int i = 0; i < 100; ++i)
+    EXPECT_FALSE(table.keep_unfinished(web, *work, pause(), now + 1s)) << "a timer for each";
+  table.finish(web, *work);
+  EXPECT_TRUE(table.retry(web, work->state));
+  const auto again = table.take(web);
+  EXPECT_TRUE(again->todo.pause);
+  EXPECT_EQ(again->todo.added, std::set<std::string>{"hostdev0"});
+  table.finish(web, *again);
+  EXPECT_FALSE(table.retry(web, work->state)) << "the later timer";
 }
 
 TEST_F(Table, leaves_a_retry_to_whoever_is_busy) {
   table.started(web, nullptr, 1);
   table.add_event(web, pause());
   const auto work = table.take(web);
-  table.keep_unfinished(web, *work, pause());
+  table.keep_unfinished(web, *work, pause(), now);
   EXPECT_FALSE(table.retry(web, work->state)) << "two would work on one domain";
   EXPECT_TRUE(table.finish(web, *work));
   EXPECT_TRUE(table.take(web)->todo.pause);
@@ -181,12 +202,12 @@ TEST_F(Table, does_not_retry_in_a_later_run) {
   table.started(web, nullptr, 1);
   table.add_event(web, pause());
   const auto old = table.take(web);
-  EXPECT_TRUE(table.keep_unfinished(web, *old, pause()));
+  EXPECT_TRUE(table.keep_unfinished(web, *old, pause(), now));
   table.started(web, nullptr, 2);
-  EXPECT_FALSE(table.keep_unfinished(web, *old, pause()));
+  EXPECT_FALSE(table.keep_unfinished(web, *old, pause(), now));
   table.add_event(web, added("hostdev0"));
   const auto work = table.take(web);
-  EXPECT_TRUE(table.keep_unfinished(web, *work, added("hostdev0")));
+  EXPECT_TRUE(table.keep_unfinished(web, *work, added("hostdev0"), now));
   table.finish(web, *work);
   EXPECT_FALSE(table.retry(web, old->state)) << "the timer of the last run";
   EXPECT_TRUE(table.retry(web, work->state));

@@ -429,13 +429,14 @@ TEST_F(PciLifeTest, without_a_vfio_provider_the_vgpu_goes_again) {
 
 TEST_F(PciLifeTest, a_driver_that_hangs_refuses_in_time_and_is_finished_later) {
   make_vgpu_vf("0000:42:00.3");
-  host_.reacts("0000:42:00.3", "nvidia/current_vgpu_type", [](const std::string&) {
-    ::usleep(2'000'000);
+  host_.reacts("0000:42:00.3", "nvidia/current_vgpu_type", [this](const std::string&) {
+    host_.hang();
     return 0;
   });
   EXPECT_THAT(refusal(vgpu_, hasty), HasSubstr("blocked in the kernel (process"));
   ASSERT_TRUE(claims_.find(vgpu_.uuid));
   EXPECT_EQ(claims_.find(vgpu_.uuid)->devices[0].state, State::quarantined);
+  host_.lets_go();
   obey("0000:42:00.3");
   EXPECT_THAT(release(vgpu_), IsEmpty());
 }

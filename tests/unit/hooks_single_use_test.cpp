@@ -103,6 +103,7 @@ class RestartTest : public testing::Test {
     const auto names = list_directory(paths::single_use(root_));
     return names.empty() ? "" : *read_file(paths::single_use(root_) + '/' + names.front());
   }
+  const std::string pf_ = "0000:42:00.0";
   const std::string vf_ = "0000:42:00.3";
   std::function<void()> on_write_;  ///< in the process that writes, before the driver acts
   FakeHost host_;
@@ -226,18 +227,76 @@ TEST_F(QuarantineTest, follows_the_card) {
   EXPECT_EQ(records[0].devices[0].parent, "0000:52:00.0");
 }
 
-/// After the restart the VFs are made when a domain needs one.
-TEST_F(QuarantineTest, of_a_vf_that_does_not_exist_waits_for_it) {
+/// After the restart the VFs are enabled when a domain needs one; until then nothing would come of
+/// the quarantine.
+TEST_F(QuarantineTest,
+       of_a_vf_that_does_not_exist_ends_when_reconcile_has_enabled_and_scrubbed_it) {
   restart();
-  host_.set_vfs("0000:42:00.0", 0);
+  host_.set_vfs(pf_, 0);
+  host_.config("[gpu " + pf_ + "]\nuse = vendor-vf\n");
+  scrub_that("test -e " + pci_path(root_, at(vf_)));
+  const auto before = host_.tree("/sys");
+  reconcile(
+      root_, [](const Uuid&) { return false; }, patient, true);
+  EXPECT_EQ(host_.tree("/sys"), before) << "a dry run";
+  const auto results = reconcile_all();
+  ASSERT_THAT(results, SizeIs(1));
+  EXPECT_EQ(results[0].result, Reconciled::Result::given_back) << results[0].reason;
+  EXPECT_THAT(quarantine_records(root_), IsEmpty());
+  EXPECT_EQ(recorded_settings(root_, at(pf_)), "autoprobe=1") << "as prepare enables them";
+  add_vendor_vf(host_, vf_);
+  obey();
+  EXPECT_EQ(refusal(other()), "(not refused)");
+}
+
+TEST_F(QuarantineTest, of_a_vf_that_cannot_be_enabled_waits_for_it_and_says_why) {
+  const std::string section = "[gpu " + pf_ + "]\nuse = ";
+  host_.set_vfs(pf_, 0);
+  for (const auto& [config, why] :
+       {std::pair(section + "vendor-vf\nvfs = 0\n", "the [gpu] section of the card has vfs = 0"),
+        std::pair(section + "whole\n", "the [gpu] section of the card has use = whole"),
+        std::pair(section + "nonsense\n", "the configuration has errors; run: gpuward check")}) {
+    restart();
+    host_.config(config);
+    const auto results = reconcile_all();
+    ASSERT_THAT(results, SizeIs(1));
+    EXPECT_EQ(results[0].result, Reconciled::Result::quarantined);
+    EXPECT_THAT(results[0].reason,
+                AllOf(HasSubstr("VF does not exist and cannot be enabled"), HasSubstr(why)));
+    EXPECT_THAT(quarantine_records(root_), SizeIs(1));
+  }
+  restart();
+  host_.set_vfs(pf_, 4);
+  EXPECT_THAT(refusal(other()), HasSubstr("quarantined after use by domain 'web01'"));
+}
+
+TEST_F(QuarantineTest, of_a_vf_is_not_ended_at_the_cost_of_a_domain_that_has_the_card) {
+  restart();
+  host_.set_vfs(pf_, 0);
+  ClaimedDevice card{
+      .alias = "ua-gpuward-0", .profile = "card", .instance = {}, .parent = pf_, .type = "-"};
+  card.use = Use::whole;
+  card.address = at(pf_);
+  claims_.write({other().uuid, "db02", {card}, {}, true});
+  const auto results = reconcile(
+      root_, [&](const Uuid& domain) { return domain == other().uuid; }, patient, false);
+  const auto of_vf = std::find_if(results.begin(), results.end(),
+                                  [](const Reconciled& each) { return each.name == "web01"; });
+  ASSERT_NE(of_vf, results.end());
+  EXPECT_EQ(of_vf->result, Reconciled::Result::quarantined);
+  EXPECT_THAT(of_vf->reason, AllOf(HasSubstr("the card is in use by domain 'db02'"),
+                                   HasSubstr("run: gpuward reconcile")));
+  EXPECT_FALSE(exists(pci_path(root_, at(vf_))));
+}
+
+TEST_F(QuarantineTest, of_a_vf_says_what_the_kernel_says_when_it_cannot_be_enabled) {
+  restart();
+  host_.set_vfs(pf_, 0);
+  host_.reacts(pf_, "sriov_numvfs", [](const std::string&) { return EIO; });
   const auto results = reconcile_all();
   ASSERT_THAT(results, SizeIs(1));
   EXPECT_EQ(results[0].result, Reconciled::Result::quarantined);
-  EXPECT_THAT(results[0].reason, HasSubstr("device disappeared before it was scrubbed"));
-  EXPECT_THAT(quarantine_records(root_), SizeIs(1));
-  restart();
-  host_.set_vfs("0000:42:00.0", 4);
-  EXPECT_THAT(refusal(other()), HasSubstr("quarantined after use by domain 'web01'"));
+  EXPECT_THAT(results[0].reason, HasSubstr("enabling 4 VFs failed: Input/output error"));
 }
 
 TEST_F(QuarantineTest, follows_the_card_whose_vfs_do_not_exist) {
@@ -250,6 +309,26 @@ TEST_F(QuarantineTest, follows_the_card_whose_vfs_do_not_exist) {
   ASSERT_THAT(records, SizeIs(1));
   EXPECT_EQ(records[0].devices[0].address, at("0000:52:00.3"));
   EXPECT_EQ(records[0].devices[0].parent, "0000:52:00.0");
+}
+
+/// Of two cards with one serial number that have moved, either may be the one that waits.
+TEST_F(QuarantineTest, of_two_cards_that_may_be_it_is_of_both_until_each_is_cleared) {
+  restart();
+  host_.set_vfs(pf_, 0);
+  host_.parent_goes(pf_);
+  for (const char* const bus : {"52", "53"}) {
+    const std::string pf = "0000:" + std::string(bus) + ":00.0";
+    host_.sriov(pf, 4);
+    host_.set_vfs(pf, 4);
+    host_.pci_gpu(pf).attribute("unique_id", "serial-a");
+  }
+  EXPECT_THAT(quarantine_records(root_), SizeIs(2));
+  EXPECT_TRUE(clear_quarantine_record(root_, at("0000:52:00.3")));
+  const auto records = quarantine_records(root_);
+  ASSERT_THAT(records, SizeIs(1));
+  EXPECT_EQ(records[0].devices[0].address, at("0000:53:00.3"));
+  EXPECT_TRUE(clear_quarantine_record(root_, at("0000:53:00.3")));
+  EXPECT_THAT(quarantine_records(root_), IsEmpty());
 }
 
 /// A record without the identity of the card would be one of whatever is there.

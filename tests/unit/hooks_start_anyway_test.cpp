@@ -100,6 +100,22 @@ TEST_F(StartAnywayTest, what_a_guard_refuses_starts_and_is_shown_until_release) 
   EXPECT_EQ(call("prepare", mdev_xml), 1) << "the permit is of one start";
 }
 
+/// polkit would go on blocking calls for a domain that is shut off.
+TEST_F(StartAnywayTest, the_marker_goes_at_release_although_the_record_of_the_permit_stays) {
+  {
+    const auto granted = permit();
+    ASSERT_EQ(call("prepare", mdev_xml), 0) << said_;
+  }
+  ASSERT_THAT(guarded_domains(host_.root()), testing::ElementsAre(vm));
+  const std::string record = host_.root().run("started-anyway/" + to_string(vm));
+  remove_file(record);
+  make_directories(record + "/cannot-be-unlinked");
+  EXPECT_EQ(call("release", mdev_xml), 0);
+  EXPECT_TRUE(exists(record));
+  EXPECT_THAT(guarded_domains(host_.root()), IsEmpty());
+  EXPECT_FALSE(claim());
+}
+
 TEST_F(StartAnywayTest, a_start_that_nothing_refuses_uses_no_permit) {
   host_.config("[guard]\npause = allow\n" + std::string(good_config));
   const auto granted = permit();

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "pci/identity.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <chrono>
+#include <future>
+
+#include "base/file.hpp"
 #include "fake_host.hpp"
 
 namespace gpuward {
@@ -59,14 +65,74 @@ TEST_F(IdentityTest, has_the_serial_number_of_pcie_as_lspci_writes_it) {
   EXPECT_THAT(found().serials, ElementsAre("48-b0-2d-ff-fe-12-34-56"));
 }
 
-TEST_F(IdentityTest, reads_no_configuration_space_of_a_device_that_sleeps) {
+TEST_F(IdentityTest, resumes_no_device_to_read_its_configuration_space) {
   has(ConfigSpace::with_serial(1, 2));
-  for (const char* state : {"D3hot", "D3cold", "unknown", ""}) {
+  for (const char* state : {"D3cold", "unknown", ""}) {
     device().attribute("power_state", state);
     EXPECT_THAT(found().serials, IsEmpty()) << state;
+    EXPECT_TRUE(found().unread) << state;
   }
   device().without("power_state");
   EXPECT_THAT(found().serials, IsEmpty());
+  EXPECT_TRUE(found().unread);
+}
+
+/// As vfio-pci leaves one that no process has open.
+TEST_F(IdentityTest, reads_a_device_in_d3hot_which_is_not_resumed_for_that) {
+  has(ConfigSpace::with_serial(1, 2));
+  device().attribute("power_state", "D3hot").attribute("power/runtime_status", "suspended");
+  EXPECT_THAT(found().serials, ElementsAre("00-00-00-01-00-00-00-02"));
+  EXPECT_FALSE(found().unread);
+}
+
+TEST_F(IdentityTest, resumes_a_device_where_its_caller_wants_that) {
+  has(ConfigSpace::with_serial(1, 2));
+  device().attribute("power_state", "D3cold").attribute("power/runtime_status", "suspended");
+  const Identity resumed = find_identity(host_.root(), *parse_pci_address(gpu), Sleepers::wake);
+  EXPECT_THAT(resumed.serials, ElementsAre("00-00-00-01-00-00-00-02"));
+  EXPECT_FALSE(resumed.unread);
+}
+
+/// A FIFO without a writer blocks who opens it, as a card that does not resume blocks who reads it.
+class BlockedIdentityTest : public IdentityTest {
+ protected:
+  BlockedIdentityTest() {
+    device().without("config");
+    config_ = host_.root().sys("bus/pci/devices/" + gpu + "/config");
+    EXPECT_EQ(::mkfifo(config_.c_str(), 0600), 0);
+  }
+  ~BlockedIdentityTest() override { release(); }
+  /// Whoever has it open for reading goes on.
+  void release() { const Fd writer(::open(config_.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK)); }
+  /// Nothing when the reader was still blocked after a minute.
+  std::optional<Identity> found_in_time(Sleepers sleepers) {
+    auto reading = std::async(std::launch::async, [&] {
+      return find_identity(host_.root(), *parse_pci_address(gpu), sleepers);
+    });
+    const bool is_in_time = reading.wait_for(std::chrono::minutes(1)) == std::future_status::ready;
+    if (!is_in_time) release();
+    const Identity found = reading.get();
+    return is_in_time ? std::optional(found) : std::nullopt;
+  }
+  std::string config_;
+};
+
+TEST_F(BlockedIdentityTest, does_not_wait_for_a_card_that_does_not_resume) {
+  device().attribute("subsystem_vendor", "0x10de").attribute("subsystem_device", "0x0145");
+  device().attribute("power_state", "D3cold").attribute("power/runtime_status", "suspended");
+  const auto found = found_in_time(Sleepers::wake);
+  ASSERT_TRUE(found);
+  EXPECT_TRUE(found->unread);
+  EXPECT_THAT(found->serials, IsEmpty());
+  EXPECT_EQ(found->subsystem, "10de:0145");
+}
+
+/// In D0 it may still be on its way, and then reading waits for its end (pm_runtime_barrier).
+TEST_F(BlockedIdentityTest, does_not_wait_for_a_card_that_another_process_resumes) {
+  device().attribute("power_state", "D0").attribute("power/runtime_status", "resuming");
+  const auto found = found_in_time(Sleepers::wake);
+  ASSERT_TRUE(found);
+  EXPECT_TRUE(found->unread);
 }
 
 TEST_F(IdentityTest, has_no_serial_number_where_configuration_space_tells_none) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "state/single_use.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "fake_host.hpp"
+#include "pci/pci_device.hpp"
 #include "pci_fixtures.hpp"
 #include "state/paths.hpp"
 
@@ -17,6 +21,15 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
+
+/// Configuration space whose first extended capability is PCIe's serial number.
+std::string config_space_with_serial(unsigned number) {
+  std::string bytes(4096, '\0');
+  bytes[0x100] = 3;  // Device Serial Number, version 1, the last
+  bytes[0x102] = 1;
+  bytes[0x104] = static_cast<char>(number);
+  return bytes;
+}
 
 Identity with_serials(std::vector<std::string> serials) {
   Identity identity;
@@ -155,6 +168,107 @@ TEST_F(SingleUseTest, of_a_card_that_is_gone_is_cleared_by_where_it_was) {
   EXPECT_THAT(used(), IsEmpty());
   EXPECT_TRUE(clear_used(root_, at("0000:41:00.0")));
   EXPECT_THAT(list_directory(directory()), IsEmpty());
+}
+
+// ---- two cards with one serial number, as boards with a fixed one or with two GPUs have
+
+TEST_F(SingleUseTest, does_not_pass_to_another_card_with_its_number) {
+  card("0000:42:00.0", "serial-a");
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
+  EXPECT_FALSE(used_by(root_, at("0000:42:00.0")));
+  EXPECT_THAT(used(), ElementsAre("0000:41:00.0 web01"));
+  mark_used(root_, at("0000:42:00.0"), Uuid{}, "db02");
+  EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
+  EXPECT_EQ(used_by(root_, at("0000:42:00.0")), "db02");
+  EXPECT_TRUE(clear_used(root_, at("0000:42:00.0")));
+  EXPECT_THAT(used(), ElementsAre("0000:41:00.0 web01"));
+}
+
+TEST_F(SingleUseTest, goes_by_slot_where_two_cards_have_one_number) {
+  card("0000:42:00.0", "serial-a");
+  host_.file("/sys/bus/pci/slots/4/address", "0000:41:00\n");
+  host_.file("/sys/bus/pci/slots/5/address", "0000:42:00\n");
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  card("0000:43:00.0", "serial-a");  // a third one moves their addresses
+  host_.file("/sys/bus/pci/slots/3/address", "0000:41:00\n");
+  host_.file("/sys/bus/pci/slots/4/address", "0000:42:00\n");
+  host_.file("/sys/bus/pci/slots/5/address", "0000:43:00\n");
+  EXPECT_FALSE(used_by(root_, at("0000:41:00.0")));
+  EXPECT_EQ(used_by(root_, at("0000:42:00.0")), "web01");
+  EXPECT_FALSE(used_by(root_, at("0000:43:00.0")));
+  EXPECT_THAT(used(), ElementsAre("0000:42:00.0 web01"));
+}
+
+/// It may be either, so neither is given until the administrator has said which.
+TEST_F(SingleUseTest, is_of_both_cards_with_its_number_when_it_has_left_its_place) {
+  card("0000:42:00.0", "serial-a");
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  host_.parent_goes("0000:41:00.0");
+  card("0000:44:00.0", "serial-a");
+  EXPECT_EQ(used_by(root_, at("0000:42:00.0")), "web01");
+  EXPECT_EQ(used_by(root_, at("0000:44:00.0")), "web01");
+  EXPECT_TRUE(clear_used(root_, at("0000:42:00.0")));
+  EXPECT_FALSE(used_by(root_, at("0000:42:00.0")));
+  EXPECT_EQ(used_by(root_, at("0000:44:00.0")), "web01");
+  EXPECT_TRUE(clear_used(root_, at("0000:44:00.0")));
+  EXPECT_THAT(list_directory(directory()), IsEmpty());
+}
+
+/// Its driver does not report the number of the marked one, which is in D3cold, until it is read.
+TEST_F(SingleUseTest, stays_with_the_card_at_its_place_that_sleeps_beside_one_with_its_number) {
+  const auto sleeper = [&](const std::string& address, const char* state) {
+    card(address, "")
+        .attribute("config", config_space_with_serial(7))
+        .attribute("power_state", state);
+  };
+  sleeper("0000:41:00.0", "D0");
+  sleeper("0000:42:00.0", "D0");
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  sleeper("0000:41:00.0", "D3cold");
+  EXPECT_THAT(used(), ElementsAre("0000:41:00.0 web01"));
+  EXPECT_FALSE(used_by(root_, at("0000:42:00.0")));
+  EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
+}
+
+TEST_F(SingleUseTest, follows_a_card_that_sleeps_at_its_new_address) {
+  const auto sleeper = [&](const std::string& address, unsigned number, const char* state) {
+    card(address, "")
+        .attribute("config", config_space_with_serial(number))
+        .attribute("power_state", state);
+  };
+  sleeper("0000:41:00.0", 7, "D0");
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  sleeper("0000:41:00.0", 8, "D0");
+  sleeper("0000:44:00.0", 7, "D3cold");
+  EXPECT_THAT(used(), ElementsAre("0000:44:00.0 web01"));
+}
+
+TEST_F(SingleUseTest, of_cards_with_one_number_goes_by_place) {
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  EXPECT_THAT(marks_by_address(root_), IsEmpty());
+  card("0000:42:00.0", "serial-a");
+  EXPECT_THAT(marks_by_address(root_), SizeIs(1));
+}
+
+/// A FIFO without a writer blocks who opens it, as a card that does not resume blocks who reads it.
+TEST_F(SingleUseTest, of_a_card_that_does_not_resume_goes_by_its_place) {
+  card("0000:41:00.0", "")
+      .attribute("power_state", "D3cold")
+      .attribute("power/runtime_status", "suspended");
+  const std::string config = pci_path(root_, at("0000:41:00.0")) + "/config";
+  ASSERT_EQ(::mkfifo(config.c_str(), 0600), 0);
+  log::start(log::To::terminal, "gpuward");
+  testing::internal::CaptureStderr();
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  const std::string said = testing::internal::GetCapturedStderr();
+  const std::string problem = "device 0000:41:00.0: cannot read its serial number";
+  EXPECT_THAT(said, HasSubstr(problem));
+  EXPECT_EQ(said.find(problem), said.rfind(problem)) << "once";
+  EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
+  EXPECT_FALSE(used_by(root_, at("0000:42:00.0")));
+  EXPECT_THAT(marks_by_address(root_), SizeIs(1));
+  const Fd release(::open(config.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
 }
 
 TEST_F(SingleUseTest, of_a_vf_follows_its_pf_and_number) {
