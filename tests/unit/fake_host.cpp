@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -112,6 +113,11 @@ static int status_of(int wait_status) {
     std::fprintf(stderr, "process %d: %s\n", number, error.what());
     ::_exit(99);
   }
+}
+
+void die() {
+  ::kill(::getpid(), SIGKILL);
+  for (;;) ::pause();
 }
 
 std::vector<int> in_processes(int count, const std::function<int(int)>& work) {

@@ -29,6 +29,9 @@ class TempDir {
   std::string path_;
 };
 
+/// The process that calls it is killed: a reaction of FakeHost that does not return.
+[[noreturn]] void die();
+
 /// Runs `work` (given its number) in so many processes at the same time; their exit statuses,
 /// 128 + N for one that signal N ended, 99 for one that threw.
 std::vector<int> in_processes(int count, const std::function<int(int)>& work);

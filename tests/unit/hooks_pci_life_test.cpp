@@ -271,6 +271,19 @@ TEST_F(PciLifeTest, the_way_to_reset_that_is_set_is_not_set_again) {
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
 
+TEST_F(PciLifeTest, the_way_to_reset_that_a_killed_process_set_is_read_back) {
+  const std::string file = pci_path(host_.root(), at("0000:41:00.0")) + "/reset_method";
+  section("0000:41:00.0", Use::whole).reset_method = "bus";
+  host_.reacts("0000:41:00.0", "reset_method", [](const std::string&) -> int { die(); });
+  EXPECT_THAT(refusal(card_), HasSubstr("cannot set reset-method = bus: process writing "
+                                        "reset_method died; check: journalctl -k"));
+  host_.reacts("0000:41:00.0", "reset_method", [&](const std::string& value) -> int {
+    write_file_atomically(file, value + '\n');
+    die();
+  });
+  EXPECT_EQ(refusal(card_), "(not refused)");
+}
+
 TEST_F(PciLifeTest, what_is_open_at_release_stays_in_quarantine) {
   prepare(card_);
   host_.process(77, "qemu", {"/dev/vfio/20"});
