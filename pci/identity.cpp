@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/retried.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
 #include "mdev/gpu_settings.hpp"
@@ -22,8 +25,10 @@ namespace gpuward {
 /// One register of configuration space, little endian; nothing for less than root beyond byte 64.
 static std::optional<uint32_t> config_register(const Fd& config, unsigned offset) {
   unsigned char bytes[4];
-  if (::pread(config.get(), bytes, sizeof bytes, static_cast<off_t>(offset)) != sizeof bytes)
-    return {};
+  const ssize_t size = retried(
+      [&] { return ::pread(config.get(), bytes, sizeof bytes, static_cast<off_t>(offset)); });
+  if (size < 0 && !is_absence(errno)) throw SystemError("cannot read configuration space", errno);
+  if (size != sizeof bytes) return {};
   return bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
 }
 
@@ -47,7 +52,8 @@ static std::optional<std::string> pcie_serial(const Root& root, const PciAddress
                                               Sleepers sleepers) {
   if (sleepers == Sleepers::leave && !is_awake(root, address)) return {};
   const std::string path = pci_path(root, address) + "/config";
-  const Fd config(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const Fd config(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW); }));
+  if (!config && !is_absence(errno)) throw SystemError("cannot open " + path, errno);
   constexpr unsigned device_serial_number = 3;
   const auto offset = config ? find_capability(config, device_serial_number) : std::nullopt;
   if (!offset) return {};

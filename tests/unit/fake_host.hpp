@@ -134,13 +134,17 @@ class FakeHost {
   /// writes() is going to have.
   std::function<void(const std::string&)> before_write;
 
+  /// Of each process so many calls of statx(2) and write(2) to a pipe are interrupted by a signal.
+  int interruptions = 0;
+
   /// What was written, in order: "create PARENT TYPE UUID" or "remove UUID".
   std::vector<std::string> writes() const;
 
   /// Every path below `part` of the host ("/run", "") with what is in it.
   std::map<std::string, std::string> tree(const std::string& part) const;
 
-  // For the wrapped write(2).
+  // For the wrapped write(2) and statx(2).
+  bool is_interrupted();  ///< then errno is EINTR
   static FakeHost* current();
   bool is_control(const std::string& path) const;
   int kernel_write(const std::string& path, const std::string& value);

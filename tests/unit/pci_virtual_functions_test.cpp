@@ -22,7 +22,7 @@ using testing::SizeIs;
 
 const std::string pf_name = "0000:41:00.0";
 const PciAddress pf = *parse_pci_address(pf_name);
-constexpr milliseconds patient{30'000};
+constexpr milliseconds patient{60'000};
 
 class VirtualFunctionsTest : public testing::Test {
  protected:

@@ -18,8 +18,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
-constexpr Deadlines hasty{milliseconds(30'000), milliseconds(1000), milliseconds(50)};
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
+constexpr Deadlines hasty{milliseconds(60'000), milliseconds(1000), milliseconds(50)};
 const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000009");
 
 class ProvisionTest : public testing::Test {
