@@ -46,7 +46,7 @@ TEST_F(HoldersTest, the_process_with_its_group_open_has_it) {
 }
 
 TEST_F(HoldersTest, a_signal_hides_no_holder) {
-  host_.opens(4711, "qemu-system-x86", one);
+  host_.process(4711, "qemu-system-x86", {group(one)});
   host_.interruptions = 1;
   EXPECT_EQ(holder(one), "process 4711 (qemu-system-x86)");
 }
