@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/retried.hpp"
 #include "base/text.hpp"
 
 namespace gpuward {
@@ -35,14 +36,6 @@ void Fd::reset() {
 
 bool is_absence(int code) {
   return code == ENOENT || code == ENOTDIR || code == ENODEV || code == ESRCH;
-}
-
-/// Calls it again as long as a signal interrupts it.
-template <typename Call>
-static auto retried(const Call& call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
 }
 
 /// Where the filesystem of `path` is mounted: the last directory above it that is of the same

@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/retried.hpp"
 
 namespace gpuward {
 
@@ -40,18 +42,20 @@ static bool lock_within(const Fd& fd, struct flock lock, std::chrono::millisecon
 std::optional<Lock> Lock::acquire(const std::string& file, uint64_t number,
                                   std::chrono::milliseconds deadline) {
   const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
-  Fd fd(::open(file.c_str(), flags, 0600));
-  while (!fd && errno == EINTR) fd = Fd(::open(file.c_str(), flags, 0600));
+  Fd fd(retried([&] { return ::open(file.c_str(), flags, 0600); }));
   if (!fd) throw SystemError("cannot open lock " + file, errno);
   if (!lock_within(fd, range(number), deadline)) return {};
   return Lock(std::move(fd));
 }
 
 bool Lock::is_held(const std::string& file, uint64_t number) {
-  const Fd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return false;
+  const Fd fd(retried([&] { return ::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW); }));
+  if (!fd && is_absence(errno)) return false;
+  if (!fd) throw SystemError("cannot open lock " + file, errno);
   struct flock lock = range(number);
-  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  if (retried([&] { return ::fcntl(fd.get(), F_OFD_GETLK, &lock); }) != 0)
+    throw SystemError("cannot read lock " + file, errno);
+  return lock.l_type != F_UNLCK;
 }
 
 }  // namespace gpuward

@@ -5,7 +5,10 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -13,6 +16,7 @@
 #include <vector>
 
 #include "base/pci_address.hpp"
+#include "base/quote.hpp"
 #include "base/utf8.hpp"
 #include "base/uuid.hpp"
 
@@ -135,7 +139,8 @@ void entry(Severity severity, Message message, std::string_view text,
   const auto level = level_of(severity);
   std::string line = printable(text);
   if (destination != To::terminal && entry_to_journal(level, message, line, fields)) return;
-  for (const Field& field : fields) {
+  const auto shown = destination == To::terminal ? std::span<const Field>() : fields;
+  for (const Field& field : shown) {
     line += ' ';
     line += field.name;
     line += "='" + printable(field.value) + "'";
@@ -151,6 +156,18 @@ void warning(std::string_view line) {
 }
 void error(std::string_view line) {
   entry(Severity::error, Message::error, line);
+}
+void warning(std::string_view domain, std::string_view line) {
+  const Field fields[] = {{"GPUWARD_DOMAIN", std::string(domain)}};
+  entry(Severity::warning, Message::warning, domain_title(domain) + ": " + std::string(line),
+        fields);
+}
+
+bool is_journal(int fd) {
+  const char* const stream = std::getenv("JOURNAL_STREAM");  // systemd.exec(5): "DEVICE:INODE"
+  struct stat info;
+  return stream && ::fstat(fd, &info) == 0 &&
+         stream == std::to_string(info.st_dev) + ':' + std::to_string(info.st_ino);
 }
 
 }  // namespace gpuward::log

@@ -27,8 +27,8 @@ enum class Severity { info, warning, error };
 
 /// A line with fields: to the journal as an entry with the fields, with the message's MESSAGE_ID
 /// and a GPUWARD_DEVICE for each PCI address and UUID that the line names; elsewhere the fields
-/// follow the line as text. The line may hold text of others: it is made printable. Threads may
-/// call it at the same time.
+/// follow the line as text, but for people. The line may hold text of others: it is made printable.
+/// Threads may call it at the same time.
 void entry(Severity severity, Message message, std::string_view line,
            std::span<const Field> fields = {});
 
@@ -36,6 +36,13 @@ void entry(Severity severity, Message message, std::string_view line,
 void info(std::string_view line);
 void warning(std::string_view line);
 void error(std::string_view line);
+
+/// A warning about a domain: "domain 'web01': LINE", with GPUWARD_DOMAIN in the journal.
+void warning(std::string_view domain, std::string_view line);
+
+/// Whether what is written there goes to systemd's journal line by line (JOURNAL_STREAM): the
+/// program is run by a unit.
+bool is_journal(int fd);
 
 /// PCI addresses and UUIDs in a line, in full, each once.
 std::vector<std::string> devices_in(std::string_view line);

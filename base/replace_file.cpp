@@ -14,6 +14,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/retried.hpp"
 
 namespace gpuward {
 
@@ -41,23 +42,27 @@ static void write_whole(int fd, std::string_view text) {
   }
 }
 
-static void require_done(int result, const char* what) {
-  if (result != 0) throw SystemError(what, errno);
+template <typename Call>
+static void require_done(const Call& call, const char* what) {
+  if (retried(call) != 0) throw SystemError(what, errno);
 }
 
 /// The mode comes last: chown(2) takes bits of it away, and until then nobody else can read it.
 static void fill(int fd, std::string_view text, const struct stat& before) {
   write_whole(fd, text);
-  require_done(::fchown(fd, before.st_uid, before.st_gid), "cannot set the owner of the new file");
-  require_done(::fchmod(fd, before.st_mode & 07777), "cannot set the mode of the new file");
-  require_done(::fsync(fd), "cannot sync the new file");
+  require_done([&] { return ::fchown(fd, before.st_uid, before.st_gid); },
+               "cannot set the owner of the new file");
+  require_done([&] { return ::fchmod(fd, before.st_mode & 07777); },
+               "cannot set the mode of the new file");
+  require_done([&] { return ::fsync(fd); }, "cannot sync the new file");
 }
 
 void replace_file(const std::string& path, std::string_view text) {
   const std::string real = resolved(path);
   const std::string name(base_name(real));
-  const Fd directory(::open(real.substr(0, real.size() - name.size()).c_str(),
-                            O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::string above = real.substr(0, real.size() - name.size());
+  const Fd directory(
+      retried([&] { return ::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   if (!directory) throw SystemError("cannot open the directory of " + path, errno);
   struct stat before;
   if (::fstatat(directory.get(), name.c_str(), &before, AT_SYMLINK_NOFOLLOW) != 0)
@@ -65,14 +70,19 @@ void replace_file(const std::string& path, std::string_view text) {
   if (!S_ISREG(before.st_mode)) throw SystemError(path + " is not a regular file", EINVAL);
 
   const std::string temporary = temporary_name();
-  const Fd fd(::openat(directory.get(), temporary.c_str(),
-                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const Fd fd(retried([&] {
+    return ::openat(directory.get(), temporary.c_str(),
+                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  }));
   if (!fd) throw SystemError("cannot create a file next to " + path, errno);
   try {
     fill(fd.get(), text, before);
-    require_done(::renameat(directory.get(), temporary.c_str(), directory.get(), name.c_str()),
-                 "cannot rename the new file");
-    require_done(::fsync(directory.get()), "cannot sync the directory");
+    require_done(
+        [&] {
+          return ::renameat(directory.get(), temporary.c_str(), directory.get(), name.c_str());
+        },
+        "cannot rename the new file");
+    require_done([&] { return ::fsync(directory.get()); }, "cannot sync the directory");
   } catch (const Error& error) {
     ::unlinkat(directory.get(), temporary.c_str(), 0);
     throw Error(path, "cannot replace the file: " + std::string(error.what()));

@@ -18,6 +18,7 @@
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 #include "udev-rules/provision.hpp"
 
@@ -173,24 +174,33 @@ static void find_quarantined(const Root& root, Findings& findings) {
                             "gpuward reconcile (prints the reason if it remains quarantined)"});
 }
 
-/// A mark of single use goes by the card's UUID or serial number. Of a card without one it goes by
+/// A record goes by the card's UUID or serial number. Of a card without one of its own it goes by
 /// where the card is.
-static void find_marks_by_address(const Root& root, Findings& findings) {
-  for (const DeviceRecord& mark : marks_by_address(root)) {
-    const std::string address = to_string(mark.device.address);
+static Finding found_by_address(const DeviceRecord& record, const std::string& what,
+                                const std::string& fix) {
+  const std::string address = to_string(record.device.address);
+  return {Severity::warning, "devices", address,
+          what + " by " + (record.owner.empty() ? "a domain" : domain_title(record.owner)) +
+              " is recorded by " +
+              (record.device.identity.slot ? "slot '" + shown(*record.device.identity.slot) + "'"
+                                           : "PCI address") +
+              ", as the card reports no UUID or serial number: if cards are moved, the record "
+              "applies to the card that is then at this place",
+          fix};
+}
+
+static void find_records_by_address(const Root& root, Findings& findings) {
+  for (const DeviceRecord& mark : marks_by_address(root))
     findings.push_back(
-        {Severity::warning, "devices", address,
-         "single use by " + (mark.owner.empty() ? "a domain" : domain_title(mark.owner)) +
-             " is recorded by " +
-             (mark.device.identity.slot ? "slot '" + shown(*mark.device.identity.slot) + "'"
-                                        : "PCI address") +
-             ", as " +
-             (mark.device.identity.uuid || !mark.device.identity.serials.empty()
-                  ? "another card reports the same serial number"
-                  : "the card reports no UUID or serial number") +
-             ": if cards are moved, the record applies to the card that is then at this place",
-         "gpuward clear " + address + " before you move cards, and note which card was used"});
-  }
+        found_by_address(mark, "single use",
+                         "gpuward clear " + to_string(mark.device.address) +
+                             " before you move cards, and note which card was used"));
+  for (const DeviceRecord& record : quarantine_by_address(root))
+    findings.push_back(
+        found_by_address(record, "quarantine after use",
+                         "gpuward reconcile before you move cards, or scrub the card "
+                         "and run: gpuward clear " +
+                             to_string(record.device.address)));
 }
 
 static void find_scrub_programs(const Root& root, const Config& config, Findings& findings) {
@@ -239,7 +249,7 @@ Findings check_devices(const Root& root, const Config& config) {
     if (!unexpected.contains(line))
       findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
                           "fix the [gpu] section, or reinstall the card that the section names"});
-  find_marks_by_address(root, findings);
+  find_records_by_address(root, findings);
   find_scrub_programs(root, config, findings);
   return findings;
 }

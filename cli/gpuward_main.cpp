@@ -216,7 +216,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return line.app.exit(error) == 0 ? 0 : 2;
   }
-  log::start(log::To::terminal, "gpuward");
+  log::start(log::is_journal(STDERR_FILENO) ? log::To::service : log::To::terminal, "gpuward");
   try {
     const int status = line.chosen();
     errno = 0;

@@ -185,6 +185,7 @@ int reconcile_command(const Settings& settings) {
   std::string trouble;
   const auto results = reconcile(settings.root, libvirt_query(settings, store, trouble),
                                  Deadlines{}, settings.dry_run);
+  const bool is_logged = !settings.json && log::is_journal(fileno(stdout));  // as by its unit
   bool good = true;
   json claims = json::array();
   std::vector<std::vector<std::string>> rows;
@@ -194,13 +195,13 @@ int reconcile_command(const Settings& settings) {
            result.result != Reconciled::Result::left_alone;
     claims.push_back({{"domain", result.name}, {"result", word}, {"reason", result.reason}});
     rows.push_back({result.name, word, result.reason});
+    if (is_logged) log_result(result, {});
   }
   if (settings.json)
     print_json(settings.json, "reconcile", json{{"claims", claims}});
-  else if (rows.empty())
-    print_lines("No claims: no domain uses a GPU.\n");
-  else
-    print_lines(format_table({"DOMAIN", "RESULT", "REASON"}, rows));
+  else if (!is_logged)
+    print_lines(rows.empty() ? "No claims: no domain uses a GPU.\n"
+                             : format_table({"DOMAIN", "RESULT", "REASON"}, rows));
   if (!trouble.empty()) print_failure({{}, trouble, {}});
   return good ? 0 : 1;
 }

@@ -110,12 +110,12 @@ static bool is_root_process(const std::string& path, std::string_view name) {
 /// By the lock that it holds, which only root may look at, or by its process.
 static Tristate guard_service(const Root& root) {
   const std::string lock = paths::locks(root);
-  if (Lock::is_held(lock, lock_number::guard)) return Tristate::yes;
+  const bool is_readable = !exists(lock) || ::access(lock.c_str(), R_OK | W_OK) == 0;
+  if (is_readable && Lock::is_held(lock, lock_number::guard)) return Tristate::yes;
   for (const std::string& name : list_directory(root.proc("")))
     if (to_number<int>(name) && is_root_process(root.proc(name), "gpuward-guard"))
       return Tristate::yes;
-  return exists(lock) && ::access(lock.c_str(), R_OK | W_OK) != 0 ? Tristate::unknown
-                                                                  : Tristate::no;
+  return is_readable ? Tristate::no : Tristate::unknown;
 }
 
 static std::string config_of(const Root& root, const std::optional<LibvirtDaemon>& daemon) {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/utf8.hpp"
 #include "cli/json_schema.hpp"
 
@@ -35,8 +36,10 @@ inline void print_error(std::string_view line) {
   std::fprintf(stderr, "%s\n", printable(line).c_str());
 }
 
-/// What a command that failed says: the reason, and what to do on a line of its own.
+/// What a command that failed says: the reason, and what to do on a line of its own. Run by a unit,
+/// one entry of the journal.
 inline void print_failure(const Reason& reason) {
+  if (log::is_journal(fileno(stderr))) return log::error(to_string(reason));
   print_error("error: " + without_remedy(reason));
   if (!reason.remedy.empty()) print_error("hint: " + hint(reason));
 }

@@ -64,8 +64,8 @@ void OpenPorts::work() {
     try {
       if (connection) look_at(domain, *connection);
     } catch (const std::exception& error) {
-      log::warning(domain_title(domain.name()) +
-                   ": cannot disable hot-plug of the GPU's PCI port: " + error.what());
+      log::warning(domain.name(),
+                   std::string("cannot disable hot-plug of the GPU's PCI port: ") + error.what());
     }
     lock.lock();
   }

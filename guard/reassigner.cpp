@@ -310,8 +310,8 @@ static PoolDomain read_pool_domain(const Config& config, const std::string& name
   try {
     return pool_domain(config, parse_domain(*xml));
   } catch (const Error& error) {
-    log::warning(domain_title(name) + ": cannot read the domain XML: " + error.what() +
-                 ", not reassigning its GPUs");
+    log::warning(name, std::string("cannot read the domain XML: ") + error.what() +
+                           ", not reassigning its GPUs");
     return {};
   }
 }
@@ -335,8 +335,8 @@ void Reassigner::work_on(const Uuid& uuid, const EntryPointer& entry,
     if (!moves.empty() && xml && connection)
       left = apply_reassignments({*entry, *handle, *connection}, moves, *xml, *read);
   } catch (const std::exception& error) {
-    log::warning(domain_title(handle->name()) + ": cannot reassign GPUs: " + error.what() +
-                 ", retrying");
+    log::warning(handle->name(),
+                 std::string("cannot reassign GPUs: ") + error.what() + ", retrying");
   }
   settling.reset();
   lock.lock();

@@ -173,19 +173,8 @@ void GuardService::keep_sweeping() {
 
 void GuardService::give_back_orphans(const LibvirtConnection& connection) try {
   const auto is_active = [&](const Uuid& domain) { return connection.is_active(domain); };
-  for (const Reconciled& result : reconcile(root_, is_active, Deadlines{}, false)) {
-    if (result.result == Reconciled::Result::in_use) continue;
-    const bool good = result.result == Reconciled::Result::given_back;
-    const Message message = good ? Message::reconciled : Message::not_reconciled;
-    const log::Field fields[] = {{"GPUWARD_DOMAIN", shown(result.name)},
-                                 {"GPUWARD_ACTION", "reconcile"},
-                                 {"GPUWARD_LAYER", "guard"},
-                                 {"GPUWARD_REASON", result.reason}};
-    log::entry(good ? Severity::info : Severity::warning, message,
-               domain_title(result.name) +
-                   ": reconcile: " + (good ? "GPUs released: " : "claim remains: ") + result.reason,
-               fields);
-  }
+  for (const Reconciled& result : reconcile(root_, is_active, Deadlines{}, false))
+    log_result(result, "guard");
 } catch (const std::exception& error) {
   log::error(std::string("reconcile: ") + error.what());
 }

@@ -86,8 +86,8 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
     return "scrub program still running (process " + std::to_string(device.scrub_process.pid) + ")";
   device.writer = device.scrub_process = {};
   if (is_claimed_by_another(root, claim.domain, device)) {
-    log::warning(domain_title(claim.name) + ": " + describe_device(device) +
-                 " is also claimed by another domain, not released");
+    log::warning(claim.name,
+                 describe_device(device) + " is also claimed by another domain, not released");
     return {};
   }
   if (device.use == Use::mdev && is_by_hand(device)) {

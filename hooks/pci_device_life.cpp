@@ -169,6 +169,10 @@ static KernelChange write_reset_method(const std::string& file, const std::strin
   if (result.outcome == WriteResult::Outcome::written) return {};
   if (result.outcome == WriteResult::Outcome::blocked)
     return {"write is " + blocked_in_kernel(result.child) + "; check: journalctl -k", result.child};
+  if (result.outcome == WriteResult::Outcome::unknown) {
+    if (read_optional_attribute(file) == methods) return {};
+    return {"process writing reset_method died; check: journalctl -k"};
+  }
   return {errno_text(result.code) +
           "; the kernel supports: " + read_optional_attribute(file).value_or("none")};
 }

@@ -3,6 +3,9 @@
 
 #include "base/error.hpp"
 #include "config/config_parser.hpp"
+#include "base/log.hpp"
+#include "base/quote.hpp"
+#include "domain/xml_document.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/pci_device_life.hpp"
 #include "inventory/usage.hpp"
@@ -103,8 +106,9 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
   std::vector<Reconciled> results;
   claims.sweep();
   if (!dry_run) {
-    for (const std::string& directory : {paths::single_use(root), paths::quarantine(root),
-                                         paths::vf_settings(root), paths::qemu_versions(root)})
+    for (const std::string& directory :
+         {paths::single_use(root), paths::quarantine(root), paths::vf_settings(root),
+          paths::qemu_versions(root), paths::started_anyway(root)})
       sweep_temporary_files(root, directory);
     restore_quarantine(root, claims);
   }
@@ -121,6 +125,20 @@ std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
   for (const UnreadableClaim& claim : claimed.unreadable)
     results.push_back({Result::left_alone, claim.file, to_string(claim)});
   return results;
+}
+
+void log_result(const Reconciled& result, std::string_view layer) {
+  if (result.result == Result::in_use) return;
+  const bool good = result.result == Result::given_back;
+  std::vector<log::Field> fields = {{"GPUWARD_DOMAIN", shown(result.name)},
+                                    {"GPUWARD_ACTION", "reconcile"},
+                                    {"GPUWARD_REASON", result.reason}};
+  if (!layer.empty()) fields.push_back({"GPUWARD_LAYER", std::string(layer)});
+  log::entry(good ? log::Severity::info : log::Severity::warning,
+             good ? log::Message::reconciled : log::Message::not_reconciled,
+             domain_title(result.name) +
+                 ": reconcile: " + (good ? "GPUs released: " : "claim remains: ") + result.reason,
+             fields);
 }
 
 }  // namespace gpuward

@@ -32,4 +32,8 @@ using IsActive = std::function<std::optional<bool>(const Uuid&)>;
 std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
                                   const Deadlines& deadlines, bool dry_run);
 
+/// An entry of the journal about each but a domain that is in use. `layer`: GPUWARD_LAYER, "" for
+/// none.
+void log_result(const Reconciled& result, std::string_view layer);
+
 }  // namespace gpuward

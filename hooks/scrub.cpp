@@ -15,6 +15,7 @@
 #include "base/journal.hpp"
 #include "base/message.hpp"
 #include "base/quote.hpp"
+#include "base/retried.hpp"
 #include "base/signals.hpp"
 #include "base/trusted_file.hpp"
 #include "state/claim_store.hpp"
@@ -80,9 +81,7 @@ static void tell(const Claim& owner, const ClaimedDevice& device, const std::str
 /// another would start the program a second time.
 static bool is_told_to_go(int fd) {
   char byte;
-  ssize_t n = ::read(fd, &byte, 1);
-  while (n < 0 && errno == EINTR) n = ::read(fd, &byte, 1);
-  return n == 1;
+  return retried([&] { return ::read(fd, &byte, 1); }) == 1;
 }
 
 /// The child that waits for the program: says to `answer` how it ended or, when nobody listens any
@@ -99,7 +98,8 @@ static bool is_told_to_go(int fd) {
   ::close_range(4, ~0U, 0);
   const std::string why = run(owner, device, deadline);
   const std::string text = '=' + why;
-  if (::write(3, text.data(), text.size()) < 0) {
+  // Only without a reader: beside one, the release itself finishes.
+  if (retried([&] { return ::write(3, text.data(), text.size()); }) < 0) {
     finish(root, owner, device, why);
     if (!why.empty()) tell(owner, device, why);
   }
@@ -112,12 +112,10 @@ static bool is_told_to_go(int fd) {
 /// Nothing when there is none in time.
 static std::optional<std::string> read_answer(int fd, milliseconds deadline) {
   pollfd wait{fd, POLLIN, 0};
-  int ready;
-  do ready = ::poll(&wait, 1, static_cast<int>(deadline.count()));
-  while (ready < 0 && errno == EINTR);
+  const int ready = retried([&] { return ::poll(&wait, 1, static_cast<int>(deadline.count())); });
   if (ready <= 0) return {};
   char text[1024];
-  const ssize_t size = ::read(fd, text, sizeof text);
+  const ssize_t size = retried([&] { return ::read(fd, text, sizeof text); });
   return std::string(text, size > 0 ? static_cast<size_t>(size) : 0);
 }
 
@@ -130,9 +128,8 @@ static void make_pipe(Fd& reader, Fd& writer) {
 
 /// Throws SystemError: without it the child waits for ever.
 static void tell_to_go(int fd) {
-  ssize_t n = ::write(fd, "", 1);
-  while (n < 0 && errno == EINTR) n = ::write(fd, "", 1);
-  if (n != 1) throw SystemError("cannot start the scrub program", errno);
+  if (retried([&] { return ::write(fd, "", 1); }) != 1)
+    throw SystemError("cannot start the scrub program", errno);
 }
 
 std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,

@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/retried.hpp"
 #include "base/text.hpp"
 #include "mdev/instance.hpp"
 #include "pci/pci_device.hpp"
@@ -39,22 +40,26 @@ static bool is_apart(const std::string& name) {
 /// A USB device behind a hub has its nodes eight levels below its controller.
 constexpr int deepest = 16;
 
+static void require_absent(const std::error_code& error, const std::string& path) {
+  if (error && !is_absence(error.value())) throw SystemError("cannot read " + path, error.value());
+}
+
 static void add_numbers_below(const std::string& directory, int level,
                               std::vector<dev_t>& numbers) {
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
        entry.increment(error)) {
     std::error_code gone;
-    const std::string name = entry->path().filename();
-    if (entry->is_symlink(gone)) continue;
+    const std::string path = entry->path(), name = entry->path().filename();
+    const fs::file_status status = entry->symlink_status(gone);
+    require_absent(gone, path);
+    if (fs::is_symlink(status)) continue;
     if (name == "dev" && level > 0)
-      add_number(entry->path(), numbers);
-    else if (level < deepest && !is_apart(name) && entry->is_directory(gone))
-      add_numbers_below(entry->path(), level + 1, numbers);
+      add_number(path, numbers);
+    else if (level < deepest && !is_apart(name) && fs::is_directory(status))
+      add_numbers_below(path, level + 1, numbers);
   }
-  if (!error || error.value() == ENOENT || error.value() == ENOTDIR || error.value() == ENODEV)
-    return;
-  throw SystemError("cannot read " + directory, error.value());
+  require_absent(error, directory);
 }
 
 /// Major number of NVIDIA's driver, whose nodes are not in sysfs; its own list has the minor
@@ -75,7 +80,11 @@ static void add_nvidia_number(const Root& root, const PciAddress& address,
 /// The number that a node of the host itself has.
 static void add_node(const std::string& node, std::vector<dev_t>& numbers) {
   struct stat info;
-  if (::stat(node.c_str(), &info) == 0 && S_ISCHR(info.st_mode)) numbers.push_back(info.st_rdev);
+  if (retried([&] { return ::stat(node.c_str(), &info); }) == 0) {
+    if (S_ISCHR(info.st_mode)) numbers.push_back(info.st_rdev);
+  } else if (!is_absence(errno)) {
+    throw SystemError("cannot read " + node, errno);
+  }
 }
 
 static std::vector<dev_t> vfio_numbers_of(const Root& root, const std::string& device) {

@@ -13,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/retried.hpp"
 #include "base/text.hpp"
 
 namespace gpuward {
@@ -63,13 +64,14 @@ static int unknown_by(int code) {
 /// Below a prefix the link itself leads out of it.
 static FdLook look_at_fd(const Root& root, const std::string& path) {
   char target[4096];
-  const ssize_t size = ::readlink(path.c_str(), target, sizeof target);
+  const ssize_t size = retried([&] { return ::readlink(path.c_str(), target, sizeof target); });
   if (size < 0) return {{}, unknown_by(errno)};
   const std::string_view text(target, static_cast<size_t>(size));
   if (!has_file(text)) return {};
   const std::string file = root.prefix.empty() ? path : root.at(text);
   struct statx info;
-  if (::statx(AT_FDCWD, file.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &info) != 0)
+  const int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+  if (retried([&] { return ::statx(AT_FDCWD, file.c_str(), flags, STATX_TYPE, &info); }) != 0)
     return {{}, root.prefix.empty() ? unknown_by(errno) : 0};
   if (!S_ISCHR(info.stx_mode)) return {};
   return {makedev(info.stx_rdev_major, info.stx_rdev_minor)};

@@ -6,12 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/kernel_read.hpp"
+#include "base/retried.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
 #include "mdev/gpu_settings.hpp"
@@ -25,7 +28,9 @@ namespace gpuward {
 /// One register of configuration space, little endian; nothing for less than root beyond byte 64.
 static std::optional<uint32_t> config_register(int config, unsigned offset) {
   unsigned char bytes[4];
-  if (::pread(config, bytes, sizeof bytes, static_cast<off_t>(offset)) != sizeof bytes) return {};
+  const ssize_t size =
+      retried([&] { return ::pread(config, bytes, sizeof bytes, static_cast<off_t>(offset)); });
+  if (size != sizeof bytes) return {};
   return bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
 }
 
@@ -70,6 +75,17 @@ static size_t read_serial_number(int config, char* to, size_t size) {
 /// Reset), and its driver needs its own time.
 static constexpr std::chrono::seconds resume_wait{3};
 
+/// Throws SystemError: a card whose number cannot be read is not one without.
+static std::optional<uint64_t> serial_number_of_awake(const std::string& path) {
+  const Fd config(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW); }));
+  char byte = 0;
+  if (!config || retried([&] { return ::pread(config.get(), &byte, 1, 0); }) < 0) {
+    if (!is_absence(errno)) throw SystemError("cannot read " + path, errno);
+    return 0;
+  }
+  return serial_number(config.get());
+}
+
 /// The kernel resumes a card in D3cold, and the port above one in D3hot, before it reads their
 /// configuration space, and sets no deadline for either (pci_config_pm_runtime_get,
 /// drivers/pci/pci.c). Nothing when it is not read.
@@ -77,10 +93,7 @@ static std::optional<uint64_t> read_serial_number(const Root& root, const PciAdd
                                                   Sleepers sleepers) {
   const std::string path = pci_path(root, address) + "/config";
   if (!exists(path)) return 0;
-  if (is_awake(root, address)) {
-    const Fd config(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    return config ? serial_number(config.get()) : 0;
-  }
+  if (is_awake(root, address)) return serial_number_of_awake(path);
   if (sleepers == Sleepers::leave && !is_readable_asleep(root, address)) return {};
   const auto bytes = read_in_child(path, read_serial_number, resume_wait);
   uint64_t serial = 0;

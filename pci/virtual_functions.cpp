@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "pci/virtual_functions.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/error.hpp"
@@ -90,6 +91,8 @@ static KernelChange refusal(const VfStep& step, const WriteResult& result) {
   if (result.outcome == WriteResult::Outcome::blocked)
     return {step.what + " is " + blocked_in_kernel(result.child) + "; check: journalctl -k",
             result.child};
+  if (result.outcome == WriteResult::Outcome::unknown)
+    return {"process " + step.what + " died; check: journalctl -k"};
   std::string text = step.what + " failed: " + errno_text(result.code);
   const bool is_count = step.write.path.ends_with("/sriov_numvfs");
   // drivers/pci/pci-sysfs.c: a driver without sriov_configure.
@@ -116,11 +119,17 @@ VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const Wan
   writes.reserve(steps.size());
   for (const VfStep& step : steps) writes.push_back(step.write);
   const auto results = write_in_child(writes, options);
-  for (size_t i = 0; i < results.size(); ++i)
-    if (results[i].outcome != WriteResult::Outcome::written)
-      return {refusal(steps[i], results[i]),
-              i == 0 && results[i].outcome == WriteResult::Outcome::failed};
+  const auto failed = std::find_if(results.begin(), results.end(), [](const WriteResult& result) {
+    return result.outcome != WriteResult::Outcome::written;
+  });
   const auto made = virtual_functions(root, pf).size();
+  if (failed != results.end()) {
+    // The last of the writes may have been done; those before it were.
+    const bool is_unknown = failed->outcome == WriteResult::Outcome::unknown;
+    if (is_unknown && failed + 1 == results.end() && made == wanted.count) return {};
+    return {refusal(steps[static_cast<size_t>(failed - results.begin())], *failed),
+            failed == results.begin() && failed->outcome == WriteResult::Outcome::failed};
+  }
   if (made == wanted.count) return {};
   return {{"driver enabled " + std::to_string(made) + " VFs instead of " +
            std::to_string(wanted.count) + "; check: journalctl -k"}};

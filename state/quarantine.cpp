@@ -2,7 +2,7 @@
 #include "state/quarantine.hpp"
 
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -108,15 +108,21 @@ void restore_quarantine(const Root& root, const Claims& claims, const Uuid& doma
 }
 
 void restore_quarantine(const Root& root, const Claims& claims) {
-  std::set<Uuid> domains;
-  for (const Claim& record : quarantine_records(root)) domains.insert(record.domain);
-  for (const Uuid& domain : domains) try {
+  std::map<Uuid, std::string> domains;
+  for (const Claim& record : quarantine_records(root)) domains.emplace(record.domain, record.name);
+  for (const auto& [domain, name] : domains) try {
       if (const auto lock = claims.lock_domain(domain, std::chrono::milliseconds(0)))
         restore_quarantine(root, claims, domain);
     } catch (const Error& error) {
-      log::warning("domain " + to_string(domain) +
-                   ": cannot restore the quarantine of its devices: " + error.what());
+      log::warning(name,
+                   std::string("cannot restore the quarantine of its devices: ") + error.what());
     }
+}
+
+std::vector<DeviceRecord> quarantine_by_address(const Root& root) {
+  std::vector<DeviceRecord> found = records(root);
+  std::erase_if(found, [](const DeviceRecord& record) { return is_distinguished(record.device); });
+  return found;
 }
 
 }  // namespace gpuward

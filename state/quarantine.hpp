@@ -6,6 +6,7 @@
 #include "base/root.hpp"
 #include "state/claim.hpp"
 #include "state/claim_store.hpp"
+#include "state/device_records.hpp"
 
 namespace gpuward {
 
@@ -24,6 +25,9 @@ bool clear_quarantine_record(const Root& root, const PciAddress& device);
 
 /// One device each, with the address that it has now.
 std::vector<Claim> quarantine_records(const Root& root);
+
+/// Records of cards that cannot be told from others of their model: they go by slot or address.
+std::vector<DeviceRecord> quarantine_by_address(const Root& root);
 
 /// Those whose device no claim has in quarantine, as after a restart.
 std::vector<Claim> unclaimed_quarantine(const Root& root, const std::vector<Claim>& claims);

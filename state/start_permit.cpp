@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/retried.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "state/paths.hpp"
@@ -108,7 +109,8 @@ void sweep_start_permits(const Root& root) {
 
 /// Its text; nothing when there is none. `why`: it is not one that only root can have written.
 static std::optional<std::string> read_own_file(const std::string& path, std::string& why) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  const Fd fd(retried(
+      [&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); }));
   if (!fd && is_absence(errno)) return {};
   struct stat info;
   if (!fd || ::fstat(fd.get(), &info) != 0) throw SystemError("cannot read " + path, errno);
@@ -118,9 +120,7 @@ static std::optional<std::string> read_own_file(const std::string& path, std::st
     return {};
   }
   std::string text(longest_file, '\0');
-  ssize_t size = 0;
-  do size = ::pread(fd.get(), text.data(), text.size(), 0);
-  while (size < 0 && errno == EINTR);
+  const ssize_t size = retried([&] { return ::pread(fd.get(), text.data(), text.size(), 0); });
   if (size < 0) throw SystemError("cannot read " + path, errno);
   text.resize(static_cast<size_t>(size));
   return text;
@@ -147,7 +147,8 @@ static std::optional<StartPermit> use_one(const Root& root, const Uuid& domain,
   why = permit ? reason_not_to_count(root, *permit, name) : "cannot parse " + path;
   if (!why.empty()) return {};
   make_directories(paths::started_anyway(root));
-  if (::rename(path.c_str(), paths::started_anyway(root, domain).c_str()) == 0) return permit;
+  const std::string used = paths::started_anyway(root, domain);
+  if (retried([&] { return ::rename(path.c_str(), used.c_str()); }) == 0) return permit;
   if (is_absence(errno)) return {};
   throw SystemError("cannot rename " + path, errno);
 }

@@ -5,6 +5,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "state/paths.hpp"
 
 namespace gpuward {
 
@@ -13,7 +14,10 @@ std::vector<TemporaryFile> temporary_files(const Root& root, const std::string& 
   for (const std::string& name : list_directory(directory)) {
     const auto mark = name.rfind(".tmp");
     if (mark == std::string::npos) continue;
-    const auto domain = parse_uuid(std::string_view(name).substr(0, mark));
+    std::string_view whole = std::string_view(name).substr(0, mark);
+    if (whole.starts_with(paths::reassignment_prefix))
+      whole.remove_prefix(paths::reassignment_prefix.size());
+    const auto domain = parse_uuid(whole);
     const auto pid = to_number<pid_t>(std::string_view(name).substr(mark + 4));
     if (pid && !exists(root.proc(std::to_string(*pid))))
       files.push_back({domain, directory + '/' + name});

@@ -196,10 +196,20 @@ static std::string failure(const Instance& instance, const WriteResult& result) 
   const std::string what = instance.type + " on " + instance.parent + ": ";
   if (result.outcome == WriteResult::Outcome::blocked)
     return what + "creation is " + blocked_in_kernel(result.child) + "; check: journalctl -k";
+  if (result.outcome == WriteResult::Outcome::unknown)
+    return what + "process creating " + to_string(instance.uuid) + " died; check: journalctl -k";
   if (create_failure(result.code) == CreateFailure::no_capacity)
     return what + "no capacity for instance " + to_string(instance.uuid) + " (" +
            errno_text(result.code) + "); reduce the number or shut down a domain that uses one";
   return what + "creating " + to_string(instance.uuid) + " failed: " + errno_text(result.code);
+}
+
+/// Where the process that wrote died without a report, the instance itself tells.
+static bool is_created(const Root& root, const Instance& instance, const WriteResult& result) {
+  if (result.outcome != WriteResult::Outcome::unknown)
+    return result.outcome == WriteResult::Outcome::written;
+  const auto found = find_instance(root, instance.uuid);
+  return found && found->parent == instance.parent && found->type == instance.type;
 }
 
 /// Creates what it can: after a failure the rest of that parent's type is not tried.
@@ -211,14 +221,15 @@ static void create_planned(const Root& root, std::vector<Instance> left, const D
     for (const Instance& instance : left) writes.push_back(creation(root, instance));
     const auto results = write_in_child(writes, deadlines.write);
     size_t created = 0;
-    while (created < results.size() && results[created].outcome == WriteResult::Outcome::written)
-      ++created;
+    while (created < results.size() && is_created(root, left[created], results[created])) ++created;
     done.created.insert(done.created.end(), left.begin(),
                         left.begin() + static_cast<std::ptrdiff_t>(created));
     if (created == left.size()) return;
     const Instance failed = left[created];
-    done.failed.push_back(failure(failed, results[created]));
     left.erase(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(created));
+    // The process died after it had created the one before.
+    if (results[created].outcome == WriteResult::Outcome::untried) continue;
+    done.failed.push_back(failure(failed, results[created]));
     std::erase_if(left, [&](const Instance& instance) {
       return instance.parent == failed.parent && instance.type == failed.type;
     });

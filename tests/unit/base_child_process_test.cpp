@@ -15,7 +15,7 @@
 namespace gpuward {
 namespace {
 
-constexpr std::chrono::seconds long_enough{30};
+constexpr std::chrono::seconds long_enough{60};
 
 std::optional<std::string> shell(const std::string& script,
                                  std::chrono::milliseconds deadline = long_enough) {

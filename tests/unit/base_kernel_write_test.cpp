@@ -23,7 +23,7 @@ namespace {
 using Outcome = WriteResult::Outcome;
 using std::chrono::milliseconds;
 
-constexpr milliseconds patience{20'000};  // for what is expected to come
+constexpr milliseconds patience{60'000};  // for what is expected to come
 constexpr milliseconds hurry{500};        // for what is expected to hang
 
 /// Control files of every temper, all real ones of this machine's kernel.

@@ -8,13 +8,14 @@
 #include <csignal>
 
 #include "base/error.hpp"
+#include "base/file.hpp"
 #include "fake_host.hpp"
 
 namespace gpuward {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr milliseconds patience{20'000};
+constexpr milliseconds patience{60'000};
 constexpr milliseconds none{0};
 
 class LockTest : public testing::Test {
@@ -121,6 +122,11 @@ TEST_F(LockTest, is_held_sees_other_processes_and_this_one) {
   EXPECT_FALSE(Lock::is_held(file_, 1));
   const auto lock = Lock::acquire(file_, 1, patience);
   EXPECT_TRUE(Lock::is_held(file_, 1));
+}
+
+TEST_F(LockTest, of_a_file_that_cannot_be_opened_is_not_free) {
+  make_directories(file_);
+  EXPECT_THROW(Lock::is_held(file_, 1), SystemError);
 }
 
 TEST_F(LockTest, is_held_takes_nothing) {

@@ -3,7 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <set>
 
 #include "base/file.hpp"
@@ -38,8 +41,25 @@ TEST(Log, text_of_others_steers_no_terminal_and_forges_no_line) {
   testing::internal::CaptureStderr();
   const Field fields[] = {{"GPUWARD_DOMAIN", "x\ny"}};
   entry(Severity::warning, Message::warning, "a\nb\x1b", fields);
-  EXPECT_EQ(testing::internal::GetCapturedStderr(),
-            "test: warning: a\\x0ab\\x1b GPUWARD_DOMAIN='x\\x0ay'\n");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "test: warning: a\\x0ab\\x1b\n");
+  start(To::service, "test");
+  testing::internal::CaptureStderr();
+  entry(Severity::warning, Message::warning, "a\nb\x1b", fields);
+  EXPECT_THAT(
+      testing::internal::GetCapturedStderr(),
+      testing::AnyOf("", "<4>a\\x0ab\\x1b GPUWARD_DOMAIN='x\\x0ay'\n"));  // "": a journal has it
+}
+
+TEST(Log, a_stream_of_the_journal_is_known_by_its_inode) {
+  struct stat info;
+  ASSERT_EQ(::fstat(STDERR_FILENO, &info), 0);
+  const std::string stream = std::to_string(info.st_dev) + ':' + std::to_string(info.st_ino);
+  ::setenv("JOURNAL_STREAM", stream.c_str(), 1);
+  EXPECT_TRUE(is_journal(STDERR_FILENO));
+  ::setenv("JOURNAL_STREAM", (stream + '0').c_str(), 1);
+  EXPECT_FALSE(is_journal(STDERR_FILENO));
+  ::unsetenv("JOURNAL_STREAM");
+  EXPECT_FALSE(is_journal(STDERR_FILENO));
 }
 
 TEST(Messages, the_table_is_in_the_order_of_its_names) {

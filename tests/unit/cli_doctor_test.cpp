@@ -635,6 +635,28 @@ TEST_F(DoctorDevices, a_single_use_that_goes_by_address_is_told) {
   EXPECT_THAT(check_devices(root_, {}), IsEmpty());
 }
 
+TEST_F(DoctorDevices, a_quarantine_that_goes_by_address_is_reported) {
+  ClaimedDevice device{.state = ClaimedDevice::State::quarantined,
+                       .alias = "ua-gpuward-0",
+                       .profile = "card",
+                       .instance = {},
+                       .parent = card,
+                       .type = "-"};
+  device.use = Use::whole;
+  device.address = *parse_pci_address(card);
+  record_quarantine(root_, {web01, "web01", {device}}, device);
+  EXPECT_THAT(
+      told(check_devices(root_, {})),
+      Contains(AllOf(HasSubstr("warning " + card +
+                               ": quarantine after use by domain 'web01' is recorded by PCI "
+                               "address"),
+                     HasSubstr("run: gpuward clear " + card))));
+  clear_quarantine_record(root_, device.address);
+  host_.pci_gpu(card).attribute("unique_id", "3c6f0a1b2d4e5f60");
+  record_quarantine(root_, {web01, "web01", {device}}, device);
+  EXPECT_THAT(told(check_devices(root_, {})), testing::Not(Contains(HasSubstr("recorded by"))));
+}
+
 TEST_F(DoctorDevices, hardware_that_expect_refuses_is_told_once) {
   const std::string text = "[gpu " + card + "]\nuse = vf\nexpect = subsystem:10de:ffff\n";
   host_.sriov(card, 4);

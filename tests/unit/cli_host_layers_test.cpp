@@ -153,10 +153,11 @@ TEST_F(HostLayersTest, the_guard_service_shows_by_its_lock) {
     for (const uint64_t number :
          {lock_number::host, lock_number::provision, lock_number::of_domain(uuid),
           lock_number::of_domain(Uuid{}), lock_number::of_physical_function(PciAddress{})})
-      others.push_back(Lock::acquire(paths::locks(root_), number, std::chrono::seconds(1)).value());
+      others.push_back(
+          Lock::acquire(paths::locks(root_), number, std::chrono::seconds(60)).value());
     EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
     const auto guard =
-        Lock::acquire(paths::locks(root_), lock_number::guard, std::chrono::seconds(1));
+        Lock::acquire(paths::locks(root_), lock_number::guard, std::chrono::seconds(60));
     EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::yes);
   }
   EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);

@@ -287,7 +287,7 @@ TEST(HostileXml, EndsInTime) {
   }
   for (int i = 0; i < 10'000; ++i) namespaces += "<n0:b/>";
   error_in(namespaces);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
 }
 
 TEST(HostileXml, CutAnywhereIsAnError) {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -33,6 +34,7 @@ ssize_t __wrap_write(int fd, const void* data, size_t size) {
   if (!host) return __real_write(fd, data, size);
   const int before = errno;
   const auto path = gpuward::read_link("/proc/self/fd/" + std::to_string(fd));
+  if (path && path->starts_with("pipe:") && host->is_interrupted()) return -1;
   if (!path || !host->is_control(*path)) {
     errno = before;
     return __real_write(fd, data, size);
@@ -80,6 +82,7 @@ extern "C" int __wrap_statx(int dir, const char* path, int flags, unsigned mask,
 
 int __wrap_statx(int dir, const char* path, int flags, unsigned mask, struct statx* info) {
   gpuward::FakeHost* const host = gpuward::FakeHost::current();
+  if (host && host->is_interrupted()) return -1;
   const auto number = host ? host->node(path) : std::nullopt;
   if (!number) return __real_statx(dir, path, flags, mask, info);
   *info = {};
@@ -92,6 +95,13 @@ int __wrap_statx(int dir, const char* path, int flags, unsigned mask, struct sta
 namespace gpuward {
 
 static FakeHost* the_host = nullptr;
+
+bool FakeHost::is_interrupted() {
+  if (interruptions == 0) return false;
+  --interruptions;
+  errno = EINTR;
+  return true;
+}
 
 /// "/dev/dri/card1" is 226:1: each kind of node has a major number, and its minor is in its name.
 static std::optional<dev_t> number_of_node(const std::string& node) {
@@ -131,6 +141,11 @@ static int status_of(int wait_status) {
     std::fprintf(stderr, "process %d: %s\n", number, error.what());
     ::_exit(99);
   }
+}
+
+void die() {
+  ::kill(::getpid(), SIGKILL);
+  for (;;) ::pause();
 }
 
 std::vector<int> in_processes(int count, const std::function<int(int)>& work) {

@@ -29,6 +29,9 @@ class TempDir {
   std::string path_;
 };
 
+/// The process that calls it is killed: a reaction of FakeHost that does not return.
+[[noreturn]] void die();
+
 /// Runs `work` (given its number) in so many processes at the same time; their exit statuses,
 /// 128 + N for one that signal N ended, 99 for one that threw.
 std::vector<int> in_processes(int count, const std::function<int(int)>& work);
@@ -131,6 +134,9 @@ class FakeHost {
   /// writes() is going to have.
   std::function<void(const std::string&)> before_write;
 
+  /// Of each process so many calls of statx(2) and write(2) to a pipe are interrupted by a signal.
+  int interruptions = 0;
+
   /// What was written, in order: "create PARENT TYPE UUID" or "remove UUID".
   std::vector<std::string> writes() const;
 
@@ -141,7 +147,8 @@ class FakeHost {
   void has_writer(int pid);     ///< this process writes to the kernel: /proc shows the real one
   bool writer_goes_on() const;  ///< it has not ended and does not hang
 
-  // For the wrapped write(2).
+  // For the wrapped write(2) and statx(2).
+  bool is_interrupted();  ///< then errno is EINTR
   static FakeHost* current();
   bool is_control(const std::string& path) const;
   int kernel_write(const std::string& path, const std::string& value);

@@ -18,7 +18,7 @@ TEST(JobQueue, do_what_is_posted) {
   std::promise<int> done;
   workers.post([&] { done.set_value(7); });
   EXPECT_EQ(done.get_future().get(), 7);
-  EXPECT_TRUE(workers.stop(seconds(10)));
+  EXPECT_TRUE(workers.stop(seconds(60)));
 }
 
 TEST(JobQueue, go_on_while_one_of_them_hangs) {
@@ -30,7 +30,7 @@ TEST(JobQueue, go_on_while_one_of_them_hangs) {
   done.get_future().wait();
   EXPECT_FALSE(workers.stop(milliseconds(1))) << "one still hangs";
   release.set_value();
-  EXPECT_TRUE(workers.stop(seconds(10)));
+  EXPECT_TRUE(workers.stop(seconds(60)));
 }
 
 TEST(JobQueue, do_what_is_due_and_not_what_is_not) {
@@ -40,7 +40,7 @@ TEST(JobQueue, do_what_is_due_and_not_what_is_not) {
   workers.post_at(JobQueue::Clock::now() + hours(1), [&] { early = true; });
   workers.post_at(JobQueue::Clock::now() + milliseconds(5), [&] { done.set_value(); });
   done.get_future().wait();
-  EXPECT_TRUE(workers.stop(seconds(10)));
+  EXPECT_TRUE(workers.stop(seconds(60)));
   EXPECT_FALSE(early);
 }
 
@@ -52,7 +52,7 @@ TEST(JobQueue, keep_the_order) {
   workers.post([&] { done.set_value(); });
   done.get_future().wait();
   EXPECT_EQ(order, "abc");
-  EXPECT_TRUE(workers.stop(seconds(10)));
+  EXPECT_TRUE(workers.stop(seconds(60)));
 }
 
 }  // namespace

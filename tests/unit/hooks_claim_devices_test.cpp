@@ -28,8 +28,8 @@ using testing::IsEmpty;
 using testing::Not;
 using Names = std::vector<std::string>;
 
-constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(100)};
-constexpr Deadlines hasty{milliseconds(30'000), milliseconds(1000), milliseconds(50)};
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(100)};
+constexpr Deadlines hasty{milliseconds(60'000), milliseconds(1000), milliseconds(50)};
 
 Domain domain_of(unsigned number, const Names& profiles) {
   Domain domain;
@@ -582,16 +582,16 @@ TEST_F(ClaimDevicesTest, an_unreadable_claim_of_another_domain_keeps_all_from_be
 TEST_F(ClaimDevicesTest, a_domain_that_is_worked_on_for_too_long_is_refused) {
   host_.parent("mbochs").type("mbochs-small", 1);
   claims_.make_ready();
-  const auto lock = claims_.lock_domain(vm_.uuid, milliseconds(30'000));
-  const Deadlines short_lock{milliseconds(50), milliseconds(30'000), milliseconds(50)};
+  const auto lock = claims_.lock_domain(vm_.uuid, milliseconds(60'000));
+  const Deadlines short_lock{milliseconds(50), milliseconds(60'000), milliseconds(50)};
   EXPECT_THAT(refusal(vm_, short_lock), HasSubstr("still preparing or releasing"));
 }
 
 TEST_F(ClaimDevicesTest, a_host_that_is_locked_for_too_long_is_told_and_nothing_claimed) {
   host_.parent("mbochs").type("mbochs-small", 1);
   claims_.make_ready();
-  const auto lock = claims_.lock_host(milliseconds(30'000));
-  const Deadlines short_lock{milliseconds(50), milliseconds(30'000), milliseconds(50)};
+  const auto lock = claims_.lock_host(milliseconds(60'000));
+  const Deadlines short_lock{milliseconds(50), milliseconds(60'000), milliseconds(50)};
   EXPECT_THAT(refusal(vm_, short_lock), HasSubstr("waiting for another allocation"));
   EXPECT_FALSE(claims_.find(vm_.uuid));
 }
@@ -600,7 +600,7 @@ TEST_F(ClaimDevicesTest, what_another_is_about_to_create_is_not_given_twice) {
   host_.parent("mbochs").type("mbochs-small", 1);
   const Domain other = domain_of(2, {"small"});
   claims_.make_ready();
-  const auto lock = claims_.lock_domain(other.uuid, milliseconds(30'000));
+  const auto lock = claims_.lock_domain(other.uuid, milliseconds(60'000));
   claims_.write(
       {other.uuid,
        other.name,

@@ -27,8 +27,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-constexpr Deadlines patient{milliseconds(30'000), milliseconds(10'000), milliseconds(50)};
-constexpr Deadlines hasty{milliseconds(30'000), milliseconds(200), milliseconds(50)};
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
+constexpr Deadlines hasty{milliseconds(60'000), milliseconds(200), milliseconds(50)};
 
 const std::string pf = "0000:41:00.0";
 

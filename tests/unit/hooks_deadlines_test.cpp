@@ -178,7 +178,7 @@ TEST(HookLimits, are_those_of_the_man_page) {
 /// What is kept for the end, and what is no wait, must not use up all of it.
 TEST(HookLimits, leave_time_for_the_waits) {
   const Deadlines deadlines;
-  EXPECT_GE(release_limit - limit_margin, deadlines.reserve + std::chrono::seconds(10));
+  EXPECT_GE(release_limit - limit_margin, deadlines.reserve + std::chrono::seconds(10));  // no wait
   EXPECT_GE(deadlines.reserve, deadlines.write + deadlines.release);
 }
 

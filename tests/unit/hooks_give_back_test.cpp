@@ -20,8 +20,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
-constexpr Deadlines hasty{milliseconds(30'000), milliseconds(1000), milliseconds(50)};
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
+constexpr Deadlines hasty{milliseconds(60'000), milliseconds(1000), milliseconds(50)};
 
 const Uuid vm = *parse_uuid("d0000000-0000-4000-8000-000000000001");
 const Uuid one = *parse_uuid("00000000-0000-5000-8000-000000000001");
@@ -129,7 +129,7 @@ TEST_F(GiveBackTest, what_was_kept_goes_when_it_is_closed) {
 
 TEST_F(GiveBackTest, a_process_that_ends_a_moment_later_is_waited_for) {
   host_.opens(4711, "qemu-system-x86", one);
-  const Deadlines waiting{milliseconds(30'000), milliseconds(30'000), milliseconds(30'000)};
+  const Deadlines waiting{milliseconds(60'000), milliseconds(60'000), milliseconds(60'000)};
   const auto statuses = in_processes(2, [&](int number) {
     if (number == 1) host_.ends(4711);
     return number == 0 && !give_back_now(waiting).empty() ? 1 : 0;
@@ -193,7 +193,7 @@ TEST_F(GiveBackTest, one_that_another_is_removing_is_given_back_when_it_goes) {
 
 TEST_F(GiveBackTest, many_at_once_remove_each_once_and_end_well) {
   const auto statuses = in_processes(6, [&](int) {
-    const auto lock = claims_.lock_domain(vm, milliseconds(30'000));
+    const auto lock = claims_.lock_domain(vm, milliseconds(60'000));
     if (!lock) return 1;
     const auto claim = claims_.find(vm);
     return claim && !release_devices(host_.root(), claims_, *claim, patient).empty() ? 2 : 0;

@@ -25,7 +25,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
 const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
 const std::string pf = "0000:41:00.0", vf = "0000:41:00.1";
 

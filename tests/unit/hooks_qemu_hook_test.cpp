@@ -29,7 +29,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-constexpr Deadlines deadlines{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
+constexpr Deadlines deadlines{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
 
 const Uuid vm = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
 const Uuid own_instance = instance_uuid(vm, "ua-gpuward-0");

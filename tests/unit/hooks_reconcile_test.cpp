@@ -22,7 +22,7 @@ using std::chrono::milliseconds;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr Deadlines deadlines{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
+constexpr Deadlines deadlines{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
 
 const Uuid vm = *parse_uuid("d0000000-0000-4000-8000-000000000001");
 const Uuid vm2 = *parse_uuid("d0000000-0000-4000-8000-000000000002");
@@ -100,7 +100,7 @@ TEST_F(ReconcileTest, a_device_that_a_process_has_open_is_left_alone) {
 }
 
 TEST_F(ReconcileTest, a_domain_that_is_worked_on_is_in_use) {
-  const auto lock = claims_.lock_domain(vm, milliseconds(30'000));
+  const auto lock = claims_.lock_domain(vm, milliseconds(60'000));
   EXPECT_EQ(result(off).result, Result::in_use);
   expect_untouched();
 }

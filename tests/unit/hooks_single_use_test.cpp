@@ -36,8 +36,8 @@ using testing::Not;
 using testing::SizeIs;
 using State = ClaimedDevice::State;
 
-constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50),
-                            milliseconds(30'000)};
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50),
+                            milliseconds(60'000)};
 
 /// A PF at 42 with four of NVIDIA's VFs, of which profile "vgpu" gives 42:00.3.
 class RestartTest : public testing::Test {
@@ -459,8 +459,9 @@ TEST_F(RestartTest, a_release_beside_a_change_of_the_vfs_does_no_harm) {
 
 TEST_F(RestartTest, temporary_files_are_swept) {
   std::vector<std::string> files;
-  for (const std::string& directory : {paths::single_use(root_), paths::quarantine(root_),
-                                       paths::vf_settings(root_), paths::qemu_versions(root_)}) {
+  for (const std::string& directory :
+       {paths::single_use(root_), paths::quarantine(root_), paths::vf_settings(root_),
+        paths::qemu_versions(root_), paths::started_anyway(root_)}) {
     make_directories(directory);
     files.push_back(directory + "/0000:41:00.0.tmp4711");
     write_file_atomically(files.back(), "");

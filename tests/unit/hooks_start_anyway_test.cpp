@@ -73,7 +73,7 @@ class StartAnywayTest : public testing::Test {
     input.may_have_gpu = may_have_gpu(xml);
     input.names_gpuward = names_gpuward(xml);
     testing::internal::CaptureStderr();
-    const Deadlines deadlines{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
+    const Deadlines deadlines{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
     const int status = run_qemu_hook(host_.root(), {"web01", operation}, input, deadlines);
     said_ = testing::internal::GetCapturedStderr();
     return status;

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
+#include "base/error.hpp"
 #include "fake_host.hpp"
 #include "inventory/usage.hpp"
 
@@ -49,6 +51,12 @@ TEST_F(DeviceNodesTest, who_has_any_of_them_open_holds_the_card) {
   }
   host_.process(78, "qemu", {"/dev/vfio/vfio", "/dev/vfio/21", "/dev/dri/card0", "/dev/nvidia"});
   EXPECT_EQ(holder(), "nobody") << "nodes of others";
+}
+
+TEST_F(DeviceNodesTest, a_node_that_cannot_be_read_is_not_absent) {
+  host_.file("/dev/vfio/vfio", "");
+  ASSERT_EQ(::symlink("20", host_.root().dev("vfio/20").c_str()), 0);  // ELOOP
+  EXPECT_THROW(device_numbers(host_.root(), gpu), SystemError);
 }
 
 TEST_F(DeviceNodesTest, only_vfio_gives_it_to_a_guest) {

@@ -45,6 +45,12 @@ TEST_F(HoldersTest, the_process_with_its_group_open_has_it) {
   EXPECT_EQ(holder(two), "nobody");
 }
 
+TEST_F(HoldersTest, a_signal_hides_no_holder) {
+  host_.process(4711, "qemu-system-x86", {group(one)});
+  host_.interruptions = 1;
+  EXPECT_EQ(holder(one), "process 4711 (qemu-system-x86)");
+}
+
 TEST_F(HoldersTest, the_process_with_its_own_node_open_has_it) {
   host_.file("/sys/bus/mdev/devices/" + to_string(two) + "/vfio-dev/vfio3/dev", "511:3\n");
   host_.process(12, "qemu", {"/dev/vfio/devices/vfio3"});

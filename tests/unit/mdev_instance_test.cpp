@@ -13,7 +13,7 @@ namespace {
 
 using Outcome = WriteResult::Outcome;
 using std::chrono::milliseconds;
-constexpr milliseconds patience{20'000};
+constexpr milliseconds patience{60'000};
 
 const Uuid one = *parse_uuid("00000000-0000-4000-8000-000000000001");
 const Uuid two = *parse_uuid("00000000-0000-4000-8000-000000000002");

@@ -5,12 +5,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <future>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "pci/pci_device.hpp"
 
 namespace gpuward {
 namespace {
@@ -156,6 +159,15 @@ TEST_F(IdentityTest, ends_where_capabilities_run_in_a_circle) {
   space.capability(0x200, 0x0002, 0x100);
   has(space);
   EXPECT_THAT(found().serials, IsEmpty());
+}
+
+TEST_F(IdentityTest, configuration_space_that_cannot_be_read_is_an_error) {
+  make_directories(pci_path(host_.root(), *parse_pci_address(gpu)) + "/config");  // EISDIR
+  EXPECT_THROW(found(), SystemError);
+  const std::string looping = pci_path(host_.root(), *parse_pci_address(gpu)) + "/config";
+  ASSERT_EQ(::rmdir(looping.c_str()), 0);
+  ASSERT_EQ(::symlink("config", looping.c_str()), 0);  // ELOOP
+  EXPECT_THROW(found(), SystemError);
 }
 
 TEST_F(IdentityTest, has_the_serials_of_amds_driver) {

@@ -22,7 +22,7 @@ using testing::SizeIs;
 
 const std::string pf_name = "0000:41:00.0";
 const PciAddress pf = *parse_pci_address(pf_name);
-constexpr milliseconds patient{30'000};
+constexpr milliseconds patient{60'000};
 
 class VirtualFunctionsTest : public testing::Test {
  protected:
@@ -153,6 +153,26 @@ TEST_F(VirtualFunctionsTest, a_driver_that_hangs_is_left) {
   EXPECT_EQ(change.failure, "enabling 1 VFs is blocked in the kernel (process " +
                                 std::to_string(change.blocked) + "); check: journalctl -k");
   EXPECT_GT(change.blocked, 0);
+}
+
+TEST_F(VirtualFunctionsTest, what_a_killed_process_enabled_is_counted) {
+  host_.reacts(pf_name, "sriov_numvfs", [&](const std::string& value) -> int {
+    host_.set_vfs(pf_name, static_cast<unsigned>(std::stoul(value)));
+    die();
+  });
+  EXPECT_EQ(set(4), "");
+  EXPECT_THAT(vfs(), SizeIs(4));
+  EXPECT_EQ(set(2), "process disabling the VFs died; check: journalctl -k");
+}
+
+TEST_F(VirtualFunctionsTest, a_process_killed_before_it_enabled_them_is_reported) {
+  host_.reacts(pf_name, "sriov_numvfs", [](const std::string&) -> int { die(); });
+  const VfResult result = set_virtual_functions(host_.root(), pf, {4, false, {}}, patient);
+  EXPECT_EQ(result.change.failure, "process enabling 4 VFs died; check: journalctl -k");
+  EXPECT_FALSE(result.untouched);
+  host_.set_vfs(pf_name, 4);  // as many as are requested, and still to be disabled
+  EXPECT_FALSE(set_virtual_functions(host_.root(), pf, {4, false, {}}, patient).untouched);
+  EXPECT_THAT(set(4), HasSubstr("process disabling the VFs died"));
 }
 
 TEST(WantedVfs, are_all_for_max_and_when_not_told) {

@@ -18,8 +18,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
-constexpr Deadlines hasty{milliseconds(30'000), milliseconds(1000), milliseconds(50)};
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
+constexpr Deadlines hasty{milliseconds(60'000), milliseconds(1000), milliseconds(50)};
 const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000009");
 
 class ProvisionTest : public testing::Test {
@@ -171,6 +171,31 @@ TEST_F(ProvisionTest, any_other_failure_is_told_with_its_errno) {
   const Provisioned done = run();
   ASSERT_THAT(done.failed, SizeIs(1));
   EXPECT_THAT(done.failed[0], HasSubstr("Input/output error"));
+}
+
+TEST_F(ProvisionTest, an_instance_that_a_killed_process_created_counts) {
+  const Uuid second = provisioned_uuid("mbochs", "mbochs-small", 1);
+  host_.before_write = [&](const std::string& line) {
+    if (line.find(to_string(second)) == line.npos) return;
+    host_.instance("mbochs", "mbochs-small", second);
+    die();
+  };
+  const Provisioned done = run();
+  EXPECT_THAT(done.failed, IsEmpty());
+  EXPECT_THAT(done.created, SizeIs(4));
+  EXPECT_EQ(count("mbochs/mbochs-small"), 4u);
+}
+
+TEST_F(ProvisionTest, a_process_killed_before_it_created_one_is_reported) {
+  want("mtty", {{"mtty-1", 2}});
+  const Uuid first = provisioned_uuid("mbochs", "mbochs-small", 0);
+  host_.before_write = [&](const std::string& line) {
+    if (line.find(to_string(first)) != line.npos) die();
+  };
+  const Provisioned done = run();
+  EXPECT_THAT(done.failed, ElementsAre("mbochs-small on mbochs: process creating " +
+                                       to_string(first) + " died; check: journalctl -k"));
+  EXPECT_EQ(count("mtty/mtty-1"), 2u);
 }
 
 TEST_F(ProvisionTest, what_mdevctl_has_made_already_is_adopted) {

@@ -19,7 +19,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
 const std::string pf = "0000:41:00.0";
 
 /// A PF of four VFs, and a section for it.

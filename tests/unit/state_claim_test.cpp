@@ -349,6 +349,7 @@ TEST_F(ClaimsTest, temporary_files_of_processes_that_ended_are_swept) {
   host_.process(4712, "gpuward", {});
   put(to_string(web01) + ".tmp4711", "half of a cl");
   put(to_string(web01) + ".tmp4712", "half of a cl");
+  put(".reassign-" + to_string(web01) + ".tmp4711", "");
   put("README.tmp4711", "hello");
   claims_.sweep();
   EXPECT_EQ(list_directory(path("")),
@@ -358,21 +359,21 @@ TEST_F(ClaimsTest, temporary_files_of_processes_that_ended_are_swept) {
 // ---- the locks
 
 TEST_F(ClaimsTest, a_domain_is_worked_on_by_one_at_a_time) {
-  const auto lock = claims_.lock_domain(web01, std::chrono::seconds(20));
+  const auto lock = claims_.lock_domain(web01, std::chrono::seconds(60));
   ASSERT_TRUE(lock);
   EXPECT_TRUE(claims_.is_worked_on(web01));
   EXPECT_FALSE(claims_.lock_domain(web01, std::chrono::milliseconds(0)));
 }
 
 TEST_F(ClaimsTest, other_domains_and_the_host_have_locks_of_their_own) {
-  const auto lock = claims_.lock_domain(web01, std::chrono::seconds(20));
+  const auto lock = claims_.lock_domain(web01, std::chrono::seconds(60));
   EXPECT_FALSE(claims_.is_worked_on(db02));
   EXPECT_TRUE(claims_.lock_domain(db02, std::chrono::milliseconds(0)));
   EXPECT_TRUE(claims_.lock_host(std::chrono::milliseconds(0)));
 }
 
 TEST_F(ClaimsTest, the_host_is_locked_by_one_at_a_time) {
-  const auto lock = claims_.lock_host(std::chrono::seconds(20));
+  const auto lock = claims_.lock_host(std::chrono::seconds(60));
   EXPECT_FALSE(claims_.lock_host(std::chrono::milliseconds(0)));
   EXPECT_TRUE(claims_.lock_domain(web01, std::chrono::milliseconds(0)));
 }
