@@ -12,6 +12,7 @@
 #include "base/root.hpp"
 #include "base/uuid.hpp"
 #include "inventory/open_handles.hpp"
+#include "mdev/parent.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {
@@ -63,6 +64,12 @@ DevicesInUse taken_devices(const Root& root, const Uuid& domain);
 
 /// Without what `domain` itself has claimed.
 DevicesInUse in_use_by_others(const DevicesInUse& taken, const Uuid& domain);
+
+/// Why no mdev may be created on this parent: it, or the card that it is a VF of, is itself in use,
+/// in quarantine or marked for its single use, though its driver still has it and offers types.
+/// Nothing where parts of it are in use, as by other mdevs. What the host's processes have open of
+/// a parent is its driver's business.
+std::optional<User> user_of_parent(const DevicesInUse& taken, const Parent& parent);
 
 /// Adds what the domain's own XML names, as its own: a device is not given to it twice.
 /// `instances`: its mdevs.

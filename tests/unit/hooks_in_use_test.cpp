@@ -312,5 +312,132 @@ TEST_F(ByHandTest, an_mdev_is_claimed_and_never_removed) {
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
 
+// ---- the parents of mdevs
+
+/// A card with two VFs on each of which one mdev can be created, and no [gpu] section: VFs and
+/// mdevs of them are given alike.
+struct ParentInUseTest : InUseTest {
+  ParentInUseTest() {
+    make_vfs();
+    for (const std::string& each : {vf, other_vf}) host_.parent(each).type("nvidia-63", 1);
+    Profile small;
+    small.name = "small";
+    small.types = {"nvidia-63"};
+    config_.profiles.push_back(small);
+  }
+  static Domain asks_mdev(unsigned number) {
+    Domain domain = InUseTest::domain(number);
+    domain.requests = {{"ua-gpuward-0", "small"}};
+    return domain;
+  }
+  static Domain mdev_by_hand(unsigned number) {
+    Domain domain = InUseTest::domain(number);
+    Hostdev hostdev;
+    hostdev.type = Hostdev::Type::mdev;
+    hostdev.model = "vfio-pci";
+    hostdev.instance = mdev;
+    domain.hostdevs = {hostdev};
+    return domain;
+  }
+  void claim(const std::string& address, Use use,
+             ClaimedDevice::State state = ClaimedDevice::State::claimed) {
+    ClaimedDevice device{.state = state,
+                         .alias = "ua-gpuward-0",
+                         .profile = std::string(use_word(use)),
+                         .instance = {},
+                         .parent = pf,
+                         .type = "-"};
+    device.use = use;
+    device.address = at(address);
+    claims_.write({domain(9).uuid, "vm9", {device}});
+  }
+  std::string parent_of(unsigned number) {
+    const auto claim = claims_.find(domain(number).uuid);
+    return claim ? claim->devices.at(0).parent : "";
+  }
+  const std::string other_vf = "0000:41:00.2";
+};
+
+TEST_F(ParentInUseTest, no_mdev_goes_on_a_vf_that_another_domain_has_claimed) {
+  claim(vf, Use::vf);
+  EXPECT_EQ(refusal(asks_mdev(1)), "");
+  EXPECT_EQ(parent_of(1), other_vf);
+  EXPECT_THAT(refusal(asks_mdev(2)), HasSubstr("parent " + vf + ": in use by domain 'vm9'"));
+}
+
+TEST_F(ParentInUseTest, a_domain_that_all_parents_are_in_use_for_is_told_by_whom) {
+  claim(vf, Use::vf);
+  const Domain second = by_hand(2, {other_vf});
+  EXPECT_EQ(refusal(second), "");
+  EXPECT_THAT(
+      refusal(asks_mdev(1)),
+      AllOf(HasSubstr("GPU 0: no GPU of profile 'small' is available: parent " + vf +
+                      ": in use by domain 'vm9', parent " + other_vf + ": in use by domain 'vm2'"),
+            HasSubstr("shut one down")));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ParentInUseTest, none_goes_on_a_vf_or_below_a_card_in_quarantine) {
+  claim(vf, Use::vf, ClaimedDevice::State::quarantined);
+  EXPECT_EQ(refusal(asks_mdev(1)), "");
+  EXPECT_EQ(parent_of(1), other_vf);
+  claim(pf, Use::whole, ClaimedDevice::State::quarantined);
+  EXPECT_THAT(refusal(asks_mdev(2)),
+              AllOf(HasSubstr("GPU " + pf + ": quarantined after use by domain 'vm9'"),
+                    HasSubstr("run: gpuward reconcile")));
+}
+
+TEST_F(ParentInUseTest, none_goes_on_a_vf_or_below_a_card_with_the_mark_of_single_use) {
+  mark_used(host_.root(), at(vf), Uuid{}, "vm9");
+  EXPECT_EQ(refusal(asks_mdev(1)), "");
+  EXPECT_EQ(parent_of(1), other_vf);
+  mark_used(host_.root(), at(pf), Uuid{}, "vm8");
+  EXPECT_THAT(refusal(asks_mdev(2)), AllOf(HasSubstr("GPU " + pf + ": already used by"),
+                                           HasSubstr("run: gpuward clear " + pf)));
+}
+
+TEST_F(ParentInUseTest, none_goes_below_a_card_that_a_domain_has_whole) {
+  claim(pf, Use::whole);
+  EXPECT_THAT(refusal(asks_mdev(1)), HasSubstr("GPU " + pf + ": in use by domain 'vm9'"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ParentInUseTest, none_goes_on_a_vf_that_the_domain_itself_has) {
+  Domain domain = asks_mdev(1);
+  add(domain, vf, "hostdev0");
+  EXPECT_EQ(refusal(domain), "");
+  EXPECT_EQ(parent_of(1), other_vf);
+}
+
+TEST_F(ParentInUseTest, mdevs_beside_it_keep_no_parent) {
+  host_.parent(vf).type("nvidia-63", 4);
+  EXPECT_EQ(refusal(asks_mdev(1)), "");
+  EXPECT_EQ(refusal(asks_mdev(2)), "");
+  EXPECT_EQ(refusal(asks_mdev(3)), "");
+  EXPECT_EQ(host_.instances().size(), 3u);
+}
+
+TEST_F(ParentInUseTest,
+       an_instance_of_its_own_that_is_left_is_not_used_below_a_card_in_quarantine) {
+  host_.instance(vf, "nvidia-63", instance_uuid(domain(1).uuid, "ua-gpuward-0"));
+  claim(pf, Use::whole, ClaimedDevice::State::quarantined);
+  EXPECT_THAT(refusal(asks_mdev(1)), AllOf(HasSubstr("already exists"), HasSubstr("quarantined")));
+}
+
+TEST_F(ParentInUseTest, an_mdev_written_by_hand_is_refused_likewise) {
+  host_.instance(vf, "nvidia-63", mdev);
+  claim(vf, Use::vf);
+  EXPECT_THAT(
+      refusal(mdev_by_hand(1)),
+      AllOf(HasSubstr("parent " + vf + ": in use by domain 'vm9'"), HasSubstr("virsh edit vm1")));
+  claim(pf, Use::whole, ClaimedDevice::State::quarantined);
+  EXPECT_THAT(refusal(mdev_by_hand(1)),
+              AllOf(HasSubstr("GPU " + pf + ": quarantined"), HasSubstr("run: gpuward reconcile")));
+  claims_.drop(domain(9).uuid);
+  mark_used(host_.root(), at(vf), Uuid{}, "vm9");
+  EXPECT_THAT(refusal(mdev_by_hand(1)), HasSubstr("run: gpuward clear " + vf));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace gpuward
