@@ -569,6 +569,8 @@ DevicesRefusal devices_refusal(const Root& root, const Config& config, const Dom
   for (const GpuRequest& gpu : domain.requests) ask_for(preparation, gpu);
   add_devices_by_hand(root, config, domain, preparation.claim);
   if (!preparation.claim.devices.empty()) place_by(preparation, claimed_devices(root));
+  for (const ClaimedDevice& device : preparation.claim.devices)
+    require_creatable(root, config, device);
   return {};
 } catch (const InUse& error) {
   return {error.reason, true};

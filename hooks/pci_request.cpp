@@ -271,12 +271,16 @@ static std::string by_hand_title(const ClaimedDevice& device) {
   return "hostdev " + device_name(device);
 }
 
-/// The card that a section speaks of.
-static Parent card_of(const Root& root, const ClaimedDevice& device) {
-  return read_identity(parse_pci_address(device.parent)
-                           ? root.sys("bus/pci/devices/") + device.parent
-                           : root.sys("class/mdev_bus/") + device.parent,
-                       device.parent);
+/// The device whose [gpu] section switches this one off; "" when none does.
+static std::string switched_off_by(const Root& root, const Config& config,
+                                   const ClaimedDevice& device) {
+  const Parent identity = identity_of(root, device);
+  if (settings_of(config, identity).use != Use::off) return {};
+  if (!identity.physical_function) return identity.name;
+  const std::string card = to_string(*identity.physical_function);
+  const bool is_by_card =
+      settings_of(config, read_identity(root.sys("bus/pci/devices/") + card, card)).use == Use::off;
+  return is_by_card ? card : identity.name;
 }
 
 void require_allowed(const Root& root, const Config& config, const Domain& domain,
@@ -285,9 +289,8 @@ void require_allowed(const Root& root, const Config& config, const Domain& domai
   if (const auto taker = taker_of(root, claimed, domain, device))
     throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *taker),
                 taker->remedy.empty() ? edit : taker->remedy);
-  if (settings_of(config, card_of(root, device)).use == Use::off)
-    throw Error(by_hand_title(device), "use = off is set in the [gpu] section of " + device.parent,
-                edit);
+  if (const std::string section = switched_off_by(root, config, device); !section.empty())
+    throw Error(by_hand_title(device), "use = off is set in the [gpu] section of " + section, edit);
 }
 
 }  // namespace gpuward

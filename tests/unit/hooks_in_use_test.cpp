@@ -24,6 +24,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 constexpr Deadlines patient{milliseconds(30'000), milliseconds(30'000), milliseconds(50)};
 const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
@@ -210,6 +211,21 @@ TEST_F(VgpuInUseTest, a_release_leaves_what_another_claim_names) {
   EXPECT_EQ(type(), 0u);
 }
 
+/// As doctor asks.
+TEST_F(VgpuInUseTest, a_full_card_is_told_before_the_start) {
+  const Domain domain = asks(1, Use::vendor_vf, vf);
+  const auto told = [&] { return devices_refusal(host_.root(), config_, domain); };
+  EXPECT_EQ(told().reason.problem, "");
+  host_.pci_gpu(vf).attribute("nvidia/creatable_vgpu_types", "");
+  EXPECT_THAT(told().reason.problem, HasSubstr("no type of profile 'vendor-vf' can be created"));
+  EXPECT_FALSE(told().passes);
+  host_.pci_gpu("0000:41:00.2").attribute("nvidia/current_vgpu_type", "1146\n");
+  EXPECT_TRUE(told().passes) << "when the other is released";
+  EXPECT_EQ(told().reason.problem + "; " + told().reason.remedy,
+            refusal(domain).substr(std::string("GPU 0 (" + vf + "): ").size()));
+  EXPECT_EQ(type(), 0u);
+}
+
 // ---- what another tool made
 
 TEST_F(VgpuInUseTest, anothers_vgpu_is_not_removed_without_a_word_of_the_administrator) {
@@ -275,7 +291,8 @@ TEST_F(ByHandTest, one_in_quarantine_or_given_once_is_refused) {
   device.address = at("0000:02:00.0");
   claims_.write({domain(9).uuid, "vm9", {device}});
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})),
-              HasSubstr("quarantined after use by domain 'vm9'"));
+              AllOf(HasSubstr("quarantined after use by domain 'vm9'"),
+                    HasSubstr("run: gpuward reconcile"), Not(HasSubstr("virsh edit"))));
   claims_.drop(domain(9).uuid);
   mark_used(host_.root(), at("0000:02:00.0"), Uuid{}, "vm9");
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("gpuward clear 0000:02:00.0"));
@@ -284,6 +301,19 @@ TEST_F(ByHandTest, one_in_quarantine_or_given_once_is_refused) {
 TEST_F(ByHandTest, one_that_is_switched_off_is_refused) {
   section("0000:02:00.0", Use::off);
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("use = off"));
+}
+
+TEST_F(ByHandTest, a_section_that_names_a_vf_counts_more_than_its_pfs) {
+  make_vfs();
+  section(pf, Use::vf);
+  section(vf, Use::off);
+  EXPECT_THAT(refusal(by_hand(1, {vf})),
+              HasSubstr("use = off is set in the [gpu] section of " + vf));
+  EXPECT_EQ(refusal(by_hand(2, {"0000:41:00.2"})), "");
+  config_.gpus[0].use = Use::off;
+  EXPECT_THAT(refusal(by_hand(3, {"0000:41:00.2"})), HasSubstr("section of " + pf));
+  config_.gpus[1].use = Use::vf;
+  EXPECT_EQ(refusal(by_hand(1, {vf})), "");
 }
 
 TEST_F(ByHandTest, another_card_of_the_same_group_is_refused_with_group_and_domain) {
