@@ -310,6 +310,7 @@ TEST_F(ByHandTest, a_section_that_names_a_vf_counts_more_than_its_pfs) {
   EXPECT_THAT(refusal(by_hand(1, {vf})),
               HasSubstr("use = off is set in the [gpu] section of " + vf));
   EXPECT_EQ(refusal(by_hand(2, {"0000:41:00.2"})), "");
+  claims_.drop(domain(2).uuid);
   config_.gpus[0].use = Use::off;
   EXPECT_THAT(refusal(by_hand(3, {"0000:41:00.2"})), HasSubstr("section of " + pf));
   config_.gpus[1].use = Use::vf;
