@@ -174,6 +174,10 @@ static void find_quarantined(const Root& root, Findings& findings) {
                             "gpuward reconcile (prints the reason if it remains quarantined)"});
 }
 
+static bool has_number(const RecordedDevice& device) {
+  return device.identity.uuid || !device.identity.serials.empty();
+}
+
 /// A record goes by the card's UUID or serial number. Of a card without one of its own it goes by
 /// where the card is.
 static Finding found_by_address(const DeviceRecord& record, const std::string& what,

@@ -59,6 +59,22 @@ static void check_guards_of(const Root& root, const Config& config, const Docume
       findings.push_back(warned_gap(domain.name, gap, policy_of(config.guard, gap.guard)));
 }
 
+/// As the hook warns of them at each start.
+static void check_command_line_of(const Root& root, const Config& config, const Domain& domain,
+                                  Findings& findings) {
+  const auto add = [&](int line, const std::string& what) {
+    findings.push_back({Severity::warning, "domains", shown(domain.name),
+                        "line " + std::to_string(line) + ": " + what,
+                        "virsh edit " + shell_word(domain.name)});
+  };
+  for (const CommandLineDevice* const gpu : command_line_gpus(root, config, domain))
+    add(gpu->line, "QEMU command line assigns the GPU " + in_quotes(gpu->text) +
+                       ", which gpuward neither claims nor protects from migration; use a "
+                       "<hostdev> instead");
+  if (domain.readconfig != 0)
+    add(domain.readconfig, "the file of -readconfig is not searched for GPUs");
+}
+
 static void check_devices_of(const Root& root, const Config& config, const Domain& domain,
                              Findings& findings) {
   const DevicesRefusal refusal = devices_refusal(root, config, domain);
@@ -87,8 +103,9 @@ Findings check_domain(const Root& root, const Config& config, const std::string&
   } catch (const Error& error) {
     return check_unparsed(root, config, name, xml, error.reason);
   }
-  if (!is_gpu_domain(root, config, domain)) return {};
   Findings findings;
+  check_command_line_of(root, config, domain, findings);
+  if (!is_gpu_domain(root, config, domain)) return findings;
   const Verdict request = request_verdict(config, domain);
   if (!request) findings.push_back(refused_at_start(domain.name, request.reason));
   if (const std::string conflict = viommu_conflict(root, *document, domain); !conflict.empty())

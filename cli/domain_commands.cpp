@@ -85,7 +85,8 @@ static Protection protection_for(const Settings& settings, const Config& config,
                  " (is it installed on this host?), adding enable-migration=off, with which QEMU "
                  "before " +
                  std::string(first_qemu_with_enable_migration_text) + " does not start");
-  return {config.guard, abilities_of(version), false};
+  return {config.guard, abilities_of(version), false,
+          !command_line_gpus(settings.root, config, parse_domain(xml)).empty()};
 }
 
 static IsGpu gpu_test(const Settings& settings, const Config& config) {
@@ -252,8 +253,6 @@ static std::string protected_for_good(const Settings& settings, const Config& co
                                       const std::string& xml) {
   Protection protection = protection_for(settings, config, xml);
   protection.for_good = true;
-  protection.gpu_on_command_line =
-      !command_line_gpus(settings.root, config, parse_domain(xml)).empty();
   return protect(xml, protection, gpu_test(settings, config));
 }
 
@@ -285,17 +284,27 @@ static std::string require_file(const std::string& path) {
   return std::move(*text);
 }
 
+/// A domain that only asks gpuward for a GPU and names no device has nothing to protect yet.
+static bool has_gpu_device(const Settings& settings, const Config& config, const Domain& domain) {
+  return !gpu_hostdevs(settings.root, config, domain).empty() ||
+         !command_line_gpus(settings.root, config, domain).empty();
+}
+
+static void warn_of_command_line(const Settings& settings, const Config& config,
+                                 const Domain& domain) {
+  for (const CommandLineDevice* gpu : command_line_gpus(settings.root, config, domain))
+    log::warning(domain_title(domain.name) + ": domain XML line " + std::to_string(gpu->line) +
+                 ": QEMU command line assigns the GPU " + in_quotes(gpu->text) +
+                 ", enable-migration=off cannot be added; use a <hostdev> instead");
+}
+
 int protect_command(const Settings& settings, const std::string& domain) {
   const Config config = require_config(settings.root);
   const std::string done = "domain XML updated for [guard]";
   const auto closed = [&](const std::string& xml) {
     const Domain parsed = parse_domain(xml);
-    for (const CommandLineDevice* gpu : command_line_gpus(settings.root, config, parsed))
-      log::warning(domain_title(parsed.name) + ": domain XML line " + std::to_string(gpu->line) +
-                   ": QEMU command line assigns the GPU " + in_quotes(gpu->text) +
-                   ", enable-migration=off cannot be added; use a <hostdev> instead");
-    if (gpu_hostdevs(settings.root, config, parsed).empty() &&
-        command_line_gpus(settings.root, config, parsed).empty())
+    warn_of_command_line(settings, config, parsed);
+    if (!has_gpu_device(settings, config, parsed))
       throw Error(domain_title(parsed.name),
                   "no GPU to protect: no hostdev is a VFIO mdev, of display class on this host, or "
                   "named by a [gpu] section");
@@ -322,7 +331,8 @@ static void protect_one(const Settings& settings, const Config& config, DomainSt
   const std::string before = store.inactive_xml(domain.uuid);
   if (!may_have_gpu(before)) return;
   const Domain parsed = parse_domain(before);
-  if (gpu_hostdevs(settings.root, config, parsed).empty()) return;
+  if (!has_gpu_device(settings, config, parsed)) return;
+  warn_of_command_line(settings, config, parsed);
   const std::string after = requests_gpu(parsed) ? protected_for_attach(settings, config, before)
                                                  : protected_for_good(settings, config, before);
   if (after != before) warn_of_pc(config, domain.name, before);
@@ -336,7 +346,8 @@ static bool has_open_gaps(const Settings& settings, const Config& config, const 
   const Domain domain = read_domain(document);
   const auto gpus = gpu_hostdevs(settings.root, config, domain);
   const auto qemu = abilities_of(qemu_version(settings.root, emulator_of(document)));
-  return !gpus.empty() && !gaps_to_close(document, gpus, config.guard, qemu).empty();
+  return has_gpu_device(settings, config, domain) &&
+         !gaps_to_close(document, gpus, config.guard, qemu).empty();
 }
 
 int protect_all_command(const Settings& settings) {

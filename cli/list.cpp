@@ -265,7 +265,8 @@ static unsigned free_of(const Root& root, const Config& config, const Profile& p
   }
   std::map<std::string, std::vector<std::string>> cards;  // with their parents that serve it
   for (const std::string& name : parent_names(root))
-    if (const auto gpu = find_parent(root, name); gpu && serves(config, profile, *gpu))
+    if (const auto gpu = find_parent(root, name);
+        gpu && serves(config, profile, *gpu) && !user_of_parent(taken, *gpu))
       cards[gpu->physical_function ? to_string(*gpu->physical_function) : name].push_back(name);
   for (const auto& [card, parents] : cards) free += creatable_on_card(root, parents, profile.types);
   return free;

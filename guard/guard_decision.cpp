@@ -87,6 +87,13 @@ Decision on_pause_in_qemu(Policy policy, std::string_view qemu_status, std::stri
               with_name(found ? found->remedy : "virsh domstate --reason NAME", domain)};
 }
 
+bool is_passing(std::string_view qemu_status) {
+  for (const std::string_view passing :
+       {"running", "finish-migrate", "inmigrate", "save-vm", "restore-vm", "prelaunch"})
+    if (qemu_status == passing) return true;
+  return false;
+}
+
 Decision on_job(Policy policy, Job job, JobSeen seen) {
   switch (job) {
     case Job::none:

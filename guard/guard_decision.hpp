@@ -39,6 +39,10 @@ Decision on_pause(Policy policy, Condition condition);
 /// reported with what to do and never undone: after "postmigrate" another QEMU may use the disks.
 Decision on_pause_in_qemu(Policy policy, std::string_view qemu_status, std::string_view domain);
 
+/// Whether QEMU leaves this state by itself, or with the job that runs. libvirt has no event for
+/// the next.
+bool is_passing(std::string_view qemu_status);
+
 /// How sure it is that the job copies the state of the devices: a disk-only snapshot and a
 /// memory-only dump do not, and these are no business of ours.
 enum class JobSeen {

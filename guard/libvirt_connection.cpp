@@ -79,9 +79,7 @@ static Condition condition_of(int state, int reason) {
   }
 }
 
-std::string_view LibvirtDomain::cause_of_pause() const {
-  int state = 0, reason = 0;
-  require(::virDomainGetState(domain_, &state, &reason, 0), "cannot read the domain state");
+std::string_view cause_of_pause(int state, int reason) {
   if (state == VIR_DOMAIN_PMSUSPENDED) return "suspended";
   if (state == VIR_DOMAIN_CRASHED) return "guest-panicked";
   if (state != VIR_DOMAIN_PAUSED) return "";
@@ -93,11 +91,18 @@ std::string_view LibvirtDomain::cause_of_pause() const {
     case VIR_DOMAIN_PAUSED_CRASHED:
       return "guest-panicked";
     case VIR_DOMAIN_PAUSED_POSTCOPY:
+      return "finish-migrate";
     case VIR_DOMAIN_PAUSED_POSTCOPY_FAILED:
       return "postmigrate";
     default:
       return "";
   }
+}
+
+std::string_view LibvirtDomain::cause_of_pause() const {
+  int state = 0, reason = 0;
+  require(::virDomainGetState(domain_, &state, &reason, 0), "cannot read the domain state");
+  return gpuward::cause_of_pause(state, reason);
 }
 
 Condition LibvirtDomain::condition() const {

@@ -23,6 +23,10 @@ struct LibvirtError : Error {
   using Error::Error;
 };
 
+/// What libvirt knows a domain to be paused by (virDomainState and its reason), as QEMU calls it;
+/// "" when it is not paused or libvirt knows no cause.
+std::string_view cause_of_pause(int state, int reason);
+
 /// A domain of a connection. A copy is one more reference. Each call is a round trip, which may
 /// take as long as libvirt keeps the domain to itself: 30 s for a job, for ever when its QEMU
 /// hangs.

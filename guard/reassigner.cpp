@@ -222,8 +222,8 @@ void Reassigner::plan(const Config& config, const std::shared_ptr<Settling>& set
   if (!is_due || off.empty()) return schedule_retry(false);
   const auto pools = pools_of(root_, config, off);
   add_open_devices(root_, devices_of(pools), claimed.taken);
-  const PoolPlan plan =
-      plan_reassignments(config, off, pools, claimed.taken, std::move(assigned_count));
+  const PoolPlan plan = plan_reassignments(config, off, pools, devices_by_hand(root_, off),
+                                           claimed.taken, std::move(assigned_count));
   order(plan.moves, settling);
   schedule_retry(plan.retry_later);
 }

@@ -256,6 +256,14 @@ void GuardService::act(const Case& at) {
 
 // --- Pauses ---
 
+static bool has_job(const LibvirtDomain& domain) {
+  try {
+    return domain.job() != Job::none;
+  } catch (const LibvirtError&) {
+    return true;  // libvirt does not tell of an incoming migration
+  }
+}
+
 /// The way that must be short: two round trips from the event to a running guest.
 void GuardService::look_at_pause(const Case& at) {
   if (at.config.guard.pause == Policy::allow) return;
@@ -269,26 +277,17 @@ void GuardService::look_at_pause(const Case& at) {
     case Condition::paused_by_user:
       return undo_pause(at, on_pause(at.config.guard.pause, condition), "paused");
     case Condition::paused_by_cause:
-      return report_pause(at, at.domain.cause_of_pause());
+      return look_at_cause(at, at.domain.cause_of_pause());
     case Condition::paused:
       return look_at_pause_without_cause(at);
   }
 }
 
-static bool has_job(const LibvirtDomain& domain) {
-  try {
-    return domain.job() != Job::none;
-  } catch (const LibvirtError&) {
-    return true;  // libvirt does not tell of an incoming migration
-  }
-}
-
-/// States that QEMU leaves by itself; libvirt has no event for the next.
-static bool is_passing(std::string_view status) {
-  for (const std::string_view passing :
-       {"running", "finish-migrate", "inmigrate", "save-vm", "restore-vm", "prelaunch"})
-    if (status == passing) return true;
-  return false;
+/// Of a post-copy migration that runs there is nothing to do: the guest is on the other host
+/// already.
+void GuardService::look_at_cause(const Case& at, std::string_view cause) {
+  if (is_passing(cause) && has_job(at.domain)) return look_at_pause_later(at);
+  report_pause(at, cause);
 }
 
 /// While a job runs the pause is its own; what it leaves behind is looked at when it is over.

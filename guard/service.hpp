@@ -50,6 +50,7 @@ class GuardService {
   void look_at_marker(const Case& at);
   void look_at_pause(const Case& at);
   void look_at_pause_without_cause(const Case& at);
+  void look_at_cause(const Case& at, std::string_view cause);
   void look_at_pause_later(const Case& at);
   void undo_pause(const Case& at, const Decision& decision, std::string_view status);
   void report_pause(const Case& at, std::string_view status);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <set>
 
 #include "base/error.hpp"
@@ -53,6 +54,8 @@ struct Preparation {
   std::set<std::string> made;    ///< aliases of the devices whose instance is there
   std::vector<std::string> marks{};  ///< files of single use that this prepare has written
   Reason unexpected;                 ///< a GPU that is not the one that [gpu] expects
+  DevicesInUse taken{};              ///< by claims, and what this domain has of PCI devices
+  std::map<std::string, std::string> unavailable{};  ///< parents and who has them, with the remedy
   bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
 
   /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
@@ -70,6 +73,7 @@ bool is_near(const Preparation& preparation, const Profile& profile, const Paren
 
 std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& profile) {
   std::vector<Candidate> candidates;
+  preparation.unavailable.clear();
   for (const std::string& name : parent_names(preparation.root)) {
     const auto parent = find_parent(preparation.root, name);
     if (!parent || !serves(preparation.config, profile, *parent)) continue;
@@ -78,10 +82,14 @@ std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& pr
       preparation.unexpected = verdict.reason;
       continue;
     }
+    const auto user = user_of_parent(preparation.taken, *parent);
     for (unsigned rank = 0; rank < profile.types.size(); ++rank) {
       const std::string& type = profile.types[rank];
       const auto available = available_instances(preparation.root, name, type);
-      if (available && !preparation.refused.contains({name, type}))
+      if (!available || preparation.refused.contains({name, type})) continue;
+      if (user)
+        preparation.unavailable.emplace(user->what, user->remedy);
+      else
         candidates.push_back(
             {name, type, *available, rank, is_near(preparation, profile, *parent),
              parent->physical_function ? to_string(*parent->physical_function) : ""});
@@ -130,6 +138,25 @@ std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domai
   return first_three_of(names);
 }
 
+std::string unavailable_text(const Preparation& preparation) {
+  std::set<std::string> users;
+  for (const auto& [user, remedy] : preparation.unavailable) users.insert(user);
+  return first_three_of(users);
+}
+
+/// All that have its types are in use in another way than by mdevs.
+[[noreturn]] void throw_unavailable(const Preparation& preparation, const ClaimedDevice& device,
+                                    const Profile& profile) {
+  std::string remedy;
+  for (const auto& [user, way_out] : preparation.unavailable)
+    if (remedy.empty()) remedy = way_out;
+  throw InUse(
+      gpu_title(device.alias),
+      "no GPU of profile " + in_quotes(profile.name) +
+          " is available: " + unavailable_text(preparation),
+      remedy.empty() ? "shut one down or add GPUs to [profile " + profile.name + "]" : remedy);
+}
+
 [[noreturn]] void throw_no_capacity(const Preparation& preparation, const ClaimedDevice& device,
                                     const Profile& profile,
                                     const std::vector<Candidate>& candidates,
@@ -139,6 +166,8 @@ std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domai
   const std::string title = gpu_title(device.alias);
   if (candidates.empty() && !preparation.unexpected.problem.empty())
     throw Error(about(title, preparation.unexpected));
+  if (candidates.empty() && preparation.refused.empty() && !preparation.unavailable.empty())
+    throw_unavailable(preparation, device, profile);
   if (candidates.empty() && preparation.refused.empty())
     throw Error(title,
                 "no GPU allowed by profile " + in_quotes(profile.name) + " supports type " + types,
@@ -154,6 +183,7 @@ std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domai
   if (const std::string holders = holders_of_types(others, preparation.domain.uuid, profile);
       !holders.empty())
     text += " (in use by domains " + holders + ")";
+  if (!preparation.unavailable.empty()) text += "; " + unavailable_text(preparation);
   throw InUse(title, text, "shut one down or add GPUs to [profile " + profile.name + "]");
 }
 
@@ -206,9 +236,30 @@ void require_free(const Preparation& preparation, const ClaimedDevice& device,
   require_not_used(preparation.root, device);
 }
 
+/// The parent of an instance that is there.
+void require_parent_free(const Preparation& preparation, const ClaimedDevice& device) {
+  const auto parent = find_parent(preparation.root, device.parent);
+  const auto user = parent ? user_of_parent(preparation.taken, *parent) : std::nullopt;
+  if (user)
+    throw InUse(gpu_title(device.alias),
+                "instance " + to_string(device.instance) + " already exists, and " + user->what,
+                user->remedy.empty() ? "shut that domain down" : user->remedy);
+}
+
+/// What this domain has of PCI devices gives it no mdevs either.
+DevicesInUse in_use_for_mdevs(const Preparation& preparation, const ClaimedDevices& claimed) {
+  DevicesInUse taken = claimed.taken;
+  std::vector<PciAddress> own;
+  for (const ClaimedDevice& device : preparation.claim.devices)
+    if (device.use != Use::mdev) own.push_back(device.address);
+  add_own_devices(preparation.root, preparation.domain.uuid, own, {}, taken);
+  return taken;
+}
+
 /// Decides where each device that is not there yet shall be.
 void place_by(Preparation& preparation, const ClaimedDevices& claimed) {
   require_readable(claimed.unreadable);
+  preparation.taken = in_use_for_mdevs(preparation, claimed);
   for (ClaimedDevice& device : preparation.claim.devices)
     if (preparation.needs_instance(device)) device.parent.clear();
   for (ClaimedDevice& device : preparation.claim.devices)
@@ -219,6 +270,8 @@ void place_by(Preparation& preparation, const ClaimedDevices& claimed) {
       require_allowed(preparation.root, preparation.config, preparation.domain, device, claimed);
     else if (device.use != Use::mdev)
       require_free(preparation, device, claimed);
+    else if (preparation.is_made(device))
+      require_parent_free(preparation, device);
   }
 }
 
@@ -516,6 +569,8 @@ DevicesRefusal devices_refusal(const Root& root, const Config& config, const Dom
   for (const GpuRequest& gpu : domain.requests) ask_for(preparation, gpu);
   add_devices_by_hand(root, config, domain, preparation.claim);
   if (!preparation.claim.devices.empty()) place_by(preparation, claimed_devices(root));
+  for (const ClaimedDevice& device : preparation.claim.devices)
+    require_creatable(root, config, device);
   return {};
 } catch (const InUse& error) {
   return {error.reason, true};

@@ -11,6 +11,7 @@
 #include "base/quote.hpp"
 #include "domain/domain.hpp"
 #include "hooks/give_back.hpp"
+#include "hooks/pci_request.hpp"
 #include "hooks/scrub.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
@@ -127,23 +128,17 @@ void require_adoptable(const Root& root, const Config& config, const ClaimedDevi
     throw Error(title(device),
                 what + " that gpuward did not create, in use by " + to_string(*holder),
                 "stop that process first");
-  const Parent card = read_identity(root.sys("bus/pci/devices/") + device.parent, device.parent);
-  if (!settings_of(config, card).adopt)
+  const Parent vf = read_identity(pci_path(root, device.address), to_string(device.address));
+  if (!settings_of(config, vf).adopt)
     throw Error(title(device), what + " that gpuward did not create",
                 "run: gpuward clear " + to_string(device.address) +
                     ", or set adopt = yes in [gpu " + device.parent + "]");
 }
 
-static void create_vgpu(const Root& root, const Config& config, const Claim& owner,
-                        ClaimedDevice& device, const Deadlines& deadlines) {
+/// The type of its profile that can be created on a VF that has no vGPU. Throws Error.
+static VgpuType creatable_type(const Root& root, const Config& config,
+                               const ClaimedDevice& device) {
   const Profile& profile = *find_profile(config, device.profile);
-  if (const std::string what = vgpu_text(root, device); !what.empty()) {
-    require_adoptable(root, config, device);
-    log::warning(title(device) + ": " + what + " without a claim, removing it (adopt = yes)");
-    require_changed(
-        device, "cannot remove the vGPU",
-        set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
-  }
   const auto types = creatable_vgpus(root, device.address);
   const VgpuType* const type = first_fit(profile.types, types);
   if (!type)
@@ -152,10 +147,40 @@ static void create_vgpu(const Root& root, const Config& config, const Claim& own
                     " can be created on the VF (creatable: " + names_of(types) +
                     "); other vGPUs of the GPU limit the types",
                 "run: gpuward list");
-  device.type = std::to_string(type->id);
+  return *type;
+}
+
+static bool has_vgpus(const Root& root, const PciAddress& pf) {
+  const auto vfs = virtual_functions(root, pf);
+  return std::any_of(vfs.begin(), vfs.end(),
+                     [&](const PciAddress& vf) { return current_vgpu(root, vf).value_or(0) != 0; });
+}
+
+void require_creatable(const Root& root, const Config& config, const ClaimedDevice& device) {
+  if (device.use != Use::vendor_vf || !exists(pci_path(root, device.address))) return;
+  if (current_vgpu(root, device.address) != 0u) return;  // require_adoptable looks at that
+  try {
+    creatable_type(root, config, device);
+  } catch (const Error& error) {
+    if (has_vgpus(root, *parse_pci_address(device.parent))) throw InUse(error.reason);
+    throw;
+  }
+}
+
+static void create_vgpu(const Root& root, const Config& config, const Claim& owner,
+                        ClaimedDevice& device, const Deadlines& deadlines) {
+  if (const std::string what = vgpu_text(root, device); !what.empty()) {
+    require_adoptable(root, config, device);
+    log::warning(title(device) + ": " + what + " without a claim, removing it (adopt = yes)");
+    require_changed(
+        device, "cannot remove the vGPU",
+        set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
+  }
+  const VgpuType type = creatable_type(root, config, device);
+  device.type = std::to_string(type.id);
   require_changed(
-      device, "cannot create " + type->name,
-      set_vgpu(root, device.address, type->id, named_writing(root, owner, device, deadlines)));
+      device, "cannot create " + type.name,
+      set_vgpu(root, device.address, type.id, named_writing(root, owner, device, deadlines)));
   // Without it QEMU would find no VFIO device to open.
   if (!is_vfio_device(root, device.address))
     throw Error(title(device), "VF has no vfio-dev after the vGPU was created",

@@ -145,18 +145,31 @@ static std::string remedy(const Root& root, const Config& config, const Domain& 
                               " down or add GPUs to [profile " + profile.name + "]";
 }
 
-/// Who keeps this domain from having the device, by claims; null when nobody does.
-static const User* taker_of(const ClaimedDevices& claimed, const Domain& domain,
-                            const ClaimedDevice& device) {
-  const User* taker = nullptr;
-  if (device.use == Use::mdev) {
-    const auto found = claimed.instances.find(device.instance);
-    if (found != claimed.instances.end()) taker = &found->second;
-  } else {
+/// What a section of the configuration may speak of: the PCI device, or the parent of an mdev.
+static Parent identity_of(const Root& root, const ClaimedDevice& device) {
+  const std::string name = device.use == Use::mdev ? device.parent : to_string(device.address);
+  return read_identity(parse_pci_address(name) ? root.sys("bus/pci/devices/") + name
+                                               : root.sys("class/mdev_bus/") + name,
+                       name);
+}
+
+static std::optional<User> user_of(const Root& root, const ClaimedDevices& claimed,
+                                   const ClaimedDevice& device) {
+  if (device.use != Use::mdev) {
     const auto found = claimed.taken.find(device.address);
-    if (found != claimed.taken.end()) taker = &found->second;
+    return found == claimed.taken.end() ? std::nullopt : std::optional(found->second);
   }
-  return taker && taker->domain != domain.uuid ? taker : nullptr;
+  const auto found = claimed.instances.find(device.instance);
+  return found == claimed.instances.end() ? user_of_parent(claimed.taken, identity_of(root, device))
+                                          : found->second;
+}
+
+/// Who keeps this domain from having the device, by claims; nothing when nobody does.
+static std::optional<User> taker_of(const Root& root, const ClaimedDevices& claimed,
+                                    const Domain& domain, const ClaimedDevice& device) {
+  auto user = user_of(root, claimed, device);
+  if (user && user->domain == domain.uuid) user.reset();
+  return user;
 }
 
 /// The name of who has claimed this very device.
@@ -185,7 +198,7 @@ static std::string in_use_text(const ClaimedDevices& claimed, const Domain& doma
 
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
                        const ClaimedDevice& device, const ClaimedDevices& claimed) {
-  const User* const taker = taker_of(claimed, domain, device);
+  const auto taker = taker_of(root, claimed, domain, device);
   if (!taker || taker->is_mark) return;  // require_not_used says more of a mark
   const Claim* const claim = claim_of(claimed, domain, device);
   const std::string why = in_use_text(claimed, domain, device, *taker);
@@ -258,25 +271,26 @@ static std::string by_hand_title(const ClaimedDevice& device) {
   return "hostdev " + device_name(device);
 }
 
-/// The card that a section speaks of.
-static Parent card_of(const Root& root, const ClaimedDevice& device) {
-  return read_identity(parse_pci_address(device.parent)
-                           ? root.sys("bus/pci/devices/") + device.parent
-                           : root.sys("class/mdev_bus/") + device.parent,
-                       device.parent);
+/// The device whose [gpu] section switches this one off; "" when none does.
+static std::string switched_off_by(const Root& root, const Config& config,
+                                   const ClaimedDevice& device) {
+  const Parent identity = identity_of(root, device);
+  if (settings_of(config, identity).use != Use::off) return {};
+  if (!identity.physical_function) return identity.name;
+  const std::string card = to_string(*identity.physical_function);
+  const bool is_by_card =
+      settings_of(config, read_identity(root.sys("bus/pci/devices/") + card, card)).use == Use::off;
+  return is_by_card ? card : identity.name;
 }
 
 void require_allowed(const Root& root, const Config& config, const Domain& domain,
                      const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const std::string edit = "name another device in: virsh edit " + shell_word(domain.name);
-  if (const User* const taker = taker_of(claimed, domain, device)) {
-    if (taker->is_mark)
-      throw InUse(by_hand_title(device), taker->what, "run: gpuward clear " + device_name(device));
-    throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *taker), edit);
-  }
-  if (settings_of(config, card_of(root, device)).use == Use::off)
-    throw Error(by_hand_title(device), "use = off is set in the [gpu] section of " + device.parent,
-                edit);
+  if (const auto taker = taker_of(root, claimed, domain, device))
+    throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *taker),
+                taker->remedy.empty() ? edit : taker->remedy);
+  if (const std::string section = switched_off_by(root, config, device); !section.empty())
+    throw Error(by_hand_title(device), "use = off is set in the [gpu] section of " + section, edit);
 }
 
 }  // namespace gpuward

@@ -12,6 +12,7 @@ namespace gpuward {
 PoolDomain pool_domain(const Config& config, const Domain& domain) {
   PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, domain.cpus, {}, {}};
   for (const Hostdev& hostdev : domain.hostdevs) {
+    if (hostdev.instance && !is_ours(hostdev)) found.mdevs_by_hand.push_back(*hostdev.instance);
     if (!hostdev.address) continue;
     found.own.push_back(*hostdev.address);
     if (!is_ours(hostdev)) found.by_hand.push_back(*hostdev.address);
@@ -48,6 +49,15 @@ std::vector<PciAddress> devices_of(const DevicePools& pools) {
   for (const auto& [profile, pool] : pools)
     for (const PoolDevice& device : pool)
       devices.insert(devices.end(), device.functions.begin(), device.functions.end());
+  return devices;
+}
+
+DevicesByHand devices_by_hand(const Root& root, const std::vector<PoolDomain>& domains) {
+  DevicesByHand devices;
+  for (const PoolDomain& domain : domains)
+    if (!domain.gpus.empty())
+      add_own_devices(root, domain.uuid, domain.by_hand, domain.mdevs_by_hand,
+                      devices[domain.uuid]);
   return devices;
 }
 
@@ -106,8 +116,6 @@ static void take(const PoolDevice& device, const PoolDomain& by, DevicesInUse& t
 static void place(const Config& config, const PoolDomain& domain, const DevicePools& pools,
                   DeviceUse& use, PoolPlan& plan) {
   std::vector<std::pair<const PoolGpu*, std::string>> going;
-  for (const PciAddress& device : domain.by_hand)
-    use.taken.insert({device, {domain.uuid, "device already named in the domain XML"}});
   for (const PoolGpu& gpu : domain.gpus) {
     const auto pool = pools.find(gpu.profile);
     const Profile* const profile = find_profile(config, gpu.profile);
@@ -134,7 +142,8 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
 }
 
 PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>& off,
-                            const DevicePools& pools, const DevicesInUse& taken,
+                            const DevicePools& pools, const DevicesByHand& by_hand,
+                            const DevicesInUse& taken,
                             std::map<PciAddress, unsigned> assigned_count) {
   for (const PoolDomain& domain : off)
     for (const PoolGpu& gpu : domain.gpus)
@@ -142,6 +151,8 @@ PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>&
   PoolPlan plan;
   for (const PoolDomain& domain : off) {
     DeviceUse use{in_use_by_others(taken, domain.uuid), std::move(assigned_count), domain.own};
+    if (const auto own = by_hand.find(domain.uuid); own != by_hand.end())
+      use.taken.insert(own->second.begin(), own->second.end());
     place(config, domain, pools, use, plan);
     assigned_count = std::move(use.assigned_count);
   }

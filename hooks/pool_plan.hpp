@@ -32,6 +32,7 @@ struct PoolDomain {
   std::vector<int> cpus{};            ///< that it is pinned to
   std::vector<PciAddress> own{};      ///< all PCI devices in its XML
   std::vector<PciAddress> by_hand{};  ///< those that its author wrote
+  std::vector<Uuid> mdevs_by_hand{};
   bool operator==(const PoolDomain&) const = default;
 };
 PoolDomain pool_domain(const Config& config, const Domain& domain);
@@ -46,6 +47,11 @@ DevicePools pools_of(const Root& root, const Config& config,
 
 /// All of them, with companions.
 std::vector<PciAddress> devices_of(const DevicePools& pools);
+
+/// What domains have by hand, each of which is in use by the domain itself with its card, its VFs
+/// and its parent: none of it is assigned to the domain a second time.
+using DevicesByHand = std::map<Uuid, DevicesInUse>;
+DevicesByHand devices_by_hand(const Root& root, const std::vector<PoolDomain>& domains);
 
 /// The device of the pool that has this address, or null.
 const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
@@ -69,7 +75,8 @@ struct PoolPlan {
 /// Where domains that are off are to be pointed: only those at a device that is taken or none of
 /// the pool, each at the free one that the fewest point at, counting `assigned_count` by others.
 PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>& off,
-                            const DevicePools& pools, const DevicesInUse& taken,
+                            const DevicePools& pools, const DevicesByHand& by_hand,
+                            const DevicesInUse& taken,
                             std::map<PciAddress, unsigned> assigned_count);
 
 /// Whether a GPU of the domain is at a device that another has.

@@ -35,7 +35,8 @@ std::string repoint(const Root& root, const Config& config, std::string_view xml
   const PoolDomain domain = pool_domain(config, parse_domain(xml));
   const DevicePools pools = pools_of(root, config, {domain});
   require_devices(root, config, domain, pools);
-  const PoolPlan plan = plan_reassignments(config, {domain}, pools, use.taken, use.assigned_count);
+  const PoolPlan plan = plan_reassignments(config, {domain}, pools, devices_by_hand(root, {domain}),
+                                           use.taken, use.assigned_count);
   std::string text(xml);
   for (const PoolGpu& gpu : domain.gpus)
     text = assign_device(text, gpu.alias, find_profile(config, gpu.profile)->use,

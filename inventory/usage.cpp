@@ -113,7 +113,10 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
 ClaimedDevices claimed_devices(const Root& root) {
   ClaimedDevices found;
   for (const UsedDevice& used : used_devices(root))
-    found.taken[used.address] = {{}, single_use_text(used.owner), false, User::By::itself, true};
+    found.taken[used.address] = {.domain = {},
+                                 .what = single_use_text(used.owner),
+                                 .is_mark = true,
+                                 .remedy = "run: gpuward clear " + to_string(used.address)};
   AllClaims all = Claims(root).all();
   found.claims = std::move(all.readable);
   found.unreadable = std::move(all.unreadable);
@@ -261,6 +264,22 @@ DevicesInUse in_use_by_others(const DevicesInUse& taken, const Uuid& domain) {
   DevicesInUse others = taken;
   std::erase_if(others, [&](const auto& device) { return device.second.domain == domain; });
   return others;
+}
+
+/// Who has this very device; null when nobody has, or only processes.
+static const User* user_itself(const DevicesInUse& taken, const std::optional<PciAddress>& device) {
+  const auto found = device ? taken.find(*device) : taken.end();
+  if (found == taken.end()) return nullptr;
+  const User& user = found->second;
+  return user.by == User::By::itself && !user.is_process ? &user : nullptr;
+}
+
+std::optional<User> user_of_parent(const DevicesInUse& taken, const Parent& parent) {
+  if (const User* const user = user_itself(taken, parent.address))
+    return by_part(*user, "parent " + parent.name);
+  if (const User* const user = user_itself(taken, parent.physical_function))
+    return by_part(*user, "GPU " + to_string(*parent.physical_function));
+  return {};
 }
 
 void add_own_devices(const Root& root, const Uuid& domain, const std::vector<PciAddress>& devices,

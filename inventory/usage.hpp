@@ -12,6 +12,7 @@
 #include "base/root.hpp"
 #include "base/uuid.hpp"
 #include "inventory/open_handles.hpp"
+#include "mdev/parent.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {
@@ -19,6 +20,21 @@ namespace gpuward {
 // Whether a device is in use, and by whom: the one place that puts together claims, marks and open
 // handles. A card, its VFs and the mdevs on each are one GPU, and an IOMMU group is in use as a
 // whole: what is in use of them is in use by way of the rest, too.
+//
+// There is no snapshot yet: each function reads what it needs when it is called, and its answer is
+// as old as that. So who writes a claim asks again with the lock of the host held, and who changes
+// VFs with that of the PF.
+//   claimed_devices                 reads claims, marks and records of quarantine. Placing, with
+//                                   the lock; commands and the guard for what they show.
+//   user_of_parent                  whether mdevs may be created on a parent, of that answer
+//   taken_devices, add_open_devices with what processes have open, for a choice: attach, reassign,
+//                                   the guard, lists. A process that cannot be inspected counts as
+//                                   having nothing open; prepare decides.
+//   open_user_after, OpenDevices    decide about one device, and refuse where that is unknown:
+//                                   prepare, release, clear, reconcile
+//   use_of_vfs                      before the VFs of a PF are changed: provisioning
+//   add_own_devices                 what a domain's XML names, when another device is chosen for it
+//   is_claimed_by_another           release, before it touches a device
 
 /// Why a device cannot be given to a domain.
 struct User {
@@ -67,6 +83,12 @@ DevicesInUse taken_devices(const Root& root, const Uuid& domain);
 
 /// Without what `domain` itself has claimed.
 DevicesInUse in_use_by_others(const DevicesInUse& taken, const Uuid& domain);
+
+/// Why no mdev may be created on this parent: it, or the card that it is a VF of, is itself in use,
+/// in quarantine or marked for its single use, though its driver still has it and offers types.
+/// Nothing where parts of it are in use, as by other mdevs. What the host's processes have open of
+/// a parent is its driver's business.
+std::optional<User> user_of_parent(const DevicesInUse& taken, const Parent& parent);
 
 /// Adds what the domain's own XML names, as its own: a device is not given to it twice.
 /// `instances`: its mdevs.

@@ -242,7 +242,9 @@ Verdict check_identity(const Root& root, const Config& config, const Parent& dev
   for (const GpuSection& section : config.gpus) {
     if (!expects_something(section.expect) || !device.address || !selects(section.selector, device))
       continue;
-    const bool is_card = !selects_itself(section.selector, device);
+    // [gpu *] expects something of cards.
+    const bool is_card = device.physical_function && (section.selector.by == GpuSelector::By::any ||
+                                                      !selects_itself(section.selector, device));
     auto& found = is_card ? of_card : of_itself;
     if (!found) found = find_identity(root, is_card ? *device.physical_function : *device.address);
     if (Verdict verdict = identity_verdict(section, *found); !verdict)

@@ -19,10 +19,18 @@ bool gives_pci_devices(const Profile& profile) {
   return profile.use != Use::mdev;
 }
 
-/// As a section of the configuration sees it.
-static Parent identity_of(const PciDevice& device) {
-  return {to_string(device.address), device.address, device.vendor, device.device,
-          device.numa_node};
+/// As a section of the configuration sees it: one that names a VF counts more than its PF's.
+static Parent identity_of(const Root& root, const PciAddress& device) {
+  return read_identity(pci_path(root, device), to_string(device));
+}
+
+/// Of a VF that is not enabled: its device ID is not known.
+static Parent identity_to_come(const PciDevice& pf, const PciAddress& vf) {
+  Parent identity{to_string(vf), vf, 0, 0, pf.numa_node};
+  identity.physical_function = pf.address;
+  identity.card_vendor = pf.vendor;
+  identity.card_device = pf.device;
+  return identity;
 }
 
 /// The functions of its slot: those in its IOMMU group go with it, those in groups of their own
@@ -66,7 +74,6 @@ static bool is_companion(const Root& root, const PciAddress& address) {
 static std::string reason_not_whole(const Root& root, const GpuSettings& settings,
                                     const PciDevice& device) {
   if (is_bridge_class(device.pci_class)) return "PCI bridge";
-  if (device.physical_function) return "virtual function (VF)";
   if (std::string lost = lost_with_driver(root, device.address); !lost.empty()) return lost;
   if (settings.is_named && settings.use == Use::whole) return {};
   if (!is_gpu_class(device.pci_class))
@@ -108,7 +115,11 @@ static std::string unexpected_identity(const Root& root, const Config& config,
 static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& config,
                                                const Profile& profile, const PciDevice& device,
                                                std::string& why) {
-  const Parent parent = identity_of(device);
+  if (device.physical_function) {
+    why = "virtual function (VF)";
+    return {};
+  }
+  const Parent parent = identity_of(root, device.address);
   if (!serves(config, profile, parent)) {
     why = "neither [profile " + profile.name + "] nor the [gpu] section of the device allows it";
     return {};
@@ -132,10 +143,10 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
     why = "not a virtual function (VF)";
     return {};
   }
-  const Parent parent = identity_of(*pf);
+  const Parent parent = identity_of(root, device.address);
   if (!serves(config, profile, parent)) {
     why = "neither [profile " + profile.name + "] nor the [gpu] section of " + parent.name +
-          " allows it";
+          " or its PF " + to_string(pf->address) + " allows it";
     return {};
   }
   const GpuSettings settings = settings_of(config, parent);
@@ -158,14 +169,15 @@ static std::vector<PoolDevice> vfs_to_enable(const Root& root, const Config& con
   if (most == 0 || !virtual_functions(root, pf).empty()) return coming;
   const auto device = find_pci_device(root, pf);
   if (!device) return coming;
-  const Parent parent = identity_of(*device);
-  const GpuSettings settings = settings_of(config, parent);
-  if (settings.use != profile.use || !serves(config, profile, parent)) return coming;
-  if (!check_identity(root, config, parent)) return coming;
+  const Parent card = identity_of(root, pf);
+  const GpuSettings settings = settings_of(config, card);
+  if (settings.use != profile.use || !check_identity(root, config, card)) return coming;
   const unsigned count = std::min(settings.vfs.value_or(most), most);
-  for (unsigned index = 0; index < count; ++index)
-    if (const auto address = virtual_function_address(root, pf, index))
+  for (unsigned index = 0; index < count; ++index) {
+    const auto address = virtual_function_address(root, pf, index);
+    if (address && serves(config, profile, identity_to_come(*device, *address)))
       coming.push_back({*address, pf, device->numa_node, {*address}, false});
+  }
   return coming;
 }
 
@@ -202,12 +214,12 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
 }
 
 /// Whether somebody who wrote this profile may have meant this device.
-static bool may_be_meant(const Profile& profile, const PciDevice& device) {
+static bool may_be_meant(const Root& root, const Profile& profile, const PciDevice& device) {
   if (device.physical_function.has_value() == (profile.use == Use::whole)) return false;
   if (profile.gpus.empty()) return is_gpu_class(device.pci_class);
   return std::any_of(profile.gpus.begin(), profile.gpus.end(), [&](const GpuSelector& gpu) {
     return gpu.by == GpuSelector::By::any ? is_gpu_class(device.pci_class)
-                                          : selects(gpu, identity_of(device));
+                                          : selects(gpu, identity_of(root, device.address));
   });
 }
 
@@ -217,7 +229,7 @@ std::string explain_empty_pool(const Root& root, const Config& config, const Pro
   int listed = 0;
   for (const PciAddress& address : pci_addresses(root)) {
     const auto device = find_pci_device(root, address);
-    if (!device || !may_be_meant(profile, *device)) continue;
+    if (!device || !may_be_meant(root, profile, *device)) continue;
     std::string why;
     existing_in_pool(root, config, profile, *device, why);
     if (listed++ == most) return text + "; ...";

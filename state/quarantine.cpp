@@ -121,7 +121,8 @@ void restore_quarantine(const Root& root, const Claims& claims) {
 
 std::vector<DeviceRecord> quarantine_by_address(const Root& root) {
   std::vector<DeviceRecord> found = records(root);
-  std::erase_if(found, [](const DeviceRecord& record) { return is_distinguished(record.device); });
+  std::erase_if(found,
+                [&](const DeviceRecord& record) { return is_distinguished(root, record.device); });
   return found;
 }
 

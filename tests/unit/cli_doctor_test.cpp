@@ -427,6 +427,28 @@ TEST_F(DoctorTest, a_domain_without_a_gpu_is_no_concern) {
               IsEmpty());
 }
 
+/// As the hook warns at each start, of a domain whose hostdevs are no GPUs.
+TEST_F(DoctorOfDomains, a_gpu_on_qemus_command_line) {
+  host_.pci_gpu(card);
+  const auto with = [](const std::string& arguments) {
+    return domain_xml("",
+                      "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>" +
+                          arguments + "</qemu:commandline>");
+  };
+  EXPECT_THAT(
+      told(check_domain(
+          root_, {}, "web01",
+          with("<qemu:arg value='-device'/><qemu:arg value='vfio-pci,host=" + card + "'/>"), true)),
+      Contains(AllOf(HasSubstr("warning web01: line 1: QEMU command line assigns the GPU "
+                               "'vfio-pci,host=" +
+                               card + "'"),
+                     HasSubstr("virsh edit web01"))));
+  EXPECT_THAT(
+      told(check_domain(root_, {}, "web01",
+                        with("<qemu:arg value='-readconfig'/><qemu:arg value='/x'/>"), true)),
+      ElementsAre(HasSubstr("the file of -readconfig is not searched")));
+}
+
 TEST_F(DoctorOfDomains, a_gpu_domain_that_the_hook_would_refuse) {
   const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
   const auto open_port = AllOf(HasSubstr("warning web01: domain starts with a warning"),

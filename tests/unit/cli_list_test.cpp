@@ -6,7 +6,10 @@
 
 #include "cli/commands.hpp"
 #include "fake_host.hpp"
+#include "pci_fixtures.hpp"
+#include "state/claim_store.hpp"
 #include "state/quarantine.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
 namespace {
@@ -71,6 +74,37 @@ TEST_F(ListTest, types_of_vendor_vfs_are_listed_by_their_card) {
   EXPECT_EQ(types[0]["type"], "1145");
   EXPECT_EQ(types[1]["name"], "NVIDIA L40S-2B");
   EXPECT_TRUE(types[0]["available"].is_null()) << "how many together the driver does not report";
+}
+
+/// On a VF that a domain is about to have, is kept in quarantine or was given for its single use no
+/// mdev is created, although its driver offers types; nor below such a card.
+TEST_F(ListTest, parents_that_are_in_use_as_devices_are_not_counted) {
+  const std::string card = "0000:41:00.0";
+  host_.sriov(card, 4);
+  host_.set_vfs(card, 4);
+  for (int number = 1; number <= 4; ++number)
+    host_.parent("0000:41:00." + std::to_string(number)).type("4Q", 1);
+  const Claims claims(host_.root());
+  claims.make_ready();
+  const auto claim = [&](unsigned number, const std::string& address, Use use,
+                         ClaimedDevice::State state) {
+    ClaimedDevice device{
+        .state = state, .alias = "-", .profile = "-", .instance = {}, .parent = card, .type = "-"};
+    device.use = use;
+    device.address = at(address);
+    Uuid domain;
+    domain.bytes[15] = static_cast<uint8_t>(number);
+    claims.write({domain, "vm" + std::to_string(number), {device}});
+  };
+  EXPECT_EQ(available("4Q"), 4U);
+  claim(1, "0000:41:00.1", Use::vf, ClaimedDevice::State::claimed);
+  EXPECT_EQ(available("4Q"), 3U);
+  claim(2, "0000:41:00.2", Use::vf, ClaimedDevice::State::quarantined);
+  EXPECT_EQ(available("4Q"), 2U);
+  mark_used(host_.root(), at("0000:41:00.3"), Uuid{}, "vm3");
+  EXPECT_EQ(available("4Q"), 1U);
+  claim(4, card, Use::whole, ClaimedDevice::State::claimed);
+  EXPECT_EQ(available("4Q"), 0U);
 }
 
 /// A full card beside an empty one.

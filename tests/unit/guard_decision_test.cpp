@@ -2,6 +2,9 @@
 #include "guard/guard_decision.hpp"
 
 #include <gtest/gtest.h>
+#include <libvirt/libvirt.h>
+
+#include "guard/libvirt_connection.hpp"
 
 namespace gpuward {
 namespace {
@@ -45,6 +48,15 @@ TEST(GuardDecision, never_resumes_any_other_state_of_qemu_and_says_what_to_run) 
 TEST(GuardDecision, says_of_a_migrated_domain_that_its_disks_may_be_in_use) {
   EXPECT_NE(on_pause_in_qemu(Policy::block, "postmigrate", "web01").reason.find("disks"),
             std::string::npos);
+}
+
+/// A post-copy migration that runs is waited for; after one that failed the disks are at stake.
+TEST(GuardDecision, tells_a_post_copy_migration_that_runs_from_one_that_failed) {
+  EXPECT_TRUE(is_passing(cause_of_pause(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY)));
+  EXPECT_EQ(cause_of_pause(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY_FAILED), "postmigrate");
+  EXPECT_FALSE(is_passing("postmigrate"));
+  EXPECT_FALSE(is_passing(cause_of_pause(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR)));
+  EXPECT_FALSE(is_passing(cause_of_pause(VIR_DOMAIN_PMSUSPENDED, 0)));
 }
 
 TEST(GuardDecision, does_what_the_policy_says_of_a_pause) {

@@ -83,6 +83,22 @@ TEST_F(ChooseDeviceTest, one_on_a_full_card_only_when_there_is_no_other) {
   EXPECT_EQ(chosen(profile_, pool, {taken({"0000:42:00.0", "0000:43:00.0"}), {}}), "0000:41:00.0");
 }
 
+/// Where gpuward may remove it (adopt = yes).
+TEST_F(ChooseDeviceTest, one_with_anothers_vgpu_only_when_there_is_no_other) {
+  std::vector<PoolDevice> pool = pool_;
+  pool[0].has_vgpu = pool[0].adopt = true;
+  EXPECT_EQ(chosen(profile_, pool), "0000:42:00.0");
+  EXPECT_EQ(chosen(profile_, pool, {}, {0}), "0000:42:00.0") << "also where that is not near";
+  EXPECT_EQ(chosen(profile_, pool, {taken({"0000:42:00.0", "0000:43:00.0"}), {}}), "0000:41:00.0");
+}
+
+TEST_F(ChooseDeviceTest, never_one_with_a_vgpu_that_only_the_administrator_may_remove) {
+  std::vector<PoolDevice> pool = pool_;
+  pool[0].has_vgpu = true;
+  EXPECT_EQ(chosen(profile_, pool), "0000:42:00.0");
+  EXPECT_EQ(chosen(profile_, pool, {taken({"0000:42:00.0", "0000:43:00.0"}), {}}), "none");
+}
+
 TEST_F(ChooseDeviceTest, on_the_fullest_or_emptiest_physical_function) {
   const std::vector<PoolDevice> vfs{
       device("0000:41:00.1", {}, "0000:41:00.0"), device("0000:41:00.2", {}, "0000:41:00.0"),

@@ -24,6 +24,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
 const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
@@ -210,6 +211,21 @@ TEST_F(VgpuInUseTest, a_release_leaves_what_another_claim_names) {
   EXPECT_EQ(type(), 0u);
 }
 
+/// As doctor asks.
+TEST_F(VgpuInUseTest, a_full_card_is_told_before_the_start) {
+  const Domain domain = asks(1, Use::vendor_vf, vf);
+  const auto told = [&] { return devices_refusal(host_.root(), config_, domain); };
+  EXPECT_EQ(told().reason.problem, "");
+  host_.pci_gpu(vf).attribute("nvidia/creatable_vgpu_types", "");
+  EXPECT_THAT(told().reason.problem, HasSubstr("no type of profile 'vendor-vf' can be created"));
+  EXPECT_FALSE(told().passes);
+  host_.pci_gpu("0000:41:00.2").attribute("nvidia/current_vgpu_type", "1146\n");
+  EXPECT_TRUE(told().passes) << "when the other is released";
+  EXPECT_EQ(told().reason.problem + "; " + told().reason.remedy,
+            refusal(domain).substr(std::string("GPU 0 (" + vf + "): ").size()));
+  EXPECT_EQ(type(), 0u);
+}
+
 // ---- what another tool made
 
 TEST_F(VgpuInUseTest, anothers_vgpu_is_not_removed_without_a_word_of_the_administrator) {
@@ -275,7 +291,8 @@ TEST_F(ByHandTest, one_in_quarantine_or_given_once_is_refused) {
   device.address = at("0000:02:00.0");
   claims_.write({domain(9).uuid, "vm9", {device}});
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})),
-              HasSubstr("quarantined after use by domain 'vm9'"));
+              AllOf(HasSubstr("quarantined after use by domain 'vm9'"),
+                    HasSubstr("run: gpuward reconcile"), Not(HasSubstr("virsh edit"))));
   claims_.drop(domain(9).uuid);
   mark_used(host_.root(), at("0000:02:00.0"), Uuid{}, "vm9");
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("gpuward clear 0000:02:00.0"));
@@ -284,6 +301,20 @@ TEST_F(ByHandTest, one_in_quarantine_or_given_once_is_refused) {
 TEST_F(ByHandTest, one_that_is_switched_off_is_refused) {
   section("0000:02:00.0", Use::off);
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("use = off"));
+}
+
+TEST_F(ByHandTest, a_section_that_names_a_vf_counts_more_than_its_pfs) {
+  make_vfs();
+  section(pf, Use::vf);
+  section(vf, Use::off);
+  EXPECT_THAT(refusal(by_hand(1, {vf})),
+              HasSubstr("use = off is set in the [gpu] section of " + vf));
+  EXPECT_EQ(refusal(by_hand(2, {"0000:41:00.2"})), "");
+  claims_.drop(domain(2).uuid);
+  config_.gpus[0].use = Use::off;
+  EXPECT_THAT(refusal(by_hand(3, {"0000:41:00.2"})), HasSubstr("section of " + pf));
+  config_.gpus[1].use = Use::vf;
+  EXPECT_EQ(refusal(by_hand(1, {vf})), "");
 }
 
 TEST_F(ByHandTest, another_card_of_the_same_group_is_refused_with_group_and_domain) {
@@ -309,6 +340,133 @@ TEST_F(ByHandTest, an_mdev_is_claimed_and_never_removed) {
   release_devices(host_.root(), claims_, *claims_.find(domain.uuid), patient);
   EXPECT_FALSE(claims_.find(domain.uuid));
   EXPECT_TRUE(host_.instances().contains(mdev));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+// ---- the parents of mdevs
+
+/// A card with two VFs on each of which one mdev can be created, and no [gpu] section: VFs and
+/// mdevs of them are given alike.
+struct ParentInUseTest : InUseTest {
+  ParentInUseTest() {
+    make_vfs();
+    for (const std::string& each : {vf, other_vf}) host_.parent(each).type("nvidia-63", 1);
+    Profile small;
+    small.name = "small";
+    small.types = {"nvidia-63"};
+    config_.profiles.push_back(small);
+  }
+  static Domain asks_mdev(unsigned number) {
+    Domain domain = InUseTest::domain(number);
+    domain.requests = {{"ua-gpuward-0", "small"}};
+    return domain;
+  }
+  static Domain mdev_by_hand(unsigned number) {
+    Domain domain = InUseTest::domain(number);
+    Hostdev hostdev;
+    hostdev.type = Hostdev::Type::mdev;
+    hostdev.model = "vfio-pci";
+    hostdev.instance = mdev;
+    domain.hostdevs = {hostdev};
+    return domain;
+  }
+  void claim(const std::string& address, Use use,
+             ClaimedDevice::State state = ClaimedDevice::State::claimed) {
+    ClaimedDevice device{.state = state,
+                         .alias = "ua-gpuward-0",
+                         .profile = std::string(use_word(use)),
+                         .instance = {},
+                         .parent = pf,
+                         .type = "-"};
+    device.use = use;
+    device.address = at(address);
+    claims_.write({domain(9).uuid, "vm9", {device}});
+  }
+  std::string parent_of(unsigned number) {
+    const auto claim = claims_.find(domain(number).uuid);
+    return claim ? claim->devices.at(0).parent : "";
+  }
+  const std::string other_vf = "0000:41:00.2";
+};
+
+TEST_F(ParentInUseTest, no_mdev_goes_on_a_vf_that_another_domain_has_claimed) {
+  claim(vf, Use::vf);
+  EXPECT_EQ(refusal(asks_mdev(1)), "");
+  EXPECT_EQ(parent_of(1), other_vf);
+  EXPECT_THAT(refusal(asks_mdev(2)), HasSubstr("parent " + vf + ": in use by domain 'vm9'"));
+}
+
+TEST_F(ParentInUseTest, a_domain_that_all_parents_are_in_use_for_is_told_by_whom) {
+  claim(vf, Use::vf);
+  const Domain second = by_hand(2, {other_vf});
+  EXPECT_EQ(refusal(second), "");
+  EXPECT_THAT(
+      refusal(asks_mdev(1)),
+      AllOf(HasSubstr("GPU 0: no GPU of profile 'small' is available: parent " + vf +
+                      ": in use by domain 'vm9', parent " + other_vf + ": in use by domain 'vm2'"),
+            HasSubstr("shut one down")));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ParentInUseTest, none_goes_on_a_vf_or_below_a_card_in_quarantine) {
+  claim(vf, Use::vf, ClaimedDevice::State::quarantined);
+  EXPECT_EQ(refusal(asks_mdev(1)), "");
+  EXPECT_EQ(parent_of(1), other_vf);
+  claim(pf, Use::whole, ClaimedDevice::State::quarantined);
+  EXPECT_THAT(refusal(asks_mdev(2)),
+              AllOf(HasSubstr("GPU " + pf + ": quarantined after use by domain 'vm9'"),
+                    HasSubstr("run: gpuward reconcile")));
+}
+
+TEST_F(ParentInUseTest, none_goes_on_a_vf_or_below_a_card_with_the_mark_of_single_use) {
+  mark_used(host_.root(), at(vf), Uuid{}, "vm9");
+  EXPECT_EQ(refusal(asks_mdev(1)), "");
+  EXPECT_EQ(parent_of(1), other_vf);
+  mark_used(host_.root(), at(pf), Uuid{}, "vm8");
+  EXPECT_THAT(refusal(asks_mdev(2)), AllOf(HasSubstr("GPU " + pf + ": already used by"),
+                                           HasSubstr("run: gpuward clear " + pf)));
+}
+
+TEST_F(ParentInUseTest, none_goes_below_a_card_that_a_domain_has_whole) {
+  claim(pf, Use::whole);
+  EXPECT_THAT(refusal(asks_mdev(1)), HasSubstr("GPU " + pf + ": in use by domain 'vm9'"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ParentInUseTest, none_goes_on_a_vf_that_the_domain_itself_has) {
+  Domain domain = asks_mdev(1);
+  add(domain, vf, "hostdev0");
+  EXPECT_EQ(refusal(domain), "");
+  EXPECT_EQ(parent_of(1), other_vf);
+}
+
+TEST_F(ParentInUseTest, mdevs_beside_it_keep_no_parent) {
+  host_.parent(vf).type("nvidia-63", 4);
+  EXPECT_EQ(refusal(asks_mdev(1)), "");
+  EXPECT_EQ(refusal(asks_mdev(2)), "");
+  EXPECT_EQ(refusal(asks_mdev(3)), "");
+  EXPECT_EQ(host_.instances().size(), 3u);
+}
+
+TEST_F(ParentInUseTest,
+       an_instance_of_its_own_that_is_left_is_not_used_below_a_card_in_quarantine) {
+  host_.instance(vf, "nvidia-63", instance_uuid(domain(1).uuid, "ua-gpuward-0"));
+  claim(pf, Use::whole, ClaimedDevice::State::quarantined);
+  EXPECT_THAT(refusal(asks_mdev(1)), AllOf(HasSubstr("already exists"), HasSubstr("quarantined")));
+}
+
+TEST_F(ParentInUseTest, an_mdev_written_by_hand_is_refused_likewise) {
+  host_.instance(vf, "nvidia-63", mdev);
+  claim(vf, Use::vf);
+  EXPECT_THAT(
+      refusal(mdev_by_hand(1)),
+      AllOf(HasSubstr("parent " + vf + ": in use by domain 'vm9'"), HasSubstr("virsh edit vm1")));
+  claim(pf, Use::whole, ClaimedDevice::State::quarantined);
+  EXPECT_THAT(refusal(mdev_by_hand(1)),
+              AllOf(HasSubstr("GPU " + pf + ": quarantined"), HasSubstr("run: gpuward reconcile")));
+  claims_.drop(domain(9).uuid);
+  mark_used(host_.root(), at(vf), Uuid{}, "vm9");
+  EXPECT_THAT(refusal(mdev_by_hand(1)), HasSubstr("run: gpuward clear " + vf));
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
 

@@ -4,9 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fake_host.hpp"
+#include "pci_fixtures.hpp"
+
 namespace gpuward {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -25,6 +29,12 @@ Uuid vm(unsigned number) {
   Uuid uuid;
   uuid.bytes[15] = static_cast<uint8_t>(number);
   return uuid;
+}
+
+std::vector<std::string> addresses(const DevicesInUse& devices) {
+  std::vector<std::string> texts;
+  for (const auto& [device, user] : devices) texts.push_back(to_string(device));
+  return texts;
 }
 
 /// Domains vm(1), vm(2) … that are off, cards of one pool, and who has which.
@@ -49,7 +59,9 @@ struct PoolPlanTest : testing::Test {
     taken_[card(number)] = {by, "web has it"};
   }
   void held(unsigned number) { taken_[card(number)] = {{}, "in use by process 7 (Xorg)", true}; }
-  PoolPlan plan() { return plan_reassignments(config_, off_, pools_, taken_, assigned_count_); }
+  PoolPlan plan() {
+    return plan_reassignments(config_, off_, pools_, by_hand_, taken_, assigned_count_);
+  }
   /// "vm1 1>2": as text, in order.
   std::vector<std::string> moves() {
     std::vector<std::string> texts;
@@ -63,6 +75,7 @@ struct PoolPlanTest : testing::Test {
   Config config_;
   std::vector<PoolDomain> off_;
   DevicePools pools_;
+  DevicesByHand by_hand_;
   DevicesInUse taken_;
   std::map<PciAddress, unsigned> assigned_count_;
 };
@@ -198,6 +211,14 @@ TEST_F(PoolPlanTest, never_moves_one_to_where_another_of_the_domain_stays) {
   EXPECT_THAT(moves(), IsEmpty());
 }
 
+TEST_F(PoolPlanTest, never_points_one_at_what_the_domain_has_by_hand) {
+  off({1});
+  off({1});
+  by_hand_[vm(1)][card(1)] = {vm(1), "already assigned to this domain"};
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+  EXPECT_EQ(plan().moves.at(0).why, "already assigned to this domain");
+}
+
 TEST_F(PoolPlanTest, a_taken_companion_takes_the_card) {
   const PciAddress audio{0, 1, 0, 1};
   pools_["big"].front().functions.push_back(audio);
@@ -234,6 +255,36 @@ TEST(PoolDomainTest, has_gpus_of_pools_alone) {
   domain.hostdevs[1].address = card(3);
   const PoolDomain found = pool_domain(config, domain);
   EXPECT_EQ(found.gpus, (std::vector<PoolGpu>{{"ua-gpuward-0", "big", card(3)}}));
+}
+
+/// A domain's mdev on a VF keeps the VF and its card from being assigned to it, its VF the card,
+/// and its card the VFs.
+TEST(PoolDomainTest, what_it_has_by_hand_is_in_use_with_its_card_and_its_parent) {
+  FakeHost host;
+  host.sriov("0000:41:00.0", 3);
+  host.set_vfs("0000:41:00.0", 3);
+  host.parent("0000:41:00.1").type("nvidia-63", 1);
+  const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host.instance("0000:41:00.1", "nvidia-63", mdev);
+  Config config;
+  config.profiles = {profile("big", Use::vf)};
+  Domain domain;
+  domain.uuid = vm(1);
+  domain.requests = {{"ua-gpuward-0", "big"}};
+  domain.hostdevs.resize(3);
+  domain.hostdevs[0].instance = mdev;
+  domain.hostdevs[1].type = domain.hostdevs[2].type = Hostdev::Type::pci;
+  domain.hostdevs[1].address = at("0000:41:00.2");
+  domain.hostdevs[2].alias = "ua-gpuward-0";
+  domain.hostdevs[2].address = at("0000:41:00.3");
+  DevicesByHand found = devices_by_hand(host.root(), {pool_domain(config, domain)});
+  EXPECT_THAT(addresses(found.at(vm(1))),
+              ElementsAre("0000:41:00.0", "0000:41:00.1", "0000:41:00.2"));
+  domain.hostdevs[0].instance.reset();
+  domain.hostdevs[1].address = at("0000:41:00.0");
+  found = devices_by_hand(host.root(), {pool_domain(config, domain)});
+  EXPECT_THAT(addresses(found.at(vm(1))),
+              ElementsAre("0000:41:00.0", "0000:41:00.1", "0000:41:00.2", "0000:41:00.3"));
 }
 
 TEST_F(PoolPlanTest, leaves_a_group_that_the_host_uses_for_one_that_is_free) {

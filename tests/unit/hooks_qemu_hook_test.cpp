@@ -118,6 +118,22 @@ TEST(HandlesTest, what_concerns_a_gpu_and_nothing_else) {
     EXPECT_FALSE(handles(operation)) << operation;
 }
 
+// ---- a GPU on QEMU's command line
+
+TEST_F(QemuHookTest, a_gpu_on_qemus_command_line_is_named_and_guarded) {
+  host_.pci_gpu("0000:41:00.0");
+  const std::string more =
+      "<maxMemory slots='4'>4096</maxMemory>"
+      "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
+      "<qemu:arg value='-device'/><qemu:arg value='vfio-pci,host=0000:41:00.0'/>"
+      "</qemu:commandline>\n";
+  const Answer answer = call("prepare", domain_xml(more, ""));
+  EXPECT_THAT(answer.said, HasSubstr("QEMU command line assigns the GPU "
+                                     "'vfio-pci,host=0000:41:00.0', which gpuward neither claims"));
+  EXPECT_THAT(answer.said, HasSubstr("maxMemory"));
+  EXPECT_EQ(answer.status, 1) << "memory-hotplug = block";
+}
+
 // ---- a domain without a GPU
 
 TEST_F(QemuHookTest, without_a_gpu_nothing_happens_in_any_operation) {

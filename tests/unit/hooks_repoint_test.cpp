@@ -81,6 +81,25 @@ TEST_F(RepointTest, two_gpus_of_a_domain_get_two_devices) {
       ElementsAre(at("0000:43:00.0"), at("0000:42:00.0")));
 }
 
+TEST_F(RepointTest, a_vf_below_an_mdev_that_the_domain_has_by_hand_is_not_assigned_to_it) {
+  const std::string card = "0000:51:00.0", vf = "0000:51:00.1", other = "0000:51:00.2";
+  const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host_.pci_gpu(card);
+  host_.sriov(card, 2);
+  host_.set_vfs(card, 2);
+  host_.parent(vf).type("nvidia-63", 1);
+  host_.instance(vf, "nvidia-63", mdev);
+  Profile virtual_function;
+  virtual_function.name = "vf";
+  virtual_function.use = Use::vf;
+  config_.profiles.push_back(virtual_function);
+  std::string xml = attach_gpu(domain({}), {"vf", true, Use::vf, {at(vf)}});
+  xml.insert(xml.find("</devices>"),
+             "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='" +
+                 to_string(mdev) + "'/></source></hostdev>");
+  EXPECT_THAT(devices(repointed(xml)), ElementsAre(at(other)));
+}
+
 TEST_F(RepointTest, an_empty_pool_is_told_with_the_reason) {
   config_.profiles[0].gpus = {*parse_gpu_selector("10de:2236")};
   try {

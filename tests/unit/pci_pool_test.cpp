@@ -239,6 +239,38 @@ TEST_F(PoolTest, vfs_are_those_of_a_pf_that_is_for_them) {
   EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.1"), "virtual function (VF)");
 }
 
+TEST_F(PoolTest, a_section_that_names_a_vf_counts_more_than_its_pfs) {
+  host_.sriov("0000:41:00.0", 2);
+  section("0000:41:00.0", Use::vf);
+  section("0000:41:00.1", Use::off);
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.2 coming"));
+  host_.set_vfs("0000:41:00.0", 2);
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.2"));
+  EXPECT_THAT(why_not(profile(Use::vf), "0000:41:00.1"), HasSubstr("section of 0000:41:00.1"));
+  config_.gpus[0].use = Use::off;
+  EXPECT_THAT(pool(profile(Use::vf)), IsEmpty());
+  config_.gpus[1].use = Use::vf;
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1"));
+}
+
+TEST_F(PoolTest, a_profile_may_name_single_vfs) {
+  host_.sriov("0000:41:00.0", 2);
+  section("0000:41:00.0", Use::vf);
+  EXPECT_THAT(pool(profile(Use::vf, {"0000:41:00.2"})), ElementsAre("0000:41:00.2 coming"));
+  host_.set_vfs("0000:41:00.0", 2);
+  EXPECT_THAT(pool(profile(Use::vf, {"0000:41:00.2"})), ElementsAre("0000:41:00.2"));
+}
+
+TEST_F(PoolTest, what_all_sections_expect_is_expected_of_the_card) {
+  host_.sriov("0000:41:00.0", 1);
+  host_.set_vfs("0000:41:00.0", 1);
+  host_.pci_gpu("0000:41:00.0")
+      .attribute("subsystem_vendor", "0x10de")
+      .attribute("subsystem_device", "0x145a");
+  section("*", Use::vf).expect.subsystem = "10de:145a";
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1"));
+}
+
 TEST_F(PoolTest, vfs_of_gpus_that_somebody_made_need_no_section) {
   host_.sriov("0000:41:00.0", 4);
   host_.set_vfs("0000:41:00.0", 1);
