@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
+#include "domain/device_names.hpp"
 #include "domain/guest_pci.hpp"
 #include "domain/xml_edit.hpp"
 #include "protection/protect.hpp"
@@ -395,7 +396,10 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
     insert_mdev(edit, alias);
   else
     insert_functions(edit, alias, gpu.use, gpu.functions);
-  return gpu.console ? edit.result() : take_console_out(edit.result());
+  const std::string with_gpu = edit.result();
+  const std::string result = gpu.console ? with_gpu : take_console_out(with_gpu);
+  require_same_devices(xml, result);
+  return result;
 }
 
 /// A clone has its own UUID, but its twin's hostdevs.
@@ -473,7 +477,9 @@ std::string assign_device(std::string_view xml, std::string_view alias, Use use,
   const std::string without = edit.result();
   DomainEdit next(without);
   insert_functions(next, name, use, functions);
-  return next.result();
+  const std::string result = next.result();
+  require_same_devices(xml, result);
+  return result;
 }
 
 std::string replace_sources(std::string_view xml) {
@@ -485,7 +491,9 @@ std::string replace_sources(std::string_view xml) {
 }
 
 std::string detach_gpus(std::string_view xml, std::string_view alias) {
-  return without_gpus(without_edits_for(xml, alias), alias);
+  const std::string result = without_gpus(without_edits_for(xml, alias), alias);
+  require_same_devices(xml, result);
+  return result;
 }
 
 }  // namespace gpuward
