@@ -119,13 +119,16 @@ DeviceNames changed_names(const DeviceNames& before, const DeviceNames& after) {
 
 }  // namespace
 
+std::string reference_to(const Document& document, const std::string& name) {
+  return find_reference(document, [&](std::string_view text) { return has_name(text, name); });
+}
+
 void require_same_devices(std::string_view before, std::string_view after) {
   if (after.find(qemu_namespace) == after.npos) return;
   const Document document = parse_document(after);
   const auto changed = changed_names(device_names(parse_document(before)), device_names(document));
   for (const auto& [name, what] : changed) {
-    const std::string reference =
-        find_reference(document, [&name](std::string_view text) { return has_name(text, name); });
+    const std::string reference = reference_to(document, name);
     if (reference.empty()) continue;
     const std::string domain = read_domain(document).name;
     throw Error(domain_title(domain),

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <string>
 #include <string_view>
+
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 
@@ -9,6 +12,9 @@ namespace gpuward {
 // alias (ua-...), or what libvirt makes of its kind and of its number among the others of the kind
 // (qemu_alias.c): hostdev0, channel1, pci.5. An edit that adds or removes a device or an alias
 // changes what such a name refers to.
+
+/// What refers to the device of this name, as a message can show it; "" when nothing does.
+std::string reference_to(const Document& document, const std::string& name);
 
 /// Throws Error when something that refers to a device in `after` means another device, or none,
 /// than the same name does in `before`. Both are XML of one domain, without a libvirt in between.

@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/quote.hpp"
+#include "domain/device_names.hpp"
 #include "domain/qemu_commandline.hpp"
 #include "domain/qemu_override.hpp"
 #include "protection/protect_work.hpp"
@@ -49,9 +50,9 @@ static std::string free_guard_alias(const DomainEdit& edit, unsigned& number) {
       const Element* const own = device.child("alias");
       return own && own->attribute("name") == alias;
     };
-    const Element* const override = edit.document.root.child("override", qemu_namespace);
+    // one that is referred to already is for another device
     if (std::none_of(edit.device_list().begin(), edit.device_list().end(), has_it) &&
-        !(override && override_of(*override, alias)))
+        reference_to(edit.document, alias).empty())
       return alias;
   }
 }

@@ -76,6 +76,12 @@ TEST(References, ToTheAliasThatProtectWroteKeepItThere) {
             with_arguments(domain(gpu), "-set", "device.ua-gpuguard-01.x-vga=on"));
 }
 
+TEST(References, WrittenBeforeProtectGetNoDeviceByIt) {
+  const std::string before = with_arguments(domain(gpu), "-set", "device.ua-gpuguard-0.x-vga=on");
+  EXPECT_THAT(protect_gpus(before), HasSubstr("<alias name='ua-gpuguard-1'/>"));
+  EXPECT_EQ(unprotect(protect_gpus(before)), before);
+}
+
 TEST(References, ByNumberAreNotMovedToAnotherHostdev) {
   // hostdev0 is the USB device as long as the GPU has the alias of protect.
   for (const std::string& devices : {gpu + usb, usb + gpu}) {
