@@ -157,19 +157,40 @@ std::string alias_of_function(const std::string& alias, const PciAddress& functi
   return is_first ? alias : alias + '-' + std::to_string(function.function);
 }
 
-void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
-                      const std::vector<PciAddress>& functions) {
-  if (functions.size() == 1)
-    return insert_devices(edit, pci_text(alias, use, functions.front(), ""));
-  GuestSlot guest = free_guest_slot(edit);
+void insert_at(DomainEdit& edit, const std::string& alias, Use use,
+               const std::vector<PciAddress>& functions, GuestSlot guest) {
   std::string text = guest.controller;
   for (size_t i = 0; i < functions.size(); ++i) {
     guest.address.function = static_cast<uint8_t>(i);
     text += pci_text(alias_of_function(alias, functions[i], i == 0), use, functions[i],
                      "\n      <address type='pci' " + address_attributes(guest.address) +
-                         (i == 0 ? " multifunction='on'/>" : "/>"));
+                         (i == 0 && functions.size() > 1 ? " multifunction='on'/>" : "/>"));
   }
   insert_devices(edit, text);
+}
+
+void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
+                      const std::vector<PciAddress>& functions) {
+  if (functions.size() == 1)
+    return insert_devices(edit, pci_text(alias, use, functions.front(), ""));
+  insert_at(edit, alias, use, functions, free_guest_slot(edit));
+}
+
+/// The guest's slot that only these hostdevs of a GPU are in: the guest finds the next device
+/// there.
+std::optional<PciAddress> own_guest_slot(const Element& devices,
+                                         const std::vector<const Element*>& hostdevs) {
+  if (hostdevs.empty()) return {};
+  const auto slot = guest_address_of(*hostdevs.front());
+  if (!slot) return {};
+  for (const Element& device : devices.children) {
+    const auto place = guest_address_of(device);
+    const bool is_there = place && place->domain == slot->domain && place->bus == slot->bus &&
+                          place->slot == slot->slot;
+    const bool is_own = std::find(hostdevs.begin(), hostdevs.end(), &device) != hostdevs.end();
+    if (is_there != is_own) return {};
+  }
+  return slot;
 }
 
 /// What detach of the last GPU needs to know, as attributes of <gpuward:domain>.
@@ -458,6 +479,32 @@ static void move_source(DomainEdit& edit, const std::string& alias, const PciAdd
   }
 }
 
+/// The aliases of the GPU's hostdevs that none of these functions has.
+static std::vector<std::string> aliases_to_remove(const Domain& domain, const std::string& name,
+                                                  const std::vector<PciAddress>& functions) {
+  std::vector<std::string> aliases;
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (gpu_alias(hostdev.alias) == name) aliases.push_back(hostdev.alias);
+  for (size_t i = 0; i < functions.size(); ++i)
+    std::erase(aliases, alias_of_function(name, functions[i], i == 0));
+  return aliases;
+}
+
+static std::string with_other_functions(const std::string& xml, const std::string& name, Use use,
+                                        const std::vector<PciAddress>& functions) {
+  DomainEdit edit(xml);
+  const auto removal = hostdevs_to_detach(edit.devices(), name);
+  const auto slot = own_guest_slot(edit.devices(), removal);
+  if (!removal.empty()) edit.remove_from(edit.devices(), removal, false);
+  const std::string without = edit.result();
+  DomainEdit next(without);
+  if (slot)
+    insert_at(next, name, use, functions, {*slot, ""});
+  else
+    insert_functions(next, name, use, functions);
+  return next.result();
+}
+
 std::string assign_device(std::string_view xml, std::string_view alias, Use use,
                           const std::vector<PciAddress>& functions) {
   DomainEdit edit(xml);
@@ -472,12 +519,9 @@ std::string assign_device(std::string_view xml, std::string_view alias, Use use,
       move_source(edit, alias_of_function(name, functions[i], i == 0), functions[i]);
     return edit.result();
   }
-  const auto removal = hostdevs_to_detach(edit.devices(), alias);
-  if (!removal.empty()) edit.remove_from(edit.devices(), removal, false);
-  const std::string without = edit.result();
-  DomainEdit next(without);
-  insert_functions(next, name, use, functions);
-  const std::string result = next.result();
+  const std::string opened =
+      unprotect_devices(xml, aliases_to_remove(edit.domain, name, functions));
+  const std::string result = with_other_functions(opened, name, use, functions);
   require_same_devices(xml, result);
   return result;
 }

@@ -13,7 +13,10 @@
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "domain/xml_document.hpp"
+#include "hooks/qemu_version.hpp"
+#include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
+#include "protection/protect.hpp"
 #include "state/claim_store.hpp"
 #include "state/definition_lock.hpp"
 #include "state/paths.hpp"
@@ -379,6 +382,24 @@ void Reassigner::define(const Case& at, const std::string& xml) {
   }
 }
 
+/// A card with other functions has other hostdevs, which are not protected yet. Where they cannot
+/// be the start is refused with the reason.
+static std::string protected_again(const Root& root, const Config& config,
+                                   const std::string& domain, const std::string& xml) try {
+  const Document document = parse_document(xml);
+  if (!is_protected(document)) return xml;
+  const QemuCapabilities qemu = abilities_of(qemu_version(root, emulator_of(document)));
+  return protect(xml, {config.guard, qemu},
+                 [&](const Hostdev& hostdev) { return is_gpu(root, config, hostdev); });
+} catch (const Error& error) {
+  log::warning(domain_title(domain) + ": cannot protect its reassigned GPUs: " + error.what());
+  return xml;
+}
+
+static size_t count_hostdevs(const std::string& xml) {
+  return parse_domain(xml).hostdevs.size();
+}
+
 /// Only what still is as it was when the move was planned; what the domain is pointed at then.
 PoolDomain Reassigner::apply_reassignments(const Case& at, const std::vector<Reassignment>& moves,
                                            const std::string& xml, PoolDomain seen) {
@@ -392,6 +413,8 @@ PoolDomain Reassigner::apply_reassignments(const Case& at, const std::vector<Rea
       }
   if (text == xml || at.domain.condition() != Condition::off || at.domain.has_saved_state())
     return seen;
+  if (count_hostdevs(text) != count_hostdevs(xml))
+    text = protected_again(root_, *config_.get(), seen.name, text);
   define(at, text);
   for (const Reassignment& move : done) {
     log_reassigned(seen, move);

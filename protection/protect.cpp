@@ -190,6 +190,10 @@ ClosedPorts close_ports_of_gpus(std::string_view xml, const IsGpu& is_gpu) {
   return closed;
 }
 
+bool is_protected(const Document& document) {
+  return record_in(document) != nullptr;
+}
+
 bool is_protected_explicitly(const Document& document) {
   const Element* const record = record_in(document);
   return record && record->attribute("by") == "protect";

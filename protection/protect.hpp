@@ -49,6 +49,9 @@ struct ClosedPorts {
 /// A port that protect closed or made before was opened by someone and stays so.
 ClosedPorts close_ports_of_gpus(std::string_view xml, const IsGpu& is_gpu);
 
+/// Whether protect changed it, for attach or by itself.
+bool is_protected(const Document& document);
+
 /// Whether `protect` was asked for by itself.
 bool is_protected_explicitly(const Document& document);
 

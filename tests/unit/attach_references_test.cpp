@@ -11,6 +11,7 @@
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 namespace gpuward {
 namespace {
@@ -166,6 +167,13 @@ TEST(References, ToAFunctionThatTheOtherCardLacksAreRefused) {
   };
   EXPECT_EQ(to({{0, 0x42, 0, 0}, {0, 0x42, 0, 1}}), "");
   EXPECT_THAT(to({{0, 0x42, 0, 0}}), HasSubstr("device.ua-gpuward-0-1.x=1"));
+  // what protect wrote for that function goes with it
+  const std::string closed = protect_gpus(
+      attach_gpu(domain(usb), {"card", true, Use::whole, {{0, 0x41, 0, 0}, {0, 0x41, 0, 1}}}));
+  ASSERT_THAT(closed, HasSubstr("<qemu:device alias='ua-gpuward-0-1'>"));
+  const std::string alone = assign_device(closed, "ua-gpuward-0", Use::whole, {{0, 0x42, 0, 0}});
+  EXPECT_THAT(alone, AllOf(HasSubstr("<qemu:device alias='ua-gpuward-0'>"),
+                           Not(HasSubstr("ua-gpuward-0-1"))));
 }
 
 TEST(References, AreNotMovedByTheConsoleThatComesBack) {

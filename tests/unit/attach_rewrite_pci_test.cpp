@@ -287,6 +287,17 @@ TEST(PointGpu, OfAnotherShapeIsWrittenAnew) {
                                           "ua-gpuward-0-2 0000:41:00.2 managed"));
 }
 
+TEST(PointGpu, OfAnotherShapeStaysInItsSlotOfTheGuest) {
+  const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
+  const auto slot = guest_addresses(xml);
+  ASSERT_EQ(slot.size(), 2u);
+  const std::string alone = assign_device(xml, "ua-gpuward-0", Use::whole, {other});
+  EXPECT_THAT(guest_addresses(alone), ElementsAre(slot[0].substr(0, slot[0].find(' '))));
+  const std::string back = assign_device(alone, "ua-gpuward-0", Use::whole, {gpu, audio});
+  EXPECT_EQ(guest_addresses(back), guest_addresses(xml));
+  EXPECT_EQ(detach_gpus(back), fixture(fixtures().front()));
+}
+
 TEST(PointGpu, LeavesOtherGpusAlone) {
   const std::string xml =
       attach_gpu(attach_gpu(fixture(fixtures().front()), whole({gpu})), whole({audio}));
