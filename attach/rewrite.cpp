@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
+#include "domain/device_names.hpp"
 #include "domain/guest_pci.hpp"
 #include "domain/xml_edit.hpp"
 #include "protection/protect.hpp"
@@ -416,7 +417,10 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
     insert_mdev(edit, alias);
   else
     insert_functions(edit, alias, gpu.use, gpu.functions);
-  return gpu.console ? edit.result() : take_console_out(edit.result());
+  const std::string with_gpu = edit.result();
+  const std::string result = gpu.console ? with_gpu : take_console_out(with_gpu);
+  require_same_devices(xml, result);
+  return result;
 }
 
 /// A clone has its own UUID, but its twin's hostdevs.
@@ -475,6 +479,32 @@ static void move_source(DomainEdit& edit, const std::string& alias, const PciAdd
   }
 }
 
+/// The aliases of the GPU's hostdevs that none of these functions has.
+static std::vector<std::string> aliases_to_remove(const Domain& domain, const std::string& name,
+                                                  const std::vector<PciAddress>& functions) {
+  std::vector<std::string> aliases;
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (gpu_alias(hostdev.alias) == name) aliases.push_back(hostdev.alias);
+  for (size_t i = 0; i < functions.size(); ++i)
+    std::erase(aliases, alias_of_function(name, functions[i], i == 0));
+  return aliases;
+}
+
+static std::string with_other_functions(const std::string& xml, const std::string& name, Use use,
+                                        const std::vector<PciAddress>& functions) {
+  DomainEdit edit(xml);
+  const auto removal = hostdevs_to_detach(edit.devices(), name);
+  const auto slot = own_guest_slot(edit.devices(), removal);
+  if (!removal.empty()) edit.remove_from(edit.devices(), removal, false);
+  const std::string without = edit.result();
+  DomainEdit next(without);
+  if (slot)
+    insert_at(next, name, use, functions, {*slot, ""});
+  else
+    insert_functions(next, name, use, functions);
+  return next.result();
+}
+
 std::string assign_device(std::string_view xml, std::string_view alias, Use use,
                           const std::vector<PciAddress>& functions) {
   DomainEdit edit(xml);
@@ -489,16 +519,11 @@ std::string assign_device(std::string_view xml, std::string_view alias, Use use,
       move_source(edit, alias_of_function(name, functions[i], i == 0), functions[i]);
     return edit.result();
   }
-  const auto removal = hostdevs_to_detach(edit.devices(), alias);
-  const auto slot = own_guest_slot(edit.devices(), removal);
-  if (!removal.empty()) edit.remove_from(edit.devices(), removal, false);
-  const std::string without = edit.result();
-  DomainEdit next(without);
-  if (slot)
-    insert_at(next, name, use, functions, {*slot, ""});
-  else
-    insert_functions(next, name, use, functions);
-  return next.result();
+  const std::string opened =
+      unprotect_devices(xml, aliases_to_remove(edit.domain, name, functions));
+  const std::string result = with_other_functions(opened, name, use, functions);
+  require_same_devices(xml, result);
+  return result;
 }
 
 std::string replace_sources(std::string_view xml) {
@@ -510,7 +535,9 @@ std::string replace_sources(std::string_view xml) {
 }
 
 std::string detach_gpus(std::string_view xml, std::string_view alias) {
-  return without_gpus(without_edits_for(xml, alias), alias);
+  const std::string result = without_gpus(without_edits_for(xml, alias), alias);
+  require_same_devices(xml, result);
+  return result;
 }
 
 }  // namespace gpuward

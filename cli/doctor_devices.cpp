@@ -62,16 +62,16 @@ static Finding iommu_is_off(const Root& root, const std::string& gpu, bool wante
 static std::optional<Finding> group_in_passthrough(const Root& root, const std::string& gpu) {
   const auto link = read_link(root.sys("bus/pci/devices/") + gpu + "/iommu_group");
   if (!link) return {};
-  const std::string group(base_name(*link));
-  const std::string path = root.sys("kernel/iommu_groups/") + group + "/type";
+  const std::string path =
+      root.sys("kernel/iommu_groups/") + std::string(base_name(*link)) + "/type";
   if (read_attribute(path) != "identity") return {};
   std::string word = command_line_word(root, "iommu=pt");
   if (word.empty()) word = command_line_word(root, "iommu.passthrough=1");
   return Finding{
       Severity::warning, "iommu", gpu,
-      "IOMMU group " + group +
-          " is in pass-through (type identity): while the card is bound to a host driver, it can "
-          "access all memory of the host",
+      // Without its number: what is found is the same of all cards, and doctor prints it once.
+      "IOMMU group is in pass-through (type identity): while the card is bound to a host driver, "
+      "it can access all memory of the host",
       (word.empty() ? "add iommu.strict=1 iommu.passthrough=0 to the kernel command line"
                     : "remove " + word + " from the kernel command line") +
           std::string(" and restart; ignore this if intended")};

@@ -359,8 +359,8 @@ int protect_all_command(const Settings& settings) {
       if (!domain.active)
         protect_one(settings, config, store, domain);
       else if (has_open_gaps(settings, config, store.inactive_xml(domain.uuid)))
-        print_text(domain.name + ": running, not changed; shut it down and run: gpuward protect " +
-                   shell_word(domain.name) + '\n');
+        print_lines(domain.name + ": running, not changed; shut it down and run: gpuward protect " +
+                    shell_word(domain.name) + '\n');
     } catch (const Error& error) {
       log::error(domain_title(domain.name) + ": not changed: " + error.what());
       status = 1;

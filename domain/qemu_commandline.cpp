@@ -109,21 +109,25 @@ int readconfig_line(const Document& document) {
   return 0;
 }
 
-std::string alias_reference(const Document& document, std::string_view kind) {
+std::string find_reference(const Document& document, const RefersTo& refers_to) {
   std::string_view before;
   for (const Element* const argument : arguments_of(document)) {
     const auto value = value_of(*argument);
-    if (has_alias(value, kind))
+    if (refers_to(value))
       return (before.starts_with('-') ? std::string(before) + ' ' : "") + std::string(value);
     before = value;
   }
   for (const Element& override : document.root.children)
     if (is_qemu(override, "override") || is_qemu(override, "deviceoverride"))
       for (const Element& device : override.children)
-        if (has_alias(device.attribute("alias").value_or(""), kind))
+        if (refers_to(device.attribute("alias").value_or("")))
           return "<qemu:device alias='" + std::string(device.attribute("alias").value_or("")) +
                  "'>";
   return {};
+}
+
+std::string alias_reference(const Document& document, std::string_view kind) {
+  return find_reference(document, [&](std::string_view text) { return has_alias(text, kind); });
 }
 
 }  // namespace gpuward

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,13 @@ std::vector<CommandLineDevice> command_line_devices(const Document& document);
 
 /// The line of the first `-readconfig`, whose file nobody reads; 0 where there is none.
 int readconfig_line(const Document& document);
+
+/// Whether a value of an argument, or an alias, refers to what is looked for.
+using RefersTo = std::function<bool(std::string_view)>;
+
+/// The first place that does, as a message can name it: "-set device.hostdev0.x=y",
+/// "<qemu:device alias='hostdev0'>"; "" when none.
+std::string find_reference(const Document& document, const RefersTo& refers_to);
 
 /// The first place that means a device by an alias that libvirt makes of this kind's name and a
 /// number ("hostdev0"): `-set device.hostdev0.x=y`, or an alias of <qemu:override>; "" when none.

@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
+#include "base/trusted_file.hpp"
 #include "base/uuid.hpp"
 #include "domain/xml_document.hpp"
 #include "state/paths.hpp"
@@ -19,19 +20,15 @@ namespace gpuward {
 // A busy host with cold disks may take seconds to load QEMU's libraries.
 static constexpr std::chrono::seconds deadline{10};
 
-/// What others may replace says what they want, and would be run by root's hook.
-static bool is_of_ours_alone(const struct stat& info) {
-  return (info.st_uid == 0 || info.st_uid == ::geteuid()) && (info.st_mode & 022) == 0;
-}
-
 /// What changes when another program is put there; nothing when there is none that can be run.
 /// Throws Error where it is not to be run.
-static std::optional<std::string> stamp_of(const std::string& path) {
+static std::optional<std::string> stamp_of(const Root& root, const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
-  if (!is_of_ours_alone(info))
-    throw Error(shown(path), "does not belong to root, or other users may write to the file",
-                "run: chown root:root " + shell_word(path) + " && chmod go-w " + shell_word(path));
+  // What others may replace, here or in a directory above, would be run by root's hook.
+  if (const auto untrusted = find_untrusted(root, path); !untrusted.empty())
+    throw Error(shown(untrusted.front().path), untrusted.front().found,
+                "run: " + untrusted.front().command);
   return std::to_string(info.st_dev) + ' ' + std::to_string(info.st_ino) + ' ' +
          std::to_string(info.st_size) + ' ' + std::to_string(info.st_mtim.tv_sec) + '.' +
          std::to_string(info.st_mtim.tv_nsec);
@@ -84,7 +81,7 @@ static void keep(const Root& root, const std::string& emulator, const std::strin
 static std::optional<unsigned> find_version(const Root& root, const std::string& emulator) {
   if (!emulator.starts_with('/')) return {};
   const std::string path = root.prefix + emulator;
-  const auto stamp = stamp_of(path);
+  const auto stamp = stamp_of(root, path);
   if (!stamp) return {};
   if (const auto kept = kept_version(cache_file(root, emulator), *stamp)) return kept;
   const auto version = version_in(output_of(path, {"--version"}, deadline).value_or(""));

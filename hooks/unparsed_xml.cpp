@@ -13,19 +13,26 @@ namespace gpuward {
 
 static constexpr std::string_view blanks = " \t\r\n";
 
-/// The value of an attribute in the text of one start tag.
+/// The value of an attribute in the text of one start tag, "<NAME ..."; nothing where the tag is
+/// cut or broken before, or the value has entities: only a parser knows what they are. One after
+/// the other, as the value of another attribute may look like this one.
 static std::optional<std::string_view> attribute_in(std::string_view tag, std::string_view name) {
-  for (size_t at = tag.find(name); at != tag.npos; at = tag.find(name, at + 1)) {
-    if (at == 0 || blanks.find(tag[at - 1]) == blanks.npos) continue;
-    const size_t equal = tag.find_first_not_of(blanks, at + name.size());
-    if (equal == tag.npos || tag[equal] != '=') continue;
+  size_t at = tag.find_first_of(blanks);
+  for (;;) {
+    const size_t begin = tag.find_first_not_of(blanks, at);
+    if (begin == tag.npos) return {};
+    const size_t end_of_name = tag.find_first_of(" \t\r\n=", begin);
+    const size_t equal = tag.find_first_not_of(blanks, end_of_name);
+    if (equal == tag.npos || tag[equal] != '=') return {};
     const size_t quote = tag.find_first_not_of(blanks, equal + 1);
-    if (quote == tag.npos || (tag[quote] != '\'' && tag[quote] != '"')) continue;
+    if (quote == tag.npos || (tag[quote] != '\'' && tag[quote] != '"')) return {};
     const size_t end = tag.find(tag[quote], quote + 1);
-    if (end == tag.npos) continue;
-    return tag.substr(quote + 1, end - quote - 1);
+    if (end == tag.npos) return {};
+    const std::string_view value = tag.substr(quote + 1, end - quote - 1);
+    if (tag.substr(begin, end_of_name - begin) == name)
+      return value.find('&') == value.npos ? std::optional(value) : std::nullopt;
+    at = end + 1;
   }
-  return {};
 }
 
 /// From one "<NAME" to the '>' behind it; nothing where that is cut off.
@@ -36,10 +43,10 @@ static std::string_view tag_in(std::string_view text, std::string_view start) {
   return end == text.npos ? std::string_view() : text.substr(begin, end + 1 - begin);
 }
 
-/// By the parser, from the one tag that is left of the XML.
+/// By the parser, from the one tag that is left of the XML. A comment may hide the one that counts.
 static std::optional<PciAddress> source_address(std::string_view hostdev) {
   const size_t source = hostdev.find("<source");
-  if (source == hostdev.npos) return {};
+  if (source == hostdev.npos || hostdev.find("<!") != hostdev.npos) return {};
   const std::string_view tag = tag_in(hostdev.substr(source), "<address");
   if (tag.empty() || !attribute_in(tag, "bus") || !attribute_in(tag, "slot")) return {};
   std::string whole(tag);

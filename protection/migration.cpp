@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/quote.hpp"
+#include "domain/device_names.hpp"
 #include "domain/qemu_commandline.hpp"
 #include "domain/qemu_override.hpp"
 #include "protection/protect_work.hpp"
@@ -49,9 +50,9 @@ static std::string free_guard_alias(const DomainEdit& edit, unsigned& number) {
       const Element* const own = device.child("alias");
       return own && own->attribute("name") == alias;
     };
-    const Element* const override = edit.document.root.child("override", qemu_namespace);
+    // one that is referred to already is for another device
     if (std::none_of(edit.device_list().begin(), edit.device_list().end(), has_it) &&
-        !(override && override_of(*override, alias)))
+        reference_to(edit.document, alias).empty())
       return alias;
   }
 }
@@ -87,11 +88,26 @@ static std::string device_text(const std::string& prefix, const std::string& ali
          "\n    </" + prefix + "device>";
 }
 
+/// An element whose prefix "qemu:" nothing declares, which libvirt ignores; null when there is
+/// none.
+static const Element* with_undeclared_prefix(const Document& document, const Element& parent) {
+  for (const Element& element : parent.children) {
+    if (element.name_space.empty() && document.tag_name(element).starts_with("qemu:"))
+      return &element;
+    if (const Element* const found = with_undeclared_prefix(document, element)) return found;
+  }
+  return nullptr;
+}
+
 /// The prefix of QEMU's namespace, declared in the root's tag where it is not yet.
 static std::string declared_prefix(ProtectWork& work) {
   const Document& document = work.edit.document;
   const auto declared = document.value_span(document.root, "xmlns:qemu");
   if (!declared) {
+    if (const Element* const element = with_undeclared_prefix(document, document.root))
+      throw Error("domain XML line " + std::to_string(element->line),
+                  "<" + shown(document.tag_name(*element)) + "> has a prefix without a declaration",
+                  "remove the element, or declare xmlns:qemu");
     work.edit.add_attribute(document.root, "xmlns:qemu", qemu_namespace);
     work.attributes += " qemu-namespace='made'";
   } else if (document[*declared] != qemu_namespace) {

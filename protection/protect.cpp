@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/quote.hpp"
+#include "domain/device_names.hpp"
 #include "protection/gpu_hotplug.hpp"
 #include "protection/protect_work.hpp"
 
@@ -129,14 +130,11 @@ static std::string opened(std::string_view xml, Undo undo) {
   return edit.result();
 }
 
-std::string unprotect(std::string_view xml) {
-  return opened(xml, Undo::everything);
-}
-
 static std::string protect_again(std::string_view xml, const Element* record,
                                  const Protection& protection, const IsGpu& is_gpu) {
   const bool has_gpus = !gpus_of(parse_domain(xml), is_gpu).empty();
-  if (!record || !has_gpus) return protect_anew(unprotect(xml), protection, is_gpu, {});
+  if (!record || !has_gpus)
+    return protect_anew(opened(xml, Undo::everything), protection, is_gpu, {});
   return protect_anew(opened(xml, Undo::all_but_addresses), protection, is_gpu,
                       guest_places(*record));
 }
@@ -152,9 +150,18 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   const auto gpus = gpus_of(domain, is_gpu);
   const auto gaps = blocked_gaps(document, gpus, wanted);
   require_closable(domain, gaps);
-  if (!gaps.empty() || closes_too_much(document, domain, record, wanted))
-    return protect_again(xml, record, wanted, is_gpu);
+  if (!gaps.empty() || closes_too_much(document, domain, record, wanted)) {
+    const std::string result = protect_again(xml, record, wanted, is_gpu);
+    require_same_devices(xml, result);
+    return result;
+  }
   return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
+}
+
+std::string unprotect(std::string_view xml) {
+  const std::string result = opened(xml, Undo::everything);
+  require_same_devices(xml, result);
+  return result;
 }
 
 static void add_to_record(DomainEdit& edit, const Element* record, const ProtectWork& work) {

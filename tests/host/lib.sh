@@ -202,6 +202,25 @@ stays() {
 resident_kib() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$guard_pid/status"; }
 descriptors() { ls "/proc/$guard_pid/fd" | wc -l; }
 
+# own_kib: what the guard has allocated. VmRSS also counts pages of programs and libraries: the guard
+# drops those 2 s after it has connected (guard/release_unused_text.cpp), the kernel when it reclaims
+# memory, and each comes back when it is used next.
+own_kib() { awk '/^(RssAnon|VmSwap):/ { kib += $2 } END { print kib }' "/proc/$guard_pid/status"; }
+
+# does_not_grow COMMAND…: the guard's own memory does not grow with the runs of the command. The first
+# ones fill its heap again, as the guard returns what is free 2 s after it has connected, which on a busy
+# machine is when it has nothing else to do.
+does_not_grow() {
+    local run before after
+    for run in {1..8}; do
+        before=$(own_kib)
+        "$@"
+        after=$(own_kib)
+        [ "$run" -lt 4 ] || [ $((after - before)) -ge 32 ] || return 0
+    done
+    fail "memory grew in each of the last 5 runs of $1, at last from $before KiB to $after KiB"
+}
+
 # --- Cards that this machine has not: files below a directory that stands for / (--root) ---
 
 # make_function ROOT ADDRESS: a PCI function of display class, alone in its IOMMU group.

@@ -63,10 +63,11 @@ class DoctorTest : public testing::Test {
     Claims(root_).make_ready();
     Claims(root_).write({web02, "web02", {device}});
   }
-  /// The card sits in this IOMMU group.
-  void group(const std::string& number, const std::string& type) {
+  /// The card is in this IOMMU group.
+  void group(const std::string& number, const std::string& type) { group_of(card, number, type); }
+  void group_of(const std::string& gpu, const std::string& number, const std::string& type) {
     file("/sys/kernel/iommu_groups/" + number + "/type", type + "\n");
-    const std::string link = root_.sys("bus/pci/devices/") + card + "/iommu_group";
+    const std::string link = root_.sys("bus/pci/devices/") + gpu + "/iommu_group";
     fs::remove(link);
     fs::create_symlink("../../../kernel/iommu_groups/" + number, link);
   }
@@ -118,8 +119,20 @@ TEST_F(DoctorIommu, lets_the_group_through) {
   group("7", "identity");
   file("/proc/cmdline", "quiet iommu=pt");
   EXPECT_THAT(told(check_iommu(root_, {})),
-              ElementsAre(AllOf(HasSubstr("warning " + card + ": IOMMU group 7 is in pass-through"),
+              ElementsAre(AllOf(HasSubstr("warning " + card + ": IOMMU group is in pass-through"),
                                 HasSubstr("remove iommu=pt from"))));
+}
+
+TEST_F(DoctorIommu, says_the_same_of_two_cards_once) {
+  const std::string other = "0000:42:00.0";
+  host_.pci_gpu(card);
+  host_.pci_gpu(other);
+  group_of(card, "7", "identity");
+  group_of(other, "8", "identity");
+  const Findings findings = check_iommu(root_, {});
+  EXPECT_EQ(findings.size(), 2U);
+  EXPECT_THAT(told(merged(findings)),
+              ElementsAre(HasSubstr("warning " + card + ", " + other + ": IOMMU group is in")));
 }
 
 TEST_F(DoctorTest, unsafe_interrupts) {

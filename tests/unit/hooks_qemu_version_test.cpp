@@ -68,6 +68,22 @@ TEST_F(QemuVersionTest, is_not_asked_of_what_others_may_replace) {
   EXPECT_EQ(version(), std::nullopt);
 }
 
+TEST_F(QemuVersionTest, is_not_asked_below_a_directory_that_others_may_write) {
+  qemu_says("QEMU emulator version 8.1.0");
+  const std::string directory = host_.root().prefix + "/usr/bin", link = "/usr/lib/qemu";
+  ASSERT_EQ(::chmod(directory.c_str(), 0777), 0);
+  EXPECT_EQ(version(), std::nullopt);
+  make_directories(host_.root().prefix + "/usr/lib");
+  ASSERT_EQ(::symlink(path().c_str(), (host_.root().prefix + link).c_str()), 0);
+  EXPECT_EQ(qemu_version(host_.root(), link), std::nullopt) << "by a link elsewhere";
+  ASSERT_EQ(::chmod(directory.c_str(), 0755), 0);
+  EXPECT_EQ(version(), 8'001'000U);
+  EXPECT_EQ(qemu_version(host_.root(), link), 8'001'000U);
+  if (::geteuid() != 0) return;
+  ASSERT_EQ(::chown(directory.c_str(), 65534, 0), 0);
+  EXPECT_EQ(version(), std::nullopt);
+}
+
 TEST_F(QemuVersionTest, leaves_nothing_behind) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can end processes of other sessions";
   // A daemon that tells us when it is there.

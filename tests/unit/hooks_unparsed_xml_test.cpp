@@ -53,6 +53,18 @@ TEST_F(UnparsedXmlTest, what_cannot_be_read_may_be_one) {
   EXPECT_THAT(gpu_in(pci("one")), HasSubstr("cannot be read"));
 }
 
+TEST_F(UnparsedXmlTest, a_type_that_is_not_what_it_looks_like_cannot_be_read) {
+  for (const char* tag : {"<hostdev type='&#112;ci'>", "<hostdev mode='x' type=\"mde&#118;\">",
+                          "<hostdev a=' type=\"usb\"' type='&#112;ci'>"})
+    EXPECT_THAT(gpu_in(tag), HasSubstr("type cannot be read")) << tag;
+  EXPECT_THAT(gpu_in("<hostdev a=' type=\"usb\"' type='mdev'>"), HasSubstr("mdev"));
+  EXPECT_THAT(gpu_in("<hostdev a='>' type='mdev'>"), HasSubstr("cannot be read"));
+  EXPECT_FALSE(hostdevs_in_text("<hostdev type='&#112;ci'>").has_value());
+  const std::string hidden = pci("0x02").insert(
+      pci("0x02").find("<source>"), "<!--<source><address domain='0' bus='9' slot='0'/>-->");
+  EXPECT_THAT(gpu_in(hidden), HasSubstr("address cannot be read"));
+}
+
 TEST_F(UnparsedXmlTest, other_devices_are_none) {
   EXPECT_EQ(gpu_in("<hostdev mode='subsystem' type='usb'><source><vendor id='0x1'/>"), "");
   EXPECT_EQ(gpu_in("<hostdev mode='subsystem' type='scsi'/><a"), "");

@@ -537,6 +537,14 @@ TEST(Protect, LeavesANamespaceThatIsDeclaredWhereItIsUsed) {
   EXPECT_EQ(unprotect(protect_all(before)), before);
 }
 
+TEST(Protect, DeclaresNoNamespaceThatElementsWithoutOneWouldGet) {
+  for (const char* ignored : {"\n  <qemu:commandline><qemu:arg value='-x'/></qemu:commandline>",
+                              "\n  <metadata><qemu:x/></metadata>"})
+    EXPECT_THAT(error_of([&] { protect_all(by_hand("", ignored)); }),
+                AllOf(HasSubstr("line "), HasSubstr("without a declaration")))
+        << ignored;
+}
+
 TEST(Protect, RefusesASecondOverrideThatOpensMigrationAgain) {
   const auto override_with = [](const std::string& value) {
     return "\n  <qemu:override><qemu:device alias='ua-x'><qemu:frontend><qemu:property "
