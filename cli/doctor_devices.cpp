@@ -188,8 +188,10 @@ static Finding found_by_address(const DeviceRecord& record, const std::string& w
               " is recorded by " +
               (record.device.identity.slot ? "slot '" + shown(*record.device.identity.slot) + "'"
                                            : "PCI address") +
-              ", as the card reports no UUID or serial number: if cards are moved, the record "
-              "applies to the card that is then at this place",
+              ", as " +
+              (has_number(record.device) ? "another card reports the same serial number"
+                                         : "the card reports no UUID or serial number") +
+              ": if cards are moved, the record applies to the card that is then at this place",
           fix};
 }
 
