@@ -257,8 +257,14 @@ void add_gap_without_place(const Document& document, const Hostdev& gpu, int num
                            std::vector<Gap>& gaps) {
   const std::string name = name_of(document, gpu);
   const PciRoot root = pci_root_of(document);
-  if (root == PciRoot::pcie)
-    gaps.push_back(gap(name, gpu.line, "GPU has no PCI port with hot-plug off"));
+  if (root == PciRoot::pcie) {
+    const std::string obstacle = path_from(document, 0).obstacle;  // where its port would be
+    gaps.push_back(obstacle.empty() ? gap(name, gpu.line, "GPU has no PCI port with hot-plug off")
+                                    : gap(name, gpu.line,
+                                          "GPU can be removed while the domain runs: " + obstacle +
+                                              what_to_write(document),
+                                          false));
+  }
   if (root != PciRoot::i440fx) return;
   const int missing = number - room_on_root(document);
   if (missing > 0)

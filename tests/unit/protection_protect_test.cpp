@@ -537,6 +537,15 @@ TEST(Protect, LeavesANamespaceThatIsDeclaredWhereItIsUsed) {
   EXPECT_EQ(unprotect(protect_all(before)), before);
 }
 
+TEST(Protect, GivesNoPortBelowARootThatIsNone) {
+  const std::string xml = replaced(
+      replaced(hand_written("", "<controller type='pci' index='0' model='X'/>" + gpu), "<devices>",
+               "<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>"),
+      "model='X'", "model='pcie-roots'");
+  const std::string error = error_of([&] { protect_all(xml); });
+  EXPECT_THAT(error, HasSubstr("GPU can be removed while the domain runs"));
+}
+
 TEST(Protect, DeclaresNoNamespaceThatElementsWithoutOneWouldGet) {
   for (const char* ignored : {"\n  <qemu:commandline><qemu:arg value='-x'/></qemu:commandline>",
                               "\n  <metadata><qemu:x/></metadata>"})
