@@ -170,6 +170,10 @@ static InstanceView claimed_pci_device(const Root& root, const Claim& claim,
 }
 
 std::vector<InstanceView> view_instances(const Root& root) {
+  return view_instances(root, claimed_devices(root));
+}
+
+std::vector<InstanceView> view_instances(const Root& root, const ClaimedDevices& claimed) {
   Views mdevs;
   std::vector<InstanceView> result, pci_devices;
   ProvisionedUuids provisioned;
@@ -177,7 +181,7 @@ std::vector<InstanceView> view_instances(const Root& root) {
     std::string name = to_string(instance.uuid);
     mdevs[name] = {.instance = std::move(instance), .name = name};
   }
-  for (const Claim& claim : claimed_devices(root).with_quarantined())
+  for (const Claim& claim : claimed.with_quarantined())
     for (const ClaimedDevice& device : claim.devices)
       if (device.use == Use::mdev)
         add_claimed_mdev(mdevs, claim, device);

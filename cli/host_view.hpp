@@ -10,6 +10,7 @@
 
 #include "base/root.hpp"
 #include "config/config.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "pci/health.hpp"
@@ -67,6 +68,8 @@ struct GpuDetails {
 /// By name. `config`: for devices that only its [gpu] sections make GPUs.
 std::vector<GpuView> view_gpus(const Root& root, const Config& config);
 std::vector<InstanceView> view_instances(const Root& root);
+/// With claims that were read already.
+std::vector<InstanceView> view_instances(const Root& root, const ClaimedDevices& claimed);
 
 /// By the GPU's name.
 std::map<std::string, GpuUse> view_use(const Root& root, const std::vector<GpuView>& gpus,

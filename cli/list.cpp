@@ -65,7 +65,14 @@ struct Gpus {
   HardwareNames names;
 };
 
-static int print_gpus_json(const Settings& settings, const Config& config, Gpus& gpus) {
+/// The exit status of a list that shows what is in use: what the domain of such a claim has is not
+/// in it.
+static int report_unreadable(const ClaimedDevices& claimed) {
+  for (const UnreadableClaim& claim : claimed.unreadable) print_failure(unreadable_reason(claim));
+  return claimed.unreadable.empty() ? 0 : 1;
+}
+
+static void print_gpus_json(const Settings& settings, const Config& config, Gpus& gpus) {
   const OpenDevices open(settings.root, Uninspected::ignore);
   json entries = json::array();
   for (const GpuView& gpu : gpus.views) {
@@ -75,15 +82,18 @@ static int print_gpus_json(const Settings& settings, const Config& config, Gpus&
     entries.push_back(std::move(entry));
   }
   print_json(settings.json, "list", json{{"gpus", std::move(entries)}});
-  return 0;
 }
 
 static int list_gpus(const Settings& settings) {
   // A mistake in the configuration is no reason not to tell what there is.
   const Config config = load_config(config_files(settings.root)).config;
   Gpus gpus{view_gpus(settings.root, config), {}, {}};
-  gpus.uses = view_use(settings.root, gpus.views, view_instances(settings.root));
-  if (settings.json) return print_gpus_json(settings, config, gpus);
+  const ClaimedDevices claimed = claimed_devices(settings.root);
+  gpus.uses = view_use(settings.root, gpus.views, view_instances(settings.root, claimed));
+  if (settings.json) {
+    print_gpus_json(settings, config, gpus);
+    return report_unreadable(claimed);
+  }
   Rows rows;
   for (const GpuView& gpu : gpus.views) {
     const GpuUse& use = gpus.uses[gpu.parent.name];
@@ -97,7 +107,7 @@ static int list_gpus(const Settings& settings) {
   else
     print_lines(
         format_table({"GPU", "MODEL", "DRIVER", "KINDS", "NUMA", "GROUP", "VFS", "USED BY"}, rows));
-  return 0;
+  return report_unreadable(claimed);
 }
 
 /// What can be created on the VFs of NVIDIA's vendor VFIO framework now. How many together the
@@ -179,7 +189,8 @@ static json instance_json(const InstanceView& view) {
 static int list_instances_of_all(const Settings& settings) {
   Rows rows;
   json instances = json::array();
-  for (const InstanceView& view : view_instances(settings.root)) {
+  const ClaimedDevices claimed = claimed_devices(settings.root);
+  for (const InstanceView& view : view_instances(settings.root, claimed)) {
     if (settings.json)
       instances.push_back(instance_json(view));
     else
@@ -191,7 +202,7 @@ static int list_instances_of_all(const Settings& settings) {
     print_lines("No instances. 'gpuward list gpus' shows what this host has.\n");
   else
     print_lines(format_table({"INSTANCE", "TYPE", "GPU", "STATE", "DOMAIN"}, rows));
-  return 0;
+  return report_unreadable(claimed);
 }
 
 static json started_anyway_json(const std::vector<StartPermit>& permits) {
@@ -243,9 +254,9 @@ static int list_domains(const Settings& settings) {
   if (!settings.json)
     for (const StartPermit& permit : permits)
       print_lines(permit.name + ": started anyway (" + to_string(permit) + ")\n");
-  for (const UnreadableClaim& claim : claimed.unreadable) print_failure(unreadable_reason(claim));
   for (const std::string& line : unreadable) print_failure({{}, line, "run: gpuward reconcile"});
-  return claimed.unreadable.empty() && unreadable.empty() ? 0 : 1;
+  const int status = report_unreadable(claimed);
+  return unreadable.empty() ? status : 1;
 }
 
 /// How many more domains could get one.

@@ -2,9 +2,9 @@
 #include "hooks/reconcile.hpp"
 
 #include "base/error.hpp"
-#include "config/config_parser.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
+#include "config/config_parser.hpp"
 #include "domain/xml_document.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/pci_device_life.hpp"

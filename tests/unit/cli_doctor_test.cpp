@@ -644,7 +644,9 @@ TEST_F(DoctorDevices, quarantine_that_no_claim_names_is_told) {
   record_quarantine(root_, {web01, "web01", {}}, device);
   EXPECT_THAT(
       told(check_devices(root_, {})),
-      ElementsAre(HasSubstr("problem " + card + ": quarantined after use by domain 'web01'")));
+      ElementsAre(HasSubstr("problem " + card + ": quarantined after use by domain 'web01'"),
+                  HasSubstr("warning " + card + ": quarantine after use by domain 'web01' is " +
+                            "recorded by PCI address")));
 }
 
 TEST_F(DoctorDevices, a_single_use_of_one_of_two_cards_with_one_number_is_told) {

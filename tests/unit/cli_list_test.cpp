@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/file.hpp"
 #include "cli/commands.hpp"
 #include "fake_host.hpp"
 #include "pci_fixtures.hpp"
@@ -145,6 +146,23 @@ TEST_F(ListTest, quarantine_that_no_claim_names_is_listed) {
   EXPECT_EQ(instances[0]["address"], "0000:41:00.0");
   EXPECT_EQ(instances[0]["state"], "quarantined");
   EXPECT_EQ(instances[0]["domain"]["name"], "web01");
+}
+
+TEST_F(ListTest, a_claim_that_cannot_be_read_is_named_by_each_list_of_what_is_in_use) {
+  host_.parent("0000:41:00.0").type("4Q", 4);
+  const std::string name = "claims/00000000-0000-4000-8000-000000000001";
+  make_directories(host_.root().run("claims"));
+  write_file_atomically(host_.root().run(name), "rubbish\n");
+  for (const char* const what : {"instances", "gpus", "domains"}) {
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(list_command({host_.root(), "", 0, false}, what), 1) << what;
+    testing::internal::GetCapturedStdout();
+    EXPECT_THAT(testing::internal::GetCapturedStderr(),
+                testing::HasSubstr("error: claim of domain 00000000-0000-4000-8000-000000000001: "
+                                   "cannot be read"))
+        << what;
+  }
 }
 
 }  // namespace

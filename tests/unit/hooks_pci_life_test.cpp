@@ -701,7 +701,7 @@ TEST_F(PciLifeTest, a_lost_claim_of_an_unknown_profile_ends_in_quarantine) {
   EXPECT_THAT(check_running_domain(host_.root(), {}, part_, patient), HasSubstr("is not defined"));
   const auto kept = release(part_);
   ASSERT_THAT(kept, SizeIs(1));
-  EXPECT_THAT(kept[0].reason, HasSubstr("gpuward clear"));
+  EXPECT_THAT(quarantine_reason(kept[0]).remedy, HasSubstr("gpuward clear"));
 }
 
 TEST_F(PciLifeTest, a_gpu_without_hostdev_is_refused_with_what_adds_it) {

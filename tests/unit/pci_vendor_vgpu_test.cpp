@@ -90,8 +90,8 @@ TEST_F(VendorVgpuTest, a_driver_that_is_busy_is_asked_again_until_the_deadline) 
 }
 
 TEST_F(VendorVgpuTest, a_driver_that_hangs_is_left) {
-  host_.reacts(vf_name, "nvidia/current_vgpu_type", [](const std::string&) {
-    ::usleep(3'000'000);
+  host_.reacts(vf_name, "nvidia/current_vgpu_type", [this](const std::string&) {
+    host_.hang();
     return 0;
   });
   EXPECT_THAT(set(1145, 300), HasSubstr("blocked in the kernel (process "));

@@ -144,8 +144,8 @@ TEST_F(VirtualFunctionsTest, a_quota_that_is_refused_makes_none) {
 }
 
 TEST_F(VirtualFunctionsTest, a_driver_that_hangs_is_left) {
-  host_.reacts(pf_name, "sriov_numvfs", [](const std::string&) {
-    ::usleep(3'000'000);
+  host_.reacts(pf_name, "sriov_numvfs", [this](const std::string&) {
+    host_.hang();
     return 0;
   });
   const auto change =
