@@ -6,10 +6,10 @@
 
 #include "base/error.hpp"
 #include "base/quote.hpp"
-#include "domain/domain_edit.hpp"
 #include "domain/guest_pci.hpp"
-#include "domain/kept.hpp"
 #include "domain/qemu_commandline.hpp"
+#include "domain/saved_elements.hpp"
+#include "domain/xml_edit.hpp"
 
 // What it leaves in <gpuward:domain>:
 //
@@ -79,7 +79,7 @@ std::string take_console_out(std::string_view xml) {
   refuse_alias_references(edit, console);
 
   const std::string prefix = our_prefix(edit);
-  std::string text = take_out(edit, edit.devices(), console, "        ");
+  std::string text = remove_and_save(edit, edit.devices(), console, "        ");
   for (const Element& device : edit.device_list()) {
     const auto type = device.attribute("type").value_or("");
     if (device.name != "audio" || !device.name_space.empty() || !is_bound_audio(type)) continue;
@@ -132,8 +132,8 @@ std::string put_console_back(std::string_view xml, const std::vector<PciAddress>
   if (!console) return std::string(xml);
   for (const Element& keeper : console->children) {
     if (is_ours(keeper, "kept"))
-      put_back(edit, edit.devices(), keeper,
-               without_taken_addresses(edit, kept_text(keeper, is_part_of_console), freed));
+      restore_saved(edit, edit.devices(), keeper,
+                    without_taken_addresses(edit, saved_text(keeper, is_part_of_console), freed));
     if (is_ours(keeper, "audio")) put_audio_back(edit, keeper);
   }
   remove_from_ours(edit, {console});

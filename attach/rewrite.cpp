@@ -10,8 +10,8 @@
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
-#include "domain/domain_edit.hpp"
 #include "domain/guest_pci.hpp"
+#include "domain/xml_edit.hpp"
 #include "protection/protect.hpp"
 
 // What attach leaves in a domain:
@@ -40,8 +40,8 @@ namespace gpuward {
 
 namespace {
 
-const AskedGpu* asked_as(const Domain& domain, std::string_view alias) {
-  for (const AskedGpu& gpu : domain.asked)
+const GpuRequest* find_request(const Domain& domain, std::string_view alias) {
+  for (const GpuRequest& gpu : domain.requests)
     if (gpu.alias == alias) return &gpu;
   return nullptr;
 }
@@ -66,7 +66,7 @@ std::string free_alias(const Domain& domain) {
   for (int number = 0; number <= 9999; ++number) {
     std::string alias(alias_prefix);
     alias += std::to_string(number);
-    if (!asked_as(domain, alias) && !find_hostdev(domain, alias)) return alias;
+    if (!find_request(domain, alias) && !find_hostdev(domain, alias)) return alias;
   }
   throw Error(domain_title(domain.name), "no alias available for another GPU");
 }
@@ -156,19 +156,40 @@ std::string alias_of_function(const std::string& alias, const PciAddress& functi
   return is_first ? alias : alias + '-' + std::to_string(function.function);
 }
 
-void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
-                      const std::vector<PciAddress>& functions) {
-  if (functions.size() == 1)
-    return insert_devices(edit, pci_text(alias, use, functions.front(), ""));
-  GuestSlot guest = free_guest_slot(edit);
+void insert_at(DomainEdit& edit, const std::string& alias, Use use,
+               const std::vector<PciAddress>& functions, GuestSlot guest) {
   std::string text = guest.controller;
   for (size_t i = 0; i < functions.size(); ++i) {
     guest.address.function = static_cast<uint8_t>(i);
     text += pci_text(alias_of_function(alias, functions[i], i == 0), use, functions[i],
                      "\n      <address type='pci' " + address_attributes(guest.address) +
-                         (i == 0 ? " multifunction='on'/>" : "/>"));
+                         (i == 0 && functions.size() > 1 ? " multifunction='on'/>" : "/>"));
   }
   insert_devices(edit, text);
+}
+
+void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
+                      const std::vector<PciAddress>& functions) {
+  if (functions.size() == 1)
+    return insert_devices(edit, pci_text(alias, use, functions.front(), ""));
+  insert_at(edit, alias, use, functions, free_guest_slot(edit));
+}
+
+/// The guest's slot that only these hostdevs of a GPU are in: the guest finds the next device
+/// there.
+std::optional<PciAddress> own_guest_slot(const Element& devices,
+                                         const std::vector<const Element*>& hostdevs) {
+  if (hostdevs.empty()) return {};
+  const auto slot = guest_address_of(*hostdevs.front());
+  if (!slot) return {};
+  for (const Element& device : devices.children) {
+    const auto place = guest_address_of(device);
+    const bool is_there = place && place->domain == slot->domain && place->bus == slot->bus &&
+                          place->slot == slot->slot;
+    const bool is_own = std::find(hostdevs.begin(), hostdevs.end(), &device) != hostdevs.end();
+    if (is_there != is_own) return {};
+  }
+  return slot;
 }
 
 /// What detach of the last GPU needs to know, as attributes of <gpuward:domain>.
@@ -188,7 +209,7 @@ void insert_asked(DomainEdit& edit, const std::string& alias, const GpuToAttach&
   const std::string text = "\n      <" + our_prefix(edit) + "gpu alias='" + alias + "' profile='" +
                            gpu.profile + '\'' + (gpu.console ? "" : " console='off'") + "/>";
   std::string attributes;
-  if (edit.domain.asked.empty())
+  if (edit.domain.requests.empty())
     for (const auto& [name, value] : before_first_gpu(edit)) {
       if (edit.ours())
         edit.set_attribute(*edit.ours(), name, value);
@@ -198,20 +219,20 @@ void insert_asked(DomainEdit& edit, const std::string& alias, const GpuToAttach&
   add_to_ours(edit, text, attributes);
 }
 
-/// Whether a device other than those in `going` has its guest address on this PCI bus.
-bool is_bus_used(const Element& devices, unsigned bus, const std::vector<const Element*>& going) {
+/// Whether a device other than those in `removal` has its guest address on this PCI bus.
+bool is_bus_used(const Element& devices, unsigned bus, const std::vector<const Element*>& removal) {
   return std::any_of(devices.children.begin(), devices.children.end(), [&](const Element& device) {
     const Element* const address = device.child("address");
     if (!address || address->attribute("type") != "pci") return false;
-    if (std::find(going.begin(), going.end(), &device) != going.end()) return false;
+    if (std::find(removal.begin(), removal.end(), &device) != removal.end()) return false;
     const auto place = pci_address_of(*address);
     return !place || place->bus == bus;
   });
 }
 
-/// Whether a device in `going` has its guest address on this PCI bus.
-bool is_on_bus(const std::vector<const Element*>& going, unsigned bus) {
-  return std::any_of(going.begin(), going.end(), [&](const Element* device) {
+/// Whether a device in `removal` has its guest address on this PCI bus.
+bool is_on_bus(const std::vector<const Element*>& removal, unsigned bus) {
+  return std::any_of(removal.begin(), removal.end(), [&](const Element* device) {
     const auto place = guest_address_of(*device);
     return place && place->bus == bus;
   });
@@ -232,10 +253,10 @@ unsigned count_pci_controllers(const std::vector<Element>& devices) {
 }
 
 /// Adds the PCI controllers that came after attach and are of no use without the devices in
-/// `going`. From the last one down: libvirt would fill a gap between two. Those that are not under
-/// these devices only as far as there are more than before: it may be that libvirt has given the
-/// numbers otherwise than attach expected.
-void add_controllers_to(std::vector<const Element*>& going, const Element& devices,
+/// `removal`. From the last one down: libvirt would fill a gap between two. Those that are not
+/// under these devices only as far as there are more than before: it may be that libvirt has given
+/// the numbers otherwise than attach expected.
+void add_controllers_to(std::vector<const Element*>& removal, const Element& devices,
                         unsigned before_attach) {
   std::vector<std::pair<unsigned, const Element*>> later;
   unsigned under_gpus = 0;
@@ -243,23 +264,23 @@ void add_controllers_to(std::vector<const Element*>& going, const Element& devic
     const auto index = pci_controller_index(device);
     if (!index || *index < std::max(before_attach, 1u)) continue;
     later.push_back({*index, &device});
-    under_gpus += is_on_bus(going, *index);
+    under_gpus += is_on_bus(removal, *index);
   }
   const unsigned count = count_pci_controllers(devices.children);
   unsigned others = count > before_attach + under_gpus ? count - before_attach - under_gpus : 0;
   std::sort(later.rbegin(), later.rend());
   for (const auto& [index, controller] : later) {
-    if (is_bus_used(devices, index, going)) return;
-    if (!is_on_bus(going, index)) {
+    if (is_bus_used(devices, index, removal)) return;
+    if (!is_on_bus(removal, index)) {
       if (others == 0) continue;
       --others;
     }
-    going.push_back(controller);
+    removal.push_back(controller);
   }
 }
 
 /// Whether detach of `wanted`, or of all where it is empty, means this one.
-bool is_meant(std::string_view alias, std::string_view wanted) {
+bool matches_alias(std::string_view alias, std::string_view wanted) {
   return alias.starts_with(alias_prefix) && (wanted.empty() || gpu_alias(alias) == wanted);
 }
 
@@ -267,7 +288,7 @@ std::vector<const Element*> gpus_to_detach(const Element& ours, std::string_view
   std::vector<const Element*> gpus;
   for (const Element& element : ours.children)
     if (element.name == "gpu" && element.name_space == domain_namespace &&
-        is_meant(element.attribute("alias").value_or(""), wanted))
+        matches_alias(element.attribute("alias").value_or(""), wanted))
       gpus.push_back(&element);
   return gpus;
 }
@@ -275,37 +296,38 @@ std::vector<const Element*> gpus_to_detach(const Element& ours, std::string_view
 std::vector<const Element*> hostdevs_to_detach(const Element& devices, std::string_view wanted) {
   std::vector<const Element*> hostdevs;
   for (const Element& element : devices.children)
-    if (is_hostdev(element) && is_meant(alias_of(element), wanted)) hostdevs.push_back(&element);
+    if (is_hostdev(element) && matches_alias(alias_of(element), wanted))
+      hostdevs.push_back(&element);
   return hostdevs;
 }
 
 /// Whether a GPU that stays was attached by a profile with console = off.
-bool keeps_console_out(const Element& ours, const std::vector<const Element*>& going) {
+bool keeps_console_out(const Element& ours, const std::vector<const Element*>& removal) {
   return std::any_of(ours.children.begin(), ours.children.end(), [&](const Element& gpu) {
     return gpu.name == "gpu" && gpu.name_space == domain_namespace &&
            gpu.attribute("console") == "off" &&
-           std::find(going.begin(), going.end(), &gpu) == going.end();
+           std::find(removal.begin(), removal.end(), &gpu) == removal.end();
   });
 }
 
 /// What a detach takes out.
-struct Going {
+struct Removal {
   std::vector<const Element*> gpus;     ///< of our metadata
   std::vector<const Element*> devices;  ///< hostdevs, and controllers that came with them
   bool are_all = false;
 };
 
-Going what_goes(const DomainEdit& edit, std::string_view alias) {
-  Going going;
+Removal find_removal(const DomainEdit& edit, std::string_view alias) {
+  Removal removal;
   const Element* const ours = edit.ours();
   const Element* const devices = edit.document.root.child("devices");
-  if (ours) going.gpus = gpus_to_detach(*ours, alias);
-  if (devices) going.devices = hostdevs_to_detach(*devices, alias);
-  going.are_all = going.gpus.size() == edit.domain.asked.size();
-  if (!ours || !devices || !going.are_all) return going;
+  if (ours) removal.gpus = gpus_to_detach(*ours, alias);
+  if (devices) removal.devices = hostdevs_to_detach(*devices, alias);
+  removal.are_all = removal.gpus.size() == edit.domain.requests.size();
+  if (!ours || !devices || !removal.are_all) return removal;
   const auto count = to_number<unsigned>(ours->attribute("pci-controllers").value_or(""));
-  if (count) add_controllers_to(going.devices, *devices, *count);
-  return going;
+  if (count) add_controllers_to(removal.devices, *devices, *count);
+  return removal;
 }
 
 std::vector<PciAddress> guest_addresses(const std::vector<const Element*>& devices) {
@@ -316,58 +338,58 @@ std::vector<PciAddress> guest_addresses(const std::vector<const Element*>& devic
 }
 
 /// Undoes what was done for GPUs that go, besides the GPUs themselves.
-std::string undone_for(std::string_view xml, std::string_view alias) {
+std::string without_edits_for(std::string_view xml, std::string_view alias) {
   const DomainEdit edit(xml);
   const Element* const ours = edit.ours();
   if (!ours) return std::string(xml);
-  const Going going = what_goes(edit, alias);
+  const Removal removal = find_removal(edit, alias);
   std::vector<std::string> aliases;
-  for (const Element* const gpu : going.gpus)
+  for (const Element* const gpu : removal.gpus)
     aliases.emplace_back(gpu->attribute("alias").value_or(""));
 
   // In the reverse order of attach: the console's place is counted in elements, and protect may
   // have added a controller since.
-  std::string text = going.are_all && !is_protected_for_good(edit.document)
+  std::string text = removal.are_all && !is_protected_explicitly(edit.document)
                          ? unprotect(xml)
                          : unprotect_devices(xml, aliases);
-  if (keeps_console_out(*ours, going.gpus)) return text;
-  return put_console_back(text, guest_addresses(going.devices));
+  if (keeps_console_out(*ours, removal.gpus)) return text;
+  return put_console_back(text, guest_addresses(removal.devices));
 }
 
 /// "aliases of its GPUs: ua-gpuward-0, ua-gpuward-1"
 static std::string aliases_of(const DomainEdit& edit) {
   std::string text;
-  for (const AskedGpu& gpu : edit.domain.asked)
+  for (const GpuRequest& gpu : edit.domain.requests)
     text += (text.empty() ? "aliases of its GPUs: " : ", ") + gpu.alias;
   return text;
 }
 
 /// Undoes what libvirt did to root ports that were alone in their slot before attach.
 void restore_single_ports(DomainEdit& edit, const Element& ours,
-                          const std::vector<const Element*>& going) {
+                          const std::vector<const Element*>& removal) {
   std::set<PciAddress> ports;
   for (const std::string_view text : split(ours.attribute("single-ports").value_or(""), ' '))
     if (const auto port = parse_pci_address(text)) ports.insert(*port);
   for (const PciAddress& port : ports)
-    if (const Element* const address = needless_multifunction(edit.device_list(), port, going))
+    if (const Element* const address = needless_multifunction(edit.device_list(), port, removal))
       edit.remove_attribute(*address, "multifunction");
 }
 
 std::string without_gpus(std::string_view xml, std::string_view alias) {
   DomainEdit edit(xml);
   const Element* const ours = edit.ours();
-  const Going going = what_goes(edit, alias);
-  if (!alias.empty() && going.gpus.empty() && going.devices.empty())
+  const Removal removal = find_removal(edit, alias);
+  if (!alias.empty() && removal.gpus.empty() && removal.devices.empty())
     throw Error(domain_title(edit.domain.name), "no GPU with alias " + shown(alias),
                 aliases_of(edit));
 
-  if (ours && going.are_all) restore_single_ports(edit, *ours, going.devices);
-  if (ours && going.are_all && going.gpus.size() < ours->children.size())
+  if (ours && removal.are_all) restore_single_ports(edit, *ours, removal.devices);
+  if (ours && removal.are_all && removal.gpus.size() < ours->children.size())
     for (const char* name : {"devices", "pci-controllers", "single-ports"})
       edit.remove_attribute(*ours, name);
-  remove_from_ours(edit, going.gpus);
+  remove_from_ours(edit, removal.gpus);
   const bool was_one_tag = ours && ours->attribute("devices") == "opened";
-  if (!going.devices.empty()) edit.remove_from(edit.devices(), going.devices, was_one_tag);
+  if (!removal.devices.empty()) edit.remove_from(edit.devices(), removal.devices, was_one_tag);
   return edit.result();
 }
 
@@ -407,16 +429,16 @@ static void mend_hostdev(DomainEdit& edit, const Hostdev& hostdev) {
     edit.replace(*span, to_string(wanted));
 }
 
-std::string mend_gpus(std::string_view xml, const IsMdev& is_mdev) {
+std::string update_instance_uuids(std::string_view xml, const IsMdev& is_mdev) {
   DomainEdit edit(xml);
   const Domain& domain = edit.domain;
   for (const Hostdev& hostdev : domain.hostdevs)
-    if (hostdev.alias.starts_with(alias_prefix) && !asked_as(domain, gpu_alias(hostdev.alias)))
+    if (hostdev.alias.starts_with(alias_prefix) && !find_request(domain, gpu_alias(hostdev.alias)))
       throw Error(domain_title(domain.name) + ": hostdev " + hostdev.alias,
                   "not in gpuward's metadata (line " + std::to_string(hostdev.line) + ")",
                   "run: gpuward detach " + shell_word(domain.name) + " " + hostdev.alias +
                       ", then attach a GPU again");
-  for (const AskedGpu& gpu : domain.asked) {
+  for (const GpuRequest& gpu : domain.requests) {
     if (!is_mdev(gpu)) continue;
     if (const Hostdev* const hostdev = find_hostdev(domain, gpu.alias))
       mend_hostdev(edit, *hostdev);
@@ -453,11 +475,11 @@ static void move_source(DomainEdit& edit, const std::string& alias, const PciAdd
   }
 }
 
-std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
-                      const std::vector<PciAddress>& functions) {
+std::string assign_device(std::string_view xml, std::string_view alias, Use use,
+                          const std::vector<PciAddress>& functions) {
   DomainEdit edit(xml);
   const std::string name(alias);
-  if (!asked_as(edit.domain, alias))
+  if (!find_request(edit.domain, alias))
     throw Error(domain_title(edit.domain.name), "no GPU with alias " + shown(name));
   const auto before = functions_of(edit.domain, alias);
   if (before == functions) return std::string(xml);
@@ -467,24 +489,28 @@ std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
       move_source(edit, alias_of_function(name, functions[i], i == 0), functions[i]);
     return edit.result();
   }
-  const auto going = hostdevs_to_detach(edit.devices(), alias);
-  if (!going.empty()) edit.remove_from(edit.devices(), going, false);
+  const auto removal = hostdevs_to_detach(edit.devices(), alias);
+  const auto slot = own_guest_slot(edit.devices(), removal);
+  if (!removal.empty()) edit.remove_from(edit.devices(), removal, false);
   const std::string without = edit.result();
   DomainEdit next(without);
-  insert_functions(next, name, use, functions);
+  if (slot)
+    insert_at(next, name, use, functions, {*slot, ""});
+  else
+    insert_functions(next, name, use, functions);
   return next.result();
 }
 
-std::string repoint_gpus(std::string_view xml) {
+std::string replace_sources(std::string_view xml) {
   DomainEdit edit(xml);
-  for (const AskedGpu& gpu : edit.domain.asked)
+  for (const GpuRequest& gpu : edit.domain.requests)
     if (const Hostdev* const hostdev = find_hostdev(edit.domain, gpu.alias))
       mend_hostdev(edit, *hostdev);
   return edit.result();
 }
 
 std::string detach_gpus(std::string_view xml, std::string_view alias) {
-  return without_gpus(undone_for(xml, alias), alias);
+  return without_gpus(without_edits_for(xml, alias), alias);
 }
 
 }  // namespace gpuward

@@ -21,7 +21,7 @@ struct GpuToAttach {
 };
 
 /// Whether this GPU is an mdev, which alone can be written without knowing the host.
-using IsMdev = std::function<bool(const AskedGpu&)>;
+using IsMdev = std::function<bool(const GpuRequest&)>;
 
 /// `xml` with one more GPU: hostdev with the next free alias, metadata. Bytes that need not change
 /// do not change. Throws Error when the XML is no domain or cannot take it.
@@ -30,17 +30,17 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu);
 /// `xml` with its instance UUIDs made this domain's own again (after a clone); unchanged when
 /// they are. Throws Error when metadata and hostdevs cannot be brought together.
 /// GPUs that `is_mdev` denies are left as they are: they are pointed at a device of the host.
-std::string mend_gpus(
-    std::string_view xml, const IsMdev& is_mdev = [](const AskedGpu&) { return true; });
+std::string update_instance_uuids(
+    std::string_view xml, const IsMdev& is_mdev = [](const GpuRequest&) { return true; });
 
 /// `xml` with GPU `alias` at these functions of the host instead; unchanged when it is there.
 /// Throws Error when it has no such GPU.
-std::string point_gpu(std::string_view xml, std::string_view alias, Use use,
-                      const std::vector<PciAddress>& functions);
+std::string assign_device(std::string_view xml, std::string_view alias, Use use,
+                          const std::vector<PciAddress>& functions);
 
 /// The same for what arrives from elsewhere: only sources change, as libvirt lets no hook add or
 /// take away devices then.
-std::string repoint_gpus(std::string_view xml);
+std::string replace_sources(std::string_view xml);
 
 /// `xml` as it was before gpuward touched it (all GPUs), or without the one named by `alias`.
 /// detach_gpus(protect(attach_gpu(x))) == x, and == protect(x) when that was asked for by itself.

@@ -33,6 +33,6 @@ std::string errno_text(int code) {
 }
 
 SystemError::SystemError(const std::string& what, int code_)
-    : Error(what + ": " + errno_text(code_)), code(code_) {}
+    : Error({}, what + ": " + errno_text(code_)), code(code_) {}
 
 }  // namespace gpuward

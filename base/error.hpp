@@ -34,7 +34,6 @@ struct Error : std::runtime_error {
   explicit Error(Reason why) : std::runtime_error(to_string(why)), reason(std::move(why)) {}
   Error(std::string object, std::string problem, std::string remedy = {})
       : Error(Reason{std::move(object), std::move(problem), std::move(remedy)}) {}
-  explicit Error(std::string text) : Error(Reason{{}, std::move(text), {}}) {}
   Reason reason;
 };
 

@@ -89,12 +89,12 @@ std::optional<std::string> read_file(const std::string& path, size_t limit) {
   if (S_ISDIR(info.st_mode)) throw SystemError("cannot read " + path, EISDIR);
   if (!S_ISREG(info.st_mode)) throw SystemError(path + " is not a regular file", EINVAL);
   if (info.st_size > static_cast<off_t>(limit))
-    throw Error(path + ": larger than " + std::to_string(limit) + " bytes");
+    throw Error(path, "larger than " + std::to_string(limit) + " bytes");
   // One byte of room more than its size: then the end is found without another buffer.
   std::string text(static_cast<size_t>(info.st_size) + 1, '\0');
   size_t size = 0;
   for (;;) {
-    if (size > limit) throw Error(path + ": larger than " + std::to_string(limit) + " bytes");
+    if (size > limit) throw Error(path, "larger than " + std::to_string(limit) + " bytes");
     if (size == text.size()) text.resize(2 * size);  // it grows, or is of a kind without a size
     const ssize_t n = ::read(fd.get(), text.data() + size, text.size() - size);
     if (n < 0 && errno == EINTR) continue;

@@ -75,7 +75,7 @@ void replace_file(const std::string& path, std::string_view text) {
     require_done(::fsync(directory.get()), "cannot sync the directory");
   } catch (const Error& error) {
     ::unlinkat(directory.get(), temporary.c_str(), 0);
-    throw Error("cannot replace " + path + ": " + error.what());
+    throw Error(path, "cannot replace the file: " + std::string(error.what()));
   }
 }
 

@@ -50,7 +50,7 @@ Findings check_other_tools(const Root& root, const Config& config);
 /// wanted and cannot be, scrub programs that cannot be run.
 Findings check_devices(const Root& root, const Config& config);
 /// Mistakes, and who may write and read it.
-Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit_driver);
+Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate polkit_driver);
 /// Guards that [guard] wants and that are not at work.
 Findings check_guards(const HostLayers& layers, const GuardPolicy& policy);
 

@@ -9,7 +9,7 @@
 #include "cli/doctor.hpp"
 #include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "inventory/usage.hpp"
 #include "libvirt/client.hpp"
 
@@ -37,7 +37,7 @@ static Findings check_domains(const Settings& settings, const Config& config) {
   Findings findings;
   try {
     const DomainStore store(settings.connect);
-    for (const ConfigProblem& problem : too_much_for(config, store.version()))
+    for (const ConfigProblem& problem : unsupported_by(config, store.version()))
       findings.push_back(
           {Severity::problem, "config", to_string(problem.position), problem.message,
            "fix the configuration; until then domains with this profile do not start"});
@@ -64,7 +64,7 @@ static Findings check_domains(const Settings& settings, const Config& config) {
 static Findings check_everything(const Settings& settings) {
   const Root& root = settings.root;
   const LoadedConfig loaded = load_config(config_files(root));
-  const HostLayers layers = look_at_layers(root);
+  const HostLayers layers = read_guard_status(root);
   Findings findings;
   if (::geteuid() != 0)
     findings.push_back({Severity::warning, "rights", "gpuward doctor",

@@ -21,7 +21,7 @@ static void check_owners(const Root& root, Findings& findings) {
 }
 
 /// polkitd is neither root nor of its group.
-static void check_readable(const Root& root, const std::string& path, Known polkit_driver,
+static void check_readable(const Root& root, const std::string& path, Tristate polkit_driver,
                            Findings& findings) {
   struct stat info;
   if (::stat(root.at(path).c_str(), &info) != 0) return;
@@ -29,12 +29,12 @@ static void check_readable(const Root& root, const std::string& path, Known polk
   const mode_t needed = directory ? 0005 : 0004;
   if ((info.st_mode & needed) == needed) return;
   findings.push_back(
-      {polkit_driver == Known::yes ? Severity::problem : Severity::warning, "config", path,
+      {polkit_driver == Tristate::yes ? Severity::problem : Severity::warning, "config", path,
        "not readable by user polkitd, so gpuward-polkit cannot determine what is allowed",
        (directory ? "chmod 755 " : "chmod 644 ") + path});
 }
 
-Findings check_config(const Root& root, const LoadedConfig& loaded, Known polkit_driver) {
+Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate polkit_driver) {
   Findings findings;
   for (const ConfigProblem& problem : loaded.problems)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
@@ -62,17 +62,17 @@ Findings check_guards(const HostLayers& layers, const GuardPolicy& policy) {
   bool wanted = false;
   for (const GuardRow& row : guard_table())
     wanted = wanted || policy_of(policy, row.guard) != Policy::allow;
-  if (wanted && layers.guard_service == Known::no)
+  if (wanted && layers.guard_service == Tristate::no)
     findings.push_back({Severity::problem, "guards", "gpuward-guard.service",
                         "not running, so pauses and hot-plugged GPUs are not reverted",
                         "systemctl enable --now gpuward-guard"});
   const PolkitLayer& polkit = layers.polkit;
-  if (polkit.driver != Known::yes) return findings;
+  if (polkit.driver != Tristate::yes) return findings;
   if (polkit.changed)
     findings.push_back({Severity::warning, "guards", polkit.config,
                         "changed after the running daemon read the file",
                         "systemctl restart " + layers.daemon->name});
-  if (polkit.rule == Known::no)
+  if (polkit.rule == Tristate::no)
     findings.push_back({Severity::problem, "guards", "/usr/share/polkit-1/rules.d/10-gpuward.rules",
                         "libvirt checks polkit, but gpuward's rule is missing or overridden by "
                         "/etc/polkit-1/rules.d/10-gpuward.rules",

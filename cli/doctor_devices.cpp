@@ -13,7 +13,7 @@
 #include "base/trusted_file.hpp"
 #include "cli/doctor.hpp"
 #include "cli/host_view.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
@@ -229,11 +229,11 @@ Findings check_devices(const Root& root, const Config& config) {
   find_quarantined(root, findings);
   std::set<std::string> unexpected;
   find_unexpected(root, config, unexpected, findings);
-  const ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
+  const ProvisionPlan plan = plan_provision(config, scan_host(root, config));
   for (const VfChange& change : plan.vfs)
     findings.push_back({Severity::problem, "devices", to_string(change.pf),
                         "configuration is not applied: " + to_string(change), "gpuward apply"});
-  for (const std::string& line : plan.impossible)
+  for (const std::string& line : plan.errors)
     if (!unexpected.contains(line))
       findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
                           "fix the [gpu] section, or reinstall the card that the section names"});

@@ -2,7 +2,7 @@
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "cli/doctor.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/guard_verdict.hpp"
@@ -27,9 +27,9 @@ static Finding warned_gap(const std::string& name, const Gap& gap, Policy policy
   return {Severity::warning, "domains", shown(name),
           "domain starts with a warning: " + gap.element + " (line " + std::to_string(gap.line) +
               "): " + gap.text,
-          gap.can_be_closed ? "gpuward protect " + shell_word(name) + ", while it is shut off" +
-                                  (all ? " (all domains: gpuward protect --all)" : "")
-                            : "virsh edit " + shell_word(name)};
+          gap.can_be_fixed ? "gpuward protect " + shell_word(name) + ", while it is shut off" +
+                                 (all ? " (all domains: gpuward protect --all)" : "")
+                           : "virsh edit " + shell_word(name)};
 }
 
 /// What the hook refuses, with the remedy of the hook.
@@ -47,7 +47,7 @@ static Finding refused_at_start(const std::string& name, const Reason& reason) {
 static void check_guards_of(const Root& root, const Config& config, const Document& document,
                             const Domain& domain, Findings& findings) {
   const auto gpus = gpu_hostdevs(root, config, domain);
-  const QemuAbilities qemu = abilities_of(qemu_version(root, emulator_of(document)));
+  const QemuCapabilities qemu = abilities_of(qemu_version(root, emulator_of(document)));
   const auto add = [&](const Verdict& verdict) {
     if (!verdict) findings.push_back(refused_at_start(domain.name, verdict.reason));
   };
@@ -136,7 +136,7 @@ Findings check_released(const std::vector<Claim>& before, const std::vector<Clai
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::claimed && is_claimed(before, claim.domain, device))
         findings.push_back({Severity::problem, "domains", shown(claim.name),
-                            "domain is shut off, but " + what_it_is(device) +
+                            "domain is shut off, but " + describe_device(device) +
                                 " was not released and cannot be assigned to another domain",
                             "gpuward reconcile"});
   }

@@ -9,7 +9,7 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "cli/doctor.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 
@@ -46,7 +46,7 @@ Findings check_hook(const HostLayers& layers) {
     case State::good:
       break;
   }
-  if (layers.seen.seen == Known::yes) return {};
+  if (layers.seen.seen == Tristate::yes) return {};
   return finding(Severity::problem, layers.seen.reason, "systemctl reload " + daemon);
 }
 

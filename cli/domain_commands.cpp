@@ -15,8 +15,8 @@
 #include "cli/domain_edits.hpp"
 #include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
-#include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/xml_document.hpp"
 #include "hooks/guard_verdict.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/qemu_version.hpp"
@@ -55,13 +55,13 @@ DomainStore::Found require_off(const DomainStore& store, const std::string& name
   return *found;
 }
 
-std::optional<Lock> lock_edit(const Settings& settings, const DomainStore::Found& domain) {
+std::optional<Lock> lock_definition_of(const Settings& settings, const DomainStore::Found& domain) {
   return lock_definition(settings.root, domain.uuid, std::chrono::seconds(30));
 }
 
 /// Shows or defines what became of the domain's XML.
-int finish(const Settings& settings, DomainStore& store, const std::string& name,
-           const std::string& before, const std::string& after, const std::string& done) {
+int show_or_define(const Settings& settings, DomainStore& store, const std::string& name,
+                   const std::string& before, const std::string& after, const std::string& done) {
   if (before == after) {
     print_lines(name + ": nothing to change\n");
     return 0;
@@ -100,7 +100,7 @@ static void warn_of_gaps_for_hands(const Settings& settings, const Config& confi
   auto gaps = gaps_to_close(document, gpu_hostdevs(settings.root, config, domain),
                             protection.policy, protection.qemu);
   std::erase_if(gaps, [&](const Gap& gap) {
-    return gap.can_be_closed || policy_of(config.guard, gap.guard) != Policy::warn;
+    return gap.can_be_fixed || policy_of(config.guard, gap.guard) != Policy::warn;
   });
   for (const std::string& line : guard_warnings(config.guard, domain.name, gaps))
     log::warning(domain_title(domain.name) + ": " + line);
@@ -125,18 +125,19 @@ static Error no_device(const Settings& settings, const Config& config, const Pro
   if (!pool.empty())
     return Error(
         what, "all devices are already assigned to " + domain_title(domain) + ": " + devices, hint);
-  return Error(what, "no device on this host: " + why_empty(settings.root, config, profile), hint);
+  return Error(
+      what, "no device on this host: " + explain_empty_pool(settings.root, config, profile), hint);
 }
 
 /// What the domain has by its XML.
-static TakenDevices own_devices(const Root& root, const Domain& domain) {
+static DevicesInUse own_devices(const Root& root, const Domain& domain) {
   std::vector<PciAddress> devices;
   std::vector<Uuid> instances;
   for (const Hostdev& hostdev : domain.hostdevs) {
     if (hostdev.address) devices.push_back(*hostdev.address);
     if (hostdev.instance) instances.push_back(*hostdev.instance);
   }
-  TakenDevices own;
+  DevicesInUse own;
   add_own_devices(root, domain.uuid, devices, instances, own);
   return own;
 }
@@ -151,13 +152,13 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config,
   const auto pool = pool_of(settings.root, config, profile);
   const Domain domain = parse_domain(xml);
   use.own = pool_domain(config, domain).own;
-  const TakenDevices own = own_devices(settings.root, domain);
+  const DevicesInUse own = own_devices(settings.root, domain);
   for (const auto& device : own) use.taken.insert(device);
   const PoolDevice* device = choose_device(profile, pool, use, {domain.numa_nodes, domain.cpus});
   if (!device) {
     use.taken = own;
     for (const PoolDevice& each : pool)
-      use.own.insert(use.own.end(), each.in_the_way.begin(), each.in_the_way.end());
+      use.own.insert(use.own.end(), each.host_bound_members.begin(), each.host_bound_members.end());
     device = choose_device(profile, pool, use, {domain.numa_nodes, domain.cpus});
   }
   if (!device) throw no_device(settings, config, profile, domain.name, pool);
@@ -175,8 +176,8 @@ DeviceUse device_use(const Settings& settings, const Config& config, const Domai
     if (other.active || !other.persistent || other.uuid == domain) continue;
     const std::string xml = store.inactive_xml(other.uuid);
     if (!names_gpuward(xml)) continue;
-    for (const PciAddress& device : pointed_devices(config, parse_domain(xml)))
-      ++use.pointed_at[device];
+    for (const PciAddress& device : assigned_devices(config, parse_domain(xml)))
+      ++use.assigned_count[device];
   }
   return use;
 }
@@ -191,13 +192,13 @@ static void warn_of_viommu(const Settings& settings, const std::string& xml) {
 static void require_libvirt_for(const Profile& profile, const DomainStore& store) {
   Config alone;
   alone.profiles = {profile};
-  for (const ConfigProblem& problem : too_much_for(alone, store.version()))
+  for (const ConfigProblem& problem : unsupported_by(alone, store.version()))
     throw Error({}, to_string(problem));
 }
 
 /// Nothing is known of a profile that is not defined; prepare reports that.
 static IsMdev is_mdev_in(const Config& config) {
-  return [&](const AskedGpu& gpu) {
+  return [&](const GpuRequest& gpu) {
     const Profile* const profile = find_profile(config, gpu.profile);
     return !profile || !gives_pci_devices(*profile);
   };
@@ -221,29 +222,30 @@ int attach_command(const Settings& settings, const std::string& domain,
   if (!profile.empty()) require_profile(config, profile);
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
-  const auto lock = lock_edit(settings, found);
+  const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   if (!profile.empty()) require_libvirt_for(*find_profile(config, profile), store);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after =
-      profile.empty() ? repoint(settings.root, config, mend_gpus(before, is_mdev_in(config)), use)
-                      : attach_gpu(before, gpu_of(settings, config, profile, before, use));
+      profile.empty()
+          ? repoint(settings.root, config, update_instance_uuids(before, is_mdev_in(config)), use)
+          : attach_gpu(before, gpu_of(settings, config, profile, before, use));
   warn_of_viommu(settings, after);
   const std::string closed = protected_for_attach(settings, config, after);
   if (closed != after) warn_of_pc(config, found.name, after);
-  return finish(settings, store, found.name, before, closed,
-                profile.empty()
-                    ? "instance UUIDs updated"
-                    : "GPU attached (profile " + in_quotes(profile) + "), active at next start");
+  return show_or_define(
+      settings, store, found.name, before, closed,
+      profile.empty() ? "instance UUIDs updated"
+                      : "GPU attached (profile " + in_quotes(profile) + "), active at next start");
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
-  const auto lock = lock_edit(settings, found);
+  const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return finish(settings, store, found.name, before, detach_gpus(before, alias),
-                alias.empty() ? "GPUs removed" : gpu_title(alias) + " removed");
+  return show_or_define(settings, store, found.name, before, detach_gpus(before, alias),
+                        alias.empty() ? "GPUs removed" : gpu_title(alias) + " removed");
 }
 
 static std::string protected_for_good(const Settings& settings, const Config& config,
@@ -260,9 +262,10 @@ static bool is_file(const std::string& domain) {
   return domain.find('/') != std::string::npos;
 }
 
-/// finish() for a file: replaced in one step, with the rights and the owner that it had.
-static int finish_file(const Settings& settings, const std::string& path, const std::string& before,
-                       const std::string& after, const std::string& done) {
+/// show_or_define() for a file: replaced in one step, with the rights and the owner that it had.
+static int show_or_write_file(const Settings& settings, const std::string& path,
+                              const std::string& before, const std::string& after,
+                              const std::string& done) {
   if (before == after) {
     print_lines(path + ": nothing to change\n");
     return 0;
@@ -300,30 +303,30 @@ int protect_command(const Settings& settings, const std::string& domain) {
   };
   if (is_file(domain)) {
     const std::string before = require_file(domain);
-    return finish_file(settings, domain, before, closed(before), done);
+    return show_or_write_file(settings, domain, before, closed(before), done);
   }
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
-  const auto lock = lock_edit(settings, found);
+  const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const std::string after = closed(before);
   if (after != before) warn_of_pc(config, found.name, before);
-  return finish(settings, store, found.name, before, after, done);
+  return show_or_define(settings, store, found.name, before, after, done);
 }
 
 /// One of all: what attach closes for a domain that asks gpuward for a GPU, what protect closes for
 /// another with a GPU.
 static void protect_one(const Settings& settings, const Config& config, DomainStore& store,
                         const DomainStore::Found& domain) {
-  const auto lock = lock_edit(settings, domain);
+  const auto lock = lock_definition_of(settings, domain);
   const std::string before = store.inactive_xml(domain.uuid);
   if (!may_have_gpu(before)) return;
   const Domain parsed = parse_domain(before);
   if (gpu_hostdevs(settings.root, config, parsed).empty()) return;
-  const std::string after = asks_gpuward(parsed) ? protected_for_attach(settings, config, before)
+  const std::string after = requests_gpu(parsed) ? protected_for_attach(settings, config, before)
                                                  : protected_for_good(settings, config, before);
   if (after != before) warn_of_pc(config, domain.name, before);
-  finish(settings, store, domain.name, before, after, "domain XML updated for [guard]");
+  show_or_define(settings, store, domain.name, before, after, "domain XML updated for [guard]");
 }
 
 /// Whether the domain that is running needs the same when it is shut off.
@@ -357,13 +360,14 @@ int protect_all_command(const Settings& settings) {
 int unprotect_command(const Settings& settings, const std::string& domain) {
   if (is_file(domain)) {
     const std::string before = require_file(domain);
-    return finish_file(settings, domain, before, unprotect(before), "no longer protected");
+    return show_or_write_file(settings, domain, before, unprotect(before), "no longer protected");
   }
   DomainStore store(settings.connect);
   const auto found = require_off(store, domain);
-  const auto lock = lock_edit(settings, found);
+  const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return finish(settings, store, found.name, before, unprotect(before), "no longer protected");
+  return show_or_define(settings, store, found.name, before, unprotect(before),
+                        "no longer protected");
 }
 
 static std::string read_stdin() {
@@ -382,15 +386,15 @@ static std::string attached_and_protected(const Settings& settings, const Rewrit
     xml = attach_gpu(xml, gpu_of(settings, config, profile, xml, use));
   if (!rewrite.attach.empty()) warn_of_viommu(settings, xml);
   if (rewrite.protect) return protected_for_good(settings, config, xml);
-  return asks_gpuward(parse_domain(xml)) ? protected_for_attach(settings, config, xml) : xml;
+  return requests_gpu(parse_domain(xml)) ? protected_for_attach(settings, config, xml) : xml;
 }
 
 /// No change without GPUs of gpuward, whatever the configuration is.
 static std::string with_updated_uuids(const Settings& settings, const std::string& xml) {
-  if (!asks_gpuward(parse_domain(xml))) return xml;
+  if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return repoint(settings.root, config, mend_gpus(xml, is_mdev_in(config)), use);
+  return repoint(settings.root, config, update_instance_uuids(xml, is_mdev_in(config)), use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {
@@ -404,7 +408,7 @@ int rewrite_command(const Settings& settings, const Rewrite& rewrite) {
     after = with_updated_uuids(settings, after);
   const bool takes_away = rewrite.detach || rewrite.unprotect;
   if (rewrite.protect || !rewrite.attach.empty() ||
-      (!takes_away && asks_gpuward(parse_domain(after))))
+      (!takes_away && requests_gpu(parse_domain(after))))
     after = attached_and_protected(settings, rewrite, after);
   settings.dry_run ? print_lines(unified_diff(before, after, "domain.xml")) : print_text(after);
   return 0;

@@ -17,11 +17,11 @@ namespace gpuward {
 DomainStore::Found require_off(const DomainStore& store, const std::string& name);
 
 /// Held while a command reads, changes and defines it.
-std::optional<Lock> lock_edit(const Settings& settings, const DomainStore::Found& domain);
+std::optional<Lock> lock_definition_of(const Settings& settings, const DomainStore::Found& domain);
 
 /// Shows (--dry-run) or defines what became of the domain's XML.
-int finish(const Settings& settings, DomainStore& store, const std::string& name,
-           const std::string& before, const std::string& after, const std::string& done);
+int show_or_define(const Settings& settings, DomainStore& store, const std::string& name,
+                   const std::string& before, const std::string& after, const std::string& done);
 
 /// `xml` with all closed that [guard] blocks, as attach leaves it.
 std::string protected_for_attach(const Settings& settings, const Config& config,

@@ -91,11 +91,11 @@ LayerState hook_layer(const Case& c) {
   if (const std::string trouble = link_trouble(c.host.link); !trouble.empty())
     return {State::off, "hook", trouble};
   switch (c.host.seen.seen) {
-    case Known::yes:
+    case Tristate::yes:
       return {State::holds, "hook", what_the_hook_does(c) + "; " + c.host.seen.reason};
-    case Known::no:
+    case Tristate::no:
       return {State::off, "hook", c.host.seen.reason};
-    case Known::unknown:
+    case Tristate::unknown:
       break;
   }
   return {State::unknown, "hook", c.host.seen.reason + ": systemctl reload libvirtd"};
@@ -107,17 +107,17 @@ LayerState polkit_layer(const Case& c) {
   if (refused.empty())
     return {State::none, "polkit",
             "libvirt uses one polkit permission for this and for harmless calls"};
-  if (polkit.driver == Known::no)
+  if (polkit.driver == Tristate::no)
     return {State::off, "polkit",
             "libvirt does not check polkit; gpuward-polkit(8) has the lines for " + polkit.config};
-  if (polkit.driver == Known::unknown)
+  if (polkit.driver == Tristate::unknown)
     return {State::unknown, "polkit", polkit.config + " cannot be read; run this as root"};
   if (polkit.changed)
     return {State::unknown, "polkit",
             polkit.config + " is newer than the running daemon, which reads it when it starts"};
-  if (polkit.rule == Known::unknown)
+  if (polkit.rule == Tristate::unknown)
     return {State::unknown, "polkit", "polkit's rules cannot be read; run this as root"};
-  if (polkit.rule == Known::no)
+  if (polkit.rule == Tristate::no)
     return {State::off, "polkit",
             "gpuward's rule is missing or overridden by /etc/polkit-1/rules.d/10-gpuward.rules"};
   if (!polkit.helper) return {State::off, "polkit", "/usr/sbin/gpuward-polkit is missing"};
@@ -131,10 +131,10 @@ LayerState polkit_layer(const Case& c) {
 }
 
 LayerState guard_layer(const Case& c) {
-  if (c.host.guard_service == Known::unknown)
+  if (c.host.guard_service == Tristate::unknown)
     return {State::unknown, "guard",
             "cannot determine whether gpuward-guard is running; run this as root"};
-  if (c.host.guard_service == Known::no)
+  if (c.host.guard_service == Tristate::no)
     return {State::off, "guard",
             "gpuward-guard is not running: systemctl enable --now gpuward-guard"};
   if (policy_of(c.policy, c.guard) == Policy::warn)
@@ -199,7 +199,7 @@ void add_pause(const Case& c, ExplainedGuard& explained) {
   explained.left.push_back(
       "QEMU stops the domain for an internal snapshot and at a guest panic with on_crash = "
       "preserve, and an I/O limit (virsh blkdeviotune) may stall it: none of these is reverted");
-  for (const Gap& pause : c.domain.chosen_pauses)
+  for (const Gap& pause : c.domain.configured_pauses)
     explained.left.push_back(place(pause) + (c.policy.harden
                                                  ? ""
                                                  : "; kept as defined unless harden = yes "

@@ -22,7 +22,7 @@ struct GuardedDomain {
   bool known_to_polkit = false;   ///< it has a claim or a mark
   std::vector<std::string> gpus;  ///< "ua-gpuward-0, mdev", as its XML has them
   std::vector<Gap> gaps;
-  std::vector<Gap> chosen_pauses;
+  std::vector<Gap> configured_pauses;
   std::string emulator;
   std::optional<unsigned> qemu;  ///< version of that
   PciRoot pci_root = PciRoot::pcie;

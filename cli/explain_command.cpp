@@ -8,7 +8,7 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "hooks/qemu_version.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "libvirt/client.hpp"
@@ -47,7 +47,7 @@ static void add_xml(const Settings& settings, const Config& config, const Domain
     guarded.gpus.push_back("requested in its metadata, but without a hostdev");
   guarded.gaps = guard_gaps({document, gpus, config.guard, abilities_of(guarded.qemu)});
   guarded.pci_root = pci_root_of(document);
-  guarded.chosen_pauses = chosen_pauses(document);
+  guarded.configured_pauses = configured_pauses(document);
 }
 
 static const char* policy_word(Policy policy) {
@@ -203,7 +203,7 @@ int explain_command(const Settings& settings, const std::string& name) {
     if (domain.permit) print_record(settings, domain, store.version());
     throw;
   }
-  const HostLayers host = look_at_layers(settings.root);
+  const HostLayers host = read_guard_status(settings.root);
   const auto guards =
       domain.gpus.empty() ? std::vector<ExplainedGuard>() : explain(host, domain, config.guard);
   if (settings.json)

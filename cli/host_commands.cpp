@@ -46,7 +46,7 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
   LoadedConfig loaded = files.empty() ? load_host_config(settings.root) : load_config(files);
   add_scrub_problems(settings.root, loaded);
   if (files.empty() && gives_vendor_vfs(loaded.config)) {
-    const auto more = too_much_for(loaded.config, libvirt_version_at(settings.connect));
+    const auto more = unsupported_by(loaded.config, libvirt_version_at(settings.connect));
     loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
   }
   loaded.problems.insert(loaded.problems.end(), loaded.unsupported.begin(),
@@ -112,22 +112,22 @@ static std::string lines(const std::vector<std::string>& texts, const char* sign
 
 int plan_command(const Settings& settings) {
   const Config config = require_config(settings.root);
-  ProvisionPlan plan = plan_provision(config, look_at_host(settings.root, config));
-  keep_used(settings.root, plan);
+  ProvisionPlan plan = plan_provision(config, scan_host(settings.root, config));
+  skip_in_use(settings.root, plan);
   if (settings.json) {
     print_json(settings.json, "plan",
                json{{"vfs", vfs_json(plan.vfs)},
                     {"create", instances_json(plan.create)},
                     {"remove", instances_json(plan.remove)},
                     {"skipped", plan.kept},
-                    {"errors", plan.impossible}});
-    return plan.impossible.empty() ? 0 : 1;
+                    {"errors", plan.errors}});
+    return plan.errors.empty() ? 0 : 1;
   }
   const std::string text = vf_lines(plan.vfs) + instance_lines(plan.remove, "- ") +
                            instance_lines(plan.create, "+ ") + lines(plan.kept, "  ") +
-                           lines(plan.impossible, "! ");
+                           lines(plan.errors, "! ");
   print_lines(text.empty() ? "No changes: the host matches the configuration.\n" : text);
-  return plan.impossible.empty() ? 0 : 1;
+  return plan.errors.empty() ? 0 : 1;
 }
 
 int apply_command(const Settings& settings) {
@@ -165,8 +165,8 @@ static const char* result_word(Reconciled::Result result) {
 }
 
 /// libvirt is opened when the first claim asks for it: without claims it need not even run.
-static IsActive ask_libvirt(const Settings& settings, std::unique_ptr<DomainStore>& store,
-                            std::string& trouble) {
+static IsActive libvirt_query(const Settings& settings, std::unique_ptr<DomainStore>& store,
+                              std::string& trouble) {
   return [&](const Uuid& domain) -> std::optional<bool> {
     if (!trouble.empty()) return {};
     try {
@@ -183,8 +183,8 @@ static IsActive ask_libvirt(const Settings& settings, std::unique_ptr<DomainStor
 int reconcile_command(const Settings& settings) {
   std::unique_ptr<DomainStore> store;
   std::string trouble;
-  const auto results = reconcile(settings.root, ask_libvirt(settings, store, trouble), Deadlines{},
-                                 settings.dry_run);
+  const auto results = reconcile(settings.root, libvirt_query(settings, store, trouble),
+                                 Deadlines{}, settings.dry_run);
   bool good = true;
   json claims = json::array();
   std::vector<std::vector<std::string>> rows;

@@ -43,20 +43,20 @@ HookLink look_at_hook_link(const Root& root) {
   return {is_executable_file(root.at(target)) ? State::good : State::not_executable, target};
 }
 
-HookSeen judge_hook_seen(const HookTimes& times, const std::string& daemon) {
-  if (!times.linked) return {Known::no, "link " + std::string(hook_link) + " does not exist"};
+HookSeen hook_is_active(const HookTrace& times, const std::string& daemon) {
+  if (!times.linked) return {Tristate::no, "link " + std::string(hook_link) + " does not exist"};
   if (!times.started)
-    return {Known::yes, "libvirt is not running and searches for hooks when it starts"};
+    return {Tristate::yes, "libvirt is not running and searches for hooks when it starts"};
   if (*times.linked < *times.started)
-    return {Known::yes, "the hook's link is older than the running " + daemon};
+    return {Tristate::yes, "the hook's link is older than the running " + daemon};
   if (times.reloaded && *times.reloaded > *times.linked)
-    return {Known::yes, daemon + " has reloaded since the hook was linked"};
+    return {Tristate::yes, daemon + " has reloaded since the hook was linked"};
   if (times.other && *times.other < *times.started)
-    return {Known::yes, daemon + " found another hook when it started, and so runs all"};
+    return {Tristate::yes, daemon + " found another hook when it started, and so runs all"};
   if (times.touched && *times.touched > std::max(*times.started, *times.linked))
-    return {Known::yes, daemon + " has called the hook"};
-  return {Known::unknown, "the hook's link is newer than the running " + daemon +
-                              ", which searches for hooks only when it starts or reloads"};
+    return {Tristate::yes, daemon + " has called the hook"};
+  return {Tristate::unknown, "the hook's link is newer than the running " + daemon +
+                                 ", which searches for hooks only when it starts or reloads"};
 }
 
 static std::optional<Moment> oldest_other_hook(const Root& root) {
@@ -89,16 +89,16 @@ static std::optional<Moment> newest_trace(const Root& root) {
 }
 
 static HookSeen look_for_hook(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
-  HookTimes times;
+  HookTrace times;
   times.linked = changed_at(root.at(hook_link));
   times.other = oldest_other_hook(root);
   times.touched = newest_trace(root);
-  if (!daemon) return judge_hook_seen(times, "libvirtd");
+  if (!daemon) return hook_is_active(times, "libvirtd");
   times.started = daemon->started;
-  if (HookSeen told = judge_hook_seen(times, daemon->name); told.seen != Known::unknown)
+  if (HookSeen told = hook_is_active(times, daemon->name); told.seen != Tristate::unknown)
     return told;
   times.reloaded = last_reload(root, *daemon);  // asks systemd, so only when nothing else tells
-  return judge_hook_seen(times, daemon->name);
+  return hook_is_active(times, daemon->name);
 }
 
 static bool is_root_process(const std::string& path, std::string_view name) {
@@ -108,13 +108,14 @@ static bool is_root_process(const std::string& path, std::string_view name) {
 }
 
 /// By the lock that it holds, which only root may look at, or by its process.
-static Known guard_service(const Root& root) {
+static Tristate guard_service(const Root& root) {
   const std::string lock = paths::locks(root);
-  if (Lock::is_held(lock, lock_number::guard)) return Known::yes;
+  if (Lock::is_held(lock, lock_number::guard)) return Tristate::yes;
   for (const std::string& name : list_directory(root.proc("")))
     if (to_number<int>(name) && is_root_process(root.proc(name), "gpuward-guard"))
-      return Known::yes;
-  return exists(lock) && ::access(lock.c_str(), R_OK | W_OK) != 0 ? Known::unknown : Known::no;
+      return Tristate::yes;
+  return exists(lock) && ::access(lock.c_str(), R_OK | W_OK) != 0 ? Tristate::unknown
+                                                                  : Tristate::no;
 }
 
 static std::string config_of(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
@@ -129,9 +130,9 @@ static PolkitLayer look_at_polkit(const Root& root, const std::optional<LibvirtD
   const std::string path = root.at(polkit.config);
   try {
     const bool named = names_access_driver(read_file(path).value_or(""), "polkit");
-    polkit.driver = named ? Known::yes : Known::no;
+    polkit.driver = named ? Tristate::yes : Tristate::no;
   } catch (const Error&) {
-    polkit.driver = Known::unknown;
+    polkit.driver = Tristate::unknown;
   }
   const auto changed = changed_at(path);
   polkit.changed = daemon && changed && *changed > daemon->started;
@@ -140,12 +141,13 @@ static PolkitLayer look_at_polkit(const Root& root, const std::optional<LibvirtD
   const bool may_look =
       ::access(root.at("/usr/share/polkit-1/rules.d").c_str(), X_OK) == 0 || errno == ENOENT;
   if (may_look)
-    polkit.rule = exists(root.at("/usr/share/" + rule)) && !exists(own) ? Known::yes : Known::no;
+    polkit.rule =
+        exists(root.at("/usr/share/" + rule)) && !exists(own) ? Tristate::yes : Tristate::no;
   polkit.helper = is_executable_file(root.at("/usr/sbin/gpuward-polkit"));
   return polkit;
 }
 
-HostLayers look_at_layers(const Root& root) {
+HostLayers read_guard_status(const Root& root) {
   HostLayers layers;
   layers.daemon = running_daemon(root);
   layers.link = look_at_hook_link(root);

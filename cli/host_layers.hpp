@@ -10,7 +10,7 @@
 
 namespace gpuward {
 
-enum class Known { yes, no, unknown };
+enum class Tristate { yes, no, unknown };
 
 /// /etc/libvirt/hooks/qemu.d/50-gpuward, by which libvirt finds our hook.
 struct HookLink {
@@ -29,7 +29,7 @@ HookLink look_at_hook_link(const Root& root);
 
 /// What can be known of whether the running daemon runs hooks at all. It looks whether there is any
 /// when it starts and when it reloads, and keeps the answer (libvirt's src/util/virhook.c).
-struct HookTimes {
+struct HookTrace {
   std::optional<Moment> started = {};   ///< nothing: no daemon runs
   std::optional<Moment> reloaded = {};  ///< after it started
   std::optional<Moment> linked = {};
@@ -38,18 +38,18 @@ struct HookTimes {
 };
 
 struct HookSeen {
-  Known seen = Known::unknown;
+  Tristate seen = Tristate::unknown;
   std::string reason;  ///< "the hook's link is older than the running libvirtd"
 };
 
-HookSeen judge_hook_seen(const HookTimes& times, const std::string& daemon);
+HookSeen hook_is_active(const HookTrace& times, const std::string& daemon);
 
 struct PolkitLayer {
-  Known driver = Known::unknown;  ///< libvirt asks polkit
-  std::string config;             ///< the file that says so: /etc/libvirt/libvirtd.conf
-  bool changed = false;           ///< that file changed after the daemon had read it
-  Known rule = Known::unknown;    ///< our rule is there; only root may look
-  bool helper = false;            ///< and what it calls
+  Tristate driver = Tristate::unknown;  ///< libvirt asks polkit
+  std::string config;                   ///< the file that says so: /etc/libvirt/libvirtd.conf
+  bool changed = false;                 ///< that file changed after the daemon had read it
+  Tristate rule = Tristate::unknown;    ///< our rule is there; only root may look
+  bool helper = false;                  ///< and what it calls
 };
 
 /// What guards domains on this host, but for libvirt and QEMU themselves.
@@ -57,11 +57,11 @@ struct HostLayers {
   std::optional<LibvirtDaemon> daemon;
   HookLink link;
   HookSeen seen;
-  Known guard_service = Known::unknown;
+  Tristate guard_service = Tristate::unknown;
   PolkitLayer polkit;
 };
 
-HostLayers look_at_layers(const Root& root);
+HostLayers read_guard_status(const Root& root);
 
 /// The executable hooks for qemu in the order in which libvirt runs them, ours included.
 std::vector<std::string> qemu_hooks(const Root& root);

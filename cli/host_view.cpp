@@ -54,7 +54,7 @@ static bool is_gpu(const GpuSearch& search, const PciAddress& address, uint32_t 
 
 static void add_virtual_functions(GpuSearch& search, GpuView& gpu) {
   const PciAddress& address = *gpu.parent.address;
-  gpu.most_vfs = most_virtual_functions(search.root, address);
+  gpu.most_vfs = total_vfs(search.root, address);
   if (gpu.most_vfs == 0) return;
   gpu.vfs = virtual_functions(search.root, address);
   search.vfs.insert(gpu.vfs.begin(), gpu.vfs.end());

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
+#include "base/child_process.hpp"
 #include "base/file.hpp"
-#include "base/program.hpp"
 #include "base/text.hpp"
 
 namespace gpuward {

@@ -8,7 +8,7 @@ namespace gpuward {
 
 static constexpr unsigned takes_vendor_vfs = 9007000;
 
-std::vector<ConfigProblem> too_much_for(const Config& config, unsigned version) {
+std::vector<ConfigProblem> unsupported_by(const Config& config, unsigned version) {
   std::vector<ConfigProblem> problems;
   if (version == 0 || version >= takes_vendor_vfs) return problems;
   const std::string found =

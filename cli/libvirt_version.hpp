@@ -14,7 +14,7 @@ namespace gpuward {
 /// cannot do; nothing when its version is not known (0). Before 9.7 it takes a PCI hostdev with
 /// managed='no' only from drivers that it knows by name, not one whose driver has `vfio-dev`
 /// (src/util/virpci.c), which is how NVIDIA's VFs are given.
-std::vector<ConfigProblem> too_much_for(const Config& config, unsigned libvirt_version);
+std::vector<ConfigProblem> unsupported_by(const Config& config, unsigned libvirt_version);
 
 /// Of the libvirt that answers at `uri`; 0 when none does.
 unsigned libvirt_version_at(const std::string& uri);

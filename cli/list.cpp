@@ -250,12 +250,12 @@ static int list_domains(const Settings& settings) {
 
 /// How many more domains could get one.
 static unsigned free_of(const Root& root, const Config& config, const Profile& profile,
-                        const TakenDevices& taken) {
+                        const DevicesInUse& taken) {
   unsigned free = 0;
   if (gives_pci_devices(profile)) {
     std::set<unsigned> groups;  // each goes to one domain
     for (const PoolDevice& device : pool_of(root, config, profile)) {
-      if (find_taker(device, taken) || has_others_vgpu(device) || !is_viable(device, {}) ||
+      if (find_user(device, taken) || has_others_vgpu(device) || !is_viable(device, {}) ||
           device.is_full)
         continue;
       const auto group = iommu_group_of(root, device.address);

@@ -6,7 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/domain_edits.hpp"
 #include "cli/output.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "hooks/give_back.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks/repoint.hpp"
@@ -40,15 +40,16 @@ static int report_unassigned(const Config& config, const std::string& xml, const
 
 static int reassign_one(const Settings& settings, const Config& config, DomainStore& store,
                         const DomainStore::Found& found) {
-  const auto lock = lock_edit(settings, found);
+  const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after = repoint(settings.root, config, before, use);
   const int taken = report_unassigned(config, after, use);
   if (taken > 0 && after == before) return 1;
-  const int status = finish(settings, store, found.name, before,
-                            after == before ? after : protected_for_attach(settings, config, after),
-                            taken ? "other GPUs reassigned" : "GPUs reassigned");
+  const int status =
+      show_or_define(settings, store, found.name, before,
+                     after == before ? after : protected_for_attach(settings, config, after),
+                     taken ? "other GPUs reassigned" : "GPUs reassigned");
   return taken ? 1 : status;
 }
 
@@ -59,7 +60,7 @@ static int reassign_all(const Settings& settings, const Config& config, DomainSt
     if (found.active || !found.persistent) continue;
     try {
       const Domain domain = parse_domain(store.inactive_xml(found.uuid));
-      if (pointed_devices(config, domain).empty()) continue;
+      if (assigned_devices(config, domain).empty()) continue;
       any = true;
       status = std::max(status, reassign_one(settings, config, store, found));
     } catch (const Error& error) {
@@ -81,7 +82,7 @@ int reassign_command(const Settings& settings, const std::string& domain) {
 /// Its definition as it is then.
 static std::string reassign_before_start(const Settings& settings, const Config& config,
                                          DomainStore& store, const DomainStore::Found& found) {
-  const auto lock = lock_edit(settings, found);
+  const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   std::string after =
       repoint(settings.root, config, before, device_use(settings, config, store, found.uuid));
@@ -102,7 +103,7 @@ int start_command(const Settings& settings, const std::string& name) {
       break;
     } catch (const Error&) {
       const auto taken = taken_devices(settings.root, found.uuid);
-      const auto pointed = pointed_devices(config, parse_domain(after));
+      const auto pointed = assigned_devices(config, parse_domain(after));
       const bool lost = std::any_of(pointed.begin(), pointed.end(), [&](const PciAddress& device) {
         return taken.contains(device);
       });
@@ -143,7 +144,8 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
         throw Error(to_string(address),
                     "quarantined by " + domain_title(claim->name) + ", which is running",
                     "shut it down first: virsh shutdown " + shell_word(claim->name));
-      for (const KeptDevice& kept : give_back(settings.root, claims, waiting, deadlines))
+      for (const QuarantinedDevice& kept :
+           release_devices(settings.root, claims, waiting, deadlines))
         if (is_same_device(kept.device, device)) throw Error(quarantine_reason(kept));
       return true;
     }
@@ -164,7 +166,7 @@ static bool clear_vgpu(const Settings& settings, const PciAddress& address) {
                 "timed out waiting for another change of its VFs", "run the command again");
   const ClaimedDevices claimed = claimed_devices(root);
   if (const auto taker = claimed.taken.find(address); taker != claimed.taken.end() &&
-                                                      taker->second.by == Taker::By::itself &&
+                                                      taker->second.by == User::By::itself &&
                                                       !taker->second.is_mark)
     return false;
   require_readable(claimed.unreadable);

@@ -9,7 +9,7 @@
 #include "cli/gpu_model.hpp"
 #include "cli/output.hpp"
 #include "config/config_parser.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"

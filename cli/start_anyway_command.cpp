@@ -5,7 +5,7 @@
 #include "cli/commands.hpp"
 #include "cli/domain_edits.hpp"
 #include "cli/output.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "state/start_permit.hpp"
 
 namespace gpuward {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 

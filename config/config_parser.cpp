@@ -36,27 +36,27 @@ Section<Content>& open(std::vector<Section<Content>>& sections, const std::strin
 
 /// Reads one file's block of a section and tells when it is not the first in this file.
 template <typename Content>
-void read_section(Section<Content>& section, const Block& block) {
+void read_section(Section<Content>& section, const SectionText& block) {
   const Position here = block.at(block.ini.line);
   if (section.block.line != 0 && section.block.file == here.file)
     block.problems.push_back(
         {here, block.title + " already exists at line " + std::to_string(section.block.line)});
   section.block = here;
-  read_block(section, block);
+  parse_section(section, block);
 }
 
-void reject_name(Block& block, std::string_view name, std::string_view advice) {
+void reject_name(SectionText& block, std::string_view name, std::string_view advice) {
   block.problems.push_back(
       {block.at(block.ini.line),
        "bad name " + in_quotes(name) + " in " + block.title + "; " + std::string(advice)});
 }
 
-void read_guard(Sections& sections, Block& block, std::string_view name) {
+void read_guard(Sections& sections, SectionText& block, std::string_view name) {
   if (!name.empty()) reject_name(block, name, "expected [guard] without a name");
   read_section(sections.guard, block);
 }
 
-void read_gpu(Sections& sections, Block& block, std::string_view name) {
+void read_gpu(Sections& sections, SectionText& block, std::string_view name) {
   const auto selector = parse_gpu_selector(name);
   if (selector)
     block.title = "[gpu " + to_string(*selector) + "]";
@@ -69,12 +69,12 @@ void read_gpu(Sections& sections, Block& block, std::string_view name) {
   read_section(section, block);
 }
 
-void read_profile(Sections& sections, Block& block, std::string_view name) {
+void read_profile(Sections& sections, SectionText& block, std::string_view name) {
   const bool good = is_name(name) && name != "total";
   if (!good)
-    reject_name(block, name,
-                name == "total" ? "reserved as the key of [quota] for the sum of all profiles"
-                                : name_advice);
+    reject_name(
+        block, name,
+        name == "total" ? "reserved as the key of [quota] for the sum of all profiles" : name_rule);
   Section<Profile>& section = open(sections.profiles, block.title);
   section.usable = good;
   section.content.name = name;
@@ -82,7 +82,7 @@ void read_profile(Sections& sections, Block& block, std::string_view name) {
   read_section(section, block);
 }
 
-void read_quota(Sections& sections, Block& block, std::string_view name) {
+void read_quota(Sections& sections, SectionText& block, std::string_view name) {
   if (name.empty())
     reject_name(block, name, "expected a pattern for names of domains, such as web-*");
   block.unsupported.push_back(
@@ -97,7 +97,7 @@ void read_quota(Sections& sections, Block& block, std::string_view name) {
 
 struct Kind {
   std::string_view name;
-  void (*read)(Sections& sections, Block& block, std::string_view name);
+  void (*read)(Sections& sections, SectionText& block, std::string_view name);
 };
 
 constexpr Kind kinds[] = {
@@ -115,7 +115,7 @@ void read_ini_section(Sections& sections, const std::string& file, const IniSect
     if (word != kinds[i].name) continue;
     std::string title = "[" + std::string(word);
     if (!name.empty()) title += " " + std::string(name);
-    Block block{title + "]", file, ini, loaded.problems, loaded.unsupported};
+    SectionText block{title + "]", file, ini, loaded.problems, loaded.unsupported};
     return kinds[i].read(sections, block, name);
   }
   loaded.problems.push_back(

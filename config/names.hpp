@@ -6,7 +6,7 @@
 
 namespace gpuward {
 
-constexpr std::string_view name_advice =
+constexpr std::string_view name_rule =
     "expected letters, digits and _ . + - only, 128 at most, and not just . or ..";
 
 /// A name that may stand in a path and in a value of the configuration: type, profile. No slash,

@@ -5,7 +5,7 @@
 
 namespace gpuward {
 
-std::vector<Setting> settings(const Block& block) {
+std::vector<Setting> settings(const SectionText& block) {
   std::vector<Setting> result;
   std::map<std::string_view, int> first;
   for (const IniEntry& entry : block.ini.entries) {
@@ -23,7 +23,7 @@ std::vector<Setting> settings(const Block& block) {
   return result;
 }
 
-void report_unsupported_key(const Block& block, const Setting& setting) {
+void report_unsupported_key(const SectionText& block, const Setting& setting) {
   block.unsupported.push_back(
       {setting.position, in_quotes(setting.key) + " in " + block.title +
                              " is not supported by this version and has no effect; remove it"});
@@ -36,11 +36,11 @@ void reject_unknown_key(const Setting& setting, std::span<const std::string_view
   setting.problems.push_back({setting.position, std::move(message)});
 }
 
-std::string KeyCheck::where(std::string_view key) const {
+std::string KeyRules::where(std::string_view key) const {
   return " (set at " + to_string(set_at_.find(key)->second) + ")";
 }
 
-void KeyCheck::problem(std::string_view key, std::string_view what) const {
+void KeyRules::problem(std::string_view key, std::string_view what) const {
   std::string message = in_quotes(key) + " in " + title_ + " ";
   message += what;
   problems_.push_back({set_at_.find(key)->second, std::move(message)});

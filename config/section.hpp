@@ -25,7 +25,7 @@ struct Section {
 };
 
 /// What one file says about one section.
-struct Block {
+struct SectionText {
   std::string title;
   const std::string& file;
   const IniSection& ini;
@@ -37,16 +37,16 @@ struct Block {
 
 /// The entries of a block that can be looked at: keys written twice in it and keys without a value
 /// are problems and left out.
-std::vector<Setting> settings(const Block& block);
+std::vector<Setting> settings(const SectionText& block);
 
 /// The key is valid, and this version does nothing with its value.
-void report_unsupported_key(const Block& block, const Setting& setting);
+void report_unsupported_key(const SectionText& block, const Setting& setting);
 
 void reject_unknown_key(const Setting& setting, std::span<const std::string_view> known);
 
 /// Hands each entry of the block to the function that the table names for it.
 template <typename Content, size_t n>
-void set_keys(Section<Content>& section, const Block& block, const Key<Content> (&table)[n]) {
+void set_keys(Section<Content>& section, const SectionText& block, const Key<Content> (&table)[n]) {
   for (const Setting& setting : settings(block)) {
     const auto key = std::find_if(std::begin(table), std::end(table),
                                   [&](const auto& k) { return k.name == setting.key; });
@@ -64,10 +64,10 @@ void set_keys(Section<Content>& section, const Block& block, const Key<Content> 
 }
 
 /// Problems of keys that do not go together, told when all files are read.
-class KeyCheck {
+class KeyRules {
  public:
   template <typename Content>
-  KeyCheck(const Section<Content>& section, std::vector<ConfigProblem>& problems)
+  KeyRules(const Section<Content>& section, std::vector<ConfigProblem>& problems)
       : title_(section.title), set_at_(section.set_at), problems_(problems) {}
 
   bool has(std::string_view key) const { return set_at_.contains(key); }
@@ -83,10 +83,10 @@ class KeyCheck {
 };
 
 // For each kind of section: what its keys do, and what its keys must be together.
-void read_block(Section<GuardPolicy>& section, const Block& block);
-void read_block(Section<GpuSection>& section, const Block& block);
-void read_block(Section<Profile>& section, const Block& block);
-void read_block(Section<Quota>& section, const Block& block);
+void parse_section(Section<GuardPolicy>& section, const SectionText& block);
+void parse_section(Section<GpuSection>& section, const SectionText& block);
+void parse_section(Section<Profile>& section, const SectionText& block);
+void parse_section(Section<Quota>& section, const SectionText& block);
 
 void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems);
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems);

@@ -31,7 +31,7 @@ static void set_instances(GpuSection& gpu, const Setting& setting) {
   constexpr unsigned most = 1024;
   std::set<std::string_view> seen;
   gpu.instances.clear();
-  for (const std::string_view item : items(setting)) {
+  for (const std::string_view item : split_list(setting)) {
     const auto colon = item.find(':');
     const std::string_view type = trim(item.substr(0, colon));
     const std::string_view rest =
@@ -128,7 +128,7 @@ static void set_one_identity(GpuSection& gpu, const Setting& setting, std::strin
 
 static void set_expect(GpuSection& gpu, const Setting& setting) {
   gpu.expect = {};
-  for (const std::string_view item : items(setting)) set_one_identity(gpu, setting, item);
+  for (const std::string_view item : split_list(setting)) set_one_identity(gpu, setting, item);
 }
 
 static void set_exec_quantum(GpuSection& gpu, const Setting& setting) {
@@ -166,12 +166,12 @@ constexpr Key<GpuSection> keys[] = {
     {"adopt", set_adopt},
 };
 
-void read_block(Section<GpuSection>& section, const Block& block) {
+void parse_section(Section<GpuSection>& section, const SectionText& block) {
   set_keys(section, block, keys);
 }
 
 void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
-  const KeyCheck keys_set(section, problems);
+  const KeyRules keys_set(section, problems);
   GpuSection& gpu = section.content;
   if (keys_set.has("use") && !gpu.use) return;  // a problem already
   if (keys_set.has("instances") && !gpu.use) gpu.use = Use::mdev;

@@ -40,7 +40,7 @@ constexpr Key<GuardPolicy> keys[] = {
     {"harden", set_harden},
 };
 
-void read_block(Section<GuardPolicy>& section, const Block& block) {
+void parse_section(Section<GuardPolicy>& section, const SectionText& block) {
   set_keys(section, block, keys);
 }
 

@@ -28,17 +28,17 @@ static bool is_type_name(std::string_view text) {
 
 static void set_type(Profile& profile, const Setting& setting) {
   profile.types.clear();
-  for (const std::string_view item : items(setting)) {
+  for (const std::string_view item : split_list(setting)) {
     if (is_type_name(item))
       profile.types.emplace_back(item);
     else
-      setting.reject(item, name_advice);
+      setting.reject(item, name_rule);
   }
 }
 
 static void set_gpu(Profile& profile, const Setting& setting) {
   profile.gpus.clear();
-  for (const std::string_view item : items(setting)) {
+  for (const std::string_view item : split_list(setting)) {
     if (const auto selector = parse_gpu_selector(item))
       profile.gpus.push_back(*selector);
     else
@@ -116,7 +116,7 @@ constexpr Key<Profile> keys[] = {
     {"one-time", set_one_time},
 };
 
-void read_block(Section<Profile>& section, const Block& block) {
+void parse_section(Section<Profile>& section, const SectionText& block) {
   set_keys(section, block, keys);
 }
 
@@ -124,7 +124,7 @@ static bool wants_type(Use use) {
   return use == Use::mdev || use == Use::vendor_vf;
 }
 
-static void check_use(const Section<Profile>& section, const KeyCheck& keys_set) {
+static void check_use(const Section<Profile>& section, const KeyRules& keys_set) {
   const Profile& profile = section.content;
   if (profile.use == Use::off) return;
   const std::string found = "'use' is " + std::string(use_word(profile.use)) +
@@ -142,7 +142,7 @@ static void check_use(const Section<Profile>& section, const KeyCheck& keys_set)
 }
 
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
-  const KeyCheck keys_set(section, problems);
+  const KeyRules keys_set(section, problems);
   if (keys_set.has("type") && keys_set.has("memory"))
     keys_set.problem("memory", "and 'type' are mutually exclusive" + keys_set.where("type"));
   if (keys_set.has("compute") && !keys_set.has("memory"))

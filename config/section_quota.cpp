@@ -6,7 +6,7 @@ namespace gpuward {
 
 constexpr std::string_view total_key = "total";
 
-void read_block(Section<Quota>& section, const Block& block) {
+void parse_section(Section<Quota>& section, const SectionText& block) {
   constexpr unsigned most = 65535;
   for (const Setting& setting : settings(block)) {
     section.set_at.insert_or_assign(std::string(setting.key), setting.position);

@@ -15,7 +15,7 @@ void Setting::reject(std::string_view what, std::string_view advice) const {
   problems.push_back({position, std::move(message)});
 }
 
-std::vector<std::string_view> items(const Setting& setting) {
+std::vector<std::string_view> split_list(const Setting& setting) {
   std::vector<std::string_view> result;
   std::set<std::string_view> seen;
   for (const std::string_view item : split(setting.value, ',')) {

@@ -52,7 +52,7 @@ std::optional<T> choose(const Setting& setting, const Choice<T> (&choices)[n]) {
   }
   // "on" is no "no" misspelt: of two opposites none is guessed.
   setting.reject(setting.value,
-                 std::is_same_v<T, bool> ? possible(words) : suggestion(setting.value, words));
+                 std::is_same_v<T, bool> ? list_choices(words) : suggestion(setting.value, words));
   return {};
 }
 
@@ -64,7 +64,7 @@ constexpr Choice<Use> uses[] = {{use_word(Use::mdev), Use::mdev},
 constexpr Choice<bool> yes_no[] = {{"yes", true}, {"no", false}};
 
 /// The items between commas; an empty one and the same one twice are problems and left out.
-std::vector<std::string_view> items(const Setting& setting);
+std::vector<std::string_view> split_list(const Setting& setting);
 
 /// A decimal number from `least` to `most`; nothing for any other text.
 std::optional<unsigned> number_within(std::string_view text, unsigned least, unsigned most);

@@ -52,7 +52,7 @@ std::optional<std::string_view> nearest(std::string_view word,
   return best;
 }
 
-std::string possible(std::span<const std::string_view> candidates) {
+std::string list_choices(std::span<const std::string_view> candidates) {
   constexpr size_t most = 16;  // a site may have hundreds of profiles; the message is one line
   if (candidates.empty()) return "none exists";
   std::string text = "possible: ";
@@ -68,7 +68,7 @@ std::string possible(std::span<const std::string_view> candidates) {
 std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
   if (const auto meant = nearest(word, candidates))
     return "did you mean " + in_quotes(*meant) + "?";
-  return possible(candidates);
+  return list_choices(candidates);
 }
 
 }  // namespace gpuward

@@ -17,7 +17,7 @@ std::optional<std::string_view> nearest(std::string_view word,
                                         std::span<const std::string_view> candidates);
 
 /// "possible: x, y, z"; or that there is none.
-std::string possible(std::span<const std::string_view> candidates);
+std::string list_choices(std::span<const std::string_view> candidates);
 
 /// How a complaint about an unknown word ends: "did you mean 'x'?", or "possible: x, y, z".
 std::string suggestion(std::string_view word, std::span<const std::string_view> candidates);

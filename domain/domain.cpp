@@ -8,8 +8,8 @@
 #include "base/error.hpp"
 #include "base/number_set.hpp"
 #include "base/text.hpp"
-#include "domain/document.hpp"
 #include "domain/qemu_commandline.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 
@@ -17,7 +17,7 @@ namespace gpuward {
 enum class Reading { strict, lenient };
 
 static Error error_at(const Element& element, std::string_view what) {
-  return Error("domain XML line " + std::to_string(element.line) + ": " + std::string(what));
+  return Error("domain XML line " + std::to_string(element.line), std::string(what));
 }
 
 static bool is_ours(std::string_view alias) {
@@ -133,32 +133,32 @@ static std::vector<Hostdev> hostdevs_of(const Element& root, Reading reading) {
   return hostdevs;
 }
 
-static AskedGpu asked_gpu(const Element& element, const std::vector<AskedGpu>& before) {
-  AskedGpu gpu{std::string(element.attribute("alias").value_or("")),
-               std::string(element.attribute("profile").value_or(""))};
+static GpuRequest asked_gpu(const Element& element, const std::vector<GpuRequest>& before) {
+  GpuRequest gpu{std::string(element.attribute("alias").value_or("")),
+                 std::string(element.attribute("profile").value_or(""))};
   check_alias(element, gpu.alias);
   if (!is_profile_name(gpu.profile))
     throw error_at(element,
                    "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is not a profile name");
-  for (const AskedGpu& other : before)
+  for (const GpuRequest& other : before)
     if (other.alias == gpu.alias) throw error_at(element, "a second gpu with alias " + gpu.alias);
   return gpu;
 }
 
-static std::vector<AskedGpu> asked_by(const Element& root, Reading reading) {
-  std::vector<AskedGpu> asked;
+static std::vector<GpuRequest> asked_by(const Element& root, Reading reading) {
+  std::vector<GpuRequest> requests;
   const Element* const metadata = root.child("metadata");
   const Element* const ours = metadata ? metadata->child("domain", domain_namespace) : nullptr;
-  if (!ours) return asked;
+  if (!ours) return requests;
   for (const Element& element : ours->children) {
     if (element.name != "gpu" || element.name_space != domain_namespace) continue;
     try {
-      asked.push_back(asked_gpu(element, asked));
+      requests.push_back(asked_gpu(element, requests));
     } catch (const Error&) {
       if (reading == Reading::strict) throw;
     }
   }
-  return asked;
+  return requests;
 }
 
 /// Of <memory> for the whole domain and of each <memnode> for one of its cells.
@@ -225,7 +225,7 @@ static Domain read(const Document& document, Reading reading) {
   if (!parsed) throw error_at(*uuid, "<uuid> is not a UUID");
   domain.uuid = *parsed;
   domain.hostdevs = hostdevs_of(root, reading);
-  domain.asked = asked_by(root, reading);
+  domain.requests = asked_by(root, reading);
   domain.command_line = command_line_devices(document);
   domain.readconfig = readconfig_line(document);
   domain.numa_nodes = numa_nodes_of(root);

@@ -35,7 +35,7 @@ struct Hostdev {
 };
 
 /// One <gpu alias='ua-gpuward-N' profile='NAME'/> in our metadata: what the domain asks for.
-struct AskedGpu {
+struct GpuRequest {
   std::string alias;
   std::string profile;
 };
@@ -52,7 +52,7 @@ struct Domain {
   Uuid uuid;
   std::string name;
   std::vector<Hostdev> hostdevs;
-  std::vector<AskedGpu> asked;
+  std::vector<GpuRequest> requests;
   std::vector<CommandLineDevice> command_line;
   int readconfig = 0;           ///< line of a -readconfig, whose file is not read; 0 without one
   std::vector<int> numa_nodes;  ///< of <numatune>: where its memory is; empty when not told

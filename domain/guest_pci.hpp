@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/pci_address.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 

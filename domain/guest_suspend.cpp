@@ -51,7 +51,7 @@ static std::string disk_name(const Element& disk) {
   return "disk " + shown(target ? target->attribute("dev").value_or("") : "");
 }
 
-std::vector<ChosenPause> find_chosen_pauses(const Document& document) {
+std::vector<ChosenPause> find_configured_pauses(const Document& document) {
   std::vector<ChosenPause> pauses;
   const Element* const devices = document.root.child("devices");
   if (!devices) return pauses;

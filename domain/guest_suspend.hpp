@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 
@@ -19,6 +19,6 @@ struct ChosenPause {
   std::string text;
 };
 
-std::vector<ChosenPause> find_chosen_pauses(const Document& document);
+std::vector<ChosenPause> find_configured_pauses(const Document& document);
 
 }  // namespace gpuward

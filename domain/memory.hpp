@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 

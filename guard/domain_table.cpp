@@ -5,11 +5,11 @@
 
 namespace gpuward {
 
-bool Todo::any() const {
+bool PendingWork::any() const {
   return inspect || sweep || pause || job || !added.empty() || !removed.empty() || !kept.empty();
 }
 
-void Todo::merge(Todo&& more) {
+void PendingWork::merge(PendingWork&& more) {
   inspect |= more.inspect;
   sweep |= more.sweep;
   pause |= more.pause;
@@ -20,7 +20,7 @@ void Todo::merge(Todo&& more) {
   kept.merge(more.kept);
 }
 
-void DomainTable::is_on(const Uuid& uuid, Handle handle, unsigned run) {
+void DomainTable::started(const Uuid& uuid, Handle handle, unsigned run) {
   const std::scoped_lock lock(mutex_);
   Entry& entry = entries_[uuid];
   // A thread that is busy with the last run keeps its own references and finds them outdated.
@@ -30,12 +30,12 @@ void DomainTable::is_on(const Uuid& uuid, Handle handle, unsigned run) {
   entry.handle = std::move(handle);
 }
 
-void DomainTable::is_off(const Uuid& uuid) {
+void DomainTable::stopped(const Uuid& uuid) {
   const std::scoped_lock lock(mutex_);
   entries_.erase(uuid);
 }
 
-void DomainTable::forget_seen() {
+void DomainTable::mark_all_stale() {
   const std::scoped_lock lock(mutex_);
   for (auto& [uuid, entry] : entries_) entry.seen = false;
 }
@@ -52,14 +52,14 @@ std::vector<Uuid> DomainTable::all() const {
   return uuids;
 }
 
-bool DomainTable::happened(const Uuid& uuid, Todo todo) {
+bool DomainTable::add_event(const Uuid& uuid, PendingWork todo) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
   if (found == entries_.end()) return false;
   return add(found->second, std::move(todo));
 }
 
-bool DomainTable::add(Entry& entry, Todo todo) {
+bool DomainTable::add(Entry& entry, PendingWork todo) {
   if (entry.has_gpu == false) todo.pause = todo.job = todo.job_is_migrating = todo.sweep = false;
   entry.todo.merge(std::move(todo));
   if (!entry.todo.any() || entry.waiting || entry.busy) return false;
@@ -67,33 +67,33 @@ bool DomainTable::add(Entry& entry, Todo todo) {
   return true;
 }
 
-std::optional<DomainTable::Work> DomainTable::begin(const Uuid& uuid) {
+std::optional<DomainTable::Work> DomainTable::take(const Uuid& uuid) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
   if (found == entries_.end() || !found->second.waiting) return {};
   Entry& entry = found->second;
   entry.waiting = false;
   entry.busy = true;
-  Work work{entry.handle, entry.watched, std::move(entry.todo)};
+  Work work{entry.handle, entry.state, std::move(entry.todo)};
   entry.todo = {};
   if (!entry.has_gpu) work.todo.inspect = true;
   return work;
 }
 
-bool DomainTable::end(const Uuid& uuid, const Work& work) {
+bool DomainTable::finish(const Uuid& uuid, const Work& work) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
-  if (found == entries_.end() || found->second.watched != work.watched) return false;
+  if (found == entries_.end() || found->second.state != work.state) return false;
   Entry& entry = found->second;
   entry.busy = false;
   entry.waiting = entry.todo.any();
   return entry.waiting;
 }
 
-bool DomainTable::keep_unfinished(const Uuid& uuid, const Work& work, Todo unfinished) {
+bool DomainTable::keep_unfinished(const Uuid& uuid, const Work& work, PendingWork unfinished) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
-  if (found == entries_.end() || found->second.watched != work.watched) return false;
+  if (found == entries_.end() || found->second.state != work.state) return false;
   Entry& entry = found->second;
   const bool is_first = !entry.unfinished;
   if (is_first) entry.unfinished.emplace();
@@ -101,10 +101,10 @@ bool DomainTable::keep_unfinished(const Uuid& uuid, const Work& work, Todo unfin
   return is_first;
 }
 
-bool DomainTable::retry(const Uuid& uuid, const std::shared_ptr<Watched>& watched) {
+bool DomainTable::retry(const Uuid& uuid, const std::shared_ptr<DomainState>& state) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
-  if (found == entries_.end() || found->second.watched != watched) return false;
+  if (found == entries_.end() || found->second.state != state) return false;
   const auto unfinished = std::exchange(found->second.unfinished, std::nullopt);
   return unfinished && add(found->second, *unfinished);
 }
@@ -112,15 +112,14 @@ bool DomainTable::retry(const Uuid& uuid, const std::shared_ptr<Watched>& watche
 void DomainTable::drop(const Uuid& uuid, const Work& work) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
-  if (found != entries_.end() && found->second.watched == work.watched) entries_.erase(found);
+  if (found != entries_.end() && found->second.state == work.state) entries_.erase(found);
 }
 
 void DomainTable::set_gpu(const Uuid& uuid, const Work& work, bool has_gpu) {
-  work.watched->has_gpu = has_gpu;
+  work.state->has_gpu = has_gpu;
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(uuid);
-  if (found != entries_.end() && found->second.watched == work.watched)
-    found->second.has_gpu = has_gpu;
+  if (found != entries_.end() && found->second.state == work.state) found->second.has_gpu = has_gpu;
 }
 
 std::vector<Uuid> DomainTable::with_gpu() const {

@@ -17,7 +17,7 @@ using Kind = DomainEvent::Kind;
 static LibvirtError last_error(const std::string& what) {
   std::string text = ::virGetLastErrorMessage();
   std::replace(text.begin(), text.end(), '\n', ' ');
-  return LibvirtError(what + ": " + text);
+  return LibvirtError({}, what + ": " + text);
 }
 
 static void require(int result, const char* what) {
@@ -44,7 +44,7 @@ const char* LibvirtDomain::name() const {
   return ::virDomainGetName(domain_);
 }
 
-unsigned LibvirtDomain::run() const {
+unsigned LibvirtDomain::id() const {
   return ::virDomainGetID(domain_);
 }
 
@@ -124,7 +124,7 @@ std::string LibvirtDomain::monitor(const std::string& qmp) const {
 }
 
 /// A message that is not libvirt's English may say anything.
-static bool may_tell_of_monitor(std::string_view message) {
+static bool may_concern_monitor(std::string_view message) {
   return !message.starts_with("tainted: ") || message.find("monitor") != message.npos ||
          message.find("configuration parameters") != message.npos;
 }
@@ -135,7 +135,7 @@ bool LibvirtDomain::was_changed_past_libvirt() const {
   require(count, "cannot read libvirt's record of the domain");
   bool changed = false;
   for (int i = 0; i < count; ++i) {
-    changed |= may_tell_of_monitor(messages[i]);
+    changed |= may_concern_monitor(messages[i]);
     std::free(messages[i]);
   }
   std::free(messages);

@@ -35,7 +35,7 @@ class LibvirtDomain {
 
   Uuid uuid() const;         ///< no round trip
   const char* name() const;  ///< no round trip
-  unsigned run() const;      ///< libvirt's id: another one for each start. No round trip.
+  unsigned id() const;       ///< libvirt's id: another one for each start. No round trip.
   Condition condition() const;
   /// QEMU's word for what libvirt knows as the cause of a pause; "" when there is none to act on.
   std::string_view cause_of_pause() const;

@@ -6,15 +6,15 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
-#include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/xml_document.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "protection/protect.hpp"
 #include "state/definition_lock.hpp"
 
 namespace gpuward {
 
-OpenPorts::OpenPorts(const Root& root, CurrentConfig& config, Workers& workers)
+OpenPorts::OpenPorts(const Root& root, CurrentConfig& config, JobQueue& workers)
     : root_(root), config_(config), workers_(workers) {}
 
 void OpenPorts::connected(Connection connection) {

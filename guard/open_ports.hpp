@@ -7,8 +7,8 @@
 
 #include "base/root.hpp"
 #include "guard/current_config.hpp"
+#include "guard/job_queue.hpp"
 #include "guard/libvirt_connection.hpp"
-#include "guard/workers.hpp"
 
 namespace gpuward {
 
@@ -19,7 +19,7 @@ namespace gpuward {
 /// once.
 class OpenPorts {
  public:
-  OpenPorts(const Root& root, CurrentConfig& config, Workers& workers);
+  OpenPorts(const Root& root, CurrentConfig& config, JobQueue& workers);
 
   void connected(std::shared_ptr<const LibvirtConnection> connection);
   void disconnected();
@@ -35,7 +35,7 @@ class OpenPorts {
 
   const Root& root_;
   CurrentConfig& config_;
-  Workers& workers_;
+  JobQueue& workers_;
 
   std::mutex mutex_;  ///< of all below; held for moments
   Connection connection_;

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/quote.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "guard/notify.hpp"
 #include "guard/qemu_view.hpp"
 #include "guard/release_unused_text.hpp"
@@ -15,7 +15,7 @@
 namespace gpuward {
 
 using Act = Decision::Act;
-using Clock = Workers::Clock;
+using Clock = JobQueue::Clock;
 using Kind = DomainEvent::Kind;
 using log::Message;
 using log::Severity;
@@ -24,10 +24,10 @@ using std::chrono::seconds;
 struct GuardService::Case {
   const Uuid& uuid;
   const LibvirtDomain& domain;
-  Watched& watched;
+  DomainState& state;
   const DomainTable::Work& work;
   const Config& config;
-  Todo& unfinished;  // of the work
+  PendingWork& unfinished;  // of the work
 };
 
 /// QEMU's monitor can add a device without an event of libvirt's.
@@ -52,17 +52,17 @@ bool GuardService::stop(std::chrono::milliseconds deadline) {
 
 // --- What happens, and who looks at it ---
 
-void GuardService::note(const Uuid& uuid, Todo todo) {
-  if (table_.happened(uuid, std::move(todo))) workers_.post([this, uuid] { work_on(uuid); });
+void GuardService::note(const Uuid& uuid, PendingWork todo) {
+  if (table_.add_event(uuid, std::move(todo))) workers_.post([this, uuid] { work_on(uuid); });
 }
 
-void GuardService::note_later(const Uuid& uuid, Todo todo, seconds delay) {
+void GuardService::note_later(const Uuid& uuid, PendingWork todo, seconds delay) {
   workers_.post_at(Clock::now() + delay,
                    [this, uuid, todo = std::move(todo)] { note(uuid, todo); });
 }
 
-static Todo todo_of(const DomainEvent& event) {
-  Todo todo;
+static PendingWork todo_of(const DomainEvent& event) {
+  PendingWork todo;
   todo.sweep = true;
   switch (event.kind) {
     case Kind::started:
@@ -100,20 +100,20 @@ void GuardService::event(const DomainEvent& event) {
   }
   const Uuid uuid = event.domain.uuid();
   if (event.kind == Kind::stopped) {
-    table_.is_off(uuid);
+    table_.stopped(uuid);
     open_ports_.stopped(event.domain);
     workers_.post([this] { show_status(); });
     return;
   }
   if (!event.device.empty() && !may_concern_guard(event.device)) return;
   if (event.kind == Kind::started)
-    table_.is_on(uuid, std::make_shared<const LibvirtDomain>(event.domain), event.domain.run());
+    table_.started(uuid, std::make_shared<const LibvirtDomain>(event.domain), event.domain.id());
   note(uuid, todo_of(event));
 }
 
 void GuardService::disconnected() {
   connected_ = false;
-  table_.forget_seen();
+  table_.mark_all_stale();
   pools_.disconnected();
   open_ports_.disconnected();
 }
@@ -136,7 +136,7 @@ void GuardService::reload() {
   pools_.look_at_all();
   open_ports_.look_at_all();
   for (const Uuid& uuid : table_.all()) {
-    Todo todo;
+    PendingWork todo;
     todo.inspect = todo.sweep = todo.pause = todo.job = true;
     note(uuid, std::move(todo));
   }
@@ -146,8 +146,8 @@ void GuardService::reload() {
 void GuardService::sweep(const LibvirtConnection& connection) try {
   for (const LibvirtDomain& domain : connection.active_domains()) {
     const Uuid uuid = domain.uuid();
-    table_.is_on(uuid, std::make_shared<const LibvirtDomain>(domain), domain.run());
-    Todo todo;
+    table_.started(uuid, std::make_shared<const LibvirtDomain>(domain), domain.id());
+    PendingWork todo;
     todo.inspect = todo.sweep = todo.pause = todo.job = true;
     note(uuid, std::move(todo));
   }
@@ -163,7 +163,7 @@ void GuardService::keep_sweeping() {
   workers_.post_at(Clock::now() + sweep_interval, [this] {
     sweep_armed_ = false;
     for (const Uuid& uuid : table_.with_gpu()) {
-      Todo todo;
+      PendingWork todo;
       todo.inspect = todo.sweep = true;
       if (connected_) note(uuid, std::move(todo));
     }
@@ -191,17 +191,17 @@ void GuardService::give_back_orphans(const LibvirtConnection& connection) try {
 }
 
 void GuardService::work_on(const Uuid& uuid) {
-  const auto work = table_.begin(uuid);
+  const auto work = table_.take(uuid);
   if (!work) return;
   const auto config = config_.get();
-  Todo unfinished = work->todo;
-  const Case at{uuid, *work->domain, *work->watched, *work, *config, unfinished};
+  PendingWork unfinished = work->todo;
+  const Case at{uuid, *work->domain, *work->state, *work, *config, unfinished};
   try {
     act(at);
   } catch (const std::exception& error) {
     try_again(at, error.what());
   }
-  if (table_.end(uuid, *work)) workers_.post([this, uuid] { work_on(uuid); });
+  if (table_.finish(uuid, *work)) workers_.post([this, uuid] { work_on(uuid); });
   keep_sweeping();
 }
 
@@ -210,27 +210,26 @@ void GuardService::work_on(const Uuid& uuid) {
 void GuardService::try_again(const Case& at, const std::string& why) {
   if (!connected_) return;
   // Once is no news: another client may have worked on the domain, or libvirt be about to go.
-  bool is_news = at.watched.retry.count() > 0;
+  bool is_news = at.state.retry.count() > 0;
   try {
     if (at.domain.condition() == Condition::off) return table_.drop(at.uuid, at.work);
   } catch (const LibvirtError&) {
     is_news = false;
   }
   if (!table_.keep_unfinished(at.uuid, at.work, at.unfinished)) return;
-  at.watched.retry = longer(at.watched.retry, seconds(1), seconds(30));
+  at.state.retry = longer(at.state.retry, seconds(1), seconds(30));
   if (is_news)
     say(at, Severity::warning, Message::retried, "cannot inspect the domain",
-        why + ", retrying in " + std::to_string(at.watched.retry.count()) + " s");
-  workers_.post_at(Clock::now() + at.watched.retry,
-                   [this, uuid = at.uuid, watched = at.work.watched] {
-                     if (table_.retry(uuid, watched)) work_on(uuid);
-                   });
+        why + ", retrying in " + std::to_string(at.state.retry.count()) + " s");
+  workers_.post_at(Clock::now() + at.state.retry, [this, uuid = at.uuid, state = at.work.state] {
+    if (table_.retry(uuid, state)) work_on(uuid);
+  });
 }
 
 /// By what the hook recorded at its start. What the XML says counts too, but only where it can be
 /// read: undoing pauses and jobs must not depend on that.
 void GuardService::look_at_marker(const Case& at) {
-  if (at.watched.has_gpu || !may_have_gpu_now(root_, at.uuid)) return;
+  if (at.state.has_gpu || !may_have_gpu_now(root_, at.uuid)) return;
   table_.set_gpu(at.uuid, at.work, true);
   show_status();
 }
@@ -238,15 +237,15 @@ void GuardService::look_at_marker(const Case& at) {
 /// The check past libvirt comes last: while it fails, devices that libvirt reports are unplugged
 /// all the same.
 void GuardService::act(const Case& at) {
-  const Todo& todo = at.work.todo;
-  const bool is_new = !at.watched.baseline;
+  const PendingWork& todo = at.work.todo;
+  const bool is_new = !at.state.baseline;
   look_at_marker(at);
-  if (is_new && !at.watched.has_gpu) look_at_devices(at);
-  if (at.watched.has_gpu && todo.pause) look_at_pause(at);
+  if (is_new && !at.state.has_gpu) look_at_devices(at);
+  if (at.state.has_gpu && todo.pause) look_at_pause(at);
   at.unfinished.pause = false;
-  if (at.watched.has_gpu && todo.job) look_at_job(at);
+  if (at.state.has_gpu && todo.job) look_at_job(at);
   at.unfinished.job = at.unfinished.job_is_migrating = false;
-  if (!at.watched.baseline) look_at_devices(at);
+  if (!at.state.baseline) look_at_devices(at);
   for (const std::string& name : todo.removed) device_gone(at, name);
   for (const std::string& name : todo.kept) device_kept(at, name);
   at.unfinished.removed.clear();
@@ -254,8 +253,8 @@ void GuardService::act(const Case& at) {
   if (!is_new && todo.inspect) look_at_devices(at);
   at.unfinished.inspect = false;
   at.unfinished.added.clear();
-  if (at.watched.has_gpu && todo.sweep) look_past_libvirt(at);
-  at.watched.retry = seconds(0);
+  if (at.state.has_gpu && todo.sweep) look_past_libvirt(at);
+  at.state.retry = seconds(0);
 }
 
 // --- Pauses ---
@@ -265,10 +264,10 @@ void GuardService::look_at_pause(const Case& at) {
   if (at.config.guard.pause == Policy::allow) return;
   switch (const Condition condition = at.domain.condition()) {
     case Condition::running:
-      at.watched.reported_pause.clear();
+      at.state.reported_pause.clear();
       [[fallthrough]];
     case Condition::off:
-      at.watched.pause_wait = seconds(0);
+      at.state.pause_wait = seconds(0);
       return;
     case Condition::paused_by_user:
       return undo_pause(at, on_pause(at.config.guard.pause, condition), "paused");
@@ -299,36 +298,36 @@ static bool is_passing(std::string_view status) {
 void GuardService::look_at_pause_without_cause(const Case& at) {
   if (has_job(at.domain)) return look_at_pause_later(at);
   const auto status = status_in(at.domain.monitor(R"({"execute":"query-status"})"));
-  if (!status) throw LibvirtError("QEMU does not answer query-status with its state");
+  if (!status) throw LibvirtError("QEMU", "does not answer query-status with its state");
   if (is_passing(*status)) look_at_pause_later(at);
   if (*status != "paused") return report_pause(at, *status);
   undo_pause(at, on_pause_in_qemu(at.config.guard.pause, *status, at.domain.name()), *status);
 }
 
 void GuardService::look_at_pause_later(const Case& at) {
-  at.watched.pause_wait = longer(at.watched.pause_wait, seconds(1), seconds(30));
-  Todo todo;
+  at.state.pause_wait = longer(at.state.pause_wait, seconds(1), seconds(30));
+  PendingWork todo;
   todo.pause = todo.sweep = true;
-  note_later(at.uuid, std::move(todo), at.watched.pause_wait);
+  note_later(at.uuid, std::move(todo), at.state.pause_wait);
 }
 
 void GuardService::undo_pause(const Case& at, const Decision& decision, std::string_view status) {
-  at.watched.pause_wait = seconds(0);
-  if (decision.act == Act::report && std::exchange(at.watched.reported_pause, status) != status)
+  at.state.pause_wait = seconds(0);
+  if (decision.act == Act::report && std::exchange(at.state.reported_pause, status) != status)
     say(at, Severity::warning, Message::pause_left, "left paused", decision.reason);
   if (decision.act != Act::undo) return;
   at.domain.resume();
-  at.watched.reported_pause.clear();
+  at.state.reported_pause.clear();
   say(at, Severity::info, Message::resumed, "resumed", decision.reason);
 }
 
 /// Once as long as it lasts.
 void GuardService::report_pause(const Case& at, std::string_view status) {
-  if (status.empty() || at.watched.reported_pause == status) return;
+  if (status.empty() || at.state.reported_pause == status) return;
   const Decision decision =
       on_pause_in_qemu(at.config.guard.pause, status, shell_word(shown(at.domain.name())));
   if (decision.act == Act::nothing) return;
-  at.watched.reported_pause = status;
+  at.state.reported_pause = status;
   say(at, Severity::error, Message::pause_not_undone, "stopped, not resumed", decision.reason);
 }
 
@@ -356,10 +355,10 @@ void GuardService::look_at_job(const Case& at) {
 void GuardService::look_at_devices(const Case& at) {
   const std::string xml = at.domain.live_xml();
   DomainFacts facts = domain_facts(root_, at.config, xml);
-  const bool had_gpu = at.watched.has_gpu;
-  if (!at.watched.baseline) at.watched.baseline = first_facts(at, facts);
-  std::erase_if(at.watched.asked, [&](const auto& asked) {
-    return !facts.find_memory(asked.first) && !facts.has_gpu_alias(asked.first);
+  const bool had_gpu = at.state.has_gpu;
+  if (!at.state.baseline) at.state.baseline = first_facts(at, facts);
+  std::erase_if(at.state.requested, [&](const auto& requested) {
+    return !facts.find_memory(requested.first) && !facts.has_gpu_alias(requested.first);
   });
   for (const std::string& alias : facts.gpus) look_at_gpu(at, alias);
   const bool has_gpu = facts.has_gpu || may_have_gpu_now(root_, at.uuid);
@@ -385,13 +384,12 @@ void GuardService::look_past_libvirt(const Case& at) {
   std::vector<QemuObject> objects;
   for (const std::string_view folder : object_folders) {
     const auto found = objects_in(at.domain.monitor(list_command(folder)));
-    if (!found) throw LibvirtError("QEMU does not answer qom-list with a list");
+    if (!found) throw LibvirtError("QEMU", "does not answer qom-list with a list");
     objects.insert(objects.end(), found->begin(), found->end());
   }
   const DomainFacts facts = domain_facts(root_, at.config, at.domain.live_xml());
   const auto unknown = unknown_to_libvirt(objects, facts.aliases);
-  const auto reported =
-      std::exchange(at.watched.reported_objects, {unknown.begin(), unknown.end()});
+  const auto reported = std::exchange(at.state.reported_objects, {unknown.begin(), unknown.end()});
   for (const std::string& object : unknown)
     if (!reported.contains(object))
       say(at, Severity::error, Message::unknown_to_libvirt, "unknown to libvirt",
@@ -401,20 +399,20 @@ void GuardService::look_past_libvirt(const Case& at) {
 
 /// A guest that does not let go is asked again, less and less often. `first`: it was not asked yet.
 bool GuardService::may_ask(const Case& at, const std::string& alias, bool& first) {
-  auto& asked = at.watched.asked[alias];
-  first = asked.interval.count() == 0;
-  if (!first && Clock::now() < asked.again) return false;
-  asked.interval = longer(asked.interval, seconds(10), seconds(600));
-  asked.again = Clock::now() + asked.interval;
-  Todo todo;
+  auto& requested = at.state.requested[alias];
+  first = requested.interval.count() == 0;
+  if (!first && Clock::now() < requested.again) return false;
+  requested.interval = longer(requested.interval, seconds(10), seconds(600));
+  requested.again = Clock::now() + requested.interval;
+  PendingWork todo;
   todo.inspect = todo.sweep = true;
-  note_later(at.uuid, std::move(todo), asked.interval + seconds(1));
+  note_later(at.uuid, std::move(todo), requested.interval + seconds(1));
   return true;
 }
 
 void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
                                   const std::string& xml) {
-  const MemoryDevice* before = at.watched.baseline->find_memory(device.alias);
+  const MemoryDevice* before = at.state.baseline->find_memory(device.alias);
   const uint64_t had = before ? before->kib : 0;
   const Decision decision = on_memory(at.config.guard.memory_hotplug, had, device.kib);
   if (decision.act == Act::nothing) return;
@@ -433,7 +431,7 @@ void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
       at.domain.unplug(device.alias);
     report_unplug(at, Message::memory_unplugged, first, device.alias, reason);
     // libvirt has taken the size at once: the next time is a growth of its own and is met at once.
-    if (smaller) at.watched.asked.erase(device.alias);
+    if (smaller) at.state.requested.erase(device.alias);
   } catch (const LibvirtError& error) {
     say(at, Severity::error, Message::not_unplugged, "failed to unplug",
         reason + ": " + error.what());
@@ -445,13 +443,13 @@ void GuardService::report_unplug(const Case& at, Message message, bool first,
                                  const std::string& alias, const std::string& reason) {
   if (first) return say(at, Severity::warning, message, "requested unplug", reason);
   say(at, Severity::error, Message::not_released, "guest has not released the device",
-      reason + ", retrying in " + std::to_string(at.watched.asked[alias].interval.count()) +
+      reason + ", retrying in " + std::to_string(at.state.requested[alias].interval.count()) +
           " s; run: virsh shutdown " + shell_word(shown(at.domain.name())));
 }
 
 void GuardService::look_at_gpu(const Case& at, const std::string& alias) {
   const Decision decision =
-      on_hostdev(at.config.guard.gpu_hotplug, true, at.watched.baseline->hostdevs.contains(alias));
+      on_hostdev(at.config.guard.gpu_hotplug, true, at.state.baseline->hostdevs.contains(alias));
   if (decision.act == Act::nothing) return;
   const std::string reason = alias + ": " + decision.reason;
   bool first = false;
@@ -470,20 +468,20 @@ void GuardService::look_at_gpu(const Case& at, const std::string& alias) {
 }
 
 void GuardService::device_gone(const Case& at, const std::string& name) {
-  if (at.watched.asked.erase(name) > 0) {
+  if (at.state.requested.erase(name) > 0) {
     say(at, Severity::info, Message::released, "guest released the device", name);
-  } else if (at.watched.baseline) {
+  } else if (at.state.baseline) {
     const Decision decision =
-        on_hostdev_gone(at.config.guard.gpu_hotplug, at.watched.baseline->has_gpu_alias(name));
+        on_hostdev_gone(at.config.guard.gpu_hotplug, at.state.baseline->has_gpu_alias(name));
     if (decision.act != Act::nothing)
       say(at, Severity::error, Message::gpu_removed, "cannot be restored, restart the domain",
           name + ": " + decision.reason);
   }
-  if (at.watched.baseline) at.watched.baseline->forget(name);
+  if (at.state.baseline) at.state.baseline->forget(name);
 }
 
 void GuardService::device_kept(const Case& at, const std::string& name) {
-  if (at.watched.asked.contains(name))
+  if (at.state.requested.contains(name))
     say(at, Severity::error, Message::not_released, "guest has not released the device",
         name + ", retrying");
 }

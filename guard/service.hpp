@@ -11,11 +11,11 @@
 #include "base/root.hpp"
 #include "guard/current_config.hpp"
 #include "guard/domain_table.hpp"
+#include "guard/job_queue.hpp"
 #include "guard/libvirt_connection.hpp"
 #include "guard/open_ports.hpp"
-#include "guard/pools.hpp"
 #include "guard/rate_limit.hpp"
-#include "guard/workers.hpp"
+#include "guard/reassigner.hpp"
 
 namespace gpuward {
 
@@ -32,13 +32,13 @@ class GuardService {
   void disconnected();
   void event(const DomainEvent& event);
   void reload();  ///< looks at every domain again, with the configuration as it is now
-  bool stop(std::chrono::milliseconds deadline);  ///< as Workers::stop
+  bool stop(std::chrono::milliseconds deadline);  ///< as JobQueue::stop
 
  private:
   struct Case;  // a domain, and what is to be done about it
 
-  void note(const Uuid& uuid, Todo todo);
-  void note_later(const Uuid& uuid, Todo todo, std::chrono::seconds delay);
+  void note(const Uuid& uuid, PendingWork todo);
+  void note_later(const Uuid& uuid, PendingWork todo, std::chrono::seconds delay);
   void work_on(const Uuid& uuid);
   void act(const Case& at);
   void try_again(const Case& at, const std::string& why);
@@ -80,9 +80,9 @@ class GuardService {
   bool withheld_armed_ = false;
   std::mutex status_mutex_;
   std::string status_;
-  Pools pools_;
+  Reassigner pools_;
   OpenPorts open_ports_;
-  Workers workers_;  // the last: its threads use all of the above
+  JobQueue workers_;  // the last: its threads use all of the above
 };
 
 }  // namespace gpuward

@@ -13,9 +13,9 @@ namespace gpuward {
 
 /// What is known of PCI devices when one is to be chosen for a domain.
 struct DeviceUse {
-  TakenDevices taken;                         ///< by others than the domain
-  std::map<PciAddress, unsigned> pointed_at;  ///< by how many other domains that are off
-  std::vector<PciAddress> own{};              ///< what the domain has in its XML
+  DevicesInUse taken;                             ///< by others than the domain
+  std::map<PciAddress, unsigned> assigned_count;  ///< by how many other domains that are off
+  std::vector<PciAddress> own{};                  ///< what the domain has in its XML
 };
 
 /// Whether a vGPU is on it that only the administrator may remove: gpuward did not make it, as
@@ -26,7 +26,7 @@ bool has_others_vgpu(const PoolDevice& device);
 bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own);
 
 /// Why a domain cannot have the device and its companions; null when it can.
-const Taker* find_taker(const PoolDevice& device, const TakenDevices& taken);
+const User* find_user(const PoolDevice& device, const DevicesInUse& taken);
 
 /// The best for a domain that is there: free, viable, on a card with room, without a vGPU, near,
 /// pointed at by the fewest, then on the fullest (binpack) or emptiest (spread) PF, then by

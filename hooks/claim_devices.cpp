@@ -5,8 +5,8 @@
 #include <cerrno>
 #include <set>
 
-#include "base/child.hpp"
 #include "base/error.hpp"
+#include "base/kernel_write.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
@@ -40,8 +40,8 @@ struct ParentType {
   auto operator<=>(const ParentType&) const = default;
 };
 
-/// One prepare at work.
-struct Work {
+/// One prepare at preparation.
+struct Preparation {
   const Root& root;
   const Config& config;
   const Domain& domain;
@@ -56,33 +56,34 @@ struct Work {
   bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
 
   /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
-  bool lacks_instance(const ClaimedDevice& device) const {
+  bool needs_instance(const ClaimedDevice& device) const {
     return device.use == Use::mdev && !is_by_hand(device) && !is_made(device);
   }
 };
 
-bool is_near(const Work& work, const Profile& profile, const Parent& parent) {
+bool is_near(const Preparation& preparation, const Profile& profile, const Parent& parent) {
   DevicePlace place{parent.numa_node};
-  if (!work.domain.cpus.empty() && parent.address)
-    place.cpus = local_cpus(pci_path(work.root, *parent.address));
-  return is_near(profile.numa, {work.domain.numa_nodes, work.domain.cpus}, place);
+  if (!preparation.domain.cpus.empty() && parent.address)
+    place.cpus = local_cpus(pci_path(preparation.root, *parent.address));
+  return is_near(profile.numa, {preparation.domain.numa_nodes, preparation.domain.cpus}, place);
 }
 
-std::vector<Candidate> candidates_of(Work& work, const Profile& profile) {
+std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& profile) {
   std::vector<Candidate> candidates;
-  for (const std::string& name : parent_names(work.root)) {
-    const auto parent = find_parent(work.root, name);
-    if (!parent || !serves(work.config, profile, *parent)) continue;
-    if (const Verdict verdict = check_identity(work.root, work.config, *parent); !verdict) {
-      work.unexpected = verdict.reason;
+  for (const std::string& name : parent_names(preparation.root)) {
+    const auto parent = find_parent(preparation.root, name);
+    if (!parent || !serves(preparation.config, profile, *parent)) continue;
+    if (const Verdict verdict = check_identity(preparation.root, preparation.config, *parent);
+        !verdict) {
+      preparation.unexpected = verdict.reason;
       continue;
     }
     for (unsigned rank = 0; rank < profile.types.size(); ++rank) {
       const std::string& type = profile.types[rank];
-      const auto available = available_instances(work.root, name, type);
-      if (available && !work.refused.contains({name, type}))
+      const auto available = available_instances(preparation.root, name, type);
+      if (available && !preparation.refused.contains({name, type}))
         candidates.push_back(
-            {name, type, *available, rank, is_near(work, profile, *parent),
+            {name, type, *available, rank, is_near(preparation, profile, *parent),
              parent->physical_function ? to_string(*parent->physical_function) : ""});
     }
   }
@@ -102,17 +103,17 @@ void subtract(std::vector<Candidate>& candidates, const ClaimedDevice& device) {
 /// Others that have claimed and not yet created. To be called after available_instances was read:
 /// one created in between is then counted by neither, and the kernel has the last word; the other
 /// way round it would be counted twice and a domain refused for nothing.
-void subtract_pending(const Work& work, const std::vector<Claim>& others,
+void subtract_pending(const Preparation& preparation, const std::vector<Claim>& others,
                       std::vector<Candidate>& candidates) {
   if (others.empty()) return;
   // One look at all instances: one for each claim would be made while eighty others wait.
-  const auto there = instance_names(work.root);
+  const auto there = instance_names(preparation.root);
   for (const Claim& other : others) {
-    if (other.domain == work.claim.domain) continue;
+    if (other.domain == preparation.claim.domain) continue;
     for (const ClaimedDevice& device : other.devices)
       if (device.state == State::claimed &&
           !std::binary_search(there.begin(), there.end(), to_string(device.instance)) &&
-          work.claims.is_worked_on(other.domain))
+          preparation.claims.is_worked_on(other.domain))
         subtract(candidates, device);
   }
 }
@@ -129,62 +130,65 @@ std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domai
   return first_three_of(names);
 }
 
-[[noreturn]] void throw_no_room(const Work& work, const ClaimedDevice& device,
-                                const Profile& profile, const std::vector<Candidate>& candidates,
-                                const std::vector<Claim>& others) {
+[[noreturn]] void throw_no_capacity(const Preparation& preparation, const ClaimedDevice& device,
+                                    const Profile& profile,
+                                    const std::vector<Candidate>& candidates,
+                                    const std::vector<Claim>& others) {
   std::string types;
   for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
   const std::string title = gpu_title(device.alias);
-  if (candidates.empty() && !work.unexpected.problem.empty())
-    throw Error(about(title, work.unexpected));
-  if (candidates.empty() && work.refused.empty())
+  if (candidates.empty() && !preparation.unexpected.problem.empty())
+    throw Error(about(title, preparation.unexpected));
+  if (candidates.empty() && preparation.refused.empty())
     throw Error(title,
                 "no GPU allowed by profile " + in_quotes(profile.name) + " supports type " + types,
                 "run: gpuward list types");
   std::set<std::string> parents;
   for (const Candidate& candidate : candidates) parents.insert(candidate.parent);
-  for (const ParentType& refused : work.refused) parents.insert(refused.parent);
+  for (const ParentType& refused : preparation.refused) parents.insert(refused.parent);
   std::string where;
   for (const std::string& parent : parents) where += (where.empty() ? "" : ", ") + parent;
   std::string text = "no available instance of " + types + " on " + where;
   if (profile.numa == Numa::require)
     text += " local to the domain's memory and CPUs (numa = require)";
-  if (const std::string holders = holders_of_types(others, work.domain.uuid, profile);
+  if (const std::string holders = holders_of_types(others, preparation.domain.uuid, profile);
       !holders.empty())
     text += " (in use by domains " + holders + ")";
   throw InUse(title, text, "shut one down or add GPUs to [profile " + profile.name + "]");
 }
 
-void place_device(Work& work, ClaimedDevice& device, const std::vector<Claim>& others) {
-  const Profile& profile = *find_profile(work.config, device.profile);  // request_verdict looked
-  auto candidates = candidates_of(work, profile);
-  subtract_pending(work, others, candidates);
-  for (const ClaimedDevice& own : work.claim.devices)
-    if (work.lacks_instance(own) && own.alias != device.alias) subtract(candidates, own);
+void place_device(Preparation& preparation, ClaimedDevice& device,
+                  const std::vector<Claim>& others) {
+  const Profile& profile =
+      *find_profile(preparation.config, device.profile);  // request_verdict looked
+  auto candidates = candidates_of(preparation, profile);
+  subtract_pending(preparation, others, candidates);
+  for (const ClaimedDevice& own : preparation.claim.devices)
+    if (preparation.needs_instance(own) && own.alias != device.alias) subtract(candidates, own);
   const auto chosen = place(profile, candidates);
-  if (!chosen) throw_no_room(work, device, profile, candidates, others);
+  if (!chosen) throw_no_capacity(preparation, device, profile, candidates, others);
   device.parent = chosen->parent;
   device.type = chosen->type;
 }
 
 /// An instance of this UUID is there although no claim names it: it is this domain's by its UUID.
 /// Taken when it is what the profile asks for, refused when not.
-void adopt(Work& work, ClaimedDevice& device) {
-  const auto instance = find_instance(work.root, device.instance);
+void adopt(Preparation& preparation, ClaimedDevice& device) {
+  const auto instance = find_instance(preparation.root, device.instance);
   if (!instance) return;
   const std::string title = gpu_title(device.alias);
   const std::string what = "instance " + to_string(device.instance);
-  if (mdevctl_defines(work.root, instance->parent, device.instance))
+  if (mdevctl_defines(preparation.root, instance->parent, device.instance))
     throw Error(title, what + " is defined in mdevctl",
                 "run: mdevctl undefine --uuid " + to_string(device.instance));
-  if (const auto holder = OpenDevices(work.root).holder_of(device.instance))
+  if (const auto holder = OpenDevices(preparation.root).holder_of(device.instance))
     throw Error(title, what + " on " + instance->parent + " is in use by " + to_string(*holder),
                 "stop that process");
-  const Profile& profile = *find_profile(work.config, device.profile);
-  const auto parent = find_parent(work.root, instance->parent);
+  const Profile& profile = *find_profile(preparation.config, device.profile);
+  const auto parent = find_parent(preparation.root, instance->parent);
   const bool fits = std::find(profile.types.begin(), profile.types.end(), instance->type) !=
                         profile.types.end() &&
-                    parent && serves(work.config, profile, *parent);
+                    parent && serves(preparation.config, profile, *parent);
   if (!fits)
     throw Error(title,
                 what + " already exists on " + instance->parent + " with type " + instance->type +
@@ -192,28 +196,29 @@ void adopt(Work& work, ClaimedDevice& device) {
                 "run: echo 1 > /sys/bus/mdev/devices/" + to_string(device.instance) + "/remove");
   device.parent = instance->parent;
   device.type = instance->type;
-  work.made.insert(device.alias);
+  preparation.made.insert(device.alias);
 }
 
 /// Again, now that nobody else can claim: since the first look another may have had it and gone.
-void require_free(const Work& work, const ClaimedDevice& device, const ClaimedDevices& claimed) {
-  require_unclaimed(work.root, work.config, work.domain, device, claimed);
-  require_not_used(work.root, device);
+void require_free(const Preparation& preparation, const ClaimedDevice& device,
+                  const ClaimedDevices& claimed) {
+  require_unclaimed(preparation.root, preparation.config, preparation.domain, device, claimed);
+  require_not_used(preparation.root, device);
 }
 
 /// Decides where each device that is not there yet shall be.
-void place_by(Work& work, const ClaimedDevices& claimed) {
+void place_by(Preparation& preparation, const ClaimedDevices& claimed) {
   require_readable(claimed.unreadable);
-  for (ClaimedDevice& device : work.claim.devices)
-    if (work.lacks_instance(device)) device.parent.clear();
-  for (ClaimedDevice& device : work.claim.devices)
-    if (work.lacks_instance(device)) place_device(work, device, claimed.claims);
-  for (const ClaimedDevice& device : work.claim.devices) {
+  for (ClaimedDevice& device : preparation.claim.devices)
+    if (preparation.needs_instance(device)) device.parent.clear();
+  for (ClaimedDevice& device : preparation.claim.devices)
+    if (preparation.needs_instance(device)) place_device(preparation, device, claimed.claims);
+  for (const ClaimedDevice& device : preparation.claim.devices) {
     if (device.state != State::claimed) continue;  // waits in quarantine, and is not asked for
     if (is_by_hand(device))
-      require_allowed(work.root, work.config, work.domain, device, claimed);
+      require_allowed(preparation.root, preparation.config, preparation.domain, device, claimed);
     else if (device.use != Use::mdev)
-      require_free(work, device, claimed);
+      require_free(preparation, device, claimed);
   }
 }
 
@@ -222,28 +227,29 @@ std::string run_again(const Domain& domain) {
 }
 
 /// place_by, and writes the claim before anything is touched.
-void place_all(Work& work) {
-  const auto wait = work.deadlines.lock_wait();
-  const auto lock = work.claims.lock_host(wait);
+void place_all(Preparation& preparation) {
+  const auto wait = preparation.deadlines.lock_wait();
+  const auto lock = preparation.claims.lock_host(wait);
   if (!lock)
     throw Error({},
                 "timed out after " + std::to_string(wait.count() / 1000) +
                     " s waiting for another allocation on this host",
-                run_again(work.domain));
-  place_by(work, claimed_devices(work.root));
-  work.claims.write(work.claim);
+                run_again(preparation.domain));
+  place_by(preparation, claimed_devices(preparation.root));
+  preparation.claims.write(preparation.claim);
 }
 
-Error create_error(const Work& work, const ClaimedDevice& device, const WriteResult& result) {
+Error create_error(const Preparation& preparation, const ClaimedDevice& device,
+                   const WriteResult& result) {
   const std::string title = gpu_title(device.alias);
   const std::string what = "creating " + device.type + " on " + device.parent;
   const std::string check = "check: journalctl -k";
-  if (result.outcome == WriteResult::Outcome::stuck)
+  if (result.outcome == WriteResult::Outcome::blocked)
     return Error(title, what + " is " + blocked_in_kernel(result.child), check);
   if (result.outcome == WriteResult::Outcome::unknown)
     return Error(title, what + " ended without a report", check);
   if (create_failure(result.code) == CreateFailure::taken) {
-    const auto parent = parent_of_uuid(work.root, device.instance);
+    const auto parent = parent_of_uuid(preparation.root, device.instance);
     return Error(title,
                  what + " failed: instance " + to_string(device.instance) + " already exists on " +
                      parent.value_or("another GPU"),
@@ -254,51 +260,52 @@ Error create_error(const Work& work, const ClaimedDevice& device, const WriteRes
 
 /// Whether another place may be tried: the kernel says no, but not because of this instance. EINVAL
 /// is what some drivers say when nothing is left.
-bool has_no_room(const Work& work, const ClaimedDevice& device, const WriteResult& result) {
+bool has_no_capacity(const Preparation& preparation, const ClaimedDevice& device,
+                     const WriteResult& result) {
   if (result.outcome != WriteResult::Outcome::failed) return false;
   const CreateFailure failure = create_failure(result.code);
   if (failure == CreateFailure::no_capacity || failure == CreateFailure::gone) return true;
   return result.code == EINVAL &&
-         available_instances(work.root, device.parent, device.type).value_or(0) == 0;
+         available_instances(preparation.root, device.parent, device.type).value_or(0) == 0;
 }
 
 /// A write that begins with no time left would look like one that is blocked.
-void require_time(const Work& work) {
-  if (work.deadlines.end.is_over())
-    throw Error({}, "timed out waiting for other gpuward processes", run_again(work.domain));
+void require_time(const Preparation& preparation) {
+  if (preparation.deadlines.end.is_over())
+    throw Error({}, "timed out waiting for other gpuward processes", run_again(preparation.domain));
 }
 
 /// Creates what is not there yet, in order. True when all are; false when the kernel had no room
 /// where it was placed, which is then noted and the rest to be placed again. Throws Error for all
 /// else.
-bool create_all(Work& work) {
+bool create_all(Preparation& preparation) {
   std::vector<KernelWrite> writes;
   std::vector<ClaimedDevice*> devices;
-  for (ClaimedDevice& device : work.claim.devices) {
-    if (!work.lacks_instance(device)) continue;
-    writes.push_back(creation(work.root, {device.instance, device.parent, device.type}));
+  for (ClaimedDevice& device : preparation.claim.devices) {
+    if (!preparation.needs_instance(device)) continue;
+    writes.push_back(creation(preparation.root, {device.instance, device.parent, device.type}));
     devices.push_back(&device);
   }
-  require_time(work);
+  require_time(preparation);
   // The claim names the process that writes before it does (pci_device_life.cpp): one more write of
   // the claim for all instances.
-  const auto results = write_in_child(writes, work.deadlines.writing([&](pid_t writer) {
-    for (ClaimedDevice* const device : devices) device->writer = identify(work.root, writer);
-    work.claims.write(work.claim);
+  const auto results = write_in_child(writes, preparation.deadlines.writing([&](pid_t writer) {
+    for (ClaimedDevice* const device : devices) device->writer = identify(preparation.root, writer);
+    preparation.claims.write(preparation.claim);
   }));
   for (size_t i = 0; i < results.size(); ++i) {
     ClaimedDevice& device = *devices[i];
-    if (results[i].outcome != WriteResult::Outcome::stuck) device.writer = {};
+    if (results[i].outcome != WriteResult::Outcome::blocked) device.writer = {};
     if (results[i].outcome == WriteResult::Outcome::written) {
-      work.made.insert(device.alias);
+      preparation.made.insert(device.alias);
       continue;
     }
-    if (has_no_room(work, device, results[i])) {
-      work.refused.insert({device.parent, device.type});
+    if (has_no_capacity(preparation, device, results[i])) {
+      preparation.refused.insert({device.parent, device.type});
       return false;
     }
-    const Error error = create_error(work, device, results[i]);
-    if (results[i].outcome == WriteResult::Outcome::stuck) {
+    const Error error = create_error(preparation, device, results[i]);
+    if (results[i].outcome == WriteResult::Outcome::blocked) {
       device.state = State::quarantined;
     } else if (results[i].outcome == WriteResult::Outcome::failed) {
       device.parent.clear();  // whatever has this UUID now, we did not make it
@@ -309,11 +316,11 @@ bool create_all(Work& work) {
   return true;
 }
 
-void check_created(const Work& work) {
-  for (const ClaimedDevice& device : work.claim.devices) {
+void check_created(const Preparation& preparation) {
+  for (const ClaimedDevice& device : preparation.claim.devices) {
     if (device.use != Use::mdev || is_by_hand(device)) continue;
-    if (exists_as(work.root, {device.instance, device.parent, device.type})) continue;
-    const auto instance = find_instance(work.root, device.instance);
+    if (exists_as(preparation.root, {device.instance, device.parent, device.type})) continue;
+    const auto instance = find_instance(preparation.root, device.instance);
     throw Error(gpu_title(device.alias),
                 "created instance " + to_string(device.instance) + " of type " + device.type +
                     " on " + device.parent + " but it " +
@@ -324,66 +331,69 @@ void check_created(const Work& work) {
 }
 
 /// On disk before anything is done to the hardware of the first.
-void mark_single_use(Work& work) {
-  for (const ClaimedDevice& device : work.claim.devices)
+void mark_single_use(Preparation& preparation) {
+  for (const ClaimedDevice& device : preparation.claim.devices)
     if (device.one_time && device.state == State::claimed)
-      work.marks.push_back(mark_pending(work.root, device.address, parse_pci_address(device.parent),
-                                        work.claim.domain, work.claim.name));
+      preparation.marks.push_back(mark_pending(preparation.root, device.address,
+                                               parse_pci_address(device.parent),
+                                               preparation.claim.domain, preparation.claim.name));
 }
 
 /// No guest has had the devices, also where one has to wait in quarantine. Last: killed before,
 /// this call leaves them as used.
-void take_back_marks(const Work& work) {
-  for (const std::string& mark : work.marks) take_back_mark(mark);
+void take_back_marks(const Preparation& preparation) {
+  for (const std::string& mark : preparation.marks) take_back_mark(mark);
 }
 
 /// PCI devices last: when one of these fails the instances are easily undone. A vGPU's type is
 /// known only now.
-void begin_pci_devices(Work& work) {
-  for (ClaimedDevice& device : work.claim.devices) {
+void set_up_pci_devices(Preparation& preparation) {
+  for (ClaimedDevice& device : preparation.claim.devices) {
     if (device.use == Use::mdev || device.state != State::claimed || is_by_hand(device)) continue;
-    require_time(work);
-    begin_pci_device(work.root, work.config, work.claim, device, work.deadlines);
+    require_time(preparation);
+    set_up_pci_device(preparation.root, preparation.config, preparation.claim, device,
+                      preparation.deadlines);
   }
 }
 
 /// With what was noted of the devices while they were set up.
-void complete(Work& work) {
-  work.claim.completed = true;
-  work.claims.write(work.claim);
+void complete(Preparation& preparation) {
+  preparation.claim.completed = true;
+  preparation.claims.write(preparation.claim);
 }
 
 /// What an earlier start left that was never released, as the host's hook was killed.
-bool does_without(const Work& work, const ClaimedDevice& device) {
+bool no_longer_requested(const Preparation& preparation, const ClaimedDevice& device) {
   return device.use != Use::mdev &&
-         std::none_of(work.domain.hostdevs.begin(), work.domain.hostdevs.end(),
+         std::none_of(preparation.domain.hostdevs.begin(), preparation.domain.hostdevs.end(),
                       [&](const Hostdev& hostdev) { return hostdev.address == device.address; });
 }
 
-void clear_leftover(Work& work) {
-  restore_quarantine(work.root, work.claims, work.claim.domain);
-  const auto old = work.claims.find(work.claim.domain);
+void release_stale_claim(Preparation& preparation) {
+  restore_quarantine(preparation.root, preparation.claims, preparation.claim.domain);
+  const auto old = preparation.claims.find(preparation.claim.domain);
   if (!old) return;
-  log::warning(domain_title(work.domain.name) +
+  log::warning(domain_title(preparation.domain.name) +
                ": found a claim from an earlier run, releasing it first");
-  for (const KeptDevice& kept : give_back(work.root, work.claims, *old, work.deadlines)) {
+  for (const QuarantinedDevice& kept :
+       release_devices(preparation.root, preparation.claims, *old, preparation.deadlines)) {
     const bool has_remedy = kept.reason.find("run: ") != std::string::npos;
-    if (!does_without(work, kept.device))
+    if (!no_longer_requested(preparation, kept.device))
       throw Error(gpu_title(kept.device.alias),
-                  what_it_is(kept.device) + " is quarantined: " + kept.reason,
+                  describe_device(kept.device) + " is quarantined: " + kept.reason,
                   has_remedy ? "" : "fix the cause, then run: gpuward reconcile");
-    log::warning(domain_title(work.domain.name) + ": " + to_string(quarantine_reason(kept)));
-    work.claim.devices.push_back(kept.device);
+    log::warning(domain_title(preparation.domain.name) + ": " + to_string(quarantine_reason(kept)));
+    preparation.claim.devices.push_back(kept.device);
   }
 }
 
 /// What is written of this domain's claim; nothing when it cannot be read, as then nothing is known
 /// to be its own.
-std::vector<ClaimedDevice> claim_on_disk(const Work& work) {
+std::vector<ClaimedDevice> claim_on_disk(const Preparation& preparation) {
   try {
-    if (const auto claim = work.claims.find(work.claim.domain)) return claim->devices;
+    if (const auto claim = preparation.claims.find(preparation.claim.domain)) return claim->devices;
   } catch (const Error& error) {
-    log::error(domain_title(work.domain.name) + ": cannot roll back: " + error.what() +
+    log::error(domain_title(preparation.domain.name) + ": cannot roll back: " + error.what() +
                "; run: gpuward reconcile");
   }
   return {};
@@ -398,47 +408,52 @@ bool is_untouched(const ClaimedDevice& device) {
 /// The first cause is what the user must see, so nothing here throws. No guest has had the devices,
 /// so there is nothing to scrub. Only what is on disk as this domain's was touched: a claim that
 /// was refused before it was written names devices of others.
-void undo(Work& work) {
-  const auto written = claim_on_disk(work);
-  std::erase_if(work.claim.devices, [&](const ClaimedDevice& device) {
+void undo(Preparation& preparation) {
+  const auto written = claim_on_disk(preparation);
+  std::erase_if(preparation.claim.devices, [&](const ClaimedDevice& device) {
     return is_untouched(device) ||
            std::none_of(written.begin(), written.end(),
                         [&](const ClaimedDevice& other) { return is_same_device(device, other); });
   });
-  if (work.claim.devices.empty() && written.empty()) return;
-  work.claim.completed = false;
+  if (preparation.claim.devices.empty() && written.empty()) return;
+  preparation.claim.completed = false;
   try {
-    for (const KeptDevice& kept :
-         give_back(work.root, work.claims, work.claim, work.undo_deadlines))
-      log::warning(domain_title(work.domain.name) + ": " + to_string(quarantine_reason(kept)));
-    take_back_marks(work);
+    for (const QuarantinedDevice& kept : release_devices(
+             preparation.root, preparation.claims, preparation.claim, preparation.undo_deadlines))
+      log::warning(domain_title(preparation.domain.name) + ": " +
+                   to_string(quarantine_reason(kept)));
+    take_back_marks(preparation);
   } catch (const Error& error) {
-    log::error(domain_title(work.domain.name) + ": rollback failed: " + error.what() +
+    log::error(domain_title(preparation.domain.name) + ": rollback failed: " + error.what() +
                "; run: gpuward reconcile");
   }
 }
 
-void ask_for(Work& work, const AskedGpu& gpu) {
-  const Profile& profile = *find_profile(work.config, gpu.profile);  // request_verdict looked
+void ask_for(Preparation& preparation, const GpuRequest& gpu) {
+  const Profile& profile =
+      *find_profile(preparation.config, gpu.profile);  // request_verdict looked
   if (gives_pci_devices(profile)) {
-    const ClaimedDevices claimed = claimed_devices(work.root);
+    const ClaimedDevices claimed = claimed_devices(preparation.root);
     require_readable(claimed.unreadable);
-    require_source_unclaimed(work.root, work.config, work.domain, gpu, claimed);
-    for (ClaimedDevice& device : pci_devices_asked(work.root, work.config, work.domain, gpu)) {
-      require_unclaimed(work.root, work.config, work.domain, device,
+    require_source_unclaimed(preparation.root, preparation.config, preparation.domain, gpu,
+                             claimed);
+    for (ClaimedDevice& device :
+         pci_devices_asked(preparation.root, preparation.config, preparation.domain, gpu)) {
+      require_unclaimed(preparation.root, preparation.config, preparation.domain, device,
                         claimed);  // names its domain, where the next says QEMU
-      require_unused(work.root, work.domain, device, work.deadlines);
-      require_adoptable(work.root, work.config, device);
-      work.claim.devices.push_back(std::move(device));
+      require_unused(preparation.root, preparation.domain, device, preparation.deadlines);
+      require_adoptable(preparation.root, preparation.config, device);
+      preparation.claim.devices.push_back(std::move(device));
     }
     return;
   }
-  work.claim.devices.push_back({.alias = gpu.alias,
-                                .profile = gpu.profile,
-                                .instance = instance_uuid(work.domain.uuid, gpu.alias),
-                                .parent = {},
-                                .type = {}});
-  adopt(work, work.claim.devices.back());
+  preparation.claim.devices.push_back(
+      {.alias = gpu.alias,
+       .profile = gpu.profile,
+       .instance = instance_uuid(preparation.domain.uuid, gpu.alias),
+       .parent = {},
+       .type = {}});
+  adopt(preparation, preparation.claim.devices.back());
 }
 
 }  // namespace
@@ -458,36 +473,36 @@ static void forget_scrub_programs(const std::vector<PciAddress>& devices, Claim&
       device.scrub = unknown_scrub;
 }
 
-void claim_devices(const Root& root, const Config& config, const Domain& domain,
-                   const Deadlines& deadlines, const std::vector<PciAddress>& unknown) {
-  if (domain.asked.empty() && has_none_by_hand(root, config, domain)) return;
+void prepare_devices(const Root& root, const Config& config, const Domain& domain,
+                     const Deadlines& deadlines, const std::vector<PciAddress>& unknown) {
+  if (domain.requests.empty() && has_none_by_hand(root, config, domain)) return;
   const Deadlines before_undo = deadlines.before_reserve();
-  Work work{
+  Preparation preparation{
       root, config, domain, before_undo, deadlines, Claims(root), {domain.uuid, domain.name, {}},
       {},   {},     {},     {}};
-  work.claims.make_ready();
-  work.claims.sweep();
-  const auto wait = work.deadlines.lock_wait();
-  const auto lock = work.claims.lock_domain(domain.uuid, wait);
+  preparation.claims.make_ready();
+  preparation.claims.sweep();
+  const auto wait = preparation.deadlines.lock_wait();
+  const auto lock = preparation.claims.lock_domain(domain.uuid, wait);
   if (!lock)
     throw Error({},
                 "timed out after " + std::to_string(wait.count() / 1000) +
                     " s: another gpuward process is still preparing or releasing this "
                     "domain's GPUs",
                 "run: gpuward list");
-  clear_leftover(work);
-  for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
-  add_devices_by_hand(root, config, domain, work.claim);
-  forget_scrub_programs(unknown, work.claim);
+  release_stale_claim(preparation);
+  for (const GpuRequest& gpu : domain.requests) ask_for(preparation, gpu);
+  add_devices_by_hand(root, config, domain, preparation.claim);
+  forget_scrub_programs(unknown, preparation.claim);
   try {
-    do place_all(work);
-    while (!create_all(work));
-    check_created(work);
-    mark_single_use(work);
-    begin_pci_devices(work);
-    complete(work);
+    do place_all(preparation);
+    while (!create_all(preparation));
+    check_created(preparation);
+    mark_single_use(preparation);
+    set_up_pci_devices(preparation);
+    complete(preparation);
   } catch (const Error&) {
-    undo(work);
+    undo(preparation);
     throw;
   }
 }
@@ -495,12 +510,12 @@ void claim_devices(const Root& root, const Config& config, const Domain& domain,
 DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain) try {
   Deadlines deadlines;
   deadlines.release = {};  // whoever has a device open now is not waited for
-  Work work{
+  Preparation preparation{
       root, config, domain, deadlines, deadlines, Claims(root), {domain.uuid, domain.name, {}},
       {},   {},     {},     {}};
-  for (const AskedGpu& gpu : domain.asked) ask_for(work, gpu);
-  add_devices_by_hand(root, config, domain, work.claim);
-  if (!work.claim.devices.empty()) place_by(work, claimed_devices(root));
+  for (const GpuRequest& gpu : domain.requests) ask_for(preparation, gpu);
+  add_devices_by_hand(root, config, domain, preparation.claim);
+  if (!preparation.claim.devices.empty()) place_by(preparation, claimed_devices(root));
   return {};
 } catch (const InUse& error) {
   return {error.reason, true};
@@ -508,13 +523,13 @@ DevicesRefusal devices_refusal(const Root& root, const Config& config, const Dom
   return {error.reason, false};
 }
 
-static bool is_pci_gpu(const Domain& domain, const AskedGpu& gpu) {
+static bool is_pci_gpu(const Domain& domain, const GpuRequest& gpu) {
   const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
   return hostdev && hostdev->address;
 }
 
 static std::string profile_of(const Domain& domain, std::string_view alias) {
-  for (const AskedGpu& gpu : domain.asked)
+  for (const GpuRequest& gpu : domain.requests)
     if (gpu.alias == gpu_alias(alias)) return gpu.profile;
   return "-";
 }
@@ -551,9 +566,9 @@ static std::string check_pci_device(const Root& root, const Config& config, cons
   return add_profile(config, claim.devices.back());
 }
 
-std::string check_devices(const Root& root, const Config& config, const Domain& domain,
-                          const Deadlines& deadlines) {
-  if (domain.asked.empty()) return {};
+std::string check_running_domain(const Root& root, const Config& config, const Domain& domain,
+                                 const Deadlines& deadlines) {
+  if (domain.requests.empty()) return {};
   const Claims claims(root);
   claims.make_ready();
   const auto lock = claims.lock_domain(domain.uuid, deadlines.lock_wait());
@@ -563,7 +578,7 @@ std::string check_devices(const Root& root, const Config& config, const Domain& 
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.address && is_ours(hostdev))
       found += check_pci_device(root, config, domain, hostdev, claim);
-  for (const AskedGpu& gpu : domain.asked) {
+  for (const GpuRequest& gpu : domain.requests) {
     if (is_pci_gpu(domain, gpu)) continue;
     const auto instance = find_instance(root, instance_uuid(domain.uuid, gpu.alias));
     if (!instance) {

@@ -16,15 +16,15 @@ namespace gpuward {
 /// All or none: throws Error with cause, device, holder and what to do, with everything undone.
 /// `unknown`: devices that go into quarantine when they are released, as how to scrub them is
 /// written where it cannot be read.
-void claim_devices(const Root& root, const Config& config, const Domain& domain,
-                   const Deadlines& deadlines, const std::vector<PciAddress>& unknown = {});
+void prepare_devices(const Root& root, const Config& config, const Domain& domain,
+                     const Deadlines& deadlines, const std::vector<PciAddress>& unknown = {});
 
 struct DevicesRefusal {
   Reason reason;        ///< without a problem when nothing is refused
   bool passes = false;  ///< when another domain or process releases the device
 };
 
-/// What claim_devices would refuse a domain that is shut off right now; nothing is changed. Only
+/// What prepare_devices would refuse a domain that is shut off right now; nothing is changed. Only
 /// for a request that request_verdict allows. What an earlier run left in its own claim is not
 /// looked at.
 DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain);
@@ -33,8 +33,8 @@ DevicesRefusal devices_refusal(const Root& root, const Config& config, const Dom
 /// single use of its profile; where that is not configured any more, what to scrub is not known and
 /// the device will go into quarantine. Says what it found in one line, "" when all is as it should
 /// be.
-std::string check_devices(const Root& root, const Config& config, const Domain& domain,
-                          const Deadlines& deadlines);
+std::string check_running_domain(const Root& root, const Config& config, const Domain& domain,
+                                 const Deadlines& deadlines);
 
 /// After libvirt's restart: adds the GPUs that the running domain has by hand to its claim where
 /// they are missing, as those of a domain that an older version let start.

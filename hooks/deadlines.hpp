@@ -5,8 +5,8 @@
 #include <functional>
 #include <utility>
 
-#include "base/child.hpp"
 #include "base/deadline.hpp"
+#include "base/kernel_write.hpp"
 
 namespace gpuward {
 

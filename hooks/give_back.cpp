@@ -3,9 +3,9 @@
 
 #include <cerrno>
 
-#include "base/child.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/kernel_write.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "domain/domain.hpp"
@@ -15,21 +15,21 @@
 
 namespace gpuward {
 
-std::string what_it_is(const ClaimedDevice& device) {
+std::string describe_device(const ClaimedDevice& device) {
   return device.use == Use::mdev ? "instance " + to_string(device.instance) + " on " + device.parent
                                  : to_string(device.address);
 }
 
-Reason quarantine_reason(const KeptDevice& kept) {
-  return {gpu_title(kept.device.alias) + " (" + what_it_is(kept.device) + ")",
+Reason quarantine_reason(const QuarantinedDevice& kept) {
+  return {gpu_title(kept.device.alias) + " (" + describe_device(kept.device) + ")",
           "remains quarantined: " + kept.reason, "run: gpuward reconcile"};
 }
 
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
                             std::function<void(pid_t)> on_start) {
   if (!instance_directory(root, instance)) return {};
-  if (const auto holder = holder_after(deadlines.release_wait(),
-                                       [&] { return OpenDevices(root).holder_of(instance); }))
+  if (const auto holder = wait_until_closed(deadlines.release_wait(),
+                                            [&] { return OpenDevices(root).holder_of(instance); }))
     return "in use by " + to_string(*holder);
   const auto found = find_instance(root, instance);
   if (!found)
@@ -40,7 +40,7 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   const KernelWrite write = removal(root, instance);
   const WriteResult result =
       write_in_child({&write, 1}, deadlines.writing(std::move(on_start))).front();
-  if (result.outcome == WriteResult::Outcome::stuck)
+  if (result.outcome == WriteResult::Outcome::blocked)
     return "removal is " + blocked_in_kernel(result.child) + "; check: journalctl -k";
   const bool gone_already = result.code == ENOENT || result.code == ENODEV;
   if (result.outcome == WriteResult::Outcome::failed && !gone_already)
@@ -51,7 +51,7 @@ std::string remove_instance(const Root& root, const Uuid& instance, const Deadli
   return {};
 }
 
-bool is_being_made(const Root& root, const ClaimedDevice& device) {
+bool has_blocked_writer(const Root& root, const ClaimedDevice& device) {
   return is_running(root, device.writer);
 }
 
@@ -76,23 +76,23 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
   // One that was not known to be blocked may be about to end.
   if (device.state == ClaimedDevice::State::claimed)
     wait_until_ended(root, device.writer, deadlines.release_wait());
-  if (is_being_made(root, device))
+  if (has_blocked_writer(root, device))
     return what_is_written(root, device) + " is " + blocked_in_kernel(device.writer.pid) +
            "; check: journalctl -k";
   if (is_running(root, device.scrub_process))
     return "scrub program still running (process " + std::to_string(device.scrub_process.pid) + ")";
   device.writer = device.scrub_process = {};
   if (is_claimed_by_another(root, claim.domain, device)) {
-    log::warning(domain_title(claim.name) + ": " + what_it_is(device) +
+    log::warning(domain_title(claim.name) + ": " + describe_device(device) +
                  " is also claimed by another domain, not released");
     return {};
   }
   if (device.use == Use::mdev && is_by_hand(device)) {
-    const auto holder = holder_after(deadlines.release_wait(),
-                                     [&] { return OpenDevices(root).holder_of(device.instance); });
+    const auto holder = wait_until_closed(
+        deadlines.release_wait(), [&] { return OpenDevices(root).holder_of(device.instance); });
     return holder ? "in use by " + to_string(*holder) : "";
   }
-  if (device.use != Use::mdev) return end_pci_device(root, claim, device, deadlines);
+  if (device.use != Use::mdev) return tear_down_pci_device(root, claim, device, deadlines);
   if (!is_claimed_one(root, device)) return {};
   std::string why = remove_instance(root, device.instance, deadlines, [&](pid_t writer) {
     device.writer = identify(root, writer);
@@ -112,9 +112,9 @@ static std::string reason_to_keep(const Root& root, const Claim& claim, ClaimedD
   }
 }
 
-std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
-                                  const Deadlines& deadlines) {
-  std::vector<KeptDevice> kept;
+std::vector<QuarantinedDevice> release_devices(const Root& root, const Claims& claims, Claim claim,
+                                               const Deadlines& deadlines) {
+  std::vector<QuarantinedDevice> kept;
   for (ClaimedDevice& device : claim.devices) {
     if (!claim.completed && device.state == ClaimedDevice::State::claimed) {
       device.scrub.clear();
@@ -130,7 +130,7 @@ std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim 
     return kept;
   }
   claim.devices.clear();
-  for (const KeptDevice& device : kept) claim.devices.push_back(device.device);
+  for (const QuarantinedDevice& device : kept) claim.devices.push_back(device.device);
   claims.write(claim);
   return kept;
 }

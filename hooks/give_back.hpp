@@ -13,7 +13,7 @@
 namespace gpuward {
 
 /// A device that did not go.
-struct KeptDevice {
+struct QuarantinedDevice {
   ClaimedDevice device;
   std::string reason;  ///< who has it open, or what the kernel said
 };
@@ -23,18 +23,18 @@ struct KeptDevice {
 /// final. What does not go within the deadline stays in it as quarantined and is returned. Twice
 /// does no harm. The caller holds the domain's lock. Throws SystemError only when the claim itself
 /// cannot be written.
-std::vector<KeptDevice> give_back(const Root& root, const Claims& claims, Claim claim,
-                                  const Deadlines& deadlines);
+std::vector<QuarantinedDevice> release_devices(const Root& root, const Claims& claims, Claim claim,
+                                               const Deadlines& deadlines);
 
 /// Whether a write that hung in the driver still does: what it makes must be known as ours, and it
 /// must not take away what the next owner has.
-bool is_being_made(const Root& root, const ClaimedDevice& device);
+bool has_blocked_writer(const Root& root, const ClaimedDevice& device);
 
 /// "instance UUID on mbochs", "0000:41:00.0"
-std::string what_it_is(const ClaimedDevice& device);
+std::string describe_device(const ClaimedDevice& device);
 
 /// What is reported of a device that remains in quarantine: the caller logs or throws it.
-Reason quarantine_reason(const KeptDevice& kept);
+Reason quarantine_reason(const QuarantinedDevice& kept);
 
 /// Removes one instance that nobody has open; the reason why not otherwise, "" when it is gone.
 /// `on_start`: as of WriteOptions.

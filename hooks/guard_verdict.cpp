@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "base/quote.hpp"
-#include "domain/document.hpp"
 #include "domain/qemu_override.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 
@@ -14,7 +14,7 @@ static std::string place_of(const Gap& gap) {
 }
 
 static std::string remedy(const Gap& gap, const std::string& domain) {
-  return (gap.can_be_closed ? "run: gpuward protect " : "run: virsh edit ") + shell_word(domain);
+  return (gap.can_be_fixed ? "run: gpuward protect " : "run: virsh edit ") + shell_word(domain);
 }
 
 Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
@@ -26,7 +26,7 @@ Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
   if (blocked.empty()) return Verdict::allow();
   // First what only its author can change: until then `gpuward protect` refuses as well.
   std::stable_partition(blocked.begin(), blocked.end(),
-                        [](const Gap& gap) { return !gap.can_be_closed; });
+                        [](const Gap& gap) { return !gap.can_be_fixed; });
   const Gap& gap = blocked.front();
   const std::string more =
       blocked.size() > 1 ? " (and " + std::to_string(blocked.size() - 1) + " more)" : "";
@@ -38,8 +38,8 @@ Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
 /// Of a gap that is not refused yet.
 static std::string refused_later(const Gap& gap, const std::string& domain) {
   return place_of(gap) + ": " + gap.text + "; the next release refuses to start the domain; " +
-         (gap.can_be_closed ? "shut it down and " : "") + remedy(gap, domain) +
-         (gap.can_be_closed ? " (all domains: gpuward protect --all)" : "");
+         (gap.can_be_fixed ? "shut it down and " : "") + remedy(gap, domain) +
+         (gap.can_be_fixed ? " (all domains: gpuward protect --all)" : "");
 }
 
 std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::string& domain,
@@ -57,7 +57,7 @@ std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::st
 }
 
 Verdict override_verdict(const Document& document, const std::vector<const Hostdev*>& gpus,
-                         const std::string& domain, QemuAbilities qemu) {
+                         const std::string& domain, QemuCapabilities qemu) {
   if (qemu.can_disable_vfio_migration) return Verdict::allow();
   for (const Hostdev* const gpu : gpus) {
     const std::string alias = alias_when_running(document, *gpu);

@@ -22,6 +22,6 @@ std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::st
 /// Whether its QEMU has all that <qemu:override> sets for its GPUs: QEMU does not start with a
 /// property that it does not have.
 Verdict override_verdict(const Document& document, const std::vector<const Hostdev*>& gpus,
-                         const std::string& domain, QemuAbilities qemu);
+                         const std::string& domain, QemuCapabilities qemu);
 
 }  // namespace gpuward

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "base/child.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/kernel_write.hpp"
 #include "base/lock.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
@@ -55,17 +55,18 @@ static WriteOptions named_writing(const Root& root, const Claim& owner, ClaimedD
 
 static void require_changed(ClaimedDevice& device, const std::string& what,
                             const KernelChange& change) {
-  if (!change.stuck) device.writer = {};
+  if (!change.blocked) device.writer = {};
   if (!change.failure.empty()) throw Error(title(device), what + ": " + change.failure);
 }
 
 /// One process that hangs in the PF's driver is enough: a second would hang beside it.
-static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device) {
+static void require_no_blocked_writer(const Root& root, const ClaimedDevice& device) {
   const ClaimedDevices claimed = claimed_devices(root);
   require_readable(claimed.unreadable);
   for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& other : claim.devices)
-      if (other.use != Use::mdev && other.parent == device.parent && is_being_made(root, other))
+      if (other.use != Use::mdev && other.parent == device.parent &&
+          has_blocked_writer(root, other))
         throw Error(title(device),
                     "driver of PF " + device.parent + " is blocked in the kernel since " +
                         domain_title(claim.name) + " started (process " +
@@ -75,16 +76,16 @@ static void require_no_stuck_maker(const Root& root, const ClaimedDevice& device
 
 /// The caller holds the PF's lock, and the claim is written: gpuward-provision either has changed
 /// the VFs before, or sees the claim and leaves them.
-static void make_vf_sure(const Root& root, const Config& config, const Claim& owner,
-                         ClaimedDevice& device, const Deadlines& deadlines) {
+static void ensure_vf(const Root& root, const Config& config, const Claim& owner,
+                      ClaimedDevice& device, const Deadlines& deadlines) {
   if (exists(pci_path(root, device.address))) return;
   const PciAddress pf = *parse_pci_address(device.parent);
   const std::string what = "VF " + to_string(device.address) + " does not exist";
   if (virtual_functions(root, pf).empty()) {
-    require_no_stuck_maker(root, device);
+    require_no_blocked_writer(root, device);
     const GpuSettings settings =
         settings_of(config, read_identity(pci_path(root, pf), device.parent));
-    const WantedVfs wanted = wanted_vfs(settings, device.use, most_virtual_functions(root, pf));
+    const WantedVfs wanted = wanted_vfs(settings, device.use, total_vfs(root, pf));
     require_changed(device, what,
                     enable_vfs(root, pf, wanted, named_writing(root, owner, device, deadlines)));
   }
@@ -155,14 +156,14 @@ static KernelChange write_reset_method(const std::string& file, const std::strin
   const KernelWrite write{file, methods};
   const WriteResult result = write_in_child({&write, 1}, options).front();
   if (result.outcome == WriteResult::Outcome::written) return {};
-  if (result.outcome == WriteResult::Outcome::stuck)
+  if (result.outcome == WriteResult::Outcome::blocked)
     return {"write is " + blocked_in_kernel(result.child) + "; check: journalctl -k", result.child};
   return {errno_text(result.code) +
           "; the kernel supports: " + read_optional_attribute(file).value_or("none")};
 }
 
-static void set_reset(const Root& root, const Config& config, const Claim& owner,
-                      ClaimedDevice& device, const Deadlines& deadlines) {
+static void apply_reset_method(const Root& root, const Config& config, const Claim& owner,
+                               ClaimedDevice& device, const Deadlines& deadlines) {
   const std::string path = pci_path(root, device.address);
   const GpuSettings settings = settings_of(config, read_identity(path, to_string(device.address)));
   const std::string file = path + "/reset_method";
@@ -177,11 +178,11 @@ static void set_reset(const Root& root, const Config& config, const Claim& owner
                  "scrub = PROGRAM in the profile");
 }
 
-void begin_pci_device(const Root& root, const Config& config, const Claim& owner,
-                      ClaimedDevice& device, const Deadlines& deadlines) {
-  if (device.use == Use::whole) return set_reset(root, config, owner, device, deadlines);
+void set_up_pci_device(const Root& root, const Config& config, const Claim& owner,
+                       ClaimedDevice& device, const Deadlines& deadlines) {
+  if (device.use == Use::whole) return apply_reset_method(root, config, owner, device, deadlines);
   const Lock lock = lock_physical_function(root, device, deadlines);
-  make_vf_sure(root, config, owner, device, deadlines);
+  ensure_vf(root, config, owner, device, deadlines);
   if (device.use == Use::vendor_vf) create_vgpu(root, config, owner, device, deadlines);
 }
 
@@ -191,8 +192,8 @@ static void set_free(const Root& root, const Claim& owner, const ClaimedDevice& 
   clear_quarantine_record(root, device.address);
 }
 
-std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
-                           const Deadlines& deadlines) {
+std::string tear_down_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
+                                 const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) {
     // Nothing left to release, but the same card, or a VF of that number, may come again as its
     // guest left it. A second record would be without the identity of the card, and would keep
@@ -205,7 +206,7 @@ std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& 
     set_free(root, owner, device);
     return {};
   }
-  if (const auto holder = holder_after(deadlines.release_wait(), [&] {
+  if (const auto holder = wait_until_closed(deadlines.release_wait(), [&] {
         return OpenDevices(root).vfio_holder_of(device.address);
       }))
     return "in use by " + to_string(*holder);
@@ -216,7 +217,7 @@ std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& 
     // VFs. Waiting for the lock would only have a release fail beside a slow prepare.
     const KernelChange change =
         set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines));
-    if (!change.stuck) device.writer = {};
+    if (!change.blocked) device.writer = {};
     if (!change.failure.empty()) return "cannot remove the vGPU: " + change.failure;
   }
   if (std::string why = scrub(root, owner, device, deadlines); !why.empty()) return why;

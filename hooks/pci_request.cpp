@@ -36,7 +36,7 @@ static const Hostdev* hostdev_at(const Domain& domain, const PciAddress& address
   return nullptr;
 }
 
-static const Hostdev& hostdev_of(const Domain& domain, const AskedGpu& gpu) {
+static const Hostdev& hostdev_of(const Domain& domain, const GpuRequest& gpu) {
   const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
   if (hostdev && hostdev->address) return *hostdev;
   throw Error(gpu_title(gpu.alias), "no PCI hostdev with alias " + gpu.alias,
@@ -44,7 +44,7 @@ static const Hostdev& hostdev_of(const Domain& domain, const AskedGpu& gpu) {
 }
 
 std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
-                                             const Domain& domain, const AskedGpu& gpu) {
+                                             const Domain& domain, const GpuRequest& gpu) {
   const Profile& profile = *find_profile(config, gpu.profile);  // request_verdict looked
   const Hostdev& hostdev = hostdev_of(domain, gpu);
   ClaimedDevice device{
@@ -146,9 +146,9 @@ static std::string remedy(const Root& root, const Config& config, const Domain& 
 }
 
 /// Who keeps this domain from having the device, by claims; null when nobody does.
-static const Taker* taker_of(const ClaimedDevices& claimed, const Domain& domain,
-                             const ClaimedDevice& device) {
-  const Taker* taker = nullptr;
+static const User* taker_of(const ClaimedDevices& claimed, const Domain& domain,
+                            const ClaimedDevice& device) {
+  const User* taker = nullptr;
   if (device.use == Use::mdev) {
     const auto found = claimed.instances.find(device.instance);
     if (found != claimed.instances.end()) taker = &found->second;
@@ -176,7 +176,7 @@ static bool is_quarantined(const Claim& claim, const ClaimedDevice& device) {
 
 /// Who uses the device, or why it is not available.
 static std::string in_use_text(const ClaimedDevices& claimed, const Domain& domain,
-                               const ClaimedDevice& device, const Taker& taker) {
+                               const ClaimedDevice& device, const User& taker) {
   const Claim* const claim = claim_of(claimed, domain, device);
   if (!claim) return taker.what;
   return is_quarantined(*claim, device) ? quarantine_text(claim->name)
@@ -185,7 +185,7 @@ static std::string in_use_text(const ClaimedDevices& claimed, const Domain& doma
 
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
                        const ClaimedDevice& device, const ClaimedDevices& claimed) {
-  const Taker* const taker = taker_of(claimed, domain, device);
+  const User* const taker = taker_of(claimed, domain, device);
   if (!taker || taker->is_mark) return;  // require_not_used says more of a mark
   const Claim* const claim = claim_of(claimed, domain, device);
   const std::string why = in_use_text(claimed, domain, device, *taker);
@@ -197,7 +197,7 @@ void require_unclaimed(const Root& root, const Config& config, const Domain& dom
 }
 
 void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
-                              const AskedGpu& gpu, const ClaimedDevices& claimed) {
+                              const GpuRequest& gpu, const ClaimedDevices& claimed) {
   ClaimedDevice device{
       .alias = gpu.alias, .profile = gpu.profile, .instance = {}, .parent = {}, .type = "-"};
   device.use = find_profile(config, gpu.profile)->use;  // request_verdict looked
@@ -269,7 +269,7 @@ static Parent card_of(const Root& root, const ClaimedDevice& device) {
 void require_allowed(const Root& root, const Config& config, const Domain& domain,
                      const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const std::string edit = "name another device in: virsh edit " + shell_word(domain.name);
-  if (const Taker* const taker = taker_of(claimed, domain, device)) {
+  if (const User* const taker = taker_of(claimed, domain, device)) {
     if (taker->is_mark)
       throw InUse(by_hand_title(device), taker->what, "run: gpuward clear " + device_name(device));
     throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *taker), edit);

@@ -21,7 +21,7 @@ struct InUse : Error {
 /// The devices that the domain's XML names for this GPU, as a claim holds them: one of the pool of
 /// its profile, with all companions. Throws Error when it names another.
 std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
-                                             const Domain& domain, const AskedGpu& gpu);
+                                             const Domain& domain, const GpuRequest& gpu);
 
 /// Whether no domain had it for its single use. Throws Error that names who.
 void require_not_used(const Root& root, const ClaimedDevice& device);
@@ -39,7 +39,7 @@ void require_unclaimed(const Root& root, const Config& config, const Domain& dom
 /// The same for the device that the domain's XML names for this GPU, whether or not it is of the
 /// profile's pool: who has it is worth more than why it is not.
 void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
-                              const AskedGpu& gpu, const ClaimedDevices& claimed);
+                              const GpuRequest& gpu, const ClaimedDevices& claimed);
 
 /// Adds the GPUs that the domain's author wrote into its XML, with their companions there, to the
 /// claim, so that they are known to be in use.

@@ -16,7 +16,7 @@ PoolDomain pool_domain(const Config& config, const Domain& domain) {
     found.own.push_back(*hostdev.address);
     if (!is_ours(hostdev)) found.by_hand.push_back(*hostdev.address);
   }
-  for (const AskedGpu& gpu : domain.asked) {
+  for (const GpuRequest& gpu : domain.requests) {
     const Profile* const profile = find_profile(config, gpu.profile);
     if (!profile || !gives_pci_devices(*profile)) continue;
     const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
@@ -25,7 +25,7 @@ PoolDomain pool_domain(const Config& config, const Domain& domain) {
   return found;
 }
 
-std::vector<PciAddress> pointed_devices(const Config& config, const Domain& domain) {
+std::vector<PciAddress> assigned_devices(const Config& config, const Domain& domain) {
   std::vector<PciAddress> devices;
   for (const PoolGpu& gpu : pool_domain(config, domain).gpus)
     if (gpu.at) devices.push_back(*gpu.at);
@@ -58,7 +58,7 @@ const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
   return nullptr;
 }
 
-bool points_at_taken(const PoolDomain& domain, const TakenDevices& taken) {
+bool uses_unavailable_device(const PoolDomain& domain, const DevicesInUse& taken) {
   return std::any_of(domain.gpus.begin(), domain.gpus.end(), [&](const PoolGpu& gpu) {
     const auto found = gpu.at ? taken.find(*gpu.at) : taken.end();
     return found != taken.end() && found->second.domain != domain.uuid;
@@ -70,14 +70,14 @@ static DomainPlace place_of(const PoolDomain& domain) {
 }
 
 /// Why the GPU cannot stay where it is; "" when it can.
-static std::string why_not_here(const Profile& profile, const PoolDomain& domain,
-                                const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
-                                const DeviceUse& use) {
+static std::string reason_to_move(const Profile& profile, const PoolDomain& domain,
+                                  const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
+                                  const DeviceUse& use) {
   if (!gpu.at) return "no device assigned";
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "device no longer matches profile " + in_quotes(gpu.profile);
   if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
-  if (const Taker* const taker = find_taker(*here, use.taken)) return taker->what;
+  if (const User* const taker = find_user(*here, use.taken)) return taker->what;
   if (!is_near_enough(profile, *here, place_of(domain)))
     return "device is not local to the domain's memory and CPUs (numa = require)";
   if (here->is_full) {
@@ -86,18 +86,18 @@ static std::string why_not_here(const Profile& profile, const PoolDomain& domain
       return "GPU has no capacity for another vGPU of profile " + in_quotes(gpu.profile);
   }
   if (is_viable(*here, use.own)) return {};
-  return "IOMMU group is not viable: " + to_string(here->in_the_way.front()) +
+  return "IOMMU group is not viable: " + to_string(here->host_bound_members.front()) +
          " is bound to a host driver";
 }
 
-static bool is_held_by_process(const std::vector<PoolDevice>& pool, const TakenDevices& taken) {
+static bool is_held_by_process(const std::vector<PoolDevice>& pool, const DevicesInUse& taken) {
   return std::any_of(pool.begin(), pool.end(), [&](const PoolDevice& device) {
     const auto taker = taken.find(device.address);
     return taker != taken.end() && taker->second.is_process;
   });
 }
 
-static void take(const PoolDevice& device, const PoolDomain& by, TakenDevices& taken) {
+static void take(const PoolDevice& device, const PoolDomain& by, DevicesInUse& taken) {
   for (const PciAddress& function : device.functions)
     taken[function] = {by.uuid, "device assigned to another GPU of this domain"};
 }
@@ -112,7 +112,7 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
     const auto pool = pools.find(gpu.profile);
     const Profile* const profile = find_profile(config, gpu.profile);
     if (pool == pools.end() || !profile) continue;
-    const std::string why = why_not_here(*profile, domain, gpu, pool->second, use);
+    const std::string why = reason_to_move(*profile, domain, gpu, pool->second, use);
     if (why.empty())
       take(*find_device(pool->second, gpu.at), domain, use.taken);
     else
@@ -123,27 +123,27 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
     const auto& pool = pools.at(gpu->profile);
     const PoolDevice* const chosen = choose_device(profile, pool, use, place_of(domain));
     if (!chosen) {
-      plan.look_again |= is_held_by_process(pool, use.taken);
+      plan.retry_later |= is_held_by_process(pool, use.taken);
       continue;
     }
     plan.moves.push_back({domain.uuid, gpu->alias, profile.use, gpu->at, chosen->functions, why});
     take(*chosen, domain, use.taken);
-    if (gpu->at && use.pointed_at[*gpu->at] > 0) --use.pointed_at[*gpu->at];
-    ++use.pointed_at[chosen->address];
+    if (gpu->at && use.assigned_count[*gpu->at] > 0) --use.assigned_count[*gpu->at];
+    ++use.assigned_count[chosen->address];
   }
 }
 
-PoolPlan plan_moves(const Config& config, const std::vector<PoolDomain>& off,
-                    const DevicePools& pools, const TakenDevices& taken,
-                    std::map<PciAddress, unsigned> pointed_at) {
+PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>& off,
+                            const DevicePools& pools, const DevicesInUse& taken,
+                            std::map<PciAddress, unsigned> assigned_count) {
   for (const PoolDomain& domain : off)
     for (const PoolGpu& gpu : domain.gpus)
-      if (gpu.at) ++pointed_at[*gpu.at];
+      if (gpu.at) ++assigned_count[*gpu.at];
   PoolPlan plan;
   for (const PoolDomain& domain : off) {
-    DeviceUse use{taken_by_others(taken, domain.uuid), std::move(pointed_at), domain.own};
+    DeviceUse use{in_use_by_others(taken, domain.uuid), std::move(assigned_count), domain.own};
     place(config, domain, pools, use, plan);
-    pointed_at = std::move(use.pointed_at);
+    assigned_count = std::move(use.assigned_count);
   }
   return plan;
 }

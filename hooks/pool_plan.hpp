@@ -37,7 +37,7 @@ struct PoolDomain {
 PoolDomain pool_domain(const Config& config, const Domain& domain);
 
 /// The devices that a domain's GPUs of pools are pointed at, without companions.
-std::vector<PciAddress> pointed_devices(const Config& config, const Domain& domain);
+std::vector<PciAddress> assigned_devices(const Config& config, const Domain& domain);
 
 /// Devices of the profiles that domains ask for, by the profile's name.
 using DevicePools = std::map<std::string, std::vector<PoolDevice>>;
@@ -52,7 +52,7 @@ const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
                               const std::optional<PciAddress>& address);
 
 /// One GPU that is to be pointed at another device.
-struct Move {
+struct Reassignment {
   Uuid domain;
   std::string alias;
   Use use = Use::whole;
@@ -62,17 +62,17 @@ struct Move {
 };
 
 struct PoolPlan {
-  std::vector<Move> moves;  ///< those of one domain follow each other
-  bool look_again = false;  ///< one found no device that is free, but a process has one
+  std::vector<Reassignment> moves;  ///< those of one domain follow each other
+  bool retry_later = false;         ///< one found no device that is free, but a process has one
 };
 
 /// Where domains that are off are to be pointed: only those at a device that is taken or none of
-/// the pool, each at the free one that the fewest point at, counting `pointed_at` by others.
-PoolPlan plan_moves(const Config& config, const std::vector<PoolDomain>& off,
-                    const DevicePools& pools, const TakenDevices& taken,
-                    std::map<PciAddress, unsigned> pointed_at);
+/// the pool, each at the free one that the fewest point at, counting `assigned_count` by others.
+PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>& off,
+                            const DevicePools& pools, const DevicesInUse& taken,
+                            std::map<PciAddress, unsigned> assigned_count);
 
 /// Whether a GPU of the domain is at a device that another has.
-bool points_at_taken(const PoolDomain& domain, const TakenDevices& taken);
+bool uses_unavailable_device(const PoolDomain& domain, const DevicesInUse& taken);
 
 }  // namespace gpuward

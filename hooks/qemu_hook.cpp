@@ -12,9 +12,9 @@
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "config/config_parser.hpp"
-#include "domain/document.hpp"
 #include "domain/domain.hpp"
 #include "domain/memory.hpp"
+#include "domain/xml_document.hpp"
 #include "hooks/answer.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
@@ -43,7 +43,7 @@ struct Hook {
   const Deadlines& deadlines;
 };
 
-struct Seen {
+struct ParsedDomain {
   Document document;
   Domain domain;
 };
@@ -61,7 +61,7 @@ void require_no_gpu_in_text(const Hook& hook, const Reason& error) {
 
 /// The domain on stdin; nothing when it can be read no further and has no GPU, and then starts.
 /// Throws Error when it has one.
-std::optional<Seen> see_domain(const Hook& hook) {
+std::optional<ParsedDomain> parse_input(const Hook& hook) {
   try {
     if (hook.input.end == XmlInput::End::too_large)
       throw Error("domain XML", "larger than " + std::to_string(largest_xml >> 20) + " MiB");
@@ -69,7 +69,7 @@ std::optional<Seen> see_domain(const Hook& hook) {
       throw Error("domain XML", "cannot read from the hook's stdin", "check: journalctl -k");
     Document document = parse_document(hook.input.text);
     Domain domain = read_domain(document);
-    return Seen{std::move(document), std::move(domain)};
+    return ParsedDomain{std::move(document), std::move(domain)};
   } catch (const Error& error) {
     const std::string cut =
         hook.input.end == XmlInput::End::late ? " (libvirt stopped writing it)" : "";
@@ -101,7 +101,7 @@ struct FoundConfig {
 /// The configuration that decides about this domain; nothing for a domain without a GPU, which no
 /// mistake in it may disturb.
 std::optional<FoundConfig> config_for(const Hook& hook, const Domain& domain) {
-  if (domain.hostdevs.empty() && domain.asked.empty() && domain.command_line.empty()) return {};
+  if (domain.hostdevs.empty() && domain.requests.empty() && domain.command_line.empty()) return {};
   LoadedConfig loaded = load_host_config(hook.root);
   if (!is_gpu_domain(hook.root, loaded.config, domain)) return {};
   const auto error = config_error(loaded);
@@ -157,10 +157,10 @@ void warn_of_command_line(const Hook& hook, const Config& config, const Domain& 
 }
 
 /// What the XML of a domain with a GPU must not let through.
-void guard(const Hook& hook, const Config& config, const Seen& seen, Refusals& refusals) {
+void guard(const Hook& hook, const Config& config, const ParsedDomain& seen, Refusals& refusals) {
   const auto gpus = gpu_hostdevs(hook.root, config, seen.domain);
   const std::string emulator = emulator_of(seen.document);
-  const QemuAbilities qemu = abilities_of(qemu_version(hook.root, emulator));
+  const QemuCapabilities qemu = abilities_of(qemu_version(hook.root, emulator));
   if (!qemu.is_known && config.guard.migration == Policy::block)
     log::warning(domain_title(seen.domain.name) + ": cannot determine the version of " +
                  shown(emulator) + ", requiring enable-migration=off");
@@ -196,14 +196,14 @@ StartedDevices devices_at_start(const Document& document, const Domain& domain) 
 }
 
 void wait_for_reassignment(const Hook& hook, const Config& config, const Domain& domain) {
-  if (!pointed_devices(config, domain).empty())
-    let_pools_settle(hook.root, domain.uuid, hook.deadlines.settle_wait());
+  if (!assigned_devices(config, domain).empty())
+    wait_for_reassignment(hook.root, domain.uuid, hook.deadlines.settle_wait());
 }
 
 /// A domain with a GPU whose XML cannot be parsed, when the administrator has it started anyway:
 /// its devices are those that its text names, claimed as those written by hand.
 void prepare_unparsed(const Hook& hook, const Reason& error) {
-  // What did not arrive may name a device that is in use.
+  // What did not handle_incoming may name a device that is in use.
   if (hook.input.end != XmlInput::End::whole) throw Error(error);
   const auto hostdevs = hostdevs_in_text(hook.input.text);
   if (!hostdevs) throw Error(error);
@@ -211,8 +211,8 @@ void prepare_unparsed(const Hook& hook, const Reason& error) {
   refusals.add({}, error);
   const Domain domain = domain_of_text(*refusals.permit(), *hostdevs);
   const Config config = load_config(config_files(hook.root)).config;
-  claim_devices(hook.root, config, domain, hook.deadlines,
-                hook.input.names_gpuward ? addresses_of(domain) : std::vector<PciAddress>());
+  prepare_devices(hook.root, config, domain, hook.deadlines,
+                  hook.input.names_gpuward ? addresses_of(domain) : std::vector<PciAddress>());
   mark(hook, domain, nullptr);
 }
 
@@ -221,10 +221,10 @@ void claim_by_broken_config(const Hook& hook, const Config& config, const Domain
   const auto unknown = addresses_from_profiles(whole);
   const Domain domain = without_lost_profiles(config, whole);
   require(request_verdict(config, domain));
-  claim_devices(hook.root, config, domain, hook.deadlines, unknown);
+  prepare_devices(hook.root, config, domain, hook.deadlines, unknown);
 }
 
-void prepare_parsed(const Hook& hook, const Seen& seen) {
+void prepare_parsed(const Hook& hook, const ParsedDomain& seen) {
   const Domain& domain = seen.domain;
   if (domain.readconfig != 0)
     log::warning(domain_title(domain.name) + ": domain XML line " +
@@ -242,16 +242,16 @@ void prepare_parsed(const Hook& hook, const Seen& seen) {
   if (found->error)
     claim_by_broken_config(hook, config, domain);
   else
-    claim_devices(hook.root, config, domain, hook.deadlines);
+    prepare_devices(hook.root, config, domain, hook.deadlines);
   const StartedDevices devices = devices_at_start(seen.document, domain);
   mark(hook, domain, &devices);
   wait_for_reassignment(hook, config, domain);
 }
 
 void prepare(const Hook& hook) {
-  std::optional<Seen> seen;
+  std::optional<ParsedDomain> seen;
   try {
-    seen = see_domain(hook);
+    seen = parse_input(hook);
   } catch (const Error& error) {
     return prepare_unparsed(hook, error.reason);
   }
@@ -275,9 +275,9 @@ std::string unmark(const Hook& hook, const Uuid& domain) {
 /// The claim of this domain: by UUID, or by name when the XML does not tell. Its mark goes, or
 /// `marked` says why not.
 std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::string& marked) {
-  std::optional<Seen> seen;
+  std::optional<ParsedDomain> seen;
   try {
-    seen = see_domain(hook);
+    seen = parse_input(hook);
   } catch (const Error& error) {
     log::warning(domain_title(hook.call.domain) + ": finding the claim by name: " + error.what());
   }
@@ -306,10 +306,10 @@ void release_claim(const Hook& hook, const Claims& claims, const std::optional<C
                 "run: gpuward reconcile");
   const auto claim = claims.find(seen->domain);
   if (!claim) return;
-  const auto kept = give_back(hook.root, claims, *claim, hook.deadlines);
+  const auto kept = release_devices(hook.root, claims, *claim, hook.deadlines);
   if (std::any_of(claim->devices.begin(), claim->devices.end(),
                   [](const ClaimedDevice& device) { return device.use != Use::mdev; }))
-    let_pools_settle(hook.root, claim->domain, hook.deadlines.settle_wait());
+    wait_for_reassignment(hook.root, claim->domain, hook.deadlines.settle_wait());
   for (size_t i = 1; i < kept.size(); ++i)
     log::warning(domain_title(claim->name) + ": " + to_string(quarantine_reason(kept[i])));
   if (!kept.empty()) throw Error(quarantine_reason(kept.front()));
@@ -320,19 +320,19 @@ void release(const Hook& hook) {
   std::string marked;
   const auto seen = own_claim(hook, claims, marked);
   release_claim(hook, claims, seen);
-  if (!marked.empty()) throw Error(marked);
+  if (!marked.empty()) throw Error({}, marked);
 }
 
 void reconnect(const Hook& hook) {
-  const auto seen = see_domain(hook);
+  const auto seen = parse_input(hook);
   if (!seen) return;
   // What a broken configuration still says must do: a running domain is not refused anything here.
   const Config config = load_config(config_files(hook.root)).config;
-  const std::string found = check_devices(hook.root, config, seen->domain, hook.deadlines);
+  const std::string found = check_running_domain(hook.root, config, seen->domain, hook.deadlines);
   if (!found.empty()) log::warning(domain_title(seen->domain.name) + ": reconnect: " + found);
   if (!is_gpu_domain(hook.root, config, seen->domain)) return;
   claim_by_hand_again(hook.root, config, seen->domain, hook.deadlines);
-  if (!asks_gpuward(seen->domain) && mark_stamp(hook.root, seen->domain.uuid).empty())
+  if (!requests_gpu(seen->domain) && mark_stamp(hook.root, seen->domain.uuid).empty())
     mark(hook, seen->domain, nullptr);
 }
 
@@ -350,18 +350,18 @@ void print_for_libvirt(std::string_view xml) {
 /// hostdevs written by hand are their author's. A domain that runs with enable-migration=off never
 /// gets here: its QEMU refuses on the host that it runs on. Nor may this filter add that: QEMU
 /// would not take the device's state out of the stream.
-void arrive(const Hook& hook) {
-  const auto seen = see_domain(hook);
+void handle_incoming(const Hook& hook) {
+  const auto seen = parse_input(hook);
   const auto found = seen ? config_for(hook, seen->domain) : std::nullopt;
   if (!found) return;
   if (found->error) throw Error(*found->error);
   const Config& config = found->config;
-  require(arrival_verdict(config, hook.call.operation));
+  require(check_incoming(config, hook.call.operation));
   if (config.guard.migration == Policy::warn)
     log::warning(domain_title(seen->domain.name) + ": incoming " +
                  (hook.call.operation == "migrate" ? "migration" : "restore") +
                  " of a domain with a GPU, allowed by [guard] migration = warn");
-  const std::string repointed = repoint_gpus(hook.input.text);
+  const std::string repointed = replace_sources(hook.input.text);
   if (repointed != hook.input.text) print_for_libvirt(repointed);
 }
 
@@ -387,9 +387,9 @@ constexpr Operation operations[] = {
      log::Message::release_failed},  // after it gave them back, also after a refusal
     {"reconnect", reconnect, OnError::log,
      log::Message::reconnect_failed},  // libvirt itself started anew
-    {"migrate", arrive, OnError::refuse,
+    {"migrate", handle_incoming, OnError::refuse,
      log::Message::arrival_refused},  // from another host, on this one
-    {"restore", arrive, OnError::refuse, log::Message::arrival_refused},  // from a file
+    {"restore", handle_incoming, OnError::refuse, log::Message::arrival_refused},  // from a file
 };
 
 const Operation* find_operation(std::string_view name) {

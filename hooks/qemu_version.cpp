@@ -4,14 +4,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/child_process.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
-#include "base/program.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -101,7 +101,7 @@ std::optional<unsigned> qemu_version(const Root& root, const std::string& emulat
   }
 }
 
-QemuAbilities abilities_of(std::optional<unsigned> version) {
+QemuCapabilities abilities_of(std::optional<unsigned> version) {
   return {.can_disable_vfio_migration = !version || *version >= first_qemu_with_enable_migration,
           .is_known = version.has_value()};
 }

@@ -16,7 +16,7 @@ namespace gpuward {
 std::optional<unsigned> qemu_version(const Root& root, const std::string& emulator);
 
 /// What a QEMU of this version can do.
-QemuAbilities abilities_of(std::optional<unsigned> version);
+QemuCapabilities abilities_of(std::optional<unsigned> version);
 
 /// "8.1.0"
 std::string version_text(unsigned version);

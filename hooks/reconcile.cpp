@@ -41,7 +41,7 @@ static Reconciled reconcile_one(const Root& root, const Claims& claims, const Cl
     return {Result::left_alone, claim->name, "device in use by " + to_string(*holder)};
   if (dry_run) return {Result::given_back, claim->name, "domain is shut off"};
 
-  const auto kept = give_back(root, claims, *claim, deadlines);
+  const auto kept = release_devices(root, claims, *claim, deadlines);
   if (!kept.empty()) return {Result::quarantined, claim->name, kept.front().reason};
   return {Result::given_back, claim->name, "domain is shut off"};
 }

@@ -16,7 +16,7 @@ static void require_devices(const Root& root, const Config& config, const PoolDo
     if (pools.at(gpu.profile).empty())
       throw Error(domain_title(domain.name) + ": " + gpu_title(gpu.alias),
                   "profile " + in_quotes(gpu.profile) + " has no device on this host: " +
-                      why_empty(root, config, *find_profile(config, gpu.profile)),
+                      explain_empty_pool(root, config, *find_profile(config, gpu.profile)),
                   "run: gpuward list gpus");
 }
 
@@ -24,7 +24,7 @@ static void require_devices(const Root& root, const Config& config, const PoolDo
 /// pool where it is at none of it and none is free.
 static const std::vector<PciAddress>& functions_of(const PoolGpu& gpu, const PoolPlan& plan,
                                                    const std::vector<PoolDevice>& pool) {
-  for (const Move& move : plan.moves)
+  for (const Reassignment& move : plan.moves)
     if (move.alias == gpu.alias) return move.to;
   const PoolDevice* const here = find_device(pool, gpu.at);
   return here ? here->functions : pool.front().functions;
@@ -35,11 +35,11 @@ std::string repoint(const Root& root, const Config& config, std::string_view xml
   const PoolDomain domain = pool_domain(config, parse_domain(xml));
   const DevicePools pools = pools_of(root, config, {domain});
   require_devices(root, config, domain, pools);
-  const PoolPlan plan = plan_moves(config, {domain}, pools, use.taken, use.pointed_at);
+  const PoolPlan plan = plan_reassignments(config, {domain}, pools, use.taken, use.assigned_count);
   std::string text(xml);
   for (const PoolGpu& gpu : domain.gpus)
-    text = point_gpu(text, gpu.alias, find_profile(config, gpu.profile)->use,
-                     functions_of(gpu, plan, pools.at(gpu.profile)));
+    text = assign_device(text, gpu.alias, find_profile(config, gpu.profile)->use,
+                         functions_of(gpu, plan, pools.at(gpu.profile)));
   return text;
 }
 

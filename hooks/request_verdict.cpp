@@ -9,7 +9,7 @@
 
 namespace gpuward {
 
-static Verdict pci_verdict(const Domain& domain, const AskedGpu& gpu) {
+static Verdict pci_verdict(const Domain& domain, const GpuRequest& gpu) {
   const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
   if (hostdev && hostdev->address) return Verdict::allow();
   return Verdict::deny(
@@ -18,7 +18,7 @@ static Verdict pci_verdict(const Domain& domain, const AskedGpu& gpu) {
        "run: gpuward reassign " + shell_word(domain.name)});
 }
 
-static Verdict hostdev_verdict(const Domain& domain, const AskedGpu& gpu) {
+static Verdict hostdev_verdict(const Domain& domain, const GpuRequest& gpu) {
   const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
   const std::string attach = "run: gpuward attach " + shell_word(domain.name);
   if (!hostdev)
@@ -37,7 +37,7 @@ static Verdict hostdev_verdict(const Domain& domain, const AskedGpu& gpu) {
   return Verdict::allow();
 }
 
-static Verdict profile_verdict(const Config& config, const AskedGpu& gpu) {
+static Verdict profile_verdict(const Config& config, const GpuRequest& gpu) {
   const Profile* profile = find_profile(config, gpu.profile);
   if (!profile)
     return Verdict::deny({gpu_title(gpu.alias),
@@ -56,13 +56,13 @@ static Verdict profile_verdict(const Config& config, const AskedGpu& gpu) {
 Verdict request_verdict(const Config& config, const Domain& domain) {
   for (const Hostdev& hostdev : domain.hostdevs) {
     const bool asked =
-        std::any_of(domain.asked.begin(), domain.asked.end(),
-                    [&](const AskedGpu& gpu) { return gpu.alias == gpu_alias(hostdev.alias); });
+        std::any_of(domain.requests.begin(), domain.requests.end(),
+                    [&](const GpuRequest& gpu) { return gpu.alias == gpu_alias(hostdev.alias); });
     if (is_ours(hostdev) && !asked)
       return Verdict::deny({"hostdev " + hostdev.alias, "not in the domain's gpuward metadata",
                             "run: gpuward detach " + shell_word(domain.name)});
   }
-  for (const AskedGpu& gpu : domain.asked) {
+  for (const GpuRequest& gpu : domain.requests) {
     const Profile* const profile = find_profile(config, gpu.profile);
     // First: without its profile nothing is known of what the hostdev should be.
     if (Verdict verdict = profile_verdict(config, gpu); !verdict) return verdict;
@@ -74,7 +74,7 @@ Verdict request_verdict(const Config& config, const Domain& domain) {
   return Verdict::allow();
 }
 
-Verdict arrival_verdict(const Config& config, std::string_view operation) {
+Verdict check_incoming(const Config& config, std::string_view operation) {
   if (config.guard.migration != Policy::block) return Verdict::allow();
   return Verdict::deny(
       {{},

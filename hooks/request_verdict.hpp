@@ -15,6 +15,6 @@ namespace gpuward {
 Verdict request_verdict(const Config& config, const Domain& domain);
 
 /// Whether a domain with a GPU may come in from another host or from a saved state.
-Verdict arrival_verdict(const Config& config, std::string_view operation);
+Verdict check_incoming(const Config& config, std::string_view operation);
 
 }  // namespace gpuward

@@ -9,11 +9,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/child_process.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/journal.hpp"
 #include "base/message.hpp"
-#include "base/program.hpp"
 #include "base/quote.hpp"
 #include "base/signals.hpp"
 #include "base/trusted_file.hpp"

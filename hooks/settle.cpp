@@ -31,7 +31,8 @@ static void ask_and_wait(const Root& root, const Uuid& domain, std::chrono::mill
   }
 }
 
-void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline) {
+void wait_for_reassignment(const Root& root, const Uuid& domain,
+                           std::chrono::milliseconds deadline) {
   try {
     ask_and_wait(root, domain, deadline);
   } catch (const Error& error) {

@@ -16,6 +16,7 @@ namespace gpuward {
 
 /// Returns when the guard has looked at the claims as they are now, or it is not there, or after
 /// `deadline`. No reason to refuse anything.
-void let_pools_settle(const Root& root, const Uuid& domain, std::chrono::milliseconds deadline);
+void wait_for_reassignment(const Root& root, const Uuid& domain,
+                           std::chrono::milliseconds deadline);
 
 }  // namespace gpuward

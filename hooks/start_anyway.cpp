@@ -33,7 +33,7 @@ std::vector<PciAddress> addresses_from_profiles(const Domain& domain) {
 }
 
 Domain without_lost_profiles(const Config& config, Domain domain) {
-  std::erase_if(domain.asked, [&](const AskedGpu& gpu) {
+  std::erase_if(domain.requests, [&](const GpuRequest& gpu) {
     const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
     if (find_profile(config, gpu.profile) || !hostdev || !hostdev->address) return false;
     for (Hostdev& part : domain.hostdevs)

@@ -6,7 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 
 namespace gpuward {

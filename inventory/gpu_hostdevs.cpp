@@ -90,14 +90,14 @@ std::vector<const CommandLineDevice*> command_line_gpus(const Root& root, const 
 }
 
 bool is_gpu_domain(const Root& root, const Config& config, const Domain& domain) {
-  return asks_gpuward(domain) ||
+  return requests_gpu(domain) ||
          std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(),
                      [&](const Hostdev& hostdev) { return is_gpu(root, config, hostdev); }) ||
          !command_line_gpus(root, config, domain).empty();
 }
 
-bool asks_gpuward(const Domain& domain) {
-  return !domain.asked.empty() ||
+bool requests_gpu(const Domain& domain) {
+  return !domain.requests.empty() ||
          std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(), is_ours);
 }
 

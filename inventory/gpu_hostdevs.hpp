@@ -32,6 +32,6 @@ std::vector<const CommandLineDevice*> command_line_gpus(const Root& root, const 
 bool is_gpu_domain(const Root& root, const Config& config, const Domain& domain);
 
 /// Whether gpuward is to give it one.
-bool asks_gpuward(const Domain& domain);
+bool requests_gpu(const Domain& domain);
 
 }  // namespace gpuward

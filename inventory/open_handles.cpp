@@ -25,7 +25,7 @@ std::string to_string(const Holder& holder) {
 
 /// Whether the descriptor only names the node (O_PATH) and keeps no device: udev has one for a
 /// moment while it sets the owner of a new node. The flags are octal (proc_pid_fdinfo(5)).
-static bool only_names_it(const std::string& process, const std::string& fd) {
+static bool is_path_only(const std::string& process, const std::string& fd) {
   const auto info = read_attribute(process + "/fdinfo/" + fd);
   if (!info) return false;
   for (const std::string_view line : split(*info, '\n')) {
@@ -84,7 +84,7 @@ void OpenHandles::add(const Root& root, const Holder& process) {
     const std::string fd = entry->path().filename();
     const FdLook look = look_at_fd(root, path + "/fd/" + fd);
     if (look.error != 0) reason = path + "/fd/" + fd + ": " + errno_text(look.error);
-    if (look.number && !by_number_.contains(*look.number) && !only_names_it(path, fd))
+    if (look.number && !by_number_.contains(*look.number) && !is_path_only(path, fd))
       by_number_.emplace(*look.number, process);
   }
   if (error && !is_absent(error.value())) reason = path + "/fd: " + errno_text(error.value());
@@ -103,8 +103,8 @@ std::optional<Holder> OpenHandles::of(const std::vector<dev_t>& numbers) const {
   return {};
 }
 
-std::optional<Holder> holder_after(std::chrono::milliseconds deadline,
-                                   const std::function<std::optional<Holder>()>& find) {
+std::optional<Holder> wait_until_closed(std::chrono::milliseconds deadline,
+                                        const std::function<std::optional<Holder>()>& find) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   for (;;) {
     auto holder = find();

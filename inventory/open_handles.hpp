@@ -51,7 +51,7 @@ class OpenHandles {
 
 /// What `find` finds when it finds nobody or `deadline` is over: a QEMU that libvirt killed needs a
 /// moment to be gone from /proc.
-std::optional<Holder> holder_after(std::chrono::milliseconds deadline,
-                                   const std::function<std::optional<Holder>()>& find);
+std::optional<Holder> wait_until_closed(std::chrono::milliseconds deadline,
+                                        const std::function<std::optional<Holder>()>& find);
 
 }  // namespace gpuward

@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/quote.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "inventory/device_nodes.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/provisioned.hpp"
@@ -19,11 +19,11 @@
 namespace gpuward {
 
 /// Two users of different domains leave nobody for whom the device would be free.
-static void block(const PciAddress& device, const Taker& taker, TakenDevices& taken) {
+static void block(const PciAddress& device, const User& taker, DevicesInUse& taken) {
   const auto [found, is_new] = taken.emplace(device, taker);
   if (is_new) return;
-  Taker& there = found->second;
-  if (there.is_mark && taker.by == Taker::By::itself) {
+  User& there = found->second;
+  if (there.is_mark && taker.by == User::By::itself) {
     there = taker;
     return;
   }
@@ -46,47 +46,47 @@ std::string quarantine_text(const std::string& domain) {
   return "quarantined after use by " + (domain.empty() ? "a domain" : domain_title(domain));
 }
 
-static Taker by_part(const Taker& taker, const std::string& part) {
-  Taker by = taker;
-  by.by = Taker::By::part;
+static User by_part(const User& taker, const std::string& part) {
+  User by = taker;
+  by.by = User::By::part;
   by.what = part + ": " + taker.what;
   return by;
 }
 
 /// An mdev keeps its parent, and a VF its card, from being given as a whole.
-static void block_card_of(const Root& root, const PciAddress& device, const Taker& taker,
-                          TakenDevices& taken) {
+static void block_card_of(const Root& root, const PciAddress& device, const User& taker,
+                          DevicesInUse& taken) {
   const auto pci = find_pci_device(root, device);
   if (pci && pci->physical_function) block(*pci->physical_function, taker, taken);
 }
 
 static void block_for_instance(const Root& root, const std::string& parent,
-                               const std::string& instance, const Taker& taker,
-                               TakenDevices& taken) {
+                               const std::string& instance, const User& taker,
+                               DevicesInUse& taken) {
   const auto device = parse_pci_address(parent);
   if (!device) return;
-  const Taker by = by_part(taker, "instance " + instance + " on " + parent);
+  const User by = by_part(taker, "instance " + instance + " on " + parent);
   block(*device, by, taken);
   block_card_of(root, *device, by, taken);
 }
 
 /// VFIO gives a group to one owner.
-static void block_group(const Root& root, const PciAddress& device, const Taker& taker,
-                        TakenDevices& taken) {
+static void block_group(const Root& root, const PciAddress& device, const User& taker,
+                        DevicesInUse& taken) {
   const auto group = iommu_group_of(root, device);
   if (!group) return;
-  Taker by = taker;
-  by.by = Taker::By::group;
+  User by = taker;
+  by.by = User::By::group;
   by.what = "IOMMU group " + std::to_string(group->number) + ", device " + to_string(device) +
             ": " + taker.what;
   for (const PciAddress& member : group->members)
     if (member != device) block(member, by, taken);
 }
 
-static void block_device(const Root& root, const PciAddress& device, const Taker& taker,
-                         TakenDevices& taken) {
+static void block_device(const Root& root, const PciAddress& device, const User& taker,
+                         DevicesInUse& taken) {
   block(device, taker, taken);
-  const Taker by_card = by_part(taker, "GPU " + to_string(device));
+  const User by_card = by_part(taker, "GPU " + to_string(device));
   for (const PciAddress& vf : virtual_functions(root, device)) block(vf, by_card, taken);
   block_card_of(root, device, by_part(taker, "VF " + to_string(device)), taken);
 }
@@ -95,10 +95,10 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
                         ClaimedDevices& found) {
   const bool has_it = device.state == ClaimedDevice::State::claimed;
   if (has_it) found.on.insert(claim.domain);
-  const Taker taker = has_it ? Taker{claim.domain, "in use by " + domain_title(claim.name)}
-                             : Taker{.domain = {},
-                                     .what = quarantine_text(claim.name),
-                                     .remedy = "run: gpuward reconcile"};
+  const User taker = has_it ? User{claim.domain, "in use by " + domain_title(claim.name)}
+                            : User{.domain = {},
+                                   .what = quarantine_text(claim.name),
+                                   .remedy = "run: gpuward reconcile"};
   if (device.use == Use::mdev) {
     found.instances.emplace(device.instance, taker);
     return block_for_instance(root, device.parent, to_string(device.instance), taker, found.taken);
@@ -113,7 +113,7 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
 ClaimedDevices claimed_devices(const Root& root) {
   ClaimedDevices found;
   for (const UsedDevice& used : used_devices(root))
-    found.taken[used.address] = {{}, single_use_text(used.owner), false, Taker::By::itself, true};
+    found.taken[used.address] = {{}, single_use_text(used.owner), false, User::By::itself, true};
   AllClaims all = Claims(root).all();
   found.claims = std::move(all.readable);
   found.unreadable = std::move(all.unreadable);
@@ -133,8 +133,8 @@ std::optional<Holder> OpenDevices::of(const std::vector<dev_t>& numbers) const {
       uninspected_ == Uninspected::ignore)
     return holder;
   const UnreadableProcess& unreadable = handles_.unknown().front();
-  throw Error("cannot determine which process uses the device: the open files of " +
-              to_string(unreadable.process) + " cannot be read: " + unreadable.reason);
+  throw Error({}, "cannot determine which process uses the device: the open files of " +
+                      to_string(unreadable.process) + " cannot be read: " + unreadable.reason);
 }
 
 std::optional<Holder> OpenDevices::holder_of(const PciAddress& device) const {
@@ -176,52 +176,51 @@ static InstancesByParent instances_by_parent(const Root& root) {
 
 /// Who has an mdev on this device open. One that another program has created is that program's,
 /// open or not.
-static std::optional<Taker> user_of_instances(const Root& root, const OpenDevices& open,
-                                              const InstancesByParent& instances,
-                                              const PciAddress& device) {
+static std::optional<User> user_of_instances(const Root& root, const OpenDevices& open,
+                                             const InstancesByParent& instances,
+                                             const PciAddress& device) {
   const auto found = instances.find(to_string(device));
   if (found == instances.end()) return {};
   for (const auto& [uuid, is_foreign] : found->second) {
     const std::string instance = "instance " + to_string(uuid) + " on " + to_string(device);
     if (const auto holder = open.holder_of(uuid))
-      return Taker{{}, instance + ": in use by " + to_string(*holder), true, Taker::By::part};
+      return User{{}, instance + ": in use by " + to_string(*holder), true, User::By::part};
     // One that was claimed when it was listed may have been released before the claims were read.
     if (is_foreign && instance_directory(root, uuid))
-      return Taker{.domain = {},
-                   .what = instance + ": created by another program",
-                   .by = Taker::By::part,
-                   .remedy = "run: echo 1 > /sys/bus/mdev/devices/" + to_string(uuid) + "/remove"};
+      return User{.domain = {},
+                  .what = instance + ": created by another program",
+                  .by = User::By::part,
+                  .remedy = "run: echo 1 > /sys/bus/mdev/devices/" + to_string(uuid) + "/remove"};
   }
   return {};
 }
 
 /// Who has a VF of this device or an mdev on it or on one of those open. What the host itself has
 /// open of a VF that it drives counts too.
-static std::optional<Taker> user_of_parts(const Root& root, const OpenDevices& open,
-                                          const InstancesByParent& instances,
-                                          const PciAddress& device) {
+static std::optional<User> user_of_parts(const Root& root, const OpenDevices& open,
+                                         const InstancesByParent& instances,
+                                         const PciAddress& device) {
   if (auto user = user_of_instances(root, open, instances, device)) return user;
   for (const PciAddress& vf : virtual_functions(root, device)) {
     if (auto user = user_of_instances(root, open, instances, vf)) return user;
     if (const auto holder = open.holder_of(vf))
-      return Taker{
-          {}, "VF " + to_string(vf) + ": in use by " + to_string(*holder), true, Taker::By::part};
+      return User{
+          {}, "VF " + to_string(vf) + ": in use by " + to_string(*holder), true, User::By::part};
   }
   return {};
 }
 
-static std::optional<Taker> open_user(const Root& root, const OpenDevices& open,
-                                      const InstancesByParent& instances,
-                                      const PciAddress& device) {
+static std::optional<User> open_user(const Root& root, const OpenDevices& open,
+                                     const InstancesByParent& instances, const PciAddress& device) {
   if (const auto holder = open.holder_of(device))
-    return Taker{{}, "in use by " + to_string(*holder), true};
+    return User{{}, "in use by " + to_string(*holder), true};
   return user_of_parts(root, open, instances, device);
 }
 
-std::optional<Taker> open_user_after(const Root& root, const PciAddress& device,
-                                     std::chrono::milliseconds deadline) {
-  std::optional<Taker> user;
-  holder_after(deadline, [&]() -> std::optional<Holder> {
+std::optional<User> open_user_after(const Root& root, const PciAddress& device,
+                                    std::chrono::milliseconds deadline) {
+  std::optional<User> user;
+  wait_until_closed(deadline, [&]() -> std::optional<Holder> {
     user = open_user(root, OpenDevices(root), instances_by_parent(root), device);
     return user && user->is_process ? std::optional(Holder()) : std::nullopt;
   });
@@ -229,7 +228,7 @@ std::optional<Taker> open_user_after(const Root& root, const PciAddress& device,
 }
 
 void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
-                      TakenDevices& taken) {
+                      DevicesInUse& taken) {
   const OpenDevices open(root, Uninspected::ignore);  // a choice, which prepare decides about
   const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& device : devices) {
@@ -238,21 +237,21 @@ void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
   }
 }
 
-TakenDevices taken_devices(const Root& root, const Uuid& domain) {
-  TakenDevices taken = claimed_devices(root).taken;
+DevicesInUse taken_devices(const Root& root, const Uuid& domain) {
+  DevicesInUse taken = claimed_devices(root).taken;
   add_open_devices(root, pci_addresses(root), taken);
-  return taken_by_others(taken, domain);
+  return in_use_by_others(taken, domain);
 }
 
-TakenDevices taken_by_others(const TakenDevices& taken, const Uuid& domain) {
-  TakenDevices others = taken;
+DevicesInUse in_use_by_others(const DevicesInUse& taken, const Uuid& domain) {
+  DevicesInUse others = taken;
   std::erase_if(others, [&](const auto& device) { return device.second.domain == domain; });
   return others;
 }
 
 void add_own_devices(const Root& root, const Uuid& domain, const std::vector<PciAddress>& devices,
-                     const std::vector<Uuid>& instances, TakenDevices& taken) {
-  const Taker own{domain, "already assigned to this domain"};
+                     const std::vector<Uuid>& instances, DevicesInUse& taken) {
+  const User own{domain, "already assigned to this domain"};
   for (const PciAddress& device : devices) block_device(root, device, own, taken);
   for (const Uuid& uuid : instances)
     if (const auto instance = find_instance(root, uuid))
@@ -276,7 +275,7 @@ static std::string open_user_of_vfs(const Root& root, const std::vector<PciAddre
   const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& vf : vfs)
     if (const auto user = open_user(root, open, instances, vf)) {
-      const std::string object = user->by == Taker::By::itself ? to_string(vf) + " is " : "";
+      const std::string object = user->by == User::By::itself ? to_string(vf) + " is " : "";
       return to_string(Reason{{}, object + user->what, user->remedy});
     }
   return {};

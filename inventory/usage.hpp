@@ -21,7 +21,7 @@ namespace gpuward {
 // whole: what is in use of them is in use by way of the rest, too.
 
 /// Why a device cannot be given to a domain.
-struct Taker {
+struct User {
   /// Where the user is.
   enum class By {
     itself,  ///< it has this very device
@@ -40,14 +40,14 @@ std::string single_use_text(const std::string& domain);
 /// Of a device in quarantine. `domain`: "" where the record of it cannot be read.
 std::string quarantine_text(const std::string& domain);
 
-using TakenDevices = std::map<PciAddress, Taker>;
+using DevicesInUse = std::map<PciAddress, User>;
 
 /// What domains have, by their claims, and what was given once already. What is in quarantine is no
 /// more its last owner's than another's.
 struct ClaimedDevices {
-  TakenDevices taken;
-  std::map<Uuid, Taker> instances;  ///< mdevs
-  std::set<Uuid> on;                ///< domains that start or run: their definition is left alone
+  DevicesInUse taken;
+  std::map<Uuid, User> instances;  ///< mdevs
+  std::set<Uuid> on;               ///< domains that start or run: their definition is left alone
   std::vector<Claim> claims;
   std::vector<UnreadableClaim> unreadable;  ///< what these name is unknown
 };
@@ -56,18 +56,18 @@ ClaimedDevices claimed_devices(const Root& root);
 /// Adds those of `devices` that a process has open, or a part of them: of a domain that nobody
 /// claimed, or of the host. It walks over all of /proc.
 void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
-                      TakenDevices& taken);
+                      DevicesInUse& taken);
 
 /// All that this host holds, but for what `domain` itself has claimed.
-TakenDevices taken_devices(const Root& root, const Uuid& domain);
+DevicesInUse taken_devices(const Root& root, const Uuid& domain);
 
 /// Without what `domain` itself has claimed.
-TakenDevices taken_by_others(const TakenDevices& taken, const Uuid& domain);
+DevicesInUse in_use_by_others(const DevicesInUse& taken, const Uuid& domain);
 
 /// Adds what the domain's own XML names, as its own: a device is not given to it twice.
 /// `instances`: its mdevs.
 void add_own_devices(const Root& root, const Uuid& domain, const std::vector<PciAddress>& devices,
-                     const std::vector<Uuid>& instances, TakenDevices& taken);
+                     const std::vector<Uuid>& instances, DevicesInUse& taken);
 
 /// Why the VFs of a PF may not be changed: one of them, or an mdev on one, is in use. "" when none
 /// is. Also while a claim cannot be read.
@@ -99,8 +99,8 @@ class OpenDevices {
 
 /// Who has the device or a part of it open; nothing when nobody has, or has it no more before
 /// `deadline` is over. Throws Error when that is unknown.
-std::optional<Taker> open_user_after(const Root& root, const PciAddress& device,
-                                     std::chrono::milliseconds deadline);
+std::optional<User> open_user_after(const Root& root, const PciAddress& device,
+                                    std::chrono::milliseconds deadline);
 
 /// Whether another domain's claim names the device too.
 bool is_claimed_by_another(const Root& root, const Uuid& domain, const ClaimedDevice& device);

@@ -40,14 +40,16 @@ template <typename Function>
 static void find(void* handle, const char* name, Function& function) {
   function = reinterpret_cast<Function>(::dlsym(handle, name));
   if (!function)
-    throw Error(std::string("libvirt.so.0 has no ") + name + "; reinstall package libvirt0");
+    throw Error("libvirt.so.0", std::string("has no ") + name,
+                "run: apt install --reinstall libvirt0");
 }
 
 static Library load() {
   Library v{};
   v.handle = ::dlopen("libvirt.so.0", RTLD_NOW | RTLD_LOCAL);
   if (!v.handle)
-    throw Error(std::string("cannot load libvirt: ") + ::dlerror() + "; install package libvirt0");
+    throw Error("libvirt.so.0", std::string("cannot be loaded: ") + ::dlerror(),
+                "run: apt install libvirt0");
   find(v.handle, "virConnectOpen", v.open);
   find(v.handle, "virConnectClose", v.close);
   find(v.handle, "virConnectListAllDomains", v.list);

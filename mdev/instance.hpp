@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/child.hpp"
+#include "base/kernel_write.hpp"
 #include "base/root.hpp"
 #include "base/uuid.hpp"
 

@@ -30,8 +30,8 @@ static bool is_the_hosts(const Root& root, const PciAddress& member) {
          !is_vfio_device(root, member);
 }
 
-std::vector<PciAddress> in_the_way(const Root& root, const IommuGroup& group,
-                                   const std::vector<PciAddress>& own) {
+std::vector<PciAddress> host_bound_members(const Root& root, const IommuGroup& group,
+                                           const std::vector<PciAddress>& own) {
   std::vector<PciAddress> members;
   for (const PciAddress& member : group.members)
     if (std::find(own.begin(), own.end(), member) == own.end() && is_the_hosts(root, member))
@@ -40,7 +40,7 @@ std::vector<PciAddress> in_the_way(const Root& root, const IommuGroup& group,
 }
 
 Verdict viability(const Root& root, const IommuGroup& group, const std::vector<PciAddress>& own) {
-  const auto members = in_the_way(root, group, own);
+  const auto members = host_bound_members(root, group, own);
   if (members.empty()) return Verdict::allow();
   const std::string member = to_string(members.front());
   return Verdict::deny(

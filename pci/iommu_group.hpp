@@ -21,8 +21,8 @@ struct IommuGroup {
 std::optional<IommuGroup> iommu_group_of(const Root& root, const PciAddress& address);
 
 /// The members that keep VFIO from opening the group for one who is given `own`.
-std::vector<PciAddress> in_the_way(const Root& root, const IommuGroup& group,
-                                   const std::vector<PciAddress>& own);
+std::vector<PciAddress> host_bound_members(const Root& root, const IommuGroup& group,
+                                           const std::vector<PciAddress>& own);
 
 /// Whether VFIO will open the group for one who is given `own`: all other members but bridges must
 /// be without a driver or on one of VFIO's (Documentation/driver-api/vfio.rst). The reason names

@@ -63,8 +63,8 @@ static bool is_companion(const Root& root, const PciAddress& address) {
 }
 
 /// Why a function cannot be given whole by this profile; "" when it can.
-static std::string unfit_as_whole(const Root& root, const GpuSettings& settings,
-                                  const PciDevice& device) {
+static std::string reason_not_whole(const Root& root, const GpuSettings& settings,
+                                    const PciDevice& device) {
   if (is_bridge_class(device.pci_class)) return "PCI bridge";
   if (device.physical_function) return "virtual function (VF)";
   if (std::string lost = lost_with_driver(root, device.address); !lost.empty()) return lost;
@@ -113,13 +113,13 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
     why = "neither [profile " + profile.name + "] nor the [gpu] section of the device allows it";
     return {};
   }
-  why = unfit_as_whole(root, settings_of(config, parent), device);
+  why = reason_not_whole(root, settings_of(config, parent), device);
   if (why.empty()) why = unexpected_identity(root, config, parent);
   if (!why.empty()) return {};
   PoolDevice found{device.address, {}, device.numa_node, {}};
   add_functions(root, device, found);
   if (const auto group = iommu_group_of(root, device.address))
-    found.in_the_way = in_the_way(root, *group, found.functions);
+    found.host_bound_members = host_bound_members(root, *group, found.functions);
   return found;
 }
 
@@ -151,10 +151,10 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
 }
 
 /// VFs that a PF will have once they are needed.
-static std::vector<PoolDevice> coming_vfs(const Root& root, const Config& config,
-                                          const Profile& profile, const PciAddress& pf) {
+static std::vector<PoolDevice> vfs_to_enable(const Root& root, const Config& config,
+                                             const Profile& profile, const PciAddress& pf) {
   std::vector<PoolDevice> coming;
-  const unsigned most = most_virtual_functions(root, pf);
+  const unsigned most = total_vfs(root, pf);
   if (most == 0 || !virtual_functions(root, pf).empty()) return coming;
   const auto device = find_pci_device(root, pf);
   if (!device) return coming;
@@ -193,7 +193,7 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
     if (auto found = existing_in_pool(root, config, profile, *device, why))
       pool.push_back(with_local_cpus(root, profile, std::move(*found)));
     if (profile.use == Use::whole) continue;
-    for (PoolDevice& coming : coming_vfs(root, config, profile, address))
+    for (PoolDevice& coming : vfs_to_enable(root, config, profile, address))
       pool.push_back(with_local_cpus(root, profile, std::move(coming)));
   }
   std::sort(pool.begin(), pool.end(),
@@ -211,7 +211,7 @@ static bool may_be_meant(const Profile& profile, const PciDevice& device) {
   });
 }
 
-std::string why_empty(const Root& root, const Config& config, const Profile& profile) {
+std::string explain_empty_pool(const Root& root, const Config& config, const Profile& profile) {
   constexpr int most = 3;
   std::string text;
   int listed = 0;
@@ -237,7 +237,7 @@ std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
   why = "device does not exist";
   if (profile.use == Use::whole) return {};
   for (const PciAddress& pf : pci_addresses(root))
-    for (PoolDevice& coming : coming_vfs(root, config, profile, pf))
+    for (PoolDevice& coming : vfs_to_enable(root, config, profile, pf))
       if (coming.address == address) {
         why.clear();
         return with_local_cpus(root, profile, std::move(coming));

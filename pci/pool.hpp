@@ -17,11 +17,11 @@ struct PoolDevice {
   PciAddress address;
   std::optional<PciAddress> physical_function;  ///< of a VF
   std::optional<int> numa_node;
-  std::vector<PciAddress> functions;     ///< what a domain gets: itself, then companions
-  bool exists = true;                    ///< false for a VF that is made at the first prepare
-  std::vector<PciAddress> in_the_way{};  ///< used by the host, in a whole GPU's IOMMU group
-  std::vector<PciAddress> staying{};     ///< of its slot, in IOMMU groups of their own
-  bool has_vgpu = false;                 ///< a VF that has a vGPU already, whoever made it
+  std::vector<PciAddress> functions;  ///< what a domain gets: itself, then companions
+  bool exists = true;                 ///< false for a VF that is made at the first prepare
+  std::vector<PciAddress> host_bound_members{};  ///< used by the host, in a whole GPU's IOMMU group
+  std::vector<PciAddress> staying{};             ///< of its slot, in IOMMU groups of their own
+  bool has_vgpu = false;                         ///< a VF that has a vGPU already, whoever made it
   bool is_full = false;  ///< a VF without a vGPU whose card has no room for one of the profile
   std::vector<int> local_cpus{};  ///< CPUs of its NUMA node
   bool adopt = false;             ///< gpuward may remove such a vGPU if nobody claims it
@@ -35,7 +35,7 @@ bool gives_pci_devices(const Profile& profile);
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile);
 
 /// Why the pool is empty: what keeps the devices out that come to mind, three at most.
-std::string why_empty(const Root& root, const Config& config, const Profile& profile);
+std::string explain_empty_pool(const Root& root, const Config& config, const Profile& profile);
 
 /// The one at this address, without looking at others; nothing, and why, when it is not of the
 /// pool.

@@ -3,9 +3,9 @@
 
 #include <thread>
 
-#include "base/child.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/kernel_write.hpp"
 #include "base/text.hpp"
 #include "pci/pci_device.hpp"
 
@@ -52,7 +52,7 @@ static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned 
                                const WriteOptions& options) {
   const KernelWrite write{current_path(root, vf), std::to_string(id)};
   const WriteResult result = write_in_child({&write, 1}, options).front();
-  if (result.outcome == WriteResult::Outcome::stuck)
+  if (result.outcome == WriteResult::Outcome::blocked)
     return {"write to current_vgpu_type is " + blocked_in_kernel(result.child) +
                 "; check: journalctl -k",
             result.child};
@@ -76,7 +76,7 @@ KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
     // A last try is not to look like one that hangs, however busy the host is.
     KernelChange change =
         try_to_set(root, vf, id, {std::max(left, least_time), {}, options.on_start});
-    if (change.failure.empty() || change.stuck || Clock::now() + pause >= end) return change;
+    if (change.failure.empty() || change.blocked || Clock::now() + pause >= end) return change;
     std::this_thread::sleep_for(pause);
   }
 }

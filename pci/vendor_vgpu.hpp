@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "base/child.hpp"
+#include "base/kernel_write.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 

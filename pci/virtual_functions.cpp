@@ -3,9 +3,9 @@
 
 #include <cerrno>
 
-#include "base/child.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/kernel_write.hpp"
 #include "base/text.hpp"
 #include "pci/pci_device.hpp"
 
@@ -26,7 +26,7 @@ static std::optional<unsigned> number_in(const std::string& path) {
   return to_number<unsigned>(read_attribute(path).value_or(""));
 }
 
-unsigned most_virtual_functions(const Root& root, const PciAddress& pf) {
+unsigned total_vfs(const Root& root, const PciAddress& pf) {
   return number_in(pci_path(root, pf) + "/sriov_totalvfs").value_or(0);
 }
 
@@ -87,7 +87,7 @@ static std::vector<VfStep> steps_to(const std::string& pf_path, const WantedVfs&
 }
 
 static KernelChange refusal(const VfStep& step, const WriteResult& result) {
-  if (result.outcome == WriteResult::Outcome::stuck)
+  if (result.outcome == WriteResult::Outcome::blocked)
     return {step.what + " is " + blocked_in_kernel(result.child) + "; check: journalctl -k",
             result.child};
   std::string text = step.what + " failed: " + errno_text(result.code);
@@ -106,7 +106,7 @@ static KernelChange refusal(const VfStep& step, const WriteResult& result) {
 
 VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
                                const WriteOptions& options) {
-  const unsigned most = most_virtual_functions(root, pf);
+  const unsigned most = total_vfs(root, pf);
   if (wanted.count > most)
     return {{"vfs = " + std::to_string(wanted.count) + " exceeds sriov_totalvfs (" +
              std::to_string(most) + ")"},

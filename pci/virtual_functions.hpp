@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/child.hpp"
+#include "base/kernel_write.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
@@ -19,7 +19,7 @@ namespace gpuward {
 std::vector<PciAddress> virtual_functions(const Root& root, const PciAddress& pf);
 
 /// How many it can have; 0 when it is no PF.
-unsigned most_virtual_functions(const Root& root, const PciAddress& pf);
+unsigned total_vfs(const Root& root, const PciAddress& pf);
 
 /// Where VF number `index` sits or will sit, from the offset and stride that the device tells now;
 /// they may change with the number of VFs. Nothing when it tells none.

@@ -248,8 +248,8 @@ bool is_root_open(const Document& document) {
   return !root || !is_closed(*root);
 }
 
-Gap gap(std::string element, int line, std::string text, bool can_be_closed = true) {
-  return {Guard::gpu_hotplug, line, std::move(element), std::move(text), can_be_closed};
+Gap gap(std::string element, int line, std::string text, bool can_be_fixed = true) {
+  return {Guard::gpu_hotplug, line, std::move(element), std::move(text), can_be_fixed};
 }
 
 /// Of a GPU for which libvirt is yet to choose a place; `number`: it is the first, second, ... one.

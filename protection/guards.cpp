@@ -2,7 +2,7 @@
 #include "protection/guards.hpp"
 
 #include "base/text.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "protection/protect_work.hpp"
 
 namespace gpuward {
@@ -23,20 +23,20 @@ static constexpr GuardedCall pause_calls[] = {{"suspend", "suspend and resume"},
                                               {"pm-control", "dompmsuspend and dompmwakeup"}};
 
 static constexpr GuardRow table[] = {
-    {Guard::migration, find_migration_gaps, close_migration, open_migration, migration_records,
+    {Guard::migration, find_migration_gaps, protect_migration, restore_migration, migration_records,
      true, "VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, lifecycle SUSPENDED", migration_calls,
      "migrate, save, managedsave and dump",
      "QEMU refuses to migrate the domain, to save it or to snapshot its memory",
      "XML that allows migration",
      "gpuward-guard aborts such a job; a small domain may be saved before that"},
-    {Guard::pause, find_pause_gaps, close_pause, open_pause, pause_records, true,
+    {Guard::pause, find_pause_gaps, protect_pause, restore_pause, pause_records, true,
      "lifecycle SUSPENDED", pause_calls, "suspend and dompmsuspend",
      "the guest cannot suspend itself", "XML that allows the guest to suspend itself",
      "gpuward-guard resumes the domain at once"},
     {Guard::memory_hotplug,
      find_memory_gaps,
-     close_memory,
-     open_memory,
+     protect_memory,
+     restore_memory,
      memory_records,
      true,
      "VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, MEMORY_DEVICE_SIZE_CHANGE",

@@ -14,10 +14,10 @@ namespace gpuward {
 /// Something in a domain's XML that lets through what a guard is against.
 struct Gap {
   Guard guard = Guard::migration;
-  int line = 0;               ///< in the XML
-  std::string element;        ///< "maxMemory", "hostdev ua-gpuward-0"
-  std::string text;           ///< what it allows
-  bool can_be_closed = true;  ///< by `gpuward protect`; else by the one who wrote it
+  int line = 0;              ///< in the XML
+  std::string element;       ///< "maxMemory", "hostdev ua-gpuward-0"
+  std::string text;          ///< what it allows
+  bool can_be_fixed = true;  ///< by `gpuward protect`; else by the one who wrote it
 };
 
 /// The first QEMU whose vfio-pci has the property enable-migration: 8.1. An older one migrates no
@@ -26,7 +26,7 @@ inline constexpr unsigned first_qemu_with_enable_migration = 8'001'000;
 inline constexpr std::string_view first_qemu_with_enable_migration_text = "8.1";
 
 /// What depends on the QEMU that runs the domain.
-struct QemuAbilities {
+struct QemuCapabilities {
   /// It has the property enable-migration, or may have: where its version is unknown, the property
   /// is demanded, and nothing else depends on it.
   bool can_disable_vfio_migration = true;
@@ -38,7 +38,7 @@ struct GapSearch {
   const Document& document;
   const std::vector<const Hostdev*>& gpus;
   const GuardPolicy& policy;
-  QemuAbilities qemu;
+  QemuCapabilities qemu;
 };
 
 /// What libvirt checks with polkit before a call (org.libvirt.api.domain.PERMISSION).
@@ -84,7 +84,7 @@ std::vector<Gap> guard_gaps(const GapSearch& search);
 
 /// Disk error policies and watchdog actions that pause the domain: the admin's choice about its
 /// data, and gaps only with harden = yes.
-std::vector<Gap> chosen_pauses(const Document& document);
+std::vector<Gap> configured_pauses(const Document& document);
 
 /// The QEMU that the domain names, or libvirt's default for its architecture.
 std::string emulator_of(const Document& document);

@@ -31,13 +31,14 @@ static void refuse_second(const Element& root, const Element& most) {
       throw Error("domain XML line " + std::to_string(element.line), "second <maxMemory>");
 }
 
-void close_memory(ProtectWork& work) {
+void protect_memory(ProtectWork& work) {
   const Memory memory = memory_of(work.edit.document);
   refuse_second(work.edit.document.root, *memory.most);
   const Element& most = *memory.most;
   if (memory.devices == 0)
-    return work.add_record("maxMemory", " was='removed'",
-                           take_out(work.edit, work.edit.document.root, {&most}, "          "));
+    return work.add_record(
+        "maxMemory", " was='removed'",
+        remove_and_save(work.edit, work.edit.document.root, {&most}, "          "));
   work.add_record("maxMemory", " was='clamped'", work.kept(most));
   work.edit.replace(
       most.whole, "<maxMemory slots='" + std::to_string(std::min(memory.slots, memory.devices)) +
@@ -54,12 +55,12 @@ static void open_max_memory(DomainEdit& edit, const Element& record) {
   const Memory memory = memory_of(edit.document);
   if (!kept) return;
   if (record.attribute("was") == "removed" && !memory.most)
-    put_back(edit, edit.document.root, *kept, kept_text(*kept, is_max_memory));
+    restore_saved(edit, edit.document.root, *kept, saved_text(*kept, is_max_memory));
   if (record.attribute("was") == "clamped" && memory.most && !has_room(memory))
-    edit.replace(memory.most->whole, kept_text(*kept, is_max_memory));
+    edit.replace(memory.most->whole, saved_text(*kept, is_max_memory));
 }
 
-void open_memory(DomainEdit& edit, const Element& record, Undo) {
+void restore_memory(DomainEdit& edit, const Element& record, Undo) {
   for (const Element& each : record.children)
     if (is_ours(each, "maxMemory")) open_max_memory(edit, each);
 }

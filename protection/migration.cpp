@@ -15,7 +15,7 @@ namespace gpuward {
 
 static constexpr std::string_view guard_alias_prefix = "ua-gpuguard-";
 
-static void add_migration_gap(const Document& document, const Hostdev& gpu, QemuAbilities qemu,
+static void add_migration_gap(const Document& document, const Hostdev& gpu, QemuCapabilities qemu,
                               std::vector<Gap>& gaps) {
   const std::string alias = alias_when_running(document, gpu);
   const Element* const property = migration_property(document, alias);
@@ -124,7 +124,7 @@ void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
     add_migration_gap(search.document, *gpu, search.qemu, gaps);
 }
 
-void close_migration(ProtectWork& work) {
+void protect_migration(ProtectWork& work) {
   const Document& document = work.edit.document;
   const Element* const override = document.root.child("override", qemu_namespace);
   if (override) refuse_empty(*override);
@@ -179,8 +179,8 @@ static void remove_guard_alias(DomainEdit& edit, const std::string& alias) {
       edit.remove(*edit.device_list()[hostdev.place].child("alias"));
 }
 
-void open_migration_of(DomainEdit& edit, const Element& record,
-                       const std::vector<std::string>& aliases) {
+void restore_migration_of(DomainEdit& edit, const Element& record,
+                          const std::vector<std::string>& aliases) {
   const bool made_namespace = record.attribute("qemu-namespace") == "made";
   const Element* const override = edit.document.root.child("override", qemu_namespace);
   std::vector<const Element*> going;
@@ -195,11 +195,11 @@ void open_migration_of(DomainEdit& edit, const Element& record,
   for (const Element* const device : going) edit.remove(*device);
 }
 
-void open_migration(DomainEdit& edit, const Element& record, Undo) {
+void restore_migration(DomainEdit& edit, const Element& record, Undo) {
   std::vector<std::string> aliases;
   for (const Element& each : record.children)
     if (is_ours(each, "migration")) aliases.emplace_back(each.attribute("alias").value_or(""));
-  open_migration_of(edit, record, aliases);
+  restore_migration_of(edit, record, aliases);
 }
 
 }  // namespace gpuward

@@ -41,7 +41,7 @@ static void open_guest_suspend(DomainEdit& edit, const Element& record) {
   const Element* const pm = edit.document.root.child("pm");
   if (!pm || can_suspend_itself(edit.document)) return;
   if (const Element* const kept = record.child("kept", domain_namespace))
-    edit.replace(pm->whole, kept_text(*kept, is_pm));
+    edit.replace(pm->whole, saved_text(*kept, is_pm));
   else
     edit.remove(*pm);
 }
@@ -85,7 +85,7 @@ static void report_errors(ProtectWork& work, const Element& driver, std::string_
   work.edit.set_attribute(driver, policy, report);
 }
 
-static void close_disk(ProtectWork& work, const Element& disk) {
+static void protect_disk(ProtectWork& work, const Element& disk) {
   const std::string target = target_of(disk);
   if (target.empty() || find_disk(work.edit, target) != &disk) return;
   std::string record = "disk dev='" + escaped(target) + '\'';
@@ -99,11 +99,11 @@ static void close_disk(ProtectWork& work, const Element& disk) {
   work.add_record(record + "/>");
 }
 
-static void close_chosen_pauses(ProtectWork& work) {
+static void close_configured_pauses(ProtectWork& work) {
   const auto watchdogs = watchdogs_of(work.edit);
-  for (const ChosenPause& pause : find_chosen_pauses(work.edit.document)) {
+  for (const ChosenPause& pause : find_configured_pauses(work.edit.document)) {
     if (pause.element->name == "disk") {
-      close_disk(work, *pause.element);
+      protect_disk(work, *pause.element);
       continue;
     }
     const auto place = std::find(watchdogs.begin(), watchdogs.end(), pause.element);
@@ -120,7 +120,7 @@ static void restore_policy(DomainEdit& edit, const Element& driver, const Elemen
   if (is_pausing_policy(*before)) edit.set_attribute(driver, policy, *before);
 }
 
-static void open_disk(DomainEdit& edit, const Element& record) {
+static void restore_disk(DomainEdit& edit, const Element& record) {
   const Element* const disk = find_disk(edit, record.attribute("dev").value_or(""));
   const Element* const driver = disk ? disk->child("driver") : nullptr;
   if (!driver) return;
@@ -132,7 +132,7 @@ static void open_disk(DomainEdit& edit, const Element& record) {
   restore_policy(edit, *driver, record, "rerror_policy");
 }
 
-static void open_watchdog(DomainEdit& edit, const Element& record) {
+static void restore_watchdog(DomainEdit& edit, const Element& record) {
   const auto watchdogs = watchdogs_of(edit);
   const auto number = to_number<size_t>(record.attribute("number").value_or(""));
   if (number && *number < watchdogs.size() && watchdogs[*number]->attribute("action") == none)
@@ -148,23 +148,23 @@ void find_pause_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
                   "allows the guest to suspend itself"});
 }
 
-std::vector<Gap> chosen_pauses(const Document& document) {
+std::vector<Gap> configured_pauses(const Document& document) {
   std::vector<Gap> gaps;
-  for (const ChosenPause& pause : find_chosen_pauses(document))
+  for (const ChosenPause& pause : find_configured_pauses(document))
     gaps.push_back({Guard::pause, pause.element->line, pause.name, pause.text});
   return gaps;
 }
 
-void close_pause(ProtectWork& work) {
+void protect_pause(ProtectWork& work) {
   if (can_suspend_itself(work.edit.document)) close_guest_suspend(work);
-  if (work.policy.harden) close_chosen_pauses(work);
+  if (work.policy.harden) close_configured_pauses(work);
 }
 
-void open_pause(DomainEdit& edit, const Element& record, Undo) {
+void restore_pause(DomainEdit& edit, const Element& record, Undo) {
   for (const Element& each : record.children) {
     if (is_ours(each, "pm")) open_guest_suspend(edit, each);
-    if (is_ours(each, "disk")) open_disk(edit, each);
-    if (is_ours(each, "watchdog")) open_watchdog(edit, each);
+    if (is_ours(each, "disk")) restore_disk(edit, each);
+    if (is_ours(each, "watchdog")) restore_watchdog(edit, each);
   }
 }
 

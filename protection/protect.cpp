@@ -36,10 +36,10 @@ static bool has_record(const Element* record, std::string_view name) {
 }
 
 std::vector<Gap> gaps_to_close(const Document& document, const std::vector<const Hostdev*>& gpus,
-                               const GuardPolicy& policy, QemuAbilities qemu) {
+                               const GuardPolicy& policy, QemuCapabilities qemu) {
   std::vector<Gap> gaps = guard_gaps({document, gpus, policy, qemu});
   if (policy.harden)
-    for (Gap& pause : chosen_pauses(document)) gaps.push_back(std::move(pause));
+    for (Gap& pause : configured_pauses(document)) gaps.push_back(std::move(pause));
   std::erase_if(gaps,
                 [&](const Gap& gap) { return policy_of(policy, gap.guard) == Policy::allow; });
   return gaps;
@@ -83,9 +83,9 @@ static bool closes_too_much(const Document& document, const Domain& domain, cons
          (record && closes_other_ports(document, domain, *record, policy));
 }
 
-static void refuse_what_is_for_hands(const Domain& domain, const std::vector<Gap>& gaps) {
+static void require_closable(const Domain& domain, const std::vector<Gap>& gaps) {
   for (const Gap& gap : gaps)
-    if (!gap.can_be_closed)
+    if (!gap.can_be_fixed)
       throw Error(domain_title(domain.name) + ": domain XML line " + std::to_string(gap.line) +
                       " (" + gap.element + ")",
                   gap.text,
@@ -145,13 +145,13 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   const Document document = parse_document(xml);
   const Domain domain = read_domain(document);
   const Element* const record = record_in(document);
-  const bool is_for_good = is_protected_for_good(document);
+  const bool is_for_good = is_protected_explicitly(document);
   Protection wanted = protection;
   wanted.for_good = wanted.for_good || is_for_good;
 
   const auto gpus = gpus_of(domain, is_gpu);
   const auto gaps = blocked_gaps(document, gpus, wanted);
-  refuse_what_is_for_hands(domain, gaps);
+  require_closable(domain, gaps);
   if (!gaps.empty() || closes_too_much(document, domain, record, wanted))
     return protect_again(xml, record, wanted, is_gpu);
   return record && wanted.for_good && !is_for_good ? made_for_good(xml) : std::string(xml);
@@ -183,7 +183,11 @@ ClosedPorts close_ports_of_gpus(std::string_view xml, const IsGpu& is_gpu) {
   return closed;
 }
 
-bool is_protected_for_good(const Document& document) {
+bool is_protected(const Document& document) {
+  return record_in(document) != nullptr;
+}
+
+bool is_protected_explicitly(const Document& document) {
   const Element* const record = record_in(document);
   return record && record->attribute("by") == "protect";
 }
@@ -201,7 +205,7 @@ std::string unprotect_devices(std::string_view xml, const std::vector<std::strin
     ours.push_back(alias);
     edit.remove(each);
   }
-  open_migration_of(edit, *record, ours);
+  restore_migration_of(edit, *record, ours);
   open_gpu_hotplug_of(edit, *record, aliases);
   return edit.result();
 }

@@ -15,7 +15,7 @@ using IsGpu = std::function<bool(const Hostdev&)>;
 /// What a domain's XML shall not let through.
 struct Protection {
   GuardPolicy policy;  ///< gaps of guards with `block` are closed, with harden = yes pauses too
-  QemuAbilities qemu;
+  QemuCapabilities qemu;
   /// Whether it stays when the last GPU is detached: someone asked for it by itself.
   bool for_good = false;
   bool gpu_on_command_line = false;  ///< it has a GPU though none of its hostdevs is one
@@ -23,7 +23,7 @@ struct Protection {
 
 /// The gaps that concern these guards: what `protect` closes, or cannot close.
 std::vector<Gap> gaps_to_close(const Document& document, const std::vector<const Hostdev*>& gpus,
-                               const GuardPolicy& policy, QemuAbilities qemu);
+                               const GuardPolicy& policy, QemuCapabilities qemu);
 
 /// `xml` with these gaps closed, and what was there before kept in our metadata. Unchanged when
 /// there are none, as when no hostdev is a GPU. Throws Error when one can be closed by its author
@@ -49,8 +49,11 @@ struct ClosedPorts {
 /// A port that protect closed or made before was opened by someone and stays so.
 ClosedPorts close_ports_of_gpus(std::string_view xml, const IsGpu& is_gpu);
 
+/// Whether protect changed it, for attach or by itself.
+bool is_protected(const Document& document);
+
 /// Whether `protect` was asked for by itself.
-bool is_protected_for_good(const Document& document);
+bool is_protected_explicitly(const Document& document);
 
 /// `xml` without what protect wrote for the devices of these aliases.
 std::string unprotect_devices(std::string_view xml, const std::vector<std::string>& aliases);

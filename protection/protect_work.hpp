@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "domain/domain_edit.hpp"
-#include "domain/kept.hpp"
+#include "domain/saved_elements.hpp"
+#include "domain/xml_edit.hpp"
 #include "protection/guards.hpp"
 
 namespace gpuward {
@@ -49,19 +49,19 @@ struct ProtectWork {
 // For guard_table().
 
 void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps);
-void close_migration(ProtectWork& work);
-void open_migration(DomainEdit& edit, const Element& record, Undo undo);
+void protect_migration(ProtectWork& work);
+void restore_migration(DomainEdit& edit, const Element& record, Undo undo);
 /// What was written for the devices of these aliases.
-void open_migration_of(DomainEdit& edit, const Element& record,
-                       const std::vector<std::string>& aliases);
+void restore_migration_of(DomainEdit& edit, const Element& record,
+                          const std::vector<std::string>& aliases);
 
 void find_pause_gaps(const GapSearch& search, std::vector<Gap>& gaps);
-void close_pause(ProtectWork& work);
-void open_pause(DomainEdit& edit, const Element& record, Undo undo);
+void protect_pause(ProtectWork& work);
+void restore_pause(DomainEdit& edit, const Element& record, Undo undo);
 
 void find_memory_gaps(const GapSearch& search, std::vector<Gap>& gaps);
-void close_memory(ProtectWork& work);
-void open_memory(DomainEdit& edit, const Element& record, Undo undo);
+void protect_memory(ProtectWork& work);
+void restore_memory(DomainEdit& edit, const Element& record, Undo undo);
 
 void find_gpu_hotplug_gaps(const GapSearch& search, std::vector<Gap>& gaps);
 void close_gpu_hotplug(ProtectWork& work);

@@ -19,7 +19,7 @@ static std::optional<unsigned> number_of(const Root& root, const PciAddress& pf,
   const auto vfs = virtual_functions(root, pf);
   const auto found = std::find(vfs.begin(), vfs.end(), vf);
   if (found != vfs.end()) return static_cast<unsigned>(found - vfs.begin());
-  const unsigned most = most_virtual_functions(root, pf);
+  const unsigned most = total_vfs(root, pf);
   for (unsigned number = 0; number < most; ++number)
     if (virtual_function_address(root, pf, number) == vf) return number;
   return {};

@@ -174,7 +174,7 @@ std::optional<StartPermit> started_anyway(const Root& root, const Uuid& domain) 
   const auto text = read_file(path, longest_file);
   if (!text) return {};
   auto permit = parse(*text, domain);
-  if (!permit) throw Error("cannot parse " + path);
+  if (!permit) throw Error(path, "cannot be parsed");
   return permit;
 }
 

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "base/child.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/kernel_write.hpp"
 #include "hooks/give_back.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
@@ -23,7 +23,7 @@ static bool is_expected(const Root& root, const Config& config, const Parent& de
   return verdict.allowed;
 }
 
-ProvisionView look_at_host(const Root& root, const Config& config) {
+ProvisionView scan_host(const Root& root, const Config& config) {
   ProvisionView view;
   for (const std::string& name : parent_names(root)) {
     auto parent = find_parent(root, name);
@@ -58,11 +58,11 @@ static void plan_wanted(const ProvisionView& view, const ByUuid& existing, const
   if (const auto found = existing.find(wanted.uuid); found != existing.end()) {
     const Instance& there = *found->second;
     if (there.parent != wanted.parent || (there.type != wanted.type && !there.type.empty()))
-      plan.impossible.push_back(what + ": UUID already exists with type " + there.type + " on " +
-                                there.parent + "; remove that instance");
+      plan.errors.push_back(what + ": UUID already exists with type " + there.type + " on " +
+                            there.parent + "; remove that instance");
   } else if (view.mdevctl.contains({wanted.parent, wanted.uuid})) {
-    plan.impossible.push_back(what + ": defined in mdevctl; run: mdevctl undefine --uuid " +
-                              to_string(wanted.uuid));
+    plan.errors.push_back(what + ": defined in mdevctl; run: mdevctl undefine --uuid " +
+                          to_string(wanted.uuid));
   } else {
     plan.create.push_back(wanted);
   }
@@ -75,8 +75,8 @@ static void plan_gpu(const Config& config, const ProvisionView& view, const ByUu
   for (const InstanceCount& count : settings.instances) {
     if (!offers(gpu, count.type)) {
       if (settings.instances_by_name)
-        plan.impossible.push_back(gpu.parent.name + " does not support type " + count.type +
-                                  "; supported: " + joined(gpu.types));
+        plan.errors.push_back(gpu.parent.name + " does not support type " + count.type +
+                              "; supported: " + joined(gpu.types));
       continue;
     }
     for (unsigned number = 0; number < count.count; ++number) {
@@ -114,9 +114,9 @@ static void plan_card(const Config& config, const ProvisionView& view, const ByU
         plan_wanted(view, existing, {uuid, vf->parent.name, count.type}, plan);
       }
     if (left > 0)
-      plan.impossible.push_back(to_string(*first.physical_function) + ": " + std::to_string(left) +
-                                " of " + std::to_string(count.count) + " instances of " +
-                                count.type + " cannot be created: no other VF supports the type");
+      plan.errors.push_back(to_string(*first.physical_function) + ": " + std::to_string(left) +
+                            " of " + std::to_string(count.count) + " instances of " + count.type +
+                            " cannot be created: no other VF supports the type");
   }
 }
 
@@ -137,8 +137,8 @@ static std::map<PciAddress, Card> cards_with_vfs(const Config& config, const Pro
 
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   ProvisionPlan plan;
-  plan.impossible = view.unexpected;
-  plan.vfs = plan_vfs(config, view.pfs, plan.impossible);
+  plan.errors = view.unexpected;
+  plan.vfs = plan_vfs(config, view.pfs, plan.errors);
   ByUuid existing;
   for (const Instance& instance : view.instances) existing[instance.uuid] = &instance;
   std::set<Uuid> wanted;
@@ -161,7 +161,7 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   return plan;
 }
 
-static void keep_used_vfs(const Root& root, ProvisionPlan& plan) {
+static void skip_in_use_vfs(const Root& root, ProvisionPlan& plan) {
   std::erase_if(plan.vfs, [&](const VfChange& change) {
     const std::string user = use_of_vfs(root, change.pf);
     if (!user.empty()) plan.kept.push_back(not_changed(change, user));
@@ -179,8 +179,8 @@ static std::string user_of(const OpenDevices& open, const Uuid& instance) {
   }
 }
 
-void keep_used(const Root& root, ProvisionPlan& plan) {
-  keep_used_vfs(root, plan);
+void skip_in_use(const Root& root, ProvisionPlan& plan) {
+  skip_in_use_vfs(root, plan);
   if (plan.remove.empty()) return;
   const OpenDevices open(root);
   std::erase_if(plan.remove, [&](const Instance& instance) {
@@ -194,7 +194,7 @@ void keep_used(const Root& root, ProvisionPlan& plan) {
 
 static std::string failure(const Instance& instance, const WriteResult& result) {
   const std::string what = instance.type + " on " + instance.parent + ": ";
-  if (result.outcome == WriteResult::Outcome::stuck)
+  if (result.outcome == WriteResult::Outcome::blocked)
     return what + "creation is " + blocked_in_kernel(result.child) + "; check: journalctl -k";
   if (create_failure(result.code) == CreateFailure::no_capacity)
     return what + "no capacity for instance " + to_string(instance.uuid) + " (" +
@@ -232,10 +232,10 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
   if (!lock)
     throw Error({}, "timed out after 60 s waiting for another gpuward-provision",
                 "check: journalctl -t gpuward-provision");
-  ProvisionPlan plan = plan_provision(config, look_at_host(root, config));
-  keep_used(root, plan);
+  ProvisionPlan plan = plan_provision(config, scan_host(root, config));
+  skip_in_use(root, plan);
   Provisioned done{
-      .vfs = {}, .created = {}, .removed = {}, .kept = plan.kept, .failed = plan.impossible};
+      .vfs = {}, .created = {}, .removed = {}, .kept = plan.kept, .failed = plan.errors};
   for (const VfChange& change : plan.vfs) {
     const std::string why = change_vfs(root, change, deadlines.lock, deadlines.write);
     if (why.empty())

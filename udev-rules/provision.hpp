@@ -32,22 +32,22 @@ struct ProvisionView {
 };
 
 /// What is not the card that the configuration expects is left out.
-ProvisionView look_at_host(const Root& root, const Config& config);
+ProvisionView scan_host(const Root& root, const Config& config);
 
 /// What brings the host to what the configuration wants of "instances = TYPE:N" and "vfs = N".
 struct ProvisionPlan {
   std::vector<VfChange> vfs;
   std::vector<Instance> create;
-  std::vector<Instance> remove;         ///< ours and no longer wanted
-  std::vector<std::string> kept;        ///< lines: not wanted, but in use or mdevctl's
-  std::vector<std::string> impossible;  ///< lines: wanted, but cannot be
+  std::vector<Instance> remove;     ///< ours and no longer wanted
+  std::vector<std::string> kept;    ///< lines: not wanted, but in use or mdevctl's
+  std::vector<std::string> errors;  ///< lines: wanted, but cannot be
 };
 
 /// Pure: view in, plan out.
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view);
 
 /// Takes from the plan what some process has open at this moment.
-void keep_used(const Root& root, ProvisionPlan& plan);
+void skip_in_use(const Root& root, ProvisionPlan& plan);
 
 struct Provisioned {
   std::vector<VfChange> vfs;

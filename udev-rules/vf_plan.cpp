@@ -25,7 +25,7 @@ std::string not_changed(const VfChange& change, const std::string& why) {
 std::vector<PhysicalFunction> physical_functions(const Root& root) {
   std::vector<PhysicalFunction> found;
   for (const PciAddress& address : pci_addresses(root)) {
-    const unsigned most = most_virtual_functions(root, address);
+    const unsigned most = total_vfs(root, address);
     if (most == 0) continue;
     found.push_back({read_identity(pci_path(root, address), to_string(address)), most,
                      static_cast<unsigned>(virtual_functions(root, address).size()),
@@ -35,7 +35,7 @@ std::vector<PhysicalFunction> physical_functions(const Root& root) {
 }
 
 std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalFunction>& pfs,
-                               std::vector<std::string>& impossible) {
+                               std::vector<std::string>& errors) {
   std::vector<VfChange> changes;
   for (const PhysicalFunction& pf : pfs) {
     const GpuSettings settings = settings_of(config, pf.identity);
@@ -45,8 +45,8 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
     // Without "vfs" they are made when a domain needs one, and from then on are ours.
     if (!settings.vfs && !(is_otherwise && pf.recorded)) continue;
     if (wanted.count > pf.most)
-      impossible.push_back(pf.identity.name + ": vfs = " + std::to_string(wanted.count) +
-                           " exceeds sriov_totalvfs (" + std::to_string(pf.most) + ")");
+      errors.push_back(pf.identity.name + ": vfs = " + std::to_string(wanted.count) +
+                       " exceeds sriov_totalvfs (" + std::to_string(pf.most) + ")");
     else if (wanted.count != pf.now || is_otherwise)
       changes.push_back({*pf.identity.address, pf.now, wanted});
   }

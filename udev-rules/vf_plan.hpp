@@ -32,10 +32,10 @@ struct VfChange {
 std::string to_string(const VfChange& change);
 std::string not_changed(const VfChange& change, const std::string& why);
 
-/// What "vfs = N" wants. Pure. What cannot be goes to `impossible`, a line each. Without "vfs" they
+/// What "vfs = N" wants. Pure. What cannot be goes to `errors`, a line each. Without "vfs" they
 /// are made when a domain needs one.
 std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalFunction>& pfs,
-                               std::vector<std::string>& impossible);
+                               std::vector<std::string>& errors);
 
 /// Does it, with the PF's lock. Why not; "" when it is done.
 std::string change_vfs(const Root& root, const VfChange& change,

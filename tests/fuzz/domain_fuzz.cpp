@@ -9,8 +9,8 @@
 
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
-#include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/xml_document.hpp"
 #include "protection/protect.hpp"
 
 using namespace gpuward;
@@ -47,11 +47,12 @@ static void check_round_trip(const std::string& xml) {
     return;  // no <devices>
   }
   const Domain domain = parse_domain(attached);
-  require(domain.asked.size() == 2);
-  require(domain.asked[1].profile == "large");
-  require(mend_gpus(attached) == attached);
+  require(domain.requests.size() == 2);
+  require(domain.requests[1].profile == "large");
+  require(update_instance_uuids(attached) == attached);
   require(detach_gpus(attached) == xml);
-  require(detach_gpus(detach_gpus(attached, domain.asked[0].alias), domain.asked[1].alias) == xml);
+  require(detach_gpus(detach_gpus(attached, domain.requests[0].alias), domain.requests[1].alias) ==
+          xml);
 }
 
 /// What libvirt would not take: of two devices at one address one gets another.
@@ -116,10 +117,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   check_change(xml, [](const std::string& text) { return attach_gpu(text, {"small"}); });
-  check_change(xml, [](const std::string& text) { return mend_gpus(text); });
+  check_change(xml, [](const std::string& text) { return update_instance_uuids(text); });
   check_change(xml, [](const std::string& text) { return detach_gpus(text); });
   check_change(xml, [](const std::string& text) { return detach_gpus(text, "ua-gpuward-0"); });
-  check_change(xml, [](const std::string& text) { return repoint_gpus(text); });
+  check_change(xml, [](const std::string& text) { return replace_sources(text); });
   check_change(xml, [](const std::string& text) { return unprotect(text); });
   check_change(xml, [](const std::string& text) {
     return protect(text, {GuardPolicy{}, {true, true}, true}, [](const Hostdev&) { return true; });

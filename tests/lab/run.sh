@@ -72,7 +72,7 @@ lab_releases() {
 
 # Uses the variables of lab_run, which is its only caller.
 run_scenarios() {
-    local name number=0 passed=0 failed=() skipped=0 boots=0 dir='' rundir
+    local name number=0 passed=0 failed=() skipped=0 boots=0 hangs=0 dir='' rundir
     rundir=$(new_run_dir "$release")
     trap 'stop_machine' EXIT
     for name in "${scenarios[@]}"; do
@@ -90,7 +90,8 @@ run_scenarios() {
         echo "debian$release $name FAILED:"
         tail -n 15 "$rundir/$name.log" | sed 's/^/    /'
     done
-    [ $boots = 0 ] || echo "debian$release: $boots machines were thrown away, as they did not come up in $first_boot_limit s"
+    [ $boots = 0 ] || echo "debian$release: $boots machines were thrown away, as they hung or did not come up in $first_boot_limit s"
+    [ $hangs = 0 ] || echo "debian$release: $hangs scenarios ran again, as the emulator lost an interrupt"
     echo "$passed passed, ${#failed[@]} failed, $skipped skipped"
     [ ${#failed[@]} = 0 ]
 }
@@ -129,6 +130,9 @@ run_scenario() {
     rm -rf "$dir/share/state/$name"
     : >"$output"
     run_parts || status=$?
+    if [ -e "$dir/lost-interrupt" ]; then
+        run_again || status=$?
+    fi
     case $status in
     0) verdict=ok passed=$((passed + 1)) ;;
     77) verdict="skipped: $(cat "$dir/share/state/$name/skipped")" skipped=$((skipped + 1)) ;;
@@ -136,6 +140,18 @@ run_scenario() {
     esac
     echo "[$number/${#scenarios[@]}] debian$release.$name: $verdict ($((SECONDS - started)) s)"
     [ "$verdict" != FAILED ] || after_failure $status
+}
+
+# Once, on a fresh machine: this one's emulator lost an interrupt.
+run_again() {
+    say "$name: the emulator lost an interrupt, tried once more; what it had to tell: $dir/hang.log"
+    hangs=$((hangs + 1))
+    status=0
+    stop_machine
+    start_machine "$rundir/machine$number-again"
+    rm -rf "$dir/share/state/$name"
+    echo "the emulator lost an interrupt; on a fresh machine:" >>"$output"
+    run_parts
 }
 
 # Part after part, until one ends without asking for a restart.
@@ -178,10 +194,15 @@ run_part() {
     return $status
 }
 
-# Somebody waits: every half minute tell where the scenario is.
+# Somebody waits: every half minute tell where the scenario is. A machine that has lost an interrupt
+# (start_qemu) is switched off: nothing else would end what runs on it.
 with_heartbeat() {
     while sleep 30; do
         say "$name: $(grep '^- ' "$output" | tail -n 1)"
+        has_lost_interrupt "$dir" || continue
+        describe_hang "$dir" >>"$dir/hang.log" 2>&1 || true
+        : >"$dir/lost-interrupt"
+        power_off "$dir"
     done
 }
 

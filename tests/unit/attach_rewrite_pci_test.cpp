@@ -4,8 +4,8 @@
 
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
-#include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/xml_document.hpp"
 #include "domain_fixtures.hpp"
 #include "protection/protect.hpp"
 
@@ -77,7 +77,7 @@ TEST_P(EachDomainWithPci, IsTheSameAgainAfterItMoved) {
   const std::string before = fixture(GetParam());
   const std::string attached = attach_gpu(before, whole({gpu, audio}));
   for (const auto& functions : {std::vector{other, other_audio}, std::vector{other}}) {
-    const std::string moved = point_gpu(attached, "ua-gpuward-0", Use::whole, functions);
+    const std::string moved = assign_device(attached, "ua-gpuward-0", Use::whole, functions);
     EXPECT_NE(moved, attached);
     EXPECT_EQ(detach_gpus(moved), before);
   }
@@ -269,45 +269,56 @@ TEST(AttachPci, IsRefusedWithoutAPciBus) {
 
 TEST(PointGpu, MovesSourcesAlone) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
-  const std::string moved = point_gpu(xml, "ua-gpuward-0", Use::whole, {other, other_audio});
+  const std::string moved = assign_device(xml, "ua-gpuward-0", Use::whole, {other, other_audio});
   EXPECT_THAT(hostdevs(moved), ElementsAre("ua-gpuward-0 0000:42:00.0 managed",
                                            "ua-gpuward-0-1 0000:42:00.1 managed"));
   EXPECT_EQ(guest_addresses(moved), guest_addresses(xml));
   EXPECT_EQ(moved.size(), xml.size());
-  EXPECT_EQ(point_gpu(moved, "ua-gpuward-0", Use::whole, {gpu, audio}), xml);
+  EXPECT_EQ(assign_device(moved, "ua-gpuward-0", Use::whole, {gpu, audio}), xml);
 }
 
 TEST(PointGpu, OfAnotherShapeIsWrittenAnew) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
-  const std::string alone = point_gpu(xml, "ua-gpuward-0", Use::whole, {other});
+  const std::string alone = assign_device(xml, "ua-gpuward-0", Use::whole, {other});
   EXPECT_THAT(hostdevs(alone), ElementsAre("ua-gpuward-0 0000:42:00.0 managed"));
-  const std::string back = point_gpu(alone, "ua-gpuward-0", Use::whole, {gpu, audio, usb});
+  const std::string back = assign_device(alone, "ua-gpuward-0", Use::whole, {gpu, audio, usb});
   EXPECT_THAT(hostdevs(back), ElementsAre("ua-gpuward-0 0000:41:00.0 managed",
                                           "ua-gpuward-0-1 0000:41:00.1 managed",
                                           "ua-gpuward-0-2 0000:41:00.2 managed"));
+}
+
+TEST(PointGpu, OfAnotherShapeStaysInItsSlotOfTheGuest) {
+  const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
+  const auto slot = guest_addresses(xml);
+  ASSERT_EQ(slot.size(), 2u);
+  const std::string alone = assign_device(xml, "ua-gpuward-0", Use::whole, {other});
+  EXPECT_THAT(guest_addresses(alone), ElementsAre(slot[0].substr(0, slot[0].find(' '))));
+  const std::string back = assign_device(alone, "ua-gpuward-0", Use::whole, {gpu, audio});
+  EXPECT_EQ(guest_addresses(back), guest_addresses(xml));
+  EXPECT_EQ(detach_gpus(back), fixture(fixtures().front()));
 }
 
 TEST(PointGpu, LeavesOtherGpusAlone) {
   const std::string xml =
       attach_gpu(attach_gpu(fixture(fixtures().front()), whole({gpu})), whole({audio}));
   EXPECT_THAT(
-      hostdevs(point_gpu(xml, "ua-gpuward-1", Use::whole, {other})),
+      hostdevs(assign_device(xml, "ua-gpuward-1", Use::whole, {other})),
       ElementsAre("ua-gpuward-0 0000:41:00.0 managed", "ua-gpuward-1 0000:42:00.0 managed"));
-  EXPECT_THROW(point_gpu(xml, "ua-gpuward-2", Use::whole, {other}), Error);
+  EXPECT_THROW(assign_device(xml, "ua-gpuward-2", Use::whole, {other}), Error);
 }
 
 TEST(PointGpu, AddsWhatIsMissing) {
   std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu}));
   const auto begin = xml.find("<hostdev mode='subsystem' type='pci'");
   xml.erase(begin, xml.find("</hostdev>", begin) + 10 - begin);
-  EXPECT_THAT(hostdevs(point_gpu(xml, "ua-gpuward-0", Use::vf, {vf})),
+  EXPECT_THAT(hostdevs(assign_device(xml, "ua-gpuward-0", Use::vf, {vf})),
               ElementsAre("ua-gpuward-0 10000:43:10.4 managed"));
 }
 
 TEST(MendGpus, LeavesPciDevicesToWhoKnowsTheHost) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
-  const auto is_mdev = [](const AskedGpu&) { return false; };
-  EXPECT_EQ(mend_gpus(xml, is_mdev), xml);
+  const auto is_mdev = [](const GpuRequest&) { return false; };
+  EXPECT_EQ(update_instance_uuids(xml, is_mdev), xml);
 }
 
 TEST(GpuAlias, CompanionsAreTheirGpus) {
@@ -330,7 +341,7 @@ TEST(HostdevAlias, OfACompanionHasAFunction) {
 TEST(HostdevAlias, OfACompanionMayHaveFunction0) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({audio, gpu}));
   EXPECT_NE(xml.find("'ua-gpuward-0-0'"), std::string::npos);
-  EXPECT_EQ(parse_domain(xml).asked.size(), 1u);
+  EXPECT_EQ(parse_domain(xml).requests.size(), 1u);
   EXPECT_EQ(detach_gpus(xml, "ua-gpuward-0"), fixture(fixtures().front()));
 }
 

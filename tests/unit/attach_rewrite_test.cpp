@@ -9,8 +9,8 @@
 #include <cctype>
 
 #include "base/text.hpp"
-#include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/xml_document.hpp"
 #include "domain_fixtures.hpp"
 
 using testing::ElementsAre;
@@ -33,7 +33,7 @@ std::string hand_written(const std::string& devices, const std::string& top = ""
 
 std::vector<std::string> aliases(const std::string& xml) {
   std::vector<std::string> found;
-  for (const AskedGpu& gpu : parse_domain(xml).asked) found.push_back(gpu.alias);
+  for (const GpuRequest& gpu : parse_domain(xml).requests) found.push_back(gpu.alias);
   return found;
 }
 
@@ -64,7 +64,7 @@ void expect_own_instances(const std::string& xml, size_t gpus) {
     EXPECT_EQ(hostdev.instance, instance_uuid(domain.uuid, hostdev.alias));
   }
   EXPECT_EQ(ours, gpus);
-  EXPECT_EQ(domain.asked.size(), gpus);
+  EXPECT_EQ(domain.requests.size(), gpus);
 }
 
 class EachDomain : public testing::TestWithParam<std::string> {};
@@ -75,7 +75,7 @@ TEST_P(EachDomain, AsksAndOwnsAfterAttach) {
   const std::string after = attached(before, 2);
   expect_own_instances(after, 2);
   EXPECT_THAT(aliases(after), ElementsAre("ua-gpuward-0", "ua-gpuward-1"));
-  EXPECT_EQ(parse_domain(after).asked[0].profile, "small");
+  EXPECT_EQ(parse_domain(after).requests[0].profile, "small");
   EXPECT_EQ(parse_domain(after).hostdevs.size(), parse_domain(before).hostdevs.size() + 2);
 }
 
@@ -122,7 +122,7 @@ TEST_P(EachDomain, HasTheHostdevWhereLibvirtWritesIt) {
 
 TEST_P(EachDomain, NeedsNoMending) {
   const std::string xml = attached(fixture(GetParam()), 2);
-  EXPECT_EQ(mend_gpus(xml), xml);
+  EXPECT_EQ(update_instance_uuids(xml), xml);
 }
 
 class EachAttached : public testing::TestWithParam<std::string> {
@@ -149,12 +149,12 @@ TEST_P(EachAttached, IsAsItWasWhenGpusGoOneByOne) {
 
 TEST_P(EachAttached, IsMendedAfterACloneAndOnlyThere) {
   expect_own_instances(xml(), static_cast<size_t>(gpus()));
-  EXPECT_EQ(mend_gpus(xml()), xml());
+  EXPECT_EQ(update_instance_uuids(xml()), xml());
   const std::string clone = cloned(xml());
-  const std::string mended = mend_gpus(clone);
+  const std::string mended = update_instance_uuids(clone);
   expect_own_instances(mended, static_cast<size_t>(gpus()));
   EXPECT_EQ(mended.size(), clone.size()) << "UUIDs only";
-  EXPECT_EQ(mend_gpus(mended), mended);
+  EXPECT_EQ(update_instance_uuids(mended), mended);
   EXPECT_EQ(detach_gpus(mended), cloned(before()));
 }
 
@@ -294,7 +294,7 @@ TEST(Attach, UnderstandsOurElementWithAnyPrefix) {
         "<metadata xmlns:g='urn:gpuward:domain:1'><g:domain> </g:domain></metadata>"}) {
     const std::string xml = attached(hand_written(devices, metadata), 2);
     expect_own_instances(xml, 2);
-    EXPECT_THAT(parse_domain(detach_gpus(xml)).asked, testing::IsEmpty());
+    EXPECT_THAT(parse_domain(detach_gpus(xml)).requests, testing::IsEmpty());
     EXPECT_THAT(parse_domain(detach_gpus(xml)).hostdevs, testing::IsEmpty());
   }
 }
@@ -380,7 +380,7 @@ TEST(Mend, KeepsAUuidThatIsWrittenOtherwise) {
   std::transform(upper.begin(), upper.end(), upper.begin(),
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   const std::string other = replaced(xml, "uuid='" + uuid + "'", "uuid=\"" + upper + "\"");
-  EXPECT_EQ(mend_gpus(other), other);
+  EXPECT_EQ(update_instance_uuids(other), other);
 }
 
 TEST(Mend, PutsLostHostdevsBack) {
@@ -388,7 +388,7 @@ TEST(Mend, PutsLostHostdevsBack) {
     const std::string whole = attached(fixture("pc-full"), gpus);
     const auto start = whole.find("\n    <hostdev");
     const auto end = whole.rfind("</hostdev>") + std::string("</hostdev>").size();
-    EXPECT_EQ(mend_gpus(whole.substr(0, start) + whole.substr(end)), whole);
+    EXPECT_EQ(update_instance_uuids(whole.substr(0, start) + whole.substr(end)), whole);
   }
 }
 
@@ -396,14 +396,14 @@ TEST(Mend, SaysWhatToDoWithAHostdevNobodyAskedFor) {
   const std::string xml =
       replaced(attached(fixture("pc-full"), 2),
                "      <gpuward:gpu alias='ua-gpuward-1' profile='small'/>\n", "");
-  EXPECT_THAT(error_of([&] { mend_gpus(xml); }),
+  EXPECT_THAT(error_of([&] { update_instance_uuids(xml); }),
               testing::AllOf(HasSubstr("domain 'pc-full': hostdev ua-gpuward-1: not in"),
                              HasSubstr("detach pc-full ua-gpuward-1")));
 }
 
 TEST(Mend, LeavesOthersHostdevsAlone) {
   const std::string clone = cloned(fixture("hostdevs-mdev-foreign"));
-  EXPECT_EQ(mend_gpus(clone), clone);
+  EXPECT_EQ(update_instance_uuids(clone), clone);
 }
 
 }  // namespace

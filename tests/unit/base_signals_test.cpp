@@ -9,8 +9,8 @@
 #include <csignal>
 #include <functional>
 
+#include "base/child_process.hpp"
 #include "base/file.hpp"
-#include "base/program.hpp"
 
 namespace gpuward {
 namespace {

@@ -259,9 +259,9 @@ TEST(DoctorHook, each_state_of_the_link_has_its_fix) {
   HostLayers layers;
   layers.daemon = LibvirtDaemon{"virtqemud", 1, 1};
   layers.link = {HookLink::State::good, hook_program};
-  layers.seen = {Known::yes, ""};
+  layers.seen = {Tristate::yes, ""};
   EXPECT_THAT(check_hook(layers), IsEmpty());
-  layers.seen = {Known::unknown, "its link is newer"};
+  layers.seen = {Tristate::unknown, "its link is newer"};
   EXPECT_THAT(told(check_hook(layers)),
               ElementsAre(std::string("problem ") + hook_link +
                           ": its link is newer | systemctl reload virtqemud"));
@@ -333,13 +333,13 @@ TEST_F(DoctorTest, denials_come_from_the_kernels_log_and_from_auditds) {
 
 TEST_F(DoctorTest, each_mistake_of_the_configuration_is_a_problem) {
   host_.config("[guard]\npause = never\ntypo = 1\n");
-  EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Known::no)),
+  EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Tristate::no)),
               ElementsAre(HasSubstr("gpuward.conf:2: "), HasSubstr("gpuward.conf:3: ")));
 }
 
 TEST_F(DoctorTest, NamesWithoutParentAndKeysWithoutEffect) {
   host_.config("[gpu mttyy]\nuse = off\n[profile p]\ntype = t\ngpu = mttz\n[quota *]\ntotal = 1\n");
-  EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Known::no)),
+  EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Tristate::no)),
               AllOf(Contains(AllOf(HasSubstr("problem "), HasSubstr("[quota *] is not supported"))),
                     Contains(AllOf(HasSubstr("warning "),
                                    HasSubstr("gpuward.conf:1: no mdev parent is named 'mttyy'"))),
@@ -349,32 +349,32 @@ TEST_F(DoctorTest, NamesWithoutParentAndKeysWithoutEffect) {
 
 TEST_F(DoctorTest, the_rights_of_the_configuration) {
   if (::geteuid() != 0) GTEST_SKIP() << "files belong to another user than root";
-  const auto rights = [&](Known polkit) { return told(check_config(root_, {}, polkit)); };
+  const auto rights = [&](Tristate polkit) { return told(check_config(root_, {}, polkit)); };
   file("/etc/gpuward/gpuward.conf", "", 0644);
   ASSERT_EQ(::chmod(root_.etc("gpuward").c_str(), 0755), 0);
-  EXPECT_THAT(rights(Known::yes), IsEmpty());
+  EXPECT_THAT(rights(Tristate::yes), IsEmpty());
   file("/etc/gpuward/gpuward.conf", "", 0640);
-  EXPECT_THAT(rights(Known::no), ElementsAre(HasSubstr("warning /etc/gpuward/gpuward.conf: ")));
-  EXPECT_THAT(rights(Known::yes), ElementsAre(HasSubstr("problem /etc/gpuward/gpuward.conf: ")));
+  EXPECT_THAT(rights(Tristate::no), ElementsAre(HasSubstr("warning /etc/gpuward/gpuward.conf: ")));
+  EXPECT_THAT(rights(Tristate::yes), ElementsAre(HasSubstr("problem /etc/gpuward/gpuward.conf: ")));
   file("/etc/gpuward/gpuward.conf", "", 0664);
-  EXPECT_THAT(rights(Known::no),
+  EXPECT_THAT(rights(Tristate::no),
               ElementsAre(HasSubstr(
                   "others than root may write it | chmod go-w /etc/gpuward/gpuward.conf")));
   file("/etc/gpuward/gpuward.conf", "", 0644);
   ASSERT_EQ(::chown(root_.etc("gpuward/gpuward.conf").c_str(), 1000, 0), 0);
-  EXPECT_THAT(rights(Known::no), ElementsAre(HasSubstr("belongs to user 1000")));
+  EXPECT_THAT(rights(Tristate::no), ElementsAre(HasSubstr("belongs to user 1000")));
   file("/etc/gpuward/gpuward.conf", "", 0644);
   ASSERT_EQ(::chmod(root_.etc("gpuward").c_str(), 0700), 0);
-  EXPECT_THAT(rights(Known::yes), ElementsAre(HasSubstr("chmod 755 /etc/gpuward")));
+  EXPECT_THAT(rights(Tristate::yes), ElementsAre(HasSubstr("chmod 755 /etc/gpuward")));
 }
 
 // --- guards ---
 
 TEST(DoctorGuards, the_service_is_missed_where_a_guard_is_wanted) {
   HostLayers layers;
-  layers.guard_service = Known::yes;
+  layers.guard_service = Tristate::yes;
   EXPECT_THAT(check_guards(layers, {}), IsEmpty());
-  layers.guard_service = Known::no;
+  layers.guard_service = Tristate::no;
   EXPECT_THAT(told(check_guards(layers, {})), ElementsAre(HasSubstr("problem gpuward-guard")));
   const GuardPolicy allow{Policy::allow, Policy::allow, Policy::allow, Policy::allow, false};
   EXPECT_THAT(check_guards(layers, allow), IsEmpty());
@@ -382,14 +382,14 @@ TEST(DoctorGuards, the_service_is_missed_where_a_guard_is_wanted) {
 
 TEST(DoctorGuards, polkit_is_looked_at_only_where_libvirt_asks_it) {
   HostLayers layers;
-  layers.guard_service = Known::yes;
-  layers.polkit = {Known::no, "/etc/libvirt/libvirtd.conf", false, Known::no, false};
+  layers.guard_service = Tristate::yes;
+  layers.polkit = {Tristate::no, "/etc/libvirt/libvirtd.conf", false, Tristate::no, false};
   EXPECT_THAT(check_guards(layers, {}), IsEmpty());
-  layers.polkit.driver = Known::yes;
+  layers.polkit.driver = Tristate::yes;
   EXPECT_THAT(told(check_guards(layers, {})),
               ElementsAre(HasSubstr("10-gpuward.rules"), HasSubstr("/usr/sbin/gpuward-polkit")));
   layers.daemon = LibvirtDaemon{"libvirtd", 1, 1};
-  layers.polkit = {Known::yes, "/etc/libvirt/libvirtd.conf", true, Known::yes, true};
+  layers.polkit = {Tristate::yes, "/etc/libvirt/libvirtd.conf", true, Tristate::yes, true};
   EXPECT_THAT(told(check_guards(layers, {})),
               ElementsAre(HasSubstr("warning /etc/libvirt/libvirtd.conf: changed after")));
 }

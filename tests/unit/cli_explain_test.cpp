@@ -28,9 +28,9 @@ HostLayers good_host() {
   HostLayers host;
   host.daemon = LibvirtDaemon{"libvirtd", 4711, 1};
   host.link = {HookLink::State::good, hook_program};
-  host.seen = {Known::yes, "libvirtd has called it"};
-  host.guard_service = Known::yes;
-  host.polkit = {Known::yes, "/etc/libvirt/libvirtd.conf", false, Known::yes, true};
+  host.seen = {Tristate::yes, "libvirtd has called it"};
+  host.guard_service = Tristate::yes;
+  host.polkit = {Tristate::yes, "/etc/libvirt/libvirtd.conf", false, Tristate::yes, true};
   return host;
 }
 
@@ -103,13 +103,13 @@ TEST_F(ExplainTest, roots_pause_is_always_told) {
               Contains(AllOf(HasSubstr("root can pause the domain"),
                              HasSubstr("which libvirt cannot block"),
                              HasSubstr("gpuward-guard resumes the domain"))));
-  host_.guard_service = Known::no;
+  host_.guard_service = Tristate::no;
   EXPECT_THAT(of(Guard::pause).left, Contains(AllOf(HasSubstr("root can pause the domain"),
                                                     HasSubstr("stays paused until"))));
 }
 
 TEST_F(ExplainTest, without_polkit_root_is_not_the_only_one) {
-  host_.polkit.driver = Known::no;
+  host_.polkit.driver = Tristate::no;
   EXPECT_EQ(state(Guard::pause, "polkit"), "inactive");
   EXPECT_THAT(layer(Guard::pause, "polkit").text, HasSubstr("/etc/libvirt/libvirtd.conf"));
   EXPECT_THAT(of(Guard::pause).left,
@@ -117,15 +117,15 @@ TEST_F(ExplainTest, without_polkit_root_is_not_the_only_one) {
 }
 
 TEST_F(ExplainTest, polkit_is_not_at_work_for_each_of_many_reasons) {
-  host_.polkit.driver = Known::unknown;
+  host_.polkit.driver = Tristate::unknown;
   EXPECT_EQ(state(Guard::migration, "polkit"), "unknown");
   host_ = good_host();
   host_.polkit.changed = true;
   EXPECT_EQ(state(Guard::migration, "polkit"), "unknown");
   host_ = good_host();
-  host_.polkit.rule = Known::no;
+  host_.polkit.rule = Tristate::no;
   EXPECT_EQ(state(Guard::migration, "polkit"), "inactive");
-  host_.polkit.rule = Known::unknown;
+  host_.polkit.rule = Tristate::unknown;
   EXPECT_EQ(state(Guard::migration, "polkit"), "unknown");
   host_ = good_host();
   host_.polkit.helper = false;
@@ -150,7 +150,7 @@ TEST_F(ExplainTest, a_gap_of_a_running_domain_names_the_element_and_the_command)
                      HasSubstr("gpuward protect web01"))));
   EXPECT_THAT(of(Guard::memory_hotplug).left, Contains(HasSubstr("can add memory")));
   EXPECT_EQ(state(Guard::pause, "xml"), "enforced");
-  host_.guard_service = Known::no;
+  host_.guard_service = Tristate::no;
   EXPECT_THAT(of(Guard::migration).left, Not(Contains(HasSubstr("aborts"))));
 }
 
@@ -172,7 +172,7 @@ TEST_F(ExplainTest, the_hook_says_why_it_does_not_hold) {
     EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("gpuward"));
   }
   host_.link.state = State::good;
-  host_.seen = {Known::unknown, "its link is newer than the running libvirtd"};
+  host_.seen = {Tristate::unknown, "its link is newer than the running libvirtd"};
   EXPECT_EQ(state(Guard::pause, "hook"), "unknown");
   EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("systemctl reload"));
 }
@@ -187,8 +187,8 @@ TEST_F(ExplainTest, an_old_qemu_needs_no_property_and_an_unknown_one_does) {
   EXPECT_THAT(layer(Guard::migration, "xml").text, Not(HasSubstr("before 8.1")));
 }
 
-TEST_F(ExplainTest, chosen_pauses_are_told_as_the_admins_choice) {
-  domain_.chosen_pauses = {{Guard::pause, 12, "disk vda", "a write error pauses it"}};
+TEST_F(ExplainTest, configured_pauses_are_told_as_the_admins_choice) {
+  domain_.configured_pauses = {{Guard::pause, 12, "disk vda", "a write error pauses it"}};
   EXPECT_THAT(of(Guard::pause).left, Contains(AllOf(HasSubstr("disk vda (line 12): a write error"),
                                                     HasSubstr("harden = yes"))));
   policy_.harden = true;
@@ -222,7 +222,7 @@ TEST_F(ExplainTest, an_open_port_lets_a_gpu_go_for_good) {
 TEST_F(ExplainTest, without_strict_a_gpu_can_be_added) {
   EXPECT_THAT(of(Guard::gpu_hotplug).left,
               Contains(AllOf(HasSubstr("can add a GPU"), HasSubstr("gpu-hotplug = strict"))));
-  host_.guard_service = Known::no;
+  host_.guard_service = Tristate::no;
   EXPECT_THAT(of(Guard::gpu_hotplug).left, Contains(HasSubstr("which nothing reverts")));
   policy_.gpu_hotplug_strict = true;
   EXPECT_THAT(of(Guard::gpu_hotplug).left, IsEmpty());

@@ -88,14 +88,14 @@ TEST_F(HostLayersTest, libvirt_runs_every_executable_file_whatever_its_name) {
 TEST_F(HostLayersTest, a_link_older_than_the_daemon_is_seen) {
   link();
   daemon_started(60);
-  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);
+  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
 }
 
 TEST_F(HostLayersTest, a_link_newer_than_the_daemon_is_not_known_to_be_seen) {
   link();
   daemon_started(-60);
-  const HookSeen seen = look_at_layers(root_).seen;
-  EXPECT_EQ(seen.seen, Known::unknown);
+  const HookSeen seen = read_guard_status(root_).seen;
+  EXPECT_EQ(seen.seen, Tristate::unknown);
   EXPECT_THAT(seen.reason, HasSubstr("newer than the running libvirtd"));
 }
 
@@ -106,7 +106,7 @@ TEST_F(HostLayersTest, a_mark_of_the_hook_shows_that_it_was_called) {
   while (changed_at(root_.run("gpu-domains/") + to_string(domain)).value_or(0) <=
          *changed_at(root_.at(hook_link)))
     mark_guarded(root_, domain, "web01");  // the kernel's clock for files is coarse
-  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);
+  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
 }
 
 TEST_F(HostLayersTest, what_systemd_says_of_a_reload_counts) {
@@ -117,34 +117,34 @@ TEST_F(HostLayersTest, what_systemd_says_of_a_reload_counts) {
       "#!/bin/sh\necho 'a(sasbttttuii) 1 \"/bin/kill\" 1 \"/bin/kill\" false 9000000000000000 0'\n",
       0755);
   ASSERT_EQ(::chmod(root_.prefix.c_str(), 0755), 0);
-  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);
+  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
 }
 
 TEST_F(HostLayersTest, a_daemon_that_is_off_will_see_it) {
-  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::no);
+  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::no);
   link();
-  EXPECT_EQ(look_at_layers(root_).seen.seen, Known::yes);
+  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
 }
 
 TEST(HookSeenTest, each_way_to_know) {
-  using T = HookTimes;
-  const auto seen = [](const T& times) { return judge_hook_seen(times, "libvirtd").seen; };
-  EXPECT_EQ(seen(T{.started = 10, .linked = 9}), Known::yes);
-  EXPECT_EQ(seen(T{.started = 10, .linked = 10}), Known::unknown);
-  EXPECT_EQ(seen(T{.started = 10, .linked = 20}), Known::unknown);
-  EXPECT_EQ(seen(T{.started = 10, .reloaded = 30, .linked = 20}), Known::yes);
-  EXPECT_EQ(seen(T{.started = 10, .reloaded = 15, .linked = 20}), Known::unknown);
-  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .other = 5}), Known::yes);
-  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .other = 15}), Known::unknown);
-  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .touched = 25}), Known::yes);
-  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .touched = 15}), Known::unknown);
-  EXPECT_EQ(seen(T{.started = 30, .linked = 40, .touched = 35}), Known::unknown);
-  EXPECT_EQ(seen(T{.started = 10}), Known::no);
-  EXPECT_EQ(seen(T{.linked = 20}), Known::yes);
+  using T = HookTrace;
+  const auto seen = [](const T& times) { return hook_is_active(times, "libvirtd").seen; };
+  EXPECT_EQ(seen(T{.started = 10, .linked = 9}), Tristate::yes);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 10}), Tristate::unknown);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20}), Tristate::unknown);
+  EXPECT_EQ(seen(T{.started = 10, .reloaded = 30, .linked = 20}), Tristate::yes);
+  EXPECT_EQ(seen(T{.started = 10, .reloaded = 15, .linked = 20}), Tristate::unknown);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .other = 5}), Tristate::yes);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .other = 15}), Tristate::unknown);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .touched = 25}), Tristate::yes);
+  EXPECT_EQ(seen(T{.started = 10, .linked = 20, .touched = 15}), Tristate::unknown);
+  EXPECT_EQ(seen(T{.started = 30, .linked = 40, .touched = 35}), Tristate::unknown);
+  EXPECT_EQ(seen(T{.started = 10}), Tristate::no);
+  EXPECT_EQ(seen(T{.linked = 20}), Tristate::yes);
 }
 
 TEST_F(HostLayersTest, the_guard_service_shows_by_its_lock) {
-  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
   make_directories(root_.run(""));
   {
     // All that may hold a lock while the guard is down.
@@ -154,46 +154,46 @@ TEST_F(HostLayersTest, the_guard_service_shows_by_its_lock) {
          {lock_number::host, lock_number::provision, lock_number::of_domain(uuid),
           lock_number::of_domain(Uuid{}), lock_number::of_physical_function(PciAddress{})})
       others.push_back(Lock::acquire(paths::locks(root_), number, std::chrono::seconds(1)).value());
-    EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+    EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
     const auto guard =
         Lock::acquire(paths::locks(root_), lock_number::guard, std::chrono::seconds(1));
-    EXPECT_EQ(look_at_layers(root_).guard_service, Known::yes);
+    EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::yes);
   }
-  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
 }
 
 TEST_F(HostLayersTest, the_guard_service_shows_by_its_process) {
   if (::geteuid() != 0) GTEST_SKIP() << "files belong to another user than root";
   host_.process(12, "gpuward-provisi", {});
-  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no);
+  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
   host_.process(13, "gpuward-guard", {});
-  EXPECT_EQ(look_at_layers(root_).guard_service, Known::yes);
+  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::yes);
   ASSERT_EQ(::chown(root_.proc("13").c_str(), 1000, 1000), 0);
-  EXPECT_EQ(look_at_layers(root_).guard_service, Known::no) << "anybody may use the name";
+  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no) << "anybody may use the name";
 }
 
 TEST_F(HostLayersTest, polkit_is_on_by_the_file_of_the_daemon_that_runs) {
   file("/etc/libvirt/libvirtd.conf", "# nothing\n");
   file("/etc/libvirt/virtqemud.conf", "access_drivers = [ \"polkit\" ]\n");
-  EXPECT_EQ(look_at_layers(root_).polkit.driver, Known::no);
-  EXPECT_EQ(look_at_layers(root_).polkit.config, "/etc/libvirt/libvirtd.conf");
+  EXPECT_EQ(read_guard_status(root_).polkit.driver, Tristate::no);
+  EXPECT_EQ(read_guard_status(root_).polkit.config, "/etc/libvirt/libvirtd.conf");
   daemon_started(60, "virtqemud");
-  EXPECT_EQ(look_at_layers(root_).polkit.driver, Known::yes);
-  EXPECT_EQ(look_at_layers(root_).polkit.config, "/etc/libvirt/virtqemud.conf");
-  EXPECT_FALSE(look_at_layers(root_).polkit.changed);
+  EXPECT_EQ(read_guard_status(root_).polkit.driver, Tristate::yes);
+  EXPECT_EQ(read_guard_status(root_).polkit.config, "/etc/libvirt/virtqemud.conf");
+  EXPECT_FALSE(read_guard_status(root_).polkit.changed);
   daemon_started(-60, "virtqemud");
-  EXPECT_TRUE(look_at_layers(root_).polkit.changed);
+  EXPECT_TRUE(read_guard_status(root_).polkit.changed);
 }
 
 TEST_F(HostLayersTest, polkit_needs_our_rule_and_its_helper) {
-  EXPECT_EQ(look_at_layers(root_).polkit.rule, Known::no);
+  EXPECT_EQ(read_guard_status(root_).polkit.rule, Tristate::no);
   file("/usr/share/polkit-1/rules.d/10-gpuward.rules", "");
-  EXPECT_EQ(look_at_layers(root_).polkit.rule, Known::yes);
+  EXPECT_EQ(read_guard_status(root_).polkit.rule, Tristate::yes);
   file("/etc/polkit-1/rules.d/10-gpuward.rules", "");
-  EXPECT_EQ(look_at_layers(root_).polkit.rule, Known::no);
-  EXPECT_FALSE(look_at_layers(root_).polkit.helper);
+  EXPECT_EQ(read_guard_status(root_).polkit.rule, Tristate::no);
+  EXPECT_FALSE(read_guard_status(root_).polkit.helper);
   file("/usr/sbin/gpuward-polkit", "", 0755);
-  EXPECT_TRUE(look_at_layers(root_).polkit.helper);
+  EXPECT_TRUE(read_guard_status(root_).polkit.helper);
 }
 
 }  // namespace

@@ -18,14 +18,14 @@ TEST(LibvirtVersionTest, vendor_vfs_need_9_7) {
   config.profiles[0].use = Use::whole;
   config.profiles[1].name = "vgpu";
   config.profiles[1].use = Use::vendor_vf;
-  const auto problems = too_much_for(config, 9006000);
+  const auto problems = unsupported_by(config, 9006000);
   ASSERT_THAT(problems, SizeIs(1));
   EXPECT_THAT(problems[0].message, HasSubstr("[profile vgpu] uses vendor VFs"));
   EXPECT_THAT(problems[0].message, HasSubstr("this host has 9.6"));
-  EXPECT_THAT(too_much_for(config, 9007000), IsEmpty());
-  EXPECT_THAT(too_much_for(config, 0), IsEmpty()) << "libvirt is not to be asked";
+  EXPECT_THAT(unsupported_by(config, 9007000), IsEmpty());
+  EXPECT_THAT(unsupported_by(config, 0), IsEmpty()) << "libvirt is not to be asked";
   config.profiles[1].use = Use::vf;
-  EXPECT_THAT(too_much_for(config, 9000000), IsEmpty());
+  EXPECT_THAT(unsupported_by(config, 9000000), IsEmpty());
 }
 
 }  // namespace

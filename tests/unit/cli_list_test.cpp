@@ -73,7 +73,7 @@ TEST_F(ListTest, types_of_vendor_vfs_are_listed_by_their_card) {
 }
 
 /// A full card beside an empty one.
-TEST_F(ListTest, a_vendor_vf_whose_card_has_no_room_is_not_counted) {
+TEST_F(ListTest, a_vendor_vf_whose_card_has_no_capacity_is_not_counted) {
   for (const char* const bus : {"41", "42"}) {
     const std::string card = "0000:" + std::string(bus);
     host_.sriov(card + ":00.0", 1);

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "domain_fixtures.hpp"
 
 using testing::ElementsAre;
@@ -49,7 +49,7 @@ TEST_P(EachFixture, IsReadAsWhatItIs) {
   const Domain domain = parse_domain(xml);
   EXPECT_THAT(xml, HasSubstr("<uuid>" + to_string(domain.uuid) + "</uuid>"));
   EXPECT_THAT(domain.name, testing::AnyOf(GetParam(), testing::StartsWith("-it's")));
-  EXPECT_THAT(domain.asked, IsEmpty());
+  EXPECT_THAT(domain.requests, IsEmpty());
   EXPECT_FALSE(names_gpuward(xml));
   EXPECT_TRUE(domain.hostdevs.empty() || may_have_gpu(xml));
 }
@@ -75,10 +75,10 @@ TEST(ParseDomain, ListsMdevAndPciHostdevs) {
 
 TEST(ParseDomain, ListsWhatIsAskedFor) {
   const Domain domain = parse_domain(fixture("attached/metadata-two-foreign.2"));
-  ASSERT_EQ(domain.asked.size(), 2u);
-  EXPECT_EQ(domain.asked[0].alias, "ua-gpuward-0");
-  EXPECT_EQ(domain.asked[0].profile, "small");
-  EXPECT_EQ(domain.asked[1].alias, "ua-gpuward-1");
+  ASSERT_EQ(domain.requests.size(), 2u);
+  EXPECT_EQ(domain.requests[0].alias, "ua-gpuward-0");
+  EXPECT_EQ(domain.requests[0].profile, "small");
+  EXPECT_EQ(domain.requests[1].alias, "ua-gpuward-1");
   ASSERT_EQ(domain.hostdevs.size(), 2u);
   EXPECT_EQ(domain.hostdevs[1].instance, instance_uuid(domain.uuid, "ua-gpuward-1"));
 }
@@ -86,7 +86,7 @@ TEST(ParseDomain, ListsWhatIsAskedFor) {
 TEST(ParseDomain, TellsOurNamespaceByItsUri) {
   const std::string gpu = "alias='ua-gpuward-0' profile='small'/>";
   const auto asked = [](const std::string& metadata) {
-    return parse_domain(domain_with("", metadata)).asked.size();
+    return parse_domain(domain_with("", metadata)).requests.size();
   };
   EXPECT_EQ(asked(asking("<g:gpu " + gpu)), 1u);
   EXPECT_EQ(asked("<domain xmlns='urn:gpuward:domain:1'><gpu " + gpu + "</domain>"), 1u);
@@ -233,7 +233,7 @@ TEST(RunningDomain, IsReadThoughItsMetadataIsWrong) {
   EXPECT_NE(error_in(xml), "");
   const Domain domain = read_running_domain(parse_document(xml));
   EXPECT_EQ(domain.hostdevs.size(), 1u);
-  EXPECT_THAT(domain.asked, IsEmpty());
+  EXPECT_THAT(domain.requests, IsEmpty());
 }
 
 TEST(ParseDomain, KnowsTheNodesOfTheMemory) {

@@ -42,10 +42,10 @@ TEST_F(ChooseDeviceTest, one_whose_companion_is_taken_is_taken) {
   EXPECT_EQ(chosen(profile_, pool, {taken({"0000:41:00.1"}), {}}), "0000:42:00.0");
 }
 
-TEST_F(ChooseDeviceTest, one_that_the_fewest_others_are_pointed_at) {
+TEST_F(ChooseDeviceTest, one_that_the_fewest_others_are_assigned_count) {
   DeviceUse use{{}, {{at("0000:41:00.0"), 2}, {at("0000:42:00.0"), 1}}};
   EXPECT_EQ(chosen(profile_, pool_, use), "0000:43:00.0");
-  use.pointed_at[at("0000:43:00.0")] = 3;
+  use.assigned_count[at("0000:43:00.0")] = 3;
   EXPECT_EQ(chosen(profile_, pool_, use), "0000:42:00.0");
 }
 
@@ -93,7 +93,7 @@ TEST_F(ChooseDeviceTest, on_the_fullest_or_emptiest_physical_function) {
   EXPECT_EQ(chosen(profile_, vfs, use), "0000:41:00.1");
 }
 
-TEST_F(ChooseDeviceTest, near_counts_before_pointed_at_and_that_before_full) {
+TEST_F(ChooseDeviceTest, near_counts_before_assigned_count_and_that_before_full) {
   const DeviceUse use{{}, {{at("0000:42:00.0"), 2}, {at("0000:43:00.0"), 1}}};
   EXPECT_EQ(chosen(profile_, pool_, use, {1}), "0000:43:00.0");
   const std::vector<PoolDevice> vfs{device("0000:41:00.1", {}, "0000:41:00.0"),
@@ -105,7 +105,7 @@ TEST_F(ChooseDeviceTest, near_counts_before_pointed_at_and_that_before_full) {
 
 TEST_F(ChooseDeviceTest, none_that_shares_its_group_with_what_the_host_uses) {
   std::vector<PoolDevice> pool = pool_;
-  pool[0].in_the_way = {at("0000:41:05.0")};
+  pool[0].host_bound_members = {at("0000:41:05.0")};
   EXPECT_EQ(chosen(profile_, pool), "0000:42:00.0");
   DeviceUse use;
   use.own = {at("0000:41:05.0")};

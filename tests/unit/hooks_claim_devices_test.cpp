@@ -37,7 +37,7 @@ Domain domain_of(unsigned number, const Names& profiles) {
   domain.uuid.bytes[0] = 0xd0;
   domain.name = "vm" + std::to_string(number);
   for (size_t i = 0; i < profiles.size(); ++i)
-    domain.asked.push_back({"ua-gpuward-" + std::to_string(i), profiles[i]});
+    domain.requests.push_back({"ua-gpuward-" + std::to_string(i), profiles[i]});
   return domain;
 }
 
@@ -55,7 +55,7 @@ class ClaimDevicesTest : public testing::Test {
                         profile_of("two-ports", {"mtty-2"})};
   }
   void prepare(const Domain& domain, const Deadlines& deadlines = patient) {
-    claim_devices(host_.root(), config_, domain, deadlines);
+    prepare_devices(host_.root(), config_, domain, deadlines);
   }
   std::string refusal(const Domain& domain, const Deadlines& deadlines = patient) {
     try {
@@ -67,7 +67,7 @@ class ClaimDevicesTest : public testing::Test {
   }
   void end_domain(const Domain& domain) {
     if (const auto claim = claims_.find(domain.uuid))
-      give_back(host_.root(), claims_, *claim, patient);
+      release_devices(host_.root(), claims_, *claim, patient);
   }
   static Uuid instance(const Domain& domain, unsigned gpu = 0) {
     return instance_uuid(domain.uuid, "ua-gpuward-" + std::to_string(gpu));
@@ -174,7 +174,7 @@ TEST_F(ClaimDevicesTest, binpack_and_spread_choose_by_what_is_free) {
   EXPECT_EQ(where(second), "a/mbochs-small");
 }
 
-TEST_F(ClaimDevicesTest, the_next_type_of_the_profile_serves_when_the_first_has_no_room) {
+TEST_F(ClaimDevicesTest, the_next_type_of_the_profile_serves_when_the_first_has_no_capacity) {
   config_.profiles[0].types = {"mbochs-small", "mbochs-large"};
   host_.parent("a").type("mbochs-small", 1);
   host_.parent("b").type("mbochs-large", 1);
@@ -266,7 +266,7 @@ TEST_F(ClaimDevicesTest, two_gpus_where_there_is_room_for_one_touch_nothing) {
 }
 
 /// The two types share the device: each alone fits, as the kernel says, but not both.
-TEST_F(ClaimDevicesTest, when_the_kernel_has_no_room_for_the_second_the_first_is_undone) {
+TEST_F(ClaimDevicesTest, when_the_kernel_has_no_capacity_for_the_second_the_first_is_undone) {
   host_.parent("mtty").type("mtty-1", 2).type("mtty-2", 1);
   const Domain domain = domain_of(1, {"two-ports", "port"});
   const std::string said = refusal(domain);
@@ -456,13 +456,14 @@ TEST_F(ClaimDevicesTest, a_hanging_create_stays_claimed_over_the_release_that_fo
   host_.parent("mbochs").type("mbochs-small", 2);
   host_.create_hangs("mbochs", "mbochs-small");
   refusal(vm_, hasty);
-  const auto kept = give_back(host_.root(), claims_, claims_.find(vm_.uuid).value(), hasty);
+  const auto kept = release_devices(host_.root(), claims_, claims_.find(vm_.uuid).value(), hasty);
   ASSERT_EQ(kept.size(), 1u);
   EXPECT_THAT(kept[0].reason, HasSubstr("creation is blocked in the kernel (process "));
   ASSERT_TRUE(claims_.find(vm_.uuid));
   host_.behaves();
   host_.lets_go();
-  EXPECT_THAT(give_back(host_.root(), claims_, claims_.find(vm_.uuid).value(), patient), IsEmpty());
+  EXPECT_THAT(release_devices(host_.root(), claims_, claims_.find(vm_.uuid).value(), patient),
+              IsEmpty());
   EXPECT_EQ(where(vm_), "");
   EXPECT_FALSE(claims_.find(vm_.uuid));
 }
@@ -674,11 +675,11 @@ TEST_F(ClaimDevicesTest, the_same_domain_many_times_at_once_ends_with_one) {
 
 class CheckDevicesTest : public ClaimDevicesTest {
  protected:
-  std::string check() { return check_devices(host_.root(), {}, vm_, patient); }
+  std::string check() { return check_running_domain(host_.root(), {}, vm_, patient); }
 };
 
 TEST_F(CheckDevicesTest, a_domain_without_gpus_is_well) {
-  EXPECT_EQ(check_devices(host_.root(), {}, domain_of(1, {}), patient), "");
+  EXPECT_EQ(check_running_domain(host_.root(), {}, domain_of(1, {}), patient), "");
 }
 
 TEST_F(CheckDevicesTest, all_as_it_should_be_is_no_word_and_no_change) {

@@ -55,7 +55,7 @@ class ClaimVfsTest : public testing::Test {
     domain.uuid.bytes = {0xd0};
     domain.uuid.bytes[15] = static_cast<uint8_t>(number);
     domain.name = "vm" + std::to_string(number);
-    domain.asked = {{"ua-gpuward-0", "p"}};
+    domain.requests = {{"ua-gpuward-0", "p"}};
     Hostdev hostdev;
     hostdev.type = Hostdev::Type::pci;
     hostdev.alias = "ua-gpuward-0";
@@ -66,7 +66,7 @@ class ClaimVfsTest : public testing::Test {
   }
   std::string refusal(const Domain& domain, const Deadlines& deadlines = patient) {
     try {
-      claim_devices(host_.root(), config_, domain, deadlines);
+      prepare_devices(host_.root(), config_, domain, deadlines);
     } catch (const Error& error) {
       return error.what();
     }
@@ -76,7 +76,7 @@ class ClaimVfsTest : public testing::Test {
   std::string release(const Domain& domain, const Deadlines& deadlines = patient) {
     const auto claim = claims_.find(domain.uuid);
     if (!claim) return "no claim";
-    const auto kept = give_back(host_.root(), claims_, *claim, deadlines);
+    const auto kept = release_devices(host_.root(), claims_, *claim, deadlines);
     return kept.empty() ? "" : kept[0].reason;
   }
   FakeHost host_;

@@ -52,7 +52,7 @@ class DeadlinesTest : public testing::Test {
       hostdev.type = Hostdev::Type::pci;
       hostdev.address = at("0000:42:00." + std::to_string(2 + number));
       hostdev.alias = "ua-gpuward-" + std::to_string(number);
-      domain_.asked.push_back({hostdev.alias, "vgpu"});
+      domain_.requests.push_back({hostdev.alias, "vgpu"});
       domain_.hostdevs.push_back(hostdev);
     }
     claims_.make_ready();
@@ -68,7 +68,7 @@ class DeadlinesTest : public testing::Test {
   }
   std::string refusal(const Deadlines& deadlines) {
     try {
-      claim_devices(root_, config_, domain_, deadlines);
+      prepare_devices(root_, config_, domain_, deadlines);
     } catch (const Error& error) {
       return error.what();
     }
@@ -139,7 +139,7 @@ TEST_F(DeadlinesTest, release_ends_with_every_write_blocked_and_keeps_what_it_co
     return 0;
   });
   const auto kept = before_a_minute([&] {
-    return give_back(root_, claims_, *claims_.find(domain_.uuid), one_end(milliseconds(300)));
+    return release_devices(root_, claims_, *claims_.find(domain_.uuid), one_end(milliseconds(300)));
   });
   ASSERT_THAT(kept, SizeIs(2));
   EXPECT_THAT(kept[0].reason, HasSubstr("blocked in the kernel"));

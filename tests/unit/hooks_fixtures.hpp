@@ -10,8 +10,8 @@
 namespace gpuward {
 
 /// These devices, each of which another domain has.
-inline TakenDevices taken(const std::vector<std::string>& addresses) {
-  TakenDevices taken;
+inline DevicesInUse taken(const std::vector<std::string>& addresses) {
+  DevicesInUse taken;
   for (const std::string& address : addresses) taken[at(address)] = {{}, "web has it"};
   return taken;
 }

@@ -42,8 +42,8 @@ class GiveBackTest : public testing::Test {
         read_link(host_.root().sys("bus/mdev/devices/") + to_string(one) + "/iommu_group");
     group_ = "/dev/vfio/" + std::string(base_name(group.value()));
   }
-  std::vector<KeptDevice> give_back_now(const Deadlines& deadlines = patient) {
-    return give_back(host_.root(), claims_, *claims_.find(vm), deadlines);
+  std::vector<QuarantinedDevice> give_back_now(const Deadlines& deadlines = patient) {
+    return release_devices(host_.root(), claims_, *claims_.find(vm), deadlines);
   }
   bool is_there(const Uuid& uuid) { return host_.instances().contains(uuid); }
 
@@ -71,7 +71,7 @@ TEST_F(GiveBackTest, touches_nothing_else) {
 
 TEST_F(GiveBackTest, twice_does_no_harm) {
   give_back_now();
-  EXPECT_THAT(give_back(host_.root(), claims_, claim_, patient), IsEmpty());
+  EXPECT_THAT(release_devices(host_.root(), claims_, claim_, patient), IsEmpty());
   EXPECT_EQ(host_.writes().size(), 2u);
 }
 
@@ -196,7 +196,7 @@ TEST_F(GiveBackTest, many_at_once_remove_each_once_and_end_well) {
     const auto lock = claims_.lock_domain(vm, milliseconds(30'000));
     if (!lock) return 1;
     const auto claim = claims_.find(vm);
-    return claim && !give_back(host_.root(), claims_, *claim, patient).empty() ? 2 : 0;
+    return claim && !release_devices(host_.root(), claims_, *claim, patient).empty() ? 2 : 0;
   });
   EXPECT_EQ(statuses, std::vector<int>(6, 0));
   EXPECT_EQ(host_.writes().size(), 2u);
@@ -207,7 +207,7 @@ TEST_F(GiveBackTest, a_claim_that_cannot_be_written_is_told) {
   const Claim claim = *claims_.find(vm);
   claims_.drop(vm);
   make_directories(host_.root().run("claims/") + to_string(vm));
-  EXPECT_THROW(give_back(host_.root(), claims_, claim, patient), SystemError);
+  EXPECT_THROW(release_devices(host_.root(), claims_, claim, patient), SystemError);
 }
 
 TEST_F(GiveBackTest, remove_instance_of_what_is_not_there_is_well) {

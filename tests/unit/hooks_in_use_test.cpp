@@ -64,7 +64,7 @@ class InUseTest : public testing::Test {
   }
   static Domain asks(unsigned number, Use use, const std::string& address) {
     Domain domain = InUseTest::domain(number);
-    domain.asked = {{"ua-gpuward-0", std::string(use_word(use))}};
+    domain.requests = {{"ua-gpuward-0", std::string(use_word(use))}};
     add(domain, address, "ua-gpuward-0");
     return domain;
   }
@@ -93,7 +93,7 @@ class InUseTest : public testing::Test {
   }
   std::string refusal(const Domain& domain) {
     try {
-      claim_devices(host_.root(), config_, domain, patient);
+      prepare_devices(host_.root(), config_, domain, patient);
     } catch (const Error& error) {
       return error.what();
     }
@@ -192,7 +192,7 @@ TEST_F(VgpuInUseTest, of_two_at_the_same_instant_the_winner_keeps_its_vgpu) {
     EXPECT_EQ(type(), 1145u) << "round " << round;
     const auto claims = claims_.all().readable;
     ASSERT_EQ(claims.size(), 1u) << "round " << round;
-    give_back(host_.root(), claims_, claims[0], patient);
+    release_devices(host_.root(), claims_, claims[0], patient);
     ASSERT_EQ(type(), 0u);
   }
 }
@@ -203,10 +203,10 @@ TEST_F(VgpuInUseTest, a_release_leaves_what_another_claim_names) {
   copy.domain = domain(2).uuid;
   copy.name = "vm2";
   claims_.write(copy);
-  give_back(host_.root(), claims_, copy, patient);
+  release_devices(host_.root(), claims_, copy, patient);
   EXPECT_EQ(type(), 1145u);
   EXPECT_FALSE(claims_.find(domain(2).uuid));
-  give_back(host_.root(), claims_, *claims_.find(domain(1).uuid), patient);
+  release_devices(host_.root(), claims_, *claims_.find(domain(1).uuid), patient);
   EXPECT_EQ(type(), 0u);
 }
 
@@ -250,7 +250,7 @@ TEST_F(ByHandTest, they_are_claimed_with_their_companions_and_given_back) {
   EXPECT_EQ(claim->devices[0].profile, "-");
   EXPECT_EQ(claim->devices[0].alias, "hostdev0");
   EXPECT_THAT(refusal(asks(2, Use::whole, "0000:01:00.0")), HasSubstr("in use by domain 'vm1'"));
-  EXPECT_THAT(give_back(host_.root(), claims_, *claim, patient), IsEmpty());
+  EXPECT_THAT(release_devices(host_.root(), claims_, *claim, patient), IsEmpty());
   EXPECT_FALSE(claims_.find(domain.uuid));
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
@@ -306,7 +306,7 @@ TEST_F(ByHandTest, an_mdev_is_claimed_and_never_removed) {
   EXPECT_EQ(refusal(domain), "");
   section("0000:02:00.0", Use::whole);
   EXPECT_THAT(refusal(asks(2, Use::whole, "0000:02:00.0")), HasSubstr("in use by domain 'vm1'"));
-  give_back(host_.root(), claims_, *claims_.find(domain.uuid), patient);
+  release_devices(host_.root(), claims_, *claims_.find(domain.uuid), patient);
   EXPECT_FALSE(claims_.find(domain.uuid));
   EXPECT_TRUE(host_.instances().contains(mdev));
   EXPECT_THAT(host_.writes(), IsEmpty());

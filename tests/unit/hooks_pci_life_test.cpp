@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A domain's life with PCI devices: claim_devices, give_back, reconcile.
+// A domain's life with PCI devices: prepare_devices, release_devices, reconcile.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -81,7 +81,7 @@ class PciLifeTest : public testing::Test {
     Domain domain;
     domain.uuid.bytes[15] = static_cast<uint8_t>(number);
     domain.name = "vm" + std::to_string(number);
-    domain.asked.push_back({"ua-gpuward-0", profile});
+    domain.requests.push_back({"ua-gpuward-0", profile});
     for (const std::string& address : addresses) {
       Hostdev hostdev;
       hostdev.type = Hostdev::Type::pci;
@@ -111,7 +111,7 @@ class PciLifeTest : public testing::Test {
     });
   }
   void prepare(const Domain& domain, const Deadlines& deadlines = patient) {
-    claim_devices(host_.root(), config_, domain, deadlines);
+    prepare_devices(host_.root(), config_, domain, deadlines);
   }
   std::string refusal(const Domain& domain, const Deadlines& deadlines = patient) {
     try {
@@ -121,9 +121,11 @@ class PciLifeTest : public testing::Test {
     }
     return "(not refused)";
   }
-  std::vector<KeptDevice> release(const Domain& domain, const Deadlines& deadlines = patient) {
+  std::vector<QuarantinedDevice> release(const Domain& domain,
+                                         const Deadlines& deadlines = patient) {
     const auto claim = claims_.find(domain.uuid);
-    return claim ? give_back(host_.root(), claims_, *claim, deadlines) : std::vector<KeptDevice>();
+    return claim ? release_devices(host_.root(), claims_, *claim, deadlines)
+                 : std::vector<QuarantinedDevice>();
   }
   std::string vgpu(const std::string& vf) {
     const auto type = current_vgpu(host_.root(), at(vf));
@@ -652,11 +654,12 @@ TEST_F(PciLifeTest, what_waits_is_not_begun_again) {
 TEST_F(PciLifeTest, a_lost_claim_is_written_again) {
   prepare(part_);
   claims_.drop(part_.uuid);
-  EXPECT_THAT(check_devices(host_.root(), config_, part_, patient),
+  EXPECT_THAT(check_running_domain(host_.root(), config_, part_, patient),
               HasSubstr("missing and has been re-created"));
   EXPECT_EQ(claims_.find(part_.uuid)->devices[0].use, Use::vf);
   host_.set_vfs("0000:42:00.0", 0);
-  EXPECT_THAT(check_devices(host_.root(), config_, part_, patient), HasSubstr("no longer exists"));
+  EXPECT_THAT(check_running_domain(host_.root(), config_, part_, patient),
+              HasSubstr("no longer exists"));
 }
 
 TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
@@ -664,7 +667,7 @@ TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
   profile("part").one_time = true;
   prepare(part_);
   claims_.drop(part_.uuid);
-  check_devices(host_.root(), config_, part_, patient);
+  check_running_domain(host_.root(), config_, part_, patient);
   EXPECT_EQ(claims_.find(part_.uuid)->devices[0].scrub, "/usr/sbin/scrub");
   EXPECT_TRUE(claims_.find(part_.uuid)->devices[0].one_time);
 }
@@ -672,7 +675,7 @@ TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
 TEST_F(PciLifeTest, a_lost_claim_of_an_unknown_profile_ends_in_quarantine) {
   prepare(part_);
   claims_.drop(part_.uuid);
-  EXPECT_THAT(check_devices(host_.root(), {}, part_, patient), HasSubstr("is not defined"));
+  EXPECT_THAT(check_running_domain(host_.root(), {}, part_, patient), HasSubstr("is not defined"));
   const auto kept = release(part_);
   ASSERT_THAT(kept, SizeIs(1));
   EXPECT_THAT(kept[0].reason, HasSubstr("gpuward clear"));

@@ -49,11 +49,11 @@ struct PoolPlanTest : testing::Test {
     taken_[card(number)] = {by, "web has it"};
   }
   void held(unsigned number) { taken_[card(number)] = {{}, "in use by process 7 (Xorg)", true}; }
-  PoolPlan plan() { return plan_moves(config_, off_, pools_, taken_, pointed_at_); }
+  PoolPlan plan() { return plan_reassignments(config_, off_, pools_, taken_, assigned_count_); }
   /// "vm1 1>2": as text, in order.
   std::vector<std::string> moves() {
     std::vector<std::string> texts;
-    for (const Move& move : plan().moves)
+    for (const Reassignment& move : plan().moves)
       texts.push_back("vm" + std::to_string(move.domain.bytes[15]) + ' ' +
                       (move.from ? std::to_string(move.from->bus) : "") + '>' +
                       std::to_string(move.to.front().bus));
@@ -63,8 +63,8 @@ struct PoolPlanTest : testing::Test {
   Config config_;
   std::vector<PoolDomain> off_;
   DevicePools pools_;
-  TakenDevices taken_;
-  std::map<PciAddress, unsigned> pointed_at_;
+  DevicesInUse taken_;
+  std::map<PciAddress, unsigned> assigned_count_;
 };
 
 using Texts = std::vector<std::string>;
@@ -115,14 +115,14 @@ TEST_F(PoolPlanTest, moves_who_is_far_where_numa_is_required) {
 TEST_F(PoolPlanTest, counts_those_on_their_way) {
   off({1});
   taken(1);
-  pointed_at_ = {{card(2), 1}, {card(3), 1}};
+  assigned_count_ = {{card(2), 1}, {card(3), 1}};
   EXPECT_EQ(moves(), Texts{"vm1 1>4"});
 }
 
 TEST_F(PoolPlanTest, counts_those_that_went_no_longer) {
   off({1, 1});
   off({0});
-  pointed_at_ = {{card(3), 5}, {card(4), 5}};
+  assigned_count_ = {{card(3), 5}, {card(4), 5}};
   EXPECT_EQ(moves(), (Texts{"vm1 1>2", "vm2 >1"}));
 }
 
@@ -130,7 +130,7 @@ TEST_F(PoolPlanTest, moves_nobody_when_none_is_free) {
   off({1});
   for (unsigned number = 1; number <= 4; ++number) taken(number);
   EXPECT_THAT(moves(), IsEmpty());
-  EXPECT_FALSE(plan().look_again) << "a domain's end is told by its claim";
+  EXPECT_FALSE(plan().retry_later) << "a domain's end is told by its claim";
 }
 
 TEST_F(PoolPlanTest, all_go_to_the_only_one_that_is_free_again) {
@@ -161,9 +161,9 @@ TEST_F(PoolPlanTest, its_own_card_is_its_own) {
   off({1});
   taken(1, vm(1));
   EXPECT_THAT(moves(), IsEmpty());
-  EXPECT_FALSE(points_at_taken(off_[0], taken_));
+  EXPECT_FALSE(uses_unavailable_device(off_[0], taken_));
   taken(1);
-  EXPECT_TRUE(points_at_taken(off_[0], taken_));
+  EXPECT_TRUE(uses_unavailable_device(off_[0], taken_));
 }
 
 TEST_F(PoolPlanTest, looks_again_for_a_process_that_may_let_go) {
@@ -171,7 +171,7 @@ TEST_F(PoolPlanTest, looks_again_for_a_process_that_may_let_go) {
   for (unsigned number : {1U, 2U, 3U}) taken(number);
   held(4);
   EXPECT_THAT(moves(), IsEmpty());
-  EXPECT_TRUE(plan().look_again);
+  EXPECT_TRUE(plan().retry_later);
 }
 
 TEST_F(PoolPlanTest, points_at_a_card_of_the_pool_where_it_is_at_none) {
@@ -226,7 +226,7 @@ TEST(PoolDomainTest, has_gpus_of_pools_alone) {
   config.profiles = {profile("big", Use::whole), profile("small", Use::mdev)};
   Domain domain;
   domain.name = "web";
-  domain.asked = {{"ua-gpuward-0", "big"}, {"ua-gpuward-1", "small"}, {"ua-gpuward-2", "gone"}};
+  domain.requests = {{"ua-gpuward-0", "big"}, {"ua-gpuward-1", "small"}, {"ua-gpuward-2", "gone"}};
   domain.hostdevs.resize(2);
   domain.hostdevs[0].alias = "ua-gpuward-0-1";
   domain.hostdevs[0].address = card(7);
@@ -237,7 +237,7 @@ TEST(PoolDomainTest, has_gpus_of_pools_alone) {
 }
 
 TEST_F(PoolPlanTest, leaves_a_group_that_the_host_uses_for_one_that_is_free) {
-  pools_["big"][0].in_the_way = {{0, 1, 5, 0}};
+  pools_["big"][0].host_bound_members = {{0, 1, 5, 0}};
   off({1});
   EXPECT_EQ(moves(), Texts{"vm1 1>2"});
   EXPECT_EQ(plan().moves.at(0).why,

@@ -46,7 +46,7 @@ class RepointTest : public testing::Test {
     return repoint(host_.root(), config_, xml, use);
   }
   std::vector<PciAddress> devices(const std::string& xml) {
-    return pointed_devices(config_, parse_domain(xml));
+    return assigned_devices(config_, parse_domain(xml));
   }
   FakeHost host_;
   Config config_;

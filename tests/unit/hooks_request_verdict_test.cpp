@@ -31,7 +31,7 @@ Domain web01() {
   domain.name = "web01";
   for (const char* alias : {"ua-gpuward-0", "ua-gpuward-1"}) {
     domain.hostdevs.push_back(mdev(alias, instance_uuid(web01_uuid, alias)));
-    domain.asked.push_back({alias, "small"});
+    domain.requests.push_back({alias, "small"});
   }
   return domain;
 }
@@ -84,7 +84,7 @@ TEST(RequestVerdictTest, hostdevs_of_others_beside_it_do_not_matter) {
 
 TEST(RequestVerdictTest, a_hostdev_without_metadata_is_refused) {
   Domain domain = web01();
-  domain.asked.pop_back();
+  domain.requests.pop_back();
   const Verdict verdict = request_verdict(config, domain);
   EXPECT_FALSE(verdict);
   EXPECT_THAT(to_string(verdict.reason), HasSubstr("ua-gpuward-1"));
@@ -162,15 +162,15 @@ TEST(RequestVerdictTest, a_profile_by_memory_is_refused_with_its_place) {
 }
 
 TEST(ArrivalVerdictTest, one_with_a_gpu_is_blocked_unless_the_policy_says_otherwise) {
-  const Verdict verdict = arrival_verdict(config, "migrate");
+  const Verdict verdict = check_incoming(config, "migrate");
   EXPECT_FALSE(verdict);
   EXPECT_THAT(to_string(verdict.reason), HasSubstr("live migration"));
   EXPECT_THAT(to_string(verdict.reason), HasSubstr("migration = allow"));
-  EXPECT_THAT(to_string(arrival_verdict(config, "restore").reason), HasSubstr("restoring"));
+  EXPECT_THAT(to_string(check_incoming(config, "restore").reason), HasSubstr("restoring"));
   for (const Policy policy : {Policy::warn, Policy::allow}) {
     Config open = config;
     open.guard.migration = policy;
-    EXPECT_TRUE(arrival_verdict(open, "migrate"));
+    EXPECT_TRUE(check_incoming(open, "migrate"));
   }
 }
 

@@ -42,7 +42,7 @@ TEST_F(SettleTest, asks_nobody_when_there_is_no_guard) {
   const auto long_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(1);
   std::filesystem::last_write_time(claims, long_ago);
   const auto before = host_.tree("/run");
-  let_pools_settle(root_, web, milliseconds(60'000));
+  wait_for_reassignment(root_, web, milliseconds(60'000));
   EXPECT_EQ(host_.tree("/run"), before);
   EXPECT_EQ(std::filesystem::last_write_time(claims), long_ago) << "nothing was ever there";
 }
@@ -55,7 +55,7 @@ TEST_F(SettleTest, returns_when_the_guard_has_looked) {
     std::this_thread::sleep_for(milliseconds(30));
     remove_file(file_);
   });
-  let_pools_settle(root_, web, milliseconds(60'000));
+  wait_for_reassignment(root_, web, milliseconds(60'000));
   const auto waited = Clock::now() - start;
   answer.join();
   EXPECT_GE(waited, milliseconds(30));
@@ -64,7 +64,7 @@ TEST_F(SettleTest, returns_when_the_guard_has_looked) {
 
 TEST_F(SettleTest, waits_no_longer_than_it_may_and_leaves_nothing) {
   const auto lock = guard();
-  let_pools_settle(root_, web, milliseconds(20));
+  wait_for_reassignment(root_, web, milliseconds(20));
   EXPECT_FALSE(exists(file_));
 }
 
@@ -75,7 +75,7 @@ TEST_F(SettleTest, does_not_wait_for_a_guard_that_went) {
     lock.reset();
   });
   const auto start = Clock::now();
-  let_pools_settle(root_, web, milliseconds(60'000));
+  wait_for_reassignment(root_, web, milliseconds(60'000));
   end.join();
   EXPECT_LT(Clock::now() - start, milliseconds(30'000));
   EXPECT_FALSE(exists(file_));
@@ -85,14 +85,14 @@ TEST_F(SettleTest, the_answer_to_one_is_none_to_another) {
   const auto lock = guard();
   std::atomic<bool> mail_waits = true;
   std::thread other([&] {
-    let_pools_settle(root_, mail, milliseconds(60'000));
+    wait_for_reassignment(root_, mail, milliseconds(60'000));
     mail_waits = false;
   });
   std::thread answer([&] {
     while (!exists(file_) || !exists(file_of(mail))) std::this_thread::yield();
     remove_file(file_);
   });
-  let_pools_settle(root_, web, milliseconds(60'000));
+  wait_for_reassignment(root_, web, milliseconds(60'000));
   answer.join();
   std::this_thread::sleep_for(milliseconds(30));
   EXPECT_TRUE(mail_waits);
@@ -105,7 +105,7 @@ TEST_F(SettleTest, asks_by_a_rename_which_the_guard_is_told_of) {
   const auto lock = guard();
   const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   ASSERT_GE(::inotify_add_watch(watch.get(), root_.run("claims").c_str(), IN_MOVED_TO), 0);
-  let_pools_settle(root_, web, milliseconds(20));
+  wait_for_reassignment(root_, web, milliseconds(20));
   alignas(inotify_event) char buffer[4096];
   ASSERT_GT(::read(watch.get(), buffer, sizeof buffer), 0);
   EXPECT_EQ(reinterpret_cast<const inotify_event*>(buffer)->name, base_name(file_));
@@ -114,7 +114,7 @@ TEST_F(SettleTest, asks_by_a_rename_which_the_guard_is_told_of) {
 TEST_F(SettleTest, where_it_cannot_ask_it_goes_on) {
   const auto lock = guard();
   std::filesystem::remove_all(root_.run("claims"));
-  EXPECT_NO_THROW(let_pools_settle(root_, web, milliseconds(60'000)));
+  EXPECT_NO_THROW(wait_for_reassignment(root_, web, milliseconds(60'000)));
 }
 
 TEST_F(SettleTest, asking_is_no_claim) {

@@ -51,7 +51,7 @@ class RestartTest : public testing::Test {
     config_ = vendor_vgpu_config("0000:42:00.0");
     domain_.uuid.bytes[15] = 3;
     domain_.name = "web01";
-    domain_.asked.push_back({"ua-gpuward-0", "vgpu"});
+    domain_.requests.push_back({"ua-gpuward-0", "vgpu"});
     Hostdev hostdev;
     hostdev.type = Hostdev::Type::pci;
     hostdev.address = at(vf_);
@@ -68,15 +68,16 @@ class RestartTest : public testing::Test {
   }
   std::string refusal(const Domain& domain) {
     try {
-      claim_devices(root_, config_, domain, patient);
+      prepare_devices(root_, config_, domain, patient);
     } catch (const Error& error) {
       return error.what();
     }
     return "(not refused)";
   }
-  std::vector<KeptDevice> release() {
+  std::vector<QuarantinedDevice> release() {
     const auto claim = claims_.find(domain_.uuid);
-    return claim ? give_back(root_, claims_, *claim, patient) : std::vector<KeptDevice>();
+    return claim ? release_devices(root_, claims_, *claim, patient)
+                 : std::vector<QuarantinedDevice>();
   }
   /// /run is empty, and /var/lib/gpuward is not.
   void restart() {
@@ -159,7 +160,7 @@ TEST_F(SingleUseLifeTest, is_not_marked_by_a_start_that_is_undone_later) {
   });
   Deadlines hasty = patient;
   hasty.write = milliseconds(500);
-  EXPECT_THROW(claim_devices(root_, config_, domain_, hasty), Error);
+  EXPECT_THROW(prepare_devices(root_, config_, domain_, hasty), Error);
   ASSERT_TRUE(claims_.find(domain_.uuid));
   EXPECT_EQ(claims_.find(domain_.uuid)->devices[0].state, State::quarantined);
   EXPECT_EQ(mark(), "") << "no guest has had it";

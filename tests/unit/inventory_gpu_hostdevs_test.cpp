@@ -68,29 +68,29 @@ TEST_F(GpuDomainTest, a_gpu_at_qemus_command_line_makes_it_one) {
 
 TEST_F(GpuDomainTest, a_plain_domain_is_none) {
   EXPECT_FALSE(is_gpu_domain(host_.root(), {}, Domain()));
-  EXPECT_FALSE(asks_gpuward(Domain()));
+  EXPECT_FALSE(requests_gpu(Domain()));
 }
 
 TEST_F(GpuDomainTest, what_attach_made_is_one) {
   Domain domain = with(mdev("ua-gpuward-0"));
-  domain.asked.push_back({"ua-gpuward-0", "small"});
+  domain.requests.push_back({"ua-gpuward-0", "small"});
   EXPECT_TRUE(is_gpu_domain(host_.root(), {}, domain));
-  EXPECT_TRUE(asks_gpuward(domain));
+  EXPECT_TRUE(requests_gpu(domain));
 }
 
 TEST_F(GpuDomainTest, metadata_or_hostdev_alone_ask_too) {
   Domain only_metadata;
-  only_metadata.asked.push_back({"ua-gpuward-0", "small"});
+  only_metadata.requests.push_back({"ua-gpuward-0", "small"});
   const Domain only_hostdev = with(mdev("ua-gpuward-0"));
   for (const Domain& domain : {only_metadata, only_hostdev}) {
     EXPECT_TRUE(is_gpu_domain(host_.root(), {}, domain));
-    EXPECT_TRUE(asks_gpuward(domain));
+    EXPECT_TRUE(requests_gpu(domain));
   }
 }
 
 TEST_F(GpuDomainTest, an_mdev_written_by_hand_is_a_gpu_that_gpuward_does_not_give) {
   EXPECT_TRUE(is_gpu_domain_with(mdev("hostdev0")));
-  EXPECT_FALSE(asks_gpuward(with(mdev("hostdev0"))));
+  EXPECT_FALSE(requests_gpu(with(mdev("hostdev0"))));
 }
 
 TEST_F(GpuDomainTest, mdevs_of_other_kinds_are_no_gpus) {

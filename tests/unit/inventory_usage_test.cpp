@@ -21,8 +21,8 @@ using State = ClaimedDevice::State;
 const Uuid web = *parse_uuid("d0000000-0000-4000-8000-000000000001");
 const PciAddress one{0, 1, 0, 0}, two{0, 2, 0, 0};
 
-struct TakenDevicesTest : testing::Test {
-  TakenDevicesTest() { Claims(host_.root()).make_ready(); }
+struct DevicesInUseTest : testing::Test {
+  DevicesInUseTest() { Claims(host_.root()).make_ready(); }
   void claim(State state, Use use) {
     ClaimedDevice device{.state = state,
                          .alias = "ua-gpuward-0",
@@ -37,7 +37,7 @@ struct TakenDevicesTest : testing::Test {
   FakeHost host_;
 };
 
-TEST_F(TakenDevicesTest, a_claim_takes_its_device_and_its_domain_is_on) {
+TEST_F(DevicesInUseTest, a_claim_takes_its_device_and_its_domain_is_on) {
   claim(State::claimed, Use::whole);
   const auto found = claimed_devices(host_.root());
   EXPECT_EQ(found.taken.at(one).domain, web);
@@ -45,27 +45,27 @@ TEST_F(TakenDevicesTest, a_claim_takes_its_device_and_its_domain_is_on) {
   EXPECT_TRUE(found.on.contains(web));
 }
 
-TEST_F(TakenDevicesTest, a_domain_with_a_device_in_quarantine_is_off) {
+TEST_F(DevicesInUseTest, a_domain_with_a_device_in_quarantine_is_off) {
   claim(State::quarantined, Use::whole);
   const auto found = claimed_devices(host_.root());
   EXPECT_EQ(found.taken.at(one).what, "quarantined after use by domain 'web'");
   EXPECT_TRUE(found.on.empty());
 }
 
-TEST_F(TakenDevicesTest, an_mdev_takes_no_device_of_a_pool) {
+TEST_F(DevicesInUseTest, an_mdev_takes_no_device_of_a_pool) {
   claim(State::claimed, Use::mdev);
   const auto found = claimed_devices(host_.root());
   EXPECT_TRUE(found.taken.empty());
   EXPECT_TRUE(found.on.contains(web));
 }
 
-TEST_F(TakenDevicesTest, a_device_that_is_given_once_is_nobodys) {
+TEST_F(DevicesInUseTest, a_device_that_is_given_once_is_nobodys) {
   mark_used(host_.root(), two, Uuid{}, "web");
   EXPECT_EQ(claimed_devices(host_.root()).taken.at(two).what,
             "already used by domain 'web' (one-time = yes)");
 }
 
-TEST_F(TakenDevicesTest, an_open_device_is_told_from_a_claimed_one) {
+TEST_F(DevicesInUseTest, an_open_device_is_told_from_a_claimed_one) {
   host_.pci_gpu(to_string(one)).attribute("drm/card0/dev", "226:0");
   host_.pci_gpu(to_string(two)).attribute("drm/card1/dev", "226:1");
   host_.process(77, "Xorg", {"/dev/dri/card0", "/dev/dri/card1"});
@@ -77,19 +77,19 @@ TEST_F(TakenDevicesTest, an_open_device_is_told_from_a_claimed_one) {
   EXPECT_EQ(taken.at(two).what, "in use by process 77 (Xorg)");
 }
 
-TEST_F(TakenDevicesTest, an_open_companion_is_taken) {
+TEST_F(DevicesInUseTest, an_open_companion_is_taken) {
   const PciAddress audio{0, 1, 0, 1};
   host_.pci_gpu(to_string(one));
   host_.pci_gpu(to_string(audio));
   host_.iommu_group(9, {to_string(audio)});
   host_.process(77, "qemu", {"/dev/vfio/9"});
-  TakenDevices taken;
+  DevicesInUse taken;
   add_open_devices(host_.root(), devices_of({{"big", {{one, {}, {}, {one, audio}, true}}}}), taken);
   EXPECT_TRUE(taken.contains(audio));
   EXPECT_FALSE(taken.contains(one));
 }
 
-TEST_F(TakenDevicesTest, what_is_in_quarantine_is_taken_from_its_last_owner_too) {
+TEST_F(DevicesInUseTest, what_is_in_quarantine_is_taken_from_its_last_owner_too) {
   claim(State::claimed, Use::whole);
   EXPECT_FALSE(taken_devices(host_.root(), web).contains(one));
   claim(State::quarantined, Use::whole);
@@ -97,7 +97,7 @@ TEST_F(TakenDevicesTest, what_is_in_quarantine_is_taken_from_its_last_owner_too)
 }
 
 /// A card with two VFs on which mdevs can be made.
-struct CardInUseTest : TakenDevicesTest {
+struct CardInUseTest : DevicesInUseTest {
   CardInUseTest() {
     host_.pci_gpu("0000:41:00.0");
     host_.sriov("0000:41:00.0", 2);
@@ -135,7 +135,7 @@ TEST_F(CardInUseTest, a_claimed_mdev_keeps_its_vf_and_its_card) {
 
 TEST_F(CardInUseTest, an_open_mdev_keeps_its_vf_and_its_card) {
   host_.opens(77, "qemu", mdev);
-  TakenDevices taken;
+  DevicesInUse taken;
   add_open_devices(host_.root(), {card, first, second}, taken);
   const std::string what =
       "instance " + to_string(mdev) + " on 0000:41:00.1: in use by process 77 (qemu)";
@@ -149,13 +149,13 @@ TEST_F(CardInUseTest, an_open_mdev_keeps_its_vf_and_its_card) {
 }
 
 TEST_F(CardInUseTest, a_card_in_use_as_a_whole_keeps_its_vfs) {
-  TakenDevices taken;
+  DevicesInUse taken;
   add_own_devices(host_.root(), web, {card}, {}, taken);
   EXPECT_EQ(taken.size(), 3u);
 }
 
 TEST_F(CardInUseTest, a_domain_is_not_given_the_card_below_its_own_mdev) {
-  TakenDevices taken;
+  DevicesInUse taken;
   add_own_devices(host_.root(), web, {}, {mdev}, taken);
   EXPECT_TRUE(taken.contains(card));
   EXPECT_TRUE(taken.contains(first));
@@ -232,7 +232,7 @@ TEST_F(UnreadableProcessTest, a_list_shows_what_can_be_seen) {
   EXPECT_FALSE(taken_devices(host_.root(), web).contains(first));
 }
 
-TEST_F(TakenDevicesTest, an_iommu_group_is_in_use_as_a_whole) {
+TEST_F(DevicesInUseTest, an_iommu_group_is_in_use_as_a_whole) {
   host_.pci_gpu(to_string(one));
   host_.pci_gpu(to_string(two));
   host_.iommu_group(1, {to_string(one), to_string(two)});

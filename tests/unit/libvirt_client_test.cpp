@@ -44,8 +44,8 @@ TEST(DomainStore, DefinesAndGivesBackWhatGpuwardWrote) {
   EXPECT_FALSE(found->active);
   EXPECT_TRUE(found->persistent);
   const Domain domain = parse_domain(store.inactive_xml(found->uuid));
-  ASSERT_EQ(domain.asked.size(), 1u);
-  EXPECT_EQ(domain.asked[0].profile, "small");
+  ASSERT_EQ(domain.requests.size(), 1u);
+  EXPECT_EQ(domain.requests[0].profile, "small");
   ASSERT_EQ(domain.hostdevs.size(), 1u);
   EXPECT_EQ(domain.hostdevs[0].instance, instance_uuid(found->uuid, "ua-gpuward-0"));
   EXPECT_EQ(store.all().size(), 2u);

@@ -105,7 +105,7 @@ TEST(WaitUntilGoneTest, what_stays_is_not) {
   EXPECT_FALSE(wait_until_gone(host.root(), one, milliseconds(30)));
 }
 
-TEST(WaitUntilGoneTest, what_goes_meanwhile_is) {
+TEST(WaitUntilGoneTest, find_removal_meanwhile_is) {
   FakeHost host;
   host.parent("mtty").type("mtty-2", 1);
   host.instance("mtty", "mtty-2", one);
@@ -123,7 +123,7 @@ TEST(WaitUntilGoneTest, what_has_left_the_bus_and_waits_for_its_user_is_not_gone
   host.instance("mtty", "mtty-2", one);
   host.remove_hangs(one);
   const KernelWrite write = removal(host.root(), one);
-  ASSERT_EQ(write_in_child({&write, 1}, milliseconds(1000)).front().outcome, Outcome::stuck);
+  ASSERT_EQ(write_in_child({&write, 1}, milliseconds(1000)).front().outcome, Outcome::blocked);
   EXPECT_FALSE(find_instance(host.root(), one));
   EXPECT_TRUE(instance_directory(host.root(), one));
   EXPECT_EQ(parent_of_uuid(host.root(), one), "mtty");

@@ -70,7 +70,7 @@ TEST(PlacementTest, the_type_named_first_wins_over_all_else) {
   EXPECT_EQ(best(binpack, {{"a", "second", 1, 1, true}, {"b", "first", 9, 0, false}}), "b");
 }
 
-TEST(PlacementTest, the_next_type_is_taken_when_the_first_has_no_room) {
+TEST(PlacementTest, the_next_type_is_taken_when_the_first_has_no_capacity) {
   EXPECT_EQ(best(binpack, {{"a", "first", 0, 0}, {"b", "second", 1, 1}}), "b");
 }
 

@@ -70,7 +70,7 @@ TEST_F(PoolTest, know_what_the_host_uses_in_their_iommu_group) {
   host_.iommu_group(4, {"0000:41:00.0", "0000:41:00.1", "0000:41:05.0"});
   const auto pool = pool_of(host_.root(), config_, profile(Use::whole));
   ASSERT_THAT(pool, SizeIs(1));
-  EXPECT_THAT(pool[0].in_the_way, ElementsAre(at("0000:41:05.0")));
+  EXPECT_THAT(pool[0].host_bound_members, ElementsAre(at("0000:41:05.0")));
 }
 
 TEST_F(PoolTest, whole_gpus_are_those_of_a_gpus_class) {
@@ -173,18 +173,18 @@ TEST_F(PoolTest, a_parent_of_mdevs_is_given_whole_only_by_name) {
 TEST_F(PoolTest, why_it_is_empty_is_told_device_by_device) {
   host_.pci_gpu("0000:41:00.0").attribute("boot_vga", "1");
   host_.pci_gpu("0000:42:00.0").attribute("class", "0x020000");
-  EXPECT_THAT(why_empty(host_.root(), config_, profile(Use::whole)),
+  EXPECT_THAT(explain_empty_pool(host_.root(), config_, profile(Use::whole)),
               HasSubstr("0000:41:00.0: boot display of the host"));
-  EXPECT_THAT(why_empty(host_.root(), config_, profile(Use::whole, {"0000:42:00.0"})),
+  EXPECT_THAT(explain_empty_pool(host_.root(), config_, profile(Use::whole, {"0000:42:00.0"})),
               HasSubstr("0000:42:00.0: neither"));
-  EXPECT_EQ(why_empty(host_.root(), config_, profile(Use::vf)),
+  EXPECT_EQ(explain_empty_pool(host_.root(), config_, profile(Use::vf)),
             "no GPU of this host is named by the profile");
 }
 
 TEST_F(PoolTest, of_many_three_are_told) {
   for (const char* bus : {"41", "42", "43", "44"})
     host_.pci_gpu("0000:" + std::string(bus) + ":00.0").attribute("boot_vga", "1");
-  const std::string why = why_empty(host_.root(), config_, profile(Use::whole));
+  const std::string why = explain_empty_pool(host_.root(), config_, profile(Use::whole));
   EXPECT_THAT(why, HasSubstr("0000:43:00.0: boot display"));
   EXPECT_THAT(why, testing::EndsWith("; ..."));
   EXPECT_THAT(why, testing::Not(HasSubstr("0000:44:00.0: the host")));

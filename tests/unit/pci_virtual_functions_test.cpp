@@ -42,8 +42,8 @@ TEST_F(VirtualFunctionsTest, are_known_by_their_links_in_order) {
               ElementsAre(*parse_pci_address("0000:41:00.1"), *parse_pci_address("0000:41:00.2"),
                           *parse_pci_address("0000:41:00.3")));
   EXPECT_EQ(find_pci_device(host_.root(), vfs()[1])->physical_function, pf);
-  EXPECT_EQ(most_virtual_functions(host_.root(), pf), 4u);
-  EXPECT_EQ(most_virtual_functions(host_.root(), vfs()[0]), 0u);
+  EXPECT_EQ(total_vfs(host_.root(), pf), 4u);
+  EXPECT_EQ(total_vfs(host_.root(), vfs()[0]), 0u);
 }
 
 TEST_F(VirtualFunctionsTest, a_link_that_points_nowhere_ends_the_list) {
@@ -151,8 +151,8 @@ TEST_F(VirtualFunctionsTest, a_driver_that_hangs_is_left) {
   const auto change =
       set_virtual_functions(host_.root(), pf, {1, false, {}}, milliseconds(300)).change;
   EXPECT_EQ(change.failure, "enabling 1 VFs is blocked in the kernel (process " +
-                                std::to_string(change.stuck) + "); check: journalctl -k");
-  EXPECT_GT(change.stuck, 0);
+                                std::to_string(change.blocked) + "); check: journalctl -k");
+  EXPECT_GT(change.blocked, 0);
 }
 
 TEST(WantedVfs, are_all_for_max_and_when_not_told) {

@@ -44,7 +44,7 @@ std::vector<Gap> gaps(const std::string& xml, const Protection& protection = onl
 std::string text_of(const std::vector<Gap>& gaps) {
   std::string text;
   for (const Gap& gap : gaps)
-    text += gap.element + ": " + gap.text + (gap.can_be_closed ? "\n" : " by hand\n");
+    text += gap.element + ": " + gap.text + (gap.can_be_fixed ? "\n" : " by hand\n");
   return text;
 }
 

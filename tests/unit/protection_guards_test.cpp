@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "domain_fixtures.hpp"
 
 using testing::ElementsAre;
@@ -14,7 +14,7 @@ using testing::IsEmpty;
 namespace gpuward {
 namespace {
 
-constexpr QemuAbilities old_qemu{false, true}, new_qemu{true, true};
+constexpr QemuCapabilities old_qemu{false, true}, new_qemu{true, true};
 
 const std::string pm_off =
     "<pm>\n<suspend-to-mem enabled='no'/>\n<suspend-to-disk enabled='no'/>\n</pm>\n";
@@ -44,12 +44,12 @@ std::string texts(const std::vector<Gap>& gaps) {
   std::string all;
   for (const Gap& gap : gaps)
     all += std::string(to_string(gap.guard)) + ' ' + std::to_string(gap.line) + ' ' + gap.element +
-           (gap.can_be_closed ? "\n" : " by hand\n");
+           (gap.can_be_fixed ? "\n" : " by hand\n");
   return all;
 }
 
 /// All hostdevs of the domain taken for GPUs.
-std::vector<Gap> gaps(const std::string& xml, QemuAbilities qemu = new_qemu) {
+std::vector<Gap> gaps(const std::string& xml, QemuCapabilities qemu = new_qemu) {
   const Document document = parse_document(xml);
   const Domain domain = read_domain(document);
   std::vector<const Hostdev*> gpus;
@@ -60,7 +60,7 @@ std::vector<Gap> gaps(const std::string& xml, QemuAbilities qemu = new_qemu) {
   return found;
 }
 
-std::string found(const std::string& xml, QemuAbilities qemu = new_qemu) {
+std::string found(const std::string& xml, QemuCapabilities qemu = new_qemu) {
   return texts(gaps(xml, qemu));
 }
 
@@ -202,7 +202,7 @@ std::string disk(const std::string& policy, const std::string& more = "",
 }
 
 std::string chosen(const std::string& devices) {
-  return texts(chosen_pauses(parse_document(domain("", devices))));
+  return texts(configured_pauses(parse_document(domain("", devices))));
 }
 
 TEST(ChosenPauses, AreDiskPoliciesAndWatchdogActions) {

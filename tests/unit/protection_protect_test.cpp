@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "attach/rewrite.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 #include "domain_fixtures.hpp"
 
 using testing::AllOf;
@@ -16,13 +16,13 @@ using testing::Not;
 namespace gpuward {
 namespace {
 
-constexpr QemuAbilities old_qemu{false, true}, new_qemu{true, true}, unknown_qemu{true, false};
+constexpr QemuCapabilities old_qemu{false, true}, new_qemu{true, true}, unknown_qemu{true, false};
 
 bool any(const Hostdev&) {
   return true;
 }
 
-Protection all_guards(QemuAbilities qemu = new_qemu) {
+Protection all_guards(QemuCapabilities qemu = new_qemu) {
   return {GuardPolicy{}, qemu, false};
 }
 
@@ -71,17 +71,17 @@ std::string hand_written(const std::string& top, const std::string& devices = gp
 /// Domains of machine type pc in which libvirt puts a GPU, or the second of two, behind a
 /// pci-bridge: refused, unless gpu-hotplug does not block
 /// (GpuHotplug.WithoutRoomOnTheRootBusOfPcIsForHands).
-bool has_no_room_for_two(const std::string& name) {
+bool has_no_capacity_for_two(const std::string& name) {
   return name == "pc-bridge" || name == "pc-one-slot-left" || name == "pc-slots-all-taken";
 }
 
 class EachProtected : public testing::TestWithParam<std::string> {
  protected:
   static Protection fitting(Protection protection) {
-    if (has_no_room_for_two(GetParam())) protection.policy.gpu_hotplug = Policy::allow;
+    if (has_no_capacity_for_two(GetParam())) protection.policy.gpu_hotplug = Policy::allow;
     return protection;
   }
-  static Protection all_guards(QemuAbilities qemu = new_qemu) {
+  static Protection all_guards(QemuCapabilities qemu = new_qemu) {
     return fitting(gpuward::all_guards(qemu));
   }
   static Protection hardened() { return fitting(gpuward::hardened()); }

@@ -60,7 +60,7 @@ class PlanTest : public testing::Test {
     EXPECT_THAT(plan.create, IsEmpty());
     EXPECT_THAT(plan.remove, IsEmpty());
     EXPECT_THAT(plan.kept, IsEmpty());
-    EXPECT_THAT(plan.impossible, IsEmpty());
+    EXPECT_THAT(plan.errors, IsEmpty());
   }
   ProvisionView view_;
   Config config_;
@@ -115,7 +115,7 @@ TEST_F(PlanTest, a_gap_is_filled) {
   EXPECT_EQ(names(plan().create), names({ready("mbochs", "mbochs-small", 0)}));
 }
 
-TEST_F(PlanTest, what_is_being_made_right_now_is_not_made_again) {
+TEST_F(PlanTest, what_has_blocked_writer_right_now_is_not_made_again) {
   view_.instances = {ready("mbochs", "mbochs-small", 0), ready("mbochs", "mbochs-small", 1)};
   view_.instances[0].type = "";
   expect_nothing(plan());
@@ -158,15 +158,14 @@ TEST_F(PlanTest, a_type_that_a_named_gpu_does_not_offer_is_told) {
   config_.gpus = {section(by_name("mtty"), {{"mtty-9", 1}})};
   const auto found = plan();
   EXPECT_THAT(found.create, IsEmpty());
-  EXPECT_THAT(found.impossible,
-              ElementsAre("mtty does not support type mtty-9; supported: mtty-1"));
+  EXPECT_THAT(found.errors, ElementsAre("mtty does not support type mtty-9; supported: mtty-1"));
 }
 
 TEST_F(PlanTest, a_type_that_some_of_all_gpus_do_not_offer_is_no_mistake) {
   config_.gpus = {section(GpuSelector(), {{"mtty-1", 1}})};
   const auto found = plan();
   EXPECT_EQ(names(found.create), names({ready("mtty", "mtty-1", 0)}));
-  EXPECT_THAT(found.impossible, IsEmpty());
+  EXPECT_THAT(found.errors, IsEmpty());
 }
 
 TEST_F(PlanTest, a_uuid_that_another_parent_has_is_told_and_not_fought_over) {
@@ -174,13 +173,13 @@ TEST_F(PlanTest, a_uuid_that_another_parent_has_is_told_and_not_fought_over) {
   const auto found = plan();
   EXPECT_EQ(names(found.create), names({ready("mbochs", "mbochs-small", 1)}));
   EXPECT_THAT(found.remove, IsEmpty());
-  ASSERT_THAT(found.impossible, SizeIs(1));
-  EXPECT_THAT(found.impossible[0], HasSubstr("already exists with type mtty-1 on mtty"));
+  ASSERT_THAT(found.errors, SizeIs(1));
+  EXPECT_THAT(found.errors[0], HasSubstr("already exists with type mtty-1 on mtty"));
 }
 
 TEST_F(PlanTest, a_uuid_of_another_type_on_the_same_parent_is_told) {
   view_.instances = {{provisioned_uuid("mbochs", "mbochs-small", 0), "mbochs", "mbochs-large"}};
-  EXPECT_THAT(plan().impossible, SizeIs(1));
+  EXPECT_THAT(plan().errors, SizeIs(1));
 }
 
 TEST_F(PlanTest, what_mdevctl_defines_too_is_adopted_when_it_is_there) {
@@ -193,8 +192,8 @@ TEST_F(PlanTest, what_mdevctl_defines_and_has_not_made_is_refused) {
   view_.mdevctl = {{"mbochs", provisioned_uuid("mbochs", "mbochs-small", 0)}};
   const auto found = plan();
   EXPECT_EQ(names(found.create), names({ready("mbochs", "mbochs-small", 1)}));
-  ASSERT_THAT(found.impossible, SizeIs(1));
-  EXPECT_THAT(found.impossible[0], HasSubstr("mdevctl undefine --uuid 036be169-"));
+  ASSERT_THAT(found.errors, SizeIs(1));
+  EXPECT_THAT(found.errors[0], HasSubstr("mdevctl undefine --uuid 036be169-"));
 }
 
 TEST_F(PlanTest, what_mdevctl_defines_is_not_removed) {
@@ -220,7 +219,7 @@ TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
   host.parent("mtty").type("mtty-1", 4);
   host.instance("mtty", "mtty-1", foreign);
   host.mdevctl_definition("mtty", foreign);
-  const ProvisionView view = look_at_host(host.root(), {});
+  const ProvisionView view = scan_host(host.root(), {});
   ASSERT_THAT(view.gpus, SizeIs(2));
   EXPECT_EQ(view.gpus[0].parent.name, "mbochs");
   EXPECT_THAT(view.gpus[0].types, ElementsAre("mbochs-large", "mbochs-small"));
@@ -230,7 +229,7 @@ TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
 
 TEST(LookAtHostTest, an_empty_host_is_an_empty_view) {
   const TempDir empty;
-  const ProvisionView view = look_at_host(Root{empty.path()}, {});
+  const ProvisionView view = scan_host(Root{empty.path()}, {});
   EXPECT_THAT(view.gpus, IsEmpty());
   EXPECT_THAT(view.instances, IsEmpty());
 }
@@ -307,7 +306,7 @@ TEST_F(VfPlanTest, those_that_a_domain_needed_are_made_anew_only_for_another_quo
 TEST_F(VfPlanTest, more_than_there_can_be_are_told) {
   config_.gpus[0].vfs = 8;
   EXPECT_THAT(changes(), IsEmpty());
-  EXPECT_THAT(plan().impossible, ElementsAre("0000:41:00.0: vfs = 8 exceeds sriov_totalvfs (7)"));
+  EXPECT_THAT(plan().errors, ElementsAre("0000:41:00.0: vfs = 8 exceeds sriov_totalvfs (7)"));
 }
 
 // ---- a card whose VFs are the parents
@@ -349,7 +348,7 @@ TEST_F(PlanCardTest, those_that_are_there_stay_and_vfs_with_others_are_passed_ov
 TEST_F(PlanCardTest, what_has_no_vf_is_told_once) {
   config_.gpus[0].instances = {{"nvidia-63", 9}};
   EXPECT_EQ(plan().create.size(), 4u);
-  EXPECT_THAT(plan().impossible,
+  EXPECT_THAT(plan().errors,
               ElementsAre("0000:41:00.0: 5 of 9 instances of nvidia-63 cannot be created: no "
                           "other VF supports the type"));
 }
@@ -375,7 +374,7 @@ TEST(PlanTogether, no_more_is_planned_than_a_card_can_have) {
           .link("physfn", "../" + card)
           .attribute("mdev_supported_types/12Q/description", "framebuffer=12288M, max_instance=2");
   }
-  EXPECT_EQ(plan_provision(config, look_at_host(host.root(), config)).create.size(), 4U);
+  EXPECT_EQ(plan_provision(config, scan_host(host.root(), config)).create.size(), 4U);
 }
 
 /// NVIDIA's A2: one of 16Q leaves no room for 12 others.
@@ -387,7 +386,7 @@ TEST(PlanTogether, types_that_share_a_card_are_planned_together) {
   selector.address = *parse_pci_address("0000:41:00.0");
   Config config;
   config.gpus = {section(selector, {{"16Q", 1}, {"4Q", 4}, {"2Q", 8}})};
-  EXPECT_EQ(plan_provision(config, look_at_host(host.root(), config)).create.size(), 1U);
+  EXPECT_EQ(plan_provision(config, scan_host(host.root(), config)).create.size(), 1U);
 }
 
 }  // namespace

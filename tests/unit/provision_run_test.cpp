@@ -190,9 +190,9 @@ TEST_F(ProvisionTest, claims_of_domains_are_not_looked_at_nor_their_instances_re
   EXPECT_TRUE(host_.instances().contains(domains));
 }
 
-TEST_F(ProvisionTest, keep_used_leaves_a_plan_without_removals_alone) {
+TEST_F(ProvisionTest, skip_in_use_leaves_a_plan_without_removals_alone) {
   ProvisionPlan plan;
-  keep_used(host_.root(), plan);
+  skip_in_use(host_.root(), plan);
   EXPECT_THAT(plan.kept, IsEmpty());
 }
 

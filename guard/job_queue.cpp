@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "guard/workers.hpp"
+#include "guard/job_queue.hpp"
 
 #include <utility>
 
 namespace gpuward {
 
-Workers::Workers(unsigned threads) : working_(threads) {
+JobQueue::JobQueue(unsigned threads) : working_(threads) {
   for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
-void Workers::post(Task task) {
+void JobQueue::post(Task task) {
   {
     const std::scoped_lock lock(mutex_);
     ready_.push_back(std::move(task));
@@ -17,7 +17,7 @@ void Workers::post(Task task) {
   changed_.notify_one();
 }
 
-void Workers::post_at(Clock::time_point when, Task task) {
+void JobQueue::post_at(Clock::time_point when, Task task) {
   {
     const std::scoped_lock lock(mutex_);
     later_.emplace(when, std::move(task));
@@ -26,7 +26,7 @@ void Workers::post_at(Clock::time_point when, Task task) {
 }
 
 /// The next task that is due; none when the threads are to end.
-Workers::Task Workers::next(std::unique_lock<std::mutex>& lock) {
+JobQueue::Task JobQueue::next(std::unique_lock<std::mutex>& lock) {
   for (;;) {
     if (stopping_) return {};
     if (!ready_.empty()) {
@@ -45,7 +45,7 @@ Workers::Task Workers::next(std::unique_lock<std::mutex>& lock) {
   }
 }
 
-void Workers::work() {
+void JobQueue::work() {
   std::unique_lock lock(mutex_);
   while (Task task = next(lock)) {
     lock.unlock();
@@ -57,7 +57,7 @@ void Workers::work() {
   changed_.notify_all();
 }
 
-bool Workers::stop(std::chrono::milliseconds deadline) {
+bool JobQueue::stop(std::chrono::milliseconds deadline) {
   std::unique_lock lock(mutex_);
   stopping_ = true;
   changed_.notify_all();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "guard/pools.hpp"
+#include "guard/reassigner.hpp"
 
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -12,8 +12,11 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
+#include "hooks/qemu_version.hpp"
+#include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
+#include "protection/protect.hpp"
 #include "state/claim_store.hpp"
 #include "state/definition_lock.hpp"
 #include "state/paths.hpp"
@@ -28,7 +31,7 @@ static constexpr unsigned most_threads = 2;
 
 /// Those that wait for a look (see hooks/settle.hpp). They go on when it and all that it ordered is
 /// done.
-class Pools::Settling {
+class Reassigner::Settling {
  public:
   explicit Settling(const Root& root) : directory_(paths::claims(root) + '/') {
     for (const std::string& name : list_directory(directory_))
@@ -59,7 +62,7 @@ class Pools::Settling {
   bool is_early_ = false;
 };
 
-Pools::Pools(const Root& root, CurrentConfig& config, Workers& workers)
+Reassigner::Reassigner(const Root& root, CurrentConfig& config, JobQueue& workers)
     : root_(root),
       config_(config),
       workers_(workers),
@@ -70,7 +73,7 @@ Pools::Pools(const Root& root, CurrentConfig& config, Workers& workers)
 
 // --- What happens ---
 
-void Pools::connected(Connection connection) {
+void Reassigner::connected(Connection connection) {
   {
     const std::scoped_lock lock(mutex_);
     connection_ = std::move(connection);
@@ -78,20 +81,20 @@ void Pools::connected(Connection connection) {
   look_at_all();
 }
 
-void Pools::disconnected() {
+void Reassigner::disconnected() {
   const std::scoped_lock lock(mutex_);
   connection_ = nullptr;
   forget();
 }
 
 /// With mutex_ held.
-void Pools::forget() {
+void Reassigner::forget() {
   filled_ = Filled::no;
   entries_.clear();
   queue_.clear();
 }
 
-void Pools::defined(const LibvirtDomain& domain) {
+void Reassigner::defined(const LibvirtDomain& domain) {
   const std::scoped_lock lock(mutex_);
   if (filled_ == Filled::no) return look_soon();
   const Uuid uuid = domain.uuid();
@@ -104,7 +107,7 @@ void Pools::defined(const LibvirtDomain& domain) {
     wake(uuid, *entry);
 }
 
-void Pools::look_at_all() {
+void Reassigner::look_at_all() {
   look_at_all_ = true;
   look_soon();
 }
@@ -117,7 +120,7 @@ static bool is_news(const inotify_event& event) {
          (name.starts_with(paths::reassignment_prefix) && (event.mask & IN_MOVED_TO));
 }
 
-void Pools::claims_changed() {
+void Reassigner::claims_changed() {
   alignas(inotify_event) char buffer[4096];
   bool news = false;
   for (;;) {
@@ -133,7 +136,7 @@ void Pools::claims_changed() {
 }
 
 /// One thread looks; what is asked for meanwhile makes it look once more.
-void Pools::look_soon() {
+void Reassigner::look_soon() {
   if (looks_wanted_++ > 0) return;
   workers_.post([this] {
     for (unsigned wanted = looks_wanted_; wanted > 0;) {
@@ -145,7 +148,7 @@ void Pools::look_soon() {
 
 // --- A look ---
 
-void Pools::look() try {
+void Reassigner::look() try {
   const auto config = config_.get();
   if (std::exchange(seen_by_, config) != config) {
     const std::scoped_lock lock(mutex_);
@@ -160,7 +163,7 @@ void Pools::look() try {
 }
 
 /// Whether there are pools to watch claims for.
-bool Pools::watch(const Config& config) {
+bool Reassigner::watch(const Config& config) {
   if (std::none_of(config.profiles.begin(), config.profiles.end(), gives_pci_devices)) {
     if (watched_ >= 0) ::inotify_rm_watch(watch_.get(), std::exchange(watched_, -1));
     answers_.reset();
@@ -178,7 +181,7 @@ bool Pools::watch(const Config& config) {
 }
 
 /// Whether the table is of all domains; it is filled when there are pools for the first time.
-bool Pools::is_filled(Settling& settling) {
+bool Reassigner::is_filled(Settling& settling) {
   const std::scoped_lock lock(mutex_);
   if (!connection_) return false;
   if (filled_ == Filled::no) {
@@ -189,7 +192,7 @@ bool Pools::is_filled(Settling& settling) {
   return filled_ == Filled::yes;
 }
 
-void Pools::fill(const Connection& connection) try {
+void Reassigner::fill(const Connection& connection) try {
   const auto domains = connection->persistent_domains();
   const std::scoped_lock lock(mutex_);
   if (connection_ != connection) return;
@@ -208,44 +211,45 @@ void Pools::fill(const Connection& connection) try {
   if (connection_ == connection) filled_ = Filled::no;
 }
 
-void Pools::plan(const Config& config, const std::shared_ptr<Settling>& settling) {
+void Reassigner::plan(const Config& config, const std::shared_ptr<Settling>& settling) {
   const bool at_all = look_at_all_.exchange(false);
   ClaimedDevices claimed = claimed_devices(root_);
-  std::map<PciAddress, unsigned> pointed_at;
-  const auto off = idle_domains(claimed.on, pointed_at, *settling);
+  std::map<PciAddress, unsigned> assigned_count;
+  const auto off = idle_domains(claimed.on, assigned_count, *settling);
   const bool is_due = at_all || std::any_of(off.begin(), off.end(), [&](const PoolDomain& domain) {
-                        return points_at_taken(domain, claimed.taken);
+                        return uses_unavailable_device(domain, claimed.taken);
                       });
-  if (!is_due || off.empty()) return be_patient(false);
+  if (!is_due || off.empty()) return schedule_retry(false);
   const auto pools = pools_of(root_, config, off);
   add_open_devices(root_, devices_of(pools), claimed.taken);
-  const PoolPlan plan = plan_moves(config, off, pools, claimed.taken, std::move(pointed_at));
+  const PoolPlan plan =
+      plan_reassignments(config, off, pools, claimed.taken, std::move(assigned_count));
   order(plan.moves, settling);
-  be_patient(plan.look_again);
+  schedule_retry(plan.retry_later);
 }
 
 /// A process of the host ends without a word to us: look again, less and less often.
-void Pools::be_patient(bool wanted) {
-  if (!wanted) patience_ = seconds(1);
+void Reassigner::schedule_retry(bool wanted) {
+  if (!wanted) retry_delay_ = seconds(1);
   if (!wanted || patience_armed_.exchange(true)) return;
-  workers_.post_at(Workers::Clock::now() + patience_, [this] {
+  workers_.post_at(JobQueue::Clock::now() + retry_delay_, [this] {
     patience_armed_ = false;
     look_at_all();
   });
-  patience_ = std::min(patience_ * 2, seconds(64));
+  retry_delay_ = std::min(retry_delay_ * 2, seconds(64));
 }
 
 /// Domains that are off and that nobody works on; devices that others are on their way to.
-std::vector<PoolDomain> Pools::idle_domains(const std::set<Uuid>& on,
-                                            std::map<PciAddress, unsigned>& pointed_at,
-                                            Settling& settling) {
+std::vector<PoolDomain> Reassigner::idle_domains(const std::set<Uuid>& on,
+                                                 std::map<PciAddress, unsigned>& assigned_count,
+                                                 Settling& settling) {
   const std::scoped_lock lock(mutex_);
   std::vector<PoolDomain> idle;
   for (const auto& [uuid, entry] : entries_) {
     if (entry->queued || entry->busy) {
       entry->overlooked = true;
       if (!settling.waits(uuid) && !on.contains(uuid)) settling.is_too_early();
-      for (const Move& move : entry->moves) ++pointed_at[move.to.front()];
+      for (const Reassignment& move : entry->moves) ++assigned_count[move.to.front()];
     } else if (!entry->seen) {
       wake(uuid, *entry);
     } else if (!on.contains(uuid)) {
@@ -255,10 +259,11 @@ std::vector<PoolDomain> Pools::idle_domains(const std::set<Uuid>& on,
   return idle;
 }
 
-void Pools::order(const std::vector<Move>& moves, const std::shared_ptr<Settling>& settling) {
+void Reassigner::order(const std::vector<Reassignment>& moves,
+                       const std::shared_ptr<Settling>& settling) {
   const std::scoped_lock lock(mutex_);
   std::set<Uuid> ordered;
-  for (const Move& move : moves) {
+  for (const Reassignment& move : moves) {
     const auto found = entries_.find(move.domain);
     if (found == entries_.end()) continue;
     Entry& entry = *found->second;
@@ -277,7 +282,7 @@ void Pools::order(const std::vector<Move>& moves, const std::shared_ptr<Settling
 // --- Domain by domain ---
 
 /// With mutex_ held.
-void Pools::wake(const Uuid& uuid, Entry& entry) {
+void Reassigner::wake(const Uuid& uuid, Entry& entry) {
   if (entry.busy) entry.again = true;
   if (entry.busy || std::exchange(entry.queued, true)) return;
   queue_.push_back(uuid);
@@ -286,7 +291,7 @@ void Pools::wake(const Uuid& uuid, Entry& entry) {
   workers_.post([this] { work(); });
 }
 
-void Pools::work() {
+void Reassigner::work() {
   std::unique_lock lock(mutex_);
   while (!queue_.empty()) {
     const Uuid uuid = queue_.front();
@@ -311,14 +316,14 @@ static PoolDomain read_pool_domain(const Config& config, const std::string& name
   }
 }
 
-void Pools::work_on(const Uuid& uuid, const EntryPointer& entry,
-                    std::unique_lock<std::mutex>& lock) {
+void Reassigner::work_on(const Uuid& uuid, const EntryPointer& entry,
+                         std::unique_lock<std::mutex>& lock) {
   entry->queued = false;
   entry->busy = true;
   const Handle handle = entry->handle;
   const Connection connection = connection_;
   const std::optional<PoolDomain> before = entry->seen;
-  const std::vector<Move> moves = entry->moves;
+  const std::vector<Reassignment> moves = entry->moves;
   auto settling = std::move(entry->settling);
   lock.unlock();
   std::optional<PoolDomain> read, left;
@@ -328,7 +333,7 @@ void Pools::work_on(const Uuid& uuid, const EntryPointer& entry,
     const auto xml = handle->inactive_xml();
     read = left = read_pool_domain(*config_.get(), handle->name(), xml);
     if (!moves.empty() && xml && connection)
-      left = carry_out({*entry, *handle, *connection}, moves, *xml, *read);
+      left = apply_reassignments({*entry, *handle, *connection}, moves, *xml, *read);
   } catch (const std::exception& error) {
     log::warning(domain_title(handle->name()) + ": cannot reassign GPUs: " + error.what() +
                  ", retrying");
@@ -348,7 +353,7 @@ void Pools::work_on(const Uuid& uuid, const EntryPointer& entry,
     entries_.erase(found);
 }
 
-static void say_moved(const PoolDomain& domain, const Move& move) {
+static void log_reassigned(const PoolDomain& domain, const Reassignment& move) {
   const std::string name = shown(domain.name);
   const log::Field fields[] = {{"GPUWARD_DOMAIN", name},
                                {"GPUWARD_UUID", to_string(domain.uuid)},
@@ -363,7 +368,7 @@ static void say_moved(const PoolDomain& domain, const Move& move) {
 }
 
 /// Its event is ours and asks for nothing.
-void Pools::define(const Case& at, const std::string& xml) {
+void Reassigner::define(const Case& at, const std::string& xml) {
   {
     const std::scoped_lock lock(mutex_);
     ++at.entry.own_defines;
@@ -377,22 +382,42 @@ void Pools::define(const Case& at, const std::string& xml) {
   }
 }
 
+/// A card with other functions has other hostdevs, which are not protected yet. Where they cannot
+/// be the start is refused with the reason.
+static std::string protected_again(const Root& root, const Config& config,
+                                   const std::string& domain, const std::string& xml) try {
+  const Document document = parse_document(xml);
+  if (!is_protected(document)) return xml;
+  const QemuCapabilities qemu = abilities_of(qemu_version(root, emulator_of(document)));
+  return protect(xml, {config.guard, qemu},
+                 [&](const Hostdev& hostdev) { return is_gpu(root, config, hostdev); });
+} catch (const Error& error) {
+  log::warning(domain_title(domain) + ": cannot protect its reassigned GPUs: " + error.what());
+  return xml;
+}
+
+static size_t count_hostdevs(const std::string& xml) {
+  return parse_domain(xml).hostdevs.size();
+}
+
 /// Only what still is as it was when the move was planned; what the domain is pointed at then.
-PoolDomain Pools::carry_out(const Case& at, const std::vector<Move>& moves, const std::string& xml,
-                            PoolDomain seen) {
+PoolDomain Reassigner::apply_reassignments(const Case& at, const std::vector<Reassignment>& moves,
+                                           const std::string& xml, PoolDomain seen) {
   std::string text = xml;
-  std::vector<Move> done;
-  for (const Move& move : moves)
+  std::vector<Reassignment> done;
+  for (const Reassignment& move : moves)
     for (PoolGpu& gpu : seen.gpus)
       if (gpu.alias == move.alias && gpu.at == move.from) {
-        text = point_gpu(text, move.alias, move.use, move.to);
+        text = assign_device(text, move.alias, move.use, move.to);
         done.push_back(move);
       }
   if (text == xml || at.domain.condition() != Condition::off || at.domain.has_saved_state())
     return seen;
+  if (count_hostdevs(text) != count_hostdevs(xml))
+    text = protected_again(root_, *config_.get(), seen.name, text);
   define(at, text);
-  for (const Move& move : done) {
-    say_moved(seen, move);
+  for (const Reassignment& move : done) {
+    log_reassigned(seen, move);
     for (PoolGpu& gpu : seen.gpus)
       if (gpu.alias == move.alias) gpu.at = move.to.front();
   }

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "domain/domain_edit.hpp"
+#include "domain/xml_edit.hpp"
 
 namespace gpuward {
 
@@ -22,18 +22,18 @@ namespace gpuward {
 
 /// Takes `elements`, which are children of `parent` in the order of the text, out of it. Returns
 /// what keeps them, to be put into our metadata at this depth of `indent` blanks.
-std::string take_out(DomainEdit& edit, const Element& parent,
-                     const std::vector<const Element*>& elements, const std::string& indent);
+std::string remove_and_save(DomainEdit& edit, const Element& parent,
+                            const std::vector<const Element*>& elements, const std::string& indent);
 
 using IsAllowed = std::function<bool(const Element&)>;
 
 /// The text of <gpuward:kept>. Throws Error when that is not XML of elements that `is_allowed`
 /// alone: metadata can be written by those who may not define domains.
-const std::string& kept_text(const Element& keeper, const IsAllowed& is_allowed);
+const std::string& saved_text(const Element& keeper, const IsAllowed& is_allowed);
 
 /// Puts back `text`, where `keeper` says that it was.
-void put_back(DomainEdit& edit, const Element& parent, const Element& keeper,
-              const std::string& text);
+void restore_saved(DomainEdit& edit, const Element& parent, const Element& keeper,
+                   const std::string& text);
 
 /// Whether it is an element of ours of this name.
 bool is_ours(const Element& element, std::string_view name);

@@ -24,18 +24,18 @@ struct WriteResult {
   enum class Outcome {
     written,
     failed,
-    stuck,
+    blocked,
     unknown,  ///< the child ended without a report: only the kernel knows whether it was written
     untried,
   } outcome = Outcome::untried;
   int code = 0;     ///< errno when failed
-  pid_t child = 0;  ///< the process that hangs in the kernel when stuck
+  pid_t child = 0;  ///< the process that is blocked in the kernel when blocked
 };
 
 /// What came of changing a device of the kernel's.
 struct KernelChange {
   std::string failure;  ///< why it is not so; "" when it is
-  pid_t stuck = 0;      ///< who hangs in the driver, whose write may still be done at any time
+  pid_t blocked = 0;    ///< the process blocked in the driver, whose write may still be done
 };
 
 /// How long writes are waited for, and who is told of the process that does them.
@@ -55,13 +55,13 @@ struct WriteOptions {
 std::string blocked_in_kernel(pid_t process);  ///< "blocked in the kernel (process 4711)"
 
 /// Does the writes in order in one throw-away child and stops at the first that fails or is not
-/// through after `deadline`. A control file may block for ever and unkillably (mdev remove, unbind
-/// and sriov_numvfs while the device is open: vfio_unregister_group_dev waits for the user), so the
-/// caller must never be the one who waits; a stuck child is left to end when the kernel lets go.
-/// The child holds none of our descriptors: libvirt waits for the end of a hook's stdout and
-/// stderr. Threads may call it at the same time: the child touches no memory that another thread
-/// or the caller uses, errno of the caller excepted where it may not be shared (see start_child).
-/// A child whose parent was killed before `on_start` returned writes nothing.
+/// through after `deadline`. A control file may block without a timeout and unkillably (mdev
+/// remove, unbind and sriov_numvfs while the device is open: vfio_unregister_group_dev waits for
+/// the user), so the caller must never be the one who waits; a blocked child is left to end when
+/// its write returns. The child holds none of our descriptors: libvirt waits for the end of a
+/// hook's stdout and stderr. Threads may call it at the same time: the child touches no memory that
+/// another thread or the caller uses, errno of the caller excepted where it may not be shared (see
+/// start_child). A child whose parent was killed before `on_start` returned writes nothing.
 std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
                                         const WriteOptions& options);
 

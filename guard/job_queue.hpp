@@ -14,14 +14,14 @@ namespace gpuward {
 
 /// A few threads that do what is posted, in order, now or at a time. A call to libvirt may last as
 /// long as a QEMU hangs; the other domains' turn comes all the same. Without work they sleep.
-class Workers {
+class JobQueue {
  public:
   using Clock = std::chrono::steady_clock;
   using Task = std::function<void()>;  ///< must not throw
 
-  explicit Workers(unsigned threads);
-  Workers(const Workers&) = delete;
-  Workers& operator=(const Workers&) = delete;
+  explicit JobQueue(unsigned threads);
+  JobQueue(const JobQueue&) = delete;
+  JobQueue& operator=(const JobQueue&) = delete;
 
   void post(Task task);
   void post_at(Clock::time_point when, Task task);

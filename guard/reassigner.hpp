@@ -16,8 +16,8 @@
 #include "base/lock.hpp"
 #include "base/root.hpp"
 #include "guard/current_config.hpp"
+#include "guard/job_queue.hpp"
 #include "guard/libvirt_connection.hpp"
-#include "guard/workers.hpp"
 #include "hooks/pool_plan.hpp"
 
 namespace gpuward {
@@ -30,9 +30,9 @@ namespace gpuward {
 /// A look decides, from the claims and the table, without asking libvirt; what it finds is then
 /// done domain by domain. All that is public is called by the thread of the event loop and returns
 /// at once.
-class Pools {
+class Reassigner {
  public:
-  Pools(const Root& root, CurrentConfig& config, Workers& workers);
+  Reassigner(const Root& root, CurrentConfig& config, JobQueue& workers);
 
   void connected(std::shared_ptr<const LibvirtConnection> connection);
   void disconnected();
@@ -53,7 +53,7 @@ class Pools {
     bool again = false;        ///< it changed while it was worked on
     bool overlooked = false;   ///< a look passed it over as it was worked on
     unsigned own_defines = 0;  ///< events of ours that are still to come
-    std::vector<Move> moves;
+    std::vector<Reassignment> moves;
     std::shared_ptr<const Settling> settling;  ///< of the look that ordered the moves
   };
   using EntryPointer = std::shared_ptr<Entry>;
@@ -69,24 +69,24 @@ class Pools {
   bool watch(const Config& config);
   bool is_filled(Settling& settling);
   void plan(const Config& config, const std::shared_ptr<Settling>& settling);
-  void be_patient(bool wanted);
+  void schedule_retry(bool wanted);
   void fill(const Connection& connection);
 
   std::vector<PoolDomain> idle_domains(const std::set<Uuid>& on,
-                                       std::map<PciAddress, unsigned>& pointed_at,
+                                       std::map<PciAddress, unsigned>& assigned_count,
                                        Settling& settling);
-  void order(const std::vector<Move>& moves, const std::shared_ptr<Settling>& settling);
+  void order(const std::vector<Reassignment>& moves, const std::shared_ptr<Settling>& settling);
   void wake(const Uuid& uuid, Entry& entry);
   void work();
   void work_on(const Uuid& uuid, const EntryPointer& entry, std::unique_lock<std::mutex>& lock);
-  PoolDomain carry_out(const Case& at, const std::vector<Move>& moves, const std::string& xml,
-                       PoolDomain seen);
+  PoolDomain apply_reassignments(const Case& at, const std::vector<Reassignment>& moves,
+                                 const std::string& xml, PoolDomain seen);
   void define(const Case& at, const std::string& xml);
   void forget();
 
   const Root& root_;
   CurrentConfig& config_;
-  Workers& workers_;
+  JobQueue& workers_;
   Fd watch_;  ///< inotify
   std::atomic<unsigned> looks_wanted_ = 0;
   std::atomic<bool> look_at_all_ = false;
@@ -96,7 +96,7 @@ class Pools {
   std::shared_ptr<const Config> seen_by_;  ///< the configuration that the table is of
   int watched_ = -1;                       ///< the directory of claims, as inotify numbers it
   std::optional<Lock> answers_;            ///< lock_number::reassignment, while claims are watched
-  std::chrono::seconds patience_{1};
+  std::chrono::seconds retry_delay_{1};
 
   std::mutex mutex_;  ///< of all below; held for moments
   Connection connection_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "base/child.hpp"
+#include "base/kernel_write.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -38,7 +38,7 @@ class WriteInChild : public testing::Test {
   std::vector<WriteResult> do_writes(std::span<const KernelWrite> writes, milliseconds deadline) {
     auto results = write_in_child(writes, deadline);
     for (const WriteResult& result : results)
-      if (result.outcome == Outcome::stuck) stuck_.insert(result.child);
+      if (result.outcome == Outcome::blocked) stuck_.insert(result.child);
     return results;
   }
   std::string file(const std::string& name) {
@@ -142,7 +142,7 @@ TEST_F(WriteInChild, nothing_is_written_when_it_cannot_be_named) {
                                             {},
                                             [&](pid_t started) {
                                               child = started;
-                                              throw Error("no room for the claim");
+                                              throw Error("claim", "no room");
                                             }}),
                Error);
   EXPECT_EQ(text_of(path), "");
@@ -173,7 +173,7 @@ TEST_F(WriteInChild, no_write_is_waited_for_beyond_the_end_of_all) {
   const KernelWrite write{hanging_file(), "1"};
   const auto results =
       write_in_child({&write, 1}, {std::chrono::minutes(10), Deadline::in(milliseconds(200))});
-  EXPECT_EQ(results[0].outcome, Outcome::stuck);
+  EXPECT_EQ(results[0].outcome, Outcome::blocked);
   stuck_.insert(results[0].child);
 }
 
@@ -182,7 +182,7 @@ TEST_F(WriteInChild, a_hanging_write_is_stuck_and_names_its_child) {
   const auto results = do_writes(writes, hurry);
   ASSERT_EQ(results.size(), 3u);
   EXPECT_EQ(results[0].outcome, Outcome::written);
-  EXPECT_EQ(results[1].outcome, Outcome::stuck);
+  EXPECT_EQ(results[1].outcome, Outcome::blocked);
   EXPECT_EQ(results[2].outcome, Outcome::untried);
   ASSERT_GT(results[1].child, 0);
   EXPECT_EQ(::kill(results[1].child, 0), 0);
@@ -191,7 +191,7 @@ TEST_F(WriteInChild, a_hanging_write_is_stuck_and_names_its_child) {
 TEST_F(WriteInChild, a_child_that_comes_free_too_late_does_not_go_on) {
   const KernelWrite writes[] = {{hanging_file(), "1"}, {file("b"), "1"}};
   const auto results = do_writes(writes, hurry);
-  ASSERT_EQ(results[0].outcome, Outcome::stuck);
+  ASSERT_EQ(results[0].outcome, Outcome::blocked);
   let_go(results[0].child);
   EXPECT_EQ(text_of(dir_ / "b"), "");
 }
@@ -200,7 +200,7 @@ TEST_F(WriteInChild, nor_when_the_program_ignores_sigpipe_as_the_hook_does) {
   const auto before = std::signal(SIGPIPE, SIG_IGN);
   const KernelWrite writes[] = {{hanging_file(), "1"}, {file("b"), "1"}};
   const auto results = do_writes(writes, hurry);
-  ASSERT_EQ(results[0].outcome, Outcome::stuck);
+  ASSERT_EQ(results[0].outcome, Outcome::blocked);
   let_go(results[0].child);
   EXPECT_EQ(text_of(dir_ / "b"), "");
   std::signal(SIGPIPE, before);
@@ -210,7 +210,7 @@ TEST_F(WriteInChild, a_stuck_child_holds_no_pipe_of_ours_open) {
   int ends[2];
   ASSERT_EQ(::pipe(ends), 0);  // without O_CLOEXEC, as a hook's stderr
   const KernelWrite write{hanging_file(), "1"};
-  ASSERT_EQ(do_writes({&write, 1}, hurry).front().outcome, Outcome::stuck);
+  ASSERT_EQ(do_writes({&write, 1}, hurry).front().outcome, Outcome::blocked);
   ::close(ends[1]);
   pollfd wait{ends[0], POLLIN, 0};
   ASSERT_EQ(::poll(&wait, 1, static_cast<int>(patience.count())), 1) << "no end of file";
@@ -222,7 +222,7 @@ TEST_F(WriteInChild, a_stuck_child_holds_no_lock_of_ours) {
   auto lock = Lock::acquire(dir_ / "lock", 1, patience);
   const KernelWrite write{hanging_file(), "1"};
   const auto result = do_writes({&write, 1}, hurry).front();
-  ASSERT_EQ(result.outcome, Outcome::stuck);
+  ASSERT_EQ(result.outcome, Outcome::blocked);
   lock.reset();
   EXPECT_FALSE(Lock::is_held(dir_ / "lock", 1));
 }

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "domain/document.hpp"
 #include "domain/domain.hpp"
+#include "domain/xml_document.hpp"
 
 namespace gpuward {
 

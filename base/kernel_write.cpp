@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "base/child.hpp"
+#include "base/kernel_write.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -108,9 +108,9 @@ static pid_t start_child(Work& work) {
   return child;
 }
 
-enum class Report { arrived, late, ended };
+enum class Report { arrived, timed_out, died };
 
-/// The child's next errno; late when the deadline passes first, ended when the child died.
+/// The child's next errno; timed_out when the deadline passes first, died when the child did.
 static Report next_report(int fd, milliseconds deadline, int& code) {
   const auto end = Clock::now() + deadline;
   for (;;) {
@@ -118,21 +118,21 @@ static Report next_report(int fd, milliseconds deadline, int& code) {
     pollfd wait{fd, POLLIN, 0};
     const int ready = ::poll(&wait, 1, left > 0 ? static_cast<int>(left) : 0);
     if (ready < 0 && left > 0) continue;  // a signal
-    if (ready <= 0) return Report::late;
+    if (ready <= 0) return Report::timed_out;
     // The child's errno is ours (start_child), so none is looked at: a read that failed is tried
     // again until the deadline; at the end of the pipe it returns 0.
     const ssize_t n = ::read(fd, &code, sizeof code);
     if (n < 0 && left > 0) continue;
-    return n == sizeof code ? Report::arrived : Report::ended;
+    return n == sizeof code ? Report::arrived : Report::died;
   }
 }
 
 static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
   int code = 0;
   switch (next_report(fd, deadline, code)) {
-    case Report::late:
-      return {WriteResult::Outcome::stuck, 0, child};
-    case Report::ended:
+    case Report::timed_out:
+      return {WriteResult::Outcome::blocked, 0, child};
+    case Report::died:
       return {WriteResult::Outcome::unknown, EIO, 0};
     case Report::arrived:
       break;
@@ -142,7 +142,7 @@ static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
 }
 
 /// A child that hangs works with it whenever the kernel lets go, be it while we exit.
-static void leave_to_child(std::unique_ptr<Work> work) {
+static void abandon_child(std::unique_ptr<Work> work) {
   static std::mutex mutex;
   const std::scoped_lock lock(mutex);
   static auto& left = *new std::vector<std::unique_ptr<Work>>;  // never destroyed, so never lost
@@ -195,9 +195,9 @@ std::vector<WriteResult> write_in_child(std::span<const KernelWrite> writes,
   if (go) let_begin(child, options, *go);
   for (WriteResult& result : results) {
     result = one_result(report.reader.get(), options.end.at_most(options.deadline), child);
-    // Waiting for a stuck child would be to hang with it; init reaps it when the kernel lets go.
-    if (result.outcome == WriteResult::Outcome::stuck) {
-      leave_to_child(std::move(work));
+    // Waiting for a blocked child would block as well; init reaps it when its write returns.
+    if (result.outcome == WriteResult::Outcome::blocked) {
+      abandon_child(std::move(work));
       return results;
     }
     if (result.outcome != WriteResult::Outcome::written) break;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "domain/domain_edit.hpp"
+#include "domain/xml_edit.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "base/program.hpp"
+#include "base/child_process.hpp"
 
 #include <fcntl.h>
 #include <poll.h>

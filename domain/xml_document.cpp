@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/error.hpp"
@@ -49,21 +50,21 @@ struct Reader {
   Element top;                 ///< its one child will be the root
   std::vector<Element*> open;  ///< from `top` to the innermost element that has not ended
   size_t elements = 0;
-  std::string fatal;          ///< libxml2's first fatal error, as one line
-  std::exception_ptr thrown;  ///< by a callback
+  std::optional<Reason> fatal;  ///< libxml2's first fatal error
+  std::exception_ptr thrown;    ///< by a callback
 
   /// How much of the text libxml2 has read: in a callback, how far the tag at hand reaches. Right
   /// as long as nothing is converted (we take UTF-8 only) and no entity has a text of its own.
   size_t position() const {
     const long consumed = xmlByteConsumed(parser);
     if (consumed < 0 || static_cast<size_t>(consumed) > text.size())
-      throw Error("domain XML: libxml2 reported no position");
+      throw Error("domain XML", "libxml2 reported no position");
     return static_cast<size_t>(consumed);
   }
 };
 
-std::string at_line(int line, std::string_view what) {
-  return "domain XML line " + std::to_string(line) + ": " + std::string(what);
+Reason at_line(int line, std::string_view what) {
+  return {"domain XML line " + std::to_string(line), std::string(what), {}};
 }
 
 std::string text_of(const xmlChar* text) {
@@ -104,7 +105,7 @@ void start_element(void* data, const xmlChar* name, const xmlChar* prefix, const
     if (element.inside == std::string_view::npos)
       throw Error(at_line(reader.parser->input->line, "text ends inside a tag"));
     if (element.whole.begin == std::string_view::npos)
-      throw Error("domain XML: libxml2 reported no position");
+      throw Error("domain XML", "libxml2 reported no position");
     ++element.inside;
     const auto tag = reader.text.substr(element.whole.begin, position - element.whole.begin);
     element.line =
@@ -153,7 +154,7 @@ using ReportedError = xmlError;
 /// Only what makes the text no XML counts; libvirt, too, takes a prefix that nobody declared.
 void report(void* data, ReportedError* error) {
   guarded(data, [&](Reader& reader) {
-    if (!error || error->level != XML_ERR_FATAL || !reader.fatal.empty()) return;
+    if (!error || error->level != XML_ERR_FATAL || reader.fatal) return;
     const std::string_view message = error->message ? error->message : "not XML";
     reader.fatal = at_line(error->line, shown(message.substr(0, message.find('\n'))));
   });
@@ -189,13 +190,13 @@ std::optional<std::string_view> declared_encoding(std::string_view text) {
 void refuse_unless_utf8(std::string_view text) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   if (text.find('\0') != std::string_view::npos)
-    throw Error("domain XML: contains a NUL byte, not UTF-8 text");
+    throw Error("domain XML", "contains a NUL byte, not UTF-8 text");
   const auto first = text.find_first_not_of(blanks);
-  if (first == std::string_view::npos) throw Error("domain XML: empty");
-  if (text[first] != '<') throw Error("domain XML line 1: does not begin with '<'");
+  if (first == std::string_view::npos) throw Error("domain XML", "empty");
+  if (text[first] != '<') throw Error("domain XML line 1", "does not begin with '<'");
   const auto encoding = declared_encoding(text);
   if (encoding && (encoding->size() != 5 || strncasecmp(encoding->data(), "UTF-8", 5) != 0))
-    throw Error("domain XML line 1: only UTF-8 is supported, no other encoding");
+    throw Error("domain XML line 1", "only UTF-8 is supported, no other encoding");
 }
 
 /// Behind what begins at `at` and is no tag: a comment, CDATA, a processing instruction; `at`
@@ -233,13 +234,13 @@ void refuse_endless_tags(std::string_view text) {
 }  // namespace
 
 Document parse_document(std::string_view text) {
-  if (text.size() > largest_text) throw Error("domain XML: larger than 16 MiB");
+  if (text.size() > largest_text) throw Error("domain XML", "larger than 16 MiB");
   refuse_unless_utf8(text);
   refuse_endless_tags(text);
 
   std::unique_ptr<xmlParserCtxt, decltype(&xmlFreeParserCtxt)> parser(
       xmlCreateMemoryParserCtxt(text.data(), static_cast<int>(text.size())), xmlFreeParserCtxt);
-  if (!parser) throw Error("domain XML: libxml2 cannot read it");
+  if (!parser) throw Error("domain XML", "libxml2 cannot read it");
   Reader reader;
   reader.text = text;
   reader.parser = parser.get();
@@ -251,9 +252,9 @@ Document parse_document(std::string_view text) {
   xmlParseDocument(parser.get());
 
   if (reader.thrown) std::rethrow_exception(reader.thrown);
-  if (!reader.fatal.empty()) throw Error(reader.fatal);
+  if (reader.fatal) throw Error(*reader.fatal);
   if (!parser->wellFormed || reader.top.children.size() != 1 || reader.open.size() != 1)
-    throw Error("domain XML: not well-formed");
+    throw Error("domain XML", "not well-formed");
   return {text, std::move(reader.top.children.front())};
 }
 
@@ -302,7 +303,7 @@ std::string apply_edits(std::string_view text, std::vector<Edit> edits) {
   size_t done = 0;
   for (const Edit& edit : edits) {
     if (edit.span.begin < done || edit.span.end < edit.span.begin || edit.span.end > text.size())
-      throw Error("domain XML: edits overlap");
+      throw Error("domain XML", "edits overlap");
     result += text.substr(done, edit.span.begin - done);
     result += edit.text;
     done = edit.span.end;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "domain/kept.hpp"
+#include "domain/saved_elements.hpp"
 
 #include <algorithm>
 
@@ -58,8 +58,9 @@ const Element* find_from_end(const Element& parent, std::string_view name, size_
 
 }  // namespace
 
-std::string take_out(DomainEdit& edit, const Element& parent,
-                     const std::vector<const Element*>& elements, const std::string& indent) {
+std::string remove_and_save(DomainEdit& edit, const Element& parent,
+                            const std::vector<const Element*>& elements,
+                            const std::string& indent) {
   std::string all;
   for (const Run& run : runs_of(parent, elements)) {
     const Span span{run.before ? run.before->whole.end : parent.inside, run.last->whole.end};
@@ -74,7 +75,7 @@ std::string take_out(DomainEdit& edit, const Element& parent,
   return all;
 }
 
-const std::string& kept_text(const Element& keeper, const IsAllowed& is_allowed) {
+const std::string& saved_text(const Element& keeper, const IsAllowed& is_allowed) {
   const std::string whole = "<kept>" + keeper.text + "</kept>";
   const auto is_fine = [&] {
     try {
@@ -90,8 +91,8 @@ const std::string& kept_text(const Element& keeper, const IsAllowed& is_allowed)
   return keeper.text;
 }
 
-void put_back(DomainEdit& edit, const Element& parent, const Element& keeper,
-              const std::string& text) {
+void restore_saved(DomainEdit& edit, const Element& parent, const Element& keeper,
+                   const std::string& text) {
   const auto behind = keeper.attribute("behind");
   if (!behind) return edit.insert_inside(parent, text, "");
   const auto number = to_number<size_t>(keeper.attribute("before").value_or("")).value_or(0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "domain/document.hpp"
+#include "domain/xml_document.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
