@@ -347,6 +347,9 @@ std::string without_edits_for(std::string_view xml, std::string_view alias) {
   std::vector<std::string> aliases;
   for (const Element* const gpu : removal.gpus)
     aliases.emplace_back(gpu->attribute("alias").value_or(""));
+  // protect writes of each hostdev by its own alias: ua-gpuward-0-1 is the card's second function
+  for (const Element* const device : removal.devices)
+    if (is_hostdev(*device)) aliases.emplace_back(alias_of(*device));
 
   // In the reverse order of attach: the console's place is counted in elements, and protect may
   // have added a controller since.
@@ -418,7 +421,7 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   else
     insert_functions(edit, alias, gpu.use, gpu.functions);
   const std::string with_gpu = edit.result();
-  const std::string result = gpu.console ? with_gpu : take_console_out(with_gpu);
+  std::string result = gpu.console ? with_gpu : take_console_out(with_gpu);
   require_same_devices(xml, result);
   return result;
 }
@@ -521,7 +524,7 @@ std::string assign_device(std::string_view xml, std::string_view alias, Use use,
   }
   const std::string opened =
       unprotect_devices(xml, aliases_to_remove(edit.domain, name, functions));
-  const std::string result = with_other_functions(opened, name, use, functions);
+  std::string result = with_other_functions(opened, name, use, functions);
   require_same_devices(xml, result);
   return result;
 }
@@ -535,7 +538,7 @@ std::string replace_sources(std::string_view xml) {
 }
 
 std::string detach_gpus(std::string_view xml, std::string_view alias) {
-  const std::string result = without_gpus(without_edits_for(xml, alias), alias);
+  std::string result = without_gpus(without_edits_for(xml, alias), alias);
   require_same_devices(xml, result);
   return result;
 }
