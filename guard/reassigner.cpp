@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
+#include "domain/qemu_override.hpp"
 #include "domain/xml_document.hpp"
 #include "hooks/qemu_version.hpp"
 #include "inventory/gpu_hostdevs.hpp"
@@ -335,8 +336,7 @@ void Reassigner::work_on(const Uuid& uuid, const EntryPointer& entry,
     if (!moves.empty() && xml && connection)
       left = apply_reassignments({*entry, *handle, *connection}, moves, *xml, *read);
   } catch (const std::exception& error) {
-    log::warning(handle->name(),
-                 std::string("cannot reassign GPUs: ") + error.what() + ", retrying");
+    log::warning(handle->name(), std::string("cannot reassign GPUs: ") + error.what());
   }
   settling.reset();
   lock.lock();
@@ -384,39 +384,71 @@ void Reassigner::define(const Case& at, const std::string& xml) {
 
 /// A card with other functions has other hostdevs, which are not protected yet. Where they cannot
 /// be the start is refused with the reason.
-static std::string protected_again(const Root& root, const Config& config,
-                                   const std::string& domain, const std::string& xml) try {
+std::string Reassigner::protected_again(const std::string& domain, const std::string& before,
+                                        const std::string& xml) try {
   const Document document = parse_document(xml);
   if (!is_protected(document)) return xml;
-  const QemuCapabilities qemu = abilities_of(qemu_version(root, emulator_of(document)));
-  return protect(xml, {config.guard, qemu},
-                 [&](const Hostdev& hostdev) { return is_gpu(root, config, hostdev); });
+  const std::string emulator = emulator_of(document);
+  const QemuCapabilities qemu =
+      abilities_as_before(qemu_version(root_, emulator), parse_document(before));
+  if (!qemu.is_known && !told_unknown_qemu_.exchange(true))
+    log::warning(domain, "version of " + in_quotes(emulator) +
+                             " is unknown, enable-migration=off is written for reassigned GPUs "
+                             "only where the domain had it; run: gpuward protect " +
+                             shell_word(domain));
+  const auto config = config_.get();
+  return protect(xml, {config->guard, qemu},
+                 [&](const Hostdev& hostdev) { return is_gpu(root_, *config, hostdev); });
 } catch (const Error& error) {
   log::warning(domain_title(domain) + ": cannot protect its reassigned GPUs: " + error.what());
   return xml;
 }
 
-static size_t count_hostdevs(const std::string& xml) {
-  return parse_domain(xml).hostdevs.size();
+QemuCapabilities abilities_as_before(std::optional<unsigned> version, const Document& before) {
+  QemuCapabilities qemu = abilities_of(version);
+  if (qemu.is_known) return qemu;
+  const Element* const override = before.root.child("override", qemu_namespace);
+  qemu.can_disable_vfio_migration =
+      override && std::any_of(override->children.begin(), override->children.end(),
+                              [](const Element& device) { return migration_property_of(device); });
+  return qemu;
 }
 
-/// Only what still is as it was when the move was planned; what the domain is pointed at then.
+static std::multiset<std::string> hostdev_aliases(const std::string& xml) {
+  std::multiset<std::string> aliases;
+  for (const Hostdev& hostdev : parse_domain(xml).hostdevs) aliases.insert(hostdev.alias);
+  return aliases;
+}
+
+bool has_other_hostdevs(const std::string& before, const std::string& after) {
+  return hostdev_aliases(before) != hostdev_aliases(after);
+}
+
+static void move(Moved& moved, const Reassignment& move, const std::string& domain) try {
+  moved.xml = assign_device(moved.xml, move.alias, move.use, move.to);
+  moved.done.push_back(move);
+} catch (const Error& error) {
+  log::warning(domain, "cannot reassign " + gpu_title(move.alias) + ": " + error.what());
+}
+
+Moved with_moves(const std::string& xml, const std::vector<Reassignment>& moves,
+                 const PoolDomain& seen) {
+  Moved moved{xml, {}};
+  for (const Reassignment& each : moves)
+    for (const PoolGpu& gpu : seen.gpus)
+      if (gpu.alias == each.alias && gpu.at == each.from) move(moved, each, seen.name);
+  return moved;
+}
+
+/// What the domain is pointed at then.
 PoolDomain Reassigner::apply_reassignments(const Case& at, const std::vector<Reassignment>& moves,
                                            const std::string& xml, PoolDomain seen) {
-  std::string text = xml;
-  std::vector<Reassignment> done;
-  for (const Reassignment& move : moves)
-    for (PoolGpu& gpu : seen.gpus)
-      if (gpu.alias == move.alias && gpu.at == move.from) {
-        text = assign_device(text, move.alias, move.use, move.to);
-        done.push_back(move);
-      }
-  if (text == xml || at.domain.condition() != Condition::off || at.domain.has_saved_state())
+  Moved moved = with_moves(xml, moves, seen);
+  if (moved.xml == xml || at.domain.condition() != Condition::off || at.domain.has_saved_state())
     return seen;
-  if (count_hostdevs(text) != count_hostdevs(xml))
-    text = protected_again(root_, *config_.get(), seen.name, text);
-  define(at, text);
-  for (const Reassignment& move : done) {
+  if (has_other_hostdevs(xml, moved.xml)) moved.xml = protected_again(seen.name, xml, moved.xml);
+  define(at, moved.xml);
+  for (const Reassignment& move : moved.done) {
     log_reassigned(seen, move);
     for (PoolGpu& gpu : seen.gpus)
       if (gpu.alias == move.alias) gpu.at = move.to.front();

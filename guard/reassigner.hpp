@@ -19,8 +19,29 @@
 #include "guard/job_queue.hpp"
 #include "guard/libvirt_connection.hpp"
 #include "hooks/pool_plan.hpp"
+#include "protection/guards.hpp"
 
 namespace gpuward {
+
+/// A domain's XML with its GPUs moved, and the moves that were made.
+struct Moved {
+  std::string xml;
+  std::vector<Reassignment> done;
+};
+
+/// Moves only what still is as it was when the move was planned. One that is refused is logged and
+/// is no obstacle to the others.
+Moved with_moves(const std::string& xml, const std::vector<Reassignment>& moves,
+                 const PoolDomain& seen);
+
+/// Whether a hostdev came or went: protect writes of each by its alias.
+bool has_other_hostdevs(const std::string& before, const std::string& after);
+
+/// What protect may count on for a domain whose XML was `before`. The guard's unit cannot become
+/// another user (systemd/hardening.conf) and so cannot ask a QEMU for its version. Where that is
+/// unknown, an enable-migration that the domain had tells that its QEMU starts with one; an older
+/// QEMU than 8.1 would not.
+QemuCapabilities abilities_as_before(std::optional<unsigned> version, const Document& before);
 
 /// Keeps domains that are off and have GPUs of a pool pointed at devices of it that are free, so
 /// that a plain "virsh start" succeeds as long as the pool has one. What others have is read from
@@ -81,6 +102,8 @@ class Reassigner {
   void work_on(const Uuid& uuid, const EntryPointer& entry, std::unique_lock<std::mutex>& lock);
   PoolDomain apply_reassignments(const Case& at, const std::vector<Reassignment>& moves,
                                  const std::string& xml, PoolDomain seen);
+  std::string protected_again(const std::string& domain, const std::string& before,
+                              const std::string& xml);
   void define(const Case& at, const std::string& xml);
   void forget();
 
@@ -91,6 +114,7 @@ class Reassigner {
   std::atomic<unsigned> looks_wanted_ = 0;
   std::atomic<bool> look_at_all_ = false;
   std::atomic<bool> patience_armed_ = false;
+  std::atomic<bool> told_unknown_qemu_ = false;  ///< once is enough
 
   // Of the one that looks.
   std::shared_ptr<const Config> seen_by_;  ///< the configuration that the table is of

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guard/reassigner.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "attach/rewrite.hpp"
+#include "domain/xml_document.hpp"
+#include "domain_fixtures.hpp"
+#include "protection/protect.hpp"
+
+using testing::HasSubstr;
+using testing::Not;
+
+namespace gpuward {
+namespace {
+
+const PciAddress one{0, 0x41, 0, 0}, one_1{0, 0x41, 0, 1};
+const PciAddress two{0, 0x42, 0, 0}, two_1{0, 0x42, 0, 1};
+const PciAddress three{0, 0x43, 0, 0}, three_2{0, 0x43, 0, 2};
+
+std::string attached(const std::string& xml, const std::vector<PciAddress>& functions) {
+  return attach_gpu(xml, {"card", true, Use::whole, functions});
+}
+
+std::string minimal() {
+  return fixture("q35-minimal");
+}
+
+std::string pointed(const std::string& xml, const std::string& alias,
+                    const std::vector<PciAddress>& functions) {
+  return assign_device(xml, alias, Use::whole, functions);
+}
+
+std::string protected_with(const std::string& xml, QemuCapabilities qemu) {
+  return protect(xml, {GuardPolicy{}, qemu}, [](const Hostdev&) { return true; });
+}
+
+TEST(Reassigner, SeesOtherHostdevsWhateverTheirNumber) {
+  const std::string card = attached(minimal(), {one, one_1});
+  EXPECT_FALSE(has_other_hostdevs(card, pointed(card, "ua-gpuward-0", {two, two_1})));
+  EXPECT_TRUE(has_other_hostdevs(card, pointed(card, "ua-gpuward-0", {two})));
+  EXPECT_TRUE(has_other_hostdevs(card, pointed(card, "ua-gpuward-0", {three, three_2})))
+      << "as many, another function";
+  const std::string both = attached(card, {two});
+  const std::string swapped =
+      pointed(pointed(both, "ua-gpuward-0", {two}), "ua-gpuward-1", {one, one_1});
+  EXPECT_TRUE(has_other_hostdevs(both, swapped)) << "as many, of the other GPU";
+}
+
+TEST(Reassigner, CountsOnEnableMigrationOfAnUnknownQemuWhereItWasThere) {
+  const std::string card = attached(minimal(), {one});
+  const auto can = [](std::optional<unsigned> version, const std::string& before) {
+    return abilities_as_before(version, parse_document(before)).can_disable_vfio_migration;
+  };
+  const std::string with_it = protected_with(card, {true, true});
+  const std::string without = protected_with(card, {false, true});
+  EXPECT_TRUE(can({}, with_it));
+  EXPECT_FALSE(can({}, without));
+  EXPECT_FALSE(can({}, card));
+  EXPECT_FALSE(abilities_as_before({}, parse_document(with_it)).is_known);
+  EXPECT_FALSE(can({}, replaced(with_it, "enable-migration", "x-vga")))
+      << "an override of something else";
+  // a version that is known decides alone
+  EXPECT_TRUE(can(8'001'000, without));
+  EXPECT_FALSE(can(7'002'000, with_it));
+}
+
+TEST(Reassigner, ProtectsACardWithMoreFunctionsAsBefore) {
+  for (const bool can_disable : {true, false}) {
+    const std::string before = protected_with(attached(minimal(), {one}), {can_disable, true});
+    const std::string moved = pointed(before, "ua-gpuward-0", {two, two_1});
+    const std::string after =
+        protected_with(moved, abilities_as_before({}, parse_document(before)));
+    if (can_disable)
+      EXPECT_THAT(after, HasSubstr("device alias='ua-gpuward-0-1'"));
+    else
+      EXPECT_THAT(after, Not(HasSubstr("enable-migration")));
+  }
+}
+
+TEST(Reassigner, MakesTheOtherMovesWhereOneIsRefused) {
+  const std::string xml =
+      replaced(attached(attached(minimal(), {one, one_1}), {two}), "\n</domain>",
+               "\n  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n"
+               "    <qemu:arg value='-set'/>\n"
+               "    <qemu:arg value='device.ua-gpuward-0-1.x=1'/>\n  </qemu:commandline>\n"
+               "</domain>");
+  PoolDomain seen;
+  seen.name = "web01";
+  std::vector<Reassignment> moves;
+  const auto add = [&](const std::string& alias, const PciAddress& from, const PciAddress& to) {
+    PoolGpu gpu;
+    gpu.alias = alias;
+    gpu.at = from;
+    seen.gpus.push_back(gpu);
+    Reassignment move;
+    move.alias = alias;
+    move.use = Use::whole;
+    move.from = from;
+    move.to = {to};
+    moves.push_back(move);
+  };
+  add("ua-gpuward-0", one, three);  // refused: its companion is referred to
+  add("ua-gpuward-1", two, {0, 0x44, 0, 0});
+  const Moved moved = with_moves(xml, moves, seen);
+  ASSERT_EQ(moved.done.size(), 1u);
+  EXPECT_EQ(moved.done[0].alias, "ua-gpuward-1");
+  EXPECT_EQ(moved.xml, pointed(xml, "ua-gpuward-1", {{0, 0x44, 0, 0}}));
+
+  seen.gpus[1].at = three;  // it was moved since
+  EXPECT_EQ(with_moves(xml, moves, seen).xml, xml);
+}
+
+}  // namespace
+}  // namespace gpuward
