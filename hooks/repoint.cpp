@@ -2,9 +2,11 @@
 #include "hooks/repoint.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/quote.hpp"
 #include "hooks/pool_plan.hpp"
 
@@ -38,9 +40,17 @@ std::string repoint(const Root& root, const Config& config, std::string_view xml
   const PoolPlan plan = plan_reassignments(config, {domain}, pools, devices_by_hand(root, {domain}),
                                            use.taken, use.assigned_count);
   std::string text(xml);
-  for (const PoolGpu& gpu : domain.gpus)
-    text = assign_device(text, gpu.alias, find_profile(config, gpu.profile)->use,
-                         functions_of(gpu, plan, pools.at(gpu.profile)));
+  std::optional<Error> refused;
+  for (const PoolGpu& gpu : domain.gpus) {
+    try {
+      text = assign_device(text, gpu.alias, find_profile(config, gpu.profile)->use,
+                           functions_of(gpu, plan, pools.at(gpu.profile)));
+    } catch (const Error& error) {
+      log::warning(domain.name, "cannot reassign " + gpu_title(gpu.alias) + ": " + error.what());
+      if (!refused) refused = error;
+    }
+  }
+  if (refused && text == xml) throw *refused;
   return text;
 }
 

@@ -100,6 +100,28 @@ TEST_F(RepointTest, a_vf_below_an_mdev_that_the_domain_has_by_hand_is_not_assign
   EXPECT_THAT(devices(repointed(xml)), ElementsAre(at(other)));
 }
 
+TEST_F(RepointTest, a_gpu_whose_edit_is_refused_is_no_obstacle_to_the_others) {
+  const PciAddress companion{0, 0x41, 0, 1}, busy = at("0000:42:00.0");
+  std::string xml =
+      attach_gpu(domain({}), {"card", true, Use::whole, {at("0000:41:00.0"), companion}});
+  const auto with_reference = [](std::string text) {
+    return text.insert(text.rfind("</domain>"),
+                       "<qemu:commandline "
+                       "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg "
+                       "value='-set'/><qemu:arg value='device.ua-gpuward-0-1.x=1'/>"
+                       "</qemu:commandline>");
+  };
+  const std::string alone = with_reference(xml);
+  const DeviceUse use{taken({"0000:41:00.0", "0000:42:00.0"}), {}};
+  EXPECT_THROW(repointed(alone, use), Error) << "nothing else to move";
+  const std::string both = with_reference(attach_gpu(xml, {"card", true, Use::whole, {busy}}));
+  host_.pci_gpu("0000:44:00.0");
+  const auto now = devices(repointed(both, use));
+  ASSERT_EQ(now.size(), 2u);
+  EXPECT_EQ(now[0], at("0000:41:00.0")) << "its companion is referred to";
+  EXPECT_NE(now[1], busy);
+}
+
 TEST_F(RepointTest, an_empty_pool_is_told_with_the_reason) {
   config_.profiles[0].gpus = {*parse_gpu_selector("10de:2236")};
   try {
