@@ -445,6 +445,19 @@ void remove_address(DomainEdit& edit, const Element& device, const GuestPlace& p
     edit.remove_attribute(address, name);
 }
 
+/// The other hostdevs in the slot of a place: a reassignment in place put a card's companions there
+/// (attach/rewrite.cpp). A guest looks for them only where the slot has a function 0.
+std::vector<const Element*> companions_at(const Document& document, const GuestPlace& place) {
+  std::vector<const Element*> companions;
+  for (const Element& device : devices_of(document)) {
+    const auto address = guest_address(device);
+    if (device.name == "hostdev" && device.name_space.empty() && address && address->domain == 0 &&
+        address->bus == place.bus && address->slot == 0 && address->function != 0)
+      companions.push_back(&device);
+  }
+  return companions;
+}
+
 bool is_bus_used(const Document& document, unsigned bus, const std::set<const Element*>& without) {
   const auto& devices = devices_of(document);
   return std::any_of(devices.begin(), devices.end(), [&](const Element& device) {
@@ -480,6 +493,11 @@ std::set<const Element*> take_places_away(DomainEdit& edit, const std::vector<Gu
     if (const Element* const device = device_at(edit.document, place)) {
       remove_address(edit, *device, place);
       moving.insert(device);
+      const auto companions = companions_at(edit.document, place);
+      for (const Element* const companion : companions) edit.remove(*companion->child("address"));
+      if (!companions.empty() && place.with_empty)
+        edit.remove_attribute(*device->child("address"), "multifunction");
+      moving.insert(companions.begin(), companions.end());
     }
   auto going = ports_to_remove(edit.document, places, moving);
   for (const Element* const port : going) edit.remove(*port);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "attach/rewrite.hpp"
+#include "domain/guest_pci.hpp"
 #include "domain_fixtures.hpp"
 #include "protection/protect.hpp"
 
@@ -389,6 +390,34 @@ TEST(GpuHotplug, AGuestAddressIsNeverChanged) {
     };
     EXPECT_EQ(address_of(later), address_of(first));
     EXPECT_EQ(detach_gpus(later), fixture("q35-minimal"));
+  }
+}
+
+TEST(GpuHotplug, CompanionsThatCameIntoThePlaceLeaveWithTheGpu) {
+  const std::string before = fixture("q35-minimal");
+  const PciAddress one{0, 0x41, 0, 0}, two{0, 0x42, 0, 0}, two_1{0, 0x42, 0, 1};
+  const std::string alone = attach_gpu(before, {"card", true, Use::whole, {one}});
+  for (const std::string& xml :
+       {alone, replaced(alone, "<alias name='ua-gpuward-0'/>",
+                        "<alias name='ua-gpuward-0'/>\n      <address type='pci'/>")}) {
+    const std::string placed = closed(xml);
+    ASSERT_THAT(placed, HasSubstr("gpuward:place"));
+    const std::string moved = assign_device(placed, "ua-gpuward-0", Use::whole, {two, two_1});
+    ASSERT_THAT(moved, HasSubstr("multifunction='on'"));
+    const std::string opened = unprotect(moved);
+    const Document document = parse_document(opened);
+    const auto& devices = document.root.child("devices")->children;
+    const Domain domain = read_domain(document);
+    ASSERT_EQ(domain.hostdevs.size(), 2u);
+    for (const Hostdev& hostdev : domain.hostdevs) {
+      const Element* const address = devices[hostdev.place].child("address");
+      EXPECT_TRUE(!address || address->attributes.size() == 1) << hostdev.alias;
+    }
+    EXPECT_THAT(opened, Not(HasSubstr("multifunction='on'/>\n    </hostdev>")));
+    EXPECT_EQ(next_pci_controller(devices),
+              next_pci_controller(parse_document(before).root.child("devices")->children))
+        << "the port of the place is gone";
+    EXPECT_EQ(detach_gpus(moved), before);
   }
 }
 
