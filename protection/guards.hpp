@@ -50,7 +50,8 @@ struct GuardedCall {
 class DomainEdit;
 struct ProtectWork;
 
-/// Whether undoing protect takes away the guest addresses that protect wrote.
+/// Whether undoing protect takes away the guest addresses and aliases that protect wrote. They stay
+/// where protect follows: someone may refer to the devices by them.
 enum class Undo { everything, all_but_addresses };
 
 /// One guard: all that is to be known about it.

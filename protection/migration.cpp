@@ -150,6 +150,7 @@ void protect_migration(ProtectWork& work) {
     if (migration_property(document, alias_when_running(document, *gpu))) continue;
     const std::string alias = alias_for(work, *gpu, number);
     work.add_record("migration alias='" + escaped(alias) + "'/>");
+    std::erase(work.earlier_aliases, alias);
     const Element* const device = override ? override_of(*override, alias) : nullptr;
     if (device)
       add_property(work, *device);
@@ -195,15 +196,17 @@ static void remove_guard_alias(DomainEdit& edit, const std::string& alias) {
       edit.remove(*edit.device_list()[hostdev.place].child("alias"));
 }
 
-void restore_migration_of(DomainEdit& edit, const Element& record,
-                          const std::vector<std::string>& aliases) {
+/// Takes out what was written for the devices of these aliases, but the aliases themselves where
+/// `undo` says so.
+static void restore_aliases(DomainEdit& edit, const Element& record,
+                            const std::vector<std::string>& aliases, Undo undo) {
   const bool made_namespace = record.attribute("qemu-namespace") == "made";
   const Element* const override = edit.document.root.child("override", qemu_namespace);
   std::vector<const Element*> going;
   for (const std::string& alias : std::set(aliases.begin(), aliases.end())) {
     const Element* const device = override ? override_of(*override, alias) : nullptr;
     if (device && !is_to_go(edit, *device)) continue;  // someone says more by this alias
-    remove_guard_alias(edit, alias);
+    if (undo == Undo::everything) remove_guard_alias(edit, alias);
     if (device) going.push_back(device);
   }
   if (override && going.size() == override->children.size())
@@ -211,11 +214,26 @@ void restore_migration_of(DomainEdit& edit, const Element& record,
   for (const Element* const device : going) edit.remove(*device);
 }
 
-void restore_migration(DomainEdit& edit, const Element& record, Undo) {
+void restore_migration_of(DomainEdit& edit, const Element& record,
+                          const std::vector<std::string>& aliases) {
+  restore_aliases(edit, record, aliases, Undo::everything);
+}
+
+std::vector<std::string> migration_aliases(const Element& record) {
   std::vector<std::string> aliases;
   for (const Element& each : record.children)
     if (is_ours(each, "migration")) aliases.emplace_back(each.attribute("alias").value_or(""));
-  restore_migration_of(edit, record, aliases);
+  return aliases;
+}
+
+void restore_migration(DomainEdit& edit, const Element& record, Undo undo) {
+  restore_aliases(edit, record, migration_aliases(record), undo);
+}
+
+void remove_earlier_aliases(ProtectWork& work) {
+  const Element* const override = work.edit.document.root.child("override", qemu_namespace);
+  for (const std::string& alias : work.earlier_aliases)
+    if (!override || !override_of(*override, alias)) remove_guard_alias(work.edit, alias);
 }
 
 }  // namespace gpuward

@@ -95,20 +95,23 @@ static void require_closable(const Domain& domain, const std::vector<Gap>& gaps)
                       " = warn in [guard] of /etc/gpuward/gpuward.conf");
 }
 
-/// `xml` has nothing of an earlier protect.
+/// `xml` has nothing of an earlier protect but addresses and aliases, where there is its `record`.
 static std::string protect_anew(std::string_view xml, const Protection& protection,
-                                const IsGpu& is_gpu, const std::vector<GuestPlace>& places) {
+                                const IsGpu& is_gpu, const Element* record) {
   DomainEdit edit(xml);
   const auto gpus = gpus_of(edit.domain, is_gpu);
   if (gpus.empty() && !protection.gpu_on_command_line) return std::string(xml);
   const auto gaps = blocked_gaps(edit.document, gpus, protection);
+  const auto places = record ? guest_places(*record) : std::vector<GuestPlace>{};
   ProtectWork work{edit, gpus, protection.policy, places, our_prefix(edit)};
+  if (record) work.earlier_aliases = migration_aliases(*record);
   for (const GuardRow& row : guard_table()) {
     if (row.guard == Guard::gpu_hotplug)
       keep_places(work, places, protection.policy.gpu_hotplug == Policy::block);
     if (has(gaps, row.guard)) row.close(work);
   }
-  if (work.record.empty()) return std::string(xml);
+  remove_earlier_aliases(work);
+  if (work.record.empty()) return edit.result();
   add_to_ours(edit, "\n      <" + work.prefix + "protected by='" +
                         (protection.for_good ? "protect" : "attach") + '\'' + work.attributes +
                         '>' + work.record + "\n      </" + work.prefix + "protected>");
@@ -134,9 +137,8 @@ static std::string protect_again(std::string_view xml, const Element* record,
                                  const Protection& protection, const IsGpu& is_gpu) {
   const bool has_gpus = !gpus_of(parse_domain(xml), is_gpu).empty();
   if (!record || !has_gpus)
-    return protect_anew(opened(xml, Undo::everything), protection, is_gpu, {});
-  return protect_anew(opened(xml, Undo::all_but_addresses), protection, is_gpu,
-                      guest_places(*record));
+    return protect_anew(opened(xml, Undo::everything), protection, is_gpu, nullptr);
+  return protect_anew(opened(xml, Undo::all_but_addresses), protection, is_gpu, record);
 }
 
 std::string protect(std::string_view xml, const Protection& protection, const IsGpu& is_gpu) {

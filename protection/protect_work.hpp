@@ -30,6 +30,8 @@ struct ProtectWork {
   std::string prefix;                     ///< of our elements
   std::string record{};                   ///< what becomes the inside of <gpuward:protected>
   std::string attributes{};               ///< and its attributes
+  /// What an earlier protect recorded for migration and this one has not.
+  std::vector<std::string> earlier_aliases{};
 
   void add_record(const std::string& tag_and_rest) {
     record += "\n        <" + prefix + tag_and_rest;
@@ -54,6 +56,10 @@ void restore_migration(DomainEdit& edit, const Element& record, Undo undo);
 /// What was written for the devices of these aliases.
 void restore_migration_of(DomainEdit& edit, const Element& record,
                           const std::vector<std::string>& aliases);
+/// From an earlier protect.
+std::vector<std::string> migration_aliases(const Element& record);
+/// Takes out what is left of the aliases that an earlier protect gave and that are of no use now.
+void remove_earlier_aliases(ProtectWork& work);
 
 void find_pause_gaps(const GapSearch& search, std::vector<Gap>& gaps);
 void protect_pause(ProtectWork& work);

@@ -77,6 +77,44 @@ TEST(References, ToTheAliasThatProtectWroteKeepItThere) {
             with_arguments(domain(gpu), "-set", "device.ua-gpuguard-01.x-vga=on"));
 }
 
+TEST(References, ToTheAliasThatProtectWroteAreNoObstacleToProtect) {
+  const auto set = [](const std::string& xml) {
+    return with_arguments(xml, "-set", "device.ua-gpuguard-0.x-vga=on");
+  };
+  const auto with_before = [](const std::string& xml, const std::string& device) {
+    return replaced(xml, "<devices>", "<devices>" + device);
+  };
+  const std::string xml = set(protect_gpus(domain(gpu)));
+  EXPECT_EQ(protect_gpus(xml), xml);
+  const std::string more =
+      replaced(xml, "<devices>", "<maxMemory slots='2'>9</maxMemory><devices>");
+  EXPECT_THAT(protect_gpus(more), HasSubstr("<alias name='ua-gpuguard-0'/>"));
+  // another GPU, before it: the first one keeps its alias
+  const std::string other = replaced(gpu, "bus='1'", "bus='2'");
+  const std::string two = protect_gpus(with_before(xml, other));
+  const Domain both = parse_domain(two);
+  ASSERT_EQ(both.hostdevs.size(), 2u);
+  EXPECT_EQ(both.hostdevs[0].alias, "ua-gpuguard-1");
+  EXPECT_EQ(both.hostdevs[1].alias, "ua-gpuguard-0");
+  EXPECT_EQ(protect_gpus(two), two);
+  // without a reference to them the aliases go where they are of no use any more
+  const std::string plain = protect_gpus(with_before(protect_gpus(domain(gpu)), other));
+  const std::string old = protect_gpus(plain, {false, true});
+  EXPECT_THAT(old, AllOf(HasSubstr("gpuward:protected"), Not(HasSubstr("ua-gpuguard-"))));
+  EXPECT_EQ(unprotect(old), with_before(domain(gpu), other));
+  EXPECT_EQ(unprotect(plain), with_before(domain(gpu), other));
+  EXPECT_THAT(error_of([&] { protect_gpus(two, {false, true}); }), HasSubstr("ua-gpuguard-0"));
+}
+
+TEST(References, OfAnOverrideKeepAnAliasThatProtectNoLongerNeeds) {
+  const std::string more =
+      replaced(protect_gpus(domain(gpu)), "<qemu:frontend>",
+               "<qemu:frontend><qemu:property name='x-vga' type='bool' value='true'/>");
+  const std::string old = protect_gpus(more, {false, true});
+  EXPECT_THAT(old, AllOf(HasSubstr("<alias name='ua-gpuguard-0'/>"), HasSubstr("x-vga"),
+                         Not(HasSubstr("enable-migration"))));
+}
+
 TEST(References, WrittenBeforeProtectGetNoDeviceByIt) {
   const std::string before = with_arguments(domain(gpu), "-set", "device.ua-gpuguard-0.x-vga=on");
   EXPECT_THAT(protect_gpus(before), HasSubstr("<alias name='ua-gpuguard-1'/>"));
