@@ -153,7 +153,7 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   const auto gaps = blocked_gaps(document, gpus, wanted);
   require_closable(domain, gaps);
   if (!gaps.empty() || closes_too_much(document, domain, record, wanted)) {
-    const std::string result = protect_again(xml, record, wanted, is_gpu);
+    std::string result = protect_again(xml, record, wanted, is_gpu);
     require_same_devices(xml, result);
     return result;
   }
@@ -161,7 +161,7 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
 }
 
 std::string unprotect(std::string_view xml) {
-  const std::string result = opened(xml, Undo::everything);
+  std::string result = opened(xml, Undo::everything);
   require_same_devices(xml, result);
   return result;
 }
