@@ -244,6 +244,34 @@ TEST_F(SingleUseTest, follows_a_card_that_sleeps_at_its_new_address) {
   EXPECT_THAT(used(), ElementsAre("0000:44:00.0 web01"));
 }
 
+/// The slot of the marked card, and its model, do not tell that the card there is the marked one.
+TEST_F(SingleUseTest, follows_a_card_that_sleeps_as_does_another_in_its_place) {
+  const auto sleeper = [&](const std::string& address, unsigned number, const char* state) {
+    card(address, "")
+        .attribute("subsystem_vendor", "0x10de")
+        .attribute("subsystem_device", "0x0145")
+        .attribute("config", config_space_with_serial(number))
+        .attribute("power_state", state);
+  };
+  for (const bool has_slots : {false, true}) {
+    if (has_slots) {
+      host_.file("/sys/bus/pci/slots/4/address", "0000:41:00\n");
+      host_.file("/sys/bus/pci/slots/5/address", "0000:44:00\n");
+    }
+    sleeper("0000:41:00.0", 7, "D0");
+    sleeper("0000:44:00.0", 9, "D0");
+    mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+    sleeper("0000:41:00.0", 7, "D3cold");
+    sleeper("0000:44:00.0", 9, "D3cold");
+    EXPECT_THAT(used(), ElementsAre("0000:41:00.0 web01")) << has_slots;
+    sleeper("0000:41:00.0", 8, "D3cold");
+    sleeper("0000:44:00.0", 7, "D3cold");
+    EXPECT_THAT(used(), ElementsAre("0000:44:00.0 web01")) << has_slots;
+    EXPECT_FALSE(used_by(root_, at("0000:41:00.0")));
+    EXPECT_TRUE(clear_used(root_, at("0000:44:00.0")));
+  }
+}
+
 TEST_F(SingleUseTest, of_cards_with_one_number_goes_by_place) {
   mark_used(root_, at("0000:41:00.0"), web01_, "web01");
   EXPECT_THAT(marks_by_address(root_), IsEmpty());
