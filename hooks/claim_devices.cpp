@@ -41,7 +41,7 @@ struct ParentType {
   auto operator<=>(const ParentType&) const = default;
 };
 
-/// One prepare at preparation.
+/// One prepare at work.
 struct Preparation {
   const Root& root;
   const Config& config;
@@ -430,11 +430,10 @@ void release_stale_claim(Preparation& preparation) {
                ": found a claim from an earlier run, releasing it first");
   for (const QuarantinedDevice& kept :
        release_devices(preparation.root, preparation.claims, *old, preparation.deadlines)) {
-    const bool has_remedy = kept.reason.find("run: ") != std::string::npos;
     if (!no_longer_requested(preparation, kept.device))
       throw Error(gpu_title(kept.device.alias),
                   describe_device(kept.device) + " is quarantined: " + kept.reason,
-                  has_remedy ? "" : "fix the cause, then run: gpuward reconcile");
+                  remedy_of(kept));
     log::warning(domain_title(preparation.domain.name) + ": " + to_string(quarantine_reason(kept)));
     preparation.claim.devices.push_back(kept.device);
   }
@@ -446,8 +445,8 @@ std::vector<ClaimedDevice> claim_on_disk(const Preparation& preparation) {
   try {
     if (const auto claim = preparation.claims.find(preparation.claim.domain)) return claim->devices;
   } catch (const Error& error) {
-    log::error(domain_title(preparation.domain.name) + ": cannot roll back: " + error.what() +
-               "; run: gpuward reconcile");
+    log::error(domain_title(preparation.domain.name) +
+               ": cannot roll back: " + without_remedy(error.reason) + "; run: gpuward reconcile");
   }
   return {};
 }
@@ -477,8 +476,8 @@ void undo(Preparation& preparation) {
                    to_string(quarantine_reason(kept)));
     take_back_marks(preparation);
   } catch (const Error& error) {
-    log::error(domain_title(preparation.domain.name) + ": rollback failed: " + error.what() +
-               "; run: gpuward reconcile");
+    log::error(domain_title(preparation.domain.name) +
+               ": rollback failed: " + without_remedy(error.reason) + "; run: gpuward reconcile");
   }
 }
 
