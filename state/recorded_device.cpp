@@ -125,7 +125,7 @@ static Candidate look_at(const Search& search, const PciAddress& address, Sleepe
   return {address, std::move(identity), same, true, is_read || sleepers == Sleepers::wake};
 }
 
-static bool has_own_number(const Identity& identity) {
+bool has_own_number(const Identity& identity) {
   return identity.uuid || !identity.serials.empty();
 }
 

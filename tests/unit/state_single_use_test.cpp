@@ -292,10 +292,24 @@ TEST_F(SingleUseTest, of_a_card_that_does_not_resume_goes_by_its_place) {
   const std::string said = testing::internal::GetCapturedStderr();
   const std::string problem = "device 0000:41:00.0: cannot read its serial number";
   EXPECT_THAT(said, HasSubstr(problem));
+  EXPECT_THAT(said, HasSubstr("it is recorded by PCI address"));
   EXPECT_EQ(said.find(problem), said.rfind(problem)) << "once";
   EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
   EXPECT_FALSE(used_by(root_, at("0000:42:00.0")));
   EXPECT_THAT(marks_by_address(root_), SizeIs(1));
+  const Fd release(::open(config.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+}
+
+TEST_F(SingleUseTest, of_a_card_with_another_number_is_not_said_to_go_by_its_place) {
+  card("0000:41:00.0", "serial-a").attribute("power_state", "D3cold");
+  const std::string config = pci_path(root_, at("0000:41:00.0")) + "/config";
+  ASSERT_EQ(::mkfifo(config.c_str(), 0600), 0);
+  log::start(log::To::terminal, "gpuward");
+  testing::internal::CaptureStderr();
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr("cannot read its serial number"));
+  EXPECT_EQ(said.find("recorded by"), std::string::npos) << said;
   const Fd release(::open(config.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
 }
 
