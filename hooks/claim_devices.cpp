@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "hooks/claim_devices.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <map>
@@ -108,6 +110,15 @@ void subtract(std::vector<Candidate>& candidates, const ClaimedDevice& device) {
     if (is_of(candidate, device) && candidate.available > 0) --candidate.available;
 }
 
+/// Only root can read the lock. Another user only asks, as `gpuward doctor` does: to that user no
+/// domain is worked on.
+bool is_worked_on(const Preparation& preparation, const Uuid& domain) try {
+  return preparation.claims.is_worked_on(domain);
+} catch (const SystemError& error) {
+  if (error.code != EACCES || ::geteuid() == 0) throw;
+  return false;
+}
+
 /// Others that have claimed and not yet created. To be called after available_instances was read:
 /// one created in between is then counted by neither, and the kernel has the last word; the other
 /// way round it would be counted twice and a domain refused for nothing.
@@ -119,9 +130,9 @@ void subtract_pending(const Preparation& preparation, const std::vector<Claim>& 
   for (const Claim& other : others) {
     if (other.domain == preparation.claim.domain) continue;
     for (const ClaimedDevice& device : other.devices)
-      if (device.state == State::claimed &&
+      if (device.use == Use::mdev && device.state == State::claimed &&
           !std::binary_search(there.begin(), there.end(), to_string(device.instance)) &&
-          preparation.claims.is_worked_on(other.domain))
+          is_worked_on(preparation, other.domain))
         subtract(candidates, device);
   }
 }

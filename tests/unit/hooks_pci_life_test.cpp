@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
 #include "hooks/claim_devices.hpp"
@@ -698,6 +699,20 @@ TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
   check_running_domain(host_.root(), config_, part_, patient);
   EXPECT_EQ(claims_.find(part_.uuid)->devices[0].scrub, "/usr/sbin/scrub");
   EXPECT_TRUE(claims_.find(part_.uuid)->devices[0].one_time);
+}
+
+TEST_F(PciLifeTest, a_claim_that_becomes_unreadable_is_reported_with_one_remedy) {
+  make_vgpu_vf("0000:42:00.3");
+  host_.reacts("0000:42:00.3", "nvidia/current_vgpu_type", [&](const std::string&) {
+    write_file_atomically(host_.root().run("claims/") + to_string(vgpu_.uuid), "rubbish\n");
+    return EIO;
+  });
+  log::start(log::To::terminal, "gpuward");
+  testing::internal::CaptureStderr();
+  EXPECT_NE(refusal(vgpu_), "(not refused)");
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("cannot roll back: "), HasSubstr("; run: gpuward reconcile"),
+                    Not(HasSubstr("gpuward doctor"))));
 }
 
 TEST_F(PciLifeTest, a_lost_claim_of_an_unknown_profile_ends_in_quarantine) {
