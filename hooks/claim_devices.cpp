@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "hooks/claim_devices.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <map>
@@ -41,7 +43,7 @@ struct ParentType {
   auto operator<=>(const ParentType&) const = default;
 };
 
-/// One prepare at preparation.
+/// One prepare at work.
 struct Preparation {
   const Root& root;
   const Config& config;
@@ -108,6 +110,15 @@ void subtract(std::vector<Candidate>& candidates, const ClaimedDevice& device) {
     if (is_of(candidate, device) && candidate.available > 0) --candidate.available;
 }
 
+/// Only root can read the lock. Another user only asks, as `gpuward doctor` does: to that user no
+/// domain is worked on.
+bool is_worked_on(const Preparation& preparation, const Uuid& domain) try {
+  return preparation.claims.is_worked_on(domain);
+} catch (const SystemError& error) {
+  if (error.code != EACCES || ::geteuid() == 0) throw;
+  return false;
+}
+
 /// Others that have claimed and not yet created. To be called after available_instances was read:
 /// one created in between is then counted by neither, and the kernel has the last word; the other
 /// way round it would be counted twice and a domain refused for nothing.
@@ -119,9 +130,9 @@ void subtract_pending(const Preparation& preparation, const std::vector<Claim>& 
   for (const Claim& other : others) {
     if (other.domain == preparation.claim.domain) continue;
     for (const ClaimedDevice& device : other.devices)
-      if (device.state == State::claimed &&
+      if (device.use == Use::mdev && device.state == State::claimed &&
           !std::binary_search(there.begin(), there.end(), to_string(device.instance)) &&
-          preparation.claims.is_worked_on(other.domain))
+          is_worked_on(preparation, other.domain))
         subtract(candidates, device);
   }
 }
@@ -430,11 +441,10 @@ void release_stale_claim(Preparation& preparation) {
                ": found a claim from an earlier run, releasing it first");
   for (const QuarantinedDevice& kept :
        release_devices(preparation.root, preparation.claims, *old, preparation.deadlines)) {
-    const bool has_remedy = kept.reason.find("run: ") != std::string::npos;
     if (!no_longer_requested(preparation, kept.device))
       throw Error(gpu_title(kept.device.alias),
                   describe_device(kept.device) + " is quarantined: " + kept.reason,
-                  has_remedy ? "" : "fix the cause, then run: gpuward reconcile");
+                  remedy_of(kept));
     log::warning(domain_title(preparation.domain.name) + ": " + to_string(quarantine_reason(kept)));
     preparation.claim.devices.push_back(kept.device);
   }
@@ -446,8 +456,8 @@ std::vector<ClaimedDevice> claim_on_disk(const Preparation& preparation) {
   try {
     if (const auto claim = preparation.claims.find(preparation.claim.domain)) return claim->devices;
   } catch (const Error& error) {
-    log::error(domain_title(preparation.domain.name) + ": cannot roll back: " + error.what() +
-               "; run: gpuward reconcile");
+    log::error(domain_title(preparation.domain.name) +
+               ": cannot roll back: " + without_remedy(error.reason) + "; run: gpuward reconcile");
   }
   return {};
 }
@@ -477,8 +487,8 @@ void undo(Preparation& preparation) {
                    to_string(quarantine_reason(kept)));
     take_back_marks(preparation);
   } catch (const Error& error) {
-    log::error(domain_title(preparation.domain.name) + ": rollback failed: " + error.what() +
-               "; run: gpuward reconcile");
+    log::error(domain_title(preparation.domain.name) +
+               ": rollback failed: " + without_remedy(error.reason) + "; run: gpuward reconcile");
   }
 }
 

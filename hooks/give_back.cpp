@@ -20,12 +20,16 @@ std::string describe_device(const ClaimedDevice& device) {
                                  : to_string(device.address);
 }
 
+std::string remedy_of(const QuarantinedDevice& kept) {
+  if (!kept.remedy.empty()) return kept.remedy;
+  return kept.device.scrub == unknown_scrub
+             ? "scrub the device, then run: gpuward clear " + to_string(kept.device.address)
+             : "run: gpuward reconcile";
+}
+
 Reason quarantine_reason(const QuarantinedDevice& kept) {
   return {gpu_title(kept.device.alias) + " (" + describe_device(kept.device) + ")",
-          "remains quarantined: " + kept.reason,
-          kept.device.scrub == unknown_scrub
-              ? "scrub the device, then run: gpuward clear " + to_string(kept.device.address)
-              : "run: gpuward reconcile"};
+          "remains quarantined: " + kept.reason, remedy_of(kept)};
 }
 
 std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
@@ -106,12 +110,12 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
 }
 
 /// What cannot be read of a device may still have it in use, and does not keep the others.
-static std::string reason_to_keep(const Root& root, const Claim& claim, ClaimedDevice& device,
-                                  const Deadlines& deadlines) {
+static Reason reason_to_keep(const Root& root, const Claim& claim, ClaimedDevice& device,
+                             const Deadlines& deadlines) {
   try {
-    return end_device(root, claim, device, deadlines);
+    return {{}, end_device(root, claim, device, deadlines), {}};
   } catch (const Error& error) {
-    return error.what();
+    return {{}, without_remedy(error.reason), error.reason.remedy};
   }
 }
 
@@ -123,10 +127,10 @@ std::vector<QuarantinedDevice> release_devices(const Root& root, const Claims& c
       device.scrub.clear();
       device.one_time = false;
     }
-    const std::string reason = reason_to_keep(root, claim, device, deadlines);
-    if (reason.empty()) continue;
+    const Reason reason = reason_to_keep(root, claim, device, deadlines);
+    if (reason.problem.empty()) continue;
     device.state = ClaimedDevice::State::quarantined;
-    kept.push_back({device, reason});
+    kept.push_back({device, reason.problem, reason.remedy});
   }
   if (kept.empty()) {
     claims.drop(claim.domain);

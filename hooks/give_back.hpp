@@ -15,7 +15,8 @@ namespace gpuward {
 /// A device that did not go.
 struct QuarantinedDevice {
   ClaimedDevice device;
-  std::string reason;  ///< who has it open, or what the kernel said
+  std::string reason;    ///< who has it open, or what the kernel said
+  std::string remedy{};  ///< where to try again is not enough
 };
 
 /// Removes what the claim names, and nothing else, then drops the claim. Of a claim that prepare
@@ -32,6 +33,9 @@ bool has_blocked_writer(const Root& root, const ClaimedDevice& device);
 
 /// "instance UUID on mbochs", "0000:41:00.0"
 std::string describe_device(const ClaimedDevice& device);
+
+/// The command that ends it.
+std::string remedy_of(const QuarantinedDevice& kept);
 
 /// What is reported of a device that remains in quarantine: the caller logs or throws it.
 Reason quarantine_reason(const QuarantinedDevice& kept);

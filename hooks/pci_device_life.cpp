@@ -277,8 +277,7 @@ std::string restore_vf(const Root& root, const Config& config, const Claim& owne
   return {};
 } catch (const Error& error) {
   return "VF does not exist and cannot be enabled on " + device.parent + ": " +
-         without_remedy({{}, error.reason.problem, {}}) +
-         "; fix the cause, then run: gpuward reconcile";
+         error.reason.problem;
 }
 
 /// Nothing more is to be done for it. A single use is on disk before the quarantine goes from it.
@@ -295,8 +294,8 @@ std::string tear_down_pci_device(const Root& root, const Claim& owner, ClaimedDe
     // another card at this address in quarantine.
     if (!device.scrub.empty()) {
       if (!is_on_record(root, owner, device.address)) record_quarantine(root, owner, device);
-      return "device disappeared before it was scrubbed; run: gpuward clear " +
-             to_string(device.address);
+      throw Error({}, "device disappeared before it was scrubbed",
+                  "run: gpuward clear " + to_string(device.address));
     }
     set_free(root, owner, device);
     return {};

@@ -22,7 +22,7 @@ void set_up_pci_device(const Root& root, const Config& config, const Claim& owne
 bool lacks_vf(const Root& root, const ClaimedDevice& device);
 
 /// Enables the VFs of its card as prepare does, so that it can be scrubbed. Returns why that cannot
-/// be, with the command to run; "" when the VF exists. `owner`: as above.
+/// be; "" when the VF exists. `owner`: as above.
 std::string restore_vf(const Root& root, const Config& config, const Claim& owner,
                        ClaimedDevice& device, const Deadlines& deadlines);
 
@@ -33,7 +33,7 @@ void require_creatable(const Root& root, const Config& config, const ClaimedDevi
 
 /// Takes the domain's traces off a device that libvirt has given back. Returns why it cannot be
 /// given to another yet; "" when it can; who hangs in the driver is noted in `device`. `owner`: the
-/// domain.
+/// domain. Throws Error where to try again is no remedy.
 std::string tear_down_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                                  const Deadlines& deadlines);
 

@@ -203,7 +203,7 @@ void wait_for_reassignment(const Hook& hook, const Config& config, const Domain&
 /// A domain with a GPU whose XML cannot be parsed, when the administrator has it started anyway:
 /// its devices are those that its text names, claimed as those written by hand.
 void prepare_unparsed(const Hook& hook, const Reason& error) {
-  // What did not handle_incoming may name a device that is in use.
+  // What did not arrive may name a device that is in use.
   if (hook.input.end != XmlInput::End::whole) throw Error(error);
   const auto hostdevs = hostdevs_in_text(hook.input.text);
   if (!hostdevs) throw Error(error);

@@ -28,18 +28,22 @@ static std::optional<Holder> holder_of(const Root& root, const Claim& claim) {
 }
 
 /// A domain's prepare enables the VFs where `vfs` is not set; until one comes, a VF in quarantine
-/// would wait. Returns why one cannot be enabled; "" when nothing is missing.
-static std::string restore_vfs(const Root& root, Claim& claim, const Deadlines& deadlines) {
-  std::string failure;
+/// would wait. Returns why one cannot be enabled and what helps; no problem when nothing is
+/// missing.
+static Reason restore_vfs(const Root& root, Claim& claim, const Deadlines& deadlines) {
+  Reason failure;
   for (ClaimedDevice& device : claim.devices) {
     if (!lacks_vf(root, device) || has_blocked_writer(root, device)) continue;
     const LoadedConfig loaded = load_host_config(root);
-    std::string why =
-        !loaded.problems.empty()
-            ? "VF does not exist and cannot be enabled: the configuration has errors; run: "
-              "gpuward check"
-            : restore_vf(root, loaded.config, claim, device, deadlines);
-    if (failure.empty()) failure = std::move(why);
+    Reason why =
+        loaded.problems.empty()
+            ? Reason{{},
+                     restore_vf(root, loaded.config, claim, device, deadlines),
+                     "fix the cause, then run: gpuward reconcile"}
+            : Reason{{},
+                     "VF does not exist and cannot be enabled: the configuration has errors",
+                     "run: gpuward check"};
+    if (failure.problem.empty() && !why.problem.empty()) failure = std::move(why);
   }
   return failure;
 }
@@ -63,10 +67,13 @@ static Reconciled reconcile_one(const Root& root, const Claims& claims, const Cl
     return {Result::left_alone, claim->name, "device in use by " + to_string(*holder)};
   if (dry_run) return {Result::given_back, claim->name, "domain is shut off"};
 
-  const std::string missing = restore_vfs(root, *claim, deadlines);
+  const Reason missing = restore_vfs(root, *claim, deadlines);
   const auto kept = release_devices(root, claims, *claim, deadlines);
   if (!kept.empty())
-    return {Result::quarantined, claim->name, missing.empty() ? kept.front().reason : missing};
+    return {
+        Result::quarantined, claim->name,
+        to_string(missing.problem.empty() ? Reason{{}, kept.front().reason, remedy_of(kept.front())}
+                                          : missing)};
   return {Result::given_back, claim->name, "domain is shut off"};
 }
 

@@ -237,14 +237,19 @@ static bool expects_something(const ExpectedIdentity& expected) {
   return expected.serial || expected.uuid || expected.subsystem || expected.slot;
 }
 
+/// A VF has the device ID of its card, as NVIDIA's and Intel's do, and no serial number: all but a
+/// section that names the VF expect something of the card.
+static bool names(const GpuSelector& selector, const Parent& device) {
+  return (selector.by == GpuSelector::By::address || selector.by == GpuSelector::By::name) &&
+         selects_itself(selector, device);
+}
+
 Verdict check_identity(const Root& root, const Config& config, const Parent& device) {
   std::optional<Identity> of_itself, of_card;
   for (const GpuSection& section : config.gpus) {
     if (!expects_something(section.expect) || !device.address || !selects(section.selector, device))
       continue;
-    // [gpu *] expects something of cards.
-    const bool is_card = device.physical_function && (section.selector.by == GpuSelector::By::any ||
-                                                      !selects_itself(section.selector, device));
+    const bool is_card = device.physical_function && !names(section.selector, device);
     auto& found = is_card ? of_card : of_itself;
     if (!found) found = find_identity(root, is_card ? *device.physical_function : *device.address);
     if (Verdict verdict = identity_verdict(section, *found); !verdict)

@@ -88,9 +88,9 @@ bool is_at(const Root& root, const DeviceRecord& record, const PciAddress& devic
 }
 
 void clear_record(const Root& root, const std::string& directory, const DeviceRecord& record,
-                  const PciAddress& device) {
+                  const PciAddress& device, const RecordedDevice& found) {
   bool is_replaced = false;
-  for (const Place& place : places_now(root, record.device)) {
+  for (const Place& place : places_now(root, record.device, &found)) {
     if (place.address == device) continue;
     const DeviceRecord other{record_device(root, place.address, place.card), record.domain,
                              record.owner, record.detail};
@@ -102,10 +102,11 @@ void clear_record(const Root& root, const std::string& directory, const DeviceRe
 /// Once for each record that is written: others are rewritten as they were read.
 static void warn_if_unread(const RecordedDevice& device) {
   if (!device.identity.unread) return;
+  const std::string place = device.identity.slot ? "slot" : "PCI address";
   log::warning("device " + to_string(device.card.value_or(device.address)) +
-               ": cannot read its serial number, as it is suspended and does not resume; it is "
-               "recorded by " +
-               (device.identity.slot ? "slot" : "PCI address") + "; check: journalctl -k");
+               ": cannot read its serial number, as it is suspended and does not resume" +
+               (has_own_number(device.identity) ? "" : "; it is recorded by " + place) +
+               "; check: journalctl -k");
 }
 
 std::string write_record(const std::string& directory, const DeviceRecord& record) {

@@ -35,9 +35,9 @@ bool is_at(const Root& root, const DeviceRecord& record, const PciAddress& devic
            const RecordedDevice* found = nullptr);
 
 /// Removes it as far as it speaks of `device`: where its card cannot be told from others, it stays
-/// for these, each by itself. Throws SystemError.
+/// for these, each by itself. `found`: what the caller has read of `device`. Throws SystemError.
 void clear_record(const Root& root, const std::string& directory, const DeviceRecord& record,
-                  const PciAddress& device);
+                  const PciAddress& device, const RecordedDevice& found);
 
 /// Replaces the one of the same device and address; on disk when it returns. Returns its file.
 /// Throws SystemError.

@@ -27,9 +27,10 @@ static std::vector<DeviceRecord> records(const Root& root) {
 }
 
 /// The record of a card that is not on this host any more is known by where it was.
-static bool is_of(const Root& root, const DeviceRecord& record, const PciAddress& device) {
-  if (is_at(root, record, device)) return true;
-  return record.device.address == device && places_now(root, record.device).empty();
+static bool is_of(const Root& root, const DeviceRecord& record, const PciAddress& device,
+                  const RecordedDevice* found = nullptr) {
+  if (is_at(root, record, device, found)) return true;
+  return record.device.address == device && places_now(root, record.device, found).empty();
 }
 
 bool is_on_record(const Root& root, const Claim& owner, const PciAddress& device) {
@@ -40,10 +41,13 @@ bool is_on_record(const Root& root, const Claim& owner, const PciAddress& device
 }
 
 bool clear_quarantine_record(const Root& root, const PciAddress& device) {
+  const auto all = records(root);
+  if (all.empty()) return false;  // the rule; then no card is woken
   bool was_there = false;
-  for (const DeviceRecord& record : records(root)) {
-    if (!is_of(root, record, device)) continue;
-    clear_record(root, paths::quarantine(root), record, device);
+  const RecordedDevice now = record_device(root, device);
+  for (const DeviceRecord& record : all) {
+    if (!is_of(root, record, device, &now)) continue;
+    clear_record(root, paths::quarantine(root), record, device, now);
     was_there = true;
   }
   return was_there;

@@ -72,13 +72,20 @@ static SameDevice same_text(const std::optional<std::string>& one,
   return one == other ? SameDevice::yes : SameDevice::no;
 }
 
+/// By what no other card has.
+static SameDevice same_numbers(const Identity& one, const Identity& other) {
+  const SameDevice each[] = {same_text(one.uuid, other.uuid), same_serials(one, other, false),
+                             same_serials(one, other, true)};
+  if (std::count(each, std::end(each), SameDevice::no) > 0) return SameDevice::no;
+  return std::count(each, std::end(each), SameDevice::yes) > 0 ? SameDevice::yes
+                                                               : SameDevice::unknown;
+}
+
 SameDevice is_same_card(const Identity& one, const Identity& other) {
-  const SameDevice exact[] = {same_text(one.uuid, other.uuid), same_serials(one, other, false),
-                              same_serials(one, other, true)};
+  const SameDevice numbers = same_numbers(one, other);
   const SameDevice model = same_text(one.subsystem, other.subsystem);
-  if (model == SameDevice::no || std::count(exact, std::end(exact), SameDevice::no) > 0)
-    return SameDevice::no;
-  if (std::count(exact, std::end(exact), SameDevice::yes) > 0) return SameDevice::yes;
+  if (model == SameDevice::no || numbers == SameDevice::no) return SameDevice::no;
+  if (numbers == SameDevice::yes) return SameDevice::yes;
   return model == SameDevice::yes ? same_text(one.slot, other.slot) : SameDevice::unknown;
 }
 
@@ -91,7 +98,8 @@ struct Candidate {
   PciAddress address;
   Identity identity;
   SameDevice same = SameDevice::unknown;
-  bool is_there = false;  ///< a card, and no VF
+  bool is_there = false;    ///< a card, and no VF
+  bool is_resumed = false;  ///< reading it once more tells no more
 };
 
 /// One record, and what its caller has read of one card.
@@ -109,15 +117,15 @@ static PciAddress card_of(const RecordedDevice& device) {
 
 static Candidate look_at(const Search& search, const PciAddress& address, Sleepers sleepers) {
   const auto device = find_pci_device(search.root, address);
-  if (!device || device->physical_function) return {address, {}, SameDevice::unknown, false};
+  if (!device || device->physical_function) return {address, {}, SameDevice::unknown};
   const bool is_read = search.found && card_of(*search.found) == address;
   Identity identity =
       is_read ? search.found->identity : identity_at(search.root, address, sleepers);
   const SameDevice same = is_same_card(search.recorded.identity, identity);
-  return {address, std::move(identity), same, true};
+  return {address, std::move(identity), same, true, is_read || sleepers == Sleepers::wake};
 }
 
-static bool has_own_number(const Identity& identity) {
+bool has_own_number(const Identity& identity) {
   return identity.uuid || !identity.serials.empty();
 }
 
@@ -163,7 +171,17 @@ static bool any_is_same(const std::vector<Candidate>& cards) {
 /// Reads again, with the cards resumed, what could not be read of those that may be the recorded.
 static void resume_unread(const Search& search, std::vector<Candidate>& cards) {
   for (Candidate& card : cards)
-    if (may_be(search, card)) card = look_at(search, card.address, Sleepers::wake);
+    if (may_be(search, card) && !card.is_resumed)
+      card = look_at(search, card.address, Sleepers::wake);
+}
+
+/// What is at the recorded address. The same slot, or nothing against it, does not tell that the
+/// card is the recorded one, which may have been moved: where only its number tells, it is resumed.
+static Candidate look_here(const Search& search, const PciAddress& at) {
+  Candidate here = look_at(search, at, Sleepers::leave);
+  const bool is_open = may_be(search, here) &&
+                       same_numbers(search.recorded.identity, here.identity) == SameDevice::unknown;
+  return is_open && !here.is_resumed ? look_at(search, at, Sleepers::wake) : here;
 }
 
 /// The recorded card, where it is one that has moved, or more than one has its number. What cannot
@@ -181,7 +199,7 @@ static std::vector<PciAddress> find_card(const Search& search, std::vector<Candi
 
 static std::vector<PciAddress> cards_now(const Search& search, const PciAddress& at) {
   const Identity& recorded = search.recorded.identity;
-  const Candidate here = look_at(search, at, Sleepers::leave);
+  const Candidate here = look_here(search, at);
   if (here.same == SameDevice::yes &&
       same_text(recorded.slot, here.identity.slot) != SameDevice::no)
     return {at};

@@ -34,6 +34,9 @@ enum class SameDevice { yes, no, unknown };
 /// by slot and subsystem, of which another card may come to have the same. Pure.
 SameDevice is_same_card(const Identity& one, const Identity& other);
 
+/// A UUID or a serial number.
+bool has_own_number(const Identity& identity);
+
 /// Whether the card can be told from all others of this host, wherever it is: by a UUID or serial
 /// number that no other one has. Resumes cards that may have the same.
 bool is_distinguished(const Root& root, const RecordedDevice& device);
@@ -46,8 +49,9 @@ struct Place {
 /// Where it is now: at another address than recorded when its card is there, nowhere when another
 /// card has its address, and at the recorded one as long as nothing speaks against that. Among
 /// cards with the same serial number it goes by slot, then by address; where neither is one of
-/// them, it may be any of them. Cards are resumed only where it is not at its address, or another
-/// card has its number. `found`: what the caller has read of a device.
+/// them, it may be any of them. The card at its address is resumed where only its number tells
+/// whether it is that card; others where it is not, or another card has its number. `found`: what
+/// the caller has read of a device.
 std::vector<Place> places_now(const Root& root, const RecordedDevice& recorded,
                               const RecordedDevice* found = nullptr);
 

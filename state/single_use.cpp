@@ -16,14 +16,11 @@ static std::vector<DeviceRecord> marks(const Root& root) {
   return read_records(paths::single_use(root));
 }
 
-/// The marks of what is at this address now.
-static std::vector<DeviceRecord> marks_of(const Root& root, const PciAddress& device,
-                                          const std::optional<PciAddress>& card = {}) {
-  std::vector<DeviceRecord> found = marks(root);
-  if (found.empty()) return found;  // the rule; then no card is woken
-  const RecordedDevice now = record_device(root, device, card);
-  std::erase_if(found, [&](const DeviceRecord& mark) { return !is_at(root, mark, device, &now); });
-  return found;
+/// Of all marks, those of what is at this address now.
+static std::vector<DeviceRecord> marks_of(const Root& root, std::vector<DeviceRecord> all,
+                                          const PciAddress& device, const RecordedDevice& now) {
+  std::erase_if(all, [&](const DeviceRecord& mark) { return !is_at(root, mark, device, &now); });
+  return all;
 }
 
 std::string mark_pending(const Root& root, const PciAddress& device,
@@ -62,17 +59,23 @@ void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
 
 std::optional<std::string> used_by(const Root& root, const PciAddress& device,
                                    const std::optional<PciAddress>& card) {
-  const auto found = marks_of(root, device, card);
+  const auto all = marks(root);
+  if (all.empty()) return {};  // the rule; then no card is woken
+  const auto found = marks_of(root, all, device, record_device(root, device, card));
   return found.empty() ? std::nullopt : std::optional(found.front().owner);
 }
 
 bool clear_used(const Root& root, const PciAddress& device) {
-  auto found = marks_of(root, device);
+  const auto all = marks(root);
+  if (all.empty()) return false;
+  const RecordedDevice now = record_device(root, device);
+  auto found = marks_of(root, all, device, now);
   // The mark of a card that is not on this host any more goes by where it was.
-  for (DeviceRecord& mark : marks(root))
-    if (mark.device.address == device && places_now(root, mark.device).empty())
-      found.push_back(std::move(mark));
-  for (const DeviceRecord& mark : found) clear_record(root, paths::single_use(root), mark, device);
+  for (const DeviceRecord& mark : all)
+    if (mark.device.address == device && places_now(root, mark.device, &now).empty())
+      found.push_back(mark);
+  for (const DeviceRecord& mark : found)
+    clear_record(root, paths::single_use(root), mark, device, now);
   return !found.empty();
 }
 

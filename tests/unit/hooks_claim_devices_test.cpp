@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -607,6 +609,43 @@ TEST_F(ClaimDevicesTest, what_another_is_about_to_create_is_not_given_twice) {
        {{State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
   EXPECT_THAT(refusal(vm_), HasSubstr("in use by domains 'vm2'"));
   EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+/// As `gpuward doctor` asks, which any user may run.
+TEST_F(ClaimDevicesTest, to_one_who_cannot_read_the_lock_no_domain_is_worked_on) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  const Domain other = domain_of(2, {"small"});
+  claims_.make_ready();
+  claims_.write(
+      {other.uuid,
+       other.name,
+       {{State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
+  const auto lock = claims_.lock_domain(other.uuid, milliseconds(60'000));
+  EXPECT_THAT(devices_refusal(host_.root(), config_, vm_).reason.problem, HasSubstr("'vm2'"));
+  ASSERT_EQ(::chmod(host_.root().run("lock").c_str(), 0), 0);
+  ASSERT_EQ(::chmod(host_.root().at("/").c_str(), 0711), 0);
+  const uid_t user = ::getuid();
+  ASSERT_EQ(::seteuid(user == 0 ? 65534 : user), 0);
+  EXPECT_EQ(devices_refusal(host_.root(), config_, vm_).reason.problem, "");
+  ASSERT_EQ(::seteuid(user), 0);
+}
+
+/// A directory in place of the lock cannot be read by root either.
+TEST_F(ClaimDevicesTest, for_an_mdev_only_those_who_claim_mdevs_are_looked_for_at_work) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  claims_.make_ready();
+  make_directories(host_.root().run("lock"));
+  ClaimedDevice device{State::claimed, "ua-gpuward-0", "card", {}, "0000:41:00.0", "-"};
+  device.use = Use::whole;
+  device.address = *parse_pci_address("0000:41:00.0");
+  const Domain other = domain_of(2, {"small"});
+  claims_.write({other.uuid, other.name, {device}});
+  EXPECT_EQ(devices_refusal(host_.root(), config_, vm_).reason.problem, "");
+  device = {State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"};
+  claims_.write({other.uuid, other.name, {device}});
+  EXPECT_THAT(devices_refusal(host_.root(), config_, vm_).reason.problem,
+              HasSubstr("cannot open lock"))
+      << "unknown is not free";
 }
 
 TEST_F(ClaimDevicesTest, what_a_killed_one_was_about_to_create_is_free) {

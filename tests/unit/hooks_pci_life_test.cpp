@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/log.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
 #include "hooks/claim_devices.hpp"
@@ -28,8 +29,10 @@ namespace gpuward {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -615,8 +618,11 @@ TEST_F(PciLifeTest, a_card_that_was_pulled_before_it_was_scrubbed_waits_for_it) 
   host_.parent_goes("0000:41:00.0");
   auto kept = release(card_);
   ASSERT_THAT(kept, SizeIs(1));
-  EXPECT_EQ(kept[0].reason,
-            "device disappeared before it was scrubbed; run: gpuward clear 0000:41:00.0");
+  const std::string told =
+      "device disappeared before it was scrubbed; run: gpuward clear 0000:41:00.0";
+  EXPECT_EQ(to_string(quarantine_reason(kept[0])),
+            "GPU 0 (0000:41:00.0): remains quarantined: " + told);
+  EXPECT_EQ(refusal(card_), "GPU 0: 0000:41:00.0 is quarantined: " + told);
   host_.pci_gpu("0000:41:00.0").driver("nouveau");
   EXPECT_THAT(release(card_), IsEmpty());
   EXPECT_TRUE(exists(scripts_ / "said"));
@@ -695,6 +701,20 @@ TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
   EXPECT_TRUE(claims_.find(part_.uuid)->devices[0].one_time);
 }
 
+TEST_F(PciLifeTest, a_claim_that_becomes_unreadable_is_reported_with_one_remedy) {
+  make_vgpu_vf("0000:42:00.3");
+  host_.reacts("0000:42:00.3", "nvidia/current_vgpu_type", [&](const std::string&) {
+    write_file_atomically(host_.root().run("claims/") + to_string(vgpu_.uuid), "rubbish\n");
+    return EIO;
+  });
+  log::start(log::To::terminal, "gpuward");
+  testing::internal::CaptureStderr();
+  EXPECT_NE(refusal(vgpu_), "(not refused)");
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("cannot roll back: "), HasSubstr("; run: gpuward reconcile"),
+                    Not(HasSubstr("gpuward doctor"))));
+}
+
 TEST_F(PciLifeTest, a_lost_claim_of_an_unknown_profile_ends_in_quarantine) {
   prepare(part_);
   claims_.drop(part_.uuid);
@@ -702,6 +722,10 @@ TEST_F(PciLifeTest, a_lost_claim_of_an_unknown_profile_ends_in_quarantine) {
   const auto kept = release(part_);
   ASSERT_THAT(kept, SizeIs(1));
   EXPECT_THAT(quarantine_reason(kept[0]).remedy, HasSubstr("gpuward clear"));
+  EXPECT_THAT(refusal(part_), AllOf(HasSubstr("scrub program is unknown"),
+                                    EndsWith("; scrub the device, then run: gpuward clear "
+                                             "0000:42:00.2"),
+                                    Not(HasSubstr("reconcile"))));
 }
 
 TEST_F(PciLifeTest, a_gpu_without_hostdev_is_refused_with_what_adds_it) {

@@ -30,6 +30,7 @@ namespace {
 using std::chrono::milliseconds;
 using testing::AllOf;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -192,6 +193,7 @@ TEST_F(QuarantineTest, outlives_the_restart) {
   const auto results = reconcile_all();
   ASSERT_THAT(results, SizeIs(1));
   EXPECT_EQ(results[0].result, Reconciled::Result::quarantined);
+  EXPECT_THAT(results[0].reason, EndsWith("; run: gpuward reconcile"));
   ASSERT_TRUE(claims_.find(domain_.uuid));
   EXPECT_EQ(claims_.find(domain_.uuid)->devices[0].scrub, config_.profiles[0].scrub);
 }
@@ -263,6 +265,7 @@ TEST_F(QuarantineTest, of_a_vf_that_cannot_be_enabled_waits_for_it_and_says_why)
     EXPECT_EQ(results[0].result, Reconciled::Result::quarantined);
     EXPECT_THAT(results[0].reason,
                 AllOf(HasSubstr("VF does not exist and cannot be enabled"), HasSubstr(why)));
+    EXPECT_EQ(results[0].reason.find("run: "), results[0].reason.rfind("run: ")) << "one remedy";
     EXPECT_THAT(quarantine_records(root_), SizeIs(1));
   }
   restart();
@@ -379,6 +382,9 @@ TEST_F(RestartTest, a_damaged_record_becomes_a_claim_that_can_be_read) {
     ASSERT_THAT(results, SizeIs(1));
     EXPECT_EQ(results[0].result, Reconciled::Result::quarantined);
     EXPECT_EQ(results[0].name, "unknown");
+    EXPECT_THAT(results[0].reason,
+                AllOf(EndsWith("; scrub the device, then run: gpuward clear " + vf_),
+                      Not(HasSubstr("reconcile"))));
     EXPECT_THAT(claims_.all().unreadable, IsEmpty());
     EXPECT_THAT(refusal(domain_), HasSubstr("quarantined after use by domain 'unknown'"));
     claims_.drop(Uuid{});

@@ -270,5 +270,27 @@ TEST_F(IdentityTest, is_checked_by_every_section_that_speaks_of_the_device) {
   EXPECT_TRUE(check_identity(host_.root(), config, card)) << "it speaks of another";
 }
 
+/// A VF has no serial number of its own, and NVIDIA's and Intel's have the device ID of their PF.
+TEST_F(IdentityTest, of_a_vf_is_that_of_its_card_unless_a_section_names_the_vf) {
+  has(ConfigSpace::with_serial(1, 2));
+  const std::string vf = "0000:41:00.4";
+  host_.pci_gpu(vf).attribute("power_state", "D0");
+  Parent parent{vf, parse_pci_address(vf), 0x1234, 0x1111, {}};
+  parent.physical_function = parse_pci_address(gpu);
+  parent.card_vendor = parent.vendor;
+  parent.card_device = parent.device;
+  GpuSection section;
+  section.selector = {GpuSelector::By::id, {}, 0x1234, 0x1111, {}};
+  section.expect.serial = "00-00-00-01-00-00-00-02";
+  Config config;
+  config.gpus = {section};
+  EXPECT_TRUE(check_identity(host_.root(), config, parent));
+  config.gpus[0].expect.serial = "00-00-00-01-00-00-00-03";
+  EXPECT_FALSE(check_identity(host_.root(), config, parent));
+  config.gpus[0].selector = {GpuSelector::By::address, *parse_pci_address(vf), 0, 0, {}};
+  config.gpus[0].expect.serial = "00-00-00-01-00-00-00-02";
+  EXPECT_FALSE(check_identity(host_.root(), config, parent)) << "the VF itself has none";
+}
+
 }  // namespace
 }  // namespace gpuward

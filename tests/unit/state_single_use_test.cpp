@@ -244,6 +244,34 @@ TEST_F(SingleUseTest, follows_a_card_that_sleeps_at_its_new_address) {
   EXPECT_THAT(used(), ElementsAre("0000:44:00.0 web01"));
 }
 
+/// The slot of the marked card, and its model, do not tell that the card there is the marked one.
+TEST_F(SingleUseTest, follows_a_card_that_sleeps_as_does_another_in_its_place) {
+  const auto sleeper = [&](const std::string& address, unsigned number, const char* state) {
+    card(address, "")
+        .attribute("subsystem_vendor", "0x10de")
+        .attribute("subsystem_device", "0x0145")
+        .attribute("config", config_space_with_serial(number))
+        .attribute("power_state", state);
+  };
+  for (const bool has_slots : {false, true}) {
+    if (has_slots) {
+      host_.file("/sys/bus/pci/slots/4/address", "0000:41:00\n");
+      host_.file("/sys/bus/pci/slots/5/address", "0000:44:00\n");
+    }
+    sleeper("0000:41:00.0", 7, "D0");
+    sleeper("0000:44:00.0", 9, "D0");
+    mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+    sleeper("0000:41:00.0", 7, "D3cold");
+    sleeper("0000:44:00.0", 9, "D3cold");
+    EXPECT_THAT(used(), ElementsAre("0000:41:00.0 web01")) << has_slots;
+    sleeper("0000:41:00.0", 8, "D3cold");
+    sleeper("0000:44:00.0", 7, "D3cold");
+    EXPECT_THAT(used(), ElementsAre("0000:44:00.0 web01")) << has_slots;
+    EXPECT_FALSE(used_by(root_, at("0000:41:00.0")));
+    EXPECT_TRUE(clear_used(root_, at("0000:44:00.0")));
+  }
+}
+
 TEST_F(SingleUseTest, of_cards_with_one_number_goes_by_place) {
   mark_used(root_, at("0000:41:00.0"), web01_, "web01");
   EXPECT_THAT(marks_by_address(root_), IsEmpty());
@@ -264,10 +292,24 @@ TEST_F(SingleUseTest, of_a_card_that_does_not_resume_goes_by_its_place) {
   const std::string said = testing::internal::GetCapturedStderr();
   const std::string problem = "device 0000:41:00.0: cannot read its serial number";
   EXPECT_THAT(said, HasSubstr(problem));
+  EXPECT_THAT(said, HasSubstr("it is recorded by PCI address"));
   EXPECT_EQ(said.find(problem), said.rfind(problem)) << "once";
   EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
   EXPECT_FALSE(used_by(root_, at("0000:42:00.0")));
   EXPECT_THAT(marks_by_address(root_), SizeIs(1));
+  const Fd release(::open(config.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+}
+
+TEST_F(SingleUseTest, of_a_card_with_another_number_is_not_said_to_go_by_its_place) {
+  card("0000:41:00.0", "serial-a").attribute("power_state", "D3cold");
+  const std::string config = pci_path(root_, at("0000:41:00.0")) + "/config";
+  ASSERT_EQ(::mkfifo(config.c_str(), 0600), 0);
+  log::start(log::To::terminal, "gpuward");
+  testing::internal::CaptureStderr();
+  mark_used(root_, at("0000:41:00.0"), web01_, "web01");
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr("cannot read its serial number"));
+  EXPECT_EQ(said.find("recorded by"), std::string::npos) << said;
   const Fd release(::open(config.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
 }
 
