@@ -342,7 +342,6 @@ std::vector<PciAddress> guest_addresses(const std::vector<const Element*>& devic
 std::string without_edits_for(std::string_view xml, std::string_view alias) {
   const DomainEdit edit(xml);
   const Element* const ours = edit.ours();
-  if (!ours) return std::string(xml);
   const Removal removal = find_removal(edit, alias);
   std::vector<std::string> aliases;
   for (const Element* const gpu : removal.gpus)
@@ -350,6 +349,7 @@ std::string without_edits_for(std::string_view xml, std::string_view alias) {
   // protect writes of each hostdev by its own alias: ua-gpuward-0-1 is the card's second function
   for (const Element* const device : removal.devices)
     if (is_hostdev(*device)) aliases.emplace_back(alias_of(*device));
+  if (!ours) return unprotect_devices(xml, aliases);
 
   // In the reverse order of attach: the console's place is counted in elements, and protect may
   // have added a controller since.

@@ -198,9 +198,9 @@ static void remove_guard_alias(DomainEdit& edit, const std::string& alias) {
 
 /// Takes out what was written for the devices of these aliases, but the aliases themselves where
 /// `undo` says so.
-static void restore_aliases(DomainEdit& edit, const Element& record,
+static void restore_aliases(DomainEdit& edit, const Element* record,
                             const std::vector<std::string>& aliases, Undo undo) {
-  const bool made_namespace = record.attribute("qemu-namespace") == "made";
+  const bool made_namespace = record && record->attribute("qemu-namespace") == "made";
   const Element* const override = edit.document.root.child("override", qemu_namespace);
   std::vector<const Element*> going;
   for (const std::string& alias : std::set(aliases.begin(), aliases.end())) {
@@ -214,7 +214,7 @@ static void restore_aliases(DomainEdit& edit, const Element& record,
   for (const Element* const device : going) edit.remove(*device);
 }
 
-void restore_migration_of(DomainEdit& edit, const Element& record,
+void restore_migration_of(DomainEdit& edit, const Element* record,
                           const std::vector<std::string>& aliases) {
   restore_aliases(edit, record, aliases, Undo::everything);
 }
@@ -227,7 +227,7 @@ std::vector<std::string> migration_aliases(const Element& record) {
 }
 
 void restore_migration(DomainEdit& edit, const Element& record, Undo undo) {
-  restore_aliases(edit, record, migration_aliases(record), undo);
+  restore_aliases(edit, &record, migration_aliases(record), undo);
 }
 
 void remove_earlier_aliases(ProtectWork& work) {

@@ -204,7 +204,10 @@ bool is_protected_explicitly(const Document& document) {
 std::string unprotect_devices(std::string_view xml, const std::vector<std::string>& aliases) {
   DomainEdit edit(xml);
   const Element* const record = record_in(edit.document);
-  if (!record) return std::string(xml);
+  if (!record) {  // someone took the metadata out: what is written by gpuward's aliases remains
+    restore_migration_of(edit, nullptr, aliases);
+    return edit.result();
+  }
   std::vector<std::string> ours;
   for (const Element& each : record->children) {
     const std::string alias(each.attribute("alias").value_or(""));
@@ -214,7 +217,7 @@ std::string unprotect_devices(std::string_view xml, const std::vector<std::strin
     ours.push_back(alias);
     edit.remove(each);
   }
-  restore_migration_of(edit, *record, ours);
+  restore_migration_of(edit, record, ours);
   open_gpu_hotplug_of(edit, *record, aliases);
   return edit.result();
 }

@@ -54,7 +54,7 @@ void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps);
 void protect_migration(ProtectWork& work);
 void restore_migration(DomainEdit& edit, const Element& record, Undo undo);
 /// What was written for the devices of these aliases.
-void restore_migration_of(DomainEdit& edit, const Element& record,
+void restore_migration_of(DomainEdit& edit, const Element* record,
                           const std::vector<std::string>& aliases);
 /// From an earlier protect.
 std::vector<std::string> migration_aliases(const Element& record);

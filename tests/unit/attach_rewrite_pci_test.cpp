@@ -124,6 +124,15 @@ TEST(DetachPci, TakesAlongWhatProtectWroteOfAHostdevWithoutAGpu) {
   EXPECT_THAT(detach_gpus(two, "ua-gpuward-1"), Not(HasSubstr("ua-gpuward-1")));
 }
 
+TEST(DetachPci, TakesAlongWhatProtectWroteWhereTheMetadataIsGone) {
+  std::string xml =
+      protected_cards(attach_gpu(fixture(fixtures().front()), whole({gpu, audio})), false);
+  const auto begin = xml.find("<metadata>");
+  ASSERT_NE(begin, xml.npos);
+  xml.erase(begin, xml.find("</metadata>") + 11 - begin);
+  EXPECT_THAT(detach_gpus(xml), Not(HasSubstr("ua-gpuward")));
+}
+
 TEST(AttachPci, OneFunctionIsPlacedByLibvirt) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu}));
   EXPECT_THAT(hostdevs(xml), ElementsAre("ua-gpuward-0 0000:41:00.0 managed"));
