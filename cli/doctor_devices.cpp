@@ -174,25 +174,22 @@ static void find_quarantined(const Root& root, Findings& findings) {
                             "gpuward reconcile (prints the reason if it remains quarantined)"});
 }
 
-static bool has_number(const RecordedDevice& device) {
-  return device.identity.uuid || !device.identity.serials.empty();
-}
-
 /// A record goes by the card's UUID or serial number. Of a card without one of its own it goes by
 /// where the card is.
 static Finding found_by_address(const DeviceRecord& record, const std::string& what,
                                 const std::string& fix) {
   const std::string address = to_string(record.device.address);
-  return {Severity::warning, "devices", address,
-          what + " by " + (record.owner.empty() ? "a domain" : domain_title(record.owner)) +
-              " is recorded by " +
-              (record.device.identity.slot ? "slot '" + shown(*record.device.identity.slot) + "'"
-                                           : "PCI address") +
-              ", as " +
-              (has_number(record.device) ? "another card reports the same serial number"
-                                         : "the card reports no UUID or serial number") +
-              ": if cards are moved, the record applies to the card that is then at this place",
-          fix};
+  return {
+      Severity::warning, "devices", address,
+      what + " by " + (record.owner.empty() ? "a domain" : domain_title(record.owner)) +
+          " is recorded by " +
+          (record.device.identity.slot ? "slot '" + shown(*record.device.identity.slot) + "'"
+                                       : "PCI address") +
+          ", as " +
+          (has_own_number(record.device.identity) ? "another card reports the same serial number"
+                                                  : "the card reports no UUID or serial number") +
+          ": if cards are moved, the record applies to the card that is then at this place",
+      fix};
 }
 
 static void find_records_by_address(const Root& root, Findings& findings) {

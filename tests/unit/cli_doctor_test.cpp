@@ -63,6 +63,18 @@ class DoctorTest : public testing::Test {
     Claims(root_).make_ready();
     Claims(root_).write({web02, "web02", {device}});
   }
+  /// The card, given whole by profile `card`.
+  static ClaimedDevice whole_card(ClaimedDevice::State state) {
+    ClaimedDevice device{.state = state,
+                         .alias = "ua-gpuward-0",
+                         .profile = "card",
+                         .instance = {},
+                         .parent = card,
+                         .type = "-"};
+    device.use = Use::whole;
+    device.address = *parse_pci_address(card);
+    return device;
+  }
   /// The card is in this IOMMU group.
   void group(const std::string& number, const std::string& type) { group_of(card, number, type); }
   void group_of(const std::string& gpu, const std::string& number, const std::string& type) {
@@ -618,14 +630,7 @@ TEST_F(DoctorDevices, all_is_well) {
 TEST_F(DoctorDevices, quarantine_is_told) {
   Claims claims(root_);
   claims.make_ready();
-  ClaimedDevice device{.state = ClaimedDevice::State::quarantined,
-                       .alias = "ua-gpuward-0",
-                       .profile = "card",
-                       .instance = {},
-                       .parent = card,
-                       .type = "-"};
-  device.use = Use::whole;
-  device.address = *parse_pci_address(card);
+  ClaimedDevice device = whole_card(ClaimedDevice::State::quarantined);
   claims.write({web01, "web01", {device}});
   EXPECT_THAT(
       told(check_devices(root_, {})),
@@ -637,10 +642,7 @@ TEST_F(DoctorDevices, quarantine_is_told) {
 
 /// After a restart of the host, before reconcile.
 TEST_F(DoctorDevices, quarantine_that_no_claim_names_is_told) {
-  ClaimedDevice device{
-      .alias = "ua-gpuward-0", .profile = "card", .instance = {}, .parent = card, .type = "-"};
-  device.use = Use::whole;
-  device.address = *parse_pci_address(card);
+  const ClaimedDevice device = whole_card(ClaimedDevice::State::claimed);
   record_quarantine(root_, {web01, "web01", {}}, device);
   EXPECT_THAT(
       told(check_devices(root_, {})),
@@ -673,14 +675,7 @@ TEST_F(DoctorDevices, a_single_use_that_goes_by_address_is_told) {
 }
 
 TEST_F(DoctorDevices, a_quarantine_that_goes_by_address_is_reported) {
-  ClaimedDevice device{.state = ClaimedDevice::State::quarantined,
-                       .alias = "ua-gpuward-0",
-                       .profile = "card",
-                       .instance = {},
-                       .parent = card,
-                       .type = "-"};
-  device.use = Use::whole;
-  device.address = *parse_pci_address(card);
+  const ClaimedDevice device = whole_card(ClaimedDevice::State::quarantined);
   record_quarantine(root_, {web01, "web01", {device}}, device);
   EXPECT_THAT(
       told(check_devices(root_, {})),

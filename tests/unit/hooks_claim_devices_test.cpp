@@ -71,6 +71,13 @@ class ClaimDevicesTest : public testing::Test {
     if (const auto claim = claims_.find(domain.uuid))
       release_devices(host_.root(), claims_, *claim, patient);
   }
+  /// What its prepare writes before it creates the instance.
+  void claim_small(const Domain& domain) {
+    claims_.write(
+        {domain.uuid,
+         domain.name,
+         {{State::claimed, "ua-gpuward-0", "small", instance(domain), "mbochs", "mbochs-small"}}});
+  }
   static Uuid instance(const Domain& domain, unsigned gpu = 0) {
     return instance_uuid(domain.uuid, "ua-gpuward-" + std::to_string(gpu));
   }
@@ -603,10 +610,7 @@ TEST_F(ClaimDevicesTest, what_another_is_about_to_create_is_not_given_twice) {
   const Domain other = domain_of(2, {"small"});
   claims_.make_ready();
   const auto lock = claims_.lock_domain(other.uuid, milliseconds(60'000));
-  claims_.write(
-      {other.uuid,
-       other.name,
-       {{State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
+  claim_small(other);
   EXPECT_THAT(refusal(vm_), HasSubstr("in use by domains 'vm2'"));
   EXPECT_THAT(host_.writes(), IsEmpty());
 }
@@ -616,10 +620,7 @@ TEST_F(ClaimDevicesTest, to_one_who_cannot_read_the_lock_no_domain_is_worked_on)
   host_.parent("mbochs").type("mbochs-small", 1);
   const Domain other = domain_of(2, {"small"});
   claims_.make_ready();
-  claims_.write(
-      {other.uuid,
-       other.name,
-       {{State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
+  claim_small(other);
   const auto lock = claims_.lock_domain(other.uuid, milliseconds(60'000));
   EXPECT_THAT(devices_refusal(host_.root(), config_, vm_).reason.problem, HasSubstr("'vm2'"));
   ASSERT_EQ(::chmod(host_.root().run("lock").c_str(), 0), 0);
@@ -641,8 +642,7 @@ TEST_F(ClaimDevicesTest, for_an_mdev_only_those_who_claim_mdevs_are_looked_for_a
   const Domain other = domain_of(2, {"small"});
   claims_.write({other.uuid, other.name, {device}});
   EXPECT_EQ(devices_refusal(host_.root(), config_, vm_).reason.problem, "");
-  device = {State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"};
-  claims_.write({other.uuid, other.name, {device}});
+  claim_small(other);
   EXPECT_THAT(devices_refusal(host_.root(), config_, vm_).reason.problem,
               HasSubstr("cannot open lock"))
       << "unknown is not free";
@@ -652,10 +652,7 @@ TEST_F(ClaimDevicesTest, what_a_killed_one_was_about_to_create_is_free) {
   host_.parent("mbochs").type("mbochs-small", 1);
   const Domain other = domain_of(2, {"small"});
   claims_.make_ready();
-  claims_.write(
-      {other.uuid,
-       other.name,
-       {{State::claimed, "ua-gpuward-0", "small", instance(other), "mbochs", "mbochs-small"}}});
+  claim_small(other);
   EXPECT_EQ(refusal(vm_), "(not refused)");
 }
 

@@ -185,6 +185,13 @@ class QuarantineTest : public RestartTest {
     EXPECT_EQ(refusal(domain_), "(not refused)");
     EXPECT_THAT(release(), SizeIs(1));
   }
+  /// Whatever became of its address.
+  void expect_record_at(const std::string& device, const std::string& card) {
+    const auto records = quarantine_records(root_);
+    ASSERT_THAT(records, SizeIs(1));
+    EXPECT_EQ(records[0].devices[0].address, at(device.c_str()));
+    EXPECT_EQ(records[0].devices[0].parent, card);
+  }
 };
 
 TEST_F(QuarantineTest, outlives_the_restart) {
@@ -223,10 +230,7 @@ TEST_F(QuarantineTest, follows_the_card) {
   host_.sriov("0000:52:00.0", 4);
   host_.set_vfs("0000:52:00.0", 4);
   host_.pci_gpu("0000:52:00.0").attribute("unique_id", "serial-a");
-  const auto records = quarantine_records(root_);
-  ASSERT_THAT(records, SizeIs(1));
-  EXPECT_EQ(records[0].devices[0].address, at("0000:52:00.3"));
-  EXPECT_EQ(records[0].devices[0].parent, "0000:52:00.0");
+  expect_record_at("0000:52:00.3", "0000:52:00.0");
 }
 
 /// After the restart the VFs are enabled when a domain needs one; until then nothing would come of
@@ -308,10 +312,7 @@ TEST_F(QuarantineTest, follows_the_card_whose_vfs_do_not_exist) {
   host_.parent_goes("0000:42:00.0");
   host_.sriov("0000:52:00.0", 4);
   host_.pci_gpu("0000:52:00.0").attribute("unique_id", "serial-a");
-  const auto records = quarantine_records(root_);
-  ASSERT_THAT(records, SizeIs(1));
-  EXPECT_EQ(records[0].devices[0].address, at("0000:52:00.3"));
-  EXPECT_EQ(records[0].devices[0].parent, "0000:52:00.0");
+  expect_record_at("0000:52:00.3", "0000:52:00.0");
 }
 
 /// Of two cards with one serial number that have moved, either may be the one that waits.
