@@ -183,6 +183,15 @@ DeviceUse device_use(const Settings& settings, const Config& config, const Domai
   return use;
 }
 
+std::string with_available_devices(const Settings& settings, const Config& config,
+                                   const std::string& xml, const DeviceUse& use) {
+  const Repointed result = repoint(settings.root, config, xml, use);
+  for (const auto& [alias, why] : result.refused)
+    log::warning(parse_domain(xml).name,
+                 to_string(about(gpu_title(alias) + " not reassigned", why)));
+  return result.xml;
+}
+
 static void warn_of_viommu(const Settings& settings, const std::string& xml) {
   const Document document = parse_document(xml);
   const Domain domain = read_domain(document);
@@ -229,7 +238,8 @@ int attach_command(const Settings& settings, const std::string& domain,
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after =
       profile.empty()
-          ? repoint(settings.root, config, update_instance_uuids(before, is_mdev_in(config)), use)
+          ? with_available_devices(settings, config,
+                                   update_instance_uuids(before, is_mdev_in(config)), use)
           : attach_gpu(before, gpu_of(settings, config, profile, before, use));
   warn_of_viommu(settings, after);
   const std::string closed = protected_for_attach(settings, config, after);
@@ -405,7 +415,8 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return repoint(settings.root, config, update_instance_uuids(xml, is_mdev_in(config)), use);
+  return with_available_devices(settings, config,
+                                update_instance_uuids(xml, is_mdev_in(config)), use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {

@@ -31,4 +31,8 @@ std::string protected_for_attach(const Settings& settings, const Config& config,
 DeviceUse device_use(const Settings& settings, const Config& config, const DomainStore& store,
                      const Uuid& domain);
 
+/// `xml` with its GPUs at available devices. Warns of each whose edit is refused: it stays.
+std::string with_available_devices(const Settings& settings, const Config& config,
+                                   const std::string& xml, const DeviceUse& use);
+
 }  // namespace gpuward

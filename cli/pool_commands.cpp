@@ -22,11 +22,15 @@
 
 namespace gpuward {
 
-/// Prints which of the domain's GPUs have an unavailable device; how many.
-static int report_unassigned(const Config& config, const std::string& xml, const DeviceUse& use) {
-  int count = 0;
-  const PoolDomain domain = pool_domain(config, parse_domain(xml));
+/// Prints why GPUs of the domain have an unavailable device; of how many.
+static int report_unassigned(const Config& config, const Repointed& after, const DeviceUse& use) {
+  int count = static_cast<int>(after.refused.size());
+  const PoolDomain domain = pool_domain(config, parse_domain(after.xml));
+  for (const auto& [alias, why] : after.refused)
+    print_failure(about(domain_title(domain.name),
+                        about(gpu_title(alias) + " not reassigned", why)));
   for (const PoolGpu& gpu : domain.gpus) {
+    if (after.refused.contains(gpu.alias)) continue;
     const auto taker = gpu.at ? use.taken.find(*gpu.at) : use.taken.end();
     if (taker == use.taken.end()) continue;
     ++count;
@@ -43,13 +47,13 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
-  const std::string after = repoint(settings.root, config, before, use);
+  const Repointed after = repoint(settings.root, config, before, use);
   const int taken = report_unassigned(config, after, use);
-  if (taken > 0 && after == before) return 1;
-  const int status =
-      show_or_define(settings, store, found.name, before,
-                     after == before ? after : protected_for_attach(settings, config, after),
-                     taken ? "other GPUs reassigned" : "GPUs reassigned");
+  if (taken > 0 && after.xml == before) return 1;
+  const int status = show_or_define(
+      settings, store, found.name, before,
+      after.xml == before ? before : protected_for_attach(settings, config, after.xml),
+      taken ? "other GPUs reassigned" : "GPUs reassigned");
   return taken ? 1 : status;
 }
 
@@ -84,8 +88,8 @@ static std::string reassign_before_start(const Settings& settings, const Config&
                                          DomainStore& store, const DomainStore::Found& found) {
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  std::string after =
-      repoint(settings.root, config, before, device_use(settings, config, store, found.uuid));
+  std::string after = with_available_devices(settings, config, before,
+                                             device_use(settings, config, store, found.uuid));
   if (after != before) store.define(protected_for_attach(settings, config, after));
   return after;
 }

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "hooks/repoint.hpp"
 
-#include <algorithm>
-#include <optional>
-
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
-#include "base/log.hpp"
 #include "base/quote.hpp"
 #include "hooks/pool_plan.hpp"
 
@@ -32,26 +28,24 @@ static const std::vector<PciAddress>& functions_of(const PoolGpu& gpu, const Poo
   return here ? here->functions : pool.front().functions;
 }
 
-std::string repoint(const Root& root, const Config& config, std::string_view xml,
-                    const DeviceUse& use) {
+Repointed repoint(const Root& root, const Config& config, std::string_view xml,
+                  const DeviceUse& use) {
   const PoolDomain domain = pool_domain(config, parse_domain(xml));
   const DevicePools pools = pools_of(root, config, {domain});
   require_devices(root, config, domain, pools);
   const PoolPlan plan = plan_reassignments(config, {domain}, pools, devices_by_hand(root, {domain}),
                                            use.taken, use.assigned_count);
-  std::string text(xml);
-  std::optional<Error> refused;
+  Repointed result{std::string(xml), {}};
   for (const PoolGpu& gpu : domain.gpus) {
     try {
-      text = assign_device(text, gpu.alias, find_profile(config, gpu.profile)->use,
-                           functions_of(gpu, plan, pools.at(gpu.profile)));
+      result.xml = assign_device(result.xml, gpu.alias, find_profile(config, gpu.profile)->use,
+                                 functions_of(gpu, plan, pools.at(gpu.profile)));
     } catch (const Error& error) {
-      log::warning(domain.name, "cannot reassign " + gpu_title(gpu.alias) + ": " + error.what());
-      if (!refused) refused = error;
+      result.refused.emplace(gpu.alias, error.reason);
     }
   }
-  if (refused && text == xml) throw *refused;
-  return text;
+  if (!result.refused.empty() && result.xml == xml) throw Error(result.refused.begin()->second);
+  return result;
 }
 
 }  // namespace gpuward

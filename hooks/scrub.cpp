@@ -140,7 +140,7 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
     return "scrub program is unknown: the claim was re-created, or the domain was started with a "
            "configuration or XML that could not be parsed";
   if (const auto untrusted = find_untrusted(root, device.scrub); !untrusted.empty())
-    return "scrub program not started: " + to_string(untrusted.front());
+    return "scrub program not started: " + untrusted.front().path + ": " + untrusted.front().found;
   Fd answer, answer_end, go, go_end;
   make_pipe(answer, answer_end);
   make_pipe(go, go_end);

@@ -59,6 +59,12 @@ bool is_elsewhere(const Element& device) {
   return address && address->attribute("type").value_or("pci") != "pci";
 }
 
+/// Whether it names a place on PCI that does not exist: libvirt refuses the XML.
+bool has_invalid_address(const Element& device) {
+  const Element* const address = device.child("address");
+  return address && !is_elsewhere(device) && !pci_address_of(*address);
+}
+
 const Element& element_of(const Document& document, const Hostdev& hostdev) {
   return devices_of(document)[hostdev.place];
 }
@@ -596,7 +602,13 @@ void find_gpu_hotplug_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
   for (const Hostdev* const gpu : search.gpus) {
     if (!is_on_pci(document, *gpu)) continue;
     has_gpu = true;
-    if (const auto address = guest_address(element_of(document, *gpu)))
+    const Element& element = element_of(document, *gpu);
+    if (has_invalid_address(element))
+      gaps.push_back(gap(name_of(document, *gpu), gpu->line,
+                         "guest <address> is not a PCI address: domain, bus, slot or function is "
+                         "not a number or too large",
+                         false));
+    else if (const auto address = guest_address(element))
       add_gap_of(document, search.gpus, *gpu, *address, gaps);
     else
       add_gap_without_place(document, *gpu, ++without_place, gaps);

@@ -105,7 +105,7 @@ static void warn_if_unread(const RecordedDevice& device) {
   const std::string place = device.identity.slot ? "slot" : "PCI address";
   log::warning("device " + to_string(device.card.value_or(device.address)) +
                ": cannot read its serial number, as it is suspended and does not resume" +
-               (has_own_number(device.identity) ? "" : "; it is recorded by " + place) +
+               (has_own_number(device.identity) ? "" : "; recorded by its " + place) +
                "; check: journalctl -k");
 }
 

@@ -143,7 +143,7 @@ TEST_F(PoolPlanTest, moves_nobody_when_none_is_free) {
   off({1});
   for (unsigned number = 1; number <= 4; ++number) taken(number);
   EXPECT_THAT(moves(), IsEmpty());
-  EXPECT_FALSE(plan().retry_later) << "a domain's end is told by its claim";
+  EXPECT_FALSE(plan().retry_later) << "the claim changes when a domain ends";
 }
 
 TEST_F(PoolPlanTest, all_go_to_the_only_one_that_is_free_again) {

@@ -17,9 +17,11 @@ namespace gpuward {
 namespace {
 
 using testing::ElementsAre;
+using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Key;
+using testing::Pair;
 
 class RepointTest : public testing::Test {
  protected:
@@ -43,7 +45,7 @@ class RepointTest : public testing::Test {
     return xml;
   }
   std::string repointed(const std::string& xml, const DeviceUse& use = {}) {
-    return repoint(host_.root(), config_, xml, use);
+    return repoint(host_.root(), config_, xml, use).xml;
   }
   std::vector<PciAddress> devices(const std::string& xml) {
     return assigned_devices(config_, parse_domain(xml));
@@ -116,7 +118,10 @@ TEST_F(RepointTest, a_gpu_whose_edit_is_refused_is_no_obstacle_to_the_others) {
   EXPECT_THROW(repointed(alone, use), Error) << "nothing else to move";
   const std::string both = with_reference(attach_gpu(xml, {"card", true, Use::whole, {busy}}));
   host_.pci_gpu("0000:44:00.0");
-  const auto now = devices(repointed(both, use));
+  const Repointed result = repoint(host_.root(), config_, both, use);
+  EXPECT_THAT(result.refused,
+              ElementsAre(Pair("ua-gpuward-0", Field(&Reason::problem, HasSubstr("-set")))));
+  const auto now = devices(result.xml);
   ASSERT_EQ(now.size(), 2u);
   EXPECT_EQ(now[0], at("0000:41:00.0")) << "its companion is referred to";
   EXPECT_NE(now[1], busy);

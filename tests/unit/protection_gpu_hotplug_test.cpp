@@ -139,6 +139,18 @@ TEST(GpuHotplug, OfAClosedPortIsNoneOfOurs) {
   EXPECT_EQ(closed(xml), xml);
 }
 
+/// libvirt refuses such XML: the address is its author's to correct, not protect's to replace.
+TEST(GpuHotplug, LeavesAnAddressThatIsNotOne) {
+  for (const char* const address :
+       {"<address type='pci' domain='1x0000' bus='0x01' slot='0x00' function='0x0'/>",
+        "<address type='pci' domain='0x0000' bus='0x100' slot='0x00' function='0x0'/>",
+        "<address bus='0x01' slot='0x20'/>"})
+    for (const char* const machine : {"q35", "pc"})
+      EXPECT_THAT(refusal(domain(machine, mdev(address))),
+                  AllOf(HasSubstr("guest <address> is not a PCI address"),
+                        HasSubstr("run: virsh edit web01")));
+}
+
 TEST(GpuHotplug, NeedsNothingOnARootBusOfPcie) {
   for (const std::string& xml :
        {domain("q35", root + mdev(at(0, 5))), domain("pc-q35-9.0", mdev(at(0, 5))),

@@ -292,7 +292,7 @@ TEST_F(SingleUseTest, of_a_card_that_does_not_resume_goes_by_its_place) {
   const std::string said = testing::internal::GetCapturedStderr();
   const std::string problem = "device 0000:41:00.0: cannot read its serial number";
   EXPECT_THAT(said, HasSubstr(problem));
-  EXPECT_THAT(said, HasSubstr("it is recorded by PCI address"));
+  EXPECT_THAT(said, HasSubstr("; recorded by its PCI address; check:"));
   EXPECT_EQ(said.find(problem), said.rfind(problem)) << "once";
   EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
   EXPECT_FALSE(used_by(root_, at("0000:42:00.0")));
