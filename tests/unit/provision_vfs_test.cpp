@@ -7,6 +7,7 @@
 #include "inventory/usage.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
+#include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
 #include "udev-rules/provision.hpp"
 
@@ -94,6 +95,31 @@ TEST_F(ProvisionVfsTest, the_number_stays_while_a_process_has_one_open) {
   opens("0000:41:00.2");
   EXPECT_THAT(run().kept, ElementsAre(HasSubstr("0000:41:00.2 is in use by process 77 (Xorg)")));
   EXPECT_EQ(count(), 3u);
+}
+
+/// Its driver is VFIO's, and what is written goes to the card in the guest.
+TEST_F(ProvisionVfsTest, none_are_enabled_on_a_card_that_a_domain_has_whole) {
+  claim(pf, pf, Use::whole);
+  EXPECT_THAT(run().kept, ElementsAre("VFs of 0000:41:00.0: from 0 to 2: not changed: "
+                                      "GPU 0000:41:00.0: in use by domain 'web'"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ProvisionVfsTest, none_are_enabled_on_a_card_with_the_mark_or_that_a_guest_has_open) {
+  mark_used(host_.root(), at(pf), Uuid{}, "web");
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("run: gpuward clear 0000:41:00.0")));
+  clear_used(host_.root(), at(pf));
+  host_.iommu_group(1, {pf});
+  host_.process(77, "qemu", {"/dev/vfio/1"});
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("0000:41:00.0 is in use by process 77 (qemu)")));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+/// After a restart of the host one that waits for its scrub program needs them.
+TEST_F(ProvisionVfsTest, a_claim_of_a_vf_that_does_not_exist_does_not_keep_them_disabled) {
+  claim("0000:41:00.1", pf);
+  run();
+  EXPECT_EQ(count(), 2u);
 }
 
 TEST_F(ProvisionVfsTest, claims_of_other_devices_keep_nothing) {
