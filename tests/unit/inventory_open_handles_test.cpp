@@ -116,7 +116,9 @@ TEST_F(HoldersTest, an_instance_without_a_group_is_held_by_nobody) {
 
 /// Why the open files of this process are not known; "" when they are.
 std::string unknown_of_this_process() {
-  for (const UnreadableProcess& unreadable : OpenHandles(Root{}).unknown())
+  const Root root;
+  const OpenHandles open(root);
+  for (const UnreadableProcess& unreadable : open.unknown())
     if (unreadable.process.pid == ::getpid()) return unreadable.reason;
   return {};
 }
