@@ -249,7 +249,7 @@ TEST_F(QuarantineTest,
   ASSERT_THAT(results, SizeIs(1));
   EXPECT_EQ(results[0].result, Reconciled::Result::given_back) << results[0].reason;
   EXPECT_THAT(quarantine_records(root_), IsEmpty());
-  EXPECT_EQ(recorded_settings(root_, at(pf_)), "autoprobe=1") << "as prepare enables them";
+  EXPECT_EQ(recorded_vfs(root_, at(pf_), 1).settings, "autoprobe=1") << "as prepare enables them";
   add_vendor_vf(host_, vf_);
   obey();
   EXPECT_EQ(refusal(other()), "(not refused)");

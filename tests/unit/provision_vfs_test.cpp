@@ -140,6 +140,30 @@ TEST_F(ProvisionVfsTest, who_uses_one_is_asked_again_under_the_lock) {
   EXPECT_EQ(count(), 3u);
 }
 
+TEST_F(ProvisionVfsTest, a_change_that_takes_too_long_is_left_to_its_end_and_then_done) {
+  host_.reacts(pf, "sriov_numvfs", [&](const std::string& value) {
+    host_.hang();
+    host_.set_vfs(pf, static_cast<unsigned>(std::stoul(value)));
+    return 0;
+  });
+  const Deadlines hasty{milliseconds(60'000), milliseconds(500), milliseconds(50)};
+  EXPECT_THAT(provision(host_.root(), config_, hasty).failed,
+              ElementsAre(HasSubstr("blocked in the kernel")));
+  const auto writes = host_.writes();
+  EXPECT_THAT(run().failed, ElementsAre(HasSubstr("an earlier change is still running")));
+  EXPECT_EQ(change_vfs(host_.root(), {at(pf), 0, {2, false, {}}}, milliseconds(0), patient.write)
+                .find("an earlier change"),
+            0u);
+  host_.lets_go();
+  const Process writer = recorded_vfs(host_.root(), at(pf), 0).writer;
+  wait_until_ended(host_.root(), writer, milliseconds(60'000));
+  const Provisioned done = run();
+  EXPECT_THAT(done.vfs, IsEmpty());
+  EXPECT_THAT(done.failed, IsEmpty());
+  EXPECT_EQ(host_.writes(), writes);
+  EXPECT_EQ(count(), 2u);
+}
+
 TEST_F(ProvisionVfsTest, a_domain_that_is_being_started_is_waited_for) {
   const auto lock = lock_vfs(host_.root(), at(pf), milliseconds(0));
   ASSERT_TRUE(lock);
