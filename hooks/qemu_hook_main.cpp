@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
   if (!input.may_have_gpu) {  // a domain without a GPU is never refused, and this may be one
     log::warning(argv[1], std::string("domain XML is incomplete (") +
                               (input.end == XmlInput::End::late ? "libvirt stopped writing it"
-                                                                : "it has no </domain>") +
+                                                                : "no </domain>") +
                               "), not checked for GPUs");
     ::_exit(0);
   }
