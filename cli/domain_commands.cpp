@@ -415,8 +415,8 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return with_available_devices(settings, config,
-                                update_instance_uuids(xml, is_mdev_in(config)), use);
+  return with_available_devices(settings, config, update_instance_uuids(xml, is_mdev_in(config)),
+                                use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {
