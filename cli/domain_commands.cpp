@@ -230,7 +230,7 @@ int attach_command(const Settings& settings, const std::string& domain,
                    const std::string& profile) {
   const Config config = require_config(settings.root);
   if (!profile.empty()) require_profile(config, profile);
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
@@ -251,7 +251,7 @@ int attach_command(const Settings& settings, const std::string& domain,
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
@@ -324,7 +324,7 @@ int protect_command(const Settings& settings, const std::string& domain) {
     const std::string before = require_file(domain);
     return show_or_write_file(settings, domain, before, closed(before), done);
   }
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
@@ -362,7 +362,7 @@ static bool has_open_gaps(const Settings& settings, const Config& config, const 
 
 int protect_all_command(const Settings& settings) {
   const Config config = require_config(settings.root);
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   int status = 0;
   for (const DomainStore::Found& domain : store.all()) try {
       if (!domain.persistent) continue;
@@ -383,7 +383,7 @@ int unprotect_command(const Settings& settings, const std::string& domain) {
     const std::string before = require_file(domain);
     return show_or_write_file(settings, domain, before, unprotect(before), "no longer protected");
   }
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);

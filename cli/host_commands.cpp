@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
@@ -46,7 +47,7 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
   LoadedConfig loaded = files.empty() ? load_host_config(settings.root) : load_config(files);
   add_scrub_problems(settings.root, loaded);
   if (files.empty() && gives_vendor_vfs(loaded.config)) {
-    const auto more = unsupported_by(loaded.config, libvirt_version_at(settings.connect));
+    const auto more = unsupported_by(loaded.config, libvirt_version_at(settings.root, settings.connect));
     loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
   }
   loaded.problems.insert(loaded.problems.end(), loaded.unsupported.begin(),
@@ -166,23 +167,24 @@ static const char* result_word(Reconciled::Result result) {
 
 /// libvirt is opened when the first claim asks for it: without claims it need not even run.
 static IsActive libvirt_query(const Settings& settings, std::unique_ptr<DomainStore>& store,
-                              std::string& trouble) {
+                              std::optional<Reason>& trouble) {
   return [&](const Uuid& domain) -> std::optional<bool> {
-    if (!trouble.empty()) return {};
+    if (trouble) return {};
     try {
-      if (!store) store = std::make_unique<DomainStore>(settings.connect);
+      if (!store) store = std::make_unique<DomainStore>(settings.root, settings.connect);
       const auto found = store->find(to_string(domain));
       return found && found->active;
     } catch (const Error& error) {
-      trouble = error.what();
+      trouble = error.reason;
       return {};
     }
   };
 }
 
 int reconcile_command(const Settings& settings) {
+  require_system_libvirt(settings.root, settings.connect);
   std::unique_ptr<DomainStore> store;
-  std::string trouble;
+  std::optional<Reason> trouble;
   const auto results = reconcile(settings.root, libvirt_query(settings, store, trouble),
                                  Deadlines{}, settings.dry_run);
   const bool is_logged = !settings.json && log::is_journal(fileno(stdout));  // as by its unit
@@ -202,8 +204,8 @@ int reconcile_command(const Settings& settings) {
   else if (!is_logged)
     print_lines(rows.empty() ? "No claims: no domain uses a GPU.\n"
                              : format_table({"DOMAIN", "RESULT", "REASON"}, rows));
-  if (!trouble.empty()) print_failure({{}, trouble, {}});
-  return good ? 0 : 1;
+  if (trouble) print_failure(*trouble);
+  return good && !trouble ? 0 : 1;
 }
 
 }  // namespace gpuward

@@ -78,7 +78,7 @@ static int reassign_all(const Settings& settings, const Config& config, DomainSt
 
 int reassign_command(const Settings& settings, const std::string& domain) {
   const Config config = require_config(settings.root);
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   if (domain.empty()) return reassign_all(settings, config, store);
   return reassign_one(settings, config, store, require_off(store, domain));
 }
@@ -98,7 +98,7 @@ static std::string reassign_before_start(const Settings& settings, const Config&
 int start_command(const Settings& settings, const std::string& name) {
   constexpr int attempts = 4;
   const Config config = require_config(settings.root);
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const DomainStore::Found found = require_off(store, name);
   for (int attempt = 1;; ++attempt) {
     const std::string after = reassign_before_start(settings, config, store, found);
