@@ -166,12 +166,16 @@ static void find_quarantined(const Root& root, Findings& findings) {
                             " cannot be read, so no domain is assigned a GPU: " + claim.reason,
                         "shut that domain down and restart the host; after a downgrade install the "
                         "newer gpuward again"});
-  for (const Claim& claim : claimed.with_quarantined())
+  for (const Claim& claim : claimed.with_quarantined()) {
+    const std::string remedy = hint({{}, {}, quarantine_remedy(claim)});
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
         findings.push_back({Severity::problem, "devices", device_name(device),
                             quarantine_text(claim.name) + ", not assigned to any domain",
-                            "gpuward reconcile (prints the reason if it remains quarantined)"});
+                            remedy + (remedy == "gpuward reconcile"
+                                          ? " (prints the reason if it remains quarantined)"
+                                          : "")});
+  }
 }
 
 /// A record goes by the card's UUID or serial number. Of a card without one of its own it goes by

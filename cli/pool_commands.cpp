@@ -146,8 +146,9 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
         if (each.state == ClaimedDevice::State::quarantined) waiting.devices.push_back(each);
       if (waiting.devices.size() != claim->devices.size())
         throw Error(to_string(address),
-                    "quarantined by " + domain_title(claim->name) + ", which is running",
-                    "shut it down first: virsh shutdown " + shell_word(claim->name));
+                    "quarantined after use by " + domain_title(claim->name) +
+                        ", which has other devices claimed",
+                    quarantine_remedy(*claim));
       for (const QuarantinedDevice& kept :
            release_devices(settings.root, claims, waiting, deadlines))
         if (is_same_device(kept.device, device)) throw Error(quarantine_reason(kept));

@@ -24,6 +24,7 @@ namespace {
 using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -638,6 +639,23 @@ TEST_F(DoctorDevices, quarantine_is_told) {
   device.state = ClaimedDevice::State::claimed;
   claims.write({web01, "web01", {device}});
   EXPECT_THAT(check_devices(root_, {}), IsEmpty());
+}
+
+/// reconcile does nothing for it.
+TEST_F(DoctorDevices, quarantine_of_a_domain_that_may_run_ends_with_its_release) {
+  Claims claims(root_);
+  claims.make_ready();
+  ClaimedDevice other = whole_card(ClaimedDevice::State::claimed);
+  other.alias = "ua-gpuward-1";
+  other.address.bus++;
+  const ClaimedDevice device = whole_card(ClaimedDevice::State::quarantined);
+  claims.write({web01, "web01", {device, other}});
+  EXPECT_THAT(told(check_devices(root_, {})),
+              ElementsAre(AllOf(HasSubstr("problem " + card + ": quarantined after use by"),
+                                EndsWith(" | virsh shutdown web01 (if it is shut off: gpuward "
+                                         "reconcile)"))));
+  claims.write({web01, "web01", {device}});
+  EXPECT_THAT(told(check_devices(root_, {})), ElementsAre(HasSubstr(" | gpuward reconcile (")));
 }
 
 /// After a restart of the host, before reconcile.
