@@ -243,15 +243,23 @@ static void find_unexpected(const Root& root, const Config& config, std::set<std
     }
 }
 
+/// `apply` leaves VFs in use as they are.
+static Finding not_applied(const Root& root, const VfChange& change) {
+  const std::string what = "configuration is not applied: " + to_string(change);
+  const std::string user = use_of_vfs(root, change.pf);
+  if (user.empty())
+    return {Severity::problem, "devices", to_string(change.pf), what, "gpuward apply"};
+  return {Severity::warning, "devices", to_string(change.pf), what + ": " + user,
+          "shut that domain down or stop that process, then run: gpuward apply"};
+}
+
 Findings check_devices(const Root& root, const Config& config) {
   Findings findings;
   find_quarantined(root, findings);
   std::set<std::string> unexpected;
   find_unexpected(root, config, unexpected, findings);
   const ProvisionPlan plan = plan_provision(config, scan_host(root, config));
-  for (const VfChange& change : plan.vfs)
-    findings.push_back({Severity::problem, "devices", to_string(change.pf),
-                        "configuration is not applied: " + to_string(change), "gpuward apply"});
+  for (const VfChange& change : plan.vfs) findings.push_back(not_applied(root, change));
   for (const std::string& line : plan.errors)
     if (!unexpected.contains(line))
       findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,

@@ -726,6 +726,21 @@ TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_are_told) {
               ElementsAre(HasSubstr("vfs = 8 exceeds sriov_totalvfs (4)")));
 }
 
+/// `apply` does not change these.
+TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_while_one_is_in_use_are_a_warning) {
+  host_.sriov(card, 4);
+  host_.set_vfs(card, 4);
+  ClaimedDevice device = whole_card(ClaimedDevice::State::claimed);
+  device.use = Use::vf;
+  device.address.function = 1;
+  Claims(root_).make_ready();
+  Claims(root_).write({web01, "web01", {device}});
+  EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),
+              ElementsAre("warning " + card + ": configuration is not applied: VFs of " + card +
+                          ": from 4 to 2: 0000:41:00.1 is in use by domain 'web01' | shut that "
+                          "domain down or stop that process, then run: gpuward apply"));
+}
+
 TEST_F(DoctorDevices, a_scrub_program_that_cannot_be_run_is_told) {
   const std::string text = "[profile card]\nuse = whole\nscrub = ";
   EXPECT_THAT(check_devices(root_, config(text + "/bin/true\n")), IsEmpty());
