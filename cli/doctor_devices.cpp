@@ -119,7 +119,7 @@ static void check_definitions(const Root& root, const std::string& parent, bool 
     const std::string file = "/etc/mdevctl.d/" + parent + '/' + name;
     const std::string fix = "mdevctl undefine --parent=" + parent + " --uuid=" + name;
     const auto same = std::find_if(instances.begin(), instances.end(), [&](const auto& view) {
-      return view.instance.uuid == *uuid && view.state != "external";
+      return view.instance.uuid == *uuid && view.state != "external" && view.state != "unknown";
     });
     if (same != instances.end())
       findings.push_back({Severity::problem, "tools", file,

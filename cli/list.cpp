@@ -65,9 +65,7 @@ struct Gpus {
   HardwareNames names;
 };
 
-/// The exit status of a list that shows what is in use: what the domain of such a claim has is not
-/// in it.
-static int report_unreadable(const ClaimedDevices& claimed) {
+int report_unreadable(const ClaimedDevices& claimed) {
   for (const UnreadableClaim& claim : claimed.unreadable) print_failure(unreadable_reason(claim));
   return claimed.unreadable.empty() ? 0 : 1;
 }
@@ -285,17 +283,22 @@ static unsigned free_of(const Root& root, const Config& config, const Profile& p
 
 static int list_profiles(const Settings& settings) {
   const Config config = require_config(settings.root);
+  // With a claim that cannot be read no domain is assigned a GPU.
+  const ClaimedDevices claimed = claimed_devices(settings.root);
+  const bool is_known = claimed.unreadable.empty();
   const auto taken = taken_devices(settings.root, Uuid{});
   Rows rows;
   json profiles = json::array();
   for (const Profile& profile : config.profiles) {
-    const unsigned free = free_of(settings.root, config, profile, taken);
+    const unsigned free = is_known ? free_of(settings.root, config, profile, taken) : 0;
     const std::string use(use_word(profile.use));
     std::string types;
     for (const std::string& type : profile.types) types += (types.empty() ? "" : ", ") + type;
     rows.push_back({profile.name, use, types, std::to_string(free)});
-    profiles.push_back(
-        {{"name", profile.name}, {"use", use}, {"types", profile.types}, {"available", free}});
+    profiles.push_back({{"name", profile.name},
+                        {"use", use},
+                        {"types", profile.types},
+                        {"available", is_known ? json(free) : json(nullptr)}});
   }
   if (settings.json)
     print_json(settings.json, "list", json{{"profiles", std::move(profiles)}});
@@ -303,7 +306,7 @@ static int list_profiles(const Settings& settings) {
     print_lines("No profile in /etc/gpuward/gpuward.conf yet.\n");
   else
     print_lines(format_table({"PROFILE", "USE", "TYPES", "AVAILABLE"}, rows));
-  return 0;
+  return report_unreadable(claimed);
 }
 
 int list_command(const Settings& settings, const std::string& what) {

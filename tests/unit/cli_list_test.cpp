@@ -153,7 +153,8 @@ TEST_F(ListTest, a_claim_that_cannot_be_read_is_named_by_each_list_of_what_is_in
   const std::string name = "claims/00000000-0000-4000-8000-000000000001";
   make_directories(host_.root().run("claims"));
   write_file_atomically(host_.root().run(name), "rubbish\n");
-  for (const char* const what : {"instances", "gpus", "domains"}) {
+  host_.config("[profile p]\ntype = 4Q\n");
+  for (const char* const what : {"instances", "gpus", "domains", "profiles"}) {
     testing::internal::CaptureStdout();
     testing::internal::CaptureStderr();
     EXPECT_EQ(list_command({host_.root(), "", 0, false}, what), 1) << what;
@@ -163,6 +164,17 @@ TEST_F(ListTest, a_claim_that_cannot_be_read_is_named_by_each_list_of_what_is_in
                                    "cannot be read"))
         << what;
   }
+}
+
+TEST_F(ListTest, with_a_claim_that_cannot_be_read_nothing_is_available) {
+  host_.parent("0000:41:00.0").type("4Q", 4);
+  EXPECT_EQ(available("4Q"), 4U);
+  make_directories(host_.root().run("claims"));
+  write_file_atomically(host_.root().run("claims/00000000-0000-4000-8000-000000000001"), "x\n");
+  EXPECT_TRUE(list("profiles")[0]["available"].is_null());
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "profiles");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), testing::HasSubstr("4Q     0\n"));
 }
 
 }  // namespace
