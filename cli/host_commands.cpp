@@ -111,6 +111,12 @@ static std::string lines(const std::vector<std::string>& texts, const char* sign
   return result;
 }
 
+/// The exit status of plan.
+static int report_errors(const ProvisionPlan& plan) {
+  for (const std::string& line : plan.errors) print_failure({{}, line, {}});
+  return plan.errors.empty() ? 0 : 1;
+}
+
 int plan_command(const Settings& settings) {
   const Config config = require_config(settings.root);
   ProvisionPlan plan = plan_provision(config, scan_host(settings.root, config));
@@ -122,13 +128,13 @@ int plan_command(const Settings& settings) {
                     {"remove", instances_json(plan.remove)},
                     {"skipped", plan.kept},
                     {"errors", plan.errors}});
-    return plan.errors.empty() ? 0 : 1;
+    return report_errors(plan);
   }
   const std::string text = vf_lines(plan.vfs) + instance_lines(plan.remove, "- ") +
-                           instance_lines(plan.create, "+ ") + lines(plan.kept, "  ") +
-                           lines(plan.errors, "! ");
-  print_lines(text.empty() ? "No changes: the host matches the configuration.\n" : text);
-  return plan.errors.empty() ? 0 : 1;
+                           instance_lines(plan.create, "+ ") + lines(plan.kept, "  ");
+  if (!text.empty() || plan.errors.empty())
+    print_lines(text.empty() ? "No changes: the host matches the configuration.\n" : text);
+  return report_errors(plan);
 }
 
 int apply_command(const Settings& settings) {
