@@ -132,8 +132,8 @@ int plan_command(const Settings& settings) {
   }
   const std::string text = vf_lines(plan.vfs) + instance_lines(plan.remove, "- ") +
                            instance_lines(plan.create, "+ ") + lines(plan.kept, "  ");
-  if (!text.empty() || plan.errors.empty())
-    print_lines(text.empty() ? "No changes: the host matches the configuration.\n" : text);
+  const bool is_as_configured = text.empty() && plan.errors.empty();
+  print_lines(is_as_configured ? "No changes: the host matches the configuration.\n" : text);
   return report_errors(plan);
 }
 
@@ -171,6 +171,12 @@ static const char* result_word(Reconciled::Result result) {
   return "?";
 }
 
+/// Whether the claim is to be released and was not.
+static bool remains(const Reconciled& result) {
+  return result.result == Reconciled::Result::quarantined ||
+         result.result == Reconciled::Result::left_alone;
+}
+
 /// libvirt is opened when the first claim asks for it: without claims it need not even run.
 static IsActive libvirt_query(const Settings& settings, std::unique_ptr<DomainStore>& store,
                               std::optional<Reason>& trouble) {
@@ -199,8 +205,7 @@ int reconcile_command(const Settings& settings) {
   std::vector<std::vector<std::string>> rows;
   for (const Reconciled& result : results) {
     const char* word = result_word(result.result);
-    good = good && result.result != Reconciled::Result::quarantined &&
-           result.result != Reconciled::Result::left_alone;
+    good = good && !remains(result);
     claims.push_back({{"domain", result.name}, {"result", word}, {"reason", result.reason}});
     rows.push_back({result.name, word, result.reason});
     if (is_logged) log_result(result, {});
@@ -210,6 +215,9 @@ int reconcile_command(const Settings& settings) {
   else if (!is_logged)
     print_lines(rows.empty() ? "No claims: no domain uses a GPU.\n"
                              : format_table({"DOMAIN", "RESULT", "REASON"}, rows));
+  if (!is_logged)
+    for (const Reconciled& result : results)
+      if (remains(result)) print_failure({result.name, result.reason, {}});
   if (trouble) print_failure(*trouble);
   return good && !trouble ? 0 : 1;
 }
