@@ -60,12 +60,18 @@ std::optional<Lock> lock_definition_of(const Settings& settings, const DomainSto
 }
 
 /// Shows or defines what became of the domain's XML.
-int show_or_define(const Settings& settings, DomainStore& store, const std::string& name,
+int show_or_define(const Settings& settings, DomainStore& store, const DomainStore::Found& domain,
                    const std::string& before, const std::string& after, const std::string& done) {
+  const std::string& name = domain.name;
   if (before == after) {
     print_lines(name + ": nothing to change\n");
     return 0;
   }
+  if (store.has_managed_save(domain.uuid))
+    log::warning(domain_title(name) +
+                 ": the domain has a managed save, and its next start restores the saved XML "
+                 "without this change; to discard the saved state run: virsh managedsave-remove " +
+                 shell_word(name));
   if (settings.dry_run) {
     print_lines(unified_diff(before, after, name + ".xml"));
     return 0;
@@ -245,7 +251,7 @@ int attach_command(const Settings& settings, const std::string& domain,
   const std::string closed = protected_for_attach(settings, config, after);
   if (closed != after) warn_of_pc(config, found.name, after);
   return show_or_define(
-      settings, store, found.name, before, closed,
+      settings, store, found, before, closed,
       profile.empty() ? "instance UUIDs updated"
                       : "GPU attached (profile " + in_quotes(profile) + "), active at next start");
 }
@@ -255,7 +261,7 @@ int detach_command(const Settings& settings, const std::string& domain, const st
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return show_or_define(settings, store, found.name, before, detach_gpus(before, alias),
+  return show_or_define(settings, store, found, before, detach_gpus(before, alias),
                         alias.empty() ? "GPUs removed" : gpu_title(alias) + " removed");
 }
 
@@ -330,7 +336,7 @@ int protect_command(const Settings& settings, const std::string& domain) {
   const std::string before = store.inactive_xml(found.uuid);
   const std::string after = closed(before);
   if (after != before) warn_of_pc(config, found.name, before);
-  return show_or_define(settings, store, found.name, before, after, done);
+  return show_or_define(settings, store, found, before, after, done);
 }
 
 /// One of all: what attach closes for a domain that asks gpuward for a GPU, what protect closes for
@@ -346,7 +352,7 @@ static void protect_one(const Settings& settings, const Config& config, DomainSt
   const std::string after = requests_gpu(parsed) ? protected_for_attach(settings, config, before)
                                                  : protected_for_good(settings, config, before);
   if (after != before) warn_of_pc(config, domain.name, before);
-  show_or_define(settings, store, domain.name, before, after, "domain XML updated for [guard]");
+  show_or_define(settings, store, domain, before, after, "domain XML updated for [guard]");
 }
 
 /// Whether the domain that is running needs the same when it is shut off.
@@ -387,7 +393,7 @@ int unprotect_command(const Settings& settings, const std::string& domain) {
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return show_or_define(settings, store, found.name, before, unprotect(before),
+  return show_or_define(settings, store, found, before, unprotect(before),
                         "no longer protected");
 }
 

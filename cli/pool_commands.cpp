@@ -51,7 +51,7 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   const int taken = report_unassigned(config, after, use);
   if (taken > 0 && after.xml == before) return 1;
   const int status = show_or_define(
-      settings, store, found.name, before,
+      settings, store, found, before,
       after.xml == before ? before : protected_for_attach(settings, config, after.xml),
       taken ? "other GPUs reassigned" : "GPUs reassigned");
   return taken ? 1 : status;

@@ -76,6 +76,7 @@ struct Library {
   decltype(&::virDomainIsPersistent) is_persistent;
   decltype(&::virDomainGetName) name;
   decltype(&::virDomainGetUUID) uuid;
+  decltype(&::virDomainHasManagedSaveImage) has_managed_save;
   decltype(&::virConnectGetLibVersion) version;
   decltype(&::virDomainFree) free_domain;
   decltype(&::virGetLastErrorMessage) error_message;
@@ -110,6 +111,7 @@ static Library load() {
   find(v.handle, "virDomainIsPersistent", v.is_persistent);
   find(v.handle, "virDomainGetName", v.name);
   find(v.handle, "virDomainGetUUID", v.uuid);
+  find(v.handle, "virDomainHasManagedSaveImage", v.has_managed_save);
   find(v.handle, "virConnectGetLibVersion", v.version);
   find(v.handle, "virDomainFree", v.free_domain);
   find(v.handle, "virGetLastErrorMessage", v.error_message);
@@ -227,6 +229,15 @@ std::string DomainStore::inactive_xml(const Uuid& uuid) const {
 
 std::string DomainStore::live_xml(const Uuid& uuid) const {
   return xml(uuid, 0);
+}
+
+bool DomainStore::has_managed_save(const Uuid& uuid) const {
+  const Library& v = connection_->v;
+  virDomainPtr domain = v.by_uuid(connection_->pointer, to_string(uuid).c_str());
+  if (!domain) return false;
+  const bool has = v.has_managed_save(domain, 0) == 1;
+  v.free_domain(domain);
+  return has;
 }
 
 unsigned DomainStore::version() const {

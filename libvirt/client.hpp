@@ -55,6 +55,10 @@ class DomainStore {
   /// The persistent definition, passwords included, as `virsh dumpxml --inactive --security-info`.
   std::string inactive_xml(const Uuid& domain) const;
 
+  /// Whether a start restores the saved state, with the XML that the domain was saved with, instead
+  /// of using the definition (libvirt's qemuDomainObjStart). Not known counts as no.
+  bool has_managed_save(const Uuid& domain) const;
+
   /// Replaces the persistent definition. Throws Error with libvirt's text.
   void define(const std::string& xml);
 
