@@ -48,7 +48,13 @@ static const Profile& require_profile(const Config& config, const std::string& n
 
 DomainStore::Found require_off(const DomainStore& store, const std::string& name) {
   const auto found = store.find(name);
-  if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all");
+  const std::string in_file =
+      "for a definition in a file: gpuward protect ./FILE or gpuward rewrite";
+  if (!found)
+    throw Error(domain_title(name), "not found", "run: virsh list --all; " + in_file);
+  if (found->active && !found->persistent)
+    throw Error({}, domain_title(found->name) + " is running and has no persistent definition",
+                in_file);
   if (found->active)
     throw Error({}, domain_title(found->name) + " is running",
                 "shut it down first: virsh shutdown " + shell_word(found->name));

@@ -498,6 +498,24 @@ TEST_F(DoctorOfDomains, a_gpu_domain_that_the_hook_would_refuse) {
               IsEmpty());
 }
 
+/// `gpuward protect web01` and `virsh edit web01` find no definition.
+TEST_F(DoctorOfDomains, of_a_transient_domain_the_fix_is_for_its_file) {
+  const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
+  const auto findings = check_domain(root_, {}, "web01", domain_xml(mdev_xml("ua-mine"), room), false);
+  EXPECT_THAT(told(findings), ElementsAre(EndsWith(" | gpuward protect web01"),
+                                          HasSubstr(" | gpuward protect web01, while")));
+  const std::string file = ", of the file that the domain is created from";
+  EXPECT_THAT(told(of_transient_domain(findings)),
+              testing::Each(EndsWith(" | gpuward protect ./FILE" + file)));
+  using Severity = Finding::Severity;
+  const auto fix = [](const std::string& of) {
+    return of_transient_domain({{Severity::problem, "domains", "web01", "found", of}})[0].fix;
+  };
+  EXPECT_EQ(fix("virsh edit web01"), "edit the XML" + file);
+  EXPECT_EQ(fix("gpuward attach web01"), "gpuward rewrite < FILE" + file);
+  EXPECT_EQ(fix("gpuward reconcile"), "gpuward reconcile");
+}
+
 TEST_F(DoctorOfDomains, an_iommu_of_the_guest_beside_several_functions_of_one_group) {
   for (const char* address : {"0000:41:00.0", "0000:41:00.1"}) host_.pci_gpu(address);
   host_.iommu_group(7, {"0000:41:00.0", "0000:41:00.1"});
