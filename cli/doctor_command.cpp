@@ -45,10 +45,9 @@ static Findings check_domains(const Settings& settings, const Config& config) {
     for (const DomainStore::Found& found : store.all()) try {
         const std::string xml =
             found.persistent ? store.inactive_xml(found.uuid) : store.live_xml(found.uuid);
-        Findings of_domain =
-            check_domain(settings.root, config, found.name, xml, !found.active);
-        append(findings, found.persistent ? std::move(of_domain)
-                                          : of_transient_domain(std::move(of_domain)));
+        Findings of_domain = check_domain(settings.root, config, found.name, xml, !found.active);
+        append(findings,
+               found.persistent ? std::move(of_domain) : of_transient_domain(std::move(of_domain)));
       } catch (const Error& error) {
         findings.push_back({Severity::warning, "domains", shown(found.name),
                             without_remedy(error.reason),

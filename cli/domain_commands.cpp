@@ -50,8 +50,7 @@ DomainStore::Found require_off(const DomainStore& store, const std::string& name
   const auto found = store.find(name);
   const std::string in_file =
       "for a definition in a file: gpuward protect ./FILE or gpuward rewrite";
-  if (!found)
-    throw Error(domain_title(name), "not found", "run: virsh list --all; " + in_file);
+  if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all; " + in_file);
   if (found->active && !found->persistent)
     throw Error({}, domain_title(found->name) + " is running and has no persistent definition",
                 in_file);
@@ -399,8 +398,7 @@ int unprotect_command(const Settings& settings, const std::string& domain) {
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return show_or_define(settings, store, found, before, unprotect(before),
-                        "no longer protected");
+  return show_or_define(settings, store, found, before, unprotect(before), "no longer protected");
 }
 
 static std::string read_stdin() {
@@ -427,8 +425,8 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return with_available_devices(settings, config,
-                                update_instance_uuids(xml, is_mdev_in(config)), use);
+  return with_available_devices(settings, config, update_instance_uuids(xml, is_mdev_in(config)),
+                                use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {

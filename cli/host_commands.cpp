@@ -47,7 +47,8 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
   LoadedConfig loaded = files.empty() ? load_host_config(settings.root) : load_config(files);
   add_scrub_problems(settings.root, loaded);
   if (files.empty() && gives_vendor_vfs(loaded.config)) {
-    const auto more = unsupported_by(loaded.config, libvirt_version_at(settings.root, settings.connect));
+    const auto more =
+        unsupported_by(loaded.config, libvirt_version_at(settings.root, settings.connect));
     loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
   }
   loaded.problems.insert(loaded.problems.end(), loaded.unsupported.begin(),

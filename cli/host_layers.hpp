@@ -34,8 +34,8 @@ struct HookTrace {
   std::optional<Moment> started = {};   ///< nothing: no daemon runs
   std::optional<Moment> reloaded = {};  ///< after it started
   std::optional<Moment> linked = {};    ///< since when link and program are as they are
-  std::optional<Moment> other = {};    ///< oldest other executable hook for qemu, likewise
-  std::optional<Moment> touched = {};  ///< newest file that our hook left in /run/gpuward
+  std::optional<Moment> other = {};     ///< oldest other executable hook for qemu, likewise
+  std::optional<Moment> touched = {};   ///< newest file that our hook left in /run/gpuward
 };
 
 struct HookSeen {

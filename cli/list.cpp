@@ -117,8 +117,8 @@ static std::map<unsigned, std::string> vgpu_types_of(const Root& root, const Gpu
   return types;
 }
 
-/// Types are offered by VFs. Of a card that has enabled none it is unknown whether its driver offers
-/// any, unless it is configured for another use.
+/// Types are offered by VFs. Of a card that has enabled none it is unknown whether its driver
+/// offers any, unless it is configured for another use.
 static bool may_have_types(const Config& config, const GpuView& gpu) {
   const auto use = settings_of(config, gpu.parent).use;
   return gpu.most_vfs > 0 && gpu.vfs.empty() && !gpu.serves_mdevs() &&
@@ -129,10 +129,11 @@ static std::string without_vfs_text(const Config& config, const std::vector<GpuV
   std::string text;
   for (const GpuView& gpu : gpus)
     if (may_have_types(config, gpu))
-      text += "GPU " + gpu.parent.name +
-              " has no VF enabled, so whether vGPU types exist is unknown; set use = vendor-vf and "
-              "vfs in its [gpu] section, then run: gpuward apply (for mdevs enable the VFs with the "
-              "vendor's tool)\n";
+      text +=
+          "GPU " + gpu.parent.name +
+          " has no VF enabled, so whether vGPU types exist is unknown; set use = vendor-vf and "
+          "vfs in its [gpu] section, then run: gpuward apply (for mdevs enable the VFs with the "
+          "vendor's tool)\n";
   return text;
 }
 

@@ -48,10 +48,9 @@ std::string quarantine_text(const std::string& domain) {
 
 std::string quarantine_remedy(const Claim& claim) {
   const std::string reconcile = "gpuward reconcile";
-  const bool may_run =
-      std::any_of(claim.devices.begin(), claim.devices.end(), [](const ClaimedDevice& device) {
-        return device.state == ClaimedDevice::State::claimed;
-      });
+  const bool may_run = std::any_of(
+      claim.devices.begin(), claim.devices.end(),
+      [](const ClaimedDevice& device) { return device.state == ClaimedDevice::State::claimed; });
   return may_run ? "run: virsh shutdown " + shell_word(claim.name) +
                        " (if it is shut off: " + reconcile + ")"
                  : "run: " + reconcile;

@@ -501,7 +501,8 @@ TEST_F(DoctorOfDomains, a_gpu_domain_that_the_hook_would_refuse) {
 /// `gpuward protect web01` and `virsh edit web01` find no definition.
 TEST_F(DoctorOfDomains, of_a_transient_domain_the_fix_is_for_its_file) {
   const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
-  const auto findings = check_domain(root_, {}, "web01", domain_xml(mdev_xml("ua-mine"), room), false);
+  const auto findings =
+      check_domain(root_, {}, "web01", domain_xml(mdev_xml("ua-mine"), room), false);
   EXPECT_THAT(told(findings), ElementsAre(EndsWith(" | gpuward protect web01"),
                                           HasSubstr(" | gpuward protect web01, while")));
   const std::string file = ", of the file that the domain is created from";

@@ -140,7 +140,8 @@ TEST(HookFix, ends_with_the_reload_of_the_daemon_that_runs) {
     layers.daemon.reset();
     const std::string fix = hook_fix(layers);
     EXPECT_FALSE(fix.empty());
-    EXPECT_THAT(fix, testing::Not(HasSubstr("reload"))) << "a daemon looks for hooks when it starts";
+    EXPECT_THAT(fix, testing::Not(HasSubstr("reload")))
+        << "a daemon looks for hooks when it starts";
     layers.daemon = LibvirtDaemon{"virtqemud", 1, 1};
     EXPECT_EQ(hook_fix(layers), fix + "; systemctl reload virtqemud");
   }

@@ -52,7 +52,8 @@ TEST_F(ShowTest, an_instance_that_no_claim_names_is_external_if_all_claims_can_b
   write_unreadable_claim();
   EXPECT_EQ(show(instance)["state"], "unknown");
   EXPECT_EQ(status_, 1);
-  EXPECT_THAT(errors_, HasSubstr("error: claim of domain " + to_string(web01) + ": cannot be read"));
+  EXPECT_THAT(errors_,
+              HasSubstr("error: claim of domain " + to_string(web01) + ": cannot be read"));
   EXPECT_EQ(show("mtty")["instance " + instance], "mtty-1, unknown");
   EXPECT_EQ(status_, 1);
   EXPECT_THAT(errors_, HasSubstr("cannot be read"));

@@ -91,7 +91,8 @@ TEST(DomainStore, OfAnotherLibvirtIsRefused) {
 
 TEST(SystemLibvirt, IsKnownByItsUri) {
   for (const char* const uri :
-       {"", "qemu:///system", "qemu+unix:///system", "qemu:///system?", "qemu:///system?mode=legacy",
+       {"", "qemu:///system", "qemu+unix:///system", "qemu:///system?",
+        "qemu:///system?mode=legacy",
         "qemu+unix:///system?socket=/run/libvirt/virtqemud-sock&mode=direct",
         "qemu:///system?socket=/var/run/libvirt/libvirt-sock"})
     EXPECT_TRUE(is_system_libvirt(uri)) << uri;
@@ -132,7 +133,8 @@ TEST_F(ConnectionRemedy, NamesTheDaemonOfTheHost) {
 
 TEST_F(ConnectionRemedy, OfAUriThatWasGivenIsToCheckThat) {
   file("/usr/sbin/libvirtd");
-  EXPECT_EQ(remedy("qemu:///system?mode=direct"), "run: virsh -c 'qemu:///system?mode=direct' list");
+  EXPECT_EQ(remedy("qemu:///system?mode=direct"),
+            "run: virsh -c 'qemu:///system?mode=direct' list");
 }
 
 }  // namespace
