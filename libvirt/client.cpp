@@ -23,7 +23,8 @@ static bool keeps_to_this_host(std::string_view parameter) {
   for (const char* const socket : {"libvirt-sock", "virtqemud-sock"})
     for (const char* const directory : {"socket=/run/libvirt/", "socket=/var/run/libvirt/"})
       if (parameter == directory + std::string(socket)) return true;
-  return parameter.empty() || parameter.starts_with("mode=");
+  return parameter.empty() || parameter == "mode=auto" || parameter == "mode=direct" ||
+         parameter == "mode=legacy";
 }
 
 bool is_system_libvirt(std::string_view uri) {
