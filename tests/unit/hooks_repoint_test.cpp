@@ -69,6 +69,17 @@ TEST_F(RepointTest, what_points_at_no_device_of_the_pool_moves) {
   EXPECT_THAT(devices(repointed(domain({"0000:99:00.0"}))), ElementsAre(at("0000:41:00.0")));
 }
 
+TEST_F(RepointTest, what_has_lost_its_own_hostdev_but_no_companion_is_written_anew) {
+  std::string xml =
+      attach_gpu(domain({}), {"card", true, Use::whole, {at("0000:41:00.0"), {0, 0x41, 0, 1}}});
+  const auto begin = xml.find("<hostdev");
+  xml.erase(begin, xml.find("</hostdev>", begin) + 10 - begin);
+  ASSERT_THAT(xml, HasSubstr("<alias name='ua-gpuward-0-1'/>"));
+  const std::string result = repointed(xml);
+  EXPECT_THAT(devices(result), ElementsAre(at("0000:41:00.0")));
+  EXPECT_EQ(parse_domain(result).hostdevs.size(), 1u);
+}
+
 TEST_F(RepointTest, where_none_is_free_it_stays) {
   const DeviceUse all{taken({"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"}), {}};
   const std::string xml = domain({"0000:42:00.0"});
