@@ -134,6 +134,21 @@ TEST_F(QemuHookTest, a_gpu_on_qemus_command_line_is_named_and_guarded) {
   EXPECT_EQ(answer.status, 1) << "memory-hotplug = block";
 }
 
+TEST_F(QemuHookTest, a_device_of_qemus_command_line_that_is_not_of_vfio_is_no_gpu) {
+  for (const std::string device :
+       {"{&quot;driver&quot;:&quot;vfio-user-pci&quot;}", "pcie-root-port,id=vfio0",
+        "nvme,serial=vfio1"}) {
+    const std::string more =
+        "<maxMemory slots='4'>4096</maxMemory>"
+        "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
+        "<qemu:arg value='-device'/><qemu:arg value='" +
+        device + "'/></qemu:commandline>\n";
+    for (const char* operation : operations)
+      expect_nothing_happened(call(operation, domain_xml(more, "")));
+    EXPECT_FALSE(has_gpu_now(host_.root(), vm)) << device;
+  }
+}
+
 // ---- a domain without a GPU
 
 TEST_F(QemuHookTest, without_a_gpu_nothing_happens_in_any_operation) {
