@@ -162,6 +162,24 @@ int readconfig_line(const Document& document) {
   return 0;
 }
 
+/// Whether `text`, which is behind the name of a property, sets that to off.
+static bool sets_off(std::string_view text) {
+  if (text.starts_with(",value")) text.remove_prefix(6);  // -global driver=D,property=P,value=V
+  for (const std::string_view off : {"=off", "=false"})
+    if (text.starts_with(off) && (text.size() == off.size() || text[off.size()] == ','))
+      return true;
+  return false;
+}
+
+const Element* argument_not_off(const Document& document, std::string_view property) {
+  for (const Element* const argument : arguments_of(document)) {
+    const auto value = value_of(*argument);
+    for (size_t at = value.find(property); at != value.npos; at = value.find(property, at + 1))
+      if (!sets_off(value.substr(at + property.size()))) return argument;
+  }
+  return nullptr;
+}
+
 std::string find_reference(const Document& document, const RefersTo& refers_to) {
   std::string_view before;
   for (const Element* const argument : arguments_of(document)) {

@@ -180,7 +180,11 @@ TEST_F(ExplainTest, the_hook_says_why_it_does_not_hold) {
 TEST_F(ExplainTest, an_old_qemu_needs_no_property_and_an_unknown_one_does) {
   domain_.qemu = 7002000;
   EXPECT_EQ(state(Guard::migration, "xml"), "enforced");
-  EXPECT_THAT(layer(Guard::migration, "xml").text, HasSubstr("before 8.1"));
+  EXPECT_THAT(layer(Guard::migration, "xml").text,
+              AllOf(HasSubstr("before 8.1"), HasSubstr("unless x-enable-migration is on")));
+  domain_.gaps = {gap(Guard::migration, "qemu:arg")};
+  EXPECT_EQ(state(Guard::migration, "xml"), "incomplete");
+  domain_.gaps.clear();
   domain_.qemu.reset();
   EXPECT_EQ(state(Guard::migration, "xml"), "enforced")
       << "the property is there, or there were a gap";

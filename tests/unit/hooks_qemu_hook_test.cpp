@@ -13,6 +13,7 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "domain/domain.hpp"
+#include "domain_fixtures.hpp"
 #include "fake_host.hpp"
 #include "hooks/settle.hpp"
 #include "state/claim_store.hpp"
@@ -358,6 +359,11 @@ TEST_F(QemuHookTest, what_is_asked_of_the_xml_is_what_its_qemu_can_do) {
       mdev_xml(*parse_uuid("00000000-0000-4000-8000-000000000009"), "hostdev0"));
   expect_nothing_happened(call("prepare", hand_written_xml));
   EXPECT_THAT(call("prepare", off).said, HasSubstr("does not have before 8.1"));
+  const std::string on =
+      replaced(replaced(off, "'enable-migration'", "'x-enable-migration'"), "'off'", "'on'");
+  EXPECT_THAT(call("prepare", on).said,
+              AllOf(HasSubstr("sets x-enable-migration to 'on', blocked by [guard] migration"),
+                    HasSubstr("virsh edit")));
   const auto is_demanded = [&] {
     EXPECT_THAT(call("prepare", hand_written_xml).said,
                 AllOf(HasSubstr("(hostdev hostdev0)"), HasSubstr("enable-migration=off"),
