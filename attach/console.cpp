@@ -160,11 +160,10 @@ static const Element* find_rival(const DomainEdit& edit, const Element& saved) {
 
 static void warn_of_rival(const DomainEdit& edit, const Element& saved, const Element& rival) {
   const auto type = saved.attribute("type");
-  log::warning(edit.domain.name, "the saved <" + saved.name +
-                                     (type ? " type='" + shown(*type) + "'" : "") +
-                                     "> is not restored: domain XML line " +
-                                     std::to_string(rival.line) + " has another <" + rival.name +
-                                     '>');
+  log::warning(edit.domain.name,
+               "the saved <" + saved.name + (type ? " type='" + shown(*type) + "'" : "") +
+                   "> is not restored: domain XML line " + std::to_string(rival.line) +
+                   " has another <" + rival.name + '>');
 }
 
 /// The saved devices, without those that cannot be beside one that someone has added since, and

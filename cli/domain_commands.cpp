@@ -306,6 +306,10 @@ static void warn_of_command_line(const Settings& settings, const Config& config,
     log::warning(domain_title(domain.name) + ": domain XML line " + std::to_string(gpu->line) +
                  ": QEMU command line assigns the GPU " + in_quotes(gpu->text) +
                  ", enable-migration=off cannot be added; use a <hostdev> instead");
+  if (domain.readconfig != 0)
+    log::warning(domain_title(domain.name) + ": domain XML line " +
+                 std::to_string(domain.readconfig) +
+                 ": the file of -readconfig is not searched for GPUs");
 }
 
 int protect_command(const Settings& settings, const std::string& domain) {
@@ -415,8 +419,8 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return with_available_devices(settings, config,
-                                update_instance_uuids(xml, is_mdev_in(config)), use);
+  return with_available_devices(settings, config, update_instance_uuids(xml, is_mdev_in(config)),
+                                use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {

@@ -27,8 +27,8 @@ static int report_unassigned(const Config& config, const Repointed& after, const
   int count = static_cast<int>(after.refused.size());
   const PoolDomain domain = pool_domain(config, parse_domain(after.xml));
   for (const auto& [alias, why] : after.refused)
-    print_failure(about(domain_title(domain.name),
-                        about(gpu_title(alias) + " not reassigned", why)));
+    print_failure(
+        about(domain_title(domain.name), about(gpu_title(alias) + " not reassigned", why)));
   for (const PoolGpu& gpu : domain.gpus) {
     if (after.refused.contains(gpu.alias)) continue;
     const auto taker = gpu.at ? use.taken.find(*gpu.at) : use.taken.end();

@@ -41,18 +41,16 @@ static const PoolDevice* device_for(const PoolGpu& gpu, const PoolPlan& plan,
     if (move.alias == gpu.alias) return find_device(pool, move.to.front());
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (here && is_new_to(own, *here)) return here;
-  const auto found = std::find_if(pool.begin(), pool.end(), [&](const PoolDevice& device) {
-    return is_new_to(own, device);
-  });
+  const auto found = std::find_if(pool.begin(), pool.end(),
+                                  [&](const PoolDevice& device) { return is_new_to(own, device); });
   return found == pool.end() ? nullptr : &*found;
 }
 
 /// The order in which GPUs get their devices: what the plan moves, what is at a device of the pool,
 /// and what is to share one with other domains.
 static int order_of(const PoolGpu& gpu, const PoolPlan& plan, const std::vector<PoolDevice>& pool) {
-  const bool moves = std::any_of(plan.moves.begin(), plan.moves.end(), [&](const auto& move) {
-    return move.alias == gpu.alias;
-  });
+  const bool moves = std::any_of(plan.moves.begin(), plan.moves.end(),
+                                 [&](const auto& move) { return move.alias == gpu.alias; });
   return moves ? 0 : find_device(pool, gpu.at) ? 1 : 2;
 }
 

@@ -283,12 +283,12 @@ const Element* find_override(const Document& document, const Path& path) {
 }
 
 Gap override_gap(const std::string& name, const Element& setting) {
-  return gap(name, setting.line,
-             "GPU can be removed while the domain runs: <qemu:" + setting.name + "> sets " +
-                 (setting.name == "arg" ? "acpi-root-pci-hotplug of pci.0"
-                                        : "hotplug of its PCI port") +
-                 ", '" + shown(setting.attribute("value").value_or("")) + "'",
-             false);
+  return gap(
+      name, setting.line,
+      "GPU can be removed while the domain runs: <qemu:" + setting.name + "> sets " +
+          (setting.name == "arg" ? "acpi-root-pci-hotplug of pci.0" : "hotplug of its PCI port") +
+          ", '" + shown(setting.attribute("value").value_or("")) + "'",
+      false);
 }
 
 /// Of a GPU for which libvirt is yet to choose a place; `number`: it is the first, second, ... one.
@@ -364,7 +364,8 @@ void add_strict_gaps(const Document& document, std::vector<Gap>& gaps) {
         "PCI controller " + shown(std::string(device.attribute("index").value_or("?")));
     if (is_port(model) && !is_closed(device))
       gaps.push_back(gap(name, device.line, "devices can be added while the domain runs"));
-    if (const Element* const property = is_port(model) ? overridden_hotplug(document, device) : nullptr)
+    if (const Element* const property =
+            is_port(model) ? overridden_hotplug(document, device) : nullptr)
       gaps.push_back(gap(name, property->line,
                          "devices can be added while the domain runs: <qemu:property> sets hotplug "
                          "of the port",

@@ -101,8 +101,8 @@ TEST(Console, TakesAnotherPlaceWhenItsOwnPortHasGone) {
   const std::string before = domain("<disk/>" + channel + redirdev + "<graphics/><rng/>");
   const std::string out = take_console_out(before);
   EXPECT_EQ(put_console_back(out), before);
-  const std::string taken =
-      replaced(out, "<rng/>", "<channel type='unix'>" + serial + "</channel><hub>" + usb + "</hub>");
+  const std::string taken = replaced(
+      out, "<rng/>", "<channel type='unix'>" + serial + "</channel><hub>" + usb + "</hub>");
   EXPECT_THAT(
       put_console_back(taken),
       HasSubstr("<channel type='spicevmc'></channel><redirdev type='spicevmc'></redirdev>"));
@@ -150,7 +150,8 @@ TEST(Console, LeavesOutWhatSomeoneHasReplacedSince) {
 }
 
 TEST(Console, OfADisplayOfAnMdevIsNotTakenOut) {
-  const std::string mdev = "\n<hostdev mode='subsystem' type='mdev' model='vfio-pci' display='on'/>";
+  const std::string mdev =
+      "\n<hostdev mode='subsystem' type='mdev' model='vfio-pci' display='on'/>";
   EXPECT_THAT(error_of([&] { take_console_out(domain("<graphics/>" + mdev)); }),
               AllOf(HasSubstr("line 2"), HasSubstr("display='on'")));
   const std::string off = replaced(mdev, "'on'", "'off'");

@@ -270,6 +270,18 @@ class ExplainCommandTest : public testing::Test {
   const Uuid uuid_ = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
 };
 
+TEST_F(ExplainCommandTest, a_readconfig_is_named_without_a_gpu_too) {
+  GuardedDomain domain;
+  add_xml(host_.root(), {},
+          "<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>web01</name><uuid>" +
+              to_string(uuid_) +
+              "</uuid><q:commandline>\n<q:arg value='-readconfig'/><q:arg value='/x'/>"
+              "</q:commandline></domain>",
+          domain);
+  EXPECT_EQ(domain.readconfig, "-readconfig (line 2): file is not searched");
+  EXPECT_THAT(domain.gpus, IsEmpty());
+}
+
 TEST_F(ExplainCommandTest, of_xml_that_cannot_be_parsed_the_record_of_the_start_is_shown) {
   EXPECT_EQ(printed(), "");
   make_directories(settings_.root.run("started-anyway"));

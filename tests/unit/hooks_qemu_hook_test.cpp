@@ -136,9 +136,8 @@ TEST_F(QemuHookTest, a_gpu_on_qemus_command_line_is_named_and_guarded) {
 }
 
 TEST_F(QemuHookTest, a_device_of_qemus_command_line_that_is_not_of_vfio_is_no_gpu) {
-  for (const std::string device :
-       {"{&quot;driver&quot;:&quot;vfio-user-pci&quot;}", "pcie-root-port,id=vfio0",
-        "nvme,serial=vfio1"}) {
+  for (const std::string device : {"{&quot;driver&quot;:&quot;vfio-user-pci&quot;}",
+                                   "pcie-root-port,id=vfio0", "nvme,serial=vfio1"}) {
     const std::string more =
         "<maxMemory slots='4'>4096</maxMemory>"
         "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"

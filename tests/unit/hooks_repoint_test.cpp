@@ -104,10 +104,12 @@ TEST_F(RepointTest, two_gpus_never_get_one_device) {
     EXPECT_THAT(error_of([&] { repointed(xml); }),
                 HasSubstr("profile 'card' has no available device"));
   }
-  const Repointed result = repoint(host_.root(), config_, domain({"0000:42:00.0", "0000:43:00.0"}), {});
+  const Repointed result =
+      repoint(host_.root(), config_, domain({"0000:42:00.0", "0000:43:00.0"}), {});
   EXPECT_THAT(devices(result.xml), ElementsAre(at("0000:41:00.0"), at("0000:43:00.0")));
-  EXPECT_THAT(result.refused, ElementsAre(Pair("ua-gpuward-1", Field(&Reason::problem,
-                                                                     HasSubstr("'card' has no")))));
+  EXPECT_THAT(
+      result.refused,
+      ElementsAre(Pair("ua-gpuward-1", Field(&Reason::problem, HasSubstr("'card' has no")))));
 }
 
 TEST_F(RepointTest, a_gpu_never_gets_what_the_domain_has_by_hand) {

@@ -153,9 +153,9 @@ TEST(GpuHotplug, LeavesAnAddressThatIsNotOne) {
 
 /// With elements of QEMU's namespace, prefix q, in a line of their own.
 std::string with_qemu(const std::string& xml, const std::string& elements) {
-  return replaced(replaced(xml, "<domain ",
-                           "<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0' "),
-                  "</domain>", elements + "\n</domain>");
+  return replaced(
+      replaced(xml, "<domain ", "<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0' "),
+      "</domain>", elements + "\n</domain>");
 }
 
 std::string override_of(const std::string& alias, const std::string& value) {
@@ -179,20 +179,22 @@ TEST(GpuHotplug, ThatAnOverrideSwitchesOnIsForHands) {
   EXPECT_THAT(gaps(with_qemu(xml, override_of("ua-p", "true"))), IsEmpty()) << "another port";
   EXPECT_THAT(text_of(gaps(with_qemu(xml, override_of("ua-p", "true")), strict)),
               HasSubstr("PCI controller 2: devices can be added"));
-  EXPECT_THAT(gaps(with_qemu(replaced(xml, "bus='0x01'", "bus='0x02'"), override_of("ua-p", "true"))),
-              testing::SizeIs(1));
-  EXPECT_THAT(gaps(with_qemu(replaced(xml, "bus='0x01'", "bus='0x02'"), override_of("pci.2", "true"))),
-              IsEmpty())
+  EXPECT_THAT(
+      gaps(with_qemu(replaced(xml, "bus='0x01'", "bus='0x02'"), override_of("ua-p", "true"))),
+      testing::SizeIs(1));
+  EXPECT_THAT(
+      gaps(with_qemu(replaced(xml, "bus='0x01'", "bus='0x02'"), override_of("pci.2", "true"))),
+      IsEmpty())
       << "libvirt calls the port ua-p";
 }
 
 TEST(GpuHotplug, ThatAnArgumentSwitchesOnOnPcIsForHands) {
   const auto with = [](const std::string& value, const std::string& address) {
-    return with_qemu(domain("pc", controller(0, "pci-root", "<target hotplug='off'/>") + mdev(address)),
-                     "<q:commandline><q:arg value='-global'/><q:arg value='" + value +
-                         "'/></q:commandline>");
+    return with_qemu(
+        domain("pc", controller(0, "pci-root", "<target hotplug='off'/>") + mdev(address)),
+        "<q:commandline><q:arg value='-global'/><q:arg value='" + value + "'/></q:commandline>");
   };
-  for (const std::string address : {std::string(), at(0, 5)}) {
+  for (const std::string& address : {std::string(), at(0, 5)}) {
     for (const char* value : {"PIIX4_PM.acpi-root-pci-hotplug=on",
                               "driver=PIIX4_PM,property=acpi-root-pci-hotplug,value=on"})
       EXPECT_THAT(refusal(with(value, address)), HasSubstr("sets acpi-root-pci-hotplug of pci.0"));
@@ -202,9 +204,8 @@ TEST(GpuHotplug, ThatAnArgumentSwitchesOnOnPcIsForHands) {
 
 TEST(GpuHotplug, ARootWithoutAnIndexIsTheRoot) {
   for (const auto& [machine, model] : {std::pair{"pc", "pci-root"}, {"q35", "pcie-root"}}) {
-    const std::string xml =
-        domain(machine, "    <controller type='pci' model='" + std::string(model) + "'/>\n" +
-                            mdev(at(0, 5)));
+    const std::string xml = domain(machine, "    <controller type='pci' model='" +
+                                                std::string(model) + "'/>\n" + mdev(at(0, 5)));
     const std::string after = closed(xml);
     EXPECT_THAT(gaps(after), IsEmpty()) << machine;
     EXPECT_EQ(std::string(machine) == "pc",

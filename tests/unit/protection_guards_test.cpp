@@ -96,8 +96,8 @@ TEST(GuardGaps, OfAnOldQemuIsMigrationThatWasSwitchedOn) {
   EXPECT_EQ(found(xml, old_qemu), "migration 13 hostdev ua-x by hand\n");
   EXPECT_EQ(found(replaced(xml, "q:device alias='ua-x'", "q:device alias='ua-y'"), old_qemu), "")
       << "another device";
-  for (const char* off : {"'false'", "'off'"})
-    EXPECT_EQ(found(replaced(xml, "'true'", off), old_qemu), "") << off;
+  for (const char* value : {"'false'", "'off'"})
+    EXPECT_EQ(found(replaced(xml, "'true'", value), old_qemu), "") << value;
   const auto with_argument = [](const std::string& value) {
     return found(domain(pm_off, gpu("ua-x"),
                         "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>\n"
@@ -109,8 +109,9 @@ TEST(GuardGaps, OfAnOldQemuIsMigrationThatWasSwitchedOn) {
                             "driver=vfio-pci,property=x-enable-migration,value=on",
                             "{&quot;x-enable-migration&quot;:true}"})
     EXPECT_EQ(with_argument(value), "migration 12 qemu:arg by hand\n") << value;
-  for (const char* value : {"device.ua-x.x-enable-migration=off", "vfio-pci.x-enable-migration=false",
-                            "driver=vfio-pci,property=x-enable-migration,value=off"})
+  for (const char* value :
+       {"device.ua-x.x-enable-migration=off", "vfio-pci.x-enable-migration=false",
+        "driver=vfio-pci,property=x-enable-migration,value=off"})
     EXPECT_EQ(with_argument(value), "") << value;
 }
 
