@@ -147,23 +147,22 @@ static bool is_taken(const DomainEdit& edit, const Element& saved,
                      });
 }
 
-/// The device of the domain beside which libvirt refuses the saved one, as it takes one <graphics>
-/// of a type, and a second <video> of some models alone; null when there is none.
-static const Element* find_rival(const DomainEdit& edit, const Element& saved) {
-  for (const Element& device : edit.device_list())
-    if (device.name_space.empty() && device.name == saved.name &&
-        (saved.name == "video" ||
-         (saved.name == "graphics" && device.attribute("type") == saved.attribute("type"))))
-      return &device;
-  return nullptr;
+/// Whether libvirt refuses the saved device beside one that the domain has: it takes one <graphics>
+/// of a type, and a second <video> of some models alone.
+static bool has_rival(const DomainEdit& edit, const Element& saved) {
+  return std::any_of(
+      edit.device_list().begin(), edit.device_list().end(), [&](const Element& device) {
+        return device.name_space.empty() && device.name == saved.name &&
+               (saved.name == "video" ||
+                (saved.name == "graphics" && device.attribute("type") == saved.attribute("type")));
+      });
 }
 
-static void warn_of_rival(const DomainEdit& edit, const Element& saved, const Element& rival) {
+static void warn_of_rival(const DomainEdit& edit, const Element& saved) {
   const auto type = saved.attribute("type");
   log::warning(edit.domain.name,
                "the saved <" + saved.name + (type ? " type='" + shown(*type) + "'" : "") +
-                   "> is not restored: domain XML line " + std::to_string(rival.line) +
-                   " has another <" + rival.name + '>');
+                   "> is not restored: the domain has another <" + saved.name + '>');
 }
 
 /// The saved devices, without those that cannot be beside one that someone has added since, and
@@ -178,8 +177,8 @@ static std::string fitting_text(const DomainEdit& edit, const std::string& text,
     edits.push_back({{whole.find_last_not_of(" \t\r\n", span.begin - 1) + 1, span.end}, ""});
   };
   for (const Element& device : document.root.children) {
-    if (const Element* const rival = find_rival(edit, device)) {
-      warn_of_rival(edit, device, *rival);
+    if (has_rival(edit, device)) {
+      warn_of_rival(edit, device);
       remove(device.whole);
     } else if (is_taken(edit, device, freed)) {
       remove(device.child("address")->whole);
