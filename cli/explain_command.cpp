@@ -193,7 +193,7 @@ int explain_command(const Settings& settings, const std::string& name) {
   for (const ConfigProblem& problem : loaded.problems)
     log::warning(to_string(problem) +
                  ", ignoring (what follows applies the rest of the configuration)");
-  const DomainStore store(settings.connect);
+  const DomainStore store(settings.root, settings.connect);
   const auto found = store.find(name);
   if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all");
   GuardedDomain domain;

@@ -169,12 +169,14 @@ TEST_F(ExplainTest, the_hook_says_why_it_does_not_hold) {
        {State::absent, State::turned_off, State::dangling, State::foreign, State::not_executable}) {
     host_.link.state = trouble;
     EXPECT_EQ(state(Guard::pause, "hook"), "inactive");
-    EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("gpuward"));
+    EXPECT_THAT(layer(Guard::pause, "hook").text,
+                AllOf(HasSubstr("gpuward"), HasSubstr("; run: " + hook_fix(host_))));
   }
+  host_.daemon = LibvirtDaemon{"virtqemud", 4711, 1};
   host_.link.state = State::good;
   host_.seen = {Tristate::unknown, "its link is newer than the running libvirtd"};
   EXPECT_EQ(state(Guard::pause, "hook"), "unknown");
-  EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("systemctl reload"));
+  EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("run: systemctl reload virtqemud"));
 }
 
 TEST_F(ExplainTest, an_old_qemu_needs_no_property_and_an_unknown_one_does) {
