@@ -317,6 +317,10 @@ static void warn_of_command_line(const Settings& settings, const Config& config,
     log::warning(domain_title(domain.name) + ": domain XML line " + std::to_string(gpu->line) +
                  ": QEMU command line assigns the GPU " + in_quotes(gpu->text) +
                  ", enable-migration=off cannot be added; use a <hostdev> instead");
+  if (domain.readconfig != 0)
+    log::warning(domain_title(domain.name) + ": domain XML line " +
+                 std::to_string(domain.readconfig) +
+                 ": the file of -readconfig is not searched for GPUs");
 }
 
 int protect_command(const Settings& settings, const std::string& domain) {

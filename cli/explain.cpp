@@ -55,7 +55,7 @@ LayerState xml_layer(const Case& c) {
   if (c.is(Guard::migration) && c.domain.qemu && *c.domain.qemu < first_qemu_with_enable_migration)
     return {State::holds, "xml",
             "QEMU before " + std::string(first_qemu_with_enable_migration_text) +
-                " does not migrate VFIO devices"};
+                " does not migrate VFIO devices unless x-enable-migration is on"};
   const bool is_strict = c.is(Guard::gpu_hotplug) && c.policy.gpu_hotplug_strict;
   return {State::holds, "xml",
           std::string(row_of(c.guard).xml_holds) + (is_strict ? ", and to add any device" : "")};
