@@ -3,9 +3,13 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <syslog.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 
 #include "base/file.hpp"
 
@@ -31,15 +35,26 @@ std::string journal_entry(std::span<const Field> fields) {
   return entry;
 }
 
-bool send_to_journal(const std::string& socket_path, std::string_view entry) {
+std::string syslog_line(int priority, std::string_view program, std::string_view line) {
+  char time[32] = "";
+  const std::time_t now = std::time(nullptr);
+  tm local{};
+  if (::localtime_r(&now, &local)) std::strftime(time, sizeof time, "%b %e %T", &local);
+  return '<' + std::to_string(LOG_DAEMON | priority) + '>' + time + ' ' + std::string(program) +
+         '[' + std::to_string(::getpid()) + "]: " + std::string(line);
+}
+
+Sent send_datagram(const std::string& socket_path, std::string_view text) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (socket_path.size() >= sizeof address.sun_path) return false;
+  if (socket_path.size() >= sizeof address.sun_path) return Sent::no;
   std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
   const Fd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  return fd && ::sendto(fd.get(), entry.data(), entry.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-                        reinterpret_cast<const sockaddr*>(&address),
-                        sizeof address) == static_cast<ssize_t>(entry.size());
+  if (!fd) return Sent::no;
+  const ssize_t sent = ::sendto(fd.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+                                reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  if (sent < 0) return errno == EAGAIN || errno == ENOBUFS ? Sent::dropped : Sent::no;
+  return Sent::yes;
 }
 
 }  // namespace gpuward::log

@@ -21,8 +21,21 @@ std::string journal_entry(std::span<const Field> fields);
 /// Where systemd's journal listens.
 inline constexpr const char* journal_socket = "/run/systemd/journal/socket";
 
-/// Hands an entry to the journal at `socket_path`; false when nobody takes it. Never waits: who
-/// logs from a path that must be fast may not hang with a journal that hangs.
-bool send_to_journal(const std::string& socket_path, std::string_view entry);
+/// Where syslogd listens (syslog(3)).
+inline constexpr const char* syslog_socket = "/dev/log";
+
+/// A line as syslogd takes it in one datagram (RFC 3164), of the facility "daemon". `priority`: of
+/// syslog(3), LOG_ERR and the like.
+std::string syslog_line(int priority, std::string_view program, std::string_view line);
+
+enum class Sent {
+  yes,
+  dropped,  ///< there is a receiver, which does not read what it has
+  no,       ///< there is none, or it does not take this
+};
+
+/// Hands one datagram to who listens at `socket_path`. Never waits, as syslog(3) would: who logs
+/// from a path that must be fast may not hang with a journal that hangs.
+Sent send_datagram(const std::string& socket_path, std::string_view text);
 
 }  // namespace gpuward::log

@@ -12,16 +12,22 @@
 namespace gpuward::log {
 
 enum class To {
-  journal,  ///< systemd's journal, syslog(3) without it; for hooks, whose stdout belongs to libvirt
+  journal,  ///< systemd's journal, syslog without it; for hooks, whose stdout belongs to libvirt
             ///< and whose stderr is lost when they succeed
   terminal,  ///< stderr, with the severity as a word; for people
   service,   ///< systemd's journal; without it stderr with "<N>" before each line, which systemd
              ///< reads as the priority
 };
 
+struct Sockets {
+  std::string journal = journal_socket;
+  std::string syslog = syslog_socket;
+};
+
 /// Chooses where this program's lines go, and fields that all its entries in the journal have.
-/// Before it is called nothing is written.
-void start(To to, std::string_view program, std::vector<Field> fields = {});
+/// Before it is called nothing is written. What a journal or syslogd does not read is dropped: a
+/// hook may not hang with it.
+void start(To to, std::string_view program, std::vector<Field> fields = {}, Sockets sockets = {});
 
 enum class Severity { info, warning, error };
 

@@ -6,10 +6,10 @@
 
 namespace gpuward {
 
-const User* find_user(const PoolDevice& device, const DevicesInUse& taken) {
+std::optional<User> find_user(const PoolDevice& device, const DevicesInUse& taken) {
   for (const PciAddress& function : device.functions)
-    if (const auto found = taken.find(function); found != taken.end()) return &found->second;
-  return nullptr;
+    if (const auto found = taken.find(function); found != taken.end()) return found->second;
+  return user_of_card(taken, device.physical_function);
 }
 
 bool has_others_vgpu(const PoolDevice& device) {

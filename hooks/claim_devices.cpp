@@ -599,9 +599,10 @@ static std::string profile_of(const Domain& domain, std::string_view alias) {
   return "-";
 }
 
-/// A companion has the profile of no GPU of its own and is not scrubbed.
+/// As prepare does it (pci_devices_asked): a companion is neither scrubbed nor marked.
 static std::string add_profile(const Config& config, ClaimedDevice& device) {
-  if (device.profile == "-") return {};
+  const bool is_companion = gpu_alias(device.alias) != device.alias;
+  if (device.profile == "-" || is_companion) return {};
   if (const Profile* const profile = find_profile(config, device.profile)) {
     device.scrub = profile->scrub;
     device.one_time = profile->one_time;

@@ -90,6 +90,17 @@ static GpuSettings settings_of_pf(const Root& root, const Config& config, const 
   return settings_of(config, read_identity(pci_path(root, pf), to_string(pf)));
 }
 
+/// Why the card itself is not available, as a guest or the quarantine has it; without a problem when
+/// it is.
+static Reason use_of_card(const Root& root, const PciAddress& pf) {
+  const ClaimedDevices claimed = claimed_devices(root);
+  require_readable(claimed.unreadable);
+  if (const auto user = user_of_card(claimed.taken, pf)) return {{}, user->what, user->remedy};
+  if (const auto holder = OpenDevices(root).vfio_holder_of(pf))
+    return {{}, "GPU " + to_string(pf) + ": in use by " + to_string(*holder), {}};
+  return {};
+}
+
 /// The caller holds the PF's lock, and the claim is written.
 static void ensure_vf(const Root& root, const Config& config, const Claim& owner,
                       ClaimedDevice& device, const Deadlines& deadlines) {
@@ -97,6 +108,8 @@ static void ensure_vf(const Root& root, const Config& config, const Claim& owner
   const PciAddress pf = *parse_pci_address(device.parent);
   const std::string what = "VF " + to_string(device.address) + " does not exist";
   if (virtual_functions(root, pf).empty()) {
+    if (const Reason use = use_of_card(root, pf); !use.problem.empty())
+      throw Error(title(device), what + ": " + use.problem, use.remedy);
     const WantedVfs wanted =
         wanted_vfs(settings_of_pf(root, config, pf), device.use, total_vfs(root, pf));
     require_changed(device, what, enable_vfs_of(root, pf, wanted, owner, device, deadlines));
@@ -237,18 +250,6 @@ bool lacks_vf(const Root& root, const ClaimedDevice& device) {
          !exists(pci_path(root, device.address));
 }
 
-/// Who has the card as a whole.
-static void require_card_free(const Root& root, const PciAddress& pf) {
-  const ClaimedDevices claimed = claimed_devices(root);
-  require_readable(claimed.unreadable);
-  for (const Claim& claim : claimed.claims)
-    for (const ClaimedDevice& device : claim.devices)
-      if (device.use == Use::whole && device.address == pf)
-        throw Error({}, "the card is in use by " + domain_title(claim.name));
-  if (const auto holder = OpenDevices(root).vfio_holder_of(pf))
-    throw Error({}, "the card is in use by " + to_string(*holder));
-}
-
 /// What the configuration wants of the card, which may be something else since the VF was used.
 static WantedVfs require_wanted_vfs(const Root& root, const Config& config, const PciAddress& pf,
                                     Use use) {
@@ -268,7 +269,7 @@ std::string restore_vf(const Root& root, const Config& config, const Claim& owne
   if (exists(pci_path(root, device.address))) return {};
   if (const auto there = virtual_functions(root, pf); !there.empty())
     throw Error({}, "the card has " + std::to_string(there.size()) + " others enabled");
-  require_card_free(root, pf);
+  if (const Reason use = use_of_card(root, pf); !use.problem.empty()) throw Error(use);
   const WantedVfs wanted = require_wanted_vfs(root, config, pf, device.use);
   const KernelChange change = enable_vfs_of(root, pf, wanted, owner, device, deadlines);
   if (!change.failure.empty()) throw Error({}, change.failure);

@@ -157,7 +157,9 @@ static std::optional<User> user_of(const Root& root, const ClaimedDevices& claim
                                    const ClaimedDevice& device) {
   if (device.use != Use::mdev) {
     const auto found = claimed.taken.find(device.address);
-    return found == claimed.taken.end() ? std::nullopt : std::optional(found->second);
+    return found == claimed.taken.end()
+               ? user_of_card(claimed.taken, parse_pci_address(device.parent))
+               : found->second;
   }
   const auto found = claimed.instances.find(device.instance);
   return found == claimed.instances.end() ? user_of_parent(claimed.taken, identity_of(root, device))
@@ -199,7 +201,8 @@ static std::string in_use_text(const ClaimedDevices& claimed, const Domain& doma
 void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
                        const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const auto taker = taker_of(root, claimed, domain, device);
-  if (!taker || taker->is_mark) return;  // require_not_used says more of a mark
+  if (!taker) return;
+  if (taker->is_mark && taker->by == User::By::itself) return;  // require_not_used says more
   const Claim* const claim = claim_of(claimed, domain, device);
   const std::string why = in_use_text(claimed, domain, device, *taker);
   if (claim && is_quarantined(*claim, device))

@@ -87,7 +87,7 @@ static std::string reason_to_move(const Profile& profile, const PoolDomain& doma
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "device no longer matches profile " + in_quotes(gpu.profile);
   if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
-  if (const User* const taker = find_user(*here, use.taken)) return taker->what;
+  if (const auto taker = find_user(*here, use.taken)) return taker->what;
   if (!is_near_enough(profile, *here, place_of(domain)))
     return "device is not local to the domain's memory and CPUs (numa = require)";
   if (here->is_full) {

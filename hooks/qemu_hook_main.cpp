@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <string>
 
 #include "base/log.hpp"
 #include "base/signals.hpp"
@@ -39,12 +40,20 @@ int main(int argc, char** argv) {
   deadlines.end =
       Deadline::in((call.operation == "release" ? release_limit : prepare_limit) - limit_margin);
   const XmlInput input = read_xml(STDIN_FILENO, std::chrono::seconds(10));
-  if (!input.may_have_gpu) return 0;  // the way of almost every domain on almost every host
+  // The way of almost every domain on almost every host.
+  if (!input.may_have_gpu && input.has_end) return 0;
 
   set_up_signals();
   ::umask(022);
   log::start(log::To::journal, "gpuward-qemu-hook",
              {{"GPUWARD_DOMAIN", argv[1]}, {"GPUWARD_LAYER", "hook"}});
+  if (!input.may_have_gpu) {  // a domain without a GPU is never refused, and this may be one
+    log::warning(argv[1], std::string("domain XML is incomplete (") +
+                              (input.end == XmlInput::End::late ? "libvirt stopped writing it"
+                                                                : "it has no </domain>") +
+                              "), not checked for GPUs");
+    ::_exit(0);
+  }
   // Nothing is buffered and nothing needs an end of its own: what exit(3) runs is not worth its
   // time.
   ::_exit(run_qemu_hook(Root{}, call, input, deadlines));

@@ -74,7 +74,7 @@ static void tell(const Claim& owner, const ClaimedDevice& device, const std::str
       {"SYSLOG_IDENTIFIER", "gpuward"},
       {"GPUWARD_DEVICE", to_string(device.address)},
       {"GPUWARD_DOMAIN", owner.name}};
-  log::send_to_journal(log::journal_socket, log::journal_entry(fields));
+  log::send_datagram(log::journal_socket, log::journal_entry(fields));
 }
 
 /// Nothing starts before the claim names this process: the hook may be killed at any time, and then

@@ -4,6 +4,7 @@
 #include <sys/select.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -49,6 +50,11 @@ static void note_end(XmlInput& input, ssize_t last) {
   input.may_have_gpu = input.names_gpuward = true;
 }
 
+/// libvirt writes nothing behind it but a line end.
+static bool has_end(std::string_view text) {
+  return text.substr(text.size() - std::min(text.size(), overlap)).find("</domain>") != text.npos;
+}
+
 static void look(XmlInput& input, std::string_view text) {
   input.may_have_gpu = input.may_have_gpu || may_have_gpu(text);
   // In what is too large to keep, hostdev and alias may be in different parts.
@@ -71,6 +77,7 @@ static XmlInput drain(int fd, TimeLeft& left, XmlInput input) {
     const size_t size = overlap + static_cast<size_t>(n);
     look(input, {part, size});
     input.may_have_gpu_beyond = input.may_have_gpu_beyond || may_have_gpu({part, size});
+    input.has_end = has_end({part, size});
     std::memmove(part, part + size - overlap, overlap);
   }
 }
@@ -96,6 +103,7 @@ XmlInput read_xml(int fd, std::chrono::milliseconds deadline) {
   }
   input.text = {buffer, size};
   look(input, input.text);
+  input.has_end = has_end(input.text);
   note_end(input, n);
   return n <= 0 ? input : drain(fd, left, input);
 }

@@ -18,6 +18,7 @@ struct XmlInput {
   bool may_have_gpu = false;         ///< of all that came, also of what is not kept
   bool names_gpuward = false;        ///< likewise
   bool may_have_gpu_beyond = false;  ///< in what is not kept
+  bool has_end = false;              ///< what came ends with </domain>
 };
 
 inline constexpr size_t largest_xml = 16 << 20;

@@ -60,19 +60,42 @@ static int unknown_by(int code) {
   return is_absent(code) ? 0 : code;
 }
 
-/// Without AT_STATX_DONT_SYNC a file of a network filesystem whose server is gone would block.
-/// Below a prefix the link itself leads out of it.
+/// Returns errno, 0 for success. Without AT_STATX_DONT_SYNC a file of a network filesystem whose
+/// server is gone would block.
+static int ask(const std::string& file, unsigned mask, struct statx& info) {
+  const int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+  const int failed =
+      retried([&] { return ::statx(AT_FDCWD, file.c_str(), flags, mask, &info); });
+  return failed == 0 ? 0 : errno;
+}
+
+/// Whether the file that statx failed for is on a filesystem of which nobody has a device open. What
+/// any user may do to files of their own must not keep domains from starting:
+/// - FUSE without allow_other answers no other user, root neither (EACCES), but who asks for no
+///   attribute (fs/fuse/dir.c, fuse_getattr); a security module refuses both.
+/// - FUSE has an inode whose type its program has changed (EIO, the same function), and an overlay of
+///   that, too.
+/// - A file was removed on its NFS server, or below an overlay (ESTALE, fs/namei.c, complete_walk).
+/// A device cannot be opened through the mounts of users: fusermount3 adds nodev, and a mount in a
+/// user namespace has SB_I_NODEV (fs/namei.c, may_open_dev). devtmpfs, tmpfs and the filesystems of
+/// disks answer from the inode in memory. Only root can have a node opened elsewhere.
+static bool cannot_be_device(const std::string& file, int code) {
+  struct statx none;
+  return code == EIO || code == ESTALE || (code == EACCES && ask(file, 0, none) == 0);
+}
+
+/// Below a prefix the link itself leads out of it. The text of a link that is longer than PATH_MAX
+/// cannot be read (ENAMETOOLONG), but followed.
 static FdLook look_at_fd(const Root& root, const std::string& path) {
   char target[4096];
   const ssize_t size = retried([&] { return ::readlink(path.c_str(), target, sizeof target); });
-  if (size < 0) return {{}, unknown_by(errno)};
-  const std::string_view text(target, static_cast<size_t>(size));
+  if (size < 0 && errno != ENAMETOOLONG) return {{}, unknown_by(errno)};
+  const std::string_view text(target, size < 0 ? 0 : static_cast<size_t>(size));
   if (!has_file(text)) return {};
   const std::string file = root.prefix.empty() ? path : root.at(text);
   struct statx info;
-  const int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
-  if (retried([&] { return ::statx(AT_FDCWD, file.c_str(), flags, STATX_TYPE, &info); }) != 0)
-    return {{}, root.prefix.empty() ? unknown_by(errno) : 0};
+  if (const int code = ask(file, STATX_TYPE, info); code != 0)
+    return {{}, root.prefix.empty() && !cannot_be_device(file, code) ? unknown_by(code) : 0};
   if (!S_ISCHR(info.stx_mode)) return {};
   return {makedev(info.stx_rdev_major, info.stx_rdev_minor)};
 }

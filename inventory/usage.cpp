@@ -284,12 +284,15 @@ static const User* user_itself(const DevicesInUse& taken, const std::optional<Pc
   return user.by == User::By::itself && !user.is_process ? &user : nullptr;
 }
 
+std::optional<User> user_of_card(const DevicesInUse& taken, const std::optional<PciAddress>& card) {
+  const User* const user = user_itself(taken, card);
+  return user ? std::optional(by_part(*user, "GPU " + to_string(*card))) : std::nullopt;
+}
+
 std::optional<User> user_of_parent(const DevicesInUse& taken, const Parent& parent) {
   if (const User* const user = user_itself(taken, parent.address))
     return by_part(*user, "parent " + parent.name);
-  if (const User* const user = user_itself(taken, parent.physical_function))
-    return by_part(*user, "GPU " + to_string(*parent.physical_function));
-  return {};
+  return user_of_card(taken, parent.physical_function);
 }
 
 void add_own_devices(const Root& root, const Uuid& domain, const std::vector<PciAddress>& devices,
@@ -313,8 +316,11 @@ static std::string part_of(const ClaimedDevice& device, const PciAddress& pf,
   return is_on_vf ? "instance " + to_string(device.instance) + " on " + device.parent : "";
 }
 
-static std::string open_user_of_vfs(const Root& root, const std::vector<PciAddress>& vfs) {
+static std::string open_user_of_vfs(const Root& root, const PciAddress& pf,
+                                    const std::vector<PciAddress>& vfs) {
   const OpenDevices open(root);
+  if (const auto holder = open.vfio_holder_of(pf))
+    return to_string(pf) + " is in use by " + to_string(*holder);
   const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& vf : vfs)
     if (const auto user = open_user(root, open, instances, vf)) {
@@ -324,17 +330,28 @@ static std::string open_user_of_vfs(const Root& root, const std::vector<PciAddre
   return {};
 }
 
-std::string use_of_vfs(const Root& root, const PciAddress& pf) {
-  const auto vfs = virtual_functions(root, pf);
-  if (vfs.empty()) return {};
-  const ClaimedDevices claimed = claimed_devices(root);
+/// "" when no claim names one of these VFs or an mdev on one.
+static std::string claim_on_vfs(const ClaimedDevices& claimed, const PciAddress& pf,
+                                const std::vector<PciAddress>& vfs) {
   for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& device : claim.devices)
       if (const std::string part = part_of(device, pf, vfs); !part.empty())
         return part + " is in use by " + domain_title(claim.name);
+  return {};
+}
+
+std::string use_of_vfs(const Root& root, const PciAddress& pf) {
+  const auto vfs = virtual_functions(root, pf);
+  const ClaimedDevices claimed = claimed_devices(root);
+  if (const auto user = user_of_card(claimed.taken, pf))
+    return to_string(Reason{{}, user->what, user->remedy});
+  // A VF that a claim names and that does not exist is there for its domain, or to be scrubbed, once
+  // they are enabled.
+  if (std::string claim = claim_on_vfs(claimed, pf, vfs); !vfs.empty() && !claim.empty())
+    return claim;
   if (!claimed.unreadable.empty()) return to_string(claimed.unreadable.front());
   try {
-    return open_user_of_vfs(root, vfs);
+    return open_user_of_vfs(root, pf, vfs);
   } catch (const Error& error) {
     return error.what();
   }

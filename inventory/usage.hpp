@@ -26,7 +26,8 @@ namespace gpuward {
 // VFs with that of the PF.
 //   claimed_devices                 reads claims, marks and records of quarantine. Placing, with
 //                                   the lock; commands and the guard for what they show.
-//   user_of_parent                  whether mdevs may be created on a parent, of that answer
+//   user_of_card, user_of_parent    whether VFs of a card may be assigned, and mdevs be created on a
+//                                   parent, of that answer
 //   taken_devices, add_open_devices with what processes have open, for a choice: attach, reassign,
 //                                   the guard, lists. A process that cannot be inspected counts as
 //                                   having nothing open; prepare decides.
@@ -87,6 +88,10 @@ DevicesInUse taken_devices(const Root& root, const Uuid& domain);
 /// Without what `domain` itself has claimed.
 DevicesInUse in_use_by_others(const DevicesInUse& taken, const Uuid& domain);
 
+/// Why no VF of this card may be enabled or assigned, whether it exists or not: the card is itself in
+/// use, in quarantine or marked for its single use. Nothing where parts of it are in use.
+std::optional<User> user_of_card(const DevicesInUse& taken, const std::optional<PciAddress>& card);
+
 /// Why no mdev may be created on this parent: it, or the card that it is a VF of, is itself in use,
 /// in quarantine or marked for its single use, though its driver still has it and offers types.
 /// Nothing where parts of it are in use, as by other mdevs. What the host's processes have open of
@@ -98,8 +103,8 @@ std::optional<User> user_of_parent(const DevicesInUse& taken, const Parent& pare
 void add_own_devices(const Root& root, const Uuid& domain, const std::vector<PciAddress>& devices,
                      const std::vector<Uuid>& instances, DevicesInUse& taken);
 
-/// Why the VFs of a PF may not be changed: one of them, or an mdev on one, is in use. "" when none
-/// is. Also while a claim cannot be read.
+/// Why the VFs of a PF may not be changed: it, one of them, or an mdev on one, is in use; it is in
+/// quarantine or marked. "" when none is. Also while a claim cannot be read.
 std::string use_of_vfs(const Root& root, const PciAddress& pf);
 
 /// What an answer of nobody is worth while a process cannot be inspected.

@@ -2,6 +2,7 @@
 #include "state/vf_settings.hpp"
 
 #include "base/file.hpp"
+#include "base/process.hpp"
 #include "base/text.hpp"
 #include "state/paths.hpp"
 
@@ -24,9 +25,29 @@ static std::string settings_text(const WantedVfs& wanted) {
   return text;
 }
 
-std::optional<std::string> recorded_settings(const Root& root, const PciAddress& pf) {
+/// Equals the settings of no plan.
+static constexpr std::string_view changing = "changing";
+
+/// "changing 4711@12345 4 autoprobe=0": process, number of VFs, settings.
+static std::string change_text(const Process& writer, const WantedVfs& wanted) {
+  return std::string(changing) + ' ' + to_string(writer) + ' ' + std::to_string(wanted.count) +
+         ' ' + settings_text(wanted);
+}
+
+static std::optional<std::string> recorded_text(const Root& root, const PciAddress& pf) {
   const auto text = read_file(paths::vf_settings(root, pf));
   return text ? std::optional(std::string(trim(*text))) : std::nullopt;
+}
+
+RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now) {
+  const auto text = recorded_text(root, pf);
+  const auto words = split(text.value_or(""), ' ');
+  if (words.size() < 4 || words[0] != changing) return {text};
+  const Process writer = parse_process(words[1]).value_or(Process{});
+  if (is_running(root, writer)) return {std::string(changing), writer};
+  if (to_number<size_t>(words[2]) != now) return {std::string(changing)};
+  const size_t before = words[0].size() + words[1].size() + words[2].size() + 3;
+  return {text->substr(before)};
 }
 
 bool settings_differ(const std::optional<std::string>& recorded, const WantedVfs& wanted) {
@@ -40,11 +61,17 @@ static void record(const Root& root, const PciAddress& pf, const std::string& se
 KernelChange enable_vfs(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
                         const WriteOptions& options) {
   make_directories(paths::vf_settings(root));
-  const auto before = recorded_settings(root, pf);
-  record(root, pf, "changing");
-  VfResult result = set_virtual_functions(root, pf, wanted, options);
+  const auto before = recorded_text(root, pf);
+  record(root, pf, std::string(changing));
+  const WriteOptions named(options.deadline, options.end, [&](pid_t writer) {
+    record(root, pf, change_text(identify(root, writer), wanted));
+    if (options.on_start) options.on_start(writer);
+  });
+  VfResult result = set_virtual_functions(root, pf, wanted, named);
   if (result.change.failure.empty())
     record(root, pf, settings_text(wanted));
+  else if (!result.change.blocked && !result.untouched)
+    record(root, pf, std::string(changing));
   else if (result.untouched && before)
     record(root, pf, *before);
   else if (result.untouched)

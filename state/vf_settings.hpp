@@ -7,6 +7,7 @@
 
 #include "base/lock.hpp"
 #include "base/pci_address.hpp"
+#include "base/process.hpp"
 #include "base/root.hpp"
 #include "pci/virtual_functions.hpp"
 
@@ -17,16 +18,24 @@ namespace gpuward {
 std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
                              std::chrono::milliseconds deadline);
 
-/// What the VFs of a PF were enabled with: a driver does not report what it was given, or rounds
-/// it. Nothing of VFs that others enabled.
-std::optional<std::string> recorded_settings(const Root& root, const PciAddress& pf);
+struct RecordedVfs {
+  /// What the VFs were enabled with: a driver does not report what it was given, or rounds it.
+  /// Nothing of VFs that others enabled.
+  std::optional<std::string> settings;
+  Process writer{};  ///< still changes them, whoever started it was not patient enough
+};
+
+/// What is recorded of a PF that has `now` VFs. A change whose process nobody waited for counts as
+/// done when it has ended and there are as many as it was to enable.
+RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now);
 
 /// Whether VFs with these recorded settings are other ones than wanted, their number aside. Pure.
 /// Of those that others enabled only a quota is known to be missing.
 bool settings_differ(const std::optional<std::string>& recorded, const WantedVfs& wanted);
 
-/// set_virtual_functions, and what the kernel took is recorded. While it is under way, and after it
-/// failed halfway, the record equals no settings, so that the next plan enables them again; where
+/// set_virtual_functions, and what the kernel took is recorded. While it is under way the record
+/// names the process that writes, and after it failed halfway it equals no settings, so that the next
+/// plan enables them again; where
 /// the kernel refused at once the record stays as it was. Throws SystemError when /run cannot be
 /// written: before, then nothing is changed, or after.
 KernelChange enable_vfs(const Root& root, const PciAddress& pf, const WantedVfs& wanted,

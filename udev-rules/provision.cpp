@@ -10,31 +10,37 @@
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/identity.hpp"
-#include "state/claim.hpp"
+#include "state/claim_store.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
 
-/// Whether it is what the configuration expects there; a line says what is not.
+/// Whether it is what the configuration expects there; the view says what is not.
 static bool is_expected(const Root& root, const Config& config, const Parent& device,
-                        std::vector<std::string>& unexpected) {
+                        ProvisionView& view) {
   const Verdict verdict = check_identity(root, config, device);
-  if (!verdict) unexpected.push_back(to_string(verdict.reason));
-  return verdict.allowed;
+  if (verdict) return true;
+  view.unexpected.push_back(to_string(verdict.reason));
+  const std::string why = without_remedy(verdict.reason);
+  view.unexpected_parents.emplace(device.name, why);
+  if (device.address)
+    for (const PciAddress& vf : virtual_functions(root, *device.address))
+      view.unexpected_parents.emplace(to_string(vf), why);
+  return false;
 }
 
 ProvisionView scan_host(const Root& root, const Config& config) {
   ProvisionView view;
   for (const std::string& name : parent_names(root)) {
     auto parent = find_parent(root, name);
-    if (!parent || !is_expected(root, config, *parent, view.unexpected)) continue;
+    if (!parent || !is_expected(root, config, *parent, view)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
     view.gpus.push_back({std::move(*parent), std::move(types)});
     for (const std::string& file : list_directory(mdevctl_directory(root, name)))
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
   for (PhysicalFunction& pf : physical_functions(root))
-    if (is_expected(root, config, pf.identity, view.unexpected)) view.pfs.push_back(std::move(pf));
+    if (is_expected(root, config, pf.identity, view)) view.pfs.push_back(std::move(pf));
   view.instances = list_instances(root);
   return view;
 }
@@ -47,6 +53,14 @@ static std::string joined(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
   return text.empty() ? "none" : text;
+}
+
+static std::string title(const Instance& instance) {
+  return "instance " + to_string(instance.uuid) + " on " + instance.parent;
+}
+
+static std::string not_removed(const Instance& instance, const std::string& why) {
+  return title(instance) + ": no longer configured, not removed: " + why;
 }
 
 using ByUuid = std::map<Uuid, const Instance*>;
@@ -152,8 +166,11 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
   ProvisionedUuids provisioned;
   for (const Instance& instance : view.instances) {
     if (wanted.contains(instance.uuid) || !provisioned.contains(instance)) continue;
-    if (view.mdevctl.contains({instance.parent, instance.uuid}))
-      plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
+    const auto unexpected = view.unexpected_parents.find(instance.parent);
+    if (unexpected != view.unexpected_parents.end())
+      plan.kept.push_back(title(instance) + ": not removed: " + unexpected->second);
+    else if (view.mdevctl.contains({instance.parent, instance.uuid}))
+      plan.kept.push_back(title(instance) +
                           ": not configured here, not removed: defined in mdevctl");
     else
       plan.remove.push_back(instance);
@@ -169,8 +186,18 @@ static void skip_in_use_vfs(const Root& root, ProvisionPlan& plan) {
   });
 }
 
-/// "" when no process uses the instance.
-static std::string user_of(const OpenDevices& open, const Uuid& instance) {
+/// "" when no domain has claimed the instance: its author may have written it into the XML by hand.
+/// What claims that cannot be read name is not known.
+static std::string claim_of(const ClaimedDevices& claimed, const Uuid& instance) {
+  if (!claimed.unreadable.empty()) return to_string(claimed.unreadable.front());
+  const auto found = claimed.instances.find(instance);
+  return found == claimed.instances.end() ? "" : found->second.what;
+}
+
+/// "" when no domain and no process uses the instance.
+static std::string user_of(const ClaimedDevices& claimed, const OpenDevices& open,
+                           const Uuid& instance) {
+  if (std::string claim = claim_of(claimed, instance); !claim.empty()) return claim;
   try {
     const auto holder = open.holder_of(instance);
     return holder ? "in use by " + to_string(*holder) : "";
@@ -182,14 +209,23 @@ static std::string user_of(const OpenDevices& open, const Uuid& instance) {
 void skip_in_use(const Root& root, ProvisionPlan& plan) {
   skip_in_use_vfs(root, plan);
   if (plan.remove.empty()) return;
+  const ClaimedDevices claimed = claimed_devices(root);
   const OpenDevices open(root);
   std::erase_if(plan.remove, [&](const Instance& instance) {
-    const std::string user = user_of(open, instance.uuid);
-    if (!user.empty())
-      plan.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
-                          ": no longer configured, not removed: " + user);
+    const std::string user = user_of(claimed, open, instance.uuid);
+    if (!user.empty()) plan.kept.push_back(not_removed(instance, user));
     return !user.empty();
   });
+}
+
+/// Why it is not removed; "" when it is. With the host's lock nobody can claim it meanwhile; who has
+/// it open now is not waited for, as others wait for the lock.
+static std::string remove_unused(const Root& root, const Uuid& instance, Deadlines deadlines) {
+  const auto lock = Claims(root).lock_host(deadlines.lock_wait());
+  if (!lock) return "timed out waiting for another allocation on this host";
+  if (std::string claim = claim_of(claimed_devices(root), instance); !claim.empty()) return claim;
+  deadlines.release = {};
+  return remove_instance(root, instance, deadlines);
 }
 
 static std::string failure(const Instance& instance, const WriteResult& result) {
@@ -255,12 +291,11 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
       done.failed.push_back(not_changed(change, why));
   }
   for (const Instance& instance : plan.remove) {
-    const std::string reason = remove_instance(root, instance.uuid, deadlines);
+    const std::string reason = remove_unused(root, instance.uuid, deadlines);
     if (reason.empty())
       done.removed.push_back(instance);
     else
-      done.kept.push_back("instance " + to_string(instance.uuid) + " on " + instance.parent +
-                          ": no longer configured, not removed: " + reason);
+      done.kept.push_back(not_removed(instance, reason));
   }
   create_planned(root, plan.create, deadlines, done);
   return done;

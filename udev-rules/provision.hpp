@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -29,9 +30,11 @@ struct ProvisionView {
   std::vector<Instance> instances;
   std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions
   std::vector<std::string> unexpected;  ///< lines: GPUs that are not those that [gpu] expects
+  std::map<std::string, std::string> unexpected_parents;  ///< those, and VFs of those, and why
 };
 
-/// What is not the card that the configuration expects is left out.
+/// What is not the card that the configuration expects, or cannot be read, is left out; its instances
+/// are not removed.
 ProvisionView scan_host(const Root& root, const Config& config);
 
 /// What brings the host to what the configuration wants of "instances = TYPE:N" and "vfs = N".
@@ -39,14 +42,14 @@ struct ProvisionPlan {
   std::vector<VfChange> vfs;
   std::vector<Instance> create;
   std::vector<Instance> remove;     ///< ours and no longer wanted
-  std::vector<std::string> kept;    ///< lines: not wanted, but in use or mdevctl's
+  std::vector<std::string> kept;    ///< lines: not wanted, but in use, claimed or mdevctl's
   std::vector<std::string> errors;  ///< lines: wanted, but cannot be
 };
 
 /// Pure: view in, plan out.
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view);
 
-/// Takes from the plan what some process has open at this moment.
+/// Takes from the plan what some process has open at this moment, or a claim names.
 void skip_in_use(const Root& root, ProvisionPlan& plan);
 
 struct Provisioned {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/process.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "mdev/parent.hpp"
@@ -17,6 +18,7 @@ struct PhysicalFunction {
   unsigned most = 0;  ///< sriov_totalvfs
   unsigned now = 0;
   std::optional<std::string> recorded;  ///< settings that gpuward enabled them with
+  Process writer{};                     ///< that changes them at this moment
 };
 
 std::vector<PhysicalFunction> physical_functions(const Root& root);

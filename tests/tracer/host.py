@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A host in a directory: a /sys that reacts, a /proc of its own, and gpuward's programs."""
+import ctypes
 import dataclasses
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import time
 import uuid
 
 OWN_NAMES = uuid.UUID("7c70ed16-e67e-42e9-8078-0faf7693ba71")  # provisioned_uuid()
+NOBODY = 65534
 LIMIT = 120  # seconds that a program may take
 
 DOMAIN = """<domain type='kvm'>
@@ -52,6 +55,52 @@ def fill_in(text):
     return re.sub(
         r"\{provisioned:(.*?)\}", lambda match: str(uuid.uuid5(OWN_NAMES, match[1])), text
     )
+
+
+def mount_for_nobody(directory):
+    """As fusermount3 does it for a user, without allow_other: the kernel answers nobody else, root neither.
+    Nothing is asked of the program behind it, which does not exist."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    device = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={device},rootmode=40000,user_id={NOBODY},group_id={NOBODY}"
+    nosuid, nodev = 2, 4
+    if libc.mount(b"tracer", directory.encode(), b"fuse", nosuid | nodev, options.encode()) != 0:
+        raise OSError(ctypes.get_errno(), "mount")
+
+
+def stand_by(directory, report):
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.open(f"{directory}/fuse", os.O_PATH)
+    os.chdir(f"{directory}/deep")
+    for _ in range(20):  # 5000 bytes, more than PATH_MAX
+        os.mkdir("d" * 250)
+        os.chdir("d" * 250)
+    os.open(".", os.O_RDONLY)
+    os.write(report, b"ready")
+    while True:
+        signal.pause()
+
+
+def start_bystander(directory):
+    """What any user may do: a process with files open whose path or attributes root cannot read. No start
+    and no release may fail for it."""
+    os.mkdir(f"{directory}/fuse")
+    mount_for_nobody(f"{directory}/fuse")
+    os.mkdir(f"{directory}/deep")
+    os.chown(f"{directory}/deep", NOBODY, NOBODY)
+    ready, report = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            stand_by(directory, report)
+        finally:
+            os._exit(1)
+    os.close(report)
+    if os.read(ready, 5) != b"ready":
+        raise RuntimeError("the bystander did not start")
+    os.close(ready)
+    return pid
 
 
 @dataclasses.dataclass
@@ -102,6 +151,7 @@ class Host:
             "tracer/libvirt.xml", LIBVIRT.format(canary=uuid_of("canary"), web01=uuid_of("web01"))
         )
         self.mount_sysfs()
+        self.bystander = start_bystander(f"{top}/tracer")
         self.known = set(self.processes()) | {str(os.getpid())}
         for path, value in kind.setup:
             self.write_sysfs(path, fill_in(value))
@@ -124,6 +174,8 @@ class Host:
         raise RuntimeError("the file system of /sys did not start")
 
     def close(self):
+        os.kill(self.bystander, signal.SIGKILL)
+        os.waitpid(self.bystander, 0)
         subprocess.run(["umount", f"{self.top}/sys"], check=False)
         self.daemon.wait(LIMIT)
 

@@ -83,6 +83,10 @@ extern "C" int __wrap_statx(int dir, const char* path, int flags, unsigned mask,
 int __wrap_statx(int dir, const char* path, int flags, unsigned mask, struct statx* info) {
   gpuward::FakeHost* const host = gpuward::FakeHost::current();
   if (host && host->is_interrupted()) return -1;
+  if (const int code = host && host->statx_fails ? host->statx_fails(path, mask) : 0; code != 0) {
+    errno = code;
+    return -1;
+  }
   const auto number = host ? host->node(path) : std::nullopt;
   if (!number) return __real_statx(dir, path, flags, mask, info);
   *info = {};

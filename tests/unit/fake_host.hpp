@@ -137,6 +137,9 @@ class FakeHost {
   /// Of each process so many calls of statx(2) and write(2) to a pipe are interrupted by a signal.
   int interruptions = 0;
 
+  /// The errno of statx(2) for this path and mask, 0 where it goes on as usual.
+  std::function<int(const std::string&, unsigned)> statx_fails;
+
   /// What was written, in order: "create PARENT TYPE UUID" or "remove UUID".
   std::vector<std::string> writes() const;
 

@@ -7,13 +7,16 @@
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "hooks/choose_device.hpp"
 #include "hooks/claim_devices.hpp"
 #include "hooks/give_back.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/pool.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci_fixtures.hpp"
+#include "pci/virtual_functions.hpp"
 #include "state/claim.hpp"
+#include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 
 namespace gpuward {
@@ -474,6 +477,92 @@ TEST_F(ParentInUseTest, an_mdev_written_by_hand_is_refused_likewise) {
   mark_used(host_.root(), at(vf), Uuid{}, "vm9");
   EXPECT_THAT(refusal(mdev_by_hand(1)), HasSubstr("run: gpuward clear " + vf));
   EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+// ---- VFs that are enabled when a domain needs one
+
+/// Two cards without VFs, which a profile gives.
+struct VfToEnableTest : InUseTest {
+  VfToEnableTest() {
+    for (const std::string& card : {pf, other_pf}) {
+      host_.pci_gpu(card);
+      host_.sriov(card, 2);
+      section(card, Use::vf);
+    }
+    host_.iommu_group(1, {pf});
+  }
+  static ClaimedDevice whole_card() {
+    ClaimedDevice device{
+        .alias = "ua-gpuward-0", .profile = "whole", .instance = {}, .parent = pf, .type = "-"};
+    device.use = Use::whole;
+    device.address = at(pf);
+    return device;
+  }
+  std::string chosen() {
+    const Profile& profile = config_.profiles[1];
+    const auto pool = pool_of(host_.root(), config_, profile);
+    const auto* const device =
+        choose_device(profile, pool, {taken_devices(host_.root(), domain(1).uuid), {}}, {});
+    return device ? to_string(device->address) : "none";
+  }
+  /// The refusal of a VF of the first card, with nothing written.
+  std::string refused() {
+    std::string why = refusal(asks(1, Use::vf, vf));
+    EXPECT_THAT(host_.writes(), IsEmpty());
+    EXPECT_THAT(virtual_functions(host_.root(), at(pf)), IsEmpty());
+    EXPECT_FALSE(claims_.find(domain(1).uuid));
+    return why;
+  }
+  const std::string other_pf = "0000:42:00.0";
+};
+
+TEST_F(VfToEnableTest, one_of_a_card_that_a_domain_has_whole_is_not_given) {
+  EXPECT_EQ(chosen(), vf);
+  claims_.write({domain(9).uuid, "vm9", {whole_card()}});
+  EXPECT_EQ(chosen(), "0000:42:00.1");
+  EXPECT_THAT(refused(), AllOf(HasSubstr("GPU " + pf + ": in use by domain 'vm9'"),
+                               HasSubstr("run: gpuward reassign vm1")));
+}
+
+TEST_F(VfToEnableTest, one_of_a_card_in_quarantine_is_not_given) {
+  ClaimedDevice device = whole_card();
+  device.state = ClaimedDevice::State::quarantined;
+  device.scrub = "/usr/bin/scrub";
+  record_quarantine(host_.root(), {domain(9).uuid, "vm9", {device}}, device);
+  EXPECT_EQ(chosen(), "0000:42:00.1");
+  EXPECT_THAT(refused(), AllOf(HasSubstr("GPU " + pf + ": quarantined after use by domain 'vm9'"),
+                               HasSubstr("run: gpuward reconcile")));
+}
+
+TEST_F(VfToEnableTest, one_of_a_card_with_the_mark_of_single_use_is_not_given) {
+  mark_used(host_.root(), at(pf), Uuid{}, "vm9");
+  EXPECT_EQ(chosen(), "0000:42:00.1");
+  EXPECT_THAT(refused(), AllOf(HasSubstr("GPU " + pf + ": already used by domain 'vm9'"),
+                               HasSubstr("run: gpuward clear " + pf)));
+}
+
+/// As of a domain that gpuward does not know. Of the host's own processes nothing is said: the
+/// driver of the card enables its VFs beside them.
+TEST_F(VfToEnableTest, none_is_enabled_on_a_card_that_a_guest_has_open) {
+  host_.process(77, "qemu", {"/dev/vfio/1"});
+  EXPECT_THAT(refused(), AllOf(HasSubstr("VF " + vf + " does not exist"),
+                               HasSubstr("in use by process 77 (qemu)")));
+  host_.ends(77);
+  EXPECT_EQ(refusal(asks(1, Use::vf, vf)), "");
+}
+
+TEST_F(VfToEnableTest, one_whose_card_is_claimed_by_its_own_domain_is_not_enabled) {
+  Domain domain = asks(1, Use::vf, vf);
+  add(domain, pf, "hostdev0");
+  EXPECT_THAT(refusal(domain), HasSubstr("GPU " + pf + ": in use by domain 'vm1'"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(VfToEnableTest, one_that_exists_is_not_given_of_a_card_with_the_mark_either) {
+  host_.set_vfs(pf, 2);
+  mark_used(host_.root(), at(pf), Uuid{}, "vm9");
+  EXPECT_EQ(chosen(), "0000:42:00.1");
+  EXPECT_THAT(refusal(asks(1, Use::vf, vf)), HasSubstr("run: gpuward clear " + pf));
 }
 
 }  // namespace

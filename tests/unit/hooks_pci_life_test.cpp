@@ -701,6 +701,23 @@ TEST_F(PciLifeTest, a_lost_claim_is_written_again_with_what_its_profile_wants) {
   EXPECT_TRUE(claims_.find(part_.uuid)->devices[0].one_time);
 }
 
+TEST_F(PciLifeTest, a_lost_claim_is_written_again_without_a_scrub_of_the_companion) {
+  profile("card").scrub = script("exit 0");
+  profile("card").one_time = true;
+  const Domain card = domain(1, "card", {"0000:41:00.0", "0000:41:00.1"});
+  prepare(card);
+  const auto before = claims_.find(card.uuid);
+  claims_.drop(card.uuid);
+  for (const Config& config : {config_, Config()}) {
+    check_running_domain(host_.root(), config, card, patient);
+    const auto after = claims_.find(card.uuid);
+    ASSERT_TRUE(after);
+    ASSERT_THAT(after->devices, SizeIs(2));
+    EXPECT_EQ(after->devices[1], before->devices[1]);
+    claims_.drop(card.uuid);
+  }
+}
+
 TEST_F(PciLifeTest, a_claim_that_becomes_unreadable_is_reported_with_one_remedy) {
   make_vgpu_vf("0000:42:00.3");
   host_.reacts("0000:42:00.3", "nvidia/current_vgpu_type", [&](const std::string&) {

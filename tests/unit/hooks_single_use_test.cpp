@@ -249,7 +249,7 @@ TEST_F(QuarantineTest,
   ASSERT_THAT(results, SizeIs(1));
   EXPECT_EQ(results[0].result, Reconciled::Result::given_back) << results[0].reason;
   EXPECT_THAT(quarantine_records(root_), IsEmpty());
-  EXPECT_EQ(recorded_settings(root_, at(pf_)), "autoprobe=1") << "as prepare enables them";
+  EXPECT_EQ(recorded_vfs(root_, at(pf_), 1).settings, "autoprobe=1") << "as prepare enables them";
   add_vendor_vf(host_, vf_);
   obey();
   EXPECT_EQ(refusal(other()), "(not refused)");
@@ -291,7 +291,7 @@ TEST_F(QuarantineTest, of_a_vf_is_not_ended_at_the_cost_of_a_domain_that_has_the
                                   [](const Reconciled& each) { return each.name == "web01"; });
   ASSERT_NE(of_vf, results.end());
   EXPECT_EQ(of_vf->result, Reconciled::Result::quarantined);
-  EXPECT_THAT(of_vf->reason, AllOf(HasSubstr("the card is in use by domain 'db02'"),
+  EXPECT_THAT(of_vf->reason, AllOf(HasSubstr("in use by domain 'db02'"),
                                    HasSubstr("run: gpuward reconcile")));
   EXPECT_FALSE(exists(pci_path(root_, at(vf_))));
 }

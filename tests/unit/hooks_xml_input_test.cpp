@@ -199,6 +199,17 @@ TEST(XmlInputTest, a_huge_one_that_never_ends_comes_back_too) {
   EXPECT_EQ(read_and_keep(writer.fd(), milliseconds(60'000)).end, End::too_large);
 }
 
+TEST(XmlInputTest, whether_the_domain_came_to_its_end_is_known) {
+  for (const size_t size : {100UL, 512UL << 10, (512UL << 10) + 5, largest_xml - 3, 17UL << 20}) {
+    EXPECT_TRUE(read_all(plain(size) + "</domain>\n").has_end) << size;
+    EXPECT_FALSE(read_all(plain(size)).has_end) << size;
+    EXPECT_FALSE(read_all(plain(100) + "</domain>" + plain(size)).has_end) << size;
+  }
+  EXPECT_FALSE(read_all("").has_end);
+  const Writer writer(plain(17 << 20), Writer::Then::stays);
+  EXPECT_FALSE(read_and_keep(writer.fd(), milliseconds(100)).has_end);
+}
+
 TEST(XmlInputTest, what_cannot_be_read_may_have_a_gpu) {
   EXPECT_TRUE(read_and_keep(-1, milliseconds(50)).may_have_gpu);
   const Fd directory(::open("/", O_RDONLY | O_CLOEXEC));

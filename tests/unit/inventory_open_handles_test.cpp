@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inventory/open_handles.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 
 #include "base/file.hpp"
@@ -107,6 +110,58 @@ TEST_F(HoldersTest, an_instance_without_a_group_is_held_by_nobody) {
   host_.instance_without_type("mtty", young);
   host_.process(4711, "qemu", {"/dev/vfio/1"});
   EXPECT_EQ(holder(young), "nobody");
+}
+
+// ---- what any user can have open, in the real /proc: this process is the user
+
+/// Why the open files of this process are not known; "" when they are.
+std::string unknown_of_this_process() {
+  const Root root;
+  const OpenHandles open(root);
+  for (const UnreadableProcess& unreadable : open.unknown())
+    if (unreadable.process.pid == ::getpid()) return unreadable.reason;
+  return {};
+}
+
+TEST(OpenFilesTest, a_path_longer_than_a_link_can_be_read_hides_nothing) {
+  const TempDir directory;
+  Fd deepest(::open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::string name(250, 'd');
+  for (int level = 0; level < 20; ++level) {  // 5000 bytes
+    ASSERT_EQ(::mkdirat(deepest.get(), name.c_str(), 0755), 0);
+    deepest = Fd(::openat(deepest.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_TRUE(deepest);
+  }
+  char target[4096];
+  const std::string link = "/proc/self/fd/" + std::to_string(deepest.get());
+  ASSERT_EQ(::readlink(link.c_str(), target, sizeof target), -1);
+  ASSERT_EQ(errno, ENAMETOOLONG);
+  EXPECT_EQ(unknown_of_this_process(), "");
+}
+
+/// Of one open file, statx of which fails so; `code_of_nothing` where it asks for no attribute.
+std::string unknown_by_statx(int code, int code_of_nothing) {
+  FakeHost host;
+  const Fd file(::open(host.root().prefix.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::string link =
+      "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(file.get());
+  host.statx_fails = [&](const std::string& path, unsigned mask) {
+    return path != link ? 0 : mask == 0 ? code_of_nothing : code;
+  };
+  return unknown_of_this_process();
+}
+
+TEST(OpenFilesTest, a_filesystem_that_answers_only_its_own_user_hides_nothing) {
+  EXPECT_EQ(unknown_by_statx(EACCES, 0), "");
+}
+
+TEST(OpenFilesTest, a_file_whose_filesystem_has_lost_it_hides_nothing) {
+  EXPECT_EQ(unknown_by_statx(EIO, EIO), "");
+  EXPECT_EQ(unknown_by_statx(ESTALE, ESTALE), "");
+}
+
+TEST(OpenFilesTest, what_the_host_itself_refuses_is_unknown) {
+  for (const int code : {EACCES, EPERM, ENOMEM}) EXPECT_NE(unknown_by_statx(code, code), "");
 }
 
 }  // namespace

@@ -353,6 +353,49 @@ TEST_F(PlanCardTest, what_has_no_vf_is_told_once) {
                           "other VF supports the type"));
 }
 
+// ---- hardware that is not what the configuration expects
+
+/// A card and a VF of another, with a ready instance each.
+struct UnexpectedTest : testing::Test {
+  UnexpectedTest() {
+    host_.pci_gpu(pf);
+    host_.sriov(pf, 1);
+    host_.set_vfs(pf, 1);
+    for (const std::string& parent : {card, vf}) {
+      host_.parent(parent).type("nvidia-63", 2);
+      host_.instance(parent, "nvidia-63", provisioned_uuid(parent, "nvidia-63", 0));
+    }
+    add(card).expect.slot = "9";
+    add(pf).expect.slot = "9";
+    add(vf);  // a section of its own, which expects nothing
+  }
+  GpuSection& add(const std::string& address) {
+    GpuSelector selector;
+    selector.by = GpuSelector::By::address;
+    selector.address = *parse_pci_address(address);
+    config_.gpus.push_back(section(selector, {}));
+    return config_.gpus.back();
+  }
+  ProvisionPlan plan() { return plan_provision(config_, scan_host(host_.root(), config_)); }
+  const std::string card = "0000:41:00.0", pf = "0000:42:00.0", vf = "0000:42:00.1";
+  FakeHost host_;
+  Config config_;
+};
+
+TEST_F(UnexpectedTest, instances_on_it_and_on_its_vfs_are_not_removed) {
+  const ProvisionPlan found = plan();
+  EXPECT_THAT(found.remove, IsEmpty());
+  ASSERT_THAT(found.kept, SizeIs(2));
+  for (const std::string& line : found.kept)
+    EXPECT_THAT(line, testing::AllOf(HasSubstr(": not removed: "), HasSubstr("expects slot:9")));
+  EXPECT_THAT(found.errors, SizeIs(2));
+}
+
+TEST_F(UnexpectedTest, without_an_expectation_they_are) {
+  for (GpuSection& section : config_.gpus) section.expect.slot = {};
+  EXPECT_THAT(plan().remove, SizeIs(2));
+}
+
 // ---- what a card can have together (waits for the model: tests/expected-failures)
 
 /// Two cards of NVIDIA's, each with 16 VFs and room for two of type 12Q: 32 are planned, 4 are

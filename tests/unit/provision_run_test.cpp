@@ -7,6 +7,7 @@
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "state/claim_store.hpp"
 #include "udev-rules/provision.hpp"
 
 namespace gpuward {
@@ -205,6 +206,56 @@ TEST_F(ProvisionTest, what_mdevctl_has_made_already_is_adopted) {
   const Provisioned done = run();
   EXPECT_THAT(done.created, SizeIs(3));
   EXPECT_THAT(done.failed, IsEmpty());
+}
+
+/// With a ready instance that its author has written into the XML.
+struct ProvisionClaimedTest : ProvisionTest {
+  ProvisionClaimedTest() {
+    run();
+    config_ = Config();
+  }
+  void claim() {
+    const Claims claims(host_.root());
+    claims.make_ready();
+    claims.write({domain,
+                  "web",
+                  {{.alias = "hostdev0",
+                    .profile = "-",
+                    .instance = ready,
+                    .parent = "mbochs",
+                    .type = "mbochs-small"}}});
+  }
+  const Uuid domain = *parse_uuid("d0000000-0000-4000-8000-000000000001");
+  const Uuid ready = provisioned_uuid("mbochs", "mbochs-small", 2);
+};
+
+TEST_F(ProvisionClaimedTest, what_a_claim_names_is_kept_and_the_domain_named) {
+  claim();
+  const Provisioned done = run();
+  EXPECT_THAT(done.removed, SizeIs(3));
+  EXPECT_THAT(done.kept, ElementsAre("instance " + to_string(ready) +
+                                     " on mbochs: no longer configured, not removed: "
+                                     "in use by domain 'web'"));
+  EXPECT_TRUE(host_.instances().contains(ready));
+}
+
+TEST_F(ProvisionClaimedTest, all_are_kept_while_a_claim_cannot_be_read) {
+  host_.file("/run/gpuward/claims/" + to_string(domain), "no claim");
+  const Provisioned done = run();
+  EXPECT_THAT(done.removed, IsEmpty());
+  ASSERT_THAT(done.kept, SizeIs(4));
+  EXPECT_THAT(done.kept[0], HasSubstr("claim of domain " + to_string(domain)));
+}
+
+TEST_F(ProvisionClaimedTest, what_is_claimed_after_the_plan_was_made_is_kept) {
+  const std::string ours = "remove " + to_string(ready);
+  host_.before_write = [&](const std::string& line) {  // while another is removed
+    if (line != ours) claim();
+  };
+  const Provisioned done = run();
+  EXPECT_TRUE(host_.instances().contains(ready));
+  ASSERT_THAT(done.kept, SizeIs(1));
+  EXPECT_THAT(done.kept[0], HasSubstr("in use by domain 'web'"));
 }
 
 TEST_F(ProvisionTest, claims_of_domains_are_not_looked_at_nor_their_instances_removed) {

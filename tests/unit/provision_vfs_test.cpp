@@ -7,6 +7,7 @@
 #include "inventory/usage.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
+#include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
 #include "udev-rules/provision.hpp"
 
@@ -96,6 +97,31 @@ TEST_F(ProvisionVfsTest, the_number_stays_while_a_process_has_one_open) {
   EXPECT_EQ(count(), 3u);
 }
 
+/// Its driver is VFIO's, and what is written goes to the card in the guest.
+TEST_F(ProvisionVfsTest, none_are_enabled_on_a_card_that_a_domain_has_whole) {
+  claim(pf, pf, Use::whole);
+  EXPECT_THAT(run().kept, ElementsAre("VFs of 0000:41:00.0: from 0 to 2: not changed: "
+                                      "GPU 0000:41:00.0: in use by domain 'web'"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ProvisionVfsTest, none_are_enabled_on_a_card_with_the_mark_or_that_a_guest_has_open) {
+  mark_used(host_.root(), at(pf), Uuid{}, "web");
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("run: gpuward clear 0000:41:00.0")));
+  clear_used(host_.root(), at(pf));
+  host_.iommu_group(1, {pf});
+  host_.process(77, "qemu", {"/dev/vfio/1"});
+  EXPECT_THAT(run().kept, ElementsAre(HasSubstr("0000:41:00.0 is in use by process 77 (qemu)")));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+/// After a restart of the host one that waits for its scrub program needs them.
+TEST_F(ProvisionVfsTest, a_claim_of_a_vf_that_does_not_exist_does_not_keep_them_disabled) {
+  claim("0000:41:00.1", pf);
+  run();
+  EXPECT_EQ(count(), 2u);
+}
+
 TEST_F(ProvisionVfsTest, claims_of_other_devices_keep_nothing) {
   host_.set_vfs(pf, 3);
   claim("0000:42:00.1", "0000:42:00.0");
@@ -112,6 +138,30 @@ TEST_F(ProvisionVfsTest, who_uses_one_is_asked_again_under_the_lock) {
   EXPECT_EQ(change_vfs(host_.root(), change, milliseconds(0), patient.write),
             "0000:41:00.1 is in use by domain 'web'");
   EXPECT_EQ(count(), 3u);
+}
+
+TEST_F(ProvisionVfsTest, a_change_that_takes_too_long_is_left_to_its_end_and_then_done) {
+  host_.reacts(pf, "sriov_numvfs", [&](const std::string& value) {
+    host_.hang();
+    host_.set_vfs(pf, static_cast<unsigned>(std::stoul(value)));
+    return 0;
+  });
+  const Deadlines hasty{milliseconds(60'000), milliseconds(500), milliseconds(50)};
+  EXPECT_THAT(provision(host_.root(), config_, hasty).failed,
+              ElementsAre(HasSubstr("blocked in the kernel")));
+  const auto writes = host_.writes();
+  EXPECT_THAT(run().failed, ElementsAre(HasSubstr("an earlier change is still running")));
+  EXPECT_EQ(change_vfs(host_.root(), {at(pf), 0, {2, false, {}}}, milliseconds(0), patient.write)
+                .find("an earlier change"),
+            0u);
+  host_.lets_go();
+  const Process writer = recorded_vfs(host_.root(), at(pf), 0).writer;
+  wait_until_ended(host_.root(), writer, milliseconds(60'000));
+  const Provisioned done = run();
+  EXPECT_THAT(done.vfs, IsEmpty());
+  EXPECT_THAT(done.failed, IsEmpty());
+  EXPECT_EQ(host_.writes(), writes);
+  EXPECT_EQ(count(), 2u);
 }
 
 TEST_F(ProvisionVfsTest, a_domain_that_is_being_started_is_waited_for) {

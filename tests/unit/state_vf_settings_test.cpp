@@ -28,7 +28,10 @@ class VfSettingsTest : public testing::Test {
   std::string set(unsigned count, VfQuota quota = {}, bool autoprobe = false) {
     return enable_vfs(host_.root(), pf, {count, autoprobe, quota}, patient).failure;
   }
-  std::optional<std::string> recorded() { return recorded_settings(host_.root(), pf); }
+  RecordedVfs record() {
+    return recorded_vfs(host_.root(), pf, virtual_functions(host_.root(), pf).size());
+  }
+  std::optional<std::string> recorded() { return record().settings; }
   void offer_quota() {
     host_.pci_gpu(pf_name).attribute("sriov_admin/vf1/profile/vram_quota", "0");
     host_.pci_gpu(pf_name).attribute("sriov_admin/vf1/profile/exec_quantum_ms", "0");
@@ -71,6 +74,27 @@ TEST_F(VfSettingsTest, a_change_that_fails_halfway_equals_no_settings) {
   EXPECT_NE(set(1, {{}, {}, 512}), "");
   for (const WantedVfs& wanted : {WantedVfs{2, false, {}}, WantedVfs{1, false, {{}, {}, 512}}})
     EXPECT_TRUE(settings_differ(recorded(), wanted));
+}
+
+/// One that takes longer than it is waited for.
+TEST_F(VfSettingsTest, a_change_that_nobody_waited_for_is_done_when_its_process_has_ended) {
+  host_.reacts(pf_name, "sriov_numvfs", [&](const std::string& value) {
+    host_.hang();
+    host_.set_vfs(pf_name, static_cast<unsigned>(std::stoul(value)));
+    return 0;
+  });
+  const WantedVfs wanted{2, false, {}};
+  const KernelChange change = enable_vfs(host_.root(), pf, wanted, milliseconds(500));
+  ASSERT_NE(change.blocked, 0);
+  EXPECT_EQ(record().writer.pid, change.blocked);
+  EXPECT_TRUE(settings_differ(recorded(), wanted));
+  host_.lets_go();
+  wait_until_ended(host_.root(), record().writer, patient);
+  EXPECT_FALSE(record().writer);
+  EXPECT_EQ(recorded(), "autoprobe=0");
+  EXPECT_FALSE(settings_differ(recorded(), wanted));
+  host_.set_vfs(pf_name, 1);
+  EXPECT_TRUE(settings_differ(recorded(), wanted)) << "it did not come to its end";
 }
 
 TEST_F(VfSettingsTest, nothing_changes_when_it_cannot_be_recorded) {
