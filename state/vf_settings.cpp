@@ -41,7 +41,8 @@ static std::optional<std::string> recorded_text(const Root& root, const PciAddre
 
 RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now) {
   const auto text = recorded_text(root, pf);
-  const auto words = split(text.value_or(""), ' ');
+  if (!text) return {};
+  const auto words = split(*text, ' ');
   if (words.size() < 4 || words[0] != changing) return {text};
   const Process writer = parse_process(words[1]).value_or(Process{});
   if (is_running(root, writer)) return {std::string(changing), writer};
