@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/quote.hpp"
 #include "domain/guest_pci.hpp"
 #include "domain/qemu_commandline.hpp"
@@ -68,6 +69,21 @@ static void refuse_alias_references(const DomainEdit& edit,
   }
 }
 
+/// libvirt refuses an mdev with display='on' where there is no <graphics>.
+static void refuse_displays(const DomainEdit& edit, const std::vector<const Element*>& console) {
+  if (std::none_of(console.begin(), console.end(),
+                   [](const Element* device) { return device->name == "graphics"; }))
+    return;
+  for (const Element& device : edit.device_list())
+    if (device.name == "hostdev" && device.name_space.empty() &&
+        device.attribute("type") == "mdev" && device.attribute("display") == "on")
+      throw Error(domain_title(edit.domain.name),
+                  "domain XML line " + std::to_string(device.line) +
+                      ": <hostdev> has display='on', which needs the <graphics> that 'console = "
+                      "off' removes",
+                  "remove display='on' first, or choose a profile with 'console = on'");
+}
+
 std::string take_console_out(std::string_view xml) {
   DomainEdit edit(xml);
   if (edit.ours() && edit.ours()->child("console", domain_namespace)) return std::string(xml);
@@ -77,6 +93,7 @@ std::string take_console_out(std::string_view xml) {
   if (console.empty()) return std::string(xml);
   refuse_passwords(edit);
   refuse_alias_references(edit, console);
+  refuse_displays(edit, console);
 
   const std::string prefix = our_prefix(edit);
   std::string text = remove_and_save(edit, edit.devices(), console, "        ");
@@ -102,24 +119,70 @@ static void put_audio_back(DomainEdit& edit, const Element& keeper) {
       return edit.set_attribute(device, "type", type);
 }
 
-static bool is_taken(const DomainEdit& edit, const PciAddress& place,
-                     const std::vector<PciAddress>& freed) {
-  return std::find(freed.begin(), freed.end(), place) == freed.end() &&
-         std::any_of(edit.device_list().begin(), edit.device_list().end(),
-                     [&](const Element& device) { return guest_address_of(device) == place; });
+/// Whether both are one place on a bus that is not PCI: virtio-serial, usb, ccid or drive.
+static bool is_same_place(const Element& one, const Element& other) {
+  static constexpr std::array place = {"controller", "bus", "target", "port", "slot", "unit"};
+  static constexpr std::array last = {"port", "slot", "unit"};  // without one libvirt chooses
+  const auto value = [](const Element& address, const char* name) {
+    return address.attribute(name).value_or("0");
+  };
+  return one.attribute("type") == other.attribute("type") &&
+         std::any_of(last.begin(), last.end(), [&](auto name) { return one.attribute(name); }) &&
+         std::all_of(place.begin(), place.end(),
+                     [&](auto name) { return value(one, name) == value(other, name); });
 }
 
-static std::string without_taken_addresses(const DomainEdit& edit, const std::string& text,
-                                           const std::vector<PciAddress>& freed) {
+/// Whether a device has the address of `saved` now, but those in `freed`, which are about to go.
+static bool is_taken(const DomainEdit& edit, const Element& saved,
+                     const std::vector<PciAddress>& freed) {
+  const Element* const address = saved.child("address");
+  const auto place = guest_address_of(saved);
+  if (!address || (place && std::find(freed.begin(), freed.end(), *place) != freed.end()))
+    return false;
+  return std::any_of(edit.device_list().begin(), edit.device_list().end(),
+                     [&](const Element& device) {
+                       if (place) return guest_address_of(device) == place;
+                       const Element* const other = device.child("address");
+                       return other && is_same_place(*address, *other);
+                     });
+}
+
+/// Whether libvirt refuses the saved device beside one that the domain has: it takes one <graphics>
+/// of a type, and a second <video> of some models alone.
+static bool has_rival(const DomainEdit& edit, const Element& saved) {
+  return std::any_of(
+      edit.device_list().begin(), edit.device_list().end(), [&](const Element& device) {
+        return device.name_space.empty() && device.name == saved.name &&
+               (saved.name == "video" ||
+                (saved.name == "graphics" && device.attribute("type") == saved.attribute("type")));
+      });
+}
+
+static void warn_of_rival(const DomainEdit& edit, const Element& saved) {
+  const auto type = saved.attribute("type");
+  log::warning(edit.domain.name,
+               "the saved <" + saved.name + (type ? " type='" + shown(*type) + "'" : "") +
+                   "> is not restored: the domain has another <" + saved.name + '>');
+}
+
+/// The saved devices, without those that cannot be beside one that someone has added since, and
+/// without addresses that are in use.
+static std::string fitting_text(const DomainEdit& edit, const std::string& text,
+                                const std::vector<PciAddress>& freed) {
   static constexpr std::string_view start = "<kept>", end = "</kept>";
   const std::string whole = std::string(start) + text + std::string(end);
   const Document document = parse_document(whole);
   std::vector<Edit> edits;
+  const auto remove = [&](Span span) {
+    edits.push_back({{whole.find_last_not_of(" \t\r\n", span.begin - 1) + 1, span.end}, ""});
+  };
   for (const Element& device : document.root.children) {
-    const auto place = guest_address_of(device);
-    if (!place || !is_taken(edit, *place, freed)) continue;
-    const Span address = device.child("address")->whole;
-    edits.push_back({{whole.find_last_not_of(" \t\r\n", address.begin - 1) + 1, address.end}, ""});
+    if (has_rival(edit, device)) {
+      warn_of_rival(edit, device);
+      remove(device.whole);
+    } else if (is_taken(edit, device, freed)) {
+      remove(device.child("address")->whole);
+    }
   }
   const std::string result = apply_edits(whole, edits);
   return result.substr(start.size(), result.size() - start.size() - end.size());
@@ -133,7 +196,7 @@ std::string put_console_back(std::string_view xml, const std::vector<PciAddress>
   for (const Element& keeper : console->children) {
     if (is_ours(keeper, "kept"))
       restore_saved(edit, edit.devices(), keeper,
-                    without_taken_addresses(edit, saved_text(keeper, is_part_of_console), freed));
+                    fitting_text(edit, saved_text(keeper, is_part_of_console), freed));
     if (is_ours(keeper, "audio")) put_audio_back(edit, keeper);
   }
   remove_from_ours(edit, {console});

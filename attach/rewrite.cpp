@@ -57,10 +57,9 @@ std::string_view alias_of(const Element& device) {
   return alias ? alias->attribute("name").value_or("") : "";
 }
 
-const Element* hostdev_element(const DomainEdit& edit, std::string_view alias) {
-  for (const Element& element : edit.devices().children)
-    if (is_hostdev(element) && alias_of(element) == alias) return &element;
-  return nullptr;
+/// The <address> in the <source> of a hostdev that has one.
+const Element& source_address(const DomainEdit& edit, const Hostdev& hostdev) {
+  return *edit.devices().children[hostdev.place].child("source")->child("address");
 }
 
 std::string free_alias(const Domain& domain) {
@@ -430,8 +429,7 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
 static void mend_hostdev(DomainEdit& edit, const Hostdev& hostdev) {
   const Uuid wanted = instance_uuid(edit.domain.uuid, hostdev.alias);
   if (hostdev.type != Hostdev::Type::mdev || hostdev.instance == wanted) return;
-  const Element* const element = hostdev_element(edit, hostdev.alias);
-  const Element& address = *element->child("source")->child("address");
+  const Element& address = source_address(edit, hostdev);
   if (const auto span = edit.document.value_span(address, "uuid"))
     edit.replace(*span, to_string(wanted));
 }
@@ -471,8 +469,21 @@ static bool are_of_same_shape(const std::vector<PciAddress>& one,
                     [](const auto& a, const auto& b) { return a.function == b.function; });
 }
 
-static void move_source(DomainEdit& edit, const std::string& alias, const PciAddress& to) {
-  const Element& address = *hostdev_element(edit, alias)->child("source")->child("address");
+/// The source addresses of the GPU's hostdevs for these functions, in their order; none where one
+/// of the hostdevs is missing: its author may have removed any of them.
+static std::vector<const Element*> sources_for(const DomainEdit& edit, const std::string& name,
+                                               const std::vector<PciAddress>& functions) {
+  std::vector<const Element*> sources;
+  for (size_t i = 0; i < functions.size(); ++i) {
+    const Hostdev* const hostdev =
+        find_hostdev(edit.domain, alias_of_function(name, functions[i], i == 0));
+    if (!hostdev || !hostdev->address) return {};
+    sources.push_back(&source_address(edit, *hostdev));
+  }
+  return sources;
+}
+
+static void move_source(DomainEdit& edit, const Element& address, const PciAddress& to) {
   const std::pair<const char*, unsigned> parts[] = {
       {"domain", to.domain}, {"bus", to.bus}, {"slot", to.slot}, {"function", to.function}};
   for (const auto& [name, number] : parts) {
@@ -515,11 +526,12 @@ std::string assign_device(std::string_view xml, std::string_view alias, Use use,
   if (!find_request(edit.domain, alias))
     throw Error(domain_title(edit.domain.name), "no GPU with alias " + shown(name));
   const auto before = functions_of(edit.domain, alias);
-  if (before == functions) return std::string(xml);
+  const auto sources = sources_for(edit, name, functions);
+  if (!sources.empty() && before == functions) return std::string(xml);
   // A VF's function number says nothing of its shape: it is alone.
-  if ((before.size() == 1 && functions.size() == 1) || are_of_same_shape(before, functions)) {
-    for (size_t i = 0; i < functions.size(); ++i)
-      move_source(edit, alias_of_function(name, functions[i], i == 0), functions[i]);
+  if (!sources.empty() &&
+      ((before.size() == 1 && functions.size() == 1) || are_of_same_shape(before, functions))) {
+    for (size_t i = 0; i < functions.size(); ++i) move_source(edit, *sources[i], functions[i]);
     return edit.result();
   }
   const std::string opened =

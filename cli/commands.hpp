@@ -9,6 +9,8 @@
 
 namespace gpuward {
 
+struct ClaimedDevices;
+
 /// What all commands share.
 struct Settings {
   Root root;
@@ -47,6 +49,10 @@ struct Rewrite {
   bool unprotect = false;
 };
 int rewrite_command(const Settings& settings, const Rewrite& rewrite);
+
+/// Names each claim that cannot be read: what is shown lacks what its domain has. Returns the exit
+/// status of the command, 1 when there is one.
+int report_unreadable(const ClaimedDevices& claimed);
 
 /// The configuration; throws Error with all its problems, a line each.
 Config require_config(const Root& root);

@@ -70,6 +70,11 @@ Findings check_host_shutdown(const Root& root, unsigned libvirt);
 Findings check_domain(const Root& root, const Config& config, const std::string& name,
                       std::string_view xml, bool is_off);
 
+/// The same findings of a transient domain (virsh create, Pacemaker): commands that change the
+/// definition of a domain find none, so each such fix is for the file that the domain is created
+/// from.
+Findings of_transient_domain(Findings findings);
+
 /// Domains that run although the hook refuses them.
 Findings check_started_anyway(const Root& root);
 

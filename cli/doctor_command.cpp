@@ -36,7 +36,7 @@ static Findings check_claims(const Root& root, const DomainStore& store) {
 static Findings check_domains(const Settings& settings, const Config& config) {
   Findings findings;
   try {
-    const DomainStore store(settings.connect);
+    const DomainStore store(settings.root, settings.connect);
     for (const ConfigProblem& problem : unsupported_by(config, store.version()))
       findings.push_back(
           {Severity::problem, "config", to_string(problem.position), problem.message,
@@ -45,7 +45,9 @@ static Findings check_domains(const Settings& settings, const Config& config) {
     for (const DomainStore::Found& found : store.all()) try {
         const std::string xml =
             found.persistent ? store.inactive_xml(found.uuid) : store.live_xml(found.uuid);
-        append(findings, check_domain(settings.root, config, found.name, xml, !found.active));
+        Findings of_domain = check_domain(settings.root, config, found.name, xml, !found.active);
+        append(findings,
+               found.persistent ? std::move(of_domain) : of_transient_domain(std::move(of_domain)));
       } catch (const Error& error) {
         findings.push_back({Severity::warning, "domains", shown(found.name),
                             without_remedy(error.reason),
@@ -56,7 +58,8 @@ static Findings check_domains(const Settings& settings, const Config& config) {
   } catch (const Error& error) {
     findings.push_back({Severity::warning, "domains", "libvirt",
                         "cannot check the domains: " + without_remedy(error.reason),
-                        "run gpuward doctor again when libvirt is running"});
+                        error.reason.remedy.empty() ? "gpuward doctor, when libvirt is running"
+                                                    : hint(error.reason)});
   }
   return findings;
 }

@@ -119,7 +119,7 @@ static void check_definitions(const Root& root, const std::string& parent, bool 
     const std::string file = "/etc/mdevctl.d/" + parent + '/' + name;
     const std::string fix = "mdevctl undefine --parent=" + parent + " --uuid=" + name;
     const auto same = std::find_if(instances.begin(), instances.end(), [&](const auto& view) {
-      return view.instance.uuid == *uuid && view.state != "external";
+      return view.instance.uuid == *uuid && view.state != "external" && view.state != "unknown";
     });
     if (same != instances.end())
       findings.push_back({Severity::problem, "tools", file,
@@ -166,12 +166,16 @@ static void find_quarantined(const Root& root, Findings& findings) {
                             " cannot be read, so no domain is assigned a GPU: " + claim.reason,
                         "shut that domain down and restart the host; after a downgrade install the "
                         "newer gpuward again"});
-  for (const Claim& claim : claimed.with_quarantined())
+  for (const Claim& claim : claimed.with_quarantined()) {
+    const std::string remedy = hint({{}, {}, quarantine_remedy(claim)});
     for (const ClaimedDevice& device : claim.devices)
       if (device.state == ClaimedDevice::State::quarantined)
         findings.push_back({Severity::problem, "devices", device_name(device),
                             quarantine_text(claim.name) + ", not assigned to any domain",
-                            "gpuward reconcile (prints the reason if it remains quarantined)"});
+                            remedy + (remedy == "gpuward reconcile"
+                                          ? " (prints the reason if it remains quarantined)"
+                                          : "")});
+  }
 }
 
 /// A record goes by the card's UUID or serial number. Of a card without one of its own it goes by
@@ -239,15 +243,23 @@ static void find_unexpected(const Root& root, const Config& config, std::set<std
     }
 }
 
+/// `apply` leaves VFs in use as they are.
+static Finding not_applied(const Root& root, const VfChange& change) {
+  const std::string what = "configuration is not applied: " + to_string(change);
+  const std::string user = use_of_vfs(root, change.pf);
+  if (user.empty())
+    return {Severity::problem, "devices", to_string(change.pf), what, "gpuward apply"};
+  return {Severity::warning, "devices", to_string(change.pf), what + ": " + user,
+          "shut that domain down or stop that process, then run: gpuward apply"};
+}
+
 Findings check_devices(const Root& root, const Config& config) {
   Findings findings;
   find_quarantined(root, findings);
   std::set<std::string> unexpected;
   find_unexpected(root, config, unexpected, findings);
   const ProvisionPlan plan = plan_provision(config, scan_host(root, config));
-  for (const VfChange& change : plan.vfs)
-    findings.push_back({Severity::problem, "devices", to_string(change.pf),
-                        "configuration is not applied: " + to_string(change), "gpuward apply"});
+  for (const VfChange& change : plan.vfs) findings.push_back(not_applied(root, change));
   for (const std::string& line : plan.errors)
     if (!unexpected.contains(line))
       findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,

@@ -116,6 +116,21 @@ Findings check_domain(const Root& root, const Config& config, const std::string&
   return findings;
 }
 
+/// "" where the fix does not change the domain's definition.
+static std::string fix_of_file(std::string_view fix) {
+  const std::string file = ", of the file that the domain is created from";
+  if (fix.starts_with("gpuward protect ")) return "gpuward protect ./FILE" + file;
+  if (fix.starts_with("gpuward attach ") || fix.starts_with("gpuward reassign "))
+    return "gpuward rewrite < FILE" + file;
+  return fix.starts_with("virsh edit ") ? "edit the XML" + file : "";
+}
+
+Findings of_transient_domain(Findings findings) {
+  for (Finding& finding : findings)
+    if (const std::string fix = fix_of_file(finding.fix); !fix.empty()) finding.fix = fix;
+  return findings;
+}
+
 Findings check_started_anyway(const Root& root) {
   Findings findings;
   std::vector<std::string> unreadable;

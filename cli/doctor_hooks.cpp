@@ -19,35 +19,32 @@ Findings check_hook(const HostLayers& layers) {
   using State = HookLink::State;
   const std::string link = hook_link, program = hook_program;
   const std::string without = "; without the hook no domain is assigned a GPU and none is guarded";
-  const auto finding = [&](Severity severity, const std::string& found, const std::string& fix) {
-    return Findings{{severity, "hook", link, found, fix}};
+  const std::string fix = hook_fix(layers);
+  const auto finding = [&](Severity severity, const std::string& found, const std::string& how) {
+    return Findings{{severity, "hook", link, found, how}};
   };
-  const std::string make = "ln -sfn " + program + " " + link;
-  const std::string daemon = layers.daemon ? layers.daemon->name : "libvirtd";
   switch (layers.link.state) {
     case State::absent:
-      return finding(Severity::problem, "link does not exist" + without,
-                     make + "; systemctl reload " + daemon);
+      return finding(Severity::problem, "link does not exist" + without, fix);
     case State::turned_off:
       return finding(Severity::warning, "link points to /dev/null: the hook is disabled" + without,
-                     make + ", or ignore this if intended");
+                     fix + ", or ignore this if intended");
     case State::dangling:
       return finding(Severity::problem,
-                     "link points to " + program + ", which does not exist" + without,
-                     "reinstall gpuward");
+                     "link points to " + program + ", which does not exist" + without, fix);
     case State::foreign:
       return finding(
           Severity::problem,
           layers.link.target.empty() ? "not a link" : "link points to " + shown(layers.link.target),
-          make);
+          fix);
     case State::not_executable:
       return finding(Severity::problem, program + " is not executable, so libvirt skips the hook",
-                     "chmod 755 " + program);
+                     fix);
     case State::good:
       break;
   }
   if (layers.seen.seen == Tristate::yes) return {};
-  return finding(Severity::problem, layers.seen.reason, "systemctl reload " + daemon);
+  return finding(Severity::problem, layers.seen.reason, fix);
 }
 
 /// What editors and packages leave beside a file, which libvirt runs all the same.

@@ -48,7 +48,12 @@ static const Profile& require_profile(const Config& config, const std::string& n
 
 DomainStore::Found require_off(const DomainStore& store, const std::string& name) {
   const auto found = store.find(name);
-  if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all");
+  const std::string in_file =
+      "for a definition in a file: gpuward protect ./FILE or gpuward rewrite";
+  if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all; " + in_file);
+  if (found->active && !found->persistent)
+    throw Error({}, domain_title(found->name) + " is running and has no persistent definition",
+                in_file);
   if (found->active)
     throw Error({}, domain_title(found->name) + " is running",
                 "shut it down first: virsh shutdown " + shell_word(found->name));
@@ -60,12 +65,18 @@ std::optional<Lock> lock_definition_of(const Settings& settings, const DomainSto
 }
 
 /// Shows or defines what became of the domain's XML.
-int show_or_define(const Settings& settings, DomainStore& store, const std::string& name,
+int show_or_define(const Settings& settings, DomainStore& store, const DomainStore::Found& domain,
                    const std::string& before, const std::string& after, const std::string& done) {
+  const std::string& name = domain.name;
   if (before == after) {
     print_lines(name + ": nothing to change\n");
     return 0;
   }
+  if (store.has_managed_save(domain.uuid))
+    log::warning(domain_title(name) +
+                 ": the domain has a managed save, and its next start restores the saved XML "
+                 "without this change; to discard the saved state run: virsh managedsave-remove " +
+                 shell_word(name));
   if (settings.dry_run) {
     print_lines(unified_diff(before, after, name + ".xml"));
     return 0;
@@ -230,7 +241,7 @@ int attach_command(const Settings& settings, const std::string& domain,
                    const std::string& profile) {
   const Config config = require_config(settings.root);
   if (!profile.empty()) require_profile(config, profile);
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
@@ -245,17 +256,17 @@ int attach_command(const Settings& settings, const std::string& domain,
   const std::string closed = protected_for_attach(settings, config, after);
   if (closed != after) warn_of_pc(config, found.name, after);
   return show_or_define(
-      settings, store, found.name, before, closed,
+      settings, store, found, before, closed,
       profile.empty() ? "instance UUIDs updated"
                       : "GPU attached (profile " + in_quotes(profile) + "), active at next start");
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return show_or_define(settings, store, found.name, before, detach_gpus(before, alias),
+  return show_or_define(settings, store, found, before, detach_gpus(before, alias),
                         alias.empty() ? "GPUs removed" : gpu_title(alias) + " removed");
 }
 
@@ -306,6 +317,10 @@ static void warn_of_command_line(const Settings& settings, const Config& config,
     log::warning(domain_title(domain.name) + ": domain XML line " + std::to_string(gpu->line) +
                  ": QEMU command line assigns the GPU " + in_quotes(gpu->text) +
                  ", enable-migration=off cannot be added; use a <hostdev> instead");
+  if (domain.readconfig != 0)
+    log::warning(domain_title(domain.name) + ": domain XML line " +
+                 std::to_string(domain.readconfig) +
+                 ": the file of -readconfig is not searched for GPUs");
 }
 
 int protect_command(const Settings& settings, const std::string& domain) {
@@ -324,13 +339,13 @@ int protect_command(const Settings& settings, const std::string& domain) {
     const std::string before = require_file(domain);
     return show_or_write_file(settings, domain, before, closed(before), done);
   }
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const std::string after = closed(before);
   if (after != before) warn_of_pc(config, found.name, before);
-  return show_or_define(settings, store, found.name, before, after, done);
+  return show_or_define(settings, store, found, before, after, done);
 }
 
 /// One of all: what attach closes for a domain that asks gpuward for a GPU, what protect closes for
@@ -346,7 +361,7 @@ static void protect_one(const Settings& settings, const Config& config, DomainSt
   const std::string after = requests_gpu(parsed) ? protected_for_attach(settings, config, before)
                                                  : protected_for_good(settings, config, before);
   if (after != before) warn_of_pc(config, domain.name, before);
-  show_or_define(settings, store, domain.name, before, after, "domain XML updated for [guard]");
+  show_or_define(settings, store, domain, before, after, "domain XML updated for [guard]");
 }
 
 /// Whether the domain that is running needs the same when it is shut off.
@@ -362,7 +377,7 @@ static bool has_open_gaps(const Settings& settings, const Config& config, const 
 
 int protect_all_command(const Settings& settings) {
   const Config config = require_config(settings.root);
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   int status = 0;
   for (const DomainStore::Found& domain : store.all()) try {
       if (!domain.persistent) continue;
@@ -383,12 +398,11 @@ int unprotect_command(const Settings& settings, const std::string& domain) {
     const std::string before = require_file(domain);
     return show_or_write_file(settings, domain, before, unprotect(before), "no longer protected");
   }
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const auto found = require_off(store, domain);
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  return show_or_define(settings, store, found.name, before, unprotect(before),
-                        "no longer protected");
+  return show_or_define(settings, store, found, before, unprotect(before), "no longer protected");
 }
 
 static std::string read_stdin() {
@@ -415,8 +429,8 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return with_available_devices(settings, config,
-                                update_instance_uuids(xml, is_mdev_in(config)), use);
+  return with_available_devices(settings, config, update_instance_uuids(xml, is_mdev_in(config)),
+                                use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {

@@ -19,8 +19,9 @@ DomainStore::Found require_off(const DomainStore& store, const std::string& name
 /// Held while a command reads, changes and defines it.
 std::optional<Lock> lock_definition_of(const Settings& settings, const DomainStore::Found& domain);
 
-/// Shows (--dry-run) or defines what became of the domain's XML.
-int show_or_define(const Settings& settings, DomainStore& store, const std::string& name,
+/// Shows (--dry-run) or defines what became of the domain's XML. Warns where a start would not use
+/// it.
+int show_or_define(const Settings& settings, DomainStore& store, const DomainStore::Found& domain,
                    const std::string& before, const std::string& after, const std::string& done);
 
 /// `xml` with all closed that [guard] blocks, as attach leaves it.

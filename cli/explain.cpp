@@ -55,28 +55,29 @@ LayerState xml_layer(const Case& c) {
   if (c.is(Guard::migration) && c.domain.qemu && *c.domain.qemu < first_qemu_with_enable_migration)
     return {State::holds, "xml",
             "QEMU before " + std::string(first_qemu_with_enable_migration_text) +
-                " does not migrate VFIO devices"};
+                " does not migrate VFIO devices unless x-enable-migration is on"};
   const bool is_strict = c.is(Guard::gpu_hotplug) && c.policy.gpu_hotplug_strict;
   return {State::holds, "xml",
           std::string(row_of(c.guard).xml_holds) + (is_strict ? ", and to add any device" : "")};
 }
 
 std::string link_trouble(const HookLink& link) {
+  const std::string path = hook_link, program = hook_program;
   switch (link.state) {
     case HookLink::State::good:
       return "";
     case HookLink::State::absent:
-      return std::string(hook_link) + " is missing: ln -s " + hook_program + ' ' + hook_link;
+      return path + " is missing";
     case HookLink::State::turned_off:
-      return std::string(hook_link) + " points to /dev/null: the hook is disabled";
+      return path + " points to /dev/null: the hook is disabled";
     case HookLink::State::dangling:
-      return std::string(hook_link) + " points to a missing file: reinstall gpuward";
+      return path + " points to a missing file";
     case HookLink::State::foreign:
-      return std::string(hook_link) + " is not the link to " + hook_program;
+      return path + " is not the link to " + program;
     case HookLink::State::not_executable:
       break;
   }
-  return std::string(hook_program) + " is not executable: chmod 755 " + hook_program;
+  return program + " is not executable";
 }
 
 std::string what_the_hook_does(const Case& c) {
@@ -89,7 +90,7 @@ std::string what_the_hook_does(const Case& c) {
 
 LayerState hook_layer(const Case& c) {
   if (const std::string trouble = link_trouble(c.host.link); !trouble.empty())
-    return {State::off, "hook", trouble};
+    return {State::off, "hook", trouble + "; run: " + hook_fix(c.host)};
   switch (c.host.seen.seen) {
     case Tristate::yes:
       return {State::holds, "hook", what_the_hook_does(c) + "; " + c.host.seen.reason};
@@ -98,7 +99,7 @@ LayerState hook_layer(const Case& c) {
     case Tristate::unknown:
       break;
   }
-  return {State::unknown, "hook", c.host.seen.reason + ": systemctl reload libvirtd"};
+  return {State::unknown, "hook", c.host.seen.reason + "; run: " + hook_fix(c.host)};
 }
 
 LayerState polkit_layer(const Case& c) {
@@ -125,7 +126,8 @@ LayerState polkit_layer(const Case& c) {
     return {
         State::off, "polkit",
         "domain was started before the hook was installed, so gpuward-polkit does not cover it; "
-        "restart the domain or libvirtd"};
+        "restart the domain or " +
+            (c.host.daemon ? c.host.daemon->name : "libvirtd")};
   const char* verb = policy_of(c.policy, c.guard) == Policy::warn ? "logs " : "refuses ";
   return {State::holds, "polkit", verb + refused + " to all but root"};
 }

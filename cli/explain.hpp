@@ -3,8 +3,10 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/root.hpp"
 #include "base/uuid.hpp"
 #include "cli/host_layers.hpp"
 #include "config/config.hpp"
@@ -21,6 +23,7 @@ struct GuardedDomain {
   bool active = false;            ///< running, and its live XML was inspected
   bool known_to_polkit = false;   ///< it has a claim or a mark
   std::vector<std::string> gpus;  ///< "ua-gpuward-0, mdev", as its XML has them
+  std::string readconfig;         ///< "-readconfig (line 7): file is not searched"; it may have one
   std::vector<Gap> gaps;
   std::vector<Gap> configured_pauses;
   std::string emulator;
@@ -28,6 +31,9 @@ struct GuardedDomain {
   PciRoot pci_root = PciRoot::pcie;
   std::optional<StartPermit> permit;  ///< by which it was started although the hook refuses it
 };
+
+/// Adds what the domain's XML says. Throws Error where that cannot be parsed.
+void add_xml(const Root& root, const Config& config, std::string_view xml, GuardedDomain& domain);
 
 /// What one layer does for one guard.
 struct LayerState {

@@ -25,24 +25,20 @@ static std::string describe(const Hostdev& hostdev) {
   return (hostdev.alias.empty() ? "" : hostdev.alias + ", ") + source;
 }
 
-/// Adds what its XML says. Throws Error where that cannot be parsed.
-static void add_xml(const Settings& settings, const Config& config, const DomainStore& store,
-                    GuardedDomain& guarded) {
-  const std::string xml =
-      guarded.active ? store.live_xml(guarded.uuid) : store.inactive_xml(guarded.uuid);
+void add_xml(const Root& root, const Config& config, std::string_view xml, GuardedDomain& guarded) {
   const Document document = parse_document(xml);
   const Domain domain = read_domain(document);
-  if (!is_gpu_domain(settings.root, config, domain)) return;
-  guarded.known_to_polkit = has_gpu_now(settings.root, guarded.uuid);
-  guarded.emulator = emulator_of(document);
-  guarded.qemu = qemu_version(settings.root, guarded.emulator);
-  const auto gpus = gpu_hostdevs(settings.root, config, domain);
-  for (const Hostdev* gpu : gpus) guarded.gpus.push_back(describe(*gpu));
-  for (const CommandLineDevice* gpu : command_line_gpus(settings.root, config, domain))
-    guarded.gpus.push_back("QEMU command line: " + gpu->text);
   if (domain.readconfig != 0)
-    guarded.gpus.push_back("-readconfig (line " + std::to_string(domain.readconfig) +
-                           "): file is not searched");
+    guarded.readconfig =
+        "-readconfig (line " + std::to_string(domain.readconfig) + "): file is not searched";
+  if (!is_gpu_domain(root, config, domain)) return;
+  guarded.known_to_polkit = has_gpu_now(root, guarded.uuid);
+  guarded.emulator = emulator_of(document);
+  guarded.qemu = qemu_version(root, guarded.emulator);
+  const auto gpus = gpu_hostdevs(root, config, domain);
+  for (const Hostdev* gpu : gpus) guarded.gpus.push_back(describe(*gpu));
+  for (const CommandLineDevice* gpu : command_line_gpus(root, config, domain))
+    guarded.gpus.push_back("QEMU command line: " + gpu->text);
   if (guarded.gpus.empty())
     guarded.gpus.push_back("requested in its metadata, but without a hostdev");
   guarded.gaps = guard_gaps({document, gpus, config.guard, abilities_of(guarded.qemu)});
@@ -88,6 +84,13 @@ static json started_anyway_json(const GuardedDomain& domain) {
           {"refused", domain.permit->refusals}};
 }
 
+/// Its GPUs, and what may be one.
+static std::vector<std::string> found_in(const GuardedDomain& domain) {
+  std::vector<std::string> found = domain.gpus;
+  if (!domain.readconfig.empty()) found.push_back(domain.readconfig);
+  return found;
+}
+
 /// All keys; null what only the XML and the host's layers tell.
 static json domain_json(const GuardedDomain& domain, unsigned libvirt) {
   return {{"domain", {{"name", domain.name}, {"uuid", to_string(domain.uuid)}}},
@@ -103,7 +106,7 @@ static json domain_json(const GuardedDomain& domain, unsigned libvirt) {
 static void print_as_json(int schema, const GuardedDomain& domain, const HostLayers& host,
                           unsigned libvirt, const std::vector<ExplainedGuard>& guards) {
   json object = domain_json(domain, libvirt);
-  object["gpus"] = domain.gpus;
+  object["gpus"] = found_in(domain);
   object["qemu"] = versioned(domain.qemu);
   object["guards"] = guards_json(guards);
   if (host.daemon) object["daemon"] = host.daemon->name;
@@ -169,12 +172,13 @@ static void print_as_text(const GuardedDomain& domain, const HostLayers& host, u
                           const std::vector<ExplainedGuard>& guards) {
   std::string text = state_text(domain);
   if (domain.gpus.empty()) {
-    print_lines(text + " and has no GPU: no guard applies.\n");
+    print_lines(text + " and has no GPU: no guard applies" +
+                (domain.readconfig.empty() ? "" : ", but " + domain.readconfig) + ".\n");
     return;
   }
   text += " and has ";
-  for (const std::string& gpu : domain.gpus)
-    text += (&gpu == &domain.gpus.front() ? "" : "; ") + shown(gpu);
+  const auto found = found_in(domain);
+  for (const std::string& gpu : found) text += (&gpu == &found.front() ? "" : "; ") + shown(gpu);
   text += ".\nlibvirt " + (libvirt ? version_text(libvirt) : "?") + " (" +
           (host.daemon ? host.daemon->name : "no daemon of this host") + "), QEMU " +
           (domain.qemu ? version_text(*domain.qemu) : "?") + " (" + shown(domain.emulator) + ")\n" +
@@ -189,7 +193,7 @@ int explain_command(const Settings& settings, const std::string& name) {
   for (const ConfigProblem& problem : loaded.problems)
     log::warning(to_string(problem) +
                  ", ignoring (what follows applies the rest of the configuration)");
-  const DomainStore store(settings.connect);
+  const DomainStore store(settings.root, settings.connect);
   const auto found = store.find(name);
   if (!found) throw Error(domain_title(name), "not found", "run: virsh list --all");
   GuardedDomain domain;
@@ -198,7 +202,8 @@ int explain_command(const Settings& settings, const std::string& name) {
   domain.active = found->active;
   domain.permit = started_anyway(settings.root, found->uuid);
   try {
-    add_xml(settings, config, store, domain);
+    add_xml(settings.root, config,
+            domain.active ? store.live_xml(domain.uuid) : store.inactive_xml(domain.uuid), domain);
   } catch (const Error&) {
     if (domain.permit) print_record(settings, domain, store.version());
     throw;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
@@ -46,7 +47,8 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
   LoadedConfig loaded = files.empty() ? load_host_config(settings.root) : load_config(files);
   add_scrub_problems(settings.root, loaded);
   if (files.empty() && gives_vendor_vfs(loaded.config)) {
-    const auto more = unsupported_by(loaded.config, libvirt_version_at(settings.connect));
+    const auto more =
+        unsupported_by(loaded.config, libvirt_version_at(settings.root, settings.connect));
     loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
   }
   loaded.problems.insert(loaded.problems.end(), loaded.unsupported.begin(),
@@ -110,6 +112,12 @@ static std::string lines(const std::vector<std::string>& texts, const char* sign
   return result;
 }
 
+/// The exit status of plan.
+static int report_errors(const ProvisionPlan& plan) {
+  for (const std::string& line : plan.errors) print_failure({{}, line, {}});
+  return plan.errors.empty() ? 0 : 1;
+}
+
 int plan_command(const Settings& settings) {
   const Config config = require_config(settings.root);
   ProvisionPlan plan = plan_provision(config, scan_host(settings.root, config));
@@ -121,13 +129,13 @@ int plan_command(const Settings& settings) {
                     {"remove", instances_json(plan.remove)},
                     {"skipped", plan.kept},
                     {"errors", plan.errors}});
-    return plan.errors.empty() ? 0 : 1;
+    return report_errors(plan);
   }
   const std::string text = vf_lines(plan.vfs) + instance_lines(plan.remove, "- ") +
-                           instance_lines(plan.create, "+ ") + lines(plan.kept, "  ") +
-                           lines(plan.errors, "! ");
-  print_lines(text.empty() ? "No changes: the host matches the configuration.\n" : text);
-  return plan.errors.empty() ? 0 : 1;
+                           instance_lines(plan.create, "+ ") + lines(plan.kept, "  ");
+  const bool is_as_configured = text.empty() && plan.errors.empty();
+  print_lines(is_as_configured ? "No changes: the host matches the configuration.\n" : text);
+  return report_errors(plan);
 }
 
 int apply_command(const Settings& settings) {
@@ -164,25 +172,32 @@ static const char* result_word(Reconciled::Result result) {
   return "?";
 }
 
+/// Whether the claim is to be released and was not.
+static bool remains(const Reconciled& result) {
+  return result.result == Reconciled::Result::quarantined ||
+         result.result == Reconciled::Result::left_alone;
+}
+
 /// libvirt is opened when the first claim asks for it: without claims it need not even run.
 static IsActive libvirt_query(const Settings& settings, std::unique_ptr<DomainStore>& store,
-                              std::string& trouble) {
+                              std::optional<Reason>& trouble) {
   return [&](const Uuid& domain) -> std::optional<bool> {
-    if (!trouble.empty()) return {};
+    if (trouble) return {};
     try {
-      if (!store) store = std::make_unique<DomainStore>(settings.connect);
+      if (!store) store = std::make_unique<DomainStore>(settings.root, settings.connect);
       const auto found = store->find(to_string(domain));
       return found && found->active;
     } catch (const Error& error) {
-      trouble = error.what();
+      trouble = error.reason;
       return {};
     }
   };
 }
 
 int reconcile_command(const Settings& settings) {
+  require_system_libvirt(settings.root, settings.connect);
   std::unique_ptr<DomainStore> store;
-  std::string trouble;
+  std::optional<Reason> trouble;
   const auto results = reconcile(settings.root, libvirt_query(settings, store, trouble),
                                  Deadlines{}, settings.dry_run);
   const bool is_logged = !settings.json && log::is_journal(fileno(stdout));  // as by its unit
@@ -191,8 +206,7 @@ int reconcile_command(const Settings& settings) {
   std::vector<std::vector<std::string>> rows;
   for (const Reconciled& result : results) {
     const char* word = result_word(result.result);
-    good = good && result.result != Reconciled::Result::quarantined &&
-           result.result != Reconciled::Result::left_alone;
+    good = good && !remains(result);
     claims.push_back({{"domain", result.name}, {"result", word}, {"reason", result.reason}});
     rows.push_back({result.name, word, result.reason});
     if (is_logged) log_result(result, {});
@@ -202,8 +216,11 @@ int reconcile_command(const Settings& settings) {
   else if (!is_logged)
     print_lines(rows.empty() ? "No claims: no domain uses a GPU.\n"
                              : format_table({"DOMAIN", "RESULT", "REASON"}, rows));
-  if (!trouble.empty()) print_failure({{}, trouble, {}});
-  return good ? 0 : 1;
+  if (!is_logged)
+    for (const Reconciled& result : results)
+      if (remains(result)) print_failure({result.name, result.reason, {}});
+  if (trouble) print_failure(*trouble);
+  return good && !trouble ? 0 : 1;
 }
 
 }  // namespace gpuward

@@ -48,22 +48,28 @@ HookSeen hook_is_active(const HookTrace& times, const std::string& daemon) {
   if (!times.started)
     return {Tristate::yes, "libvirt is not running and searches for hooks when it starts"};
   if (*times.linked < *times.started)
-    return {Tristate::yes, "the hook's link is older than the running " + daemon};
+    return {Tristate::yes, "the hook is older than the running " + daemon};
   if (times.reloaded && *times.reloaded > *times.linked)
-    return {Tristate::yes, daemon + " has reloaded since the hook was linked"};
+    return {Tristate::yes, daemon + " has reloaded since the hook was changed"};
   if (times.other && *times.other < *times.started)
     return {Tristate::yes, daemon + " found another hook when it started, and so runs all"};
   if (times.touched && *times.touched > std::max(*times.started, *times.linked))
     return {Tristate::yes, daemon + " has called the hook"};
-  return {Tristate::unknown, "the hook's link is newer than the running " + daemon +
+  return {Tristate::unknown, "the hook is newer than the running " + daemon +
                                  ", which searches for hooks only when it starts or reloads"};
+}
+
+/// Since when libvirt has found the hook: its link does not change with the program's mode.
+static std::optional<Moment> linked_at(const Root& root) {
+  const auto link = changed_at(root.at(hook_link));
+  return link ? std::max(link, changed_at(root.at(hook_program))) : link;
 }
 
 static std::optional<Moment> oldest_other_hook(const Root& root) {
   std::optional<Moment> oldest;
   for (const std::string& hook : qemu_hooks(root)) {
     if (hook == root.at(hook_link)) continue;
-    const auto changed = changed_at(hook);
+    const auto changed = file_changed_at(hook);
     if (changed && (!oldest || *changed < *oldest)) oldest = changed;
   }
   return oldest;
@@ -90,7 +96,7 @@ static std::optional<Moment> newest_trace(const Root& root) {
 
 static HookSeen look_for_hook(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
   HookTrace times;
-  times.linked = changed_at(root.at(hook_link));
+  times.linked = linked_at(root);
   times.other = oldest_other_hook(root);
   times.touched = newest_trace(root);
   if (!daemon) return hook_is_active(times, "libvirtd");
@@ -145,6 +151,29 @@ static PolkitLayer look_at_polkit(const Root& root, const std::optional<LibvirtD
         exists(root.at("/usr/share/" + rule)) && !exists(own) ? Tristate::yes : Tristate::no;
   polkit.helper = is_executable_file(root.at("/usr/sbin/gpuward-polkit"));
   return polkit;
+}
+
+std::string hook_fix(const HostLayers& layers) {
+  using State = HookLink::State;
+  const std::string link = std::string("ln -sfn ") + hook_program + ' ' + hook_link;
+  const std::string reload =
+      layers.daemon ? "systemctl reload " + layers.daemon->name : std::string();
+  const auto then_reload = [&](const std::string& command) {
+    return reload.empty() ? command : command + "; " + reload;
+  };
+  switch (layers.link.state) {
+    case State::absent:
+    case State::turned_off:
+    case State::foreign:
+      return then_reload(link);
+    case State::dangling:
+      return then_reload("apt install --reinstall gpuward");
+    case State::not_executable:
+      return then_reload(std::string("chmod 755 ") + hook_program);
+    case State::good:
+      break;
+  }
+  return reload;
 }
 
 HostLayers read_guard_status(const Root& root) {

@@ -28,18 +28,19 @@ struct HookLink {
 HookLink look_at_hook_link(const Root& root);
 
 /// What can be known of whether the running daemon runs hooks at all. It looks whether there is any
-/// when it starts and when it reloads, and keeps the answer (libvirt's src/util/virhook.c).
+/// that is executable when it starts and when it reloads, and keeps the answer (libvirt's
+/// src/util/virhook.c).
 struct HookTrace {
   std::optional<Moment> started = {};   ///< nothing: no daemon runs
   std::optional<Moment> reloaded = {};  ///< after it started
-  std::optional<Moment> linked = {};
-  std::optional<Moment> other = {};    ///< oldest other executable hook for qemu
-  std::optional<Moment> touched = {};  ///< newest file that our hook left in /run/gpuward
+  std::optional<Moment> linked = {};    ///< since when link and program are as they are
+  std::optional<Moment> other = {};     ///< oldest other executable hook for qemu, likewise
+  std::optional<Moment> touched = {};   ///< newest file that our hook left in /run/gpuward
 };
 
 struct HookSeen {
   Tristate seen = Tristate::unknown;
-  std::string reason;  ///< "the hook's link is older than the running libvirtd"
+  std::string reason;  ///< "the hook is older than the running libvirtd"
 };
 
 HookSeen hook_is_active(const HookTrace& times, const std::string& daemon);
@@ -62,6 +63,10 @@ struct HostLayers {
 };
 
 HostLayers read_guard_status(const Root& root);
+
+/// The commands after which libvirt runs the hook, where it does not; a daemon that is not running
+/// needs no reload.
+std::string hook_fix(const HostLayers& layers);
 
 /// The executable hooks for qemu in the order in which libvirt runs them, ours included.
 std::vector<std::string> qemu_hooks(const Root& root);

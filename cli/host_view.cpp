@@ -189,7 +189,9 @@ std::vector<InstanceView> view_instances(const Root& root, const ClaimedDevices&
         pci_devices.push_back(claimed_pci_device(root, claim, device));
   for (auto& [name, view] : mdevs) {
     if (view.state.empty())
-      view.state = provisioned.contains(view.instance) ? "provisioned" : "external";
+      view.state = provisioned.contains(view.instance) ? "provisioned"
+                   : claimed.unreadable.empty()        ? "external"
+                                                       : "unknown";
     result.push_back(std::move(view));
   }
   std::sort(pci_devices.begin(), pci_devices.end(),

@@ -41,8 +41,9 @@ struct InstanceView {
   Instance instance{};  ///< of an mdev; else parent and type of the claim
   std::string name{};   ///< UUID or PCI address
   Use use = Use::mdev;
-  /// held, quarantined: claimed by a domain; ready: kept ready by gpuward; other: made by
-  /// somebody else; missing: claimed but not there
+  /// in-use, quarantined: claimed by a domain; provisioned: by gpuward's `instances`; external: by
+  /// another program; missing: claimed but not existing; unknown: external, or of a claim that
+  /// cannot be read
   std::string state{};
   std::optional<ClaimedDevice> device{};  ///< when claimed
   std::string domain{};                   ///< its name, when claimed

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "cli/json_schema.hpp"
 
+#include <algorithm>
+
 namespace gpuward {
 
 using nlohmann::json;
@@ -45,7 +47,18 @@ static std::string spelled(std::string_view command, std::string_view of, std::s
   return std::string(word);
 }
 
+/// What `show GPU` prints of an instance: "TYPE, STATE" or "TYPE, STATE by DOMAIN".
+static std::string with_state_spelled(const std::string& text) {
+  const size_t comma = text.find(", ");
+  if (comma == std::string::npos) return text;
+  const size_t start = comma + 2, end = std::min(text.find(' ', start), text.size());
+  return text.substr(0, start) + spelled("show", "state", text.substr(start, end - start)) +
+         text.substr(end);
+}
+
 static json in_schema_1(std::string_view command, std::string_view key, const json& value) {
+  if (value.is_string() && command == "show" && key.starts_with("instance "))
+    return with_state_spelled(value.get_ref<const std::string&>());
   if (value.is_string() && !key.empty())
     return spelled(command, key, value.get_ref<const std::string&>());
   if (value.is_array()) {

@@ -21,6 +21,12 @@ std::optional<Moment> changed_at(const std::string& path) {
   return moment(info.st_ctim);
 }
 
+std::optional<Moment> file_changed_at(const std::string& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) return {};
+  return std::max(changed_at(path), std::optional(moment(info.st_ctim)));
+}
+
 static std::optional<Moment> written_at(const std::string& path) {
   struct stat info;
   if (::lstat(path.c_str(), &info) != 0) return {};

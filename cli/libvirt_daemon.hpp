@@ -16,6 +16,8 @@ using Moment = int64_t;
 /// When the file itself (not what a link points to) was last changed in any way: ctime, which no
 /// archive and no cp(1) can set. Nothing when there is none.
 std::optional<Moment> changed_at(const std::string& path);
+/// The same of the file and of the link to it, whichever changed last.
+std::optional<Moment> file_changed_at(const std::string& path);
 
 /// libvirtd or virtqemud, whichever runs the QEMU domains of the system.
 struct LibvirtDaemon {

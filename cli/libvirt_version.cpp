@@ -23,9 +23,9 @@ std::vector<ConfigProblem> unsupported_by(const Config& config, unsigned version
   return problems;
 }
 
-unsigned libvirt_version_at(const std::string& uri) {
+unsigned libvirt_version_at(const Root& root, const std::string& uri) {
   try {
-    return DomainStore(uri).version();
+    return DomainStore(root, uri).version();
   } catch (const Error&) {
     return 0;
   }

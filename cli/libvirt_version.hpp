@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/root.hpp"
 #include "config/config.hpp"
 #include "config/config_parser.hpp"
 
@@ -17,6 +18,6 @@ namespace gpuward {
 std::vector<ConfigProblem> unsupported_by(const Config& config, unsigned libvirt_version);
 
 /// Of the libvirt that answers at `uri`; 0 when none does.
-unsigned libvirt_version_at(const std::string& uri);
+unsigned libvirt_version_at(const Root& root, const std::string& uri);
 
 }  // namespace gpuward

@@ -65,9 +65,7 @@ struct Gpus {
   HardwareNames names;
 };
 
-/// The exit status of a list that shows what is in use: what the domain of such a claim has is not
-/// in it.
-static int report_unreadable(const ClaimedDevices& claimed) {
+int report_unreadable(const ClaimedDevices& claimed) {
   for (const UnreadableClaim& claim : claimed.unreadable) print_failure(unreadable_reason(claim));
   return claimed.unreadable.empty() ? 0 : 1;
 }
@@ -119,9 +117,29 @@ static std::map<unsigned, std::string> vgpu_types_of(const Root& root, const Gpu
   return types;
 }
 
-static void add_vgpu_types(const Settings& settings, Rows& rows, json& types) {
-  for (const GpuView& gpu :
-       view_gpus(settings.root, load_config(config_files(settings.root)).config)) {
+/// Types are offered by VFs. Of a card that has enabled none it is unknown whether its driver
+/// offers any, unless it is configured for another use.
+static bool may_have_types(const Config& config, const GpuView& gpu) {
+  const auto use = settings_of(config, gpu.parent).use;
+  return gpu.most_vfs > 0 && gpu.vfs.empty() && !gpu.serves_mdevs() &&
+         (!use || use == Use::vendor_vf || use == Use::mdev);
+}
+
+static std::string without_vfs_text(const Config& config, const std::vector<GpuView>& gpus) {
+  std::string text;
+  for (const GpuView& gpu : gpus)
+    if (may_have_types(config, gpu))
+      text +=
+          "GPU " + gpu.parent.name +
+          " has no VF enabled, so whether vGPU types exist is unknown; set use = vendor-vf and "
+          "vfs in its [gpu] section, then run: gpuward apply (for mdevs enable the VFs with the "
+          "vendor's tool)\n";
+  return text;
+}
+
+static void add_vgpu_types(const Settings& settings, const std::vector<GpuView>& gpus, Rows& rows,
+                           json& types) {
+  for (const GpuView& gpu : gpus) {
     if (!gpu.offers_vgpus) continue;
     for (const auto& [id, name] : vgpu_types_of(settings.root, gpu)) {
       rows.push_back({gpu.parent.name, std::to_string(id), "", name, ""});
@@ -151,13 +169,19 @@ static int list_types_of_all(const Settings& settings) {
       if (type.available) entry["available"] = *type.available;
       types.push_back(std::move(entry));
     }
-  add_vgpu_types(settings, rows, types);
-  if (settings.json)
+  const Config config = load_config(config_files(settings.root)).config;
+  const auto gpus = view_gpus(settings.root, config);
+  add_vgpu_types(settings, gpus, rows, types);
+  if (settings.json) {
     print_json(settings.json, "list", json{{"types", std::move(types)}});
-  else if (rows.empty())
-    print_lines("No GPU on this host supports mediated devices or vGPUs.\n");
-  else
+    return 0;
+  }
+  const std::string unknown = without_vfs_text(config, gpus);
+  if (!rows.empty())
     print_lines(format_table({"GPU", "TYPE", "AVAILABLE", "NAME", "DESCRIPTION"}, rows));
+  else if (unknown.empty())
+    print_lines("No GPU on this host supports mediated devices or vGPUs.\n");
+  print_lines(unknown);
   return 0;
 }
 
@@ -285,17 +309,22 @@ static unsigned free_of(const Root& root, const Config& config, const Profile& p
 
 static int list_profiles(const Settings& settings) {
   const Config config = require_config(settings.root);
+  // With a claim that cannot be read no domain is assigned a GPU.
+  const ClaimedDevices claimed = claimed_devices(settings.root);
+  const bool is_known = claimed.unreadable.empty();
   const auto taken = taken_devices(settings.root, Uuid{});
   Rows rows;
   json profiles = json::array();
   for (const Profile& profile : config.profiles) {
-    const unsigned free = free_of(settings.root, config, profile, taken);
+    const unsigned free = is_known ? free_of(settings.root, config, profile, taken) : 0;
     const std::string use(use_word(profile.use));
     std::string types;
     for (const std::string& type : profile.types) types += (types.empty() ? "" : ", ") + type;
     rows.push_back({profile.name, use, types, std::to_string(free)});
-    profiles.push_back(
-        {{"name", profile.name}, {"use", use}, {"types", profile.types}, {"available", free}});
+    profiles.push_back({{"name", profile.name},
+                        {"use", use},
+                        {"types", profile.types},
+                        {"available", is_known ? json(free) : json(nullptr)}});
   }
   if (settings.json)
     print_json(settings.json, "list", json{{"profiles", std::move(profiles)}});
@@ -303,7 +332,7 @@ static int list_profiles(const Settings& settings) {
     print_lines("No profile in /etc/gpuward/gpuward.conf yet.\n");
   else
     print_lines(format_table({"PROFILE", "USE", "TYPES", "AVAILABLE"}, rows));
-  return 0;
+  return report_unreadable(claimed);
 }
 
 int list_command(const Settings& settings, const std::string& what) {

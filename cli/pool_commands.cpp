@@ -27,8 +27,8 @@ static int report_unassigned(const Config& config, const Repointed& after, const
   int count = static_cast<int>(after.refused.size());
   const PoolDomain domain = pool_domain(config, parse_domain(after.xml));
   for (const auto& [alias, why] : after.refused)
-    print_failure(about(domain_title(domain.name),
-                        about(gpu_title(alias) + " not reassigned", why)));
+    print_failure(
+        about(domain_title(domain.name), about(gpu_title(alias) + " not reassigned", why)));
   for (const PoolGpu& gpu : domain.gpus) {
     if (after.refused.contains(gpu.alias)) continue;
     const auto taker = gpu.at ? use.taken.find(*gpu.at) : use.taken.end();
@@ -51,7 +51,7 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   const int taken = report_unassigned(config, after, use);
   if (taken > 0 && after.xml == before) return 1;
   const int status = show_or_define(
-      settings, store, found.name, before,
+      settings, store, found, before,
       after.xml == before ? before : protected_for_attach(settings, config, after.xml),
       taken ? "other GPUs reassigned" : "GPUs reassigned");
   return taken ? 1 : status;
@@ -78,7 +78,7 @@ static int reassign_all(const Settings& settings, const Config& config, DomainSt
 
 int reassign_command(const Settings& settings, const std::string& domain) {
   const Config config = require_config(settings.root);
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   if (domain.empty()) return reassign_all(settings, config, store);
   return reassign_one(settings, config, store, require_off(store, domain));
 }
@@ -98,7 +98,7 @@ static std::string reassign_before_start(const Settings& settings, const Config&
 int start_command(const Settings& settings, const std::string& name) {
   constexpr int attempts = 4;
   const Config config = require_config(settings.root);
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const DomainStore::Found found = require_off(store, name);
   for (int attempt = 1;; ++attempt) {
     const std::string after = reassign_before_start(settings, config, store, found);
@@ -146,8 +146,9 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
         if (each.state == ClaimedDevice::State::quarantined) waiting.devices.push_back(each);
       if (waiting.devices.size() != claim->devices.size())
         throw Error(to_string(address),
-                    "quarantined by " + domain_title(claim->name) + ", which is running",
-                    "shut it down first: virsh shutdown " + shell_word(claim->name));
+                    "quarantined after use by " + domain_title(claim->name) +
+                        ", which has other devices claimed",
+                    quarantine_remedy(*claim));
       for (const QuarantinedDevice& kept :
            release_devices(settings.root, claims, waiting, deadlines))
         if (is_same_device(kept.device, device)) throw Error(quarantine_reason(kept));

@@ -199,9 +199,9 @@ static void add_instances(Facts& facts, const GpuView& gpu,
 }
 
 static Facts gpu_facts(const Settings& settings, const Config& config, const GpuView& gpu,
-                       const std::vector<GpuView>& gpus) {
+                       const std::vector<GpuView>& gpus,
+                       const std::vector<InstanceView>& instances) {
   const Root& root = settings.root;
-  const auto instances = view_instances(root);
   const auto use = settings_of(config, gpu.parent).use;
   HardwareNames names;
   Facts facts;
@@ -234,38 +234,43 @@ static std::string device_text(const ClaimedDevice& device) {
   return device.parent == device_name(device) ? text : text + " of " + device.parent;
 }
 
-static std::optional<Facts> domain_facts(const Settings& settings, const std::string& name) {
-  for (const Claim& claim : claimed_devices(settings.root).claims) {
+static std::optional<Facts> domain_facts(const ClaimedDevices& claimed, const std::string& name) {
+  for (const Claim& claim : claimed.with_quarantined()) {
     if (claim.name != name && to_string(claim.domain) != name) continue;
     Facts facts;
     facts.add("domain", claim.name);
     facts.add("uuid", to_string(claim.domain));
     for (const ClaimedDevice& device : claim.devices)
-      facts.add(device.alias, device_text(device) + ", profile " + device.profile);
+      facts.add(device.alias,
+                device_text(device) + ", profile " + device.profile +
+                    (device.state == ClaimedDevice::State::quarantined ? ", quarantined" : ""));
     return facts;
   }
   return {};
 }
 
-int show_command(const Settings& settings, const std::string& name) {
+/// Nothing when there is no such GPU, instance or domain.
+static std::optional<Facts> find_facts(const Settings& settings, const ClaimedDevices& claimed,
+                                       const std::string& name) {
   const Config config = load_config(config_files(settings.root)).config;
   const auto gpus = view_gpus(settings.root, config);
+  const auto instances = view_instances(settings.root, claimed);
   for (const GpuView& gpu : gpus)
-    if (gpu.parent.name == name) {
-      gpu_facts(settings, config, gpu, gpus).print(settings.json);
-      return 0;
-    }
-  for (const InstanceView& view : view_instances(settings.root))
-    if (view.name == name) {
-      instance_facts(settings, view).print(settings.json);
-      return 0;
-    }
-  if (const auto facts = domain_facts(settings, name)) {
-    facts->print(settings.json);
-    return 0;
-  }
-  throw Error(in_quotes(name), "not a GPU, an instance or a domain that uses one",
-              "run: gpuward list gpus, gpuward list or gpuward list domains");
+    if (gpu.parent.name == name) return gpu_facts(settings, config, gpu, gpus, instances);
+  for (const InstanceView& view : instances)
+    if (view.name == name) return instance_facts(settings, view);
+  return domain_facts(claimed, name);
+}
+
+int show_command(const Settings& settings, const std::string& name) {
+  const ClaimedDevices claimed = claimed_devices(settings.root);
+  const auto facts = find_facts(settings, claimed, name);
+  if (facts) facts->print(settings.json);
+  const int status = report_unreadable(claimed);
+  if (!facts)
+    throw Error(in_quotes(name), "not a GPU, an instance or a domain that uses one",
+                "run: gpuward list gpus, gpuward list or gpuward list domains");
+  return status;
 }
 
 }  // namespace gpuward

@@ -13,7 +13,7 @@ namespace gpuward {
 /// The definition stays as it is: with a configuration that has errors no device can be chosen.
 int start_anyway_command(const Settings& settings, const std::string& name,
                          const std::string& reason) {
-  DomainStore store(settings.connect);
+  DomainStore store(settings.root, settings.connect);
   const DomainStore::Found found = require_off(store, name);
   {
     const GrantedStart granted(settings.root,

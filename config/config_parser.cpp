@@ -202,11 +202,15 @@ std::vector<Untrusted> untrusted_config(const Root& root) {
   return all;
 }
 
-LoadedConfig load_host_config(const Root& root) {
+LoadedConfig load_host_config(const Root& root) try {
   LoadedConfig loaded = load_config(config_files(root));
   for (const Untrusted& untrusted : untrusted_config(root))
     loaded.problems.push_back(
         {{untrusted.path, 0}, untrusted.found + "; run: " + untrusted.command});
+  return loaded;
+} catch (const Error& error) {  // which files there are cannot be told
+  LoadedConfig loaded;
+  loaded.problems.push_back({{"/etc/gpuward", 0}, error.what()});
   return loaded;
 }
 

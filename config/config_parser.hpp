@@ -36,7 +36,7 @@ std::vector<std::string> config_files(const Root& root);
 LoadedConfig load_config(const std::vector<std::string>& files);
 
 /// The configuration of this host. That others than root can change one of its files or a directory
-/// of one is a problem too: root goes by it.
+/// of one is a problem too: root goes by it. So is a directory that cannot be read.
 LoadedConfig load_host_config(const Root& root);
 
 /// What of its files and directories others than root can change.

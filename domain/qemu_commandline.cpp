@@ -35,11 +35,63 @@ bool is_option(std::string_view text, std::string_view name) {
   return text == name;
 }
 
-/// A device of QEMU's VFIO: vfio-pci, vfio-pci-nohotplug, vfio-ap, ...; likewise in JSON, where the
-/// letters of a name may be escaped, so that a text with an escape counts.
+/// A driver of QEMU's VFIO: vfio-pci, vfio-pci-nohotplug, vfio-ap, ...; vfio-user-pci is the client
+/// of another process and opens no device of the host.
+bool is_vfio_driver(std::string_view driver) {
+  return driver.starts_with("vfio-") && !driver.starts_with("vfio-user");
+}
+
+/// The parts of an option between its commas; two commas are one that belongs to the part.
+std::vector<std::string> parts_of_option(std::string_view option) {
+  std::vector<std::string> parts{""};
+  for (size_t i = 0; i < option.size(); ++i) {
+    if (option[i] != ',') {
+      parts.back() += option[i];
+    } else if (option.substr(i + 1).starts_with(',')) {
+      parts.back() += option[i++];
+    } else {
+      parts.emplace_back();
+    }
+  }
+  return parts;
+}
+
+/// "vfio-pci,host=01:00.0" or "host=01:00.0,driver=vfio-pci".
+bool option_names_vfio(std::string_view option) {
+  static constexpr std::string_view key = "driver=";
+  bool is_first = true;
+  for (const std::string& part : parts_of_option(option)) {
+    if (is_vfio_driver(part.starts_with(key) ? part.substr(key.size()) : is_first ? part : ""))
+      return true;
+    is_first = false;
+  }
+  return false;
+}
+
+/// {"driver":"vfio-pci"}, with one kind of quotes or the other, as QEMU takes both. Letters may be
+/// escaped, so that a key or a driver with an escape counts.
+bool json_names_vfio(std::string_view json) {
+  const auto has_escape = [](std::string_view text) { return text.find('\\') != text.npos; };
+  std::string_view key;
+  for (size_t at = json.find_first_of("\"'"); at != json.npos; at = json.find_first_of("\"'", at)) {
+    size_t end = at + 1;
+    while (end < json.size() && json[end] != json[at]) end += json[end] == '\\' ? 2 : 1;
+    if (end >= json.size()) return true;  // cut
+    const std::string_view text = json.substr(at + 1, end - at - 1);
+    at = end + 1;
+    const auto next = json.find_first_not_of(" \t\r\n", at);
+    if (next != json.npos && json[next] == ':')
+      key = text;
+    else if ((key == "driver" || has_escape(key)) && (is_vfio_driver(text) || has_escape(text)))
+      return true;
+  }
+  return false;
+}
+
+/// Whether the value of `-device` names a driver of VFIO; what else has "vfio" in it, like an id or
+/// a serial number, does not count.
 bool names_vfio(std::string_view device) {
-  return device.find("vfio") != device.npos ||
-         (device.find('{') != device.npos && device.find("\\u") != device.npos);
+  return device.starts_with('{') ? json_names_vfio(device) : option_names_vfio(device);
 }
 
 bool is_source(std::string_view property) {
@@ -94,7 +146,8 @@ std::vector<CommandLineDevice> command_line_devices(const Document& document) {
     const auto value = value_of(*argument);
     const auto equal = value.find('=');
     const bool joined = equal != value.npos && is_option(value.substr(0, equal), "device");
-    if (((is_option(before, "device") || joined) && names_vfio(value)) ||
+    if ((is_option(before, "device") && names_vfio(value)) ||
+        (joined && names_vfio(value.substr(equal + 1))) ||
         (is_option(before, "set") && is_source(set_property(value))))
       devices.push_back({std::string(value), argument->line});
     before = value;
@@ -107,6 +160,24 @@ int readconfig_line(const Document& document) {
   for (const Element* const argument : arguments_of(document))
     if (is_option(value_of(*argument), "readconfig")) return argument->line;
   return 0;
+}
+
+/// Whether `text`, which is behind the name of a property, sets that to off.
+static bool sets_off(std::string_view text) {
+  if (text.starts_with(",value")) text.remove_prefix(6);  // -global driver=D,property=P,value=V
+  for (const std::string_view off : {"=off", "=false"})
+    if (text.starts_with(off) && (text.size() == off.size() || text[off.size()] == ','))
+      return true;
+  return false;
+}
+
+const Element* argument_not_off(const Document& document, std::string_view property) {
+  for (const Element* const argument : arguments_of(document)) {
+    const auto value = value_of(*argument);
+    for (size_t at = value.find(property); at != value.npos; at = value.find(property, at + 1))
+      if (!sets_off(value.substr(at + property.size()))) return argument;
+  }
+  return nullptr;
 }
 
 std::string find_reference(const Document& document, const RefersTo& refers_to) {

@@ -21,6 +21,10 @@ std::vector<CommandLineDevice> command_line_devices(const Document& document);
 /// The line of the first `-readconfig`, whose file nobody reads; 0 where there is none.
 int readconfig_line(const Document& document);
 
+/// The first <qemu:arg> that names this property of a device and does not set it to off; null where
+/// there is none.
+const Element* argument_not_off(const Document& document, std::string_view property);
+
 /// Whether a value of an argument, or an alias, refers to what is looked for.
 using RefersTo = std::function<bool(std::string_view)>;
 

@@ -35,6 +35,24 @@ const Element* migration_property(const Document& document, std::string_view ali
   return first;
 }
 
+const Element* property_not_off(const Document& document, std::string_view alias,
+                                std::string_view name) {
+  for (const Element& override : document.root.children)
+    for (const Element& device : override.children) {
+      if (!is_qemu(override, "override") || !is_qemu(device, "device") ||
+          device.attribute("alias") != alias)
+        continue;
+      for (const Element& frontend : device.children)
+        for (const Element& property : frontend.children) {
+          const auto value = property.attribute("value");
+          if (is_qemu(frontend, "frontend") && is_qemu(property, "property") &&
+              property.attribute("name") == name && value != "false" && value != "off")
+            return &property;
+        }
+    }
+  return nullptr;
+}
+
 bool is_off(const Element& property) {
   return property.attribute("type") == "string" && property.attribute("value") == "off";
 }

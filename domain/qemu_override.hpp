@@ -19,7 +19,13 @@ const Element* migration_property(const Document& document, std::string_view ali
 /// The same of one <qemu:device>.
 const Element* migration_property_of(const Element& device);
 
-/// Whether that property switches migration off. The type must be string: for QEMU it is an enum.
+/// Where <qemu:override> sets a property of the device of that alias to anything but false; null
+/// where it does not.
+const Element* property_not_off(const Document& document, std::string_view alias,
+                                std::string_view name);
+
+/// Whether this property enable-migration switches migration off. The type must be string: for QEMU
+/// it is an enum.
 bool is_off(const Element& migration_property);
 
 /// The alias that libvirt will give to a hostdev that has none of its own, by its place among the

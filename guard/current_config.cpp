@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "base/error.hpp"
 #include "base/log.hpp"
 #include "config/config_parser.hpp"
 
@@ -28,6 +29,14 @@ static std::string stamp_of(const std::vector<Untrusted>& all) {
   return stamp;
 }
 
+/// Never empty: without files the configuration is read once too. Where it cannot be told which
+/// files there are, the reason stands for them.
+static std::string stamp_of(const Root& root) try {
+  return "of " + stamp_of(config_files(root)) + stamp_of(untrusted_config(root));
+} catch (const Error& error) {
+  return error.what();
+}
+
 CurrentConfig::CurrentConfig(const Root& root)
     : root_(root), config_(std::make_shared<const Config>()) {
   load();
@@ -46,9 +55,7 @@ std::shared_ptr<const Config> CurrentConfig::get_valid() {
 }
 
 void CurrentConfig::load() {
-  const auto files = config_files(root_);
-  // Never empty: without files the configuration is read once too.
-  std::string stamp = "of " + stamp_of(files) + stamp_of(untrusted_config(root_));
+  std::string stamp = stamp_of(root_);
   if (stamp == stamp_) return;
   stamp_ = std::move(stamp);
   LoadedConfig loaded = load_host_config(root_);

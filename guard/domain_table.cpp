@@ -6,13 +6,15 @@
 namespace gpuward {
 
 bool PendingWork::any() const {
-  return inspect || sweep || pause || job || !added.empty() || !removed.empty() || !kept.empty();
+  return inspect || sweep || pause || resumed || job || !added.empty() || !removed.empty() ||
+         !kept.empty();
 }
 
 void PendingWork::merge(PendingWork&& more) {
   inspect |= more.inspect;
   sweep |= more.sweep;
   pause |= more.pause;
+  resumed |= more.resumed;
   job |= more.job;
   job_is_migrating |= more.job_is_migrating;
   added.merge(more.added);
@@ -60,7 +62,8 @@ bool DomainTable::add_event(const Uuid& uuid, PendingWork todo) {
 }
 
 bool DomainTable::add(Entry& entry, PendingWork todo) {
-  if (entry.has_gpu == false) todo.pause = todo.job = todo.job_is_migrating = todo.sweep = false;
+  if (entry.has_gpu == false)
+    todo.pause = todo.resumed = todo.job = todo.job_is_migrating = todo.sweep = false;
   entry.todo.merge(std::move(todo));
   if (!entry.todo.any() || entry.waiting || entry.busy) return false;
   entry.waiting = true;

@@ -21,7 +21,8 @@ class LibvirtDomain;
 /// not make a queue that grows.
 struct PendingWork {
   bool inspect = false;           ///< compare what it has with what it had
-  bool pause = false;             ///< it may stand still
+  bool pause = false;             ///< it may be paused
+  bool resumed = false;           ///< it ran since it was looked at
   bool sweep = false;             ///< compare what libvirt knows of it with what QEMU has
   bool job = false;               ///< it may be on its way to another host or into a file
   bool job_is_migrating = false;  ///< QEMU itself said so

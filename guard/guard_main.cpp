@@ -17,6 +17,7 @@
 #include "base/text.hpp"
 #include "guard/notify.hpp"
 #include "guard/service.hpp"
+#include "libvirt/client.hpp"
 #include "state/paths.hpp"
 
 using namespace gpuward;
@@ -177,7 +178,7 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Revert pauses, migrations and hot-plug of domains with a GPU, which hooks cannot refuse."};
   std::string uri, prefix;
-  app.add_option("--connect", uri, "libvirt to watch (default qemu:///system)");
+  app.add_option("--connect", uri, "system libvirt of this host to watch (default qemu:///system)");
   app.add_option("--root", prefix, "directory used as / (for tests)");
   app.set_version_flag("--version", "gpuward-guard " GPUWARD_VERSION);
   try {
@@ -190,6 +191,7 @@ int main(int argc, char** argv) {
     Daemon daemon;
     if (!uri.empty()) daemon.uri = uri;
     daemon.root.prefix = prefix;
+    require_system_libvirt(daemon.root, daemon.uri);
     return run(daemon);
   } catch (const std::exception& error) {
     log::error(error.what());

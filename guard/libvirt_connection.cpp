@@ -258,6 +258,9 @@ static int on_lifecycle(virConnectPtr, virDomainPtr domain, int event, int, void
     case VIR_DOMAIN_EVENT_CRASHED:
       tell(opaque, Kind::suspended, domain);
       break;
+    case VIR_DOMAIN_EVENT_RESUMED:
+      tell(opaque, Kind::resumed, domain);
+      break;
     case VIR_DOMAIN_EVENT_STOPPED:
       tell(opaque, Kind::stopped, domain);
       break;

@@ -67,7 +67,8 @@ struct DomainEvent {
   enum class Kind {
     started,
     stopped,
-    suspended,       ///< by whomever: LibvirtDomain::condition tells
+    suspended,  ///< by whomever: LibvirtDomain::condition tells
+    resumed,
     migrating,       ///< QEMU began to write its state to another host or into a file
     device_added,    ///< `device` as libvirt's event names it
     device_removed,  ///< the guest let go of it

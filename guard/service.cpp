@@ -72,6 +72,9 @@ static PendingWork todo_of(const DomainEvent& event) {
     case Kind::suspended:
       todo.pause = true;
       break;
+    case Kind::resumed:
+      todo.resumed = true;
+      break;
     case Kind::migrating:
       todo.job = todo.job_is_migrating = true;
       break;
@@ -127,6 +130,7 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
   });
   pools_.connected(connection);
   open_ports_.connected(std::move(connection));
+  workers_.post_at(Clock::now() + seconds(5), [this] { look_at_pauses_again(); });
   // When the domains of the start have been looked at.
   workers_.post_at(Clock::now() + seconds(2), release_unused_text);
 }
@@ -157,6 +161,16 @@ void GuardService::sweep(const LibvirtConnection& connection) try {
   log::error(error.what());
 }
 
+/// A libvirtd that starts takes clients before it has asked each QEMU for its state, and what it
+/// then finds paused it notes without an event (qemuProcessUpdateState).
+void GuardService::look_at_pauses_again() {
+  for (const Uuid& uuid : table_.with_gpu()) {
+    PendingWork todo;
+    todo.pause = true;
+    if (connected_) note(uuid, std::move(todo));
+  }
+}
+
 /// As long as domains with a GPU run; without one nothing wakes the guard.
 void GuardService::keep_sweeping() {
   if (table_.gpu_domains() == 0 || sweep_armed_.exchange(true)) return;
@@ -164,7 +178,7 @@ void GuardService::keep_sweeping() {
     sweep_armed_ = false;
     for (const Uuid& uuid : table_.with_gpu()) {
       PendingWork todo;
-      todo.inspect = todo.sweep = true;
+      todo.inspect = todo.sweep = todo.pause = true;
       if (connected_) note(uuid, std::move(todo));
     }
     keep_sweeping();
@@ -238,10 +252,16 @@ void GuardService::act(const Case& at) {
   const bool is_new = !at.state.baseline;
   look_at_marker(at);
   if (is_new && !at.state.has_gpu) look_at_devices(at);
-  if (at.state.has_gpu && todo.pause) look_at_pause(at);
-  at.unfinished.pause = false;
+  if (todo.resumed) at.state.reported_pause.clear();
+  at.unfinished.resumed = false;
+  // First: while a job runs libvirt resumes nothing, and would wait 30 s for its end.
   if (at.state.has_gpu && todo.job) look_at_job(at);
   at.unfinished.job = at.unfinished.job_is_migrating = false;
+  if (at.state.has_gpu && todo.pause && !look_at_pause(at)) {
+    table_.drop(at.uuid, at.work);
+    return show_status();
+  }
+  at.unfinished.pause = false;
   if (!at.state.baseline) look_at_devices(at);
   for (const std::string& name : todo.removed) device_gone(at, name);
   for (const std::string& name : todo.kept) device_kept(at, name);
@@ -264,23 +284,50 @@ static bool has_job(const LibvirtDomain& domain) {
   }
 }
 
-/// The way that must be short: two round trips from the event to a running guest.
-void GuardService::look_at_pause(const Case& at) {
-  if (at.config.guard.pause == Policy::allow) return;
-  switch (const Condition condition = at.domain.condition()) {
+/// Whether libvirt would keep a resume waiting until the job ends, 30 s at most. A backup, which
+/// may take hours, does not (qemuDomainObjSetAsyncJobMask of qemuBackupBegin).
+static bool has_job_without_resume(const LibvirtDomain& domain) {
+  try {
+    const Job job = domain.job();
+    return job != Job::none && job != Job::other;
+  } catch (const LibvirtError&) {
+    return true;  // an incoming migration
+  }
+}
+
+/// False when the domain is shut off.
+bool GuardService::look_at_pause(const Case& at) {
+  const Condition condition = at.domain.condition();
+  if (condition == Condition::off) return false;
+  if (at.config.guard.pause == Policy::allow) return true;
+  switch (condition) {
     case Condition::running:
       at.state.reported_pause.clear();
       [[fallthrough]];
     case Condition::off:
       at.state.pause_wait = seconds(0);
-      return;
+      break;
     case Condition::paused_by_user:
-      return undo_pause(at, on_pause(at.config.guard.pause, condition), "paused");
+      look_at_pause_by_user(at);
+      break;
     case Condition::paused_by_cause:
-      return look_at_cause(at, at.domain.cause_of_pause());
+      look_at_cause(at, at.domain.cause_of_pause());
+      break;
     case Condition::paused:
-      return look_at_pause_without_cause(at);
+      look_at_pause_without_cause(at);
+      break;
   }
+  return true;
+}
+
+/// The way that must be short: four round trips from the event to a running guest. A job is asked
+/// for as libvirt would wait 30 s for its end, and with it the worker that is to abort it. A
+/// monitor that was used past libvirt may have migrated the paused guest, of which libvirt knows
+/// nothing: QEMU is asked.
+void GuardService::look_at_pause_by_user(const Case& at) {
+  if (has_job_without_resume(at.domain)) return look_at_pause_later(at);
+  if (at.domain.was_changed_past_libvirt()) return look_at_pause_without_cause(at);
+  undo_pause(at, on_pause(at.config.guard.pause, Condition::paused_by_user), "paused");
 }
 
 /// Of a post-copy migration that runs there is nothing to do: the guest is on the other host

@@ -45,10 +45,12 @@ class GuardService {
   bool retry_later(const Case& at, PendingWork todo, std::chrono::seconds wait);
   void sweep(const LibvirtConnection& connection);
   void keep_sweeping();
+  void look_at_pauses_again();
   void give_back_orphans(const LibvirtConnection& connection);
 
   void look_at_marker(const Case& at);
-  void look_at_pause(const Case& at);
+  bool look_at_pause(const Case& at);
+  void look_at_pause_by_user(const Case& at);
   void look_at_pause_without_cause(const Case& at);
   void look_at_cause(const Case& at, std::string_view cause);
   void look_at_pause_later(const Case& at);

@@ -206,7 +206,7 @@ void require_unclaimed(const Root& root, const Config& config, const Domain& dom
   const Claim* const claim = claim_of(claimed, domain, device);
   const std::string why = in_use_text(claimed, domain, device, *taker);
   if (claim && is_quarantined(*claim, device))
-    throw InUse(title(device), why, "run: gpuward reconcile");
+    throw InUse(title(device), why, quarantine_remedy(*claim));
   throw InUse(title(device), why,
               !claim && !taker->remedy.empty() ? taker->remedy
                                                : remedy(root, config, domain, device, claimed));

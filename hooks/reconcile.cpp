@@ -48,6 +48,17 @@ static Reason restore_vfs(const Root& root, Claim& claim, const Deadlines& deadl
   return failure;
 }
 
+/// Of a running domain: one in quarantine since an earlier run, with which it did not start. It is
+/// not retried, as only the domain's own hooks change what a running domain has.
+static Reconciled of_running(const Claim& claim) {
+  for (const ClaimedDevice& device : claim.devices)
+    if (device.state == ClaimedDevice::State::quarantined)
+      return {Result::quarantined, claim.name,
+              to_string(quarantine_reason({device, "not retried while the domain runs",
+                                           "run: virsh shutdown " + shell_word(claim.name)}))};
+  return {Result::in_use, claim.name, "domain is running"};
+}
+
 static Reconciled reconcile_one(const Root& root, const Claims& claims, const Claim& seen,
                                 const IsActive& is_active, const Deadlines& deadlines,
                                 bool dry_run) {
@@ -56,7 +67,7 @@ static Reconciled reconcile_one(const Root& root, const Claims& claims, const Cl
   const auto active = is_active(seen.domain);
   if (!active)
     return {Result::left_alone, seen.name, "cannot query the domain's state from libvirt"};
-  if (*active) return {Result::in_use, seen.name, "domain is running"};
+  if (*active) return of_running(seen);
 
   const auto lock = claims.lock_domain(seen.domain, std::chrono::milliseconds(0));
   if (!lock || claims.stamp(seen.domain) != stamp)

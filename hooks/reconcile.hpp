@@ -17,7 +17,7 @@ struct Reconciled {
   enum class Result {
     in_use,       ///< its domain is on, or being started or stopped at this moment
     given_back,   ///< orphaned; with dry_run: would be given back
-    quarantined,  ///< orphaned, and the kernel still does not let go of it
+    quarantined,  ///< orphaned and not released by the kernel, or not retried as its domain is on
     left_alone,   ///< no proof that it is orphaned
   } result = Result::in_use;
   std::string name;  ///< of the domain, or of the file that is no claim

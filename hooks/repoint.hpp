@@ -12,7 +12,8 @@
 
 namespace gpuward {
 
-/// A domain's XML after its GPUs were reassigned, and those whose edit is refused: they stay.
+/// A domain's XML after its GPUs were reassigned, and those whose edit is refused or for which the
+/// pool has no device that the domain does not have already: they stay.
 struct Repointed {
   std::string xml;
   std::map<std::string, Reason> refused;  ///< by the GPU's alias
@@ -20,7 +21,8 @@ struct Repointed {
 
 /// `xml` of a domain that is off with each GPU of a pool pointed at a free device: those that are
 /// stay. Where none is free it stays too: prepare will say who has it. Throws Error when a pool has
-/// no device at all, and when all that could be moved was refused.
+/// no device at all, when all that could be moved was refused, and when two hostdevs would have the
+/// same device.
 Repointed repoint(const Root& root, const Config& config, std::string_view xml,
                   const DeviceUse& use);
 

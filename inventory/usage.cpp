@@ -46,6 +46,16 @@ std::string quarantine_text(const std::string& domain) {
   return "quarantined after use by " + (domain.empty() ? "a domain" : domain_title(domain));
 }
 
+std::string quarantine_remedy(const Claim& claim) {
+  const std::string reconcile = "gpuward reconcile";
+  const bool may_run = std::any_of(
+      claim.devices.begin(), claim.devices.end(),
+      [](const ClaimedDevice& device) { return device.state == ClaimedDevice::State::claimed; });
+  return may_run ? "run: virsh shutdown " + shell_word(claim.name) +
+                       " (if it is shut off: " + reconcile + ")"
+                 : "run: " + reconcile;
+}
+
 static User by_part(const User& taker, const std::string& part) {
   User by = taker;
   by.by = User::By::part;
@@ -98,7 +108,7 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
   const User taker = has_it ? User{claim.domain, "in use by " + domain_title(claim.name)}
                             : User{.domain = {},
                                    .what = quarantine_text(claim.name),
-                                   .remedy = "run: gpuward reconcile"};
+                                   .remedy = quarantine_remedy(claim)};
   if (device.use == Use::mdev) {
     found.instances.emplace(device.instance, taker);
     return block_for_instance(root, device.parent, to_string(device.instance), taker, found.taken);

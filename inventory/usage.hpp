@@ -57,6 +57,9 @@ struct User {
 std::string single_use_text(const std::string& domain);
 /// Of a device in quarantine. `domain`: "" where the record of it cannot be read.
 std::string quarantine_text(const std::string& domain);
+/// What retries the devices of the claim that are in quarantine. reconcile leaves the claim of a
+/// running domain alone, and one that names other devices too may be of such a domain.
+std::string quarantine_remedy(const Claim& claim);
 
 using DevicesInUse = std::map<PciAddress, User>;
 

@@ -6,12 +6,60 @@
 #include <libvirt/virterror.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 
 #include "base/error.hpp"
+#include "base/file.hpp"
 #include "base/quote.hpp"
+#include "base/text.hpp"
 
 namespace gpuward {
+
+static constexpr const char* default_uri = "qemu:///system";
+
+/// `mode` chooses between the daemons of this host; a socket elsewhere may be another host's.
+static bool keeps_to_this_host(std::string_view parameter) {
+  for (const char* const socket : {"libvirt-sock", "virtqemud-sock"})
+    for (const char* const directory : {"socket=/run/libvirt/", "socket=/var/run/libvirt/"})
+      if (parameter == directory + std::string(socket)) return true;
+  return parameter.empty() || parameter == "mode=auto" || parameter == "mode=direct" ||
+         parameter == "mode=legacy";
+}
+
+bool is_system_libvirt(std::string_view uri) {
+  if (uri.empty()) return true;
+  const size_t end = std::min(uri.find('?'), uri.size());
+  const std::string_view place = uri.substr(0, end);
+  if (place != default_uri && place != "qemu+unix:///system") return false;
+  const auto parameters = split(uri.substr(std::min(end + 1, uri.size())), '&');
+  return std::all_of(parameters.begin(), parameters.end(), keeps_to_this_host);
+}
+
+void require_system_libvirt(const Root& root, const std::string& uri) {
+  if (!root.prefix.empty() || is_system_libvirt(uri)) return;
+  throw Error("libvirt at " + uri,
+              "not the system libvirt of this host (" + std::string(default_uri) +
+                  "), whose GPUs and claims gpuward manages",
+              "run the command on the host of the domain, or change its XML in a file with gpuward "
+              "rewrite or gpuward protect FILE");
+}
+
+/// The modular daemon where it is enabled, or alone installed.
+static std::string start_daemon(const Root& root) {
+  const bool has_virtqemud = exists(root.at("/usr/sbin/virtqemud"));
+  const bool has_libvirtd = exists(root.at("/usr/sbin/libvirtd"));
+  if (!has_virtqemud && !has_libvirtd) return "run: apt install libvirt-daemon-system";
+  const bool is_enabled = exists(root.etc("systemd/system/sockets.target.wants/virtqemud.socket"));
+  return has_virtqemud && (is_enabled || !has_libvirtd) ? "run: systemctl start virtqemud.socket"
+                                                        : "run: systemctl start libvirtd";
+}
+
+std::string connection_remedy(const Root& root, const std::string& uri, bool is_denied) {
+  if (is_denied) return "run the command as root or as a member of the group libvirt";
+  if (!uri.empty() && uri != default_uri) return "run: virsh -c " + shell_word(uri) + " list";
+  return start_daemon(root);
+}
 
 /// What is used of libvirt. It is loaded when the first domain is looked for: linked, it would cost
 /// every "gpuward list" 9 ms (a hundred under emulation), which asks libvirt nothing.
@@ -29,10 +77,12 @@ struct Library {
   decltype(&::virDomainIsPersistent) is_persistent;
   decltype(&::virDomainGetName) name;
   decltype(&::virDomainGetUUID) uuid;
+  decltype(&::virDomainHasManagedSaveImage) has_managed_save;
   decltype(&::virConnectGetLibVersion) version;
   decltype(&::virDomainFree) free_domain;
   decltype(&::virGetLastErrorMessage) error_message;
   decltype(&::virGetLastErrorCode) error_code;
+  decltype(&::virGetLastError) last_error;
   decltype(&::virSetErrorFunc) set_error_function;
 };
 
@@ -62,10 +112,12 @@ static Library load() {
   find(v.handle, "virDomainIsPersistent", v.is_persistent);
   find(v.handle, "virDomainGetName", v.name);
   find(v.handle, "virDomainGetUUID", v.uuid);
+  find(v.handle, "virDomainHasManagedSaveImage", v.has_managed_save);
   find(v.handle, "virConnectGetLibVersion", v.version);
   find(v.handle, "virDomainFree", v.free_domain);
   find(v.handle, "virGetLastErrorMessage", v.error_message);
   find(v.handle, "virGetLastErrorCode", v.error_code);
+  find(v.handle, "virGetLastError", v.last_error);
   find(v.handle, "virSetErrorFunc", v.set_error_function);
   return v;
 }
@@ -81,6 +133,24 @@ struct DomainStore::Connection {
     return Error(what, message, remedy);
   }
 
+  /// Whether the last call failed as the user may not do that: by the socket's mode or by libvirt's
+  /// own authentication. Of a system call the first number is errno (virReportSystemError).
+  bool is_denied() const {
+    const virErrorPtr last = v.last_error();
+    if (!last) return false;
+    switch (last->code) {
+      case VIR_ERR_AUTH_FAILED:
+      case VIR_ERR_AUTH_CANCELLED:
+      case VIR_ERR_AUTH_UNAVAILABLE:
+      case VIR_ERR_ACCESS_DENIED:
+        return true;
+      case VIR_ERR_SYSTEM_ERROR:
+        return last->int1 == EACCES || last->int1 == EPERM;
+      default:
+        return false;
+    }
+  }
+
   Found describe(virDomainPtr domain) const {
     Found found;
     found.name = v.name(domain);
@@ -93,15 +163,16 @@ struct DomainStore::Connection {
 
 static void say_nothing(void*, virErrorPtr) {}
 
-DomainStore::DomainStore(const std::string& uri)
-    : connection_(std::make_unique<Connection>(Connection{load()})) {
+DomainStore::DomainStore(const Root& root, const std::string& uri) {
+  require_system_libvirt(root, uri);
+  connection_ = std::make_unique<Connection>(Connection{load()});
   const Library& v = connection_->v;
   v.set_error_function(nullptr, say_nothing);  // its default prints to stderr
-  const std::string where = uri.empty() ? "qemu:///system" : uri;
+  const std::string where = uri.empty() ? default_uri : uri;
   connection_->pointer = v.open(where.c_str());
   if (!connection_->pointer)
     throw connection_->error("cannot connect to libvirt at " + where,
-                             "run: systemctl start libvirtd (or virtqemud.socket)");
+                             connection_remedy(root, uri, connection_->is_denied()));
 }
 
 // The library stays loaded: its threads do not end with the connection.
@@ -159,6 +230,15 @@ std::string DomainStore::inactive_xml(const Uuid& uuid) const {
 
 std::string DomainStore::live_xml(const Uuid& uuid) const {
   return xml(uuid, 0);
+}
+
+bool DomainStore::has_managed_save(const Uuid& uuid) const {
+  const Library& v = connection_->v;
+  virDomainPtr domain = v.by_uuid(connection_->pointer, to_string(uuid).c_str());
+  if (!domain) return false;
+  const bool has = v.has_managed_save(domain, 0) == 1;
+  v.free_domain(domain);
+  return has;
 }
 
 unsigned DomainStore::version() const {

@@ -7,6 +7,8 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "domain/qemu_commandline.hpp"
+#include "domain/qemu_override.hpp"
 
 // What protect leaves in <gpuward:protected>:
 //
@@ -25,12 +27,16 @@ bool is_pci_controller(const Element& device) {
          device.attribute("type") == "pci";
 }
 
-std::optional<unsigned> index_of(const Element& controller) {
-  return to_number<unsigned>(controller.attribute("index").value_or(""));
-}
-
 std::string_view model_of(const Element& controller) {
   return controller.attribute("model").value_or("");
+}
+
+/// libvirt gives index 0 to the machine's own bus, which may be written without one.
+std::optional<unsigned> index_of(const Element& controller) {
+  const auto index = controller.attribute("index");
+  if (!index && (model_of(controller) == "pci-root" || model_of(controller) == "pcie-root"))
+    return 0;
+  return to_number<unsigned>(index.value_or(""));
 }
 
 const std::vector<Element>& devices_of(const Document& document) {
@@ -258,6 +264,33 @@ Gap gap(std::string element, int line, std::string text, bool can_be_fixed = tru
   return {Guard::gpu_hotplug, line, std::move(element), std::move(text), can_be_fixed};
 }
 
+/// Where <qemu:override> gives the port hot-plug whatever its <target> says.
+const Element* overridden_hotplug(const Document& document, const Element& port) {
+  const Element* const own = port.child("alias");
+  std::string alias(own ? own->attribute("name").value_or("") : "");
+  if (!alias.starts_with("ua-"))  // qemuAssignDeviceControllerAlias
+    alias = "pci." + std::to_string(index_of(port).value_or(0));
+  return property_not_off(document, alias, "hotplug");
+}
+
+/// The property or argument for QEMU by which hot-plug on the way to the GPU stays on although the
+/// XML disables it; null when there is none. libvirt disables that of i440fx's root with
+/// `-global PIIX4_PM.acpi-root-pci-hotplug=off`, and QEMU takes the last `-global`.
+const Element* find_override(const Document& document, const Path& path) {
+  for (const Element* const port : path.ports)
+    if (const Element* const property = overridden_hotplug(document, *port)) return property;
+  return path.through_root ? argument_not_off(document, "acpi-root-pci-hotplug") : nullptr;
+}
+
+Gap override_gap(const std::string& name, const Element& setting) {
+  return gap(
+      name, setting.line,
+      "GPU can be removed while the domain runs: <qemu:" + setting.name + "> sets " +
+          (setting.name == "arg" ? "acpi-root-pci-hotplug of pci.0" : "hotplug of its PCI port") +
+          ", '" + shown(setting.attribute("value").value_or("")) + "'",
+      false);
+}
+
 /// Of a GPU for which libvirt is yet to choose a place; `number`: it is the first, second, ... one.
 void add_gap_without_place(const Document& document, const Hostdev& gpu, int number,
                            std::vector<Gap>& gaps) {
@@ -272,6 +305,8 @@ void add_gap_without_place(const Document& document, const Hostdev& gpu, int num
                                           false));
   }
   if (root != PciRoot::i440fx) return;
+  if (const Element* const setting = find_override(document, path_from(document, 0)))
+    return gaps.push_back(override_gap(name, *setting));
   const int missing = number - room_on_root(document);
   if (missing > 0)
     gaps.push_back(
@@ -297,6 +332,8 @@ void add_gap_of(const Document& document, const std::vector<const Hostdev*>& gpu
             false));
     return;
   }
+  if (const Element* const setting = find_override(document, path))
+    return gaps.push_back(override_gap(name, *setting));
   const auto open = std::find_if(path.ports.begin(), path.ports.end(),
                                  [](const Element* port) { return !is_closed(*port); });
   if (open != path.ports.end()) {
@@ -327,6 +364,12 @@ void add_strict_gaps(const Document& document, std::vector<Gap>& gaps) {
         "PCI controller " + shown(std::string(device.attribute("index").value_or("?")));
     if (is_port(model) && !is_closed(device))
       gaps.push_back(gap(name, device.line, "devices can be added while the domain runs"));
+    if (const Element* const property =
+            is_port(model) ? overridden_hotplug(document, device) : nullptr)
+      gaps.push_back(gap(name, property->line,
+                         "devices can be added while the domain runs: <qemu:property> sets hotplug "
+                         "of the port",
+                         false));
     if (!model.empty() && !is_port(model) && !is_fixed(model) && model != "pci-root")
       gaps.push_back(gap(name, device.line,
                          "devices can be added while the domain runs, which XML cannot disable; "
@@ -578,7 +621,8 @@ std::vector<OwnPort> open_ports_of_their_own(const Document& document,
     const auto address = guest_address(element_of(document, *gpu));
     if (!address || !buses.insert(address->bus).second) continue;
     const Path path = path_from(document, address->bus);
-    if (!path.obstacle.empty() || path.ports.size() != 1 || is_closed(*path.ports.front()))
+    if (!path.obstacle.empty() || path.ports.size() != 1 || is_closed(*path.ports.front()) ||
+        find_override(document, path))
       continue;
     if (others_on(document, address->bus, {gpu}).empty())
       found.push_back({path.ports.front(), address->bus, gpu});

@@ -21,7 +21,7 @@ struct Gap {
 };
 
 /// The first QEMU whose vfio-pci has the property enable-migration: 8.1. An older one migrates no
-/// VFIO device, and does not start with the property.
+/// VFIO device but where x-enable-migration is on, and does not start with the property.
 inline constexpr unsigned first_qemu_with_enable_migration = 8'001'000;
 inline constexpr std::string_view first_qemu_with_enable_migration_text = "8.1";
 

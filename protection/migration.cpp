@@ -35,6 +35,26 @@ static void add_migration_gap(const Document& document, const Hostdev& gpu, Qemu
              ": allows migration, save and memory snapshots where the driver supports them"});
 }
 
+/// QEMU from 5.2 on and before 8.1 migrates a VFIO device that has this property on.
+static constexpr std::string_view old_property = "x-enable-migration";
+
+static void add_old_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
+  for (const Hostdev* const gpu : search.gpus) {
+    const std::string alias = alias_when_running(search.document, *gpu);
+    if (const Element* const property = property_not_off(search.document, alias, old_property))
+      gaps.push_back({Guard::migration, property->line,
+                      "hostdev " + shown(gpu->alias.empty() ? alias : gpu->alias),
+                      "<qemu:override> sets x-enable-migration to '" +
+                          shown(property->attribute("value").value_or("")) + "'",
+                      false});
+  }
+  if (const Element* const argument = argument_not_off(search.document, old_property))
+    gaps.push_back({Guard::migration, argument->line, "qemu:arg",
+                    "QEMU command line sets x-enable-migration: '" +
+                        shown(argument->attribute("value").value_or("")) + "'",
+                    false});
+}
+
 static const Element* override_of(const Element& override, const std::string& alias) {
   for (const Element& device : override.children)
     if (device.name == "device" && device.name_space == qemu_namespace &&
@@ -135,7 +155,7 @@ static void add_property(ProtectWork& work, const Element& device) {
 }
 
 void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
-  if (!search.qemu.can_disable_vfio_migration) return;
+  if (!search.qemu.can_disable_vfio_migration) return add_old_migration_gaps(search, gaps);
   for (const Hostdev* const gpu : search.gpus)
     add_migration_gap(search.document, *gpu, search.qemu, gaps);
 }

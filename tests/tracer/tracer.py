@@ -223,7 +223,7 @@ def main():
     parser.add_argument("build", metavar="BUILD_DIR")
     # Always the same points by default: a run that fails shows what a change did. --all takes all.
     parser.add_argument("--seed", type=int, default=4711)
-    parser.add_argument("--every", type=int, default=20, help="a point of so many (default 20)")
+    parser.add_argument("--every", type=int, default=40, help="a point of so many (default 40)")
     parser.add_argument("--all", dest="every", action="store_const", const=1, help="all points")
     parser.add_argument("--kind", action="append", choices=list(KINDS))
     parser.add_argument("--operation", action="append", choices=list(JOURNEYS))

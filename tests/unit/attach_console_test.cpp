@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "attach/rewrite.hpp"
+#include "base/log.hpp"
 #include "domain_fixtures.hpp"
 
 using testing::AllOf;
@@ -90,6 +91,72 @@ TEST(Console, TakesAnotherSlotWhenItsOwnHasGone) {
   const std::string taken = replaced(out, "<rng/>", at("rng", "0x01"));
   EXPECT_THAT(put_console_back(taken), HasSubstr("<disk/><video></video>"));
   EXPECT_THAT(put_console_back(taken, {PciAddress{0, 0, 1, 0}}), HasSubstr(at("video", "0x01")));
+}
+
+TEST(Console, TakesAnotherPlaceWhenItsOwnPortHasGone) {
+  const std::string serial = "<address type='virtio-serial' controller='0' bus='0' port='1'/>",
+                    usb = "<address type='usb' bus='0' port='2'/>";
+  const std::string channel = "<channel type='spicevmc'>" + serial + "</channel>",
+                    redirdev = "<redirdev type='spicevmc'>" + usb + "</redirdev>";
+  const std::string before = domain("<disk/>" + channel + redirdev + "<graphics/><rng/>");
+  const std::string out = take_console_out(before);
+  EXPECT_EQ(put_console_back(out), before);
+  const std::string taken = replaced(
+      out, "<rng/>", "<channel type='unix'>" + serial + "</channel><hub>" + usb + "</hub>");
+  EXPECT_THAT(
+      put_console_back(taken),
+      HasSubstr("<channel type='spicevmc'></channel><redirdev type='spicevmc'></redirdev>"));
+  for (const char* other :
+       {"<address type='virtio-serial' controller='1' bus='0' port='1'/>",
+        "<address type='virtio-serial' controller='0' bus='0' port='2'/>",
+        "<address type='usb' bus='0' port='2.1'/>", "<address type='ccid' port='1'/>"})
+    EXPECT_THAT(put_console_back(replaced(out, "<rng/>", "<hub>" + std::string(other) + "</hub>")),
+                AllOf(HasSubstr(channel), HasSubstr(redirdev)))
+        << other;
+}
+
+TEST(Console, LeavesAPlaceToLibvirtThatWasLibvirts) {
+  const std::string channel =
+      "<channel type='spicevmc'><address type='virtio-serial' controller='0'/></channel>";
+  const std::string out = take_console_out(domain("<disk/>" + channel));
+  EXPECT_THAT(put_console_back(replaced(out, "<disk/>",
+                                        "<channel type='unix'><address type='virtio-serial' "
+                                        "controller='0'/></channel>")),
+              HasSubstr(channel));
+}
+
+std::string warning_of(const std::string& xml, std::string& result) {
+  log::start(log::To::terminal, "gpuward");
+  testing::internal::CaptureStderr();
+  result = put_console_back(xml);
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(Console, LeavesOutWhatSomeoneHasReplacedSince) {
+  const std::string out =
+      take_console_out(domain("<disk/>\n<graphics type='vnc'/>\n<graphics type='sdl'/>\n"
+                              "<video><model type='vga'/></video><rng/>"));
+  std::string result;
+  EXPECT_THAT(
+      warning_of(replaced(out, "<rng/>", "<graphics type='vnc' port='5901'/><rng/>"), result),
+      AllOf(HasSubstr("domain 'web01': the saved <graphics type='vnc'> is not restored"),
+            HasSubstr("the domain has another <graphics>"), Not(HasSubstr("sdl")),
+            Not(HasSubstr("video"))));
+  EXPECT_THAT(result, AllOf(HasSubstr("<graphics type='sdl'/>\n<video><model type='vga'/></video>"),
+                            Not(HasSubstr("<graphics type='vnc'/>"))));
+  EXPECT_THAT(warning_of(replaced(out, "<rng/>", "<video><model type='qxl'/></video>"), result),
+              HasSubstr("the saved <video> is not restored"));
+  EXPECT_THAT(result, AllOf(HasSubstr("<graphics type='vnc'/>"), Not(HasSubstr("vga"))));
+  EXPECT_EQ(warning_of(out, result), "");
+}
+
+TEST(Console, OfADisplayOfAnMdevIsNotTakenOut) {
+  const std::string mdev =
+      "\n<hostdev mode='subsystem' type='mdev' model='vfio-pci' display='on'/>";
+  EXPECT_THAT(error_of([&] { take_console_out(domain("<graphics/>" + mdev)); }),
+              AllOf(HasSubstr("line 2"), HasSubstr("display='on'")));
+  const std::string off = replaced(mdev, "'on'", "'off'");
+  EXPECT_THAT(take_console_out(domain("<graphics/>" + off)), Not(HasSubstr("<graphics/>")));
 }
 
 TEST(Console, TakesItsSlotBackFromWhatCameWithTheGpu) {

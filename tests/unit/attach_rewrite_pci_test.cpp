@@ -357,6 +357,31 @@ TEST(PointGpu, LeavesOtherGpusAlone) {
   EXPECT_THROW(assign_device(xml, "ua-gpuward-2", Use::whole, {other}), Error);
 }
 
+/// Without the hostdev of this alias, as its author may remove it.
+std::string without_hostdev(std::string xml, const std::string& alias) {
+  const auto name = xml.find("<alias name='" + alias + "'/>");
+  EXPECT_NE(name, xml.npos);
+  const auto begin = xml.rfind("<hostdev", name);
+  return xml.erase(begin, xml.find("</hostdev>", begin) + 10 - begin);
+}
+
+TEST(PointGpu, OfWhichACompanionAloneIsLeftIsWrittenAnew) {
+  const std::string xml =
+      without_hostdev(attach_gpu(fixture(fixtures().front()), whole({gpu, audio})), "ua-gpuward-0");
+  for (const auto& functions : {std::vector{other}, std::vector{gpu}, std::vector{audio}})
+    EXPECT_THAT(hostdevs(assign_device(xml, "ua-gpuward-0", Use::whole, functions)),
+                ElementsAre("ua-gpuward-0 " + to_string(functions.front()) + " managed"));
+}
+
+TEST(PointGpu, OfWhichTwoCompanionsAreLeftIsWrittenAnew) {
+  const std::string xml = without_hostdev(
+      attach_gpu(fixture(fixtures().front()), whole({gpu, audio, usb})), "ua-gpuward-0");
+  const PciAddress first{0, 0x42, 0, 1}, second{0, 0x42, 0, 2};
+  EXPECT_THAT(
+      hostdevs(assign_device(xml, "ua-gpuward-0", Use::whole, {first, second})),
+      ElementsAre("ua-gpuward-0 0000:42:00.1 managed", "ua-gpuward-0-2 0000:42:00.2 managed"));
+}
+
 TEST(PointGpu, AddsWhatIsMissing) {
   std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu}));
   const auto begin = xml.find("<hostdev mode='subsystem' type='pci'");

@@ -24,6 +24,7 @@ namespace {
 using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -497,6 +498,25 @@ TEST_F(DoctorOfDomains, a_gpu_domain_that_the_hook_would_refuse) {
               IsEmpty());
 }
 
+/// `gpuward protect web01` and `virsh edit web01` find no definition.
+TEST_F(DoctorOfDomains, of_a_transient_domain_the_fix_is_for_its_file) {
+  const std::string room = "<maxMemory slots='4'>4096</maxMemory>";
+  const auto findings =
+      check_domain(root_, {}, "web01", domain_xml(mdev_xml("ua-mine"), room), false);
+  EXPECT_THAT(told(findings), ElementsAre(EndsWith(" | gpuward protect web01"),
+                                          HasSubstr(" | gpuward protect web01, while")));
+  const std::string file = ", of the file that the domain is created from";
+  EXPECT_THAT(told(of_transient_domain(findings)),
+              testing::Each(EndsWith(" | gpuward protect ./FILE" + file)));
+  using Severity = Finding::Severity;
+  const auto fix = [](const std::string& of) {
+    return of_transient_domain({{Severity::problem, "domains", "web01", "found", of}})[0].fix;
+  };
+  EXPECT_EQ(fix("virsh edit web01"), "edit the XML" + file);
+  EXPECT_EQ(fix("gpuward attach web01"), "gpuward rewrite < FILE" + file);
+  EXPECT_EQ(fix("gpuward reconcile"), "gpuward reconcile");
+}
+
 TEST_F(DoctorOfDomains, an_iommu_of_the_guest_beside_several_functions_of_one_group) {
   for (const char* address : {"0000:41:00.0", "0000:41:00.1"}) host_.pci_gpu(address);
   host_.iommu_group(7, {"0000:41:00.0", "0000:41:00.1"});
@@ -640,6 +660,23 @@ TEST_F(DoctorDevices, quarantine_is_told) {
   EXPECT_THAT(check_devices(root_, {}), IsEmpty());
 }
 
+/// reconcile does nothing for it.
+TEST_F(DoctorDevices, quarantine_of_a_domain_that_may_run_ends_with_its_release) {
+  Claims claims(root_);
+  claims.make_ready();
+  ClaimedDevice other = whole_card(ClaimedDevice::State::claimed);
+  other.alias = "ua-gpuward-1";
+  other.address.bus++;
+  const ClaimedDevice device = whole_card(ClaimedDevice::State::quarantined);
+  claims.write({web01, "web01", {device, other}});
+  EXPECT_THAT(told(check_devices(root_, {})),
+              ElementsAre(AllOf(HasSubstr("problem " + card + ": quarantined after use by"),
+                                EndsWith(" | virsh shutdown web01 (if it is shut off: gpuward "
+                                         "reconcile)"))));
+  claims.write({web01, "web01", {device}});
+  EXPECT_THAT(told(check_devices(root_, {})), ElementsAre(HasSubstr(" | gpuward reconcile (")));
+}
+
 /// After a restart of the host, before reconcile.
 TEST_F(DoctorDevices, quarantine_that_no_claim_names_is_told) {
   const ClaimedDevice device = whole_card(ClaimedDevice::State::claimed);
@@ -706,6 +743,21 @@ TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_are_told) {
                           ": from 0 to 2 | gpuward apply"));
   EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 8\n"))),
               ElementsAre(HasSubstr("vfs = 8 exceeds sriov_totalvfs (4)")));
+}
+
+/// `apply` does not change these.
+TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_while_one_is_in_use_are_a_warning) {
+  host_.sriov(card, 4);
+  host_.set_vfs(card, 4);
+  ClaimedDevice device = whole_card(ClaimedDevice::State::claimed);
+  device.use = Use::vf;
+  device.address.function = 1;
+  Claims(root_).make_ready();
+  Claims(root_).write({web01, "web01", {device}});
+  EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),
+              ElementsAre("warning " + card + ": configuration is not applied: VFs of " + card +
+                          ": from 4 to 2: 0000:41:00.1 is in use by domain 'web01' | shut that "
+                          "domain down or stop that process, then run: gpuward apply"));
 }
 
 TEST_F(DoctorDevices, a_scrub_program_that_cannot_be_run_is_told) {

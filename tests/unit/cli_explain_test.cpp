@@ -169,18 +169,24 @@ TEST_F(ExplainTest, the_hook_says_why_it_does_not_hold) {
        {State::absent, State::turned_off, State::dangling, State::foreign, State::not_executable}) {
     host_.link.state = trouble;
     EXPECT_EQ(state(Guard::pause, "hook"), "inactive");
-    EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("gpuward"));
+    EXPECT_THAT(layer(Guard::pause, "hook").text,
+                AllOf(HasSubstr("gpuward"), HasSubstr("; run: " + hook_fix(host_))));
   }
+  host_.daemon = LibvirtDaemon{"virtqemud", 4711, 1};
   host_.link.state = State::good;
   host_.seen = {Tristate::unknown, "its link is newer than the running libvirtd"};
   EXPECT_EQ(state(Guard::pause, "hook"), "unknown");
-  EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("systemctl reload"));
+  EXPECT_THAT(layer(Guard::pause, "hook").text, HasSubstr("run: systemctl reload virtqemud"));
 }
 
 TEST_F(ExplainTest, an_old_qemu_needs_no_property_and_an_unknown_one_does) {
   domain_.qemu = 7002000;
   EXPECT_EQ(state(Guard::migration, "xml"), "enforced");
-  EXPECT_THAT(layer(Guard::migration, "xml").text, HasSubstr("before 8.1"));
+  EXPECT_THAT(layer(Guard::migration, "xml").text,
+              AllOf(HasSubstr("before 8.1"), HasSubstr("unless x-enable-migration is on")));
+  domain_.gaps = {gap(Guard::migration, "qemu:arg")};
+  EXPECT_EQ(state(Guard::migration, "xml"), "incomplete");
+  domain_.gaps.clear();
   domain_.qemu.reset();
   EXPECT_EQ(state(Guard::migration, "xml"), "enforced")
       << "the property is there, or there were a gap";
@@ -265,6 +271,18 @@ class ExplainCommandTest : public testing::Test {
   Settings settings_;
   const Uuid uuid_ = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
 };
+
+TEST_F(ExplainCommandTest, a_readconfig_is_named_without_a_gpu_too) {
+  GuardedDomain domain;
+  add_xml(host_.root(), {},
+          "<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>web01</name><uuid>" +
+              to_string(uuid_) +
+              "</uuid><q:commandline>\n<q:arg value='-readconfig'/><q:arg value='/x'/>"
+              "</q:commandline></domain>",
+          domain);
+  EXPECT_EQ(domain.readconfig, "-readconfig (line 2): file is not searched");
+  EXPECT_THAT(domain.gpus, IsEmpty());
+}
 
 TEST_F(ExplainCommandTest, of_xml_that_cannot_be_parsed_the_record_of_the_start_is_shown) {
   EXPECT_EQ(printed(), "");

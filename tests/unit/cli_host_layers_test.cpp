@@ -39,11 +39,14 @@ class HostLayersTest : public testing::Test {
   }
   /// `seconds` from now; below zero it has run for some time.
   void daemon_started(int seconds, const std::string& name = "libvirtd") {
-    file("/run/" + name + ".pid", "4711");
     timespec now{};
     ::clock_gettime(CLOCK_REALTIME, &now);
-    now.tv_sec += seconds;
-    const timespec times[2] = {now, now};
+    daemon_started_at((now.tv_sec + seconds) * Moment{1'000'000'000}, name);
+  }
+  void daemon_started_at(Moment moment, const std::string& name = "libvirtd") {
+    const timespec time{moment / 1'000'000'000, moment % 1'000'000'000};
+    const timespec times[2] = {time, time};
+    file("/run/" + name + ".pid", "4711");
     ASSERT_EQ(::utimensat(AT_FDCWD, root_.at("/run/" + name + ".pid").c_str(), times, 0), 0);
     if (!exists(root_.proc("4711"))) host_.process(4711, name, {});
   }
@@ -96,7 +99,54 @@ TEST_F(HostLayersTest, a_link_newer_than_the_daemon_is_not_known_to_be_seen) {
   daemon_started(-60);
   const HookSeen seen = read_guard_status(root_).seen;
   EXPECT_EQ(seen.seen, Tristate::unknown);
-  EXPECT_THAT(seen.reason, HasSubstr("newer than the running libvirtd"));
+  EXPECT_THAT(seen.reason, HasSubstr("the hook is newer than the running libvirtd"));
+}
+
+/// The link is older than the daemon, but libvirt passed the program over when it started.
+TEST_F(HostLayersTest, a_program_made_executable_after_the_daemon_started_is_not_known_to_be_seen) {
+  link();
+  const Moment linked = *changed_at(root_.at(hook_link));
+  while (*changed_at(root_.at(hook_program)) <= linked + 10'000'000)
+    ASSERT_EQ(::chmod(root_.at(hook_program).c_str(), 0755), 0);
+  daemon_started_at(linked + 5'000'000);
+  ASSERT_LT(linked, read_guard_status(root_).daemon->started);
+  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::unknown);
+  daemon_started(60);
+  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
+}
+
+/// The only other hook had no right to be executed when the daemon started.
+TEST_F(HostLayersTest, another_hook_counts_from_when_it_and_the_link_to_it_are_as_they_are) {
+  const std::string script = root_.at("/script"), other = root_.etc("libvirt/hooks/qemu.d/10-a");
+  file("/script", "#!/bin/sh\n", 0755);
+  fs::create_symlink(script, other);
+  const Moment before = *changed_at(other);
+  while (*changed_at(script) <= before) ASSERT_EQ(::chmod(script.c_str(), 0755), 0);
+  EXPECT_EQ(file_changed_at(other), changed_at(script));
+  const Moment at_script = *changed_at(script);
+  while (changed_at(other).value_or(0) <= at_script) {
+    fs::remove(other);
+    fs::create_symlink(script, other);
+  }
+  EXPECT_EQ(file_changed_at(other), changed_at(other));
+}
+
+TEST(HookFix, ends_with_the_reload_of_the_daemon_that_runs) {
+  using State = HookLink::State;
+  HostLayers layers;
+  for (const State state :
+       {State::absent, State::turned_off, State::dangling, State::foreign, State::not_executable}) {
+    layers.link.state = state;
+    layers.daemon.reset();
+    const std::string fix = hook_fix(layers);
+    EXPECT_FALSE(fix.empty());
+    EXPECT_THAT(fix, testing::Not(HasSubstr("reload")))
+        << "a daemon looks for hooks when it starts";
+    layers.daemon = LibvirtDaemon{"virtqemud", 1, 1};
+    EXPECT_EQ(hook_fix(layers), fix + "; systemctl reload virtqemud");
+  }
+  layers.link.state = State::good;
+  EXPECT_EQ(hook_fix(layers), "systemctl reload virtqemud");
 }
 
 TEST_F(HostLayersTest, a_mark_of_the_hook_shows_that_it_was_called) {

@@ -36,6 +36,22 @@ TEST(JsonSchema, one_has_the_keys_that_end_in_an_address) {
   EXPECT_EQ(in_schema(2, "show", now)["used_by 0000:41:00.0"], "4711");
 }
 
+TEST(JsonSchema, one_has_the_states_of_the_first_release_in_the_text_of_an_instance) {
+  const json now{{"instance a", "t on 0000:41:00.1, in-use by web, external"},
+                 {"instance b", "t, provisioned"},
+                 {"instance c", "t, external"},
+                 {"instance d", "vf, quarantined by provisioned"},
+                 {"instance", "t, external"}};
+  const json before{{"schema", 1},
+                    {"instance a", "t on 0000:41:00.1, held by web, external"},
+                    {"instance b", "t, ready"},
+                    {"instance c", "t, other"},
+                    {"instance d", "vf, quarantined by provisioned"},
+                    {"instance", "t, external"}};
+  EXPECT_EQ(in_schema(1, "show", now), before);
+  EXPECT_EQ(in_schema(2, "show", now)["instance b"], "t, provisioned");
+}
+
 TEST(JsonSchema, the_same_word_elsewhere_stays) {
   const json gpu{{"gpus", {{{"health", {{"errors", {{"fatal", 1}}}}}, {"domains", {"in-use"}}}}}};
   json expected = gpu;

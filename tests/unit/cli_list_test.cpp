@@ -77,6 +77,30 @@ TEST_F(ListTest, types_of_vendor_vfs_are_listed_by_their_card) {
   EXPECT_TRUE(types[0]["available"].is_null()) << "how many together the driver does not report";
 }
 
+TEST_F(ListTest, of_a_card_without_vfs_the_types_are_unknown_and_not_none) {
+  using testing::HasSubstr;
+  using testing::Not;
+  const auto text = [&] {
+    testing::internal::CaptureStdout();
+    list_command({host_.root(), "", 0, false}, "types");
+    return testing::internal::GetCapturedStdout();
+  };
+  const std::string none = "No GPU on this host supports mediated devices or vGPUs.\n";
+  EXPECT_EQ(text(), none);
+  host_.sriov("0000:41:00.0", 16);
+  EXPECT_THAT(text(), testing::StartsWith("GPU 0000:41:00.0 has no VF enabled, so whether vGPU "
+                                          "types exist is unknown; set use = vendor-vf"));
+  EXPECT_EQ(list("types").size(), 0U);
+  for (const char* const other : {"vf", "whole", "off"}) {
+    host_.config("[gpu 0000:41:00.0]\nuse = " + std::string(other) + "\n");
+    EXPECT_EQ(text(), none) << other;
+  }
+  host_.config("[gpu 0000:41:00.0]\nuse = vendor-vf\n");
+  EXPECT_THAT(text(), HasSubstr("has no VF enabled"));
+  host_.set_vfs("0000:41:00.0", 16);
+  EXPECT_EQ(text(), none);
+}
+
 /// On a VF that a domain is about to have, is kept in quarantine or was given for its single use no
 /// mdev is created, although its driver offers types; nor below such a card.
 TEST_F(ListTest, parents_that_are_in_use_as_devices_are_not_counted) {
@@ -153,7 +177,8 @@ TEST_F(ListTest, a_claim_that_cannot_be_read_is_named_by_each_list_of_what_is_in
   const std::string name = "claims/00000000-0000-4000-8000-000000000001";
   make_directories(host_.root().run("claims"));
   write_file_atomically(host_.root().run(name), "rubbish\n");
-  for (const char* const what : {"instances", "gpus", "domains"}) {
+  host_.config("[profile p]\ntype = 4Q\n");
+  for (const char* const what : {"instances", "gpus", "domains", "profiles"}) {
     testing::internal::CaptureStdout();
     testing::internal::CaptureStderr();
     EXPECT_EQ(list_command({host_.root(), "", 0, false}, what), 1) << what;
@@ -163,6 +188,17 @@ TEST_F(ListTest, a_claim_that_cannot_be_read_is_named_by_each_list_of_what_is_in
                                    "cannot be read"))
         << what;
   }
+}
+
+TEST_F(ListTest, with_a_claim_that_cannot_be_read_nothing_is_available) {
+  host_.parent("0000:41:00.0").type("4Q", 4);
+  EXPECT_EQ(available("4Q"), 4U);
+  make_directories(host_.root().run("claims"));
+  write_file_atomically(host_.root().run("claims/00000000-0000-4000-8000-000000000001"), "x\n");
+  EXPECT_TRUE(list("profiles")[0]["available"].is_null());
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "profiles");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), testing::HasSubstr("4Q     0\n"));
 }
 
 }  // namespace

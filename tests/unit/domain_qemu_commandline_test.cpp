@@ -55,6 +55,21 @@ TEST(CommandLineDevices, AreFoundInJson) {
   EXPECT_EQ(devices_in(arguments({"-device", "{\"driver\":\"\\u0076fio-pci\"}"})).size(), 1u);
 }
 
+TEST(CommandLineDevices, AreFoundByTheDriverAlone) {
+  for (const char* device :
+       {"vfio-pci-nohotplug,sysfsdev=/sys/x", "vfio-ap,sysfsdev=/sys/x", "vfio-ccw,sysfsdev=/sys/x",
+        "id=a,host=01:00.0,driver=vfio-pci", "{ \"host\": \"01:00.0\", \"driver\" : \"vfio-pci\" }",
+        "{&apos;driver&apos;:&apos;vfio-pci&apos;}", "{\"d\\u0072iver\":\"vfio-pci\"}",
+        "{\"driver\":\"vfio-p"})
+    EXPECT_EQ(devices_in(arguments({"-device", device})).size(), 1u) << device;
+  for (const char* device :
+       {"{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"/x\",\"type\":\"unix\"}}",
+        "vfio-user-pci,socket.path=/x", "pcie-root-port,id=vfio0", "nvme,serial=vfio-pci",
+        "nvme,serial=a,,driver=vfio-pci", "{\"driver\":\"nvme\",\"serial\":\"vfio-pci\"}",
+        "{\"driver\":\"nvme\",\"serial\":\"\\u0041\"}"})
+    EXPECT_THAT(devices_in(arguments({"-device", device})), IsEmpty()) << device;
+}
+
 TEST(CommandLineDevices, AreFoundWhereASourceIsSet) {
   EXPECT_THAT(devices_in(arguments({"-set", "device.hostdev0.host=0000:02:00.0"})),
               ElementsAre("device.hostdev0.host=0000:02:00.0"));

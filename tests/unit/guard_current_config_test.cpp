@@ -46,6 +46,30 @@ TEST_F(CurrentConfigTest, keeps_the_last_good_one_when_a_file_breaks) {
   EXPECT_EQ(config.get()->guard.pause, Policy::warn);
 }
 
+/// As root no mode keeps a directory from being read; a link to itself does.
+TEST_F(CurrentConfigTest, keeps_the_last_good_one_while_a_directory_cannot_be_read) {
+  const Root root = this->root();
+  write(main_file(), "[guard]\npause = allow\n");
+  const std::string directory = directory_ + "/etc/gpuward/conf.d";
+  std::filesystem::remove_all(directory);
+  CurrentConfig config(root);
+  ASSERT_EQ(config.get()->guard.pause, Policy::allow);
+  std::filesystem::create_symlink("conf.d", directory);
+  EXPECT_EQ(config.get()->guard.pause, Policy::allow);
+  EXPECT_EQ(config.get_valid(), nullptr);
+  std::filesystem::remove(directory);
+  EXPECT_NE(config.get_valid(), nullptr);
+}
+
+TEST_F(CurrentConfigTest, blocks_all_where_a_directory_cannot_be_read_from_the_start) {
+  const Root root = this->root();
+  write(main_file(), "[guard]\npause = allow\n");
+  std::filesystem::remove_all(directory_ + "/etc/gpuward/conf.d");
+  std::filesystem::create_symlink("conf.d", directory_ + "/etc/gpuward/conf.d");
+  CurrentConfig config(root);
+  EXPECT_EQ(config.get()->guard.pause, Policy::block);
+}
+
 TEST_F(CurrentConfigTest, follows_the_mode_of_the_directories_above_its_files) {
   const Root root = this->root();
   write(main_file(), "[guard]\npause = allow\n");

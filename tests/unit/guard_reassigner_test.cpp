@@ -112,5 +112,23 @@ TEST(Reassigner, MakesTheOtherMovesWhereOneIsRefused) {
   EXPECT_EQ(with_moves(xml, moves, seen).xml, xml);
 }
 
+TEST(Reassigner, MovesAGpuOfWhichACompanionAloneIsLeft) {
+  std::string xml = attached(minimal(), {one, one_1});
+  const auto begin = xml.find("<hostdev");
+  xml.erase(begin, xml.find("</hostdev>", begin) + 10 - begin);
+  ASSERT_THAT(xml, HasSubstr("<alias name='ua-gpuward-0-1'/>"));
+  PoolGpu gpu;
+  gpu.alias = "ua-gpuward-0";
+  PoolDomain seen;
+  seen.gpus = {gpu};
+  Reassignment move;
+  move.alias = gpu.alias;
+  move.to = {two};
+  const Moved moved = with_moves(xml, {move}, seen);
+  EXPECT_EQ(moved.done.size(), 1u);
+  EXPECT_THAT(moved.xml, HasSubstr("<alias name='ua-gpuward-0'/>"));
+  EXPECT_THAT(moved.xml, Not(HasSubstr("ua-gpuward-0-1")));
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -296,6 +296,12 @@ TEST_F(ByHandTest, one_in_quarantine_or_given_once_is_refused) {
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})),
               AllOf(HasSubstr("quarantined after use by domain 'vm9'"),
                     HasSubstr("run: gpuward reconcile"), Not(HasSubstr("virsh edit"))));
+  ClaimedDevice other = device;
+  other.state = ClaimedDevice::State::claimed;
+  other.address = at("0000:04:00.0");
+  claims_.write({domain(9).uuid, "vm9", {device, other}});
+  EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})),
+              HasSubstr("run: virsh shutdown vm9 (if it is shut off: gpuward reconcile)"));
   claims_.drop(domain(9).uuid);
   mark_used(host_.root(), at("0000:02:00.0"), Uuid{}, "vm9");
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("gpuward clear 0000:02:00.0"));

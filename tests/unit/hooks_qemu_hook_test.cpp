@@ -13,6 +13,7 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "domain/domain.hpp"
+#include "domain_fixtures.hpp"
 #include "fake_host.hpp"
 #include "hooks/settle.hpp"
 #include "state/claim_store.hpp"
@@ -132,6 +133,20 @@ TEST_F(QemuHookTest, a_gpu_on_qemus_command_line_is_named_and_guarded) {
                                      "'vfio-pci,host=0000:41:00.0', which gpuward neither claims"));
   EXPECT_THAT(answer.said, HasSubstr("maxMemory"));
   EXPECT_EQ(answer.status, 1) << "memory-hotplug = block";
+}
+
+TEST_F(QemuHookTest, a_device_of_qemus_command_line_that_is_not_of_vfio_is_no_gpu) {
+  for (const std::string device : {"{&quot;driver&quot;:&quot;vfio-user-pci&quot;}",
+                                   "pcie-root-port,id=vfio0", "nvme,serial=vfio1"}) {
+    const std::string more =
+        "<maxMemory slots='4'>4096</maxMemory>"
+        "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
+        "<qemu:arg value='-device'/><qemu:arg value='" +
+        device + "'/></qemu:commandline>\n";
+    for (const char* operation : operations)
+      expect_nothing_happened(call(operation, domain_xml(more, "")));
+    EXPECT_FALSE(has_gpu_now(host_.root(), vm)) << device;
+  }
 }
 
 // ---- a domain without a GPU
@@ -343,6 +358,11 @@ TEST_F(QemuHookTest, what_is_asked_of_the_xml_is_what_its_qemu_can_do) {
       mdev_xml(*parse_uuid("00000000-0000-4000-8000-000000000009"), "hostdev0"));
   expect_nothing_happened(call("prepare", hand_written_xml));
   EXPECT_THAT(call("prepare", off).said, HasSubstr("does not have before 8.1"));
+  const std::string on =
+      replaced(replaced(off, "'enable-migration'", "'x-enable-migration'"), "'off'", "'on'");
+  EXPECT_THAT(call("prepare", on).said,
+              AllOf(HasSubstr("sets x-enable-migration to 'on', blocked by [guard] migration"),
+                    HasSubstr("virsh edit")));
   const auto is_demanded = [&] {
     EXPECT_THAT(call("prepare", hand_written_xml).said,
                 AllOf(HasSubstr("(hostdev hostdev0)"), HasSubstr("enable-migration=off"),

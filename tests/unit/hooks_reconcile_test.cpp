@@ -142,8 +142,24 @@ TEST_F(ReconcileTest, what_was_quarantined_is_tried_again) {
 TEST_F(ReconcileTest, what_was_quarantined_stays_while_its_domain_is_on_again) {
   claim_.devices[0].state = State::quarantined;
   claims_.write(claim_);
-  EXPECT_EQ(result(on).result, Result::in_use);
+  const Reconciled kept = result(on);
+  EXPECT_EQ(kept.result, Result::quarantined);
+  EXPECT_THAT(kept.reason, HasSubstr("not retried while the domain runs; run: virsh shutdown vm1"));
   expect_untouched();
+}
+
+/// It runs with another device.
+TEST_F(ReconcileTest, the_quarantine_of_a_running_domain_is_reported_with_what_ends_it) {
+  claim_.devices[0].state = State::quarantined;
+  claim_.devices.push_back(
+      {State::claimed, "ua-gpuward-1", "small", foreign, "mbochs", "mbochs-small"});
+  claims_.write(claim_);
+  for (const bool dry_run : {true, false}) {
+    const Reconciled kept = result(on, dry_run);
+    EXPECT_EQ(kept.result, Result::quarantined);
+    EXPECT_THAT(kept.reason, HasSubstr("remains quarantined: not retried while the domain runs"));
+    expect_untouched();
+  }
 }
 
 TEST_F(ReconcileTest, a_claim_that_cannot_be_read_is_left_alone_and_told) {

@@ -7,6 +7,7 @@
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "config/gpu_selector.hpp"
+#include "domain_fixtures.hpp"
 #include "fake_host.hpp"
 #include "hooks/pool_plan.hpp"
 #include "hooks_fixtures.hpp"
@@ -69,6 +70,17 @@ TEST_F(RepointTest, what_points_at_no_device_of_the_pool_moves) {
   EXPECT_THAT(devices(repointed(domain({"0000:99:00.0"}))), ElementsAre(at("0000:41:00.0")));
 }
 
+TEST_F(RepointTest, what_has_lost_its_own_hostdev_but_no_companion_is_written_anew) {
+  std::string xml =
+      attach_gpu(domain({}), {"card", true, Use::whole, {at("0000:41:00.0"), {0, 0x41, 0, 1}}});
+  const auto begin = xml.find("<hostdev");
+  xml.erase(begin, xml.find("</hostdev>", begin) + 10 - begin);
+  ASSERT_THAT(xml, HasSubstr("<alias name='ua-gpuward-0-1'/>"));
+  const std::string result = repointed(xml);
+  EXPECT_THAT(devices(result), ElementsAre(at("0000:41:00.0")));
+  EXPECT_EQ(parse_domain(result).hostdevs.size(), 1u);
+}
+
 TEST_F(RepointTest, where_none_is_free_it_stays) {
   const DeviceUse all{taken({"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"}), {}};
   const std::string xml = domain({"0000:42:00.0"});
@@ -81,6 +93,46 @@ TEST_F(RepointTest, two_gpus_of_a_domain_get_two_devices) {
   EXPECT_THAT(
       devices(repointed(domain({"0000:41:00.0", "0000:42:00.0"}), {taken({"0000:41:00.0"}), {}})),
       ElementsAre(at("0000:43:00.0"), at("0000:42:00.0")));
+}
+
+TEST_F(RepointTest, two_gpus_never_get_one_device) {
+  config_.profiles[0].gpus = {*parse_gpu_selector("0000:41:00.0")};
+  for (const auto& addresses : {std::vector<std::string>{"0000:41:00.0", "0000:42:00.0"},
+                                {"0000:42:00.0", "0000:41:00.0"},
+                                {"0000:41:00.0", "0000:41:00.0"}}) {
+    const std::string xml = domain(addresses);
+    EXPECT_THAT(error_of([&] { repointed(xml); }),
+                HasSubstr("profile 'card' has no available device"));
+  }
+  const Repointed result =
+      repoint(host_.root(), config_, domain({"0000:42:00.0", "0000:43:00.0"}), {});
+  EXPECT_THAT(devices(result.xml), ElementsAre(at("0000:41:00.0"), at("0000:43:00.0")));
+  EXPECT_THAT(
+      result.refused,
+      ElementsAre(Pair("ua-gpuward-1", Field(&Reason::problem, HasSubstr("'card' has no")))));
+}
+
+TEST_F(RepointTest, a_gpu_never_gets_what_the_domain_has_by_hand) {
+  config_.profiles[0].gpus = {*parse_gpu_selector("0000:41:00.0")};
+  std::string xml = domain({"0000:42:00.0"});
+  xml.insert(xml.find("</devices>"),
+             "<hostdev mode='subsystem' type='pci'><source><address domain='0x0000' bus='0x41' "
+             "slot='0x00' function='0x0'/></source></hostdev>");
+  EXPECT_THAT(error_of([&] { repointed(xml); }),
+              HasSubstr("profile 'card' has no available device"));
+}
+
+TEST_F(RepointTest, a_gpu_that_stays_keeps_another_from_its_device) {
+  Profile other = config_.profiles[0];
+  other.name = "other";
+  other.gpus = {*parse_gpu_selector("0000:42:00.0")};
+  config_.profiles[0].gpus = {*parse_gpu_selector("0000:41:00.0")};
+  config_.profiles.push_back(other);
+  // GPU 1 is at 42 though its pool has 41 alone, which GPU 0 has; GPU 2 would be moved to 42.
+  const std::string xml = attach_gpu(domain({"0000:41:00.0", "0000:42:00.0"}),
+                                     {"other", true, Use::whole, {at("0000:43:00.0")}});
+  EXPECT_THAT(error_of([&] { repointed(xml); }),
+              HasSubstr("two hostdevs would have PCI device 0000:42:00.0"));
 }
 
 TEST_F(RepointTest, a_vf_below_an_mdev_that_the_domain_has_by_hand_is_not_assigned_to_it) {

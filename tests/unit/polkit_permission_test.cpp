@@ -42,6 +42,16 @@ TEST_F(PermissionTest, a_domain_without_a_gpu_does_not_mind_a_broken_configurati
   EXPECT_EQ(answer("suspend", plain), "allow");
 }
 
+/// As root no mode keeps a directory from being read; a link to itself does.
+TEST_F(PermissionTest, a_directory_of_the_configuration_that_cannot_be_read_denies) {
+  claimed(web01);
+  make_directories(host_.root().etc("gpuward"));
+  ASSERT_EQ(::symlink("conf.d", host_.root().etc("gpuward/conf.d").c_str()), 0);
+  EXPECT_THAT(answer("suspend", web01), StartsWith("deny domain 'web01' has a GPU and the "
+                                                   "configuration is invalid: /etc/gpuward"));
+  EXPECT_EQ(answer("suspend", plain), "allow");
+}
+
 TEST_F(PermissionTest, without_a_configuration_everything_guarded_is_denied) {
   claimed(web01);
   for (const char* permission : {"suspend", "pm-control", "migrate", "hibernate", "core-dump"})

@@ -151,6 +151,70 @@ TEST(GpuHotplug, LeavesAnAddressThatIsNotOne) {
                         HasSubstr("run: virsh edit web01")));
 }
 
+/// With elements of QEMU's namespace, prefix q, in a line of their own.
+std::string with_qemu(const std::string& xml, const std::string& elements) {
+  return replaced(
+      replaced(xml, "<domain ", "<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0' "),
+      "</domain>", elements + "\n</domain>");
+}
+
+std::string override_of(const std::string& alias, const std::string& value) {
+  return "<q:override><q:device alias='" + alias +
+         "'><q:frontend><q:property name='hotplug' type='bool' value='" + value +
+         "'/></q:frontend></q:device></q:override>";
+}
+
+TEST(GpuHotplug, ThatAnOverrideSwitchesOnIsForHands) {
+  const std::string off = "<target hotplug='off'/>";
+  const std::string xml = domain(
+      "q35", root + controller(1, "pcie-root-port", off) +
+                 controller(2, "pcie-root-port", "<alias name='ua-p'/>" + off) + mdev(at(1)));
+  const std::string on = with_qemu(xml, override_of("pci.1", "true"));
+  EXPECT_THAT(refusal(on), AllOf(HasSubstr("sets hotplug of its PCI port, 'true'"),
+                                 HasSubstr("virsh edit web01")));
+  ASSERT_EQ(gaps(on).size(), 1u);
+  EXPECT_EQ(gaps(on)[0].line, std::count(on.begin(), on.begin() + on.find("q:property"), '\n') + 1);
+  for (const char* value : {"false", "off"})
+    EXPECT_THAT(gaps(with_qemu(xml, override_of("pci.1", value))), IsEmpty()) << value;
+  EXPECT_THAT(gaps(with_qemu(xml, override_of("ua-p", "true"))), IsEmpty()) << "another port";
+  EXPECT_THAT(text_of(gaps(with_qemu(xml, override_of("ua-p", "true")), strict)),
+              HasSubstr("PCI controller 2: devices can be added"));
+  EXPECT_THAT(
+      gaps(with_qemu(replaced(xml, "bus='0x01'", "bus='0x02'"), override_of("ua-p", "true"))),
+      testing::SizeIs(1));
+  EXPECT_THAT(
+      gaps(with_qemu(replaced(xml, "bus='0x01'", "bus='0x02'"), override_of("pci.2", "true"))),
+      IsEmpty())
+      << "libvirt calls the port ua-p";
+}
+
+TEST(GpuHotplug, ThatAnArgumentSwitchesOnOnPcIsForHands) {
+  const auto with = [](const std::string& value, const std::string& address) {
+    return with_qemu(
+        domain("pc", controller(0, "pci-root", "<target hotplug='off'/>") + mdev(address)),
+        "<q:commandline><q:arg value='-global'/><q:arg value='" + value + "'/></q:commandline>");
+  };
+  for (const std::string& address : {std::string(), at(0, 5)}) {
+    for (const char* value : {"PIIX4_PM.acpi-root-pci-hotplug=on",
+                              "driver=PIIX4_PM,property=acpi-root-pci-hotplug,value=on"})
+      EXPECT_THAT(refusal(with(value, address)), HasSubstr("sets acpi-root-pci-hotplug of pci.0"));
+    EXPECT_THAT(gaps(with("PIIX4_PM.acpi-root-pci-hotplug=off", address)), IsEmpty());
+  }
+}
+
+TEST(GpuHotplug, ARootWithoutAnIndexIsTheRoot) {
+  for (const auto& [machine, model] : {std::pair{"pc", "pci-root"}, {"q35", "pcie-root"}}) {
+    const std::string xml = domain(machine, "    <controller type='pci' model='" +
+                                                std::string(model) + "'/>\n" + mdev(at(0, 5)));
+    const std::string after = closed(xml);
+    EXPECT_THAT(gaps(after), IsEmpty()) << machine;
+    EXPECT_EQ(std::string(machine) == "pc",
+              after.find("model='pci-root'>\n      <target hotplug='off'/>") != after.npos);
+    EXPECT_THAT(after, Not(HasSubstr("type='pci' index='0'"))) << "there is one root";
+    EXPECT_EQ(unprotect(after), xml);
+  }
+}
+
 TEST(GpuHotplug, NeedsNothingOnARootBusOfPcie) {
   for (const std::string& xml :
        {domain("q35", root + mdev(at(0, 5))), domain("pc-q35-9.0", mdev(at(0, 5))),

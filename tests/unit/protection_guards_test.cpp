@@ -90,6 +90,31 @@ TEST(GuardGaps, MigrationThatWasSwitchedOnIsForHandsToMend) {
               "migration 13 hostdev ua-x by hand\n");
 }
 
+TEST(GuardGaps, OfAnOldQemuIsMigrationThatWasSwitchedOn) {
+  const std::string on = "<q:property name='x-enable-migration' type='bool' value='true'/>";
+  const std::string xml = domain(pm_off, gpu("ua-x"), "\n\n" + override_of("ua-x", on));
+  EXPECT_EQ(found(xml, old_qemu), "migration 13 hostdev ua-x by hand\n");
+  EXPECT_EQ(found(replaced(xml, "q:device alias='ua-x'", "q:device alias='ua-y'"), old_qemu), "")
+      << "another device";
+  for (const char* value : {"'false'", "'off'"})
+    EXPECT_EQ(found(replaced(xml, "'true'", value), old_qemu), "") << value;
+  const auto with_argument = [](const std::string& value) {
+    return found(domain(pm_off, gpu("ua-x"),
+                        "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>\n"
+                        "<q:arg value='" +
+                            value + "'/></q:commandline>"),
+                 old_qemu);
+  };
+  for (const char* value : {"device.ua-x.x-enable-migration=on", "vfio-pci.x-enable-migration=1",
+                            "driver=vfio-pci,property=x-enable-migration,value=on",
+                            "{&quot;x-enable-migration&quot;:true}"})
+    EXPECT_EQ(with_argument(value), "migration 12 qemu:arg by hand\n") << value;
+  for (const char* value :
+       {"device.ua-x.x-enable-migration=off", "vfio-pci.x-enable-migration=false",
+        "driver=vfio-pci,property=x-enable-migration,value=off"})
+    EXPECT_EQ(with_argument(value), "") << value;
+}
+
 TEST(GuardGaps, AHostdevWithoutAliasGetsItsNumberFromLibvirt) {
   EXPECT_EQ(found(domain(pm_off, gpu(), override_of("hostdev0", off))), "");
   EXPECT_EQ(found(domain(pm_off, gpu() + gpu(), override_of("hostdev1", off))),

@@ -308,6 +308,16 @@ TEST(Protect, RefusesMigrationThatSomeoneSwitchedOn) {
               AllOf(HasSubstr("(hostdev ua-gpuguard-0)"), HasSubstr("migration = warn")));
 }
 
+TEST(Protect, RefusesMigrationThatSomeoneSwitchedOnInAnOldQemu) {
+  const std::string xml = hand_written(
+      "", gpu,
+      "<qemu:override xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:device "
+      "alias='hostdev0'><qemu:frontend><qemu:property name='x-enable-migration' type='bool' "
+      "value='true'/></qemu:frontend></qemu:device></qemu:override>");
+  EXPECT_THAT(error_of([&] { protect(xml, all_guards(old_qemu), any); }),
+              AllOf(HasSubstr("sets x-enable-migration to 'true'"), HasSubstr("virsh edit web01")));
+}
+
 TEST(Protect, RefusesMemoryThatCanGrow) {
   const std::string xml = hand_written(
       "<memory>262144</memory>",
