@@ -142,6 +142,21 @@ std::string device_path(const std::string& address) {
   return "/devices/pci" + address.substr(0, 7) + '/' + address;
 }
 
+/// With the number of VFIO's node of it, which the kernel gives a group for a driver of VFIO: here
+/// each has it.
+void link_group(const std::string& device, const std::string& group) {
+  add_link(device + "/iommu_group", group);
+  add_file("/class/vfio/" + name_of(group) + "/dev", "244:" + name_of(group) + '\n', 0444);
+}
+
+void remove_group(const std::string& device) {
+  const auto link = host.nodes.find(device + "/iommu_group");
+  if (link == host.nodes.end()) return;
+  const std::string number = name_of(link->second.text);
+  remove_tree("/kernel/iommu_groups/" + number);
+  remove_tree("/class/vfio/" + number);
+}
+
 std::string attribute(const std::string& address, const std::string& name) {
   const auto found = host.nodes.find(device_path(address) + '/' + name);
   return found == host.nodes.end() ? "" : trim(found->second.text);
@@ -181,7 +196,7 @@ void add_pci(const std::string& address, const std::string& vendor, const std::s
   add_file(path + "/driver_override", "(null)\n");
   add_file(path + "/reset", "", 0200);
   add_file(path + "/reset_method", "flr bus\n");
-  add_link(path + "/iommu_group", group_path);
+  link_group(path, group_path);
   add_link(group_path + "/devices/" + address, path);
   add_link("/bus/pci/devices/" + address, path);
   if (driver != "-") bind(address, driver);
@@ -189,8 +204,7 @@ void add_pci(const std::string& address, const std::string& vendor, const std::s
 
 void remove_pci(const std::string& address) {
   unbind(address);
-  const auto group = host.nodes.find(device_path(address) + "/iommu_group");
-  if (group != host.nodes.end()) remove_tree("/kernel/iommu_groups/" + name_of(group->second.text));
+  remove_group(device_path(address));
   host.nodes.erase("/bus/pci/devices/" + address);
   remove_tree(device_path(address));
 }
@@ -371,7 +385,7 @@ int write_create(const std::string& address, const std::string& type, const std:
   const std::string group = "/kernel/iommu_groups/" + std::to_string(host.next_group++);
   add_file(path + "/remove", "", 0200);
   add_link(path + "/mdev_type", type_path);
-  add_link(path + "/iommu_group", group);
+  link_group(path, group);
   add_link(group + "/devices/" + uuid, path);
   add_link(type_path + "/devices/" + uuid, path);
   add_link("/bus/mdev/devices/" + uuid, path);
@@ -384,7 +398,7 @@ int write_remove(const std::string& path, const std::string& value) {
   if (*number == 0) return 0;
   const std::string uuid = name_of(path);
   const std::string type = name_of(host.nodes.at(path + "/mdev_type").text);
-  remove_tree("/kernel/iommu_groups/" + name_of(host.nodes.at(path + "/iommu_group").text));
+  remove_group(path);
   host.nodes.erase(parent_of(path) + "/mdev_supported_types/" + type + "/devices/" + uuid);
   host.nodes.erase("/bus/mdev/devices/" + uuid);
   remove_tree(path);
