@@ -29,7 +29,7 @@ static std::optional<To> destination;
 static std::string program_name;
 static std::vector<Field> program_fields;  ///< of every entry
 static Sockets sockets;
-static std::mutex logger_mutex;            // a service may write from several threads
+static std::mutex logger_mutex;  // a service may write from several threads
 
 /// Of syslog(3), as the journal has it too.
 static int priority_of(spdlog::level::level_enum level) {

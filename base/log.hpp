@@ -12,8 +12,8 @@
 namespace gpuward::log {
 
 enum class To {
-  journal,  ///< systemd's journal, syslog without it; for hooks, whose stdout belongs to libvirt
-            ///< and whose stderr is lost when they succeed
+  journal,   ///< systemd's journal, syslog without it; for hooks, whose stdout belongs to libvirt
+             ///< and whose stderr is lost when they succeed
   terminal,  ///< stderr, with the severity as a word; for people
   service,   ///< systemd's journal; without it stderr with "<N>" before each line, which systemd
              ///< reads as the priority

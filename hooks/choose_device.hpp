@@ -26,7 +26,8 @@ bool has_others_vgpu(const PoolDevice& device);
 /// Whether VFIO will open its IOMMU group for a domain that has `own`.
 bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own);
 
-/// Why a domain cannot have the device and its companions, or a VF of its card; nothing when it can.
+/// Why a domain cannot have the device and its companions, or a VF of its card; nothing when it
+/// can.
 std::optional<User> find_user(const PoolDevice& device, const DevicesInUse& taken);
 
 /// The best for a domain that is there: free, viable, on a card with room, without a vGPU, near,

@@ -90,8 +90,8 @@ static GpuSettings settings_of_pf(const Root& root, const Config& config, const 
   return settings_of(config, read_identity(pci_path(root, pf), to_string(pf)));
 }
 
-/// Why the card itself is not available, as a guest or the quarantine has it; without a problem when
-/// it is.
+/// Why the card itself is not available, as a guest or the quarantine has it; without a problem
+/// when it is.
 static Reason use_of_card(const Root& root, const PciAddress& pf) {
   const ClaimedDevices claimed = claimed_devices(root);
   require_readable(claimed.unreadable);

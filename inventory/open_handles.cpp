@@ -64,16 +64,16 @@ static int unknown_by(int code) {
 /// server is gone would block.
 static int ask(const std::string& file, unsigned mask, struct statx& info) {
   const int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
-  const int failed =
-      retried([&] { return ::statx(AT_FDCWD, file.c_str(), flags, mask, &info); });
+  const int failed = retried([&] { return ::statx(AT_FDCWD, file.c_str(), flags, mask, &info); });
   return failed == 0 ? 0 : errno;
 }
 
-/// Whether the file that statx failed for is on a filesystem of which nobody has a device open. What
-/// any user may do to files of their own must not keep domains from starting:
+/// Whether the file that statx failed for is on a filesystem of which nobody has a device open.
+/// What any user may do to files of their own must not keep domains from starting:
 /// - FUSE without allow_other answers no other user, root neither (EACCES), but who asks for no
 ///   attribute (fs/fuse/dir.c, fuse_getattr); a security module refuses both.
-/// - FUSE has an inode whose type its program has changed (EIO, the same function), and an overlay of
+/// - FUSE has an inode whose type its program has changed (EIO, the same function), and an overlay
+/// of
 ///   that, too.
 /// - A file was removed on its NFS server, or below an overlay (ESTALE, fs/namei.c, complete_walk).
 /// A device cannot be opened through the mounts of users: fusermount3 adds nodev, and a mount in a

@@ -345,8 +345,8 @@ std::string use_of_vfs(const Root& root, const PciAddress& pf) {
   const ClaimedDevices claimed = claimed_devices(root);
   if (const auto user = user_of_card(claimed.taken, pf))
     return to_string(Reason{{}, user->what, user->remedy});
-  // A VF that a claim names and that does not exist is there for its domain, or to be scrubbed, once
-  // they are enabled.
+  // A VF that a claim names and that does not exist is there for its domain, or to be scrubbed,
+  // once they are enabled.
   if (std::string claim = claim_on_vfs(claimed, pf, vfs); !vfs.empty() && !claim.empty())
     return claim;
   if (!claimed.unreadable.empty()) return to_string(claimed.unreadable.front());

@@ -26,7 +26,8 @@ namespace gpuward {
 // VFs with that of the PF.
 //   claimed_devices                 reads claims, marks and records of quarantine. Placing, with
 //                                   the lock; commands and the guard for what they show.
-//   user_of_card, user_of_parent    whether VFs of a card may be assigned, and mdevs be created on a
+//   user_of_card, user_of_parent    whether VFs of a card may be assigned, and mdevs be created on
+//   a
 //                                   parent, of that answer
 //   taken_devices, add_open_devices with what processes have open, for a choice: attach, reassign,
 //                                   the guard, lists. A process that cannot be inspected counts as
@@ -88,8 +89,8 @@ DevicesInUse taken_devices(const Root& root, const Uuid& domain);
 /// Without what `domain` itself has claimed.
 DevicesInUse in_use_by_others(const DevicesInUse& taken, const Uuid& domain);
 
-/// Why no VF of this card may be enabled or assigned, whether it exists or not: the card is itself in
-/// use, in quarantine or marked for its single use. Nothing where parts of it are in use.
+/// Why no VF of this card may be enabled or assigned, whether it exists or not: the card is itself
+/// in use, in quarantine or marked for its single use. Nothing where parts of it are in use.
 std::optional<User> user_of_card(const DevicesInUse& taken, const std::optional<PciAddress>& card);
 
 /// Why no mdev may be created on this parent: it, or the card that it is a VF of, is itself in use,

@@ -34,10 +34,9 @@ RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now);
 bool settings_differ(const std::optional<std::string>& recorded, const WantedVfs& wanted);
 
 /// set_virtual_functions, and what the kernel took is recorded. While it is under way the record
-/// names the process that writes, and after it failed halfway it equals no settings, so that the next
-/// plan enables them again; where
-/// the kernel refused at once the record stays as it was. Throws SystemError when /run cannot be
-/// written: before, then nothing is changed, or after.
+/// names the process that writes, and after it failed halfway it equals no settings, so that the
+/// next plan enables them again; where the kernel refused at once the record stays as it was.
+/// Throws SystemError when /run cannot be written: before, then nothing is changed, or after.
 KernelChange enable_vfs(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
                         const WriteOptions& options);
 

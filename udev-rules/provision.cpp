@@ -218,8 +218,8 @@ void skip_in_use(const Root& root, ProvisionPlan& plan) {
   });
 }
 
-/// Why it is not removed; "" when it is. With the host's lock nobody can claim it meanwhile; who has
-/// it open now is not waited for, as others wait for the lock.
+/// Why it is not removed; "" when it is. With the host's lock nobody can claim it meanwhile; who
+/// has it open now is not waited for, as others wait for the lock.
 static std::string remove_unused(const Root& root, const Uuid& instance, Deadlines deadlines) {
   const auto lock = Claims(root).lock_host(deadlines.lock_wait());
   if (!lock) return "timed out waiting for another allocation on this host";

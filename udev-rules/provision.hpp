@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -33,8 +32,8 @@ struct ProvisionView {
   std::map<std::string, std::string> unexpected_parents;  ///< those, and VFs of those, and why
 };
 
-/// What is not the card that the configuration expects, or cannot be read, is left out; its instances
-/// are not removed.
+/// What is not the card that the configuration expects, or cannot be read, is left out; its
+/// instances are not removed.
 ProvisionView scan_host(const Root& root, const Config& config);
 
 /// What brings the host to what the configuration wants of "instances = TYPE:N" and "vfs = N".

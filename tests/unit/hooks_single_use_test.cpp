@@ -291,8 +291,8 @@ TEST_F(QuarantineTest, of_a_vf_is_not_ended_at_the_cost_of_a_domain_that_has_the
                                   [](const Reconciled& each) { return each.name == "web01"; });
   ASSERT_NE(of_vf, results.end());
   EXPECT_EQ(of_vf->result, Reconciled::Result::quarantined);
-  EXPECT_THAT(of_vf->reason, AllOf(HasSubstr("in use by domain 'db02'"),
-                                   HasSubstr("run: gpuward reconcile")));
+  EXPECT_THAT(of_vf->reason,
+              AllOf(HasSubstr("in use by domain 'db02'"), HasSubstr("run: gpuward reconcile")));
   EXPECT_FALSE(exists(pci_path(root_, at(vf_))));
 }
 
