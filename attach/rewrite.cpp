@@ -413,6 +413,7 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
                 "not a profile name: only letters, digits and _.+- are allowed");
   DomainEdit edit(xml);
   require_pci(edit);
+  if (!gpu.console) take_console_out(xml);  // an error names a line of the XML as its author has it
   const std::string alias = free_alias(edit.domain);
   insert_asked(edit, alias, gpu);
   if (gpu.use == Use::mdev)

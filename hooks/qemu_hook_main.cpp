@@ -49,8 +49,8 @@ int main(int argc, char** argv) {
              {{"GPUWARD_DOMAIN", argv[1]}, {"GPUWARD_LAYER", "hook"}});
   if (!input.may_have_gpu) {  // a domain without a GPU is never refused, and this may be one
     log::warning(argv[1], std::string("domain XML is incomplete (") +
-                              (input.end == XmlInput::End::late ? "libvirt stopped writing it"
-                                                                : "no </domain>") +
+                              (input.end == XmlInput::End::late ? "libvirt did not finish writing it"
+                                                                : "</domain> is missing") +
                               "), not checked for GPUs");
     ::_exit(0);
   }

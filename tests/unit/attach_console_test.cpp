@@ -155,6 +155,11 @@ TEST(Console, OfADisplayOfAnMdevIsNotTakenOut) {
       "\n<hostdev mode='subsystem' type='mdev' model='vfio-pci' display='on'/>";
   EXPECT_THAT(error_of([&] { take_console_out(domain("<graphics/>" + mdev)); }),
               AllOf(HasSubstr("line 2"), HasSubstr("display='on'")));
+  EXPECT_THAT(error_of([&] {
+                attach_gpu(domain("<graphics/>" + mdev), {"small", false});
+              }),
+              HasSubstr("line 2"))
+      << "of the XML without the new GPU";
   const std::string off = replaced(mdev, "'on'", "'off'");
   EXPECT_THAT(take_console_out(domain("<graphics/>" + off)), Not(HasSubstr("<graphics/>")));
 }
