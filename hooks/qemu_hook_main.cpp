@@ -48,10 +48,11 @@ int main(int argc, char** argv) {
   log::start(log::To::journal, "gpuward-qemu-hook",
              {{"GPUWARD_DOMAIN", argv[1]}, {"GPUWARD_LAYER", "hook"}});
   if (!input.may_have_gpu) {  // a domain without a GPU is never refused, and this may be one
-    log::warning(argv[1], std::string("domain XML is incomplete (") +
-                              (input.end == XmlInput::End::late ? "libvirt did not finish writing it"
-                                                                : "</domain> is missing") +
-                              "), not checked for GPUs");
+    log::warning(argv[1],
+                 std::string("domain XML is incomplete (") +
+                     (input.end == XmlInput::End::late ? "libvirt did not finish writing it"
+                                                       : "</domain> is missing") +
+                     "), not checked for GPUs");
     ::_exit(0);
   }
   // Nothing is buffered and nothing needs an end of its own: what exit(3) runs is not worth its
