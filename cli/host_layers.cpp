@@ -156,8 +156,7 @@ static PolkitLayer look_at_polkit(const Root& root, const std::optional<LibvirtD
 std::string hook_fix(const HostLayers& layers) {
   using State = HookLink::State;
   const std::string link = std::string("ln -sfn ") + hook_program + ' ' + hook_link;
-  const std::string reload =
-      layers.daemon ? "systemctl reload " + layers.daemon->name : std::string();
+  std::string reload = layers.daemon ? "systemctl reload " + layers.daemon->name : std::string();
   const auto then_reload = [&](const std::string& command) {
     return reload.empty() ? command : command + "; " + reload;
   };

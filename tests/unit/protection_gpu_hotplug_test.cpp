@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "attach/rewrite.hpp"
 #include "domain/guest_pci.hpp"
 #include "domain_fixtures.hpp"
@@ -173,7 +175,7 @@ TEST(GpuHotplug, ThatAnOverrideSwitchesOnIsForHands) {
   EXPECT_THAT(refusal(on), AllOf(HasSubstr("sets hotplug of its PCI port, 'true'"),
                                  HasSubstr("virsh edit web01")));
   ASSERT_EQ(gaps(on).size(), 1u);
-  EXPECT_EQ(gaps(on)[0].line, std::count(on.begin(), on.begin() + on.find("q:property"), '\n') + 1);
+  EXPECT_EQ(gaps(on)[0].line, std::ranges::count(on.substr(0, on.find("q:property")), '\n') + 1);
   for (const char* value : {"false", "off"})
     EXPECT_THAT(gaps(with_qemu(xml, override_of("pci.1", value))), IsEmpty()) << value;
   EXPECT_THAT(gaps(with_qemu(xml, override_of("ua-p", "true"))), IsEmpty()) << "another port";
