@@ -72,9 +72,8 @@ static int ask(const std::string& file, unsigned mask, struct statx& info) {
 /// What any user may do to files of their own must not keep domains from starting:
 /// - FUSE without allow_other answers no other user, root neither (EACCES), but who asks for no
 ///   attribute (fs/fuse/dir.c, fuse_getattr); a security module refuses both.
-/// - FUSE has an inode whose type its program has changed (EIO, the same function), and an overlay
-/// of
-///   that, too.
+/// - FUSE has an inode whose type its program has changed (EIO, the same function); so has an
+///   overlay of one.
 /// - A file was removed on its NFS server, or below an overlay (ESTALE, fs/namei.c, complete_walk).
 /// A device cannot be opened through the mounts of users: fusermount3 adds nodev, and a mount in a
 /// user namespace has SB_I_NODEV (fs/namei.c, may_open_dev). devtmpfs, tmpfs and the filesystems of

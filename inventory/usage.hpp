@@ -26,9 +26,8 @@ namespace gpuward {
 // VFs with that of the PF.
 //   claimed_devices                 reads claims, marks and records of quarantine. Placing, with
 //                                   the lock; commands and the guard for what they show.
-//   user_of_card, user_of_parent    whether VFs of a card may be assigned, and mdevs be created on
-//   a
-//                                   parent, of that answer
+//   user_of_card                    of that answer: whether VFs of a card may be assigned
+//   user_of_parent                  of that answer: whether mdevs may be created on a parent
 //   taken_devices, add_open_devices with what processes have open, for a choice: attach, reassign,
 //                                   the guard, lists. A process that cannot be inspected counts as
 //                                   having nothing open; prepare decides.
