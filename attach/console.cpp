@@ -147,15 +147,26 @@ static bool is_taken(const DomainEdit& edit, const Element& saved,
                      });
 }
 
-/// Whether libvirt refuses the saved device beside one that the domain has: it takes one <graphics>
-/// of a type, and a second <video> of some models alone.
+/// The name of a channel in the guest; libvirt's default for one of SPICE.
+static std::string_view channel_name(const Element& channel) {
+  const Element* const target = channel.child("target");
+  const auto name = target ? target->attribute("name") : std::nullopt;
+  return name.value_or(channel.attribute("type") == "spicevmc" ? "com.redhat.spice.0" : "");
+}
+
+/// Whether libvirt or QEMU refuses both: libvirt takes one <graphics> of a type, one <smartcard>,
+/// and a second <video> of some models alone; QEMU one channel of a name.
+static bool are_rivals(const Element& one, const Element& other) {
+  if (one.name != other.name || !other.name_space.empty()) return false;
+  if (one.name == "graphics") return one.attribute("type") == other.attribute("type");
+  if (one.name == "channel")
+    return !channel_name(one).empty() && channel_name(one) == channel_name(other);
+  return one.name == "video" || one.name == "smartcard";
+}
+
 static bool has_rival(const DomainEdit& edit, const Element& saved) {
-  return std::any_of(
-      edit.device_list().begin(), edit.device_list().end(), [&](const Element& device) {
-        return device.name_space.empty() && device.name == saved.name &&
-               (saved.name == "video" ||
-                (saved.name == "graphics" && device.attribute("type") == saved.attribute("type")));
-      });
+  return std::any_of(edit.device_list().begin(), edit.device_list().end(),
+                     [&](const Element& device) { return are_rivals(saved, device); });
 }
 
 static void warn_of_rival(const DomainEdit& edit, const Element& saved) {

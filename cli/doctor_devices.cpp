@@ -246,10 +246,13 @@ static void find_unexpected(const Root& root, const Config& config, std::set<std
 /// `apply` leaves VFs in use as they are.
 static Finding not_applied(const Root& root, const VfChange& change) {
   const std::string what = "configuration is not applied: " + to_string(change);
-  const std::string user = use_of_vfs(root, change.pf);
-  if (user.empty())
+  const Reason use = reason_to_keep_vfs(root, change.pf);
+  if (use.problem.empty())
     return {Severity::problem, "devices", to_string(change.pf), what, "gpuward apply"};
-  return {Severity::warning, "devices", to_string(change.pf), what + ": " + user,
+  if (!use.remedy.empty())
+    return {Severity::problem, "devices", to_string(change.pf), what + ": " + without_remedy(use),
+            hint(use) + ", then: gpuward apply"};
+  return {Severity::warning, "devices", to_string(change.pf), what + ": " + without_remedy(use),
           "shut that domain down or stop that process, then run: gpuward apply"};
 }
 

@@ -122,7 +122,8 @@ static std::string fix_of_file(std::string_view fix) {
   if (fix.starts_with("gpuward protect ")) return "gpuward protect ./FILE" + file;
   if (fix.starts_with("gpuward attach ") || fix.starts_with("gpuward reassign "))
     return "gpuward rewrite < FILE" + file;
-  return fix.starts_with("virsh edit ") ? "edit the XML" + file : "";
+  const bool is_edit = fix.starts_with("virsh edit ") || fix.starts_with("gpuward detach ");
+  return is_edit ? "edit the XML" + file : "";
 }
 
 Findings of_transient_domain(Findings findings) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <algorithm>
 #include <cstdio>
+#include <set>
 #include <type_traits>
 
 #include "base/error.hpp"
@@ -240,10 +241,14 @@ static std::optional<Facts> domain_facts(const ClaimedDevices& claimed, const st
     Facts facts;
     facts.add("domain", claim.name);
     facts.add("uuid", to_string(claim.domain));
-    for (const ClaimedDevice& device : claim.devices)
-      facts.add(device.alias,
+    std::set<std::string> named;
+    for (const ClaimedDevice& device : claim.devices) {
+      // One in quarantine and the one that the domain was started with since have the same alias.
+      const bool is_first = named.insert(device.alias).second;
+      facts.add(is_first ? device.alias : device.alias + ' ' + device_name(device),
                 device_text(device) + ", profile " + device.profile +
                     (device.state == ClaimedDevice::State::quarantined ? ", quarantined" : ""));
+    }
     return facts;
   }
   return {};

@@ -162,18 +162,39 @@ int readconfig_line(const Document& document) {
   return 0;
 }
 
-/// Whether `text`, which is behind the name of a property, sets that to off.
+/// Whether `text`, which is behind the name of a property, sets that to off, as an option or in
+/// JSON.
 static bool sets_off(std::string_view text) {
   if (text.starts_with(",value")) text.remove_prefix(6);  // -global driver=D,property=P,value=V
-  for (const std::string_view off : {"=off", "=false"})
+  for (const std::string_view off : {"=off", "=false", "=no", "=n"})
     if (text.starts_with(off) && (text.size() == off.size() || text[off.size()] == ','))
       return true;
-  return false;
+  if (!text.starts_with('"') && !text.starts_with('\'')) return false;
+  text.remove_prefix(1);
+  const auto skip_blanks = [&] {
+    text.remove_prefix(std::min(text.find_first_not_of(" \t\n\r"), text.size()));
+  };
+  skip_blanks();
+  if (!text.starts_with(':')) return false;
+  text.remove_prefix(1);
+  skip_blanks();
+  return text.starts_with("false");
 }
 
-const Element* argument_not_off(const Document& document, std::string_view property) {
+/// The alias of `-set device.ALIAS.PROPERTY=VALUE`; "" of any other argument.
+static std::string_view alias_of_set(std::string_view value) {
+  constexpr std::string_view group = "device.";
+  if (!value.starts_with(group)) return {};
+  value.remove_prefix(group.size());
+  const size_t dot = value.find('.');
+  return dot == value.npos ? std::string_view() : value.substr(0, dot);
+}
+
+const Element* argument_not_off(const Document& document, std::string_view property,
+                                const std::function<bool(std::string_view alias)>& is_meant) {
   for (const Element* const argument : arguments_of(document)) {
     const auto value = value_of(*argument);
+    if (const auto alias = alias_of_set(value); !alias.empty() && !is_meant(alias)) continue;
     for (size_t at = value.find(property); at != value.npos; at = value.find(property, at + 1))
       if (!sets_off(value.substr(at + property.size()))) return argument;
   }

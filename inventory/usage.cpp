@@ -316,16 +316,16 @@ static std::string part_of(const ClaimedDevice& device, const PciAddress& pf,
   return is_on_vf ? "instance " + to_string(device.instance) + " on " + device.parent : "";
 }
 
-static std::string open_user_of_vfs(const Root& root, const PciAddress& pf,
-                                    const std::vector<PciAddress>& vfs) {
+static Reason open_user_of_vfs(const Root& root, const PciAddress& pf,
+                               const std::vector<PciAddress>& vfs) {
   const OpenDevices open(root);
   if (const auto holder = open.vfio_holder_of(pf))
-    return to_string(pf) + " is in use by " + to_string(*holder);
+    return {{}, to_string(pf) + " is in use by " + to_string(*holder), {}};
   const InstancesByParent instances = instances_by_parent(root);
   for (const PciAddress& vf : vfs)
     if (const auto user = open_user(root, open, instances, vf)) {
       const std::string object = user->by == User::By::itself ? to_string(vf) + " is " : "";
-      return to_string(Reason{{}, object + user->what, user->remedy});
+      return {{}, object + user->what, user->remedy};
     }
   return {};
 }
@@ -340,21 +340,24 @@ static std::string claim_on_vfs(const ClaimedDevices& claimed, const PciAddress&
   return {};
 }
 
-std::string use_of_vfs(const Root& root, const PciAddress& pf) {
+Reason reason_to_keep_vfs(const Root& root, const PciAddress& pf) {
   const auto vfs = virtual_functions(root, pf);
   const ClaimedDevices claimed = claimed_devices(root);
-  if (const auto user = user_of_card(claimed.taken, pf))
-    return to_string(Reason{{}, user->what, user->remedy});
+  if (const auto user = user_of_card(claimed.taken, pf)) return {{}, user->what, user->remedy};
   // A VF that a claim names and that does not exist is there for its domain, or to be scrubbed,
   // once they are enabled.
   if (std::string claim = claim_on_vfs(claimed, pf, vfs); !vfs.empty() && !claim.empty())
-    return claim;
-  if (!claimed.unreadable.empty()) return to_string(claimed.unreadable.front());
+    return {{}, claim, {}};
+  if (!claimed.unreadable.empty()) return unreadable_reason(claimed.unreadable.front());
   try {
     return open_user_of_vfs(root, pf, vfs);
   } catch (const Error& error) {
-    return error.what();
+    return error.reason;
   }
+}
+
+std::string use_of_vfs(const Root& root, const PciAddress& pf) {
+  return to_string(reason_to_keep_vfs(root, pf));
 }
 
 bool is_claimed_by_another(const Root& root, const Uuid& domain, const ClaimedDevice& device) {

@@ -106,6 +106,9 @@ void add_own_devices(const Root& root, const Uuid& domain, const std::vector<Pci
 /// Why the VFs of a PF may not be changed: it, one of them, or an mdev on one, is in use; it is in
 /// quarantine or marked. "" when none is. Also while a claim cannot be read.
 std::string use_of_vfs(const Root& root, const PciAddress& pf);
+/// The same as a value, without a problem when none is. A remedy where that is no domain or process
+/// that ends.
+Reason reason_to_keep_vfs(const Root& root, const PciAddress& pf);
 
 /// What an answer of nobody is worth while a process cannot be inspected.
 enum class Uninspected {

@@ -279,7 +279,8 @@ const Element* overridden_hotplug(const Document& document, const Element& port)
 const Element* find_override(const Document& document, const Path& path) {
   for (const Element* const port : path.ports)
     if (const Element* const property = overridden_hotplug(document, *port)) return property;
-  return path.through_root ? argument_not_off(document, "acpi-root-pci-hotplug") : nullptr;
+  const auto any = [](std::string_view) { return true; };
+  return path.through_root ? argument_not_off(document, "acpi-root-pci-hotplug", any) : nullptr;
 }
 
 Gap override_gap(const std::string& name, const Element& setting) {

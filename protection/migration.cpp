@@ -39,8 +39,10 @@ static void add_migration_gap(const Document& document, const Hostdev& gpu, Qemu
 static constexpr std::string_view old_property = "x-enable-migration";
 
 static void add_old_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
+  std::set<std::string, std::less<>> aliases;
   for (const Hostdev* const gpu : search.gpus) {
     const std::string alias = alias_when_running(search.document, *gpu);
+    aliases.insert(alias);
     if (const Element* const property = property_not_off(search.document, alias, old_property))
       gaps.push_back({Guard::migration, property->line,
                       "hostdev " + shown(gpu->alias.empty() ? alias : gpu->alias),
@@ -48,7 +50,8 @@ static void add_old_migration_gaps(const GapSearch& search, std::vector<Gap>& ga
                           shown(property->attribute("value").value_or("")) + "'",
                       false});
   }
-  if (const Element* const argument = argument_not_off(search.document, old_property))
+  const auto is_gpu = [&](std::string_view alias) { return aliases.contains(alias); };
+  if (const Element* const argument = argument_not_off(search.document, old_property, is_gpu))
     gaps.push_back({Guard::migration, argument->line, "qemu:arg",
                     "QEMU command line sets x-enable-migration: '" +
                         shown(argument->attribute("value").value_or("")) + "'",

@@ -115,6 +115,22 @@ TEST(Console, TakesAnotherPlaceWhenItsOwnPortHasGone) {
         << other;
 }
 
+/// QEMU takes one port of a name, libvirt one smartcard.
+TEST(Console, LeavesOutAChannelOfANameAndASmartcardThatAreThereAgain) {
+  const std::string named =
+      "<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>";
+  const std::string agent = "<channel type='unix'><target type='virtio' name='agent.0'/></channel>";
+  const std::string card = "<smartcard mode='passthrough' type='spicevmc'/>";
+  for (const std::string& channel : {named, std::string("<channel type='spicevmc'/>")}) {
+    const std::string out = take_console_out(domain("<disk/>" + channel + card + "<graphics/>"));
+    const std::string back = put_console_back(replaced(out, "<disk/>", "<disk/>" + named + card));
+    EXPECT_EQ(back.find("com.redhat.spice.0"), back.rfind("com.redhat.spice.0")) << back;
+    EXPECT_EQ(back.find("<smartcard"), back.rfind("<smartcard")) << back;
+    EXPECT_EQ(back.find("<channel"), back.rfind("<channel")) << back;
+    EXPECT_THAT(put_console_back(replaced(out, "<disk/>", "<disk/>" + agent)), HasSubstr(channel));
+  }
+}
+
 TEST(Console, LeavesAPlaceToLibvirtThatWasLibvirts) {
   const std::string channel =
       "<channel type='spicevmc'><address type='virtio-serial' controller='0'/></channel>";

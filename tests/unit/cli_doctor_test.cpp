@@ -514,6 +514,7 @@ TEST_F(DoctorOfDomains, of_a_transient_domain_the_fix_is_for_its_file) {
   };
   EXPECT_EQ(fix("virsh edit web01"), "edit the XML" + file);
   EXPECT_EQ(fix("gpuward attach web01"), "gpuward rewrite < FILE" + file);
+  EXPECT_EQ(fix("gpuward detach web01"), "edit the XML" + file);
   EXPECT_EQ(fix("gpuward reconcile"), "gpuward reconcile");
 }
 

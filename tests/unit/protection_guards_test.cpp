@@ -111,7 +111,8 @@ TEST(GuardGaps, OfAnOldQemuIsMigrationThatWasSwitchedOn) {
     EXPECT_EQ(with_argument(value), "migration 12 qemu:arg by hand\n") << value;
   for (const char* value :
        {"device.ua-x.x-enable-migration=off", "vfio-pci.x-enable-migration=false",
-        "driver=vfio-pci,property=x-enable-migration,value=off"})
+        "driver=vfio-pci,property=x-enable-migration,value=off", "vfio-pci.x-enable-migration=no",
+        "{&quot;x-enable-migration&quot; : false}", "device.ua-nic.x-enable-migration=on"})
     EXPECT_EQ(with_argument(value), "") << value;
 }
 
