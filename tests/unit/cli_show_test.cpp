@@ -82,7 +82,9 @@ TEST_F(ShowTest, a_domain_is_shown_with_its_quarantine_that_no_claim_names) {
   host_.pci_gpu("0000:42:00.0");
   device.address = at("0000:42:00.0");
   device.parent = "0000:42:00.0";
-  Claims(host_.root()).write({web01, "web01", {device}});
+  const Claims claims(host_.root());
+  claims.make_ready();
+  claims.write({web01, "web01", {device}});
   const json both = show("web01");
   EXPECT_EQ(both["ua-gpuward-0"], "whole 0000:42:00.0, profile card");
   EXPECT_EQ(both["ua-gpuward-0 0000:41:00.0"], "whole 0000:41:00.0, profile card, quarantined");
