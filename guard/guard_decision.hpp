@@ -16,6 +16,7 @@ enum class Condition {
   paused_by_cause,  ///< by what libvirt knows to be more than a pause: an I/O error, a watchdog,
                     ///< ...
   paused,           ///< by a job that runs or ran, or without a cause that libvirt knows
+  shutting_down,    ///< or about to run again, as by `virsh reboot`: its QEMU is there
   off,
 };
 

@@ -74,8 +74,10 @@ static Condition condition_of(int state, int reason) {
     case VIR_DOMAIN_PMSUSPENDED:
     case VIR_DOMAIN_CRASHED:
       return Condition::paused_by_cause;
-    default:
+    case VIR_DOMAIN_SHUTOFF:
       return Condition::off;
+    default:
+      return Condition::shutting_down;
   }
 }
 

@@ -304,6 +304,7 @@ bool GuardService::look_at_pause(const Case& at) {
     case Condition::running:
       at.state.reported_pause.clear();
       [[fallthrough]];
+    case Condition::shutting_down:
     case Condition::off:
       at.state.pause_wait = seconds(0);
       break;

@@ -28,10 +28,11 @@ static std::string settings_text(const WantedVfs& wanted) {
 /// Equals the settings of no plan.
 static constexpr std::string_view changing = "changing";
 
-/// "changing 4711@12345 4 autoprobe=0": process, number of VFs, settings.
-static std::string change_text(const Process& writer, const WantedVfs& wanted) {
-  return std::string(changing) + ' ' + to_string(writer) + ' ' + std::to_string(wanted.count) +
-         ' ' + settings_text(wanted);
+/// "changing 4711@12345 4 autoprobe=0": process, number of VFs, settings. "-" where the PF has VFs
+/// already: their number does not tell whether the change came to its end.
+static std::string change_text(const Process& writer, const WantedVfs& wanted, bool has_vfs) {
+  return std::string(changing) + ' ' + to_string(writer) + ' ' +
+         (has_vfs ? "-" : std::to_string(wanted.count)) + ' ' + settings_text(wanted);
 }
 
 static std::optional<std::string> recorded_text(const Root& root, const PciAddress& pf) {
@@ -63,9 +64,10 @@ KernelChange enable_vfs(const Root& root, const PciAddress& pf, const WantedVfs&
                         const WriteOptions& options) {
   make_directories(paths::vf_settings(root));
   const auto before = recorded_text(root, pf);
+  const bool has_vfs = !virtual_functions(root, pf).empty();
   record(root, pf, std::string(changing));
   const WriteOptions named(options.deadline, options.end, [&](pid_t writer) {
-    record(root, pf, change_text(identify(root, writer), wanted));
+    record(root, pf, change_text(identify(root, writer), wanted, has_vfs));
     if (options.on_start) options.on_start(writer);
   });
   VfResult result = set_virtual_functions(root, pf, wanted, named);

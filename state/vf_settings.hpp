@@ -26,7 +26,7 @@ struct RecordedVfs {
 };
 
 /// What is recorded of a PF that has `now` VFs. A change whose process nobody waited for counts as
-/// done when it has ended and there are as many as it was to enable.
+/// done when it has ended, there were none before and there are as many as it was to enable.
 RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now);
 
 /// Whether VFs with these recorded settings are other ones than wanted, their number aside. Pure.

@@ -2,6 +2,8 @@
 #include "udev-rules/provision.hpp"
 
 #include <algorithm>
+#include <set>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -228,6 +230,20 @@ static std::string remove_unused(const Root& root, const Uuid& instance, Deadlin
   return remove_instance(root, instance, deadlines);
 }
 
+/// Between two that take long others get the host's lock, which they try to take every 51 ms.
+static void remove_planned(const Root& root, const std::vector<Instance>& instances,
+                           const Deadlines& deadlines, Provisioned& done) {
+  for (const Instance& instance : instances) {
+    const std::string reason = remove_unused(root, instance.uuid, deadlines);
+    if (reason.empty()) {
+      done.removed.push_back(instance);
+      continue;
+    }
+    done.kept.push_back(not_removed(instance, reason));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
 static std::string failure(const Instance& instance, const WriteResult& result) {
   const std::string what = instance.type + " on " + instance.parent + ": ";
   if (result.outcome == WriteResult::Outcome::blocked)
@@ -290,13 +306,7 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
     else
       done.failed.push_back(not_changed(change, why));
   }
-  for (const Instance& instance : plan.remove) {
-    const std::string reason = remove_unused(root, instance.uuid, deadlines);
-    if (reason.empty())
-      done.removed.push_back(instance);
-    else
-      done.kept.push_back(not_removed(instance, reason));
-  }
+  remove_planned(root, plan.remove, deadlines, done);
   create_planned(root, plan.create, deadlines, done);
   return done;
 }
