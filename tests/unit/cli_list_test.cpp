@@ -150,15 +150,8 @@ TEST_F(ListTest, a_vendor_vf_whose_card_has_no_capacity_is_not_counted) {
 /// After a restart of the host, before reconcile.
 TEST_F(ListTest, quarantine_that_no_claim_names_is_listed) {
   host_.pci_gpu("0000:41:00.0");
-  ClaimedDevice device{.alias = "ua-gpuward-0",
-                       .profile = "card",
-                       .instance = {},
-                       .parent = "0000:41:00.0",
-                       .type = "-"};
-  device.use = Use::whole;
-  device.address = *parse_pci_address("0000:41:00.0");
   const Uuid web01 = *parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
-  record_quarantine(host_.root(), {web01, "web01", {}}, device);
+  record_quarantine(host_.root(), {web01, "web01", {}}, whole_card("0000:41:00.0"));
   const json domains = list("domains");
   ASSERT_EQ(domains.size(), 1U);
   EXPECT_EQ(domains[0]["name"], "web01");

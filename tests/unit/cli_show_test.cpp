@@ -69,22 +69,13 @@ TEST_F(ShowTest, a_domain_that_may_be_of_a_claim_that_cannot_be_read_is_not_foun
 /// After a restart of the host, before reconcile.
 TEST_F(ShowTest, a_domain_is_shown_with_its_quarantine_that_no_claim_names) {
   host_.pci_gpu("0000:41:00.0");
-  ClaimedDevice device{.alias = "ua-gpuward-0",
-                       .profile = "card",
-                       .instance = {},
-                       .parent = "0000:41:00.0",
-                       .type = "-"};
-  device.use = Use::whole;
-  device.address = at("0000:41:00.0");
-  record_quarantine(host_.root(), {web01, "web01", {}}, device);
+  record_quarantine(host_.root(), {web01, "web01", {}}, whole_card("0000:41:00.0"));
   EXPECT_EQ(show("web01")["ua-gpuward-0"], "whole 0000:41:00.0, profile card, quarantined");
   // The domain runs with another since.
   host_.pci_gpu("0000:42:00.0");
-  device.address = at("0000:42:00.0");
-  device.parent = "0000:42:00.0";
   const Claims claims(host_.root());
   claims.make_ready();
-  claims.write({web01, "web01", {device}});
+  claims.write({web01, "web01", {whole_card("0000:42:00.0")}});
   const json both = show("web01");
   EXPECT_EQ(both["ua-gpuward-0"], "whole 0000:42:00.0, profile card");
   EXPECT_EQ(both["ua-gpuward-0 0000:41:00.0"], "whole 0000:41:00.0, profile card, quarantined");

@@ -222,14 +222,7 @@ TEST_F(PciLifeTest, of_two_at_the_same_instant_the_later_is_refused) {
   std::string said;
   std::thread second([&] { said = refusal(domain(9, "card", {"0000:41:00.0", "0000:41:00.1"})); });
   std::this_thread::sleep_for(milliseconds(200));  // it waits for the lock, or is slow and learns
-  ClaimedDevice device{.alias = "ua-gpuward-0",
-                       .profile = "card",
-                       .instance = {},
-                       .parent = "0000:41:00.0",
-                       .type = "-"};
-  device.use = Use::whole;
-  device.address = at("0000:41:00.0");
-  claims_.write({card_.uuid, card_.name, {device}});
+  claims_.write({card_.uuid, card_.name, {whole_card("0000:41:00.0")}});
   lock.reset();
   second.join();
   EXPECT_THAT(said, HasSubstr("0000:41:00.0): in use by domain 'vm1'"));
