@@ -75,6 +75,21 @@ static void require_no_blocked_writer(const Root& root, const ClaimedDevice& dev
                     "check: journalctl -k");
 }
 
+/// A change of the VFs that takes longer than whoever started it waited, such as gpuward-provision,
+/// goes on without the PF's lock: until it has ended, VFs that exist may be about to go, and those
+/// that do not exist to come (drivers/pci/pci-sysfs.c, sriov_numvfs_store). The caller holds the
+/// lock, so no other change begins meanwhile.
+static void wait_for_earlier_change(const Root& root, const PciAddress& pf,
+                                    const ClaimedDevice& device, const Deadlines& deadlines) {
+  Process writer = vf_writer(root, pf);
+  if (!writer) return;
+  require_no_blocked_writer(root, device);
+  wait_until_ended(root, writer, deadlines.write_wait());
+  if (!(writer = vf_writer(root, pf))) return;
+  const Reason reason = still_changing(writer);
+  throw Error(title(device), "VFs of " + device.parent + ": " + reason.problem, reason.remedy);
+}
+
 /// Of a PF that has none. The caller holds the PF's lock, and the claim is written:
 /// gpuward-provision either has changed the VFs before, or sees the claim and leaves them.
 static KernelChange enable_vfs_of(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
@@ -104,8 +119,9 @@ static Reason use_of_card(const Root& root, const PciAddress& pf) {
 /// The caller holds the PF's lock, and the claim is written.
 static void ensure_vf(const Root& root, const Config& config, const Claim& owner,
                       ClaimedDevice& device, const Deadlines& deadlines) {
-  if (exists(pci_path(root, device.address))) return;
   const PciAddress pf = *parse_pci_address(device.parent);
+  wait_for_earlier_change(root, pf, device, deadlines);
+  if (exists(pci_path(root, device.address))) return;
   const std::string what = "VF " + to_string(device.address) + " does not exist";
   if (virtual_functions(root, pf).empty()) {
     if (const Reason use = use_of_card(root, pf); !use.problem.empty())
@@ -266,6 +282,7 @@ std::string restore_vf(const Root& root, const Config& config, const Claim& owne
                        ClaimedDevice& device, const Deadlines& deadlines) try {
   const PciAddress pf = *parse_pci_address(device.parent);
   const Lock lock = lock_physical_function(root, device, deadlines);
+  wait_for_earlier_change(root, pf, device, deadlines);
   if (exists(pci_path(root, device.address))) return {};
   if (const auto there = virtual_functions(root, pf); !there.empty())
     throw Error({}, "the card has " + std::to_string(there.size()) + " others enabled");

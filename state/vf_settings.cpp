@@ -52,6 +52,16 @@ RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now) {
   return {text->substr(before)};
 }
 
+Process vf_writer(const Root& root, const PciAddress& pf) {
+  return recorded_vfs(root, pf, 0).writer;  // whose writer does not depend on their number
+}
+
+Reason still_changing(const Process& writer) {
+  return {{},
+          "an earlier change is still running (process " + std::to_string(writer.pid) + ")",
+          "check: journalctl -k"};
+}
+
 bool settings_differ(const std::optional<std::string>& recorded, const WantedVfs& wanted) {
   return recorded ? *recorded != settings_text(wanted) : wanted.quota != VfQuota{};
 }

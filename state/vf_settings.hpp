@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "base/error.hpp"
 #include "base/lock.hpp"
 #include "base/pci_address.hpp"
 #include "base/process.hpp"
@@ -28,6 +29,12 @@ struct RecordedVfs {
 /// What is recorded of a PF that has `now` VFs. A change whose process nobody waited for counts as
 /// done when it has ended, there were none before and there are as many as it was to enable.
 RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now);
+
+/// The process that still changes the VFs of the PF; none when none does.
+Process vf_writer(const Root& root, const PciAddress& pf);
+
+/// Why the VFs that it changes can neither be changed nor counted on.
+Reason still_changing(const Process& writer);
 
 /// Whether VFs with these recorded settings are other ones than wanted, their number aside. Pure.
 /// Of those that others enabled only a quota is known to be missing.

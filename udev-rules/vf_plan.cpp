@@ -22,11 +22,6 @@ std::string not_changed(const VfChange& change, const std::string& why) {
   return to_string(change) + ": not changed: " + why;
 }
 
-static std::string still_changing(const Process& writer) {
-  return "an earlier change is still running (process " + std::to_string(writer.pid) +
-         "); check: journalctl -k";
-}
-
 std::vector<PhysicalFunction> physical_functions(const Root& root) {
   std::vector<PhysicalFunction> found;
   for (const PciAddress& address : pci_addresses(root)) {
@@ -54,7 +49,7 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
       errors.push_back(pf.identity.name + ": vfs = " + std::to_string(wanted.count) +
                        " exceeds sriov_totalvfs (" + std::to_string(pf.most) + ")");
     else if (pf.writer)
-      errors.push_back("VFs of " + pf.identity.name + ": " + still_changing(pf.writer));
+      errors.push_back("VFs of " + pf.identity.name + ": " + to_string(still_changing(pf.writer)));
     else if (wanted.count != pf.now || is_otherwise)
       changes.push_back({*pf.identity.address, pf.now, wanted});
   }
@@ -67,9 +62,7 @@ std::string change_vfs(const Root& root, const VfChange& change,
   const auto lock = lock_vfs(root, change.pf, lock_deadline);
   if (!lock) return "timed out waiting for another change of these VFs";
   // One that is blocked has no lock any more; a second would be blocked beside it.
-  const size_t now = virtual_functions(root, change.pf).size();
-  if (const Process writer = recorded_vfs(root, change.pf, now).writer)
-    return still_changing(writer);
+  if (const Process writer = vf_writer(root, change.pf)) return to_string(still_changing(writer));
   // Once more, as the lock keeps domains out that are being started.
   if (std::string user = use_of_vfs(root, change.pf); !user.empty()) return user;
   return enable_vfs(root, change.pf, change.wanted, write_deadline).failure;

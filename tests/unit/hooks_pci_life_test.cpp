@@ -361,6 +361,51 @@ TEST_F(PciLifeTest, vfs_that_another_process_changes_are_waited_for_but_not_for_
   EXPECT_FALSE(claims_.find(part_.uuid));
 }
 
+/// With a change of the VFs that gpuward-provision has begun and whose write is blocked.
+class SlowPfTest : public PciLifeTest {
+ protected:
+  pid_t change_vfs(unsigned count) {
+    host_.reacts("0000:42:00.0", "sriov_numvfs", [this](const std::string& value) {
+      host_.hang();
+      host_.set_vfs("0000:42:00.0", static_cast<unsigned>(std::stoul(value)));
+      return 0;
+    });
+    const WantedVfs wanted{count, false, {}};
+    const auto change = enable_vfs(host_.root(), at("0000:42:00.0"), wanted, milliseconds(500));
+    writes_ = host_.writes();
+    return change.blocked;
+  }
+  void expect_refused(pid_t writer) {
+    EXPECT_EQ(refusal(part_, hasty),
+              "GPU 0 (0000:42:00.2): VFs of 0000:42:00.0: an earlier change is still running "
+              "(process " +
+                  std::to_string(writer) + "); check: journalctl -k");
+    EXPECT_EQ(host_.writes(), writes_) << "a second would be blocked beside it";
+    EXPECT_FALSE(claims_.find(part_.uuid));
+  }
+  Names writes_;
+};
+
+TEST_F(SlowPfTest, vfs_that_are_still_being_enabled_are_not_enabled_beside_it) {
+  expect_refused(change_vfs(4));
+}
+
+TEST_F(SlowPfTest, a_vf_that_may_be_about_to_go_is_not_given) {
+  host_.set_vfs("0000:42:00.0", 4);
+  expect_refused(change_vfs(2));
+}
+
+TEST_F(SlowPfTest, the_end_of_an_earlier_change_is_waited_for) {
+  change_vfs(4);
+  std::thread end([this] {
+    std::this_thread::sleep_for(milliseconds(100));
+    host_.lets_go();
+  });
+  EXPECT_EQ(refusal(part_), "(not refused)");
+  end.join();
+  EXPECT_EQ(host_.writes(), writes_);
+}
+
 // ---- vendor-vf
 
 TEST_F(PciLifeTest, a_vgpu_is_created_and_removed) {
