@@ -34,12 +34,11 @@ static std::string title(const ClaimedDevice& device) {
 /// Two domains that change the VFs of one PF wait for each other: what can be made on one depends
 /// on what the others are.
 static Lock lock_physical_function(const Root& root, const ClaimedDevice& device,
-                                   const Deadlines& deadlines) {
+                                   const Deadlines& deadlines, const char* remedy) {
   auto lock = lock_vfs(root, *parse_pci_address(device.parent), deadlines.lock_wait());
   if (!lock)
     throw Error(title(device),
-                "timed out waiting for another change of the VFs of " + device.parent,
-                "start the domain again");
+                "timed out waiting for another change of the VFs of " + device.parent, remedy);
   return std::move(*lock);
 }
 
@@ -250,7 +249,7 @@ static void apply_reset_method(const Root& root, const Config& config, const Cla
 void set_up_pci_device(const Root& root, const Config& config, const Claim& owner,
                        ClaimedDevice& device, const Deadlines& deadlines) {
   if (device.use == Use::whole) return apply_reset_method(root, config, owner, device, deadlines);
-  const Lock lock = lock_physical_function(root, device, deadlines);
+  const Lock lock = lock_physical_function(root, device, deadlines, "start the domain again");
   ensure_vf(root, config, owner, device, deadlines);
   if (device.use == Use::vendor_vf) create_vgpu(root, config, owner, device, deadlines);
 }
@@ -278,10 +277,19 @@ static WantedVfs require_wanted_vfs(const Root& root, const Config& config, cons
   return wanted;
 }
 
-std::string restore_vf(const Root& root, const Config& config, const Claim& owner,
-                       ClaimedDevice& device, const Deadlines& deadlines) try {
+/// Of what keeps the VFs from being enabled, with what ends that where it is known.
+static Reason not_restored(const ClaimedDevice& device, const Reason& why) {
+  const std::string object = title(device);
+  return {object,
+          "VF does not exist and cannot be enabled on " + device.parent + ": " +
+              (why.object == object ? why.problem : without_remedy(why)),
+          why.remedy.empty() ? "fix the cause, then run: gpuward reconcile" : why.remedy};
+}
+
+Reason restore_vf(const Root& root, const Config& config, const Claim& owner, ClaimedDevice& device,
+                  const Deadlines& deadlines) try {
   const PciAddress pf = *parse_pci_address(device.parent);
-  const Lock lock = lock_physical_function(root, device, deadlines);
+  const Lock lock = lock_physical_function(root, device, deadlines, "run: gpuward reconcile");
   wait_for_earlier_change(root, pf, device, deadlines);
   if (exists(pci_path(root, device.address))) return {};
   if (const auto there = virtual_functions(root, pf); !there.empty())
@@ -294,8 +302,7 @@ std::string restore_vf(const Root& root, const Config& config, const Claim& owne
     throw Error({}, "the VFs that were enabled do not include it");
   return {};
 } catch (const Error& error) {
-  return "VF does not exist and cannot be enabled on " + device.parent + ": " +
-         error.reason.problem;
+  return not_restored(device, error.reason);
 }
 
 /// Nothing more is to be done for it. A single use is on disk before the quarantine goes from it.

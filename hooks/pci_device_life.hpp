@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/error.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "hooks/deadlines.hpp"
@@ -22,9 +23,9 @@ void set_up_pci_device(const Root& root, const Config& config, const Claim& owne
 bool lacks_vf(const Root& root, const ClaimedDevice& device);
 
 /// Enables the VFs of its card as prepare does, so that it can be scrubbed. Returns why that cannot
-/// be; "" when the VF exists. `owner`: as above.
-std::string restore_vf(const Root& root, const Config& config, const Claim& owner,
-                       ClaimedDevice& device, const Deadlines& deadlines);
+/// be, and what helps; no problem when the VF exists. `owner`: as above.
+Reason restore_vf(const Root& root, const Config& config, const Claim& owner, ClaimedDevice& device,
+                  const Deadlines& deadlines);
 
 /// What set_up_pci_device would find of a vendor VF right now: whether a type of its profile can be
 /// created. Throws Error; InUse where other vGPUs of the card are there. prepare itself does not

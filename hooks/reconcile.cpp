@@ -37,9 +37,7 @@ static Reason restore_vfs(const Root& root, Claim& claim, const Deadlines& deadl
     const LoadedConfig loaded = load_host_config(root);
     Reason why =
         loaded.problems.empty()
-            ? Reason{{},
-                     restore_vf(root, loaded.config, claim, device, deadlines),
-                     "fix the cause, then run: gpuward reconcile"}
+            ? restore_vf(root, loaded.config, claim, device, deadlines)
             : Reason{{},
                      "VF does not exist and cannot be enabled: the configuration has errors",
                      "run: gpuward check"};

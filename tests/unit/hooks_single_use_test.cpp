@@ -296,6 +296,19 @@ TEST_F(QuarantineTest, of_a_vf_is_not_ended_at_the_cost_of_a_domain_that_has_the
   EXPECT_FALSE(exists(pci_path(root_, at(vf_))));
 }
 
+TEST_F(QuarantineTest, of_a_vf_of_a_card_that_is_marked_names_what_clears_the_card) {
+  restart();
+  host_.set_vfs(pf_, 0);
+  mark_used(root_, at(pf_), other().uuid, "db02");
+  const auto results = reconcile_all();
+  ASSERT_THAT(results, SizeIs(1));
+  EXPECT_EQ(results[0].result, Reconciled::Result::quarantined);
+  EXPECT_EQ(results[0].reason,
+            "GPU 0 (0000:42:00.3): VF does not exist and cannot be enabled on 0000:42:00.0: GPU "
+            "0000:42:00.0: already used by domain 'db02' (one-time = yes); run: gpuward clear "
+            "0000:42:00.0");
+}
+
 TEST_F(QuarantineTest, of_a_vf_says_what_the_kernel_says_when_it_cannot_be_enabled) {
   restart();
   host_.set_vfs(pf_, 0);
