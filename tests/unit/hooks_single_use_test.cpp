@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -294,6 +295,27 @@ TEST_F(QuarantineTest, of_a_vf_is_not_ended_at_the_cost_of_a_domain_that_has_the
   EXPECT_THAT(of_vf->reason,
               AllOf(HasSubstr("in use by domain 'db02'"), HasSubstr("run: gpuward reconcile")));
   EXPECT_FALSE(exists(pci_path(root_, at(vf_))));
+}
+
+TEST_F(QuarantineTest, of_a_vf_waits_for_a_change_of_the_vfs_that_still_runs) {
+  restart();
+  host_.set_vfs(pf_, 0);
+  host_.config("[gpu " + pf_ + "]\nuse = vendor-vf\n");
+  host_.reacts(pf_, "sriov_numvfs", [this](const std::string& value) {
+    host_.hang();
+    host_.set_vfs(pf_, static_cast<unsigned>(std::stoul(value)));
+    return 0;
+  });
+  ASSERT_NE(enable_vfs(root_, at(pf_), {4, true, {}}, milliseconds(500)).blocked, 0);
+  const auto before = host_.writes();
+  std::thread end([this] {
+    std::this_thread::sleep_for(milliseconds(100));
+    host_.lets_go();
+  });
+  reconcile_all();
+  end.join();
+  EXPECT_TRUE(exists(pci_path(root_, at(vf_))));
+  EXPECT_EQ(host_.writes(), before) << "a second would be blocked beside it";
 }
 
 TEST_F(QuarantineTest, of_a_vf_of_a_card_that_is_marked_names_what_clears_the_card) {
