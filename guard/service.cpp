@@ -2,6 +2,7 @@
 #include "guard/service.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "base/quote.hpp"
@@ -245,23 +246,42 @@ void GuardService::look_at_marker(const Case& at) {
   show_status();
 }
 
-/// The check past libvirt comes last: while it fails, devices that libvirt reports are unplugged
-/// all the same.
+/// A job or pause that libvirt cannot undo, now or ever, keeps no devices from being unplugged. The
+/// check past libvirt comes last: while it fails, devices that libvirt reports are unplugged all
+/// the same.
 void GuardService::act(const Case& at) {
-  const PendingWork& todo = at.work.todo;
   const bool is_new = !at.state.baseline;
   look_at_marker(at);
   if (is_new && !at.state.has_gpu) look_at_devices(at);
+  std::exception_ptr failure;
+  try {
+    if (!act_on_job_and_pause(at)) {
+      table_.drop(at.uuid, at.work);
+      return show_status();
+    }
+  } catch (const LibvirtError&) {
+    failure = std::current_exception();
+  }
+  act_on_devices(at, is_new);
+  if (failure) std::rethrow_exception(failure);
+  at.state.retry = seconds(0);
+}
+
+/// False when the domain is shut off.
+bool GuardService::act_on_job_and_pause(const Case& at) {
+  const PendingWork& todo = at.work.todo;
   if (todo.resumed) at.state.reported_pause.clear();
   at.unfinished.resumed = false;
   // First: while a job runs libvirt resumes nothing, and would wait 30 s for its end.
   if (at.state.has_gpu && todo.job) look_at_job(at);
   at.unfinished.job = at.unfinished.job_is_migrating = false;
-  if (at.state.has_gpu && todo.pause && !look_at_pause(at)) {
-    table_.drop(at.uuid, at.work);
-    return show_status();
-  }
+  if (at.state.has_gpu && todo.pause && !look_at_pause(at)) return false;
   at.unfinished.pause = false;
+  return true;
+}
+
+void GuardService::act_on_devices(const Case& at, bool is_new) {
+  const PendingWork& todo = at.work.todo;
   if (!at.state.baseline) look_at_devices(at);
   for (const std::string& name : todo.removed) device_gone(at, name);
   for (const std::string& name : todo.kept) device_kept(at, name);
@@ -271,7 +291,6 @@ void GuardService::act(const Case& at) {
   at.unfinished.inspect = false;
   at.unfinished.added.clear();
   if (at.state.has_gpu && todo.sweep) look_past_libvirt(at);
-  at.state.retry = seconds(0);
 }
 
 // --- Pauses ---

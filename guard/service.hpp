@@ -41,6 +41,8 @@ class GuardService {
   void note_later(const Uuid& uuid, PendingWork todo, std::chrono::seconds delay);
   void work_on(const Uuid& uuid);
   void act(const Case& at);
+  bool act_on_job_and_pause(const Case& at);
+  void act_on_devices(const Case& at, bool is_new);
   void try_again(const Case& at, const std::string& why);
   bool retry_later(const Case& at, PendingWork todo, std::chrono::seconds wait);
   void sweep(const LibvirtConnection& connection);

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Against libvirt's own mock driver, which lives inside the library and needs no daemon.
+#include "guard/service.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/file.hpp"
+#include "base/log.hpp"
+#include "fake_host.hpp"
+#include "state/gpu_domain_marker.hpp"
+
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+namespace gpuward {
+namespace {
+
+const Uuid domain = *parse_uuid("6b1d3c52-9c07-4f10-8f6e-000000000001");
+
+/// A domain that runs with a GPU, which it did not have when it started. Of libvirt's functions the
+/// mock driver lacks virDomainGetJobStats, so a look at its job always fails.
+class GuardServiceTest : public testing::Test {
+ protected:
+  GuardServiceTest() {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    sockets_.journal = host_.root().prefix + "/journal";
+    sockets_.journal.copy(address.sun_path, sizeof address.sun_path - 1);
+    if (::bind(journal_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      throw std::runtime_error("cannot listen");
+    log::start(log::To::journal, "gpuward-guard", {}, sockets_);
+    host_.pci_gpu("0000:41:00.0");
+    host_.file("/libvirt.xml",
+               "<node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>"
+               "<name>web01</name><uuid>" +
+                   to_string(domain) +
+                   "</uuid><memory>65536</memory><os><type>hvm</type></os><devices>"
+                   "<hostdev mode='subsystem' type='pci' managed='yes'><source><address "
+                   "domain='0' bus='0x41' slot='0' function='0'/></source>"
+                   "<alias name='ua-gpuward-0'/></hostdev></devices>"
+                   "<test:runstate>1</test:runstate></domain></node>");
+    const StartedDevices none;
+    mark_guarded(host_.root(), domain, "web01", &none);
+  }
+  /// The next entry in the journal that has this text; "" when none comes.
+  std::string entry_with(const std::string& text) {
+    pollfd wait{journal_.get(), POLLIN, 0};
+    while (::poll(&wait, 1, 60'000) == 1) {
+      char entry[8192];
+      const ssize_t size = ::recv(journal_.get(), entry, sizeof entry, 0);
+      const std::string found(entry, size > 0 ? static_cast<size_t>(size) : 0);
+      entries_ += found + '\n';
+      if (found.find(text) != found.npos) return found;
+    }
+    return {};
+  }
+  FakeHost host_;
+  Fd journal_{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  log::Sockets sockets_;
+  std::string entries_;
+};
+
+TEST_F(GuardServiceTest, unplugs_a_gpu_though_the_job_cannot_be_read) {
+  register_event_loop();
+  const std::string uri = "test://" + host_.root().prefix + "/libvirt.xml";
+  GuardService service(host_.root(), uri);
+  service.connected(std::make_shared<const LibvirtConnection>(
+      uri, [](const DomainEvent&) {}, [](const std::string&) {}));
+  EXPECT_THAT(entry_with("retrying in"), HasSubstr("cannot read the job"));
+  EXPECT_THAT(entries_, HasSubstr("unplug"));
+  EXPECT_TRUE(service.stop(seconds(60)));
+}
+
+}  // namespace
+}  // namespace gpuward
