@@ -431,13 +431,42 @@ static void move(Moved& moved, const Reassignment& move, const std::string& doma
   log::warning(domain, "cannot reassign " + gpu_title(move.alias) + ": " + error.what());
 }
 
-Moved with_moves(const std::string& xml, const std::vector<Reassignment>& moves,
-                 const PoolDomain& seen) {
-  Moved moved{xml, {}};
-  for (const Reassignment& each : moves)
-    for (const PoolGpu& gpu : seen.gpus)
-      if (gpu.alias == each.alias && gpu.at == each.from) move(moved, each, seen.name);
-  return moved;
+/// The other hostdev that has the device, too, or one of its functions: libvirt refuses such a
+/// definition.
+static const Hostdev* find_conflict(const Domain& domain, const Reassignment& move) {
+  for (const Hostdev& hostdev : domain.hostdevs)
+    if (hostdev.address && gpu_alias(hostdev.alias) != move.alias &&
+        std::find(move.to.begin(), move.to.end(), *hostdev.address) != move.to.end())
+      return &hostdev;
+  return nullptr;
+}
+
+/// Takes out one move to a device that another GPU was to leave and did not, as its own move was
+/// refused, or that was added since; false when there is none.
+static bool take_out_conflict(const Moved& moved, std::vector<Reassignment>& moves,
+                              const std::string& name) {
+  const Domain domain = parse_domain(moved.xml);
+  moves = moved.done;
+  for (auto each = moves.begin(); each != moves.end(); ++each)
+    if (const Hostdev* const other = find_conflict(domain, *each)) {
+      const std::string user =
+          is_ours(*other) ? gpu_title(gpu_alias(other->alias)) : "another hostdev";
+      log::warning(name, "cannot reassign " + gpu_title(each->alias) + ": " +
+                             to_string(*other->address) + ": in use by " + user);
+      moves.erase(each);
+      return true;
+    }
+  return false;
+}
+
+Moved with_moves(const std::string& xml, std::vector<Reassignment> moves, const PoolDomain& seen) {
+  for (;;) {
+    Moved moved{xml, {}};
+    for (const Reassignment& each : moves)
+      for (const PoolGpu& gpu : seen.gpus)
+        if (gpu.alias == each.alias && gpu.at == each.from) move(moved, each, seen.name);
+    if (!take_out_conflict(moved, moves, seen.name)) return moved;
+  }
 }
 
 /// What the domain is pointed at then.

@@ -30,9 +30,9 @@ struct Moved {
 };
 
 /// Moves only what still is as it was when the move was planned. One that is refused is logged and
-/// is no obstacle to the others.
-Moved with_moves(const std::string& xml, const std::vector<Reassignment>& moves,
-                 const PoolDomain& seen);
+/// is no obstacle to the others, but for those that were to get its device: no two hostdevs get
+/// the same.
+Moved with_moves(const std::string& xml, std::vector<Reassignment> moves, const PoolDomain& seen);
 
 /// Whether a hostdev came or went: protect writes of each by its alias.
 bool has_other_hostdevs(const std::string& before, const std::string& after);

@@ -107,15 +107,57 @@ static bool is_held_by_process(const std::vector<PoolDevice>& pool, const Device
   });
 }
 
+static User assigned_to_another_gpu(const PoolDomain& domain) {
+  return {domain.uuid, "device assigned to another GPU of this domain"};
+}
+
 static void take(const PoolDevice& device, const PoolDomain& by, DevicesInUse& taken) {
-  for (const PciAddress& function : device.functions)
-    taken[function] = {by.uuid, "device assigned to another GPU of this domain"};
+  for (const PciAddress& function : device.functions) taken[function] = assigned_to_another_gpu(by);
+}
+
+/// A GPU that has to leave its device, and why.
+using Going = std::vector<std::pair<const PoolGpu*, std::string>>;
+
+/// What comes of looking for a device for each.
+struct Placed {
+  DeviceUse use;
+  std::vector<Reassignment> moves;
+  std::vector<const PoolGpu*> without;  ///< those for which there is none stay where they are
+};
+
+static Placed place_going(const Config& config, const PoolDomain& domain, const DevicePools& pools,
+                          const DeviceUse& use, const Going& going) {
+  Placed placed{use, {}, {}};
+  for (const auto& [gpu, why] : going) {
+    const Profile& profile = *find_profile(config, gpu->profile);
+    const PoolDevice* const chosen =
+        choose_device(profile, pools.at(gpu->profile), placed.use, place_of(domain));
+    if (!chosen) {
+      placed.without.push_back(gpu);
+      continue;
+    }
+    placed.moves.push_back({domain.uuid, gpu->alias, profile.use, gpu->at, chosen->functions, why});
+    take(*chosen, domain, placed.use.taken);
+    auto& assigned_count = placed.use.assigned_count;
+    if (gpu->at && assigned_count[*gpu->at] > 0) --assigned_count[*gpu->at];
+    ++assigned_count[chosen->address];
+  }
+  return placed;
+}
+
+/// The device that one stays at for want of another, and that a GPU of another profile was given.
+static std::optional<PciAddress> given_twice(const Placed& placed) {
+  for (const PoolGpu* const gpu : placed.without)
+    for (const Reassignment& move : placed.moves)
+      if (gpu->at && std::find(move.to.begin(), move.to.end(), *gpu->at) != move.to.end())
+        return gpu->at;
+  return {};
 }
 
 /// Those that stay first, so that none is pointed where another of the same domain is.
 static void place(const Config& config, const PoolDomain& domain, const DevicePools& pools,
                   DeviceUse& use, PoolPlan& plan) {
-  std::vector<std::pair<const PoolGpu*, std::string>> going;
+  Going going;
   for (const PoolGpu& gpu : domain.gpus) {
     const auto pool = pools.find(gpu.profile);
     const Profile* const profile = find_profile(config, gpu.profile);
@@ -126,19 +168,16 @@ static void place(const Config& config, const PoolDomain& domain, const DevicePo
     else
       going.emplace_back(&gpu, why);
   }
-  for (const auto& [gpu, why] : going) {
-    const Profile& profile = *find_profile(config, gpu->profile);
-    const auto& pool = pools.at(gpu->profile);
-    const PoolDevice* const chosen = choose_device(profile, pool, use, place_of(domain));
-    if (!chosen) {
-      plan.retry_later |= is_held_by_process(pool, use.taken);
-      continue;
-    }
-    plan.moves.push_back({domain.uuid, gpu->alias, profile.use, gpu->at, chosen->functions, why});
-    take(*chosen, domain, use.taken);
-    if (gpu->at && use.assigned_count[*gpu->at] > 0) --use.assigned_count[*gpu->at];
-    ++use.assigned_count[chosen->address];
+  if (going.empty()) return;
+  Placed placed = place_going(config, domain, pools, use, going);
+  while (const auto device = given_twice(placed)) {
+    use.taken[*device] = assigned_to_another_gpu(domain);
+    placed = place_going(config, domain, pools, use, going);
   }
+  for (const PoolGpu* const gpu : placed.without)
+    plan.retry_later |= is_held_by_process(pools.at(gpu->profile), placed.use.taken);
+  plan.moves.insert(plan.moves.end(), placed.moves.begin(), placed.moves.end());
+  use = std::move(placed.use);
 }
 
 PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>& off,

@@ -9,7 +9,9 @@
 #include "domain_fixtures.hpp"
 #include "protection/protect.hpp"
 
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 
 namespace gpuward {
@@ -79,37 +81,78 @@ TEST(Reassigner, ProtectsACardWithMoreFunctionsAsBefore) {
   }
 }
 
-TEST(Reassigner, MakesTheOtherMovesWhereOneIsRefused) {
-  const std::string xml =
-      replaced(attached(attached(minimal(), {one, one_1}), {two}), "\n</domain>",
-               "\n  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n"
-               "    <qemu:arg value='-set'/>\n"
-               "    <qemu:arg value='device.ua-gpuward-0-1.x=1'/>\n  </qemu:commandline>\n"
-               "</domain>");
-  PoolDomain seen;
-  seen.name = "web01";
-  std::vector<Reassignment> moves;
-  const auto add = [&](const std::string& alias, const PciAddress& from, const PciAddress& to) {
+/// GPU 0 at card `one` with a companion, GPU 1 at `two`, GPU 2 at `three`.
+class MovesTest : public testing::Test {
+ protected:
+  MovesTest() {
+    xml_ = attached(attached(attached(minimal(), {one, one_1}), {two}), {three});
+    seen_.name = "web01";
+  }
+  void add(const std::string& alias, const PciAddress& from, const std::vector<PciAddress>& to) {
     PoolGpu gpu;
     gpu.alias = alias;
     gpu.at = from;
-    seen.gpus.push_back(gpu);
+    seen_.gpus.push_back(gpu);
     Reassignment move;
     move.alias = alias;
     move.use = Use::whole;
     move.from = from;
-    move.to = {to};
-    moves.push_back(move);
-  };
-  add("ua-gpuward-0", one, three);  // refused: its companion is referred to
-  add("ua-gpuward-1", two, {0, 0x44, 0, 0});
-  const Moved moved = with_moves(xml, moves, seen);
-  ASSERT_EQ(moved.done.size(), 1u);
-  EXPECT_EQ(moved.done[0].alias, "ua-gpuward-1");
-  EXPECT_EQ(moved.xml, pointed(xml, "ua-gpuward-1", {{0, 0x44, 0, 0}}));
+    move.to = to;
+    moves_.push_back(move);
+  }
+  /// Its companion is referred to, so it can go to no card that has none.
+  void keep_gpu_0() {
+    xml_ = replaced(xml_, "\n</domain>",
+                    "\n  <qemu:commandline xmlns:qemu="
+                    "'http://libvirt.org/schemas/domain/qemu/1.0'>\n    <qemu:arg value='-set'/>\n"
+                    "    <qemu:arg value='device.ua-gpuward-0-1.x=1'/>\n  </qemu:commandline>\n"
+                    "</domain>");
+  }
+  std::vector<std::string> moved_gpus() {
+    std::vector<std::string> aliases;
+    for (const Reassignment& move : with_moves(xml_, moves_, seen_).done)
+      aliases.push_back(move.alias);
+    return aliases;
+  }
+  std::string xml_;
+  PoolDomain seen_;
+  std::vector<Reassignment> moves_;
+};
 
-  seen.gpus[1].at = three;  // it was moved since
-  EXPECT_EQ(with_moves(xml, moves, seen).xml, xml);
+const PciAddress four{0, 0x44, 0, 0};
+
+TEST_F(MovesTest, MakesTheOtherMovesWhereOneIsRefused) {
+  keep_gpu_0();
+  add("ua-gpuward-0", one, {{0, 0x45, 0, 0}});
+  add("ua-gpuward-1", two, {four});
+  EXPECT_THAT(moved_gpus(), ElementsAre("ua-gpuward-1"));
+  EXPECT_EQ(with_moves(xml_, moves_, seen_).xml, pointed(xml_, "ua-gpuward-1", {four}));
+  seen_.gpus[1].at = three;  // it was moved since
+  EXPECT_EQ(with_moves(xml_, moves_, seen_).xml, xml_);
+}
+
+/// As where two profiles share the cards.
+TEST_F(MovesTest, GivesNoDeviceThatAnotherGpuWasToLeaveAndDidNot) {
+  keep_gpu_0();
+  add("ua-gpuward-2", three, {two});  // which GPU 1 does not leave then
+  add("ua-gpuward-1", two, {one});
+  add("ua-gpuward-0", one, {four});
+  EXPECT_THAT(moved_gpus(), IsEmpty());
+  EXPECT_EQ(with_moves(xml_, moves_, seen_).xml, xml_);
+}
+
+TEST_F(MovesTest, GivesNoDeviceThatItsAuthorAddedSince) {
+  add("ua-gpuward-1", two, {four});
+  xml_ = replaced(xml_, "</devices>",
+                  "<hostdev mode='subsystem' type='pci' managed='yes'><source><address "
+                  "domain='0' bus='0x44' slot='0' function='0'/></source></hostdev></devices>");
+  EXPECT_THAT(moved_gpus(), IsEmpty());
+}
+
+TEST_F(MovesTest, LetsTwoGpusChangePlaces) {
+  add("ua-gpuward-1", two, {three});
+  add("ua-gpuward-2", three, {two});
+  EXPECT_THAT(moved_gpus(), ElementsAre("ua-gpuward-1", "ua-gpuward-2"));
 }
 
 TEST(Reassigner, MovesAGpuOfWhichACompanionAloneIsLeft) {
