@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 
 #include "base/child_process.hpp"
 #include "base/error.hpp"
@@ -84,8 +85,8 @@ static bool is_told_to_go(int fd) {
   return retried([&] { return ::read(fd, &byte, 1); }) == 1;
 }
 
-/// The child that waits for the program: says to `answer` how it ended or, when nobody listens any
-/// more, sees to the rest.
+/// The supervisor, which waits for the program: says to `answer` how it ended or, when nobody
+/// listens any more, sees to the rest.
 [[noreturn]] static void wait_for_program(const Root& root, const Claim& owner,
                                           const ClaimedDevice& device, milliseconds deadline,
                                           int go, int answer) try {
@@ -126,7 +127,33 @@ static void make_pipe(Fd& reader, Fd& writer) {
   writer = Fd(ends[1]);
 }
 
-/// Throws SystemError: without it the child waits for ever.
+/// Starts the process that waits for the program. It is no child of ours but of init, which reaps
+/// it: where the program takes long nobody here waits for its end, and the guard lives on. The pipe
+/// has its pid, or the errno as a negative number. Throws SystemError.
+static pid_t start_supervisor(const std::function<void()>& supervise) {
+  Fd reader, writer;
+  make_pipe(reader, writer);
+  const pid_t child = ::fork();
+  if (child < 0) throw SystemError("cannot fork", errno);
+  if (child == 0) {
+    pid_t supervisor = ::fork();
+    if (supervisor == 0) {
+      writer.reset();  // or its end would not be seen where our parent is killed
+      supervise();
+    }
+    if (supervisor < 0) supervisor = -errno;
+    retried([&] { return ::write(writer.get(), &supervisor, sizeof supervisor); });
+    ::_exit(0);
+  }
+  writer.reset();
+  pid_t supervisor = -ECHILD;
+  retried([&] { return ::read(reader.get(), &supervisor, sizeof supervisor); });
+  retried([&] { return ::waitpid(child, nullptr, 0); });
+  if (supervisor < 0) throw SystemError("cannot fork", -supervisor);
+  return supervisor;
+}
+
+/// Throws SystemError: without it the supervisor waits for ever.
 static void tell_to_go(int fd) {
   if (retried([&] { return ::write(fd, "", 1); }) != 1)
     throw SystemError("cannot start the scrub program", errno);
@@ -144,31 +171,28 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
   Fd answer, answer_end, go, go_end;
   make_pipe(answer, answer_end);
   make_pipe(go, go_end);
-  const pid_t child = ::fork();
-  if (child < 0) throw SystemError("cannot fork", errno);
-  if (child == 0) {
+  const auto supervise = [&] {
     go_end.reset();
     wait_for_program(root, owner, device, deadlines.scrub, go.get(), answer_end.get());
-  }
+  };
+  const pid_t supervisor = start_supervisor(supervise);
   answer_end.reset();
-  device.scrub_process = identify(root, child);
+  device.scrub_process = identify(root, supervisor);
   try {
     // Not in quarantine yet: gpuward-guard would point the domain at another device for the moment
     // that most scrubs take.
     Claims(root).update(owner, device);
     tell_to_go(go_end.get());
   } catch (...) {
-    go_end.reset();  // the child ends
-    ::waitpid(child, nullptr, 0);
+    go_end.reset();  // the supervisor ends
     device.scrub_process = {};
     throw;
   }
   if (const auto text = read_answer(answer.get(), deadlines.scrub_answer_wait())) {
-    ::waitpid(child, nullptr, 0);
     device.scrub_process = {};
     return text->starts_with('=') ? text->substr(1) : "scrub supervisor process was killed";
   }
-  return "scrub program still running (process " + std::to_string(child) + ")";
+  return "scrub program still running (process " + std::to_string(supervisor) + ")";
 }
 
 }  // namespace gpuward

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <functional>
@@ -634,6 +636,17 @@ TEST_F(LongScrubTest, is_not_waited_for_and_gives_the_device_back_itself) {
   write_file_atomically(end_, "0");
   claim_when([](const auto& claim) { return !claim; });
   EXPECT_EQ(used_by(host_.root(), at("0000:42:00.2")), "vm2");
+}
+
+/// The guard, which lives on, would have it as a zombie.
+TEST_F(LongScrubTest, leaves_no_child_to_wait_for) {
+  const auto kept = release(part_, deadlines_);
+  ASSERT_THAT(kept, SizeIs(1));
+  errno = 0;
+  EXPECT_EQ(::waitpid(kept[0].device.scrub_process.pid, nullptr, WNOHANG), -1);
+  EXPECT_EQ(errno, ECHILD);
+  write_file_atomically(end_, "0");
+  claim_when([](const auto& claim) { return !claim; });
 }
 
 TEST_F(LongScrubTest, that_fails_in_the_end_leaves_it_in_quarantine) {
