@@ -51,6 +51,14 @@ void start(To to, std::string_view program, std::vector<Field> fields, Sockets r
   logger.reset();
 }
 
+void stop() {
+  destination.reset();
+  program_name.clear();
+  program_fields.clear();
+  sockets = {};
+  logger.reset();
+}
+
 /// Made for the first line only: it takes a tenth of the time of a program that writes none.
 static void make_logger() {
   logger = std::make_unique<spdlog::logger>(program_name,

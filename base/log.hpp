@@ -29,6 +29,9 @@ struct Sockets {
 /// hook may not hang with it.
 void start(To to, std::string_view program, std::vector<Field> fields = {}, Sockets sockets = {});
 
+/// As before `start`.
+void stop();
+
 enum class Severity { info, warning, error };
 
 /// A line with fields: to the journal as an entry with the fields, with the message's MESSAGE_ID

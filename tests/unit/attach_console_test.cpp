@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "attach/rewrite.hpp"
-#include "base/log.hpp"
 #include "domain_fixtures.hpp"
+#include "started_log.hpp"
 
 using testing::AllOf;
 using testing::HasSubstr;
@@ -142,7 +142,7 @@ TEST(Console, LeavesAPlaceToLibvirtThatWasLibvirts) {
 }
 
 std::string warning_of(const std::string& xml, std::string& result) {
-  log::start(log::To::terminal, "gpuward");
+  const StartedLog log(log::To::terminal);
   testing::internal::CaptureStderr();
   result = put_console_back(xml);
   return testing::internal::GetCapturedStderr();

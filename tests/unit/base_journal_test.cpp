@@ -71,7 +71,7 @@ struct LogSocketsTest : testing::Test {
     start(To::journal, "hook", {}, {directory_ / "journal", directory_ / "syslog"});
   }
   ~LogSocketsTest() override {
-    start(To::terminal, "test");
+    stop();
     ::alarm(0);
   }
   TempDir directory_;

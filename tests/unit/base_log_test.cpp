@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <optional>
 #include <set>
 
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "source_tree.hpp"
+#include "started_log.hpp"
 
 namespace gpuward::log {
 namespace {
@@ -37,12 +39,12 @@ TEST(Log, text_of_others_steers_no_terminal_and_forges_no_line) {
             "a\\x0ab\\x1b[2J\\x7f\\xc2\\x9b\\xff\\xc3");
   EXPECT_EQ(printable("Gr\xc3\xbc\xc3\x9f \xe2\x82\xac '\""),
             "Gr\xc3\xbc\xc3\x9f \xe2\x82\xac '\"");
-  start(To::terminal, "test");
+  std::optional<StartedLog> started(std::in_place, To::terminal, "test");
   testing::internal::CaptureStderr();
   const Field fields[] = {{"GPUWARD_DOMAIN", "x\ny"}};
   entry(Severity::warning, Message::warning, "a\nb\x1b", fields);
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "test: warning: a\\x0ab\\x1b\n");
-  start(To::service, "test");
+  started.emplace(To::service, "test");
   testing::internal::CaptureStderr();
   entry(Severity::warning, Message::warning, "a\nb\x1b", fields);
   EXPECT_THAT(

@@ -8,9 +8,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <optional>
+
 #include "base/file.hpp"
-#include "base/log.hpp"
 #include "fake_host.hpp"
+#include "started_log.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 using std::chrono::seconds;
@@ -32,7 +34,7 @@ class GuardServiceTest : public testing::Test {
     sockets_.journal.copy(address.sun_path, sizeof address.sun_path - 1);
     if (::bind(journal_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
       throw std::runtime_error("cannot listen");
-    log::start(log::To::journal, "gpuward-guard", {}, sockets_);
+    log_.emplace(log::To::journal, "gpuward-guard", sockets_);
     host_.pci_gpu("0000:41:00.0");
     host_.file("/libvirt.xml",
                "<node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>"
@@ -61,6 +63,7 @@ class GuardServiceTest : public testing::Test {
   FakeHost host_;
   Fd journal_{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
   log::Sockets sockets_;
+  std::optional<StartedLog> log_;
   std::string entries_;
 };
 

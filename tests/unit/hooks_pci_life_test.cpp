@@ -12,7 +12,6 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "base/log.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
 #include "hooks/claim_devices.hpp"
@@ -23,6 +22,7 @@
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 #include "pci_fixtures.hpp"
+#include "started_log.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
@@ -775,7 +775,7 @@ TEST_F(PciLifeTest, a_claim_that_becomes_unreadable_is_reported_with_one_remedy)
     write_file_atomically(host_.root().run("claims/") + to_string(vgpu_.uuid), "rubbish\n");
     return EIO;
   });
-  log::start(log::To::terminal, "gpuward");
+  const StartedLog log(log::To::terminal);
   testing::internal::CaptureStderr();
   EXPECT_NE(refusal(vgpu_), "(not refused)");
   EXPECT_THAT(testing::internal::GetCapturedStderr(),

@@ -8,10 +8,10 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
-#include "base/log.hpp"
 #include "fake_host.hpp"
 #include "pci/pci_device.hpp"
 #include "pci_fixtures.hpp"
+#include "started_log.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -286,7 +286,7 @@ TEST_F(SingleUseTest, of_a_card_that_does_not_resume_goes_by_its_place) {
       .attribute("power/runtime_status", "suspended");
   const std::string config = pci_path(root_, at("0000:41:00.0")) + "/config";
   ASSERT_EQ(::mkfifo(config.c_str(), 0600), 0);
-  log::start(log::To::terminal, "gpuward");
+  const StartedLog log(log::To::terminal);
   testing::internal::CaptureStderr();
   mark_used(root_, at("0000:41:00.0"), web01_, "web01");
   const std::string said = testing::internal::GetCapturedStderr();
@@ -304,7 +304,7 @@ TEST_F(SingleUseTest, of_a_card_with_another_number_is_not_said_to_go_by_its_pla
   card("0000:41:00.0", "serial-a").attribute("power_state", "D3cold");
   const std::string config = pci_path(root_, at("0000:41:00.0")) + "/config";
   ASSERT_EQ(::mkfifo(config.c_str(), 0600), 0);
-  log::start(log::To::terminal, "gpuward");
+  const StartedLog log(log::To::terminal);
   testing::internal::CaptureStderr();
   mark_used(root_, at("0000:41:00.0"), web01_, "web01");
   const std::string said = testing::internal::GetCapturedStderr();
