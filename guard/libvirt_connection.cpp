@@ -64,7 +64,7 @@ static Condition condition_of_pause(int reason) {
   }
 }
 
-static Condition condition_of(int state, int reason) {
+Condition condition_of(int state, int reason) {
   switch (state) {
     case VIR_DOMAIN_RUNNING:
     case VIR_DOMAIN_BLOCKED:

@@ -23,6 +23,9 @@ struct LibvirtError : Error {
   using Error::Error;
 };
 
+/// As virDomainState and its reason have it.
+Condition condition_of(int state, int reason);
+
 /// What libvirt knows a domain to be paused by (virDomainState and its reason), as QEMU calls it;
 /// "" when it is not paused or libvirt knows no cause.
 std::string_view cause_of_pause(int state, int reason);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
@@ -256,6 +257,25 @@ TEST_F(ProvisionClaimedTest, what_is_claimed_after_the_plan_was_made_is_kept) {
   EXPECT_TRUE(host_.instances().contains(ready));
   ASSERT_THAT(done.kept, SizeIs(1));
   EXPECT_THAT(done.kept[0], HasSubstr("in use by domain 'web'"));
+}
+
+/// A domain that starts waits for the host's lock.
+TEST_F(ProvisionTest, others_get_the_lock_between_two_instances_that_are_not_removed) {
+  want("mbochs", {{"mbochs-small", 8}});
+  run();
+  for (unsigned number = 0; number < 8; ++number)
+    host_.remove_fails(provisioned_uuid("mbochs", "mbochs-small", number), EBUSY);
+  config_ = Config();
+  const size_t before = host_.writes().size();
+  size_t removals = 8;
+  std::thread other([&] {
+    while (host_.writes().size() == before) std::this_thread::sleep_for(milliseconds(1));
+    const auto lock = Claims(host_.root()).lock_host(milliseconds(60'000));
+    if (lock) removals = host_.writes().size() - before;
+  });
+  EXPECT_THAT(run().kept, SizeIs(8));
+  other.join();
+  EXPECT_LT(removals, 8u);
 }
 
 TEST_F(ProvisionTest, claims_of_domains_are_not_looked_at_nor_their_instances_removed) {

@@ -97,6 +97,21 @@ TEST_F(VfSettingsTest, a_change_that_nobody_waited_for_is_done_when_its_process_
   EXPECT_TRUE(settings_differ(recorded(), wanted)) << "it did not come to its end";
 }
 
+/// The process may have been killed before it changed anything.
+TEST_F(VfSettingsTest, vfs_that_were_there_before_do_not_show_that_a_change_is_done) {
+  EXPECT_EQ(set(2), "");
+  host_.reacts(pf_name, "sriov_numvfs", [&](const std::string&) {
+    host_.hang();
+    return EIO;
+  });
+  const WantedVfs wanted{2, true, {}};
+  ASSERT_NE(enable_vfs(host_.root(), pf, wanted, milliseconds(500)).blocked, 0);
+  host_.lets_go();
+  EXPECT_FALSE(record().writer);
+  EXPECT_TRUE(settings_differ(recorded(), wanted));
+  EXPECT_TRUE(settings_differ(recorded(), {2, false, {}})) << "nor that it was not begun";
+}
+
 TEST_F(VfSettingsTest, nothing_changes_when_it_cannot_be_recorded) {
   host_.set_vfs(pf_name, 2);
   make_directories(paths::run(host_.root()));
