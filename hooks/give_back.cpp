@@ -2,6 +2,7 @@
 #include "hooks/give_back.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -32,29 +33,32 @@ Reason quarantine_reason(const QuarantinedDevice& kept) {
           "remains quarantined: " + kept.reason, remedy_of(kept)};
 }
 
-std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
-                            std::function<void(pid_t)> on_start) {
+KernelChange remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
+                             std::function<void(pid_t)> on_start) {
   if (!instance_directory(root, instance)) return {};
   if (const auto holder = wait_until_closed(deadlines.release_wait(),
                                             [&] { return OpenDevices(root).holder_of(instance); }))
-    return "in use by " + to_string(*holder);
+    return {"in use by " + to_string(*holder)};
   const auto found = find_instance(root, instance);
   if (!found)
-    return "removal is blocked in the kernel until the process using the instance exits; check: "
-           "journalctl -k";
+    return {
+        "removal is blocked in the kernel until the process using the instance exits; check: "
+        "journalctl -k"};
   // A removal now would leave a device without `remove` (EAGAIN, drivers/vfio/mdev/mdev_sysfs.c).
-  if (found->type.empty()) return "driver is still creating the instance";
+  if (found->type.empty()) return {"driver is still creating the instance"};
   const KernelWrite write = removal(root, instance);
   const WriteResult result =
       write_in_child({&write, 1}, deadlines.writing(std::move(on_start))).front();
   if (result.outcome == WriteResult::Outcome::blocked)
-    return "removal is " + blocked_in_kernel(result.child) + "; check: journalctl -k";
+    return {"removal is " + blocked_in_kernel(result.child) + "; check: journalctl -k",
+            result.child};
   const bool gone_already = result.code == ENOENT || result.code == ENODEV;
   if (result.outcome == WriteResult::Outcome::failed && !gone_already)
-    return "kernel rejected the removal: " + errno_text(result.code);
+    return {"kernel rejected the removal: " + errno_text(result.code)};
   const auto wait = deadlines.write_wait();
   if (!wait_until_gone(root, instance, wait))
-    return "instance still exists " + std::to_string(wait.count() / 1000) + " s after its removal";
+    return {"instance still exists " + std::to_string(wait.count() / 1000) +
+            " s after its removal"};
   return {};
 }
 
@@ -101,12 +105,12 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
   }
   if (device.use != Use::mdev) return tear_down_pci_device(root, claim, device, deadlines);
   if (!is_claimed_one(root, device)) return {};
-  std::string why = remove_instance(root, device.instance, deadlines, [&](pid_t writer) {
+  KernelChange removal = remove_instance(root, device.instance, deadlines, [&](pid_t writer) {
     device.writer = identify(root, writer);
     Claims(root).update(claim, device);
   });
   device.writer = {};  // what is left of a removal that hangs can be seen in sysfs
-  return why;
+  return std::move(removal.failure);
 }
 
 /// What cannot be read of a device may still have it in use, and does not keep the others.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/kernel_write.hpp"
 #include "base/root.hpp"
 #include "hooks/deadlines.hpp"
 #include "state/claim_store.hpp"
@@ -40,9 +41,9 @@ std::string remedy_of(const QuarantinedDevice& kept);
 /// What is reported of a device that remains in quarantine: the caller logs or throws it.
 Reason quarantine_reason(const QuarantinedDevice& kept);
 
-/// Removes one instance that nobody has open; the reason why not otherwise, "" when it is gone.
-/// `on_start`: as of WriteOptions.
-std::string remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
-                            std::function<void(pid_t)> on_start = {});
+/// Removes one instance that nobody has open; no failure when it is gone. `on_start`: as of
+/// WriteOptions.
+KernelChange remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
+                             std::function<void(pid_t)> on_start = {});
 
 }  // namespace gpuward

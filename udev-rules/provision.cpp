@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -221,13 +222,26 @@ void skip_in_use(const Root& root, ProvisionPlan& plan) {
 }
 
 /// Why it is not removed; "" when it is. With the host's lock nobody can claim it meanwhile; who
-/// has it open now is not waited for, as others wait for the lock.
+/// has it open now is not waited for, as others wait for the lock. A removal takes less than a
+/// second, and whoever has the lock next then finds its room free. One that is blocked needs no
+/// lock once it has left the bus, which it does before it waits for its driver
+/// (drivers/base/bus.c, bus_remove_device): no domain finds it then. Before that it may still be
+/// claimed.
 static std::string remove_unused(const Root& root, const Uuid& instance, Deadlines deadlines) {
-  const auto lock = Claims(root).lock_host(deadlines.lock_wait());
+  auto lock = Claims(root).lock_host(deadlines.lock_wait());
   if (!lock) return "timed out waiting for another allocation on this host";
   if (std::string claim = claim_of(claimed_devices(root), instance); !claim.empty()) return claim;
+  const auto write = deadlines.write_wait();
+  const Deadline end = Deadline::in(write);
   deadlines.release = {};
-  return remove_instance(root, instance, deadlines);
+  deadlines.write = std::min<std::chrono::milliseconds>(write, std::chrono::seconds(1));
+  KernelChange removal = remove_instance(root, instance, deadlines);
+  if (removal.blocked == 0) return std::move(removal.failure);
+  while (find_instance(root, instance) && !end.is_over())
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  lock.reset();
+  if (wait_until_gone(root, instance, end.at_most(write))) return {};
+  return std::move(removal.failure);
 }
 
 /// Between two that take long others get the host's lock, which they try to take every 51 ms.

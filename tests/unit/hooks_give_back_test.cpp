@@ -211,7 +211,7 @@ TEST_F(GiveBackTest, a_claim_that_cannot_be_written_is_told) {
 }
 
 TEST_F(GiveBackTest, remove_instance_of_what_is_not_there_is_well) {
-  EXPECT_EQ(remove_instance(host_.root(), vm, patient), "");
+  EXPECT_EQ(remove_instance(host_.root(), vm, patient).failure, "");
 }
 
 }  // namespace

@@ -278,6 +278,22 @@ TEST_F(ProvisionTest, others_get_the_lock_between_two_instances_that_are_not_rem
   EXPECT_LT(removals, 8u);
 }
 
+TEST_F(ProvisionTest, others_get_the_lock_while_a_removal_is_blocked) {
+  run();
+  host_.remove_hangs(provisioned_uuid("mbochs", "mbochs-small", 0));
+  config_ = Config();
+  const size_t before = host_.writes().size();
+  std::thread other([&] {
+    while (host_.writes().size() == before) std::this_thread::sleep_for(milliseconds(1));
+    const auto lock = Claims(host_.root()).lock_host(milliseconds(60'000));
+    host_.lets_go();
+  });
+  const Provisioned done = run({milliseconds(60'000), milliseconds(20'000), milliseconds(50)});
+  other.join();
+  EXPECT_THAT(done.removed, SizeIs(4));
+  EXPECT_THAT(done.kept, IsEmpty());
+}
+
 TEST_F(ProvisionTest, claims_of_domains_are_not_looked_at_nor_their_instances_removed) {
   const Uuid domains = name_uuid(foreign, "ua-gpuward-0");
   host_.instance("mbochs", "mbochs-small", domains);
