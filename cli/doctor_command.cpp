@@ -6,12 +6,12 @@
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "cli/commands.hpp"
-#include "cli/doctor.hpp"
-#include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
+#include "doctor/findings.hpp"
 #include "domain/xml_document.hpp"
 #include "inventory/usage.hpp"
 #include "libvirt/client.hpp"
+#include "libvirt/version.hpp"
 
 namespace gpuward {
 
@@ -102,21 +102,6 @@ static json findings_json(const Findings& findings) {
                     {"found", finding.found},
                     {"fix", finding.fix}});
   return list;
-}
-
-Findings merged(const Findings& findings) {
-  Findings result;
-  for (const Finding& finding : findings) {
-    const auto same = std::find_if(result.begin(), result.end(), [&](const Finding& other) {
-      return other.severity == finding.severity && other.check == finding.check &&
-             other.found == finding.found && other.fix == finding.fix;
-    });
-    if (same == result.end())
-      result.push_back(finding);
-    else
-      same->object += ", " + finding.object;
-  }
-  return result;
 }
 
 static std::string findings_text(const Findings& findings, size_t problems) {

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <iterator>
 
+#include "allocation/reassignment.hpp"
+#include "allocation/request_verdict.hpp"
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -13,20 +15,18 @@
 #include "cli/commands.hpp"
 #include "cli/diff.hpp"
 #include "cli/domain_edits.hpp"
-#include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "domain/domain.hpp"
 #include "domain/xml_document.hpp"
-#include "hooks/guard_verdict.hpp"
-#include "hooks/pool_plan.hpp"
-#include "hooks/qemu_version.hpp"
-#include "hooks/repoint.hpp"
-#include "hooks/request_verdict.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/viommu.hpp"
 #include "libvirt/client.hpp"
+#include "libvirt/version.hpp"
+#include "lifecycle/reassign.hpp"
 #include "protection/gpu_hotplug.hpp"
 #include "protection/protect.hpp"
+#include "protection/qemu_version.hpp"
+#include "protection/verdict.hpp"
 
 namespace gpuward {
 

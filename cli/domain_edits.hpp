@@ -3,9 +3,9 @@
 
 #include <string>
 
+#include "allocation/choose_device.hpp"
 #include "cli/commands.hpp"
 #include "config/config.hpp"
-#include "hooks/choose_device.hpp"
 #include "libvirt/client.hpp"
 #include "state/definition_lock.hpp"
 

@@ -9,9 +9,9 @@
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
 #include "domain/xml_document.hpp"
-#include "hooks/qemu_version.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "libvirt/client.hpp"
+#include "protection/qemu_version.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/host_view.hpp"
+#include "inventory/host_view.hpp"
 #include "inventory/usage.hpp"
 
 namespace gpuward {

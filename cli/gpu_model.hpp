@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cli/hardware_names.hpp"
-#include "cli/host_view.hpp"
+#include "inventory/host_view.hpp"
 
 namespace gpuward {
 

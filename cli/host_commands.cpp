@@ -5,14 +5,14 @@
 
 #include "base/error.hpp"
 #include "cli/commands.hpp"
-#include "cli/libvirt_version.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
-#include "hooks/reconcile.hpp"
 #include "libvirt/client.hpp"
+#include "libvirt/version.hpp"
+#include "lifecycle/reconcile.hpp"
 #include "mdev/gpu_settings.hpp"
-#include "udev-rules/provision.hpp"
+#include "provision/provision.hpp"
 
 namespace gpuward {
 

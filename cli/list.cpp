@@ -3,6 +3,8 @@
 #include <map>
 #include <set>
 
+#include "allocation/choose_device.hpp"
+#include "allocation/pool.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
 #include "cli/gpu_json.hpp"
@@ -10,12 +12,10 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
-#include "hooks/choose_device.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/parent.hpp"
 #include "pci/iommu_group.hpp"
-#include "pci/pool.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "state/claim_store.hpp"
 #include "state/start_permit.hpp"

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <cstdio>
 
+#include "allocation/reassignment.hpp"
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "cli/commands.hpp"
 #include "cli/domain_edits.hpp"
 #include "cli/output.hpp"
 #include "domain/xml_document.hpp"
-#include "hooks/give_back.hpp"
-#include "hooks/pool_plan.hpp"
-#include "hooks/repoint.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
+#include "lifecycle/reassign.hpp"
+#include "lifecycle/release.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"

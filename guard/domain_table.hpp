@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/uuid.hpp"
-#include "guard/live_domain.hpp"
+#include "libvirt/live_domain.hpp"
 
 namespace gpuward {
 

@@ -6,22 +6,10 @@
 #include <string_view>
 
 #include "config/config.hpp"
+#include "libvirt/domain_state.hpp"
 
 namespace gpuward {
 
-/// A domain's state as libvirt knows it, as far as the guard of pauses asks.
-enum class Condition {
-  running,
-  paused_by_user,   ///< VIR_DOMAIN_PAUSED_USER: somebody called for the pause itself
-  paused_by_cause,  ///< by what libvirt knows to be more than a pause: an I/O error, a watchdog,
-                    ///< ...
-  paused,           ///< by a job that runs or ran, or without a cause that libvirt knows
-  shutting_down,    ///< or about to run again, as by `virsh reboot`: its QEMU is there
-  off,
-};
-
-/// What libvirt does with a domain at the moment.
-enum class Job { none, migration, save, dump, snapshot, other };
 std::string_view to_string(Job job);  ///< as in a sentence: "live migration"
 
 /// What the guard does about an event.

@@ -8,7 +8,7 @@
 #include "base/root.hpp"
 #include "guard/current_config.hpp"
 #include "guard/job_queue.hpp"
-#include "guard/libvirt_connection.hpp"
+#include "libvirt/events.hpp"
 
 namespace gpuward {
 

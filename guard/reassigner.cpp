@@ -14,10 +14,10 @@
 #include "base/quote.hpp"
 #include "domain/qemu_override.hpp"
 #include "domain/xml_document.hpp"
-#include "hooks/qemu_version.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
 #include "protection/protect.hpp"
+#include "protection/qemu_version.hpp"
 #include "state/claim_store.hpp"
 #include "state/definition_lock.hpp"
 #include "state/paths.hpp"
@@ -30,8 +30,8 @@ using std::chrono::seconds;
 /// a hook of it runs.
 static constexpr unsigned most_threads = 2;
 
-/// Those that wait for a look (see hooks/settle.hpp). They go on when it and all that it ordered is
-/// done.
+/// Those that wait for a look (see lifecycle/settle.hpp). They go on when it and all that it
+/// ordered is done.
 class Reassigner::Settling {
  public:
   explicit Settling(const Root& root) : directory_(paths::claims(root) + '/') {

@@ -12,13 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "allocation/reassignment.hpp"
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/root.hpp"
 #include "guard/current_config.hpp"
 #include "guard/job_queue.hpp"
-#include "guard/libvirt_connection.hpp"
-#include "hooks/pool_plan.hpp"
+#include "libvirt/events.hpp"
 #include "protection/guards.hpp"
 
 namespace gpuward {

@@ -10,7 +10,7 @@
 #include "guard/notify.hpp"
 #include "guard/qemu_view.hpp"
 #include "guard/release_unused_text.hpp"
-#include "hooks/reconcile.hpp"
+#include "lifecycle/reconcile.hpp"
 #include "state/gpu_domain_marker.hpp"
 
 namespace gpuward {

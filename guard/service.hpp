@@ -11,11 +11,12 @@
 #include "base/root.hpp"
 #include "guard/current_config.hpp"
 #include "guard/domain_table.hpp"
+#include "guard/guard_decision.hpp"
 #include "guard/job_queue.hpp"
-#include "guard/libvirt_connection.hpp"
 #include "guard/open_ports.hpp"
 #include "guard/rate_limit.hpp"
 #include "guard/reassigner.hpp"
+#include "libvirt/events.hpp"
 
 namespace gpuward {
 

@@ -4,8 +4,8 @@
 #include <string_view>
 
 #include "base/root.hpp"
-#include "hooks/deadlines.hpp"
-#include "hooks/xml_input.hpp"
+#include "hooks/stdin_xml.hpp"
+#include "lifecycle/deadlines.hpp"
 
 namespace gpuward {
 

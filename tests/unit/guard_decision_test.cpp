@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <libvirt/libvirt.h>
 
-#include "guard/libvirt_connection.hpp"
+#include "libvirt/events.hpp"
 
 namespace gpuward {
 namespace {

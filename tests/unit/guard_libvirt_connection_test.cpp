@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "guard/libvirt_connection.hpp"
+#include "libvirt/events.hpp"
 
 #include <gtest/gtest.h>
 #include <libvirt/libvirt.h>

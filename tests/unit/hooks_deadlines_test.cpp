@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The hook answers in time, whatever is locked, open or blocked.
-#include "hooks/deadlines.hpp"
+#include "lifecycle/deadlines.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,9 +12,9 @@
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
-#include "hooks/claim_devices.hpp"
-#include "hooks/give_back.hpp"
 #include "hooks/qemu_hook.hpp"
+#include "lifecycle/prepare.hpp"
+#include "lifecycle/release.hpp"
 #include "pci/pci_device.hpp"
 #include "pci_fixtures.hpp"
 #include "source_tree.hpp"

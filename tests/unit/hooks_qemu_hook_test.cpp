@@ -15,7 +15,7 @@
 #include "domain/domain.hpp"
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"
-#include "hooks/settle.hpp"
+#include "lifecycle/settle.hpp"
 #include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
 #include "state/paths.hpp"

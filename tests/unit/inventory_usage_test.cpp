@@ -5,10 +5,10 @@
 
 #include <unistd.h>
 
+#include "allocation/reassignment.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "fake_host.hpp"
-#include "hooks/pool_plan.hpp"
 #include "mdev/provisioned.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "fake_host.hpp"
-#include "udev-rules/provision.hpp"
+#include "provision/provision.hpp"
 
 namespace gpuward {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "provision/provision.hpp"
 #include "state/claim_store.hpp"
-#include "udev-rules/provision.hpp"
 
 namespace gpuward {
 namespace {

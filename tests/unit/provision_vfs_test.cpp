@@ -6,10 +6,10 @@
 #include "fake_host.hpp"
 #include "inventory/usage.hpp"
 #include "pci_fixtures.hpp"
+#include "provision/provision.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
-#include "udev-rules/provision.hpp"
 
 namespace gpuward {
 namespace {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "allocation/placement.hpp"
+#include "allocation/pool.hpp"
+#include "config/config.hpp"
+#include "inventory/usage.hpp"
+
+namespace gpuward {
+
+/// What is known of PCI devices when one is to be chosen for a domain.
+struct DeviceUse {
+  DevicesInUse taken;                             ///< by others than the domain
+  std::map<PciAddress, unsigned> assigned_count;  ///< by how many other domains that are off
+  std::vector<PciAddress> own{};                  ///< what the domain has in its XML
+};
+
+/// Whether a vGPU is on it that only the administrator may remove: gpuward did not make it, as
+/// nobody has claimed it.
+bool has_others_vgpu(const PoolDevice& device);
+
+/// Whether VFIO will open its IOMMU group for a domain that has `own`.
+bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own);
+
+/// Why a domain cannot have the device and its companions, or a VF of its card; nothing when it
+/// can.
+std::optional<User> find_user(const PoolDevice& device, const DevicesInUse& taken);
+
+/// The best for a domain that is there: free, viable, on a card with room, without a vGPU, near,
+/// pointed at by the fewest, then on the fullest (binpack) or emptiest (spread) PF, then by
+/// address. Null when none is free.
+const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
+                                const DeviceUse& use, const DomainPlace& domain);
+
+/// Whether the profile lets the domain have a device that is where this one is.
+bool is_near_enough(const Profile& profile, const PoolDevice& device, const DomainPlace& domain);
+
+}  // namespace gpuward

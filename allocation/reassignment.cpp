@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/reassignment.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/quote.hpp"
+#include "inventory/gpu_hostdevs.hpp"
+
+namespace gpuward {
+
+PoolDomain pool_domain(const Config& config, const Domain& domain) {
+  PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, domain.cpus, {}, {}};
+  for (const Hostdev& hostdev : domain.hostdevs) {
+    if (hostdev.instance && !is_ours(hostdev)) found.mdevs_by_hand.push_back(*hostdev.instance);
+    if (!hostdev.address) continue;
+    found.own.push_back(*hostdev.address);
+    if (!is_ours(hostdev)) found.by_hand.push_back(*hostdev.address);
+  }
+  for (const GpuRequest& gpu : domain.requests) {
+    const Profile* const profile = find_profile(config, gpu.profile);
+    if (!profile || !gives_pci_devices(*profile)) continue;
+    const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
+    found.gpus.push_back({gpu.alias, gpu.profile, hostdev ? hostdev->address : std::nullopt});
+  }
+  return found;
+}
+
+std::vector<PciAddress> assigned_devices(const Config& config, const Domain& domain) {
+  std::vector<PciAddress> devices;
+  for (const PoolGpu& gpu : pool_domain(config, domain).gpus)
+    if (gpu.at) devices.push_back(*gpu.at);
+  return devices;
+}
+
+DevicePools pools_of(const Root& root, const Config& config,
+                     const std::vector<PoolDomain>& domains) {
+  DevicePools pools;
+  for (const PoolDomain& domain : domains)
+    for (const PoolGpu& gpu : domain.gpus)
+      if (const Profile* const profile = find_profile(config, gpu.profile);
+          profile && !pools.contains(gpu.profile))
+        pools[gpu.profile] = pool_of(root, config, *profile);
+  return pools;
+}
+
+std::vector<PciAddress> devices_of(const DevicePools& pools) {
+  std::vector<PciAddress> devices;
+  for (const auto& [profile, pool] : pools)
+    for (const PoolDevice& device : pool)
+      devices.insert(devices.end(), device.functions.begin(), device.functions.end());
+  return devices;
+}
+
+DevicesByHand devices_by_hand(const Root& root, const std::vector<PoolDomain>& domains) {
+  DevicesByHand devices;
+  for (const PoolDomain& domain : domains)
+    if (!domain.gpus.empty())
+      add_own_devices(root, domain.uuid, domain.by_hand, domain.mdevs_by_hand,
+                      devices[domain.uuid]);
+  return devices;
+}
+
+const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
+                              const std::optional<PciAddress>& address) {
+  for (const PoolDevice& device : pool)
+    if (device.address == address) return &device;
+  return nullptr;
+}
+
+bool uses_unavailable_device(const PoolDomain& domain, const DevicesInUse& taken) {
+  return std::any_of(domain.gpus.begin(), domain.gpus.end(), [&](const PoolGpu& gpu) {
+    const auto found = gpu.at ? taken.find(*gpu.at) : taken.end();
+    return found != taken.end() && found->second.domain != domain.uuid;
+  });
+}
+
+static DomainPlace place_of(const PoolDomain& domain) {
+  return {domain.numa_nodes, domain.cpus};
+}
+
+/// Why the GPU cannot stay where it is; "" when it can.
+static std::string reason_to_move(const Profile& profile, const PoolDomain& domain,
+                                  const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
+                                  const DeviceUse& use) {
+  if (!gpu.at) return "no device assigned";
+  const PoolDevice* const here = find_device(pool, gpu.at);
+  if (!here) return "device no longer matches profile " + in_quotes(gpu.profile);
+  if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
+  if (const auto taker = find_user(*here, use.taken)) return taker->what;
+  if (!is_near_enough(profile, *here, place_of(domain)))
+    return "device is not local to the domain's memory and CPUs (numa = require)";
+  if (here->is_full) {
+    const PoolDevice* const other = choose_device(profile, pool, use, place_of(domain));
+    if (other && !other->is_full)
+      return "GPU has no capacity for another vGPU of profile " + in_quotes(gpu.profile);
+  }
+  if (is_viable(*here, use.own)) return {};
+  return "IOMMU group is not viable: " + to_string(here->host_bound_members.front()) +
+         " is bound to a host driver";
+}
+
+static bool is_held_by_process(const std::vector<PoolDevice>& pool, const DevicesInUse& taken) {
+  return std::any_of(pool.begin(), pool.end(), [&](const PoolDevice& device) {
+    const auto taker = taken.find(device.address);
+    return taker != taken.end() && taker->second.is_process;
+  });
+}
+
+static User assigned_to_another_gpu(const PoolDomain& domain) {
+  return {domain.uuid, "device assigned to another GPU of this domain"};
+}
+
+static void take(const PoolDevice& device, const PoolDomain& by, DevicesInUse& taken) {
+  for (const PciAddress& function : device.functions) taken[function] = assigned_to_another_gpu(by);
+}
+
+/// A GPU that has to leave its device, and why.
+using Going = std::vector<std::pair<const PoolGpu*, std::string>>;
+
+/// What comes of looking for a device for each.
+struct Placed {
+  DeviceUse use;
+  std::vector<Reassignment> moves;
+  std::vector<const PoolGpu*> without;  ///< those for which there is none stay where they are
+};
+
+static Placed place_going(const Config& config, const PoolDomain& domain, const DevicePools& pools,
+                          const DeviceUse& use, const Going& going) {
+  Placed placed{use, {}, {}};
+  for (const auto& [gpu, why] : going) {
+    const Profile& profile = *find_profile(config, gpu->profile);
+    const PoolDevice* const chosen =
+        choose_device(profile, pools.at(gpu->profile), placed.use, place_of(domain));
+    if (!chosen) {
+      placed.without.push_back(gpu);
+      continue;
+    }
+    placed.moves.push_back({domain.uuid, gpu->alias, profile.use, gpu->at, chosen->functions, why});
+    take(*chosen, domain, placed.use.taken);
+    auto& assigned_count = placed.use.assigned_count;
+    if (gpu->at && assigned_count[*gpu->at] > 0) --assigned_count[*gpu->at];
+    ++assigned_count[chosen->address];
+  }
+  return placed;
+}
+
+/// The device that one stays at for want of another, and that a GPU of another profile was given.
+static std::optional<PciAddress> given_twice(const Placed& placed) {
+  for (const PoolGpu* const gpu : placed.without)
+    for (const Reassignment& move : placed.moves)
+      if (gpu->at && std::find(move.to.begin(), move.to.end(), *gpu->at) != move.to.end())
+        return gpu->at;
+  return {};
+}
+
+/// Those that stay first, so that none is pointed where another of the same domain is.
+static void place(const Config& config, const PoolDomain& domain, const DevicePools& pools,
+                  DeviceUse& use, PoolPlan& plan) {
+  Going going;
+  for (const PoolGpu& gpu : domain.gpus) {
+    const auto pool = pools.find(gpu.profile);
+    const Profile* const profile = find_profile(config, gpu.profile);
+    if (pool == pools.end() || !profile) continue;
+    const std::string why = reason_to_move(*profile, domain, gpu, pool->second, use);
+    if (why.empty())
+      take(*find_device(pool->second, gpu.at), domain, use.taken);
+    else
+      going.emplace_back(&gpu, why);
+  }
+  if (going.empty()) return;
+  Placed placed = place_going(config, domain, pools, use, going);
+  while (const auto device = given_twice(placed)) {
+    use.taken[*device] = assigned_to_another_gpu(domain);
+    placed = place_going(config, domain, pools, use, going);
+  }
+  for (const PoolGpu* const gpu : placed.without)
+    plan.retry_later |= is_held_by_process(pools.at(gpu->profile), placed.use.taken);
+  plan.moves.insert(plan.moves.end(), placed.moves.begin(), placed.moves.end());
+  use = std::move(placed.use);
+}
+
+PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>& off,
+                            const DevicePools& pools, const DevicesByHand& by_hand,
+                            const DevicesInUse& taken,
+                            std::map<PciAddress, unsigned> assigned_count) {
+  for (const PoolDomain& domain : off)
+    for (const PoolGpu& gpu : domain.gpus)
+      if (gpu.at) ++assigned_count[*gpu.at];
+  PoolPlan plan;
+  for (const PoolDomain& domain : off) {
+    DeviceUse use{in_use_by_others(taken, domain.uuid), std::move(assigned_count), domain.own};
+    if (const auto own = by_hand.find(domain.uuid); own != by_hand.end())
+      use.taken.insert(own->second.begin(), own->second.end());
+    place(config, domain, pools, use, plan);
+    assigned_count = std::move(use.assigned_count);
+  }
+  return plan;
+}
+
+}  // namespace gpuward

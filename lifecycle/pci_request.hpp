@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "domain/domain.hpp"
+#include "inventory/usage.hpp"
+#include "lifecycle/deadlines.hpp"
+#include "state/claim.hpp"
+
+namespace gpuward {
+
+/// A device that another domain or a process has: a refusal that ends with that use.
+struct InUse : Error {
+  using Error::Error;
+};
+
+/// The devices that the domain's XML names for this GPU, as a claim holds them: one of the pool of
+/// its profile, with all companions. Throws Error when it names another.
+std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
+                                             const Domain& domain, const GpuRequest& gpu);
+
+/// Whether no domain had it for its single use. Throws Error that names who.
+void require_not_used(const Root& root, const ClaimedDevice& device);
+
+/// Looks at what the kernel says of a device that is asked for and there: given once already, in
+/// use by the host, by another process, in a group with others. Throws Error that names who.
+void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
+                    const Deadlines& deadlines);
+
+/// Whether nobody else has claimed it, a part of it or a device of its IOMMU group. Throws Error
+/// with the name of who has and, when no other of the pool is free, of who has those.
+void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
+                       const ClaimedDevice& device, const ClaimedDevices& claimed);
+
+/// The same for the device that the domain's XML names for this GPU, whether or not it is of the
+/// profile's pool: who has it is worth more than why it is not.
+void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
+                              const GpuRequest& gpu, const ClaimedDevices& claimed);
+
+/// Adds the GPUs that the domain's author wrote into its XML, with their companions there, to the
+/// claim, so that they are known to be in use.
+void add_devices_by_hand(const Root& root, const Config& config, const Domain& domain,
+                         Claim& claim);
+
+/// Whether the domain may have one of those: nobody else has claimed it, it waits for nobody, and
+/// its [gpu] section does not keep it from domains. Throws Error.
+void require_allowed(const Root& root, const Config& config, const Domain& domain,
+                     const ClaimedDevice& device, const ClaimedDevices& claimed);
+
+}  // namespace gpuward

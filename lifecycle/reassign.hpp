@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "allocation/choose_device.hpp"
+#include "base/error.hpp"
+#include "base/root.hpp"
+#include "config/config.hpp"
+
+namespace gpuward {
+
+/// A domain's XML after its GPUs were reassigned, and those whose edit is refused or for which the
+/// pool has no device that the domain does not have already: they stay.
+struct Repointed {
+  std::string xml;
+  std::map<std::string, Reason> refused;  ///< by the GPU's alias
+};
+
+/// `xml` of a domain that is off with each GPU of a pool pointed at a free device: those that are
+/// stay. Where none is free it stays too: prepare will say who has it. Throws Error when a pool has
+/// no device at all, when all that could be moved was refused, and when two hostdevs would have the
+/// same device.
+Repointed repoint(const Root& root, const Config& config, std::string_view xml,
+                  const DeviceUse& use);
+
+}  // namespace gpuward

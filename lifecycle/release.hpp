@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/kernel_write.hpp"
+#include "base/root.hpp"
+#include "lifecycle/deadlines.hpp"
+#include "state/claim_store.hpp"
+
+namespace gpuward {
+
+/// A device that did not go.
+struct QuarantinedDevice {
+  ClaimedDevice device;
+  std::string reason;    ///< who has it open, or what the kernel said
+  std::string remedy{};  ///< where to try again is not enough
+};
+
+/// Removes what the claim names, and nothing else, then drops the claim. Of a claim that prepare
+/// did not complete no guest had the devices: they are not scrubbed, and no single use becomes
+/// final. What does not go within the deadline stays in it as quarantined and is returned. Twice
+/// does no harm. The caller holds the domain's lock. Throws SystemError only when the claim itself
+/// cannot be written.
+std::vector<QuarantinedDevice> release_devices(const Root& root, const Claims& claims, Claim claim,
+                                               const Deadlines& deadlines);
+
+/// Whether a write that hung in the driver still does: what it makes must be known as ours, and it
+/// must not take away what the next owner has.
+bool has_blocked_writer(const Root& root, const ClaimedDevice& device);
+
+/// "instance UUID on mbochs", "0000:41:00.0"
+std::string describe_device(const ClaimedDevice& device);
+
+/// The command that ends it.
+std::string remedy_of(const QuarantinedDevice& kept);
+
+/// What is reported of a device that remains in quarantine: the caller logs or throws it.
+Reason quarantine_reason(const QuarantinedDevice& kept);
+
+/// Removes one instance that nobody has open; no failure when it is gone. `on_start`: as of
+/// WriteOptions.
+KernelChange remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
+                             std::function<void(pid_t)> on_start = {});
+
+}  // namespace gpuward

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "provision/provision.hpp"
+
+#include <algorithm>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "base/kernel_write.hpp"
+#include "inventory/usage.hpp"
+#include "lifecycle/release.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "pci/identity.hpp"
+#include "state/claim_store.hpp"
+#include "state/paths.hpp"
+
+namespace gpuward {
+
+/// Whether it is what the configuration expects there; the view says what is not.
+static bool is_expected(const Root& root, const Config& config, const Parent& device,
+                        ProvisionView& view) {
+  const Verdict verdict = check_identity(root, config, device);
+  if (verdict) return true;
+  view.unexpected.push_back(to_string(verdict.reason));
+  const std::string why = without_remedy(verdict.reason);
+  view.unexpected_parents.emplace(device.name, why);
+  if (device.address)
+    for (const PciAddress& vf : virtual_functions(root, *device.address))
+      view.unexpected_parents.emplace(to_string(vf), why);
+  return false;
+}
+
+ProvisionView scan_host(const Root& root, const Config& config) {
+  ProvisionView view;
+  for (const std::string& name : parent_names(root)) {
+    auto parent = find_parent(root, name);
+    if (!parent || !is_expected(root, config, *parent, view)) continue;
+    auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
+    view.gpus.push_back({std::move(*parent), std::move(types)});
+    for (const std::string& file : list_directory(mdevctl_directory(root, name)))
+      if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
+  }
+  for (PhysicalFunction& pf : physical_functions(root))
+    if (is_expected(root, config, pf.identity, view)) view.pfs.push_back(std::move(pf));
+  view.instances = list_instances(root);
+  return view;
+}
+
+static bool offers(const ProvisionView::Gpu& gpu, const std::string& type) {
+  return std::find(gpu.types.begin(), gpu.types.end(), type) != gpu.types.end();
+}
+
+static std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text.empty() ? "none" : text;
+}
+
+static std::string title(const Instance& instance) {
+  return "instance " + to_string(instance.uuid) + " on " + instance.parent;
+}
+
+static std::string not_removed(const Instance& instance, const std::string& why) {
+  return title(instance) + ": no longer configured, not removed: " + why;
+}
+
+using ByUuid = std::map<Uuid, const Instance*>;
+
+static void plan_wanted(const ProvisionView& view, const ByUuid& existing, const Instance& wanted,
+                        ProvisionPlan& plan) {
+  const std::string what =
+      "instance " + to_string(wanted.uuid) + " (" + wanted.type + " on " + wanted.parent + ")";
+  if (const auto found = existing.find(wanted.uuid); found != existing.end()) {
+    const Instance& there = *found->second;
+    if (there.parent != wanted.parent || (there.type != wanted.type && !there.type.empty()))
+      plan.errors.push_back(what + ": UUID already exists with type " + there.type + " on " +
+                            there.parent + "; remove that instance");
+  } else if (view.mdevctl.contains({wanted.parent, wanted.uuid})) {
+    plan.errors.push_back(what + ": defined in mdevctl; run: mdevctl undefine --uuid " +
+                          to_string(wanted.uuid));
+  } else {
+    plan.create.push_back(wanted);
+  }
+}
+
+/// Adds what this GPU shall have to the plan, and the UUIDs to `wanted`.
+static void plan_gpu(const Config& config, const ProvisionView& view, const ByUuid& existing,
+                     const ProvisionView::Gpu& gpu, std::set<Uuid>& wanted, ProvisionPlan& plan) {
+  const GpuSettings settings = settings_of(config, gpu.parent);
+  for (const InstanceCount& count : settings.instances) {
+    if (!offers(gpu, count.type)) {
+      if (settings.instances_by_name)
+        plan.errors.push_back(gpu.parent.name + " does not support type " + count.type +
+                              "; supported: " + joined(gpu.types));
+      continue;
+    }
+    for (unsigned number = 0; number < count.count; ++number) {
+      const Uuid uuid = provisioned_uuid(gpu.parent.name, count.type, number);
+      wanted.insert(uuid);
+      plan_wanted(view, existing, {uuid, gpu.parent.name, count.type}, plan);
+    }
+  }
+}
+
+using Card = std::vector<const ProvisionView::Gpu*>;
+
+static bool has_instance(const ProvisionView& view, const std::string& parent) {
+  return std::any_of(view.instances.begin(), view.instances.end(),
+                     [&](const Instance& instance) { return instance.parent == parent; });
+}
+
+/// The same for a card whose VFs are the parents, with one instance each: "T:2" is two of them.
+/// Those that are there stay; others are made on VFs that have none.
+static void plan_card(const Config& config, const ProvisionView& view, const ByUuid& existing,
+                      const Card& vfs, std::set<Uuid>& wanted, ProvisionPlan& plan) {
+  const Parent& first = vfs.front()->parent;
+  std::set<std::string> used;
+  for (const InstanceCount& count : settings_of(config, first).instances) {
+    unsigned left = count.count;
+    for (const bool is_there : {true, false})
+      for (const ProvisionView::Gpu* const vf : vfs) {
+        const Uuid uuid = provisioned_uuid(vf->parent.name, count.type, 0);
+        if (left == 0 || used.contains(vf->parent.name) || !offers(*vf, count.type)) continue;
+        if (existing.contains(uuid) != is_there) continue;
+        if (!is_there && has_instance(view, vf->parent.name)) continue;
+        --left;
+        used.insert(vf->parent.name);
+        wanted.insert(uuid);
+        plan_wanted(view, existing, {uuid, vf->parent.name, count.type}, plan);
+      }
+    if (left > 0)
+      plan.errors.push_back(to_string(*first.physical_function) + ": " + std::to_string(left) +
+                            " of " + std::to_string(count.count) + " instances of " + count.type +
+                            " cannot be created: no other VF supports the type");
+  }
+}
+
+/// VFs by their card, but for those that have a section of their own.
+static std::map<PciAddress, Card> cards_with_vfs(const Config& config, const ProvisionView& view) {
+  std::map<PciAddress, Card> cards;
+  for (const ProvisionView::Gpu& gpu : view.gpus) {
+    const bool has_section =
+        std::any_of(config.gpus.begin(), config.gpus.end(), [&](const GpuSection& section) {
+          return section.selector.by == GpuSelector::By::address &&
+                 section.selector.address == gpu.parent.address;
+        });
+    if (gpu.parent.physical_function && !has_section)
+      cards[*gpu.parent.physical_function].push_back(&gpu);
+  }
+  return cards;
+}
+
+ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
+  ProvisionPlan plan;
+  plan.errors = view.unexpected;
+  plan.vfs = plan_vfs(config, view.pfs, plan.errors);
+  ByUuid existing;
+  for (const Instance& instance : view.instances) existing[instance.uuid] = &instance;
+  std::set<Uuid> wanted;
+  std::set<const ProvisionView::Gpu*> of_cards;
+  for (const auto& [card, vfs] : cards_with_vfs(config, view)) {
+    of_cards.insert(vfs.begin(), vfs.end());
+    plan_card(config, view, existing, vfs, wanted, plan);
+  }
+  for (const ProvisionView::Gpu& gpu : view.gpus)
+    if (!of_cards.contains(&gpu)) plan_gpu(config, view, existing, gpu, wanted, plan);
+  ProvisionedUuids provisioned;
+  for (const Instance& instance : view.instances) {
+    if (wanted.contains(instance.uuid) || !provisioned.contains(instance)) continue;
+    const auto unexpected = view.unexpected_parents.find(instance.parent);
+    if (unexpected != view.unexpected_parents.end())
+      plan.kept.push_back(title(instance) + ": not removed: " + unexpected->second);
+    else if (view.mdevctl.contains({instance.parent, instance.uuid}))
+      plan.kept.push_back(title(instance) +
+                          ": not configured here, not removed: defined in mdevctl");
+    else
+      plan.remove.push_back(instance);
+  }
+  return plan;
+}
+
+static void skip_in_use_vfs(const Root& root, ProvisionPlan& plan) {
+  std::erase_if(plan.vfs, [&](const VfChange& change) {
+    const std::string user = use_of_vfs(root, change.pf);
+    if (!user.empty()) plan.kept.push_back(not_changed(change, user));
+    return !user.empty();
+  });
+}
+
+/// "" when no domain has claimed the instance: its author may have written it into the XML by hand.
+/// What claims that cannot be read name is not known.
+static std::string claim_of(const ClaimedDevices& claimed, const Uuid& instance) {
+  if (!claimed.unreadable.empty()) return to_string(claimed.unreadable.front());
+  const auto found = claimed.instances.find(instance);
+  return found == claimed.instances.end() ? "" : found->second.what;
+}
+
+/// "" when no domain and no process uses the instance.
+static std::string user_of(const ClaimedDevices& claimed, const OpenDevices& open,
+                           const Uuid& instance) {
+  if (std::string claim = claim_of(claimed, instance); !claim.empty()) return claim;
+  try {
+    const auto holder = open.holder_of(instance);
+    return holder ? "in use by " + to_string(*holder) : "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+void skip_in_use(const Root& root, ProvisionPlan& plan) {
+  skip_in_use_vfs(root, plan);
+  if (plan.remove.empty()) return;
+  const ClaimedDevices claimed = claimed_devices(root);
+  const OpenDevices open(root);
+  std::erase_if(plan.remove, [&](const Instance& instance) {
+    const std::string user = user_of(claimed, open, instance.uuid);
+    if (!user.empty()) plan.kept.push_back(not_removed(instance, user));
+    return !user.empty();
+  });
+}
+
+/// Why it is not removed; "" when it is. With the host's lock nobody can claim it meanwhile; who
+/// has it open now is not waited for, as others wait for the lock. A removal takes less than a
+/// second, and whoever has the lock next then finds its room free. One that is blocked needs no
+/// lock once it has left the bus, which it does before it waits for its driver
+/// (drivers/base/bus.c, bus_remove_device): no domain finds it then. Before that it may still be
+/// claimed.
+static std::string remove_unused(const Root& root, const Uuid& instance, Deadlines deadlines) {
+  auto lock = Claims(root).lock_host(deadlines.lock_wait());
+  if (!lock) return "timed out waiting for another allocation on this host";
+  if (std::string claim = claim_of(claimed_devices(root), instance); !claim.empty()) return claim;
+  const auto write = deadlines.write_wait();
+  const Deadline end = Deadline::in(write);
+  deadlines.release = {};
+  deadlines.write = std::min<std::chrono::milliseconds>(write, std::chrono::seconds(1));
+  KernelChange removal = remove_instance(root, instance, deadlines);
+  if (removal.blocked == 0) return std::move(removal.failure);
+  while (find_instance(root, instance) && !end.is_over())
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  lock.reset();
+  if (wait_until_gone(root, instance, end.at_most(write))) return {};
+  return std::move(removal.failure);
+}
+
+/// Between two that take long others get the host's lock, which they try to take every 51 ms.
+static void remove_planned(const Root& root, const std::vector<Instance>& instances,
+                           const Deadlines& deadlines, Provisioned& done) {
+  for (const Instance& instance : instances) {
+    const std::string reason = remove_unused(root, instance.uuid, deadlines);
+    if (reason.empty()) {
+      done.removed.push_back(instance);
+      continue;
+    }
+    done.kept.push_back(not_removed(instance, reason));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+static std::string failure(const Instance& instance, const WriteResult& result) {
+  const std::string what = instance.type + " on " + instance.parent + ": ";
+  if (result.outcome == WriteResult::Outcome::blocked)
+    return what + "creation is " + blocked_in_kernel(result.child) + "; check: journalctl -k";
+  if (result.outcome == WriteResult::Outcome::unknown)
+    return what + "process creating " + to_string(instance.uuid) + " died; check: journalctl -k";
+  if (create_failure(result.code) == CreateFailure::no_capacity)
+    return what + "no capacity for instance " + to_string(instance.uuid) + " (" +
+           errno_text(result.code) + "); reduce the number or shut down a domain that uses one";
+  return what + "creating " + to_string(instance.uuid) + " failed: " + errno_text(result.code);
+}
+
+/// Where the process that wrote died without a report, the instance itself tells.
+static bool is_created(const Root& root, const Instance& instance, const WriteResult& result) {
+  if (result.outcome != WriteResult::Outcome::unknown)
+    return result.outcome == WriteResult::Outcome::written;
+  const auto found = find_instance(root, instance.uuid);
+  return found && found->parent == instance.parent && found->type == instance.type;
+}
+
+/// Creates what it can: after a failure the rest of that parent's type is not tried.
+static void create_planned(const Root& root, std::vector<Instance> left, const Deadlines& deadlines,
+                           Provisioned& done) {
+  while (!left.empty()) {
+    std::vector<KernelWrite> writes;
+    writes.reserve(left.size());
+    for (const Instance& instance : left) writes.push_back(creation(root, instance));
+    const auto results = write_in_child(writes, deadlines.write);
+    size_t created = 0;
+    while (created < results.size() && is_created(root, left[created], results[created])) ++created;
+    done.created.insert(done.created.end(), left.begin(),
+                        left.begin() + static_cast<std::ptrdiff_t>(created));
+    if (created == left.size()) return;
+    const Instance failed = left[created];
+    left.erase(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(created));
+    // The process died after it had created the one before.
+    if (results[created].outcome == WriteResult::Outcome::untried) continue;
+    done.failed.push_back(failure(failed, results[created]));
+    std::erase_if(left, [&](const Instance& instance) {
+      return instance.parent == failed.parent && instance.type == failed.type;
+    });
+  }
+}
+
+Provisioned provision(const Root& root, const Config& config, const Deadlines& deadlines) {
+  make_directories(paths::run(root));
+  const auto lock =
+      Lock::acquire(paths::locks(root), lock_number::provision, std::chrono::seconds(60));
+  if (!lock)
+    throw Error({}, "timed out after 60 s waiting for another gpuward-provision",
+                "check: journalctl -t gpuward-provision");
+  ProvisionPlan plan = plan_provision(config, scan_host(root, config));
+  skip_in_use(root, plan);
+  Provisioned done{
+      .vfs = {}, .created = {}, .removed = {}, .kept = plan.kept, .failed = plan.errors};
+  for (const VfChange& change : plan.vfs) {
+    const std::string why = change_vfs(root, change, deadlines.lock, deadlines.write);
+    if (why.empty())
+      done.vfs.push_back(change);
+    else
+      done.failed.push_back(not_changed(change, why));
+  }
+  remove_planned(root, plan.remove, deadlines, done);
+  create_planned(root, plan.create, deadlines, done);
+  return done;
+}
+
+/// Itself, or a VF of it.
+static bool is_parent(const Root& root, const GpuSelector& selector, const std::string& name) {
+  if (find_parent(root, name)) return true;
+  if (selector.by != GpuSelector::By::address) return false;
+  const auto vfs = virtual_functions(root, selector.address);
+  return std::any_of(vfs.begin(), vfs.end(), [&](const PciAddress& vf) {
+    return find_parent(root, to_string(vf)).has_value();
+  });
+}
+
+std::vector<std::string> missing_gpus(const Root& root, const Config& config) {
+  std::vector<std::string> missing;
+  for (const GpuSection& section : config.gpus) {
+    if (section.instances.empty() && !section.vfs) continue;
+    const GpuSelector& selector = section.selector;
+    if (selector.by != GpuSelector::By::name && selector.by != GpuSelector::By::address) continue;
+    const std::string name =
+        selector.by == GpuSelector::By::name ? selector.name : to_string(selector.address);
+    const bool is_there =
+        section.vfs ? exists(root.sys("bus/pci/devices/") + name) : is_parent(root, selector, name);
+    if (!is_there) missing.push_back(name);
+  }
+  return missing;
+}
+
+}  // namespace gpuward

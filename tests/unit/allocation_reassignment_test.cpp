@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/reassignment.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fake_host.hpp"
+#include "pci_fixtures.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+Profile profile(const std::string& name, Use use) {
+  Profile profile;
+  profile.name = name;
+  profile.use = use;
+  return profile;
+}
+
+PciAddress card(unsigned number) {
+  return {0, static_cast<uint8_t>(number), 0, 0};
+}
+
+Uuid vm(unsigned number) {
+  Uuid uuid;
+  uuid.bytes[15] = static_cast<uint8_t>(number);
+  return uuid;
+}
+
+std::vector<std::string> addresses(const DevicesInUse& devices) {
+  std::vector<std::string> texts;
+  for (const auto& [device, user] : devices) texts.push_back(to_string(device));
+  return texts;
+}
+
+/// Domains vm(1), vm(2) … that are off, cards of one pool, and who has which.
+struct PoolPlanTest : testing::Test {
+  PoolPlanTest() {
+    config_.profiles.push_back(profile("big", Use::whole));
+    for (unsigned number = 1; number <= 4; ++number) add_card(number);
+  }
+  void add_card(unsigned number) {
+    pools_["big"].push_back({card(number), {}, {}, {card(number)}, true});
+  }
+  /// With a GPU at each of these cards; 0: nowhere.
+  void off(const std::vector<unsigned>& cards) {
+    const auto number = static_cast<unsigned>(off_.size()) + 1;
+    PoolDomain domain{vm(number), "vm" + std::to_string(number), {}, {}};
+    for (const unsigned at : cards)
+      domain.gpus.push_back({"ua-gpuward-" + std::to_string(domain.gpus.size()), "big",
+                             at ? std::optional(card(at)) : std::nullopt});
+    off_.push_back(domain);
+  }
+  void taken(unsigned number, const Uuid& by = vm(100)) {
+    taken_[card(number)] = {by, "web has it"};
+  }
+  void held(unsigned number) { taken_[card(number)] = {{}, "in use by process 7 (Xorg)", true}; }
+  PoolPlan plan() {
+    return plan_reassignments(config_, off_, pools_, by_hand_, taken_, assigned_count_);
+  }
+  /// "vm1 1>2": as text, in order.
+  std::vector<std::string> moves() {
+    std::vector<std::string> texts;
+    for (const Reassignment& move : plan().moves)
+      texts.push_back("vm" + std::to_string(move.domain.bytes[15]) + ' ' +
+                      (move.from ? std::to_string(move.from->bus) : "") + '>' +
+                      std::to_string(move.to.front().bus));
+    return texts;
+  }
+
+  Config config_;
+  std::vector<PoolDomain> off_;
+  DevicePools pools_;
+  DevicesByHand by_hand_;
+  DevicesInUse taken_;
+  std::map<PciAddress, unsigned> assigned_count_;
+};
+
+using Texts = std::vector<std::string>;
+
+TEST_F(PoolPlanTest, moves_all_that_are_at_a_taken_card_and_spreads_them) {
+  for (int i = 0; i < 4; ++i) off({1});
+  taken(1);
+  EXPECT_EQ(moves(), (Texts{"vm1 1>2", "vm2 1>3", "vm3 1>4", "vm4 1>2"}));
+}
+
+TEST_F(PoolPlanTest, leaves_alone_who_is_at_a_free_card) {
+  off({2});
+  off({2});
+  taken(1);
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST_F(PoolPlanTest, takes_the_card_that_the_fewest_are_at) {
+  off({2});
+  off({2});
+  off({3});
+  off({1});
+  taken(1);
+  taken(4);
+  EXPECT_EQ(moves(), Texts{"vm4 1>3"});
+}
+
+TEST_F(PoolPlanTest, moves_who_is_on_a_full_card_where_another_has_room) {
+  off({1});
+  pools_["big"][0].is_full = true;
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+  for (PoolDevice& device : pools_["big"]) device.is_full = true;
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST_F(PoolPlanTest, moves_who_is_far_where_numa_is_required) {
+  off({1});
+  off_[0].cpus = {4};
+  for (unsigned i = 0; i < 4; ++i) {
+    pools_["big"][i].numa_node = i / 2;
+    pools_["big"][i].local_cpus = {static_cast<int>(i / 2) * 4};
+  }
+  EXPECT_THAT(moves(), IsEmpty());
+  config_.profiles[0].numa = Numa::require;
+  EXPECT_EQ(moves(), Texts{"vm1 1>3"});
+}
+
+TEST_F(PoolPlanTest, counts_those_on_their_way) {
+  off({1});
+  taken(1);
+  assigned_count_ = {{card(2), 1}, {card(3), 1}};
+  EXPECT_EQ(moves(), Texts{"vm1 1>4"});
+}
+
+TEST_F(PoolPlanTest, counts_those_that_went_no_longer) {
+  off({1, 1});
+  off({0});
+  assigned_count_ = {{card(3), 5}, {card(4), 5}};
+  EXPECT_EQ(moves(), (Texts{"vm1 1>2", "vm2 >1"}));
+}
+
+TEST_F(PoolPlanTest, moves_nobody_when_none_is_free) {
+  off({1});
+  for (unsigned number = 1; number <= 4; ++number) taken(number);
+  EXPECT_THAT(moves(), IsEmpty());
+  EXPECT_FALSE(plan().retry_later) << "the claim changes when a domain ends";
+}
+
+TEST_F(PoolPlanTest, all_go_to_the_only_one_that_is_free_again) {
+  for (unsigned number : {1U, 2U, 3U}) off({number});
+  for (unsigned number : {1U, 2U, 3U}) taken(number);
+  EXPECT_EQ(moves(), (Texts{"vm1 1>4", "vm2 2>4", "vm3 3>4"}));
+}
+
+TEST_F(PoolPlanTest, is_done_when_it_was_carried_out) {
+  for (int i = 0; i < 8; ++i) off({1});
+  taken(1);
+  const auto first = plan().moves;
+  EXPECT_EQ(first.size(), 8u);
+  for (size_t i = 0; i < first.size(); ++i) off_[i].gpus[0].at = first[i].to.front();
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST_F(PoolPlanTest, tells_why) {
+  off({1});
+  taken(1);
+  EXPECT_EQ(plan().moves.at(0).why, "web has it");
+  taken_.clear();
+  held(1);
+  EXPECT_THAT(plan().moves.at(0).why, HasSubstr("Xorg"));
+}
+
+TEST_F(PoolPlanTest, its_own_card_is_its_own) {
+  off({1});
+  taken(1, vm(1));
+  EXPECT_THAT(moves(), IsEmpty());
+  EXPECT_FALSE(uses_unavailable_device(off_[0], taken_));
+  taken(1);
+  EXPECT_TRUE(uses_unavailable_device(off_[0], taken_));
+}
+
+TEST_F(PoolPlanTest, looks_again_for_a_process_that_may_let_go) {
+  off({1});
+  for (unsigned number : {1U, 2U, 3U}) taken(number);
+  held(4);
+  EXPECT_THAT(moves(), IsEmpty());
+  EXPECT_TRUE(plan().retry_later);
+}
+
+TEST_F(PoolPlanTest, points_at_a_card_of_the_pool_where_it_is_at_none) {
+  off({0});
+  off({9});
+  EXPECT_EQ(moves(), (Texts{"vm1 >1", "vm2 9>2"}));
+  EXPECT_THAT(plan().moves.at(1).why, HasSubstr("profile 'big'"));
+}
+
+TEST_F(PoolPlanTest, keeps_gpus_of_one_domain_apart) {
+  off({1, 1});
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+}
+
+TEST_F(PoolPlanTest, never_points_two_gpus_of_a_domain_at_the_last_card) {
+  off({0, 0});
+  for (unsigned number : {1U, 2U, 3U}) taken(number);
+  EXPECT_EQ(moves(), Texts{"vm1 >4"});
+}
+
+TEST_F(PoolPlanTest, never_moves_one_to_where_another_of_the_domain_stays) {
+  off({1, 2});
+  for (unsigned number : {1U, 3U, 4U}) taken(number);
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+/// Card 1 is no longer for "far" and cards 2 to 4 are not for it, so GPU 0 stays there.
+TEST_F(PoolPlanTest, never_moves_one_to_where_another_stays_for_want_of_a_device) {
+  config_.profiles.push_back(profile("far", Use::whole));
+  pools_["far"] = {};
+  off({1, 4});
+  off_[0].gpus[0].profile = "far";
+  taken(4);
+  EXPECT_EQ(moves(), Texts{"vm1 4>2"});
+  taken(2);
+  taken(3);
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST_F(PoolPlanTest, moves_one_to_where_another_of_the_domain_leaves) {
+  config_.profiles.push_back(profile("far", Use::whole));
+  pools_["far"] = {{card(5), {}, {}, {card(5)}, true}};
+  off({4, 1});
+  off_[0].gpus[1].profile = "far";
+  for (const unsigned number : {2, 3, 4}) taken(number);
+  EXPECT_EQ(moves(), (Texts{"vm1 4>1", "vm1 1>5"}));
+}
+
+TEST_F(PoolPlanTest, never_points_one_at_what_the_domain_has_by_hand) {
+  off({1});
+  off({1});
+  by_hand_[vm(1)][card(1)] = {vm(1), "already assigned to this domain"};
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+  EXPECT_EQ(plan().moves.at(0).why, "already assigned to this domain");
+}
+
+TEST_F(PoolPlanTest, a_taken_companion_takes_the_card) {
+  const PciAddress audio{0, 1, 0, 1};
+  pools_["big"].front().functions.push_back(audio);
+  off({1});
+  taken_[audio] = {vm(100), "web has it"};
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+}
+
+TEST_F(PoolPlanTest, brings_companions) {
+  const PciAddress audio{0, 2, 0, 1};
+  pools_["big"][1].functions.push_back(audio);
+  off({1});
+  taken(1);
+  EXPECT_EQ(plan().moves.at(0).to, (std::vector<PciAddress>{card(2), audio}));
+}
+
+TEST_F(PoolPlanTest, knows_nothing_of_profiles_that_are_gone) {
+  off({1});
+  off_[0].gpus[0].profile = "old";
+  taken(1);
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+TEST(PoolDomainTest, has_gpus_of_pools_alone) {
+  Config config;
+  config.profiles = {profile("big", Use::whole), profile("small", Use::mdev)};
+  Domain domain;
+  domain.name = "web";
+  domain.requests = {{"ua-gpuward-0", "big"}, {"ua-gpuward-1", "small"}, {"ua-gpuward-2", "gone"}};
+  domain.hostdevs.resize(2);
+  domain.hostdevs[0].alias = "ua-gpuward-0-1";
+  domain.hostdevs[0].address = card(7);
+  domain.hostdevs[1].alias = "ua-gpuward-0";
+  domain.hostdevs[1].address = card(3);
+  const PoolDomain found = pool_domain(config, domain);
+  EXPECT_EQ(found.gpus, (std::vector<PoolGpu>{{"ua-gpuward-0", "big", card(3)}}));
+}
+
+/// A domain's mdev on a VF keeps the VF and its card from being assigned to it, its VF the card,
+/// and its card the VFs.
+TEST(PoolDomainTest, what_it_has_by_hand_is_in_use_with_its_card_and_its_parent) {
+  FakeHost host;
+  host.sriov("0000:41:00.0", 3);
+  host.set_vfs("0000:41:00.0", 3);
+  host.parent("0000:41:00.1").type("nvidia-63", 1);
+  const Uuid mdev = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host.instance("0000:41:00.1", "nvidia-63", mdev);
+  Config config;
+  config.profiles = {profile("big", Use::vf)};
+  Domain domain;
+  domain.uuid = vm(1);
+  domain.requests = {{"ua-gpuward-0", "big"}};
+  domain.hostdevs.resize(3);
+  domain.hostdevs[0].instance = mdev;
+  domain.hostdevs[1].type = domain.hostdevs[2].type = Hostdev::Type::pci;
+  domain.hostdevs[1].address = at("0000:41:00.2");
+  domain.hostdevs[2].alias = "ua-gpuward-0";
+  domain.hostdevs[2].address = at("0000:41:00.3");
+  DevicesByHand found = devices_by_hand(host.root(), {pool_domain(config, domain)});
+  EXPECT_THAT(addresses(found.at(vm(1))),
+              ElementsAre("0000:41:00.0", "0000:41:00.1", "0000:41:00.2"));
+  domain.hostdevs[0].instance.reset();
+  domain.hostdevs[1].address = at("0000:41:00.0");
+  found = devices_by_hand(host.root(), {pool_domain(config, domain)});
+  EXPECT_THAT(addresses(found.at(vm(1))),
+              ElementsAre("0000:41:00.0", "0000:41:00.1", "0000:41:00.2", "0000:41:00.3"));
+}
+
+TEST_F(PoolPlanTest, leaves_a_group_that_the_host_uses_for_one_that_is_free) {
+  pools_["big"][0].host_bound_members = {{0, 1, 5, 0}};
+  off({1});
+  EXPECT_EQ(moves(), Texts{"vm1 1>2"});
+  EXPECT_EQ(plan().moves.at(0).why,
+            "IOMMU group is not viable: 0000:01:05.0 is bound to a host driver");
+  for (unsigned number : {2U, 3U, 4U}) taken(number);
+  EXPECT_THAT(moves(), IsEmpty());
+  taken_.clear();
+  off_[0].own = {{0, 1, 5, 0}};
+  EXPECT_THAT(moves(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace gpuward

@@ -1,0 +1,747 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lifecycle/prepare.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <set>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "fake_host.hpp"
+#include "lifecycle/reconcile.hpp"
+#include "lifecycle/release.hpp"
+#include "mdev/instance.hpp"
+#include "state/claim_store.hpp"
+
+namespace gpuward {
+namespace {
+
+using State = ClaimedDevice::State;
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using Names = std::vector<std::string>;
+
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(100)};
+constexpr Deadlines hasty{milliseconds(60'000), milliseconds(1000), milliseconds(50)};
+
+Domain domain_of(unsigned number, const Names& profiles) {
+  Domain domain;
+  domain.uuid.bytes[15] = static_cast<uint8_t>(number);
+  domain.uuid.bytes[0] = 0xd0;
+  domain.name = "vm" + std::to_string(number);
+  for (size_t i = 0; i < profiles.size(); ++i)
+    domain.requests.push_back({"ua-gpuward-" + std::to_string(i), profiles[i]});
+  return domain;
+}
+
+Profile profile_of(const std::string& name, const Names& types) {
+  Profile profile;
+  profile.name = name;
+  profile.types = types;
+  return profile;
+}
+
+class ClaimDevicesTest : public testing::Test {
+ protected:
+  ClaimDevicesTest() {
+    config_.profiles = {profile_of("small", {"mbochs-small"}), profile_of("port", {"mtty-1"}),
+                        profile_of("two-ports", {"mtty-2"})};
+  }
+  void prepare(const Domain& domain, const Deadlines& deadlines = patient) {
+    prepare_devices(host_.root(), config_, domain, deadlines);
+  }
+  std::string refusal(const Domain& domain, const Deadlines& deadlines = patient) {
+    try {
+      prepare(domain, deadlines);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "(not refused)";
+  }
+  void end_domain(const Domain& domain) {
+    if (const auto claim = claims_.find(domain.uuid))
+      release_devices(host_.root(), claims_, *claim, patient);
+  }
+  /// What its prepare writes before it creates the instance.
+  void claim_small(const Domain& domain) {
+    claims_.write(
+        {domain.uuid,
+         domain.name,
+         {{State::claimed, "ua-gpuward-0", "small", instance(domain), "mbochs", "mbochs-small"}}});
+  }
+  static Uuid instance(const Domain& domain, unsigned gpu = 0) {
+    return instance_uuid(domain.uuid, "ua-gpuward-" + std::to_string(gpu));
+  }
+  /// "PARENT/TYPE" of one of the domain's GPUs; "" when it has none.
+  std::string where(const Domain& domain, unsigned gpu = 0) {
+    const auto all = host_.instances();
+    const auto found = all.find(instance(domain, gpu));
+    return found == all.end() ? "" : found->second;
+  }
+  FakeHost host_;
+  Config config_;
+  Claims claims_{host_.root()};
+  Domain vm_ = domain_of(1, {"small"});
+};
+
+// ---- the usual way
+
+TEST_F(ClaimDevicesTest, a_domain_gets_an_instance_of_its_own_uuid) {
+  host_.parent("mbochs").type("mbochs-small", 4);
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), "mbochs/mbochs-small");
+  EXPECT_EQ(host_.instances().size(), 1u);
+}
+
+TEST_F(ClaimDevicesTest, the_claim_says_what_is_held) {
+  host_.parent("mbochs").type("mbochs-small", 4);
+  prepare(vm_);
+  const auto claim = claims_.find(vm_.uuid);
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->name, "vm1");
+  ASSERT_EQ(claim->devices.size(), 1u);
+  const ClaimedDevice& device = claim->devices[0];
+  EXPECT_EQ(device.state, State::claimed);
+  EXPECT_EQ(device.alias, "ua-gpuward-0");
+  EXPECT_EQ(device.profile, "small");
+  EXPECT_EQ(device.instance, instance(vm_));
+  EXPECT_EQ(device.parent, "mbochs");
+  EXPECT_EQ(device.type, "mbochs-small");
+}
+
+TEST_F(ClaimDevicesTest, the_claim_is_on_disk_before_the_kernel_is_touched) {
+  host_.parent("mbochs").type("mbochs-small", 4);
+  const std::string seen = host_.root().run("seen");
+  host_.before_write = [&](const std::string&) {
+    std::ofstream(seen)
+        << read_file(host_.root().run("claims/") + to_string(vm_.uuid)).value_or("");
+  };
+  prepare(vm_);
+  const Claim claim = parse_claim(read_file(seen).value(), "seen");
+  ASSERT_EQ(claim.devices.size(), 1u);
+  EXPECT_EQ(claim.devices[0].state, State::claimed);
+  EXPECT_EQ(claim.devices[0].parent, "mbochs");
+  EXPECT_EQ(claim.devices[0].instance, instance(vm_));
+}
+
+TEST_F(ClaimDevicesTest, nothing_but_the_claim_and_the_lock_is_left_in_run) {
+  host_.parent("mbochs").type("mbochs-small", 4);
+  prepare(vm_);
+  EXPECT_THAT(list_directory(host_.root().run("")), ElementsAre("claims", "lock"));
+  EXPECT_THAT(list_directory(host_.root().run("claims")), ElementsAre(to_string(vm_.uuid)));
+}
+
+TEST_F(ClaimDevicesTest, several_gpus_come_together) {
+  host_.parent("mbochs").type("mbochs-small", 4);
+  host_.parent("mtty").type("mtty-1", 4);
+  const Domain domain = domain_of(1, {"small", "port", "small"});
+  prepare(domain);
+  EXPECT_EQ(where(domain, 0), "mbochs/mbochs-small");
+  EXPECT_EQ(where(domain, 1), "mtty/mtty-1");
+  EXPECT_EQ(where(domain, 2), "mbochs/mbochs-small");
+  EXPECT_EQ(claims_.find(domain.uuid)->devices.size(), 3u);
+}
+
+TEST_F(ClaimDevicesTest, instances_of_others_are_not_touched) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host_.instance("mbochs", "mbochs-small", foreign);
+  prepare(vm_);
+  EXPECT_EQ(host_.instances().size(), 2u);
+  EXPECT_TRUE(host_.instances().contains(foreign));
+}
+
+// ---- where
+
+TEST_F(ClaimDevicesTest, a_full_parent_is_passed_over) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  host_.parent("mbochs2").type("mbochs-small", 1);
+  host_.instance("mbochs", "mbochs-small", *parse_uuid("00000000-0000-4000-8000-000000000001"));
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), "mbochs2/mbochs-small");
+  EXPECT_EQ(host_.writes().size(), 1u);
+}
+
+TEST_F(ClaimDevicesTest, binpack_and_spread_choose_by_what_is_free) {
+  host_.parent("a").type("mbochs-small", 4);
+  host_.parent("b").type("mbochs-small", 4);
+  host_.instance("b", "mbochs-small", *parse_uuid("00000000-0000-4000-8000-000000000001"));
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), "b/mbochs-small");
+  config_.profiles[0].placement = Placement::spread;
+  const Domain second = domain_of(2, {"small"});
+  prepare(second);
+  EXPECT_EQ(where(second), "a/mbochs-small");
+}
+
+TEST_F(ClaimDevicesTest, the_next_type_of_the_profile_serves_when_the_first_has_no_capacity) {
+  config_.profiles[0].types = {"mbochs-small", "mbochs-large"};
+  host_.parent("a").type("mbochs-small", 1);
+  host_.parent("b").type("mbochs-large", 1);
+  host_.instance("a", "mbochs-small", *parse_uuid("00000000-0000-4000-8000-000000000001"));
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), "b/mbochs-large");
+}
+
+TEST_F(ClaimDevicesTest, gpus_that_the_profile_does_not_name_or_that_are_off_do_not_serve) {
+  host_.parent("a").type("mbochs-small", 1);
+  host_.parent("b").type("mbochs-small", 1);
+  host_.parent("c").type("mbochs-small", 1);
+  GpuSection off;
+  off.selector.by = GpuSelector::By::name;
+  off.selector.name = "a";
+  off.use = Use::off;
+  config_.gpus = {off};
+  GpuSelector only = off.selector;
+  only.name = "c";
+  config_.profiles[0].gpus = {off.selector, only};
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), "c/mbochs-small");
+}
+
+TEST_F(ClaimDevicesTest, the_gpu_near_the_domains_memory_is_taken) {
+  host_.parent("0000:01:00.0").type("mbochs-small", 1).numa_node(0);
+  host_.parent("0000:02:00.0").type("mbochs-small", 4).numa_node(1);
+  vm_.numa_nodes = {1};
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), "0000:02:00.0/mbochs-small");
+}
+
+TEST_F(ClaimDevicesTest, numa_require_refuses_the_far_gpu) {
+  host_.parent("0000:01:00.0").type("mbochs-small", 1).numa_node(0);
+  vm_.numa_nodes = {1};
+  config_.profiles[0].numa = Numa::require;
+  EXPECT_THAT(refusal(vm_), HasSubstr("numa = require"));
+  vm_.numa_nodes = {0};
+  prepare(vm_);
+}
+
+TEST_F(ClaimDevicesTest, numa_require_looks_at_the_cpus_too) {
+  host_.parent("0000:01:00.0")
+      .type("mbochs-small", 1)
+      .numa_node(0)
+      .attribute("local_cpulist", "0-3");
+  config_.profiles[0].numa = Numa::require;
+  vm_.cpus = {4};
+  EXPECT_THAT(refusal(vm_), HasSubstr("numa = require"));
+  vm_.cpus = {3, 4};
+  prepare(vm_);
+}
+
+// ---- no room
+
+TEST_F(ClaimDevicesTest, without_a_gpu_that_offers_the_type_it_is_told) {
+  host_.parent("mtty").type("mtty-1", 1);
+  const std::string text = refusal(vm_);
+  EXPECT_THAT(text, HasSubstr("GPU 0: no GPU allowed by profile 'small'"));
+  EXPECT_THAT(text, HasSubstr("mbochs-small"));
+  EXPECT_THAT(text, HasSubstr("gpuward list types"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ClaimDevicesTest, when_all_is_full_the_holders_are_named) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  prepare(vm_);
+  const Domain second = domain_of(2, {"small"});
+  const std::string text = refusal(second);
+  EXPECT_THAT(text, HasSubstr("no available instance of mbochs-small on mbochs"));
+  EXPECT_THAT(text, HasSubstr("in use by domains 'vm1'"));
+  EXPECT_FALSE(claims_.find(second.uuid));
+  EXPECT_EQ(where(vm_), "mbochs/mbochs-small") << "the first keeps its own";
+}
+
+TEST_F(ClaimDevicesTest, of_many_holders_three_are_named) {
+  host_.parent("mbochs").type("mbochs-small", 5);
+  for (unsigned number = 1; number <= 5; ++number) prepare(domain_of(number, {"small"}));
+  EXPECT_THAT(refusal(domain_of(6, {"small"})),
+              HasSubstr("in use by domains 'vm1', 'vm2', 'vm3' and 2 more"));
+}
+
+TEST_F(ClaimDevicesTest, two_gpus_where_there_is_room_for_one_touch_nothing) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  const Domain domain = domain_of(1, {"small", "small"});
+  EXPECT_THAT(refusal(domain), HasSubstr("GPU 1: "));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_FALSE(claims_.find(domain.uuid));
+}
+
+/// The two types share the device: each alone fits, as the kernel says, but not both.
+TEST_F(ClaimDevicesTest, when_the_kernel_has_no_capacity_for_the_second_the_first_is_undone) {
+  host_.parent("mtty").type("mtty-1", 2).type("mtty-2", 1);
+  const Domain domain = domain_of(1, {"two-ports", "port"});
+  const std::string said = refusal(domain);
+  EXPECT_THAT(said, HasSubstr("GPU 1: no available instance of mtty-1"));
+  EXPECT_THAT(said, Not(HasSubstr("in use by"))) << "its own claim is on disk by now";
+  EXPECT_THAT(host_.instances(), IsEmpty());
+  EXPECT_FALSE(claims_.find(domain.uuid));
+  EXPECT_EQ(host_.writes().size(), 3u) << "created, refused, removed";
+}
+
+TEST_F(ClaimDevicesTest, after_a_refusal_another_gets_what_was_undone) {
+  host_.parent("mtty").type("mtty-1", 2).type("mtty-2", 1);
+  refusal(domain_of(1, {"two-ports", "port"}));
+  const Domain second = domain_of(2, {"two-ports"});
+  prepare(second);
+  EXPECT_EQ(where(second), "mtty/mtty-2");
+}
+
+TEST_F(ClaimDevicesTest, a_kernel_that_refuses_what_it_said_was_free_is_passed_over) {
+  for (const int code : {ENOSPC, ENOMEM, EUSERS, ENODEV}) {
+    FakeHost::current()->behaves();
+    host_.parent("a").type("mbochs-small", 1);
+    host_.parent("b").type("mbochs-small", 9);
+    host_.create_fails("a", "mbochs-small", code);
+    prepare(vm_);
+    EXPECT_EQ(where(vm_), "b/mbochs-small") << code;
+    EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].parent, "b");
+    end_domain(vm_);
+  }
+}
+
+TEST_F(ClaimDevicesTest, einval_from_a_parent_that_is_full_by_then_is_no_room) {
+  host_.parent("a").type("mbochs-small", 1);
+  host_.parent("b").type("mbochs-small", 9);
+  host_.create_fails("a", "mbochs-small", EINVAL);
+  host_.before_write = [&](const std::string& line) {  // another was faster
+    if (line.starts_with("create a "))
+      host_.parent("a").attribute("mdev_supported_types/mbochs-small/available_instances", "0");
+  };
+  EXPECT_EQ(refusal(vm_), "(not refused)");
+  EXPECT_EQ(where(vm_), "b/mbochs-small");
+}
+
+TEST_F(ClaimDevicesTest, the_second_moves_on_and_the_first_stays) {
+  host_.parent("a").type("mtty-1", 2).type("mtty-2", 1);
+  host_.parent("b").type("mtty-1", 9);
+  const Domain domain = domain_of(1, {"two-ports", "port"});
+  prepare(domain);
+  EXPECT_EQ(where(domain, 0), "a/mtty-2");
+  EXPECT_EQ(where(domain, 1), "b/mtty-1");
+  const auto claim = claims_.find(domain.uuid);
+  EXPECT_EQ(claim->devices[0].state, State::claimed);
+  EXPECT_EQ(claim->devices[1].state, State::claimed);
+}
+
+TEST_F(ClaimDevicesTest, a_kernel_that_refuses_everywhere_is_asked_once_each) {
+  host_.parent("a").type("mbochs-small", 1);
+  host_.parent("b").type("mbochs-small", 1);
+  host_.create_fails("a", "mbochs-small", ENOSPC);
+  host_.create_fails("b", "mbochs-small", ENOSPC);
+  EXPECT_THAT(refusal(vm_), HasSubstr("no available instance of mbochs-small on a, b"));
+  EXPECT_EQ(host_.writes().size(), 2u);
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+TEST_F(ClaimDevicesTest, any_other_failure_of_the_kernel_is_told_and_undone) {
+  host_.parent("mtty").type("mtty-1", 2);
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_fails("mbochs", "mbochs-small", EIO);
+  const Domain domain = domain_of(1, {"port", "small"});
+  const std::string text = refusal(domain);
+  EXPECT_THAT(text, HasSubstr("GPU 1: creating mbochs-small on mbochs failed"));
+  EXPECT_THAT(text, HasSubstr("Input/output error"));
+  EXPECT_THAT(host_.instances(), IsEmpty());
+  EXPECT_FALSE(claims_.find(domain.uuid));
+}
+
+TEST_F(ClaimDevicesTest, a_failing_undo_does_not_hide_the_first_cause) {
+  host_.parent("mtty").type("mtty-1", 2);
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_fails("mbochs", "mbochs-small", EIO);
+  const Domain domain = domain_of(1, {"port", "small"});
+  host_.remove_fails(instance(domain, 0), EBUSY);
+  EXPECT_THAT(refusal(domain), HasSubstr("Input/output error"));
+  const auto claim = claims_.find(domain.uuid);
+  ASSERT_TRUE(claim) << "what did not go stays claimed";
+  ASSERT_EQ(claim->devices.size(), 1u);
+  EXPECT_EQ(claim->devices[0].state, State::quarantined);
+  EXPECT_EQ(claim->devices[0].alias, "ua-gpuward-0");
+}
+
+// ---- the UUID is there already
+
+TEST_F(ClaimDevicesTest, an_instance_of_its_own_that_nobody_claims_is_adopted) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  host_.instance("mbochs", "mbochs-small", instance(vm_));
+  prepare(vm_);
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::claimed);
+}
+
+TEST_F(ClaimDevicesTest, one_of_a_type_that_the_profile_does_not_allow_is_refused) {
+  host_.parent("mtty").type("mtty-1", 1);
+  host_.parent("mbochs").type("mbochs-small", 1);
+  host_.instance("mtty", "mtty-1", instance(vm_));
+  const std::string text = refusal(vm_);
+  EXPECT_THAT(text, HasSubstr("already exists on mtty with type mtty-1"));
+  EXPECT_THAT(text, HasSubstr("echo 1 > /sys/bus/mdev/devices/"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+TEST_F(ClaimDevicesTest, one_that_mdevctl_defines_is_refused) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  host_.instance("mbochs", "mbochs-small", instance(vm_));
+  host_.mdevctl_definition("mbochs", instance(vm_));
+  EXPECT_THAT(refusal(vm_), HasSubstr("mdevctl undefine --uuid " + to_string(instance(vm_))));
+  EXPECT_EQ(host_.instances().size(), 1u);
+}
+
+TEST_F(ClaimDevicesTest, one_that_a_process_has_open_is_refused_and_the_process_named) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  host_.instance("mbochs", "mbochs-small", instance(vm_));
+  host_.opens(4711, "qemu-system-x86", instance(vm_));
+  EXPECT_THAT(refusal(vm_), HasSubstr("in use by process 4711 (qemu-system-x86)"));
+  EXPECT_EQ(host_.instances().size(), 1u);
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ClaimDevicesTest, eexist_is_told_with_where_it_is) {
+  host_.parent("a").type("mbochs-small", 1);
+  host_.parent("b").type("mtty-1", 1);
+  host_.before_write = [&](const std::string& line) {  // between the look and the write
+    if (line.starts_with("create a ")) host_.instance("b", "mtty-1", instance(vm_));
+  };
+  const std::string text = refusal(vm_);
+  EXPECT_THAT(text, HasSubstr(to_string(instance(vm_)) + " already exists on b"));
+  EXPECT_EQ(where(vm_), "b/mtty-1") << "what another made is not removed";
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+TEST_F(ClaimDevicesTest, what_another_made_on_the_same_parent_is_not_removed_either) {
+  host_.parent("a").type("mbochs-small", 2);
+  host_.before_write = [&](const std::string& line) {
+    if (line.starts_with("create a ")) host_.instance("a", "mbochs-small", instance(vm_));
+  };
+  EXPECT_THAT(refusal(vm_), HasSubstr("already exists on a"));
+  EXPECT_EQ(where(vm_), "a/mbochs-small");
+}
+
+// ---- a create that hangs
+
+TEST_F(ClaimDevicesTest, a_create_that_hangs_is_told_within_the_deadline) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_hangs("mbochs", "mbochs-small");
+  const std::string text = refusal(vm_, hasty);
+  EXPECT_THAT(text,
+              HasSubstr("creating mbochs-small on mbochs is blocked in the kernel (process "));
+  EXPECT_THAT(text, HasSubstr("journalctl -k"));
+}
+
+TEST_F(ClaimDevicesTest, a_create_that_hangs_undoes_those_before_it) {
+  host_.parent("mtty").type("mtty-1", 2);
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_hangs("mbochs", "mbochs-small");
+  const Domain domain = domain_of(1, {"port", "small"});
+  EXPECT_THAT(refusal(domain, hasty), HasSubstr("is blocked in the kernel"));
+  EXPECT_EQ(where(domain, 0), "");
+}
+
+/// The claim says what was meant; without it nobody would know of the instance.
+TEST_F(ClaimDevicesTest, an_instance_that_a_hanging_create_makes_in_the_end_is_found_by_reconcile) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_hangs("mbochs", "mbochs-small");
+  refusal(vm_, hasty);
+  host_.behaves();
+  host_.lets_go();
+  ASSERT_EQ(where(vm_), "mbochs/mbochs-small");
+  reconcile(
+      host_.root(), [](const Uuid&) { return false; }, patient, false);
+  EXPECT_EQ(where(vm_), "");
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+/// libvirt calls release at once after a refused prepare; the kernel shows nothing yet.
+TEST_F(ClaimDevicesTest, a_hanging_create_stays_claimed_over_the_release_that_follows) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_hangs("mbochs", "mbochs-small");
+  refusal(vm_, hasty);
+  const auto kept = release_devices(host_.root(), claims_, claims_.find(vm_.uuid).value(), hasty);
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_THAT(kept[0].reason, HasSubstr("creation is blocked in the kernel (process "));
+  ASSERT_TRUE(claims_.find(vm_.uuid));
+  host_.behaves();
+  host_.lets_go();
+  EXPECT_THAT(release_devices(host_.root(), claims_, claims_.find(vm_.uuid).value(), patient),
+              IsEmpty());
+  EXPECT_EQ(where(vm_), "");
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+TEST_F(ClaimDevicesTest, a_hanging_create_stays_claimed_beside_one_that_cannot_be_undone) {
+  host_.parent("mtty").type("mtty-1", 2);
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_hangs("mbochs", "mbochs-small");
+  const Domain domain = domain_of(1, {"port", "small"});
+  host_.remove_fails(instance(domain, 0), EBUSY);
+  refusal(domain, hasty);
+  const auto claim = claims_.find(domain.uuid);
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->devices.size(), 2u);
+}
+
+/// The device appears before its driver is bound; removing it then leaves one without `remove`.
+TEST_F(ClaimDevicesTest, an_instance_that_is_still_being_made_is_not_removed) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_hangs("mbochs", "mbochs-small");
+  host_.before_write = [&](const std::string& line) {
+    if (line.starts_with("create ")) host_.instance_without_type("mbochs", instance(vm_));
+  };
+  refusal(vm_, hasty);
+  EXPECT_THAT(host_.writes(), ElementsAre(testing::StartsWith("create ")));
+}
+
+TEST_F(ClaimDevicesTest, a_kernel_that_takes_the_write_and_makes_nothing_is_found_out) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.before_write = [&](const std::string&) {};
+  host_.create_fails("mbochs", "mbochs-small", 0);
+  EXPECT_THAT(refusal(vm_), HasSubstr("created instance " + to_string(instance(vm_))));
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+// ---- what an earlier start left
+
+TEST_F(ClaimDevicesTest, a_claim_that_was_never_released_is_given_back_first) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  prepare(vm_);
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), "mbochs/mbochs-small");
+  EXPECT_EQ(host_.writes().size(), 3u) << "created, removed, created";
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices.size(), 1u);
+}
+
+TEST_F(ClaimDevicesTest, a_claim_of_which_nothing_was_made_does_not_matter) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  claims_.make_ready();
+  claims_.write(
+      {vm_.uuid,
+       "vm1",
+       {{State::claimed, "ua-gpuward-0", "small", instance(vm_), "mbochs", "mbochs-small"}}});
+  prepare(vm_);
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::claimed);
+}
+
+TEST_F(ClaimDevicesTest, a_leftover_that_is_still_open_refuses_and_stays_claimed) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  prepare(vm_);
+  host_.opens(4711, "qemu-system-x86", instance(vm_));
+  const std::string text = refusal(vm_);
+  EXPECT_THAT(text, HasSubstr("quarantine"));
+  EXPECT_THAT(text, HasSubstr("process 4711 (qemu-system-x86)"));
+  EXPECT_THAT(text, HasSubstr("gpuward reconcile"));
+  EXPECT_EQ(where(vm_), "mbochs/mbochs-small");
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::quarantined);
+}
+
+TEST_F(ClaimDevicesTest, a_quarantined_leftover_that_goes_at_last_is_no_obstacle) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  prepare(vm_);
+  host_.opens(4711, "qemu-system-x86", instance(vm_));
+  refusal(vm_);
+  host_.ends(4711);
+  prepare(vm_);
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::claimed);
+}
+
+TEST_F(ClaimDevicesTest, a_leftover_whose_removal_hangs_refuses_until_it_ends) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  prepare(vm_);
+  host_.remove_hangs(instance(vm_));
+  EXPECT_THAT(refusal(vm_, hasty), HasSubstr("blocked in the kernel"));
+  EXPECT_THAT(refusal(vm_, hasty), HasSubstr("removal is blocked in the kernel until"));
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::quarantined);
+  host_.behaves();
+  host_.lets_go();
+  prepare(vm_);
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].state, State::claimed);
+}
+
+TEST_F(ClaimDevicesTest, a_claim_that_cannot_be_read_refuses_with_its_place_and_stays) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  claims_.make_ready();
+  const std::string file = host_.root().run("claims/") + to_string(vm_.uuid);
+  write_file_atomically(file, "gpuward-claim 1\nrubbish\n");
+  EXPECT_THAT(refusal(vm_), HasSubstr(file + " line 2: "));
+  EXPECT_TRUE(exists(file));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(ClaimDevicesTest, an_unreadable_claim_of_another_domain_keeps_all_from_being_assigned) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  claims_.make_ready();
+  write_file_atomically(host_.root().run("claims/") + to_string(domain_of(2, {}).uuid), "rubbish");
+  const std::string why = refusal(vm_);
+  EXPECT_THAT(why, HasSubstr(host_.root().run("claims/") + to_string(domain_of(2, {}).uuid)));
+  EXPECT_THAT(why, HasSubstr("gpuward doctor"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+// ---- others at the same time
+
+TEST_F(ClaimDevicesTest, a_domain_that_is_worked_on_for_too_long_is_refused) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  claims_.make_ready();
+  const auto lock = claims_.lock_domain(vm_.uuid, milliseconds(60'000));
+  const Deadlines short_lock{milliseconds(50), milliseconds(60'000), milliseconds(50)};
+  EXPECT_THAT(refusal(vm_, short_lock), HasSubstr("still preparing or releasing"));
+}
+
+TEST_F(ClaimDevicesTest, a_host_that_is_locked_for_too_long_is_told_and_nothing_claimed) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  claims_.make_ready();
+  const auto lock = claims_.lock_host(milliseconds(60'000));
+  const Deadlines short_lock{milliseconds(50), milliseconds(60'000), milliseconds(50)};
+  EXPECT_THAT(refusal(vm_, short_lock), HasSubstr("waiting for another allocation"));
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+TEST_F(ClaimDevicesTest, what_another_is_about_to_create_is_not_given_twice) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  const Domain other = domain_of(2, {"small"});
+  claims_.make_ready();
+  const auto lock = claims_.lock_domain(other.uuid, milliseconds(60'000));
+  claim_small(other);
+  EXPECT_THAT(refusal(vm_), HasSubstr("in use by domains 'vm2'"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+/// As `gpuward doctor` asks, which any user may run.
+TEST_F(ClaimDevicesTest, to_one_who_cannot_read_the_lock_no_domain_is_worked_on) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  const Domain other = domain_of(2, {"small"});
+  claims_.make_ready();
+  claim_small(other);
+  const auto lock = claims_.lock_domain(other.uuid, milliseconds(60'000));
+  EXPECT_THAT(devices_refusal(host_.root(), config_, vm_).reason.problem, HasSubstr("'vm2'"));
+  ASSERT_EQ(::chmod(host_.root().run("lock").c_str(), 0), 0);
+  ASSERT_EQ(::chmod(host_.root().at("/").c_str(), 0711), 0);
+  const uid_t user = ::getuid();
+  ASSERT_EQ(::seteuid(user == 0 ? 65534 : user), 0);
+  EXPECT_EQ(devices_refusal(host_.root(), config_, vm_).reason.problem, "");
+  ASSERT_EQ(::seteuid(user), 0);
+}
+
+/// A directory in place of the lock cannot be read by root either.
+TEST_F(ClaimDevicesTest, for_an_mdev_only_those_who_claim_mdevs_are_looked_for_at_work) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  claims_.make_ready();
+  make_directories(host_.root().run("lock"));
+  ClaimedDevice device{State::claimed, "ua-gpuward-0", "card", {}, "0000:41:00.0", "-"};
+  device.use = Use::whole;
+  device.address = *parse_pci_address("0000:41:00.0");
+  const Domain other = domain_of(2, {"small"});
+  claims_.write({other.uuid, other.name, {device}});
+  EXPECT_EQ(devices_refusal(host_.root(), config_, vm_).reason.problem, "");
+  claim_small(other);
+  EXPECT_THAT(devices_refusal(host_.root(), config_, vm_).reason.problem,
+              HasSubstr("cannot open lock"))
+      << "unknown is not free";
+}
+
+TEST_F(ClaimDevicesTest, what_a_killed_one_was_about_to_create_is_free) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  const Domain other = domain_of(2, {"small"});
+  claims_.make_ready();
+  claim_small(other);
+  EXPECT_EQ(refusal(vm_), "(not refused)");
+}
+
+/// Kernel and claims say the same: so many domains hold so many instances.
+void expect_agreement(FakeHost& host, size_t holders) {
+  EXPECT_EQ(host.instances().size(), holders);
+  std::set<Uuid> claimed;
+  for (const Claim& claim : Claims(host.root()).all().readable)
+    for (const ClaimedDevice& device : claim.devices) {
+      EXPECT_EQ(device.state, State::claimed);
+      EXPECT_EQ(host.instances().at(device.instance), device.parent + '/' + device.type);
+      claimed.insert(device.instance);
+    }
+  EXPECT_EQ(claimed.size(), holders);
+}
+
+TEST_F(ClaimDevicesTest, of_many_at_once_exactly_as_many_get_one_as_there_are) {
+  host_.parent("a").type("mbochs-small", 5);
+  host_.parent("b").type("mbochs-small", 7);
+  const auto statuses = in_processes(20, [&](int number) {
+    const std::string text = refusal(domain_of(static_cast<unsigned>(number), {"small"}));
+    if (text == "(not refused)") return 0;
+    return text.find("no available instance of mbochs-small") != std::string::npos ? 1 : 2;
+  });
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 0), 12);
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 1), 8);
+  expect_agreement(host_, 12);
+}
+
+TEST_F(ClaimDevicesTest, also_when_available_instances_is_of_no_use) {
+  host_.parent("a").type("mbochs-small", 3);
+  host_.parent("b").type("mbochs-small", 3);
+  const auto statuses = in_processes(10, [&](int number) {
+    // the driver says that there is always room
+    host_.before_write = [&](const std::string&) {
+      for (const char* name : {"a", "b"})
+        host_.parent(name).attribute("mdev_supported_types/mbochs-small/available_instances", "9");
+    };
+    return refusal(domain_of(static_cast<unsigned>(number), {"small"})) == "(not refused)" ? 0 : 1;
+  });
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 0), 6);
+  expect_agreement(host_, 6);
+}
+
+TEST_F(ClaimDevicesTest, the_same_domain_many_times_at_once_ends_with_one) {
+  host_.parent("a").type("mbochs-small", 5);
+  const auto statuses = in_processes(8, [&](int) {
+    const std::string text = refusal(vm_);
+    return text == "(not refused)" ? 0 : 1;
+  });
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 0), 8);
+  expect_agreement(host_, 1);
+}
+
+// ---- reconnect
+
+class CheckDevicesTest : public ClaimDevicesTest {
+ protected:
+  std::string check() { return check_running_domain(host_.root(), {}, vm_, patient); }
+};
+
+TEST_F(CheckDevicesTest, a_domain_without_gpus_is_well) {
+  EXPECT_EQ(check_running_domain(host_.root(), {}, domain_of(1, {}), patient), "");
+}
+
+TEST_F(CheckDevicesTest, all_as_it_should_be_is_no_word_and_no_change) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  prepare(vm_);
+  const auto before = host_.tree("");
+  EXPECT_EQ(check(), "");
+  EXPECT_EQ(host_.tree(""), before);
+}
+
+TEST_F(CheckDevicesTest, a_lost_claim_is_written_again) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  prepare(vm_);
+  const std::string before = format_claim(*claims_.find(vm_.uuid));
+  claims_.drop(vm_.uuid);
+  EXPECT_THAT(check(), HasSubstr("claim file was missing"));
+  EXPECT_EQ(format_claim(*claims_.find(vm_.uuid)), before);
+}
+
+TEST_F(CheckDevicesTest, an_instance_that_is_gone_is_told_and_none_is_made) {
+  host_.parent("mbochs").type("mbochs-small", 1);
+  prepare(vm_);
+  host_.instance_goes(instance(vm_));
+  EXPECT_THAT(check(), HasSubstr("GPU 0: instance "));
+  EXPECT_EQ(where(vm_), "");
+}
+
+}  // namespace
+}  // namespace gpuward

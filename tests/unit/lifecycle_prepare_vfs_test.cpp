@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "config/gpu_selector.hpp"
+#include "fake_host.hpp"
+#include "lifecycle/prepare.hpp"
+#include "lifecycle/reconcile.hpp"
+#include "lifecycle/release.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
+#include "pci_fixtures.hpp"
+#include "state/claim_store.hpp"
+#include "state/single_use.hpp"
+
+namespace gpuward {
+namespace {
+
+using State = ClaimedDevice::State;
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(50)};
+constexpr Deadlines hasty{milliseconds(60'000), milliseconds(200), milliseconds(50)};
+
+const std::string pf = "0000:41:00.0";
+
+std::string vf(int number) {
+  return "0000:41:00." + std::to_string(number);
+}
+
+class ClaimVfsTest : public testing::Test {
+ protected:
+  explicit ClaimVfsTest(Use use = Use::vf) {
+    host_.pci_gpu(pf);
+    host_.sriov(pf, 4);
+    GpuSection section;
+    section.selector = *parse_gpu_selector(pf);
+    section.use = use;
+    config_.gpus = {section};
+    Profile profile;
+    profile.name = "p";
+    profile.use = use;
+    config_.profiles = {profile};
+  }
+  static Domain domain_on(const std::string& address, unsigned number, bool managed = true) {
+    Domain domain;
+    domain.uuid.bytes = {0xd0};
+    domain.uuid.bytes[15] = static_cast<uint8_t>(number);
+    domain.name = "vm" + std::to_string(number);
+    domain.requests = {{"ua-gpuward-0", "p"}};
+    Hostdev hostdev;
+    hostdev.type = Hostdev::Type::pci;
+    hostdev.alias = "ua-gpuward-0";
+    hostdev.address = at(address);
+    hostdev.managed = managed;
+    domain.hostdevs = {hostdev};
+    return domain;
+  }
+  std::string refusal(const Domain& domain, const Deadlines& deadlines = patient) {
+    try {
+      prepare_devices(host_.root(), config_, domain, deadlines);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  }
+  /// Why its device was kept; "" when it was not.
+  std::string release(const Domain& domain, const Deadlines& deadlines = patient) {
+    const auto claim = claims_.find(domain.uuid);
+    if (!claim) return "no claim";
+    const auto kept = release_devices(host_.root(), claims_, *claim, deadlines);
+    return kept.empty() ? "" : kept[0].reason;
+  }
+  FakeHost host_;
+  Config config_;
+  Claims claims_{host_.root()};
+};
+
+TEST_F(ClaimVfsTest, one_that_is_yet_to_be_made_is_made_with_all_others) {
+  EXPECT_EQ(refusal(domain_on(vf(3), 1)), "");
+  EXPECT_TRUE(exists(pci_path(host_.root(), at(vf(4)))));
+}
+
+TEST_F(ClaimVfsTest, who_comes_too_late_is_told_who_has_them_all) {
+  host_.set_vfs(pf, 4);
+  for (unsigned number = 1; number <= 3; ++number)
+    EXPECT_EQ(refusal(domain_on(vf(static_cast<int>(number)), number)), "");
+  EXPECT_THAT(refusal(domain_on(vf(1), 5)),
+              HasSubstr("in use by domain 'vm1'; run: gpuward reassign vm5"));
+  EXPECT_EQ(refusal(domain_on(vf(4), 4)), "");
+  EXPECT_THAT(
+      refusal(domain_on(vf(1), 5)),
+      HasSubstr("in use by domain 'vm1'; shut one of the domains 'vm2', 'vm3', 'vm4' down"));
+}
+
+TEST_F(ClaimVfsTest, the_only_one_has_no_others_to_tell) {
+  host_.set_vfs(pf, 1);
+  EXPECT_EQ(refusal(domain_on(vf(1), 1)), "");
+  EXPECT_THAT(refusal(domain_on(vf(1), 5)), HasSubstr("in use by domain 'vm1'; no other"));
+}
+
+/// No driver of the host may take it back, so libvirt leaves it there.
+TEST_F(ClaimVfsTest, one_that_was_left_with_vfio_pci_is_free) {
+  host_.set_vfs(pf, 1);
+  host_.pci_gpu(vf(1)).driver("vfio-pci").attribute("vfio-dev/vfio0/dev", "1:2");
+  EXPECT_EQ(refusal(domain_on(vf(1), 1)), "");
+}
+
+TEST_F(ClaimVfsTest, a_driver_that_hangs_is_waited_for_and_nobody_else_hangs_in_it) {
+  config_.profiles[0].scrub = "/bin/false";
+  host_.reacts(pf, "sriov_numvfs", [this](const std::string&) {
+    host_.hang();
+    host_.set_vfs(pf, 4);
+    return 0;
+  });
+  EXPECT_THAT(refusal(domain_on(vf(1), 1), hasty),
+              HasSubstr("enabling 4 VFs is blocked in the kernel (process "));
+  const auto claim = claims_.find(domain_on(vf(1), 1).uuid);
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->devices[0].state, State::quarantined);
+  const std::string pid = std::to_string(claim->devices[0].writer.pid);
+  EXPECT_THAT(refusal(domain_on(vf(2), 2), hasty),
+              HasSubstr("driver of PF 0000:41:00.0 is blocked in the kernel since domain 'vm1' "
+                        "started (process " +
+                        pid));
+  EXPECT_FALSE(claims_.find(domain_on(vf(2), 2).uuid));
+  EXPECT_EQ(release(domain_on(vf(1), 1), hasty),
+            "driver is blocked in the kernel (process " + pid + "); check: journalctl -k");
+  host_.lets_go();
+  EXPECT_EQ(release(domain_on(vf(1), 1)), "");
+  EXPECT_EQ(refusal(domain_on(vf(2), 2)), "");
+}
+
+TEST_F(ClaimVfsTest, a_reset_method_that_hangs_is_waited_for) {
+  config_.gpus[0].use = Use::whole;
+  config_.gpus[0].reset_method = "flr";
+  config_.profiles[0].use = Use::whole;
+  host_.iommu_group(1, {pf});
+  host_.reacts(pf, "reset_method", [this](const std::string&) {
+    host_.hang();
+    return 0;
+  });
+  EXPECT_THAT(refusal(domain_on(pf, 1), hasty),
+              HasSubstr("cannot set reset-method = flr: write is blocked in the kernel (process "));
+  EXPECT_THAT(release(domain_on(pf, 1), hasty),
+              HasSubstr("driver is blocked in the kernel (process "));
+  host_.lets_go();
+  EXPECT_EQ(release(domain_on(pf, 1)), "");
+}
+
+/// With NVIDIA's driver on the VFs.
+class ClaimVendorVfsTest : public ClaimVfsTest {
+ protected:
+  ClaimVendorVfsTest() : ClaimVfsTest(Use::vendor_vf) {
+    host_.set_vfs(pf, 4);
+    config_.profiles[0].types = {"NVIDIA L40S-1B"};
+    host_.pci_gpu(vf(1))
+        .attribute("vfio-dev/vfio0/dev", "1:2")
+        .attribute("nvidia/creatable_vgpu_types", "1145  : NVIDIA L40S-1B\n");
+    set_type("0");
+    driver([this](const std::string& value) { return set_type(value); });
+  }
+  int set_type(const std::string& value) {
+    write_file_atomically(pci_path(host_.root(), at(vf(1))) + "/nvidia/current_vgpu_type",
+                          value + '\n');
+    return 0;
+  }
+  void driver(FakeHost::Reaction reaction) {
+    host_.reacts(vf(1), "nvidia/current_vgpu_type", std::move(reaction));
+  }
+  void driver_hangs() {
+    driver([this](const std::string& value) {
+      host_.hang();
+      return set_type(value);
+    });
+  }
+  auto type() { return current_vgpu(host_.root(), at(vf(1))); }
+  static Domain vm(unsigned number) { return domain_on(vf(1), number, false); }
+};
+
+TEST_F(ClaimVendorVfsTest, a_type_is_set_and_taken_away) {
+  EXPECT_EQ(refusal(vm(1)), "");
+  EXPECT_EQ(type(), 1145u);
+  EXPECT_EQ(claims_.find(vm(1).uuid)->devices[0].type, "1145");
+  EXPECT_EQ(release(vm(1)), "");
+  EXPECT_EQ(type(), 0u);
+}
+
+TEST_F(ClaimVendorVfsTest, what_somebody_left_is_taken_away_first_if_it_may_be_adopted) {
+  set_type("1146");
+  config_.gpus[0].adopt = true;
+  EXPECT_EQ(refusal(vm(1)), "");
+  EXPECT_EQ(type(), 1145u);
+  EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("current_vgpu_type 0"), HasSubstr(" 1145")));
+}
+
+/// It may come through after a 0 that is written behind it.
+TEST_F(ClaimVendorVfsTest, a_creation_that_hangs_is_waited_for_before_anything_else_is_written) {
+  config_.profiles[0].scrub = "/bin/false";
+  config_.profiles[0].one_time = true;
+  driver_hangs();
+  EXPECT_THAT(refusal(vm(1), hasty),
+              HasSubstr("cannot create NVIDIA L40S-1B: write to current_vgpu_type is blocked"));
+  const auto claim = claims_.find(vm(1).uuid);
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->devices[0].state, State::quarantined);
+  EXPECT_THAT(release(vm(1), hasty), HasSubstr("driver is blocked in the kernel (process "));
+  EXPECT_THAT(refusal(vm(2), hasty), HasSubstr("quarantined after use by domain 'vm1'"));
+  EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("current_vgpu_type 1145")));
+  host_.lets_go();
+  EXPECT_EQ(type(), 1145u);
+  driver([this](const std::string& value) { return set_type(value); });
+  EXPECT_EQ(release(vm(1)), "") << "no guest has had it: nothing to scrub";
+  EXPECT_EQ(type(), 0u);
+  EXPECT_FALSE(claims_.find(vm(1).uuid));
+  EXPECT_FALSE(used_by(host_.root(), at(vf(1))));
+}
+
+TEST_F(ClaimVendorVfsTest, a_release_that_hangs_never_clears_the_next_owner) {
+  EXPECT_EQ(refusal(vm(1)), "");
+  driver_hangs();
+  EXPECT_THAT(
+      release(vm(1), hasty),
+      HasSubstr(
+          "cannot remove the vGPU: write to current_vgpu_type is blocked in the kernel (process "));
+  driver([this](const std::string& value) { return set_type(value); });
+  EXPECT_THAT(release(vm(1)), HasSubstr("driver is blocked in the kernel (process "))
+      << "a second 0 would be taken";
+  EXPECT_THAT(refusal(vm(2)), HasSubstr("quarantined after use"));
+  host_.lets_go();
+  EXPECT_EQ(release(vm(1)), "");
+  EXPECT_EQ(refusal(vm(2)), "");
+  EXPECT_EQ(release(vm(1)), "no claim");
+  EXPECT_EQ(type(), 1145u);
+}
+
+TEST_F(ClaimVendorVfsTest, what_it_offers_is_told_when_the_type_is_not_among_it) {
+  config_.profiles[0].types = {"1146"};
+  EXPECT_THAT(
+      refusal(vm(1)),
+      HasSubstr("no type of profile 'p' can be created on the VF (creatable: NVIDIA L40S-1B)"));
+  EXPECT_EQ(type(), 0u);
+  EXPECT_FALSE(claims_.find(vm(1).uuid));
+}
+
+}  // namespace
+}  // namespace gpuward
