@@ -281,7 +281,7 @@ class Host:
         return self.run(f"gpuward clear {address}", command)
 
     def provision(self, inject=()):
-        command = [f"{self.build}/udev-rules/gpuward-provision", "--root", self.top]
+        command = [f"{self.build}/provision/gpuward-provision", "--root", self.top]
         return self.run("gpuward-provision", command, inject)
 
     def set_slow_scrub(self, is_slow):
