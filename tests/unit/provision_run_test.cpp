@@ -288,7 +288,7 @@ TEST_F(ProvisionTest, others_get_the_lock_while_a_removal_is_blocked) {
     const auto lock = Claims(host_.root()).lock_host(milliseconds(60'000));
     host_.lets_go();
   });
-  const Provisioned done = run({milliseconds(60'000), milliseconds(20'000), milliseconds(50)});
+  const Provisioned done = run({milliseconds(60'000), milliseconds(60'000), milliseconds(50)});
   other.join();
   EXPECT_THAT(done.removed, SizeIs(4));
   EXPECT_THAT(done.kept, IsEmpty());
