@@ -91,7 +91,7 @@ apt_site() {
 build_root() {
     local release_name root=$2 log=$2.log
     release_name=$(codename "$1")
-    [ -n "$(apt_site Debian)" ] || apt-get update -qq
+    [ -n "$(apt_site Debian)" ] || with_apt apt-get update -qq
     apt_sources "$release_name" >"$root.list"
     # The initrd gets only what finds the disk, and is packed once, at the end.
     mmdebstrap --variant=minbase --mode=root --format=directory \

@@ -121,7 +121,7 @@ start_machine() {
 }
 
 stop_machine() {
-    [ -n "$on_running" ] || [ -z "$dir" ] || power_off "$dir"
+    [ -n "${on_running:-}" ] || [ -z "$dir" ] || power_off "$dir"
     dir=''
 }
 
