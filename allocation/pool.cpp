@@ -80,8 +80,7 @@ static std::string reason_not_whole(const Root& root, const GpuSettings& setting
     return "neither display nor accelerator class; to assign it set use = whole in [gpu " +
            to_string(device.address) + "]";
   if (is_companion(root, device.address)) return "companion of the GPU in the same slot";
-  if (settings.use) return {};
-  if (exists(pci_path(root, device.address) + "/mdev_supported_types"))
+  if (!settings.use && exists(pci_path(root, device.address) + "/mdev_supported_types"))
     return "supports mediated devices; to assign it as a whole set use = whole in [gpu " +
            to_string(device.address) + "]";
   if (is_management_display(device))
@@ -98,8 +97,8 @@ static std::string unfit_as_vf(const Root& root, const Profile& profile,
                                const GpuSettings& settings, const PciDevice& device) {
   if (profile.use == Use::vendor_vf && !offers_vgpus(root, device.address))
     return "no nvidia/current_vgpu_type; check that NVIDIA's vGPU driver is loaded";
-  if (settings.use) return {};
-  if (profile.use == Use::vf && !is_gpu_class(device.pci_class))
+  if (profile.use == Use::vf && !is_gpu_class(device.pci_class) &&
+      !(settings.is_named && settings.use))
     return "neither display nor accelerator class; to assign it set use = vf in [gpu " +
            to_string(*device.physical_function) + "]";
   return {};
@@ -171,6 +170,7 @@ static std::vector<PoolDevice> vfs_to_enable(const Root& root, const Config& con
   if (!device) return coming;
   const Parent card = identity_of(root, pf);
   const GpuSettings settings = settings_of(config, card);
+  if (!is_gpu_class(device->pci_class) && !settings.is_named) return coming;
   if (settings.use != profile.use || !check_identity(root, config, card)) return coming;
   const unsigned count = std::min(settings.vfs.value_or(most), most);
   for (unsigned index = 0; index < count; ++index) {

@@ -29,8 +29,10 @@ std::vector<PhysicalFunction> physical_functions(const Root& root) {
     if (most == 0) continue;
     const size_t now = virtual_functions(root, address).size();
     RecordedVfs recorded = recorded_vfs(root, address, now);
-    found.push_back({read_identity(pci_path(root, address), to_string(address)), most,
-                     static_cast<unsigned>(now), std::move(recorded.settings), recorded.writer});
+    const std::string path = pci_path(root, address);
+    const auto pci_class = hex_number(read_attribute(path + "/class").value_or(""));
+    found.push_back({read_identity(path, to_string(address)), most, static_cast<unsigned>(now),
+                     std::move(recorded.settings), recorded.writer, is_gpu_class(pci_class)});
   }
   return found;
 }
@@ -41,6 +43,8 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
   for (const PhysicalFunction& pf : pfs) {
     const GpuSettings settings = settings_of(config, pf.identity);
     if (settings.use != Use::vf && settings.use != Use::vendor_vf) continue;
+    // A network card or an NVMe disk has VFs, too, and others use those: [gpu *] is not about them.
+    if (!pf.is_gpu && !settings.is_named) continue;
     const WantedVfs wanted = wanted_vfs(settings, *settings.use, pf.most);
     const bool is_otherwise = pf.now > 0 && settings_differ(pf.recorded, wanted);
     // Without "vfs" they are made when a domain needs one, and from then on are ours.

@@ -19,6 +19,7 @@ struct PhysicalFunction {
   unsigned now = 0;
   std::optional<std::string> recorded;  ///< settings that gpuward enabled them with
   Process writer{};                     ///< that changes them at this moment
+  bool is_gpu = true;                   ///< by its class; others count where a section names them
 };
 
 std::vector<PhysicalFunction> physical_functions(const Root& root);

@@ -132,6 +132,8 @@ TEST_F(PoolTest, the_hosts_console_is_given_only_by_name) {
   host_.pci_gpu("0000:41:00.0").attribute("boot_vga", "1");
   EXPECT_THAT(why_not(profile(Use::whole), "0000:41:00.0"), HasSubstr("boot display"));
   section("*", Use::whole);
+  EXPECT_THAT(why_not(profile(Use::whole), "0000:41:00.0"), HasSubstr("boot display"));
+  section("0000:41:00.0", Use::whole);
   EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.0"), "");
 }
 
@@ -141,6 +143,8 @@ TEST_F(PoolTest, a_management_controllers_display_is_given_only_by_name) {
   host_.pci_gpu("0000:65:00.0").pci_id(0x10de, 0x2684);
   EXPECT_THAT(pool(profile(Use::whole)), ElementsAre("0000:65:00.0"));
   EXPECT_THAT(why_not(profile(Use::whole), "0000:03:00.0"), HasSubstr("management controller"));
+  section("*", Use::whole);
+  EXPECT_THAT(pool(profile(Use::whole)), ElementsAre("0000:65:00.0"));
   section("0000:03:00.0", Use::whole);
   EXPECT_EQ(why_not(profile(Use::whole), "0000:03:00.0"), "");
 }
@@ -277,6 +281,18 @@ TEST_F(PoolTest, vfs_of_gpus_that_somebody_made_need_no_section) {
   EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1"));
   section("0000:41:00.0", Use::vendor_vf);
   EXPECT_THAT(pool(profile(Use::vf)), IsEmpty());
+}
+
+TEST_F(PoolTest, a_section_for_all_makes_no_vf_of_another_device_a_gpu) {
+  host_.pci_gpu("0000:41:00.0").attribute("class", "0x020000");
+  host_.sriov("0000:41:00.0", 4);
+  section("*", Use::vf);
+  EXPECT_THAT(pool(profile(Use::vf)), IsEmpty());
+  host_.set_vfs("0000:41:00.0", 1);
+  host_.pci_gpu("0000:41:00.1").attribute("class", "0x020000");
+  EXPECT_THAT(why_not(profile(Use::vf), "0000:41:00.1"), HasSubstr("neither display"));
+  section("0000:41:00.0", Use::vf);
+  EXPECT_THAT(pool(profile(Use::vf)), ElementsAre("0000:41:00.1"));
 }
 
 TEST_F(PoolTest, vfs_that_will_be_made_count) {

@@ -65,6 +65,21 @@ TEST_F(ProvisionVfsTest, makes_what_is_wanted_and_then_has_nothing_to_do) {
   EXPECT_EQ(host_.writes(), writes) << "who had a VF open would lose it";
 }
 
+/// A network card has VFs, too.
+TEST_F(ProvisionVfsTest, a_section_for_any_gpu_is_not_about_other_devices) {
+  host_.pci_gpu(pf).attribute("class", "0x020000");
+  section().selector = *parse_gpu_selector("*");
+  for (const unsigned number : {2u, 0u}) {
+    section().vfs = number;
+    host_.set_vfs(pf, number == 0 ? 3 : 0);
+    const Provisioned done = run();
+    EXPECT_THAT(done.vfs, IsEmpty());
+    EXPECT_EQ(count(), number == 0 ? 3u : 0u);
+  }
+  section().selector = *parse_gpu_selector(pf);
+  EXPECT_THAT(run().vfs, SizeIs(1)) << "the administrator named it";
+}
+
 TEST_F(ProvisionVfsTest, another_number_replaces_those_that_nobody_uses) {
   host_.set_vfs(pf, 3);
   EXPECT_THAT(run().vfs, SizeIs(1));
