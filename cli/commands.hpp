@@ -22,6 +22,9 @@ struct Settings {
 // Each command prints to stdout and returns the exit status: 0 done, 1 refused or failed. It throws
 // Error with what the user must see.
 int list_command(const Settings& settings, const std::string& what);
+int list_types_command(const Settings& settings);
+int list_profiles_command(const Settings& settings);
+int list_tree_command(const Settings& settings);
 int show_command(const Settings& settings, const std::string& name);
 int check_command(const Settings& settings, const std::vector<std::string>& files);
 int plan_command(const Settings& settings);

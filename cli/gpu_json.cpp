@@ -63,25 +63,23 @@ static json health_json(const Health& health) {
   return entry;
 }
 
-static json class_json(const GpuView& gpu) {
+static json class_json(const Gpu& gpu) {
   if (!gpu.parent.address) return nullptr;
   char text[16];
   std::snprintf(text, sizeof text, "%06x", gpu.pci_class);
   return text;
 }
 
-static size_t count_types(const Root& root, const GpuView& gpu) {
-  // All VFs of a GPU offer the same.
-  if (!gpu.serves_mdevs()) return 0;
-  return type_ids(root, gpu.mdev_parents.front()).size();
-}
-
-static json sriov_json(const GpuView& gpu, const GpuUse& use) {
+static json sriov_json(const Gpu& gpu, const GpuUse& use) {
   if (gpu.most_vfs == 0) return nullptr;
   return {{"total", gpu.most_vfs}, {"enabled", gpu.vfs.size()}, {"used", use.vfs.size()}};
 }
 
-json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use, const OpenDevices& open) {
+json memory_json(const GpuMemory& memory) {
+  return {{"total", or_null(memory.total_mib)}, {"given", or_null(memory.given_mib)}};
+}
+
+json gpu_json(const Root& root, const Gpu& gpu, const GpuUse& use, const OpenDevices& open) {
   json entry{{"name", gpu.parent.name},
              {"pci_id", nullptr},
              {"class", class_json(gpu)},
@@ -89,7 +87,6 @@ json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use, const Ope
              {"use", nullptr},
              {"numa_node", or_null(gpu.parent.numa_node)},
              {"kinds", json::array()},
-             {"types", count_types(root, gpu)},
              {"instances", use.instances},
              {"sriov", sriov_json(gpu, use)},
              {"domains", use.domains},
@@ -99,7 +96,7 @@ json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use, const Ope
   entry["pci_id"] = pci_id(gpu);
   if (const auto holder = open.holder_of(*gpu.parent.address))
     entry["used_by"] = {{"pid", holder->pid}, {"command", holder->command}};
-  const GpuDetails details = view_details(root, gpu);
+  const GpuDetails details = read_details(root, gpu);
   entry["companions"] = addresses_json(details.companions);
   entry["iommu_group"] = group_json(details);
   entry["identity"] = identity_json(details.identity);

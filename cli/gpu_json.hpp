@@ -3,13 +3,17 @@
 
 #include <nlohmann/json.hpp>
 
-#include "inventory/host_view.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 
 namespace gpuward {
 
-/// All of one GPU as docs/json.md describes it, but its model and what the configuration says.
-nlohmann::json gpu_json(const Root& root, const GpuView& gpu, const GpuUse& use,
+/// In MiB.
+nlohmann::json memory_json(const GpuMemory& memory);
+
+/// All of one GPU as docs/json.md describes it, but its model, types, memory and what the
+/// configuration says.
+nlohmann::json gpu_json(const Root& root, const Gpu& gpu, const GpuUse& use,
                         const OpenDevices& open);
 
 }  // namespace gpuward

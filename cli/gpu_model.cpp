@@ -6,10 +6,10 @@
 
 namespace gpuward {
 
-static bool is_vga(const GpuView& gpu) {
+static bool is_vga(const Gpu& gpu) {
   return gpu.pci_class >> 8 == 0x0300;
 }
-static bool is_3d(const GpuView& gpu) {
+static bool is_3d(const Gpu& gpu) {
   return gpu.pci_class >> 8 == 0x0302;
 }
 
@@ -31,28 +31,27 @@ static constexpr uint16_t switchable[] = {
     0x26ba,  // L20
 };
 
-static bool is_same_model(const GpuView& one, const GpuView& other) {
+static bool is_same_model(const Gpu& one, const Gpu& other) {
   return one.parent.vendor == other.parent.vendor && one.parent.device == other.parent.device;
 }
 
-bool is_in_compute_mode(const GpuView& gpu, const std::vector<GpuView>& gpus) {
+bool is_in_compute_mode(const Gpu& gpu, const std::vector<Gpu>& gpus) {
   constexpr uint16_t nvidia = 0x10de;
   if (!is_3d(gpu)) return false;
   if (gpu.parent.vendor == nvidia && std::find(std::begin(switchable), std::end(switchable),
                                                gpu.parent.device) != std::end(switchable))
     return true;
-  return std::any_of(gpus.begin(), gpus.end(), [&](const GpuView& other) {
-    return is_vga(other) && is_same_model(gpu, other);
-  });
+  return std::any_of(gpus.begin(), gpus.end(),
+                     [&](const Gpu& other) { return is_vga(other) && is_same_model(gpu, other); });
 }
 
-std::string pci_id(const GpuView& gpu) {
+std::string pci_id(const Gpu& gpu) {
   char text[16];
   std::snprintf(text, sizeof text, "%04x:%04x", gpu.parent.vendor, gpu.parent.device);
   return text;
 }
 
-ModelName model_name(HardwareNames& names, const GpuView& gpu, const std::vector<GpuView>& gpus) {
+ModelName model_name(HardwareNames& names, const Gpu& gpu, const std::vector<Gpu>& gpus) {
   if (!gpu.parent.address) return {};
   const HardwareName& known = names.of(gpu.parent.vendor, gpu.parent.device);
   const bool has_model = !known.model.empty();

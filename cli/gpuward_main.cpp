@@ -22,7 +22,7 @@ struct CommandLine {
   Settings settings;
   std::function<int()> chosen;
   std::string name, profile, alias, reason, what = "instances";
-  bool all = false;
+  bool all = false, tree = false;
   std::vector<std::string> files;
   Rewrite rewrite;
   CLI::Option* is_anyway = nullptr;
@@ -51,7 +51,7 @@ struct CommandLine {
     verb->add_flag("--dry-run", settings.dry_run, help);
   }
 
-  int list() { return list_command(settings, what); }
+  int list() { return tree ? list_tree_command(settings) : list_command(settings, what); }
   int show() { return show_command(settings, name); }
   int check() { return check_command(settings, files); }
   int plan() { return plan_command(settings); }
@@ -93,9 +93,17 @@ CommandLine::CommandLine() {
 
   CLI::App* verb =
       add("list", "List GPUs, types, instances, domains or profiles", &CommandLine::list);
-  verb->add_option("what", what, "gpus, types, instances (default), domains or profiles")
-      ->check(CLI::IsMember({"gpus", "types", "instances", "domains", "profiles"}));
+  CLI::Option* of_what =
+      verb->add_option("what", what, "gpus, types, instances (default), domains or profiles")
+          ->check(CLI::IsMember({"gpus", "types", "instances", "domains", "profiles"}));
   json(verb);
+  verb->add_flag("--tree", tree, "GPUs with their VFs, instances and domains, as a tree")
+      ->excludes(verb->get_option("--json"));
+  verb->callback([this, of_what] {
+    if (tree && of_what->count() && what != "gpus")
+      throw CLI::ValidationError("--tree", "expected no list or 'gpus' with --tree");
+    choose(&CommandLine::list);
+  });
 
   verb = add("show", "Show one GPU, instance or domain and the processes using it",
              &CommandLine::show);

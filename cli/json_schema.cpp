@@ -8,7 +8,8 @@ namespace gpuward {
 using nlohmann::json;
 
 /// One word that schema 1 spells otherwise: a key where `of` is empty, else a value of that key.
-/// A word with a space at its end is the start of a key, which ends in the name of a device.
+/// A word with a space at its end is the start of a key, which ends in the name of a device. A key
+/// that is spelled "" does not exist there.
 struct Spelling {
   std::string_view command, of, word, in_schema_1;
 };
@@ -30,6 +31,10 @@ static constexpr Spelling spellings[] = {
     {"apply", "", "skipped", "kept"},
     {"reconcile", "result", "released", "given-back"},
     {"reconcile", "result", "skipped", "left-alone"},
+    {"list", "", "memory", ""},
+    {"list", "", "type_name", ""},
+    {"show", "", "memory", ""},
+    {"show", "", "type_name", ""},
     {"explain", "", "remaining", "left"},
     {"explain", "state", "enforced", "holds"},
     {"explain", "state", "incomplete", "open"},
@@ -69,7 +74,8 @@ static json in_schema_1(std::string_view command, std::string_view key, const js
   if (!value.is_object()) return value;
   json object = json::object();
   for (const auto& [name, element] : value.items())
-    object[spelled(command, "", name)] = in_schema_1(command, name, element);
+    if (const std::string word = spelled(command, "", name); !word.empty())
+      object[word] = in_schema_1(command, name, element);
   return object;
 }
 

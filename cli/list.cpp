@@ -3,20 +3,18 @@
 #include <map>
 #include <set>
 
-#include "allocation/choose_device.hpp"
-#include "allocation/pool.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
 #include "cli/gpu_json.hpp"
 #include "cli/gpu_model.hpp"
+#include "cli/memory_text.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
+#include "inventory/gpu_types.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
-#include "mdev/parent.hpp"
-#include "pci/iommu_group.hpp"
-#include "pci/vendor_vgpu.hpp"
 #include "state/claim_store.hpp"
 #include "state/start_permit.hpp"
 
@@ -31,7 +29,7 @@ static std::string numa_text(const Parent& gpu) {
   return gpu.numa_node ? std::to_string(*gpu.numa_node) : "";
 }
 
-static std::string kinds_text(const GpuView& gpu) {
+static std::string kinds_text(const Gpu& gpu) {
   std::string text;
   for (const Use kind : kinds_of(gpu)) {
     if (!text.empty()) text += ',';
@@ -41,7 +39,7 @@ static std::string kinds_text(const GpuView& gpu) {
 }
 
 /// Used, there, possible.
-static std::string vfs_text(const GpuView& gpu, const GpuUse& use) {
+static std::string vfs_text(const Gpu& gpu, const GpuUse& use) {
   if (gpu.most_vfs == 0) return {};
   return std::to_string(use.vfs.size()) + '/' + std::to_string(gpu.vfs.size()) + '/' +
          std::to_string(gpu.most_vfs);
@@ -58,144 +56,70 @@ static std::string domains_text(const std::set<std::string>& domains) {
   return text;
 }
 
-/// What is known of the GPUs of a host and of who has them.
-struct Gpus {
-  std::vector<GpuView> views;
-  std::map<std::string, GpuUse> uses;
-  HardwareNames names;
-};
-
 int report_unreadable(const ClaimedDevices& claimed) {
   for (const UnreadableClaim& claim : claimed.unreadable) print_failure(unreadable_reason(claim));
   return claimed.unreadable.empty() ? 0 : 1;
 }
 
-static void print_gpus_json(const Settings& settings, const Config& config, Gpus& gpus) {
+static void print_gpus_json(const Settings& settings, const Config& config, const Host& host,
+                            std::map<std::string, GpuUse>& uses) {
   const OpenDevices open(settings.root, Uninspected::ignore);
+  HardwareNames names;
   json entries = json::array();
-  for (const GpuView& gpu : gpus.views) {
-    json entry = gpu_json(settings.root, gpu, gpus.uses[gpu.parent.name], open);
-    entry["model"] = model_name(gpus.names, gpu, gpus.views).full;
-    if (const auto use = settings_of(config, gpu.parent).use) entry["use"] = use_word(*use);
+  for (const Gpu& gpu : host.gpus) {
+    const GpuUse& use = uses[gpu.parent.name];
+    const auto types = catalogue_of(settings.root, gpu);
+    json entry = gpu_json(settings.root, gpu, use, open);
+    entry["model"] = model_name(names, gpu, host.gpus).full;
+    if (const auto configured = settings_of(config, gpu.parent).use)
+      entry["use"] = use_word(*configured);
+    entry["types"] = gpu.serves_mdevs() ? types.size() : 0;
+    entry["memory"] = memory_json(memory_of(settings.root, gpu, types, use, host.instances));
     entries.push_back(std::move(entry));
   }
   print_json(settings.json, "list", json{{"gpus", std::move(entries)}});
 }
 
 static int list_gpus(const Settings& settings) {
-  // A mistake in the configuration is no reason not to tell what there is.
+  // An error in the configuration is no reason not to print what exists.
   const Config config = load_config(config_files(settings.root)).config;
-  Gpus gpus{view_gpus(settings.root, config), {}, {}};
-  const ClaimedDevices claimed = claimed_devices(settings.root);
-  gpus.uses = view_use(settings.root, gpus.views, view_instances(settings.root, claimed));
+  const Host host = read_host(settings.root, config);
+  auto uses = use_of_gpus(settings.root, host.gpus, host.instances);
   if (settings.json) {
-    print_gpus_json(settings, config, gpus);
-    return report_unreadable(claimed);
+    print_gpus_json(settings, config, host, uses);
+    return report_unreadable(host.claimed);
   }
+  HardwareNames names;
   Rows rows;
-  for (const GpuView& gpu : gpus.views) {
-    const GpuUse& use = gpus.uses[gpu.parent.name];
-    rows.push_back({gpu.parent.name, model_name(gpus.names, gpu, gpus.views).brief, gpu.driver,
+  for (const Gpu& gpu : host.gpus) {
+    const GpuUse& use = uses[gpu.parent.name];
+    const GpuMemory memory =
+        memory_of(settings.root, gpu, catalogue_of(settings.root, gpu), use, host.instances);
+    rows.push_back({gpu.parent.name, model_name(names, gpu, host.gpus).brief, gpu.driver,
                     kinds_text(gpu), numa_text(gpu.parent),
                     gpu.iommu_group ? std::to_string(*gpu.iommu_group) : "", vfs_text(gpu, use),
-                    domains_text(use.domains)});
+                    memory_text(memory), domains_text(use.domains)});
   }
   if (rows.empty())
     print_lines("No GPU on this host.\n");
   else
-    print_lines(
-        format_table({"GPU", "MODEL", "DRIVER", "KINDS", "NUMA", "GROUP", "VFS", "USED BY"}, rows));
-  return report_unreadable(claimed);
-}
-
-/// What can be created on the VFs of NVIDIA's vendor VFIO framework now. How many together the
-/// driver does not report.
-static std::map<unsigned, std::string> vgpu_types_of(const Root& root, const GpuView& gpu) {
-  std::map<unsigned, std::string> types;
-  for (const PciAddress& vf : gpu.vfs)
-    for (const VgpuType& type : creatable_vgpus(root, vf)) types.emplace(type.id, type.name);
-  return types;
-}
-
-/// Types are offered by VFs. Of a card that has enabled none it is unknown whether its driver
-/// offers any, unless it is configured for another use.
-static bool may_have_types(const Config& config, const GpuView& gpu) {
-  const auto use = settings_of(config, gpu.parent).use;
-  return gpu.most_vfs > 0 && gpu.vfs.empty() && !gpu.serves_mdevs() &&
-         (!use || use == Use::vendor_vf || use == Use::mdev);
-}
-
-static std::string without_vfs_text(const Config& config, const std::vector<GpuView>& gpus) {
-  std::string text;
-  for (const GpuView& gpu : gpus)
-    if (may_have_types(config, gpu))
-      text +=
-          "GPU " + gpu.parent.name +
-          " has no VF enabled, so whether vGPU types exist is unknown; set use = vendor-vf and "
-          "vfs in its [gpu] section, then run: gpuward apply (for mdevs enable the VFs with the "
-          "vendor's tool)\n";
-  return text;
-}
-
-static void add_vgpu_types(const Settings& settings, const std::vector<GpuView>& gpus, Rows& rows,
-                           json& types) {
-  for (const GpuView& gpu : gpus) {
-    if (!gpu.offers_vgpus) continue;
-    for (const auto& [id, name] : vgpu_types_of(settings.root, gpu)) {
-      rows.push_back({gpu.parent.name, std::to_string(id), "", name, ""});
-      types.push_back({{"gpu", gpu.parent.name},
-                       {"type", std::to_string(id)},
-                       {"available", nullptr},
-                       {"name", name},
-                       {"device_api", "vfio-pci"},
-                       {"description", ""}});
-    }
-  }
-}
-
-static int list_types_of_all(const Settings& settings) {
-  Rows rows;
-  json types = json::array();
-  for (const std::string& gpu : parent_names(settings.root))
-    for (const MdevType& type : list_types(settings.root, gpu)) {
-      const std::string free = type.available ? std::to_string(*type.available) : "";
-      rows.push_back({gpu, type.id, free, type.name, type.description});
-      json entry{{"gpu", gpu},
-                 {"type", type.id},
-                 {"available", nullptr},
-                 {"name", type.name},
-                 {"device_api", type.device_api},
-                 {"description", type.description}};
-      if (type.available) entry["available"] = *type.available;
-      types.push_back(std::move(entry));
-    }
-  const Config config = load_config(config_files(settings.root)).config;
-  const auto gpus = view_gpus(settings.root, config);
-  add_vgpu_types(settings, gpus, rows, types);
-  if (settings.json) {
-    print_json(settings.json, "list", json{{"types", std::move(types)}});
-    return 0;
-  }
-  const std::string unknown = without_vfs_text(config, gpus);
-  if (!rows.empty())
-    print_lines(format_table({"GPU", "TYPE", "AVAILABLE", "NAME", "DESCRIPTION"}, rows));
-  else if (unknown.empty())
-    print_lines("No GPU on this host supports mediated devices or vGPUs.\n");
-  print_lines(unknown);
-  return 0;
+    print_lines(format_table(
+        {"GPU", "MODEL", "DRIVER", "KINDS", "NUMA", "GROUP", "VFS", "MEMORY", "USED BY"}, rows));
+  return report_unreadable(host.claimed);
 }
 
 /// Of a PCI device without a type its use says what it is.
-static std::string type_text(const InstanceView& view) {
+static std::string type_text(const GpuInstance& view) {
   return view.instance.type.empty() && view.use != Use::mdev ? std::string(use_word(view.use))
                                                              : view.instance.type;
 }
 
-static json instance_json(const InstanceView& view) {
+static json instance_json(const GpuInstance& view, const std::string& type_name) {
   json entry{{"uuid", nullptr},
              {"address", nullptr},
              {"use", use_word(view.use)},
              {"type", view.instance.type},
+             {"type_name", type_name.empty() ? json(nullptr) : json(type_name)},
              {"gpu", view.instance.parent},
              {"state", view.state},
              {"domain", nullptr},
@@ -214,18 +138,21 @@ static int list_instances_of_all(const Settings& settings) {
   Rows rows;
   json instances = json::array();
   const ClaimedDevices claimed = claimed_devices(settings.root);
-  for (const InstanceView& view : view_instances(settings.root, claimed)) {
+  TypeNames names(settings.root);
+  for (const GpuInstance& view : read_instances(settings.root, claimed)) {
+    const std::string name = names.of(view);
     if (settings.json)
-      instances.push_back(instance_json(view));
+      instances.push_back(instance_json(view, name));
     else
-      rows.push_back({view.name, type_text(view), view.instance.parent, view.state, view.domain});
+      rows.push_back(
+          {view.name, type_text(view), view.instance.parent, view.state, view.domain, name});
   }
   if (settings.json)
     print_json(settings.json, "list", json{{"instances", std::move(instances)}});
   else if (rows.empty())
     print_lines("No instances. 'gpuward list gpus' shows what this host has.\n");
   else
-    print_lines(format_table({"INSTANCE", "TYPE", "GPU", "STATE", "DOMAIN"}, rows));
+    print_lines(format_table({"INSTANCE", "TYPE", "GPU", "STATE", "DOMAIN", "NAME"}, rows));
   return report_unreadable(claimed);
 }
 
@@ -283,62 +210,13 @@ static int list_domains(const Settings& settings) {
   return unreadable.empty() ? status : 1;
 }
 
-/// How many more domains could get one.
-static unsigned free_of(const Root& root, const Config& config, const Profile& profile,
-                        const DevicesInUse& taken) {
-  unsigned free = 0;
-  if (gives_pci_devices(profile)) {
-    std::set<unsigned> groups;  // each goes to one domain
-    for (const PoolDevice& device : pool_of(root, config, profile)) {
-      if (find_user(device, taken) || has_others_vgpu(device) || !is_viable(device, {}) ||
-          device.is_full)
-        continue;
-      const auto group = iommu_group_of(root, device.address);
-      free += !group || groups.insert(group->number).second ? 1 : 0;
-    }
-    return free;
-  }
-  std::map<std::string, std::vector<std::string>> cards;  // with their parents that serve it
-  for (const std::string& name : parent_names(root))
-    if (const auto gpu = find_parent(root, name);
-        gpu && serves(config, profile, *gpu) && !user_of_parent(taken, *gpu))
-      cards[gpu->physical_function ? to_string(*gpu->physical_function) : name].push_back(name);
-  for (const auto& [card, parents] : cards) free += creatable_on_card(root, parents, profile.types);
-  return free;
-}
-
-static int list_profiles(const Settings& settings) {
-  const Config config = require_config(settings.root);
-  // With a claim that cannot be read no domain is assigned a GPU.
-  const ClaimedDevices claimed = claimed_devices(settings.root);
-  const bool is_known = claimed.unreadable.empty();
-  const auto taken = taken_devices(settings.root, Uuid{});
-  Rows rows;
-  json profiles = json::array();
-  for (const Profile& profile : config.profiles) {
-    const unsigned free = is_known ? free_of(settings.root, config, profile, taken) : 0;
-    const std::string use(use_word(profile.use));
-    std::string types;
-    for (const std::string& type : profile.types) types += (types.empty() ? "" : ", ") + type;
-    rows.push_back({profile.name, use, types, std::to_string(free)});
-    profiles.push_back({{"name", profile.name},
-                        {"use", use},
-                        {"types", profile.types},
-                        {"available", is_known ? json(free) : json(nullptr)}});
-  }
-  if (settings.json)
-    print_json(settings.json, "list", json{{"profiles", std::move(profiles)}});
-  else if (rows.empty())
-    print_lines("No profile in /etc/gpuward/gpuward.conf yet.\n");
-  else
-    print_lines(format_table({"PROFILE", "USE", "TYPES", "AVAILABLE"}, rows));
-  return report_unreadable(claimed);
-}
-
 int list_command(const Settings& settings, const std::string& what) {
   static const std::map<std::string, int (*)(const Settings&)> lists{
-      {"gpus", list_gpus},       {"types", list_types_of_all}, {"instances", list_instances_of_all},
-      {"domains", list_domains}, {"profiles", list_profiles},
+      {"gpus", list_gpus},
+      {"types", list_types_command},
+      {"instances", list_instances_of_all},
+      {"domains", list_domains},
+      {"profiles", list_profiles_command},
   };
   return lists.at(what)(settings);
 }

@@ -4,17 +4,20 @@
 #include <set>
 #include <type_traits>
 
+#include "allocation/capacity.hpp"
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "cli/commands.hpp"
 #include "cli/gpu_model.hpp"
+#include "cli/memory_text.hpp"
 #include "cli/output.hpp"
 #include "config/config_parser.hpp"
 #include "domain/xml_document.hpp"
+#include "inventory/gpu_types.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
-#include "pci/vendor_vgpu.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
@@ -46,17 +49,19 @@ class Facts {
   std::vector<std::pair<std::string, std::string>> facts_;
 };
 
-static std::optional<Holder> holder_of(const Root& root, const InstanceView& view) {
+static std::optional<Holder> holder_of(const Root& root, const GpuInstance& view) {
   const OpenDevices open(root, Uninspected::ignore);
   return view.use == Use::mdev ? open.holder_of(view.instance.uuid)
                                : open.holder_of(view.device->address);
 }
 
-static Facts instance_facts(const Settings& settings, const InstanceView& view) {
+static Facts instance_facts(const Settings& settings, const GpuInstance& view) {
   Facts facts;
   facts.add("instance", view.name);
   facts.add("use", std::string(use_word(view.use)));
   facts.add("type", view.instance.type);
+  if (const std::string name = TypeNames(settings.root).of(view); !name.empty())
+    facts.add("type_name", name);
   facts.add("gpu", view.instance.parent);
   facts.add("state", view.state);
   facts.add("domain", view.domain);
@@ -84,7 +89,7 @@ static std::string joined(const Things& things) {
   return text;
 }
 
-static std::string class_text(const GpuView& gpu) {
+static std::string class_text(const Gpu& gpu) {
   char digits[8];
   std::snprintf(digits, sizeof digits, "%04x", gpu.pci_class >> 8);
   std::string text = digits;
@@ -95,7 +100,7 @@ static std::string class_text(const GpuView& gpu) {
   return text;
 }
 
-static std::string kinds_text(const GpuView& gpu) {
+static std::string kinds_text(const Gpu& gpu) {
   std::vector<std::string_view> words;
   for (const Use kind : kinds_of(gpu)) words.push_back(use_word(kind));
   return joined(words);
@@ -133,8 +138,8 @@ static void add_health(Facts& facts, const Health& health) {
   facts.add("reset", health.can_reset ? health.reset_methods : "none");
 }
 
-static void add_pci_facts(const Root& root, Facts& facts, const GpuView& gpu) {
-  const GpuDetails details = view_details(root, gpu);
+static void add_pci_facts(const Root& root, Facts& facts, const Gpu& gpu) {
+  const GpuDetails details = read_details(root, gpu);
   facts.add("class", class_text(gpu));
   facts.add("iommu_group", group_text(details));
   facts.add("companions", joined(details.companions));
@@ -145,35 +150,44 @@ static void add_pci_facts(const Root& root, Facts& facts, const GpuView& gpu) {
               single_use_text(*owner) + "; to clear run: gpuward clear " + gpu.parent.name);
 }
 
-/// Of a GPU with VFs each VF says whether it has room, and what one takes the others may lose.
-static void add_types(const Root& root, Facts& facts, const GpuView& gpu) {
-  std::map<std::string, std::optional<unsigned>> room;
-  for (const std::string& parent : gpu.mdev_parents)
-    for (const std::string& type : type_ids(root, parent))
-      if (const auto available = available_instances(root, parent, type))
-        room[type] = room[type].value_or(0) + (gpu.vfs.empty() ? *available : *available > 0);
-      else
-        room.try_emplace(type);
+/// As 0.1.0 did: of a GPU with VFs each VF says whether it has room, and what one takes the others
+/// may lose.
+static void add_types_of_schema_1(Facts& facts, const Gpu& gpu, const std::vector<GpuType>& types) {
   const std::string unit =
       gpu.vfs.empty() ? " available"
                       : " of " + std::to_string(gpu.mdev_parents.size()) + " VFs available";
-  for (const auto& [type, free] : room)
-    facts.add("type " + type,
-              free ? std::to_string(*free) + unit : "capacity not reported by the driver");
-}
-
-/// The catalogue of the first VF that has no vGPU: with one it shows none.
-static void add_vgpu_types(const Root& root, Facts& facts, const GpuView& gpu) {
-  for (const PciAddress& vf : gpu.vfs) {
-    if (!gpu.offers_vgpus || current_vgpu(root, vf) != 0u) continue;
-    for (const VgpuType& type : creatable_vgpus(root, vf))
-      facts.add("type " + std::to_string(type.id), type.name);
-    return;
+  for (const GpuType& type : types) {
+    std::optional<unsigned> free;
+    for (const GpuType::On& on : type.on)
+      if (on.available)
+        free = free.value_or(0) + (gpu.vfs.empty() ? *on.available : *on.available > 0);
+    facts.add("type " + type.id, type.use == Use::vendor_vf ? type.name
+                                 : free                     ? std::to_string(*free) + unit
+                                        : "capacity not reported by the driver");
   }
 }
 
+static std::string type_text(const CardRoom& room, const GpuType& type) {
+  std::string text = type.name;
+  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  if (type.memory_mib) add(memory_text(type.memory_mib));
+  const bool is_reported = std::any_of(type.on.begin(), type.on.end(), [](const GpuType::On& on) {
+    return on.available.has_value();
+  });
+  add(is_reported ? std::to_string(room_for(room, type.id)) + " available"
+                  : "capacity not reported by the driver");
+  return text;
+}
+
+static void add_types(Facts& facts, int schema, const Gpu& gpu, const std::vector<GpuType>& types,
+                      std::vector<std::string> present) {
+  if (schema == 1) return add_types_of_schema_1(facts, gpu, types);
+  const CardRoom room = card_room(gpu, types, std::move(present));
+  for (const GpuType& type : types) facts.add("type " + type.id, type_text(room, type));
+}
+
 /// One line for each part of it that a process of the host, or of a domain, has open.
-static void add_holders(const Root& root, Facts& facts, const GpuView& gpu) {
+static void add_holders(const Root& root, Facts& facts, const Gpu& gpu) {
   if (!gpu.parent.address) return;
   const OpenDevices open(root, Uninspected::ignore);
   std::vector<PciAddress> parts = companions(root, *gpu.parent.address);
@@ -184,44 +198,48 @@ static void add_holders(const Root& root, Facts& facts, const GpuView& gpu) {
       facts.add("used_by " + to_string(part), to_string(*holder));
 }
 
-static void add_instances(Facts& facts, const GpuView& gpu,
-                          const std::vector<InstanceView>& instances) {
-  for (const InstanceView& view : instances) {
+/// "nvidia-745 (NVIDIA A40-12Q)"
+static std::string type_with_name(TypeNames& names, int schema, const GpuInstance& view) {
+  if (view.instance.type.empty()) return std::string(use_word(view.use));
+  const std::string name = schema == 1 ? "" : names.of(view);
+  return view.instance.type + (name.empty() ? "" : " (" + name + ')');
+}
+
+static void add_instances(const Settings& settings, Facts& facts, const Gpu& gpu,
+                          const GpuUse& used, const std::vector<GpuInstance>& instances) {
+  TypeNames names(settings.root);
+  for (const size_t at : used.at) {
+    const GpuInstance& view = instances[at];
     const std::string& parent = view.instance.parent;
-    const bool on_vf = std::find(gpu.mdev_parents.begin(), gpu.mdev_parents.end(), parent) !=
-                       gpu.mdev_parents.end();
-    if (parent != gpu.parent.name && !on_vf) continue;
-    std::string text =
-        view.instance.type.empty() ? std::string(use_word(view.use)) : view.instance.type;
+    std::string text = type_with_name(names, settings.json, view);
     if (parent != gpu.parent.name) text += " on " + parent;
     facts.add("instance " + view.name,
               text + ", " + view.state + (view.domain.empty() ? "" : " by " + view.domain));
   }
 }
 
-static Facts gpu_facts(const Settings& settings, const Config& config, const GpuView& gpu,
-                       const std::vector<GpuView>& gpus,
-                       const std::vector<InstanceView>& instances) {
+static Facts gpu_facts(const Settings& settings, const Config& config, const Host& host,
+                       const Gpu& gpu) {
   const Root& root = settings.root;
   const auto use = settings_of(config, gpu.parent).use;
+  const GpuUse used = use_of_gpus(root, {gpu}, host.instances)[gpu.parent.name];
+  const auto types = types_of(root, gpu);
   HardwareNames names;
   Facts facts;
   facts.add("gpu", gpu.parent.name);
-  facts.add("model", model_name(names, gpu, gpus).full);
+  facts.add("model", model_name(names, gpu, host.gpus).full);
   if (gpu.parent.address) facts.add("pci_id", pci_id(gpu));
   facts.add("driver", gpu.driver);
   facts.add("kinds", kinds_text(gpu));
   facts.add("use", use ? std::string(use_word(*use)) : "");
   facts.add("numa_node", gpu.parent.numa_node ? std::to_string(*gpu.parent.numa_node) : "");
+  facts.add("memory", memory_text(memory_of(root, gpu, types, used, host.instances)));
   if (gpu.parent.address) add_pci_facts(root, facts, gpu);
-  if (gpu.most_vfs > 0) {
-    const GpuUse used = view_use(root, {gpu}, instances)[gpu.parent.name];
+  if (gpu.most_vfs > 0)
     facts.add("vfs", std::to_string(used.vfs.size()) + " used, " + std::to_string(gpu.vfs.size()) +
                          " enabled, " + std::to_string(gpu.most_vfs) + " total");
-  }
-  add_types(root, facts, gpu);
-  add_vgpu_types(root, facts, gpu);
-  add_instances(facts, gpu, instances);
+  add_types(facts, settings.json, gpu, types, present_types(used, host.instances));
+  add_instances(settings, facts, gpu, used, host.instances);
   add_holders(root, facts, gpu);
   return facts;
 }
@@ -255,23 +273,21 @@ static std::optional<Facts> domain_facts(const ClaimedDevices& claimed, const st
 }
 
 /// Nothing when there is no such GPU, instance or domain.
-static std::optional<Facts> find_facts(const Settings& settings, const ClaimedDevices& claimed,
-                                       const std::string& name) {
-  const Config config = load_config(config_files(settings.root)).config;
-  const auto gpus = view_gpus(settings.root, config);
-  const auto instances = view_instances(settings.root, claimed);
-  for (const GpuView& gpu : gpus)
-    if (gpu.parent.name == name) return gpu_facts(settings, config, gpu, gpus, instances);
-  for (const InstanceView& view : instances)
+static std::optional<Facts> find_facts(const Settings& settings, const Config& config,
+                                       const Host& host, const std::string& name) {
+  for (const Gpu& gpu : host.gpus)
+    if (gpu.parent.name == name) return gpu_facts(settings, config, host, gpu);
+  for (const GpuInstance& view : host.instances)
     if (view.name == name) return instance_facts(settings, view);
-  return domain_facts(claimed, name);
+  return domain_facts(host.claimed, name);
 }
 
 int show_command(const Settings& settings, const std::string& name) {
-  const ClaimedDevices claimed = claimed_devices(settings.root);
-  const auto facts = find_facts(settings, claimed, name);
+  const Config config = load_config(config_files(settings.root)).config;
+  const Host host = read_host(settings.root, config);
+  const auto facts = find_facts(settings, config, host, name);
   if (facts) facts->print(settings.json);
-  const int status = report_unreadable(claimed);
+  const int status = report_unreadable(host.claimed);
   if (!facts)
     throw Error(in_quotes(name), "not a GPU, an instance or a domain that uses one",
                 "run: gpuward list gpus, gpuward list or gpuward list domains");

@@ -13,7 +13,7 @@
 #include "base/trusted_file.hpp"
 #include "doctor/findings.hpp"
 #include "domain/xml_document.hpp"
-#include "inventory/host_view.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
@@ -80,7 +80,7 @@ static std::optional<Finding> group_in_passthrough(const Root& root, const std::
 Findings check_iommu(const Root& root, const Config& config) {
   Findings findings;
   const bool off = list_directory(root.sys("kernel/iommu_groups")).empty();
-  for (const GpuView& gpu : view_gpus(root, config)) {
+  for (const Gpu& gpu : read_gpus(root, config)) {
     const auto use = settings_of(config, gpu.parent).use;
     if (!gpu.parent.address || use == Use::off) continue;
     if (off)
@@ -112,7 +112,7 @@ static bool starts_by_itself(const std::string& definition) {
 
 /// What mdevctl defines for one parent: /etc/mdevctl.d/PARENT/UUID.
 static void check_definitions(const Root& root, const std::string& parent, bool ours,
-                              const std::vector<InstanceView>& instances, Findings& findings) {
+                              const std::vector<GpuInstance>& instances, Findings& findings) {
   for (const std::string& name : list_directory(mdevctl_directory(root, parent))) {
     const auto uuid = parse_uuid(name);
     if (!uuid) continue;
@@ -136,7 +136,7 @@ static void check_definitions(const Root& root, const std::string& parent, bool 
 
 /// /etc/driverctl.d has a file for each device, whose name ends in its address and whose text is a
 /// driver.
-static std::optional<Finding> driver_override(const Root& root, const GpuView& gpu) {
+static std::optional<Finding> driver_override(const Root& root, const Gpu& gpu) {
   for (const std::string& name : list_directory(root.etc("driverctl.d"))) {
     if (!name.ends_with(gpu.parent.name)) continue;
     const std::string driver = read_attribute(root.etc("driverctl.d/") + name).value_or("?");
@@ -233,7 +233,7 @@ static void find_scrub_programs(const Root& root, const Config& config, Findings
 /// Other hardware than its [gpu] section expects: no domain is assigned it.
 static void find_unexpected(const Root& root, const Config& config, std::set<std::string>& reasons,
                             Findings& findings) {
-  for (const GpuView& gpu : view_gpus(root, config))
+  for (const Gpu& gpu : read_gpus(root, config))
     if (const Verdict verdict = check_identity(root, config, gpu.parent); !verdict) {
       reasons.insert(to_string(verdict.reason));
       findings.push_back({Severity::problem, "devices", gpu.parent.name,
@@ -274,17 +274,17 @@ Findings check_devices(const Root& root, const Config& config) {
 
 Findings check_other_tools(const Root& root, const Config& config) {
   Findings findings;
-  const auto instances = view_instances(root);
-  const auto gpus = view_gpus(root, config);
+  const auto instances = read_instances(root, claimed_devices(root));
+  const auto gpus = read_gpus(root, config);
   for (const std::string& parent : list_directory(mdevctl_directory(root, ""))) {
     const auto gpu = std::find_if(gpus.begin(), gpus.end(),
-                                  [&](const GpuView& view) { return view.parent.name == parent; });
+                                  [&](const Gpu& view) { return view.parent.name == parent; });
     const auto known =
         gpu != gpus.end() ? gpu->parent : find_parent(root, parent);  // one of its VFs
     const bool ours = known && is_served(config, *known);
     check_definitions(root, parent, ours, instances, findings);
   }
-  for (const GpuView& gpu : gpus)
+  for (const Gpu& gpu : gpus)
     if (gpu.parent.address && settings_of(config, gpu.parent).use != Use::off)
       if (auto finding = driver_override(root, gpu)) findings.push_back(std::move(*finding));
   return findings;

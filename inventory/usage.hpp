@@ -21,9 +21,9 @@ namespace gpuward {
 // handles. A card, its VFs and the mdevs on each are one GPU, and an IOMMU group is in use as a
 // whole: what is in use of them is in use by way of the rest, too.
 //
-// There is no snapshot yet: each function reads what it needs when it is called, and its answer is
-// as old as that. So who writes a claim asks again with the lock of the host held, and who changes
-// VFs with that of the PF.
+// What a command shows comes from its snapshot (snapshot.hpp). Each of these reads what it needs
+// when called and is as old as that. So who writes a claim asks again with the host's lock, and who
+// changes VFs with that of the PF.
 //   claimed_devices                 reads claims, marks and records of quarantine. Placing, with
 //                                   the lock; commands and the guard for what they show.
 //   user_of_card                    of that answer: whether VFs of a card may be assigned

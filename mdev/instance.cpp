@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "base/file.hpp"
-#include "base/text.hpp"
 #include "mdev/parent.hpp"
 
 namespace gpuward {
@@ -97,38 +96,6 @@ bool wait_until_gone(const Root& root, const Uuid& uuid, std::chrono::millisecon
     if (pause < std::chrono::milliseconds(20)) pause *= 2;
   }
   return true;
-}
-
-/// NVIDIA's description is one line: "num_heads=4, framebuffer=24576M, max_instance=2".
-static std::optional<unsigned> max_instances(const std::string& description) {
-  for (const std::string_view word : split(description, ','))
-    if (word.starts_with("max_instance=")) return to_number<unsigned>(word.substr(13));
-  return {};
-}
-
-/// Of one type on all parents of a card that has `present` instances.
-static unsigned creatable_of_type(const Root& root, const std::vector<std::string>& parents,
-                                  const std::string& type, unsigned present) {
-  unsigned sum = 0;
-  std::optional<unsigned> limit;
-  for (const std::string& parent : parents) {
-    sum += available_instances(root, parent, type).value_or(0);
-    if (!limit) limit = max_instances(type_description(root, parent, type));
-  }
-  if (!limit) return sum;
-  return std::min(sum, *limit - std::min(*limit, present));
-}
-
-unsigned creatable_on_card(const Root& root, const std::vector<std::string>& parents,
-                           const std::vector<std::string>& types) {
-  const auto instances = list_instances(root);
-  const auto present = static_cast<unsigned>(
-      std::count_if(instances.begin(), instances.end(), [&](const Instance& instance) {
-        return std::find(parents.begin(), parents.end(), instance.parent) != parents.end();
-      }));
-  for (const std::string& type : types)
-    if (const unsigned count = creatable_of_type(root, parents, type, present)) return count;
-  return 0;
 }
 
 std::string mdevctl_directory(const Root& root, std::string_view parent) {

@@ -52,13 +52,6 @@ std::optional<std::string> parent_of_uuid(const Root& root, const Uuid& uuid);
 /// Waits until that is gone: the write to `remove` may return before.
 bool wait_until_gone(const Root& root, const Uuid& uuid, std::chrono::milliseconds deadline);
 
-/// How many instances can still be created together on a card that has these parents, as the first
-/// of `types` that has room: others share the card with it. A parent that is a VF has room for one
-/// at most, and of the card's limit (`max_instance` of NVIDIA's description) its instances are
-/// taken off. What the driver limits beyond that is not known.
-unsigned creatable_on_card(const Root& root, const std::vector<std::string>& parents,
-                           const std::vector<std::string>& types);
-
 /// Where mdevctl keeps the definitions of one parent's instances, a file each; of "" a directory
 /// for each parent.
 std::string mdevctl_directory(const Root& root, std::string_view parent);

@@ -77,15 +77,12 @@ std::vector<std::string> type_ids(const Root& root, const std::string& parent) {
   return ids;
 }
 
-std::vector<MdevType> list_types(const Root& root, const std::string& parent) {
-  std::vector<MdevType> types;
-  for (const std::string& id : type_ids(root, parent)) {
-    const std::string path = type_path(root, parent, id);
-    types.push_back({id, read_attribute(path + "/name").value_or(""),
-                     read_attribute(path + "/device_api").value_or(""),
-                     type_description(root, parent, id), available_instances(root, parent, id)});
-  }
-  return types;
+std::string type_name(const Root& root, const std::string& parent, const std::string& type) {
+  return read_optional_attribute(type_path(root, parent, type) + "/name").value_or("");
+}
+
+std::string device_api(const Root& root, const std::string& parent, const std::string& type) {
+  return read_attribute(type_path(root, parent, type) + "/device_api").value_or("");
 }
 
 }  // namespace gpuward

@@ -25,15 +25,6 @@ struct Parent {
   uint16_t card_device = 0;
 };
 
-/// One kind of instance that a parent offers: NAME/mdev_supported_types/ID.
-struct MdevType {
-  std::string id;
-  std::string name;         ///< "" when the driver gives none
-  std::string device_api;   ///< vfio-pci, vfio-ccw, vfio-ap
-  std::string description;  ///< free text of the driver
-  std::optional<unsigned> available;
-};
-
 /// Names as they may stand in a path: what the kernel uses for parents and types, never "." or
 /// "..".
 bool is_device_name(std::string_view name);
@@ -46,11 +37,14 @@ std::optional<Parent> find_parent(const Root& root, const std::string& name);
 /// What a device's directory in sysfs says of it; all of it only for a PCI device.
 Parent read_identity(const std::string& path, const std::string& name);
 
-/// Ids of all types, sorted.
+/// Ids of all types of instances that it offers, sorted: NAME/mdev_supported_types/ID.
 std::vector<std::string> type_ids(const Root& root, const std::string& parent);
 
-/// All types with all their attributes, sorted by id.
-std::vector<MdevType> list_types(const Root& root, const std::string& parent);
+/// vfio-pci, vfio-ccw, vfio-ap; "" when the type is gone.
+std::string device_api(const Root& root, const std::string& parent, const std::string& type);
+
+/// As its driver calls it; "" when it does not, or is gone.
+std::string type_name(const Root& root, const std::string& parent, const std::string& type);
 
 /// Free text of the driver; "" when there is none.
 std::string type_description(const Root& root, const std::string& parent, const std::string& type);

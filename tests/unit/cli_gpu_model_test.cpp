@@ -10,8 +10,8 @@
 namespace gpuward {
 namespace {
 
-GpuView card(uint16_t vendor, uint16_t device, uint32_t pci_class) {
-  GpuView gpu;
+Gpu card(uint16_t vendor, uint16_t device, uint32_t pci_class) {
+  Gpu gpu;
   gpu.parent.name = "0000:41:00.0";
   gpu.parent.address = parse_pci_address(gpu.parent.name);
   gpu.parent.vendor = vendor;
@@ -33,7 +33,7 @@ TEST(ComputeModeTest, a_model_that_is_always_a_3d_controller_has_no_mode) {
 }
 
 TEST(ComputeModeTest, a_sister_in_graphics_mode_tells_of_a_model_that_we_do_not_know) {
-  const GpuView gpu = card(0x10de, 0x2fff, controller_3d);
+  const Gpu gpu = card(0x10de, 0x2fff, controller_3d);
   EXPECT_FALSE(is_in_compute_mode(gpu, {gpu}));
   EXPECT_FALSE(is_in_compute_mode(gpu, {gpu, card(0x10de, 0x2ffe, vga)}));
   EXPECT_TRUE(is_in_compute_mode(gpu, {gpu, card(0x10de, 0x2fff, vga)}));
@@ -49,7 +49,7 @@ TEST(ModelNameTest, is_the_id_of_what_the_database_does_not_know) {
   HardwareNames names;
   EXPECT_EQ(model_name(names, card(0xfffe, 0xabcd, vga), {}).full, "fffe:abcd");
   EXPECT_EQ(model_name(names, card(0xfffe, 0xabcd, vga), {}).brief, "fffe:abcd");
-  EXPECT_EQ(model_name(names, GpuView(), {}).full, "");
+  EXPECT_EQ(model_name(names, Gpu(), {}).full, "");
 }
 
 TEST(HardwareNameTest, is_brief_by_what_stands_in_brackets) {
@@ -68,7 +68,7 @@ TEST(GpuJsonTest, has_null_for_what_is_not_known) {
   FakeHost host;
   host.pci_gpu("0000:41:00.0");
   const OpenDevices holders(host.root());
-  const auto gpu = gpu_json(host.root(), view_gpus(host.root(), {})[0], {}, holders);
+  const auto gpu = gpu_json(host.root(), read_gpus(host.root(), {})[0], {}, holders);
   EXPECT_EQ(gpu["class"], "030000");
   for (const char* key : {"sriov", "iommu_group", "used_by", "numa_node"})
     EXPECT_TRUE(gpu[key].is_null()) << key;
@@ -88,7 +88,7 @@ TEST(GpuJsonTest, has_holder_health_and_vfs) {
       .attribute("drm/card0/dev", "226:0");
   host.process(812, "Xorg", {"/dev/dri/card0"});
   const OpenDevices holders(host.root());
-  const auto gpu = gpu_json(host.root(), view_gpus(host.root(), {})[0], {}, holders);
+  const auto gpu = gpu_json(host.root(), read_gpus(host.root(), {})[0], {}, holders);
   EXPECT_EQ(gpu["used_by"]["pid"], 812);
   EXPECT_EQ(gpu["used_by"]["command"], "Xorg");
   EXPECT_EQ(gpu["health"]["link_width"], 16);

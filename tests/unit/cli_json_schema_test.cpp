@@ -22,6 +22,12 @@ TEST(JsonSchema, one_has_the_keys_of_the_first_release) {
             (json{{"schema", 1}, {"guards", {{{"left", {"x"}}}}}}));
 }
 
+TEST(JsonSchema, one_has_no_keys_that_came_later) {
+  const json gpus{{"gpus", {{{"name", "mtty"}, {"memory", {{"total", 1}, {"given", 0}}}}}}};
+  EXPECT_EQ(in_schema(1, "list", gpus), (json{{"schema", 1}, {"gpus", {{{"name", "mtty"}}}}}));
+  EXPECT_TRUE(in_schema(2, "list", gpus)["gpus"][0].contains("memory"));
+}
+
 TEST(JsonSchema, one_has_the_values_of_the_first_release) {
   const json now{{"instances", {{{"state", "in-use"}}, {{"state", "quarantined"}}}}};
   const json before{{"schema", 1},

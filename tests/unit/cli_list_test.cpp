@@ -19,9 +19,9 @@ using nlohmann::json;
 
 class ListTest : public testing::Test {
  protected:
-  json list(const std::string& what) {
+  json list(const std::string& what, int schema = 1) {
     testing::internal::CaptureStdout();
-    list_command({host_.root(), "", true, false}, what);
+    list_command({host_.root(), "", schema, false}, what);
     return json::parse(testing::internal::GetCapturedStdout())[what];
   }
   /// One profile of these types; how many domains more can get it.
@@ -75,6 +75,62 @@ TEST_F(ListTest, types_of_vendor_vfs_are_listed_by_their_card) {
   EXPECT_EQ(types[0]["type"], "1145");
   EXPECT_EQ(types[1]["name"], "NVIDIA L40S-2B");
   EXPECT_TRUE(types[0]["available"].is_null()) << "how many together the driver does not report";
+  const json newer = list("types", 2);
+  ASSERT_EQ(newer.size(), 2U);
+  EXPECT_EQ(newer[0]["available"], 2U) << "one on each VF";
+  EXPECT_EQ(newer[0]["memory"], 1024U);
+  EXPECT_EQ(newer[0]["use"], "vendor-vf");
+}
+
+/// One of NVIDIA's A2 with 16 VFs had 16 rows for each type.
+TEST_F(ListTest, a_card_has_one_row_for_each_of_its_types) {
+  host_.pci_gpu("0000:41:00.0");
+  for (const char* const vf : {"0000:41:00.4", "0000:41:00.5", "0000:41:00.6"})
+    mdev_vf("0000:41:00.0", vf, "12Q", 2);
+  const json types = list("types", 2);
+  ASSERT_EQ(types.size(), 1U);
+  EXPECT_EQ(types[0]["gpu"], "0000:41:00.0");
+  EXPECT_EQ(types[0]["available"], 2U);
+  EXPECT_EQ(types[0]["memory"], 12288U);
+  EXPECT_EQ(types[0]["max"], 2U);
+  const json older = list("types");
+  ASSERT_EQ(older.size(), 3U) << "as 0.1.0 printed them";
+  EXPECT_EQ(older[2]["gpu"], "0000:41:00.6");
+  EXPECT_EQ(older[2]["available"], 1U);
+  EXPECT_FALSE(older[2].contains("memory"));
+}
+
+TEST_F(ListTest, gpus_show_how_much_of_their_memory_is_given) {
+  host_.pci_gpu("0000:41:00.0");
+  for (const char* const vf : {"0000:41:00.4", "0000:41:00.5"})
+    mdev_vf("0000:41:00.0", vf, "12Q", 4);
+  host_.instance("0000:41:00.4", "12Q", *parse_uuid("00000000-0000-4000-8000-000000000001"));
+  EXPECT_EQ(list("gpus", 2)[0]["memory"], (json{{"total", 49152}, {"given", 12288}}));
+  EXPECT_FALSE(list("gpus")[0].contains("memory"));
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "gpus");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), testing::HasSubstr("  12/48 GiB  "));
+}
+
+TEST_F(ListTest, an_instance_is_named_as_its_vendor_names_it) {
+  host_.parent("0000:41:00.0")
+      .type("nvidia-559", 4)
+      .attribute("mdev_supported_types/nvidia-559/name", "NVIDIA A40-12Q");
+  host_.instance("0000:41:00.0", "nvidia-559", *parse_uuid("00000000-0000-4000-8000-000000000001"));
+  EXPECT_EQ(list("instances", 2)[0]["type_name"], "NVIDIA A40-12Q");
+  EXPECT_FALSE(list("instances")[0].contains("type_name"));
+}
+
+/// The driver of a card with 48 GB offers 12Q on each of 16 VFs.
+TEST_F(ListTest, vendor_vfs_share_what_their_card_has) {
+  host_.sriov("0000:41:00.0", 16);
+  host_.set_vfs("0000:41:00.0", 16);
+  for (int number = 1; number <= 16; ++number)
+    host_.pci_gpu("0000:41:0" + std::to_string(number / 8) + '.' + std::to_string(number % 8))
+        .attribute("nvidia/current_vgpu_type", "0")
+        .attribute("nvidia/creatable_vgpu_types", "1153 : NVIDIA L40S-12Q\n");
+  host_.config("[gpu *]\nuse = vendor-vf\n[profile p]\nuse = vendor-vf\ntype = 1153\n");
+  EXPECT_EQ(list("profiles")[0]["available"], 4U);
 }
 
 TEST_F(ListTest, of_a_card_without_vfs_the_types_are_unknown_and_not_none) {

@@ -54,9 +54,17 @@ TEST_F(ShowTest, an_instance_that_no_claim_names_is_external_if_all_claims_can_b
   EXPECT_EQ(status_, 1);
   EXPECT_THAT(errors_,
               HasSubstr("error: claim of domain " + to_string(web01) + ": cannot be read"));
-  EXPECT_EQ(show("mtty")["instance " + instance], "mtty-1, unknown");
+  EXPECT_EQ(show("mtty")["instance " + instance], "mtty-1 (mtty-1 by name), unknown");
   EXPECT_EQ(status_, 1);
   EXPECT_THAT(errors_, HasSubstr("cannot be read"));
+}
+
+TEST_F(ShowTest, types_have_their_name_and_how_many_more_the_gpu_can_have) {
+  EXPECT_EQ(show("mtty")["type mtty-1"], "mtty-1 by name, 3 available");
+  EXPECT_EQ(show(instance)["type_name"], "mtty-1 by name");
+  EXPECT_EQ(show("mtty", 1)["type mtty-1"], "3 available");
+  EXPECT_EQ(show("mtty", 1)["instance " + instance], "mtty-1, other");
+  EXPECT_FALSE(show("mtty", 1).contains("memory"));
 }
 
 TEST_F(ShowTest, a_domain_that_may_be_of_a_claim_that_cannot_be_read_is_not_found_with_a_reason) {

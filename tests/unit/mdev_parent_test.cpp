@@ -102,14 +102,11 @@ TEST(ParentTest, absent_gone_or_hostile_ones_are_not_found) {
 TEST(MdevTypeTest, are_listed_with_all_they_say) {
   FakeHost host;
   host.parent("mbochs").type("mbochs-small", 64).type("mbochs-large", 4);
-  const auto types = list_types(host.root(), "mbochs");
-  ASSERT_EQ(types.size(), 2u);
-  EXPECT_EQ(types[0].id, "mbochs-large");
-  EXPECT_EQ(types[1].id, "mbochs-small");
-  EXPECT_EQ(types[1].name, "mbochs-small by name");
-  EXPECT_EQ(types[1].device_api, "vfio-pci");
-  EXPECT_EQ(types[1].description, "made up");
-  EXPECT_EQ(types[1].available, 64u);
+  EXPECT_EQ(type_ids(host.root(), "mbochs"),
+            (std::vector<std::string>{"mbochs-large", "mbochs-small"}));
+  EXPECT_EQ(type_name(host.root(), "mbochs", "mbochs-small"), "mbochs-small by name");
+  EXPECT_EQ(device_api(host.root(), "mbochs", "mbochs-small"), "vfio-pci");
+  EXPECT_EQ(type_description(host.root(), "mbochs", "mbochs-small"), "made up");
 }
 
 TEST(MdevTypeTest, optional_attributes_may_be_missing) {
@@ -117,10 +114,11 @@ TEST(MdevTypeTest, optional_attributes_may_be_missing) {
   host.parent("mtty").type("mtty-1", 24);
   for (const char* attribute : {"name", "description", "device_api", "available_instances"})
     host.parent("mtty").without(std::string("mdev_supported_types/mtty-1/") + attribute);
-  const auto types = list_types(host.root(), "mtty");
-  ASSERT_EQ(types.size(), 1u);
-  EXPECT_EQ(types[0].name + types[0].description + types[0].device_api, "");
-  EXPECT_FALSE(types[0].available);
+  EXPECT_EQ(type_ids(host.root(), "mtty").size(), 1u);
+  EXPECT_EQ(type_name(host.root(), "mtty", "mtty-1"), "");
+  EXPECT_EQ(device_api(host.root(), "mtty", "mtty-1"), "");
+  EXPECT_EQ(type_description(host.root(), "mtty", "mtty-1"), "");
+  EXPECT_FALSE(available_instances(host.root(), "mtty", "mtty-1"));
 }
 
 TEST(MdevTypeTest, descriptions_of_many_lines_stay_whole) {
@@ -128,20 +126,19 @@ TEST(MdevTypeTest, descriptions_of_many_lines_stay_whole) {
   host.parent("gvt").type("i915-GVTg_V5_4", 2);
   host.parent("gvt").attribute("mdev_supported_types/i915-GVTg_V5_4/description",
                                "low_gm_size: 128MB\nweight: 4");
-  EXPECT_EQ(list_types(host.root(), "gvt")[0].description, "low_gm_size: 128MB\nweight: 4");
+  EXPECT_EQ(type_description(host.root(), "gvt", "i915-GVTg_V5_4"),
+            "low_gm_size: 128MB\nweight: 4");
 }
 
 TEST(MdevTypeTest, with_hostile_names_are_passed_over) {
   FakeHost host;
   host.parent("mtty").type("mtty-1", 1).type("a b", 1).type("x\ny", 1);
-  const auto types = list_types(host.root(), "mtty");
-  ASSERT_EQ(types.size(), 1u);
-  EXPECT_EQ(types[0].id, "mtty-1");
+  EXPECT_EQ(type_ids(host.root(), "mtty"), std::vector<std::string>{"mtty-1"});
 }
 
 TEST(MdevTypeTest, a_parent_that_went_has_none) {
   FakeHost host;
-  EXPECT_TRUE(list_types(host.root(), "mtty").empty());
+  EXPECT_TRUE(type_ids(host.root(), "mtty").empty());
 }
 
 TEST(AvailableInstancesTest, is_what_the_kernel_says) {

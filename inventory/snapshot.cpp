@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "inventory/host_view.hpp"
+#include "inventory/snapshot.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 #include "base/file.hpp"
 #include "inventory/usage.hpp"
@@ -23,7 +25,7 @@ struct GpuSearch {
   const Config& config;
   std::set<std::string> mdev_parents;
   std::set<PciAddress> vfs;  ///< of the GPUs found so far
-  std::map<PciAddress, GpuView> found;
+  std::map<PciAddress, Gpu> found;
 };
 
 /// By address or vendor:device: [gpu *] makes no device a GPU.
@@ -52,7 +54,7 @@ static bool is_gpu(const GpuSearch& search, const PciAddress& address, uint32_t 
   return is_named(search, address);
 }
 
-static void add_virtual_functions(GpuSearch& search, GpuView& gpu) {
+static void add_virtual_functions(GpuSearch& search, Gpu& gpu) {
   const PciAddress& address = *gpu.parent.address;
   gpu.most_vfs = total_vfs(search.root, address);
   if (gpu.most_vfs == 0) return;
@@ -66,19 +68,33 @@ static void add_virtual_functions(GpuSearch& search, GpuView& gpu) {
                                  [&](const auto& vf) { return offers_vgpus(search.root, vf); });
 }
 
-static void look_at(GpuSearch& search, const PciAddress& address) {
+/// A VF that its PF has no link to (a PF without sriov_totalvfs) is known by its own.
+static bool add_to_physical_function(GpuSearch& search, const PciDevice& vf) {
+  if (!vf.physical_function) return false;
+  const auto card = search.found.find(*vf.physical_function);
+  if (card == search.found.end()) return false;
+  Gpu& gpu = card->second;
+  gpu.vfs.push_back(vf.address);
+  std::string name = to_string(vf.address);
+  if (search.mdev_parents.erase(name)) gpu.mdev_parents.push_back(std::move(name));
+  gpu.offers_vgpus =
+      !gpu.serves_mdevs() && (gpu.offers_vgpus || offers_vgpus(search.root, vf.address));
+  return true;
+}
+
+static void inspect(GpuSearch& search, const PciAddress& address) {
   if (search.vfs.contains(address)) return;
   const std::string name = to_string(address);
   const std::string path = search.root.sys("bus/pci/devices/") + name;
   const uint32_t pci_class = hex_number(read_attribute(path + "/class").value_or(""));
   if (!is_gpu(search, address, pci_class)) return;
   const auto device = find_pci_device(search.root, address);
-  if (!device) return;
-  GpuView gpu{.parent = {name, address, device->vendor, device->device, device->numa_node},
-              .pci_class = device->pci_class,
-              .driver = device->driver,
-              .iommu_group = device->iommu_group,
-              .is_vf = device->physical_function.has_value()};
+  if (!device || add_to_physical_function(search, *device)) return;
+  Gpu gpu{.parent = {name, address, device->vendor, device->device, device->numa_node},
+          .pci_class = device->pci_class,
+          .driver = device->driver,
+          .iommu_group = device->iommu_group,
+          .is_vf = device->physical_function.has_value()};
   if (search.mdev_parents.erase(name)) gpu.mdev_parents.push_back(name);
   add_virtual_functions(search, gpu);
   search.found[address] = std::move(gpu);
@@ -89,13 +105,13 @@ static std::string driver_of(const std::string& device_path) {
   return driver ? std::string(base_name(*driver)) : std::string();
 }
 
-std::vector<GpuView> view_gpus(const Root& root, const Config& config) {
+std::vector<Gpu> read_gpus(const Root& root, const Config& config) {
   const auto parents = parent_names(root);
   GpuSearch search{root, config, {parents.begin(), parents.end()}, {}, {}};
   // In the order of their addresses a PF comes before its VFs, whose routing id is its own and
   // more, and function 0 before its companions.
-  for (const PciAddress& address : pci_addresses(root)) look_at(search, address);
-  std::vector<GpuView> gpus;
+  for (const PciAddress& address : pci_addresses(root)) inspect(search, address);
+  std::vector<Gpu> gpus;
   for (auto& [address, gpu] : search.found) gpus.push_back(std::move(gpu));
   for (const std::string& name : search.mdev_parents)
     if (auto parent = find_parent(root, name))
@@ -105,7 +121,7 @@ std::vector<GpuView> view_gpus(const Root& root, const Config& config) {
   return gpus;
 }
 
-std::vector<Use> kinds_of(const GpuView& gpu) {
+std::vector<Use> kinds_of(const Gpu& gpu) {
   std::vector<Use> kinds;
   if (gpu.serves_mdevs()) kinds.push_back(Use::mdev);
   if (gpu.offers_vgpus) kinds.push_back(Use::vendor_vf);
@@ -116,7 +132,7 @@ std::vector<Use> kinds_of(const GpuView& gpu) {
   return kinds;
 }
 
-GpuDetails view_details(const Root& root, const GpuView& gpu) {
+GpuDetails read_details(const Root& root, const Gpu& gpu) {
   GpuDetails details;
   if (!gpu.parent.address) return details;
   const PciAddress& address = *gpu.parent.address;
@@ -139,7 +155,7 @@ static std::string state_word(ClaimedDevice::State state, bool exists) {
   return exists ? "in-use" : "missing";
 }
 
-static void add_claim(InstanceView& view, const Claim& claim, const ClaimedDevice& device,
+static void add_claim(GpuInstance& view, const Claim& claim, const ClaimedDevice& device,
                       bool exists) {
   view.state = state_word(device.state, exists);
   view.device = device;
@@ -147,7 +163,7 @@ static void add_claim(InstanceView& view, const Claim& claim, const ClaimedDevic
   view.domain_uuid = claim.domain;
 }
 
-using Views = std::map<std::string, InstanceView>;
+using Views = std::map<std::string, GpuInstance>;
 
 static void add_claimed_mdev(Views& views, const Claim& claim, const ClaimedDevice& device) {
   const std::string name = device_name(device);
@@ -155,27 +171,23 @@ static void add_claimed_mdev(Views& views, const Claim& claim, const ClaimedDevi
   const bool exists = found != views.end();
   // Someone removed what was claimed and made another of its UUID elsewhere.
   if (exists && found->second.instance.parent != device.parent) return;
-  InstanceView& view = views[name];
+  GpuInstance& view = views[name];
   if (!exists) view = {.instance = {device.instance, device.parent, device.type}, .name = name};
   add_claim(view, claim, device, exists);
 }
 
-static InstanceView claimed_pci_device(const Root& root, const Claim& claim,
-                                       const ClaimedDevice& device) {
-  InstanceView view{.instance = {{}, device.parent, device.type == "-" ? "" : device.type},
-                    .name = device_name(device),
-                    .use = device.use};
+static GpuInstance claimed_pci_device(const Root& root, const Claim& claim,
+                                      const ClaimedDevice& device) {
+  GpuInstance view{.instance = {{}, device.parent, device.type == "-" ? "" : device.type},
+                   .name = device_name(device),
+                   .use = device.use};
   add_claim(view, claim, device, exists(pci_path(root, device.address)));
   return view;
 }
 
-std::vector<InstanceView> view_instances(const Root& root) {
-  return view_instances(root, claimed_devices(root));
-}
-
-std::vector<InstanceView> view_instances(const Root& root, const ClaimedDevices& claimed) {
+std::vector<GpuInstance> read_instances(const Root& root, const ClaimedDevices& claimed) {
   Views mdevs;
-  std::vector<InstanceView> result, pci_devices;
+  std::vector<GpuInstance> result, pci_devices;
   ProvisionedUuids provisioned;
   for (Instance& instance : list_instances(root)) {
     std::string name = to_string(instance.uuid);
@@ -202,34 +214,45 @@ std::vector<InstanceView> view_instances(const Root& root, const ClaimedDevices&
 
 // ---- what of a GPU is in use
 
-/// vGPUs that others set are told by their VFs alone.
-static void add_vgpus(const Root& root, const GpuView& gpu, GpuUse& use) {
+/// vGPUs that others set are known by their VFs alone.
+static void add_vgpus(const Root& root, const Gpu& gpu, GpuUse& use) {
   if (!gpu.offers_vgpus) return;
   for (const PciAddress& vf : gpu.vfs)
-    if (current_vgpu(root, vf).value_or(0) != 0) use.vfs.insert(to_string(vf));
+    if (const unsigned id = current_vgpu(root, vf).value_or(0)) {
+      use.vgpus.emplace(vf, id);
+      use.vfs.insert(to_string(vf));
+    }
 }
 
-std::map<std::string, GpuUse> view_use(const Root& root, const std::vector<GpuView>& gpus,
-                                       const std::vector<InstanceView>& instances) {
+std::map<std::string, GpuUse> use_of_gpus(const Root& root, const std::vector<Gpu>& gpus,
+                                          const std::vector<GpuInstance>& instances) {
   std::map<std::string, GpuUse> uses;
   std::map<std::string, std::string> gpu_of_vf;
-  for (const GpuView& gpu : gpus) {
+  for (const Gpu& gpu : gpus) {
     GpuUse& use = uses[gpu.parent.name];
     for (const PciAddress& vf : gpu.vfs) gpu_of_vf[to_string(vf)] = gpu.parent.name;
     add_vgpus(root, gpu, use);
   }
-  for (const InstanceView& view : instances) {
+  for (size_t at = 0; at < instances.size(); ++at) {
+    const GpuInstance& view = instances[at];
     // The parent of an mdev may be a VF; that of a claimed VF is its PF.
     const std::string& parent = view.instance.parent;
     const auto of_vf = gpu_of_vf.find(parent);
     const auto gpu = uses.find(of_vf == gpu_of_vf.end() ? parent : of_vf->second);
     if (gpu == uses.end()) continue;  // a companion, or the GPU went
     ++gpu->second.instances;
+    gpu->second.at.push_back(at);
     if (of_vf != gpu_of_vf.end()) gpu->second.vfs.insert(parent);
     if (gpu_of_vf.contains(view.name)) gpu->second.vfs.insert(view.name);
     if (!view.domain.empty()) gpu->second.domains.insert(view.domain);
   }
   return uses;
+}
+
+Host read_host(const Root& root, const Config& config) {
+  Host host{read_gpus(root, config), {}, claimed_devices(root)};
+  host.instances = read_instances(root, host.claimed);
+  return host;
 }
 
 }  // namespace gpuward

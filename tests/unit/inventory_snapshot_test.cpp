@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "inventory/host_view.hpp"
+#include "inventory/snapshot.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -22,17 +22,17 @@ const Uuid one = *parse_uuid("00000000-0000-5000-8000-000000000001");
 
 // ---- GPUs
 
-TEST(ViewGpusTest, an_empty_host_has_none) {
+TEST(ReadGpusTest, an_empty_host_has_none) {
   const TempDir empty;
-  EXPECT_THAT(view_gpus(Root{empty.path()}, {}), IsEmpty());
+  EXPECT_THAT(read_gpus(Root{empty.path()}, {}), IsEmpty());
 }
 
-TEST(ViewGpusTest, are_mdev_parents_and_pci_display_devices_by_name) {
+TEST(ReadGpusTest, are_mdev_parents_and_pci_display_devices_by_name) {
   FakeHost host;
   host.parent("mtty").type("mtty-1", 1);
   host.parent("0000:41:00.0").type("nvidia-256", 1).pci_id(0x10de, 0x2235).driver("nvidia");
   host.pci_gpu("0000:03:00.0").pci_id(0x1002, 0x73a5).driver("amdgpu");
-  const auto gpus = view_gpus(host.root(), {});
+  const auto gpus = read_gpus(host.root(), {});
   ASSERT_THAT(gpus, SizeIs(3));
   EXPECT_EQ(gpus[0].parent.name, "0000:03:00.0");
   EXPECT_FALSE(gpus[0].serves_mdevs());
@@ -45,13 +45,13 @@ TEST(ViewGpusTest, are_mdev_parents_and_pci_display_devices_by_name) {
   EXPECT_EQ(gpus[2].driver, "");
 }
 
-TEST(ViewGpusTest, accelerators_are_gpus_and_network_cards_are_not) {
+TEST(ReadGpusTest, accelerators_are_gpus_and_network_cards_are_not) {
   FakeHost host;
   host.pci_gpu("0000:01:00.0").attribute("class", "0x120000");
   host.pci_gpu("0000:02:00.0").attribute("class", "0x030200");
   host.pci_gpu("0000:03:00.0").attribute("class", "0x020000");
   host.pci_gpu("0000:04:00.0").without("class");
-  EXPECT_THAT(view_gpus(host.root(), {}), SizeIs(2));
+  EXPECT_THAT(read_gpus(host.root(), {}), SizeIs(2));
 }
 
 /// A GPU with two of four VFs.
@@ -68,13 +68,14 @@ class SriovTest : public testing::Test {
     pf().link("virtfn" + std::to_string(number), "../" + address);
     return host_.pci_gpu(address).link("physfn", "../" + name_);
   }
-  GpuView only() const {
-    const auto gpus = view_gpus(host_.root(), {});
+  Gpu only() const {
+    const auto gpus = read_gpus(host_.root(), {});
     EXPECT_EQ(gpus.size(), 1u);
-    return gpus.empty() ? GpuView() : gpus[0];
+    return gpus.empty() ? Gpu() : gpus[0];
   }
   GpuUse use() const {
-    return view_use(host_.root(), {only()}, view_instances(host_.root()))[name_];
+    return use_of_gpus(host_.root(), {only()},
+                       read_instances(host_.root(), claimed_devices(host_.root())))[name_];
   }
   void claim(Use use, const std::string& address) {
     const Claims claims(host_.root());
@@ -89,7 +90,7 @@ class SriovTest : public testing::Test {
 };
 
 TEST_F(SriovTest, vfs_are_part_of_their_gpu) {
-  const GpuView gpu = only();
+  const Gpu gpu = only();
   EXPECT_EQ(gpu.parent.name, name_);
   EXPECT_EQ(gpu.most_vfs, 4u);
   EXPECT_THAT(gpu.vfs, SizeIs(2));
@@ -103,9 +104,9 @@ TEST_F(SriovTest, how_many_vfs_there_are_is_not_asked_of_sriov_numvfs) {
 
 TEST_F(SriovTest, vfs_of_a_device_that_is_no_gpu_stand_for_themselves) {
   pf().attribute("class", "0x120000");
-  EXPECT_THAT(view_gpus(host_.root(), {}), SizeIs(1));
+  EXPECT_THAT(read_gpus(host_.root(), {}), SizeIs(1));
   pf().attribute("class", "0x020000");
-  const auto gpus = view_gpus(host_.root(), {});
+  const auto gpus = read_gpus(host_.root(), {});
   ASSERT_THAT(gpus, SizeIs(2));
   EXPECT_THAT(kinds_of(gpus[0]), ElementsAre(Use::vf));
 }
@@ -118,6 +119,12 @@ TEST_F(SriovTest, mdevs_on_vfs_are_the_gpus) {
   EXPECT_THAT(kinds_of(only()), ElementsAre(Use::mdev, Use::whole));
   EXPECT_EQ(use().instances, 1u);
   EXPECT_THAT(use().vfs, ElementsAre("0000:41:00.5"));
+}
+
+TEST_F(SriovTest, a_vf_that_its_pf_has_no_link_to_is_part_of_it) {
+  pf().without("sriov_totalvfs");
+  host_.parent("0000:41:00.5").type("nvidia-557", 1);
+  EXPECT_THAT(only().mdev_parents, ElementsAre("0000:41:00.5"));
 }
 
 TEST_F(SriovTest, vgpus_use_their_vfs_whoever_set_them) {
@@ -143,7 +150,7 @@ TEST_F(SriovTest, who_has_the_whole_gpu_uses_no_vf) {
 
 TEST_F(SriovTest, claimed_pci_devices_are_instances) {
   claim(Use::vf, "0000:41:00.4");
-  auto views = view_instances(host_.root());
+  auto views = read_instances(host_.root(), claimed_devices(host_.root()));
   ASSERT_THAT(views, SizeIs(1));
   EXPECT_EQ(views[0].name, "0000:41:00.4");
   EXPECT_EQ(views[0].use, Use::vf);
@@ -152,39 +159,39 @@ TEST_F(SriovTest, claimed_pci_devices_are_instances) {
   EXPECT_EQ(views[0].state, "in-use");
   EXPECT_EQ(views[0].domain, "vm1");
   host_.parent_goes("0000:41:00.4");
-  EXPECT_EQ(view_instances(host_.root())[0].state, "missing");
+  EXPECT_EQ(read_instances(host_.root(), claimed_devices(host_.root()))[0].state, "missing");
 }
 
-TEST(ViewGpusTest, companions_are_no_gpus_of_their_own) {
+TEST(ReadGpusTest, companions_are_no_gpus_of_their_own) {
   FakeHost host;
   host.pci_gpu("0000:41:00.0");
   host.pci_gpu("0000:41:00.1").attribute("class", "0x038000");
   host.pci_gpu("0000:42:00.1");  // nothing before it
-  const auto gpus = view_gpus(host.root(), {});
+  const auto gpus = read_gpus(host.root(), {});
   ASSERT_THAT(gpus, SizeIs(2));
   EXPECT_EQ(gpus[0].parent.name, "0000:41:00.0");
   EXPECT_EQ(gpus[1].parent.name, "0000:42:00.1");
-  EXPECT_THAT(view_details(host.root(), gpus[0]).companions, SizeIs(1));
+  EXPECT_THAT(read_details(host.root(), gpus[0]).companions, SizeIs(1));
 }
 
-TEST(ViewGpusTest, a_section_makes_a_device_a_gpu_by_address_or_id) {
+TEST(ReadGpusTest, a_section_makes_a_device_a_gpu_by_address_or_id) {
   FakeHost host;
   for (const char* address : {"0000:01:00.0", "0000:02:00.0", "10000:e1:00.0"})
     host.pci_gpu(address).attribute("class", "0x010802");
   host.pci_gpu("0000:02:00.0").pci_id(0x1b36, 0x0010);
   Config config;
   config.gpus.resize(2);
-  EXPECT_THAT(view_gpus(host.root(), config), IsEmpty()) << "[gpu *] names none";
+  EXPECT_THAT(read_gpus(host.root(), config), IsEmpty()) << "[gpu *] names none";
   config.gpus[0].selector = {GpuSelector::By::id, {}, 0x1b36, 0x0010, {}};
   config.gpus[1].selector = {
       GpuSelector::By::address, *parse_pci_address("10000:e1:00.0"), 0, 0, {}};
-  const auto gpus = view_gpus(host.root(), config);
+  const auto gpus = read_gpus(host.root(), config);
   ASSERT_THAT(gpus, SizeIs(2));
   EXPECT_EQ(gpus[0].parent.name, "0000:02:00.0");
   EXPECT_EQ(gpus[1].parent.name, "10000:e1:00.0");
 }
 
-TEST(ViewGpusTest, tells_the_group_and_whether_it_is_viable) {
+TEST(ReadGpusTest, tells_the_group_and_whether_it_is_viable) {
   FakeHost host;
   const std::string address = "0000:41:00.0", other = "0000:42:00.0";
   const std::string members = "/sys/kernel/iommu_groups/7/devices/";
@@ -192,28 +199,28 @@ TEST(ViewGpusTest, tells_the_group_and_whether_it_is_viable) {
   host.pci_gpu(other).attribute("class", "0x020000");
   host.file(members + address, "");
   host.file(members + other, "");
-  const GpuView gpu = view_gpus(host.root(), {})[0];
+  const Gpu gpu = read_gpus(host.root(), {})[0];
   EXPECT_EQ(gpu.iommu_group, 7u);
-  EXPECT_TRUE(view_details(host.root(), gpu).viable);
+  EXPECT_TRUE(read_details(host.root(), gpu).viable);
   host.pci_gpu(other).driver("e1000e");
-  const GpuDetails details = view_details(host.root(), gpu);
+  const GpuDetails details = read_details(host.root(), gpu);
   EXPECT_THAT(details.group->members, SizeIs(2));
   EXPECT_THAT(to_string(details.viable.reason), HasSubstr(other));
 }
 
-TEST(ViewGpusTest, of_what_is_no_pci_device_nothing_more_is_told) {
+TEST(ReadGpusTest, of_what_is_no_pci_device_nothing_more_is_told) {
   FakeHost host;
   host.parent("mtty").type("mtty-1", 1);
-  const GpuView gpu = view_gpus(host.root(), {})[0];
+  const Gpu gpu = read_gpus(host.root(), {})[0];
   EXPECT_THAT(kinds_of(gpu), ElementsAre(Use::mdev));
-  EXPECT_FALSE(view_details(host.root(), gpu).group);
+  EXPECT_FALSE(read_details(host.root(), gpu).group);
 }
 
 // ---- instances
 
-class ViewInstancesTest : public testing::Test {
+class ReadInstancesTest : public testing::Test {
  protected:
-  ViewInstancesTest() {
+  ReadInstancesTest() {
     host_.parent("mbochs").type("mbochs-small", 8);
     claims_.make_ready();
   }
@@ -221,22 +228,22 @@ class ViewInstancesTest : public testing::Test {
     claims_.write(
         {vm, "vm1", {{state, "ua-gpuward-0", "small", instance, "mbochs", "mbochs-small"}}});
   }
-  InstanceView only() {
-    const auto views = view_instances(host_.root());
+  GpuInstance only() {
+    const auto views = read_instances(host_.root(), claimed_devices(host_.root()));
     EXPECT_EQ(views.size(), 1u);
-    return views.empty() ? InstanceView() : views[0];
+    return views.empty() ? GpuInstance() : views[0];
   }
   FakeHost host_;
   Claims claims_{host_.root()};
 };
 
-TEST_F(ViewInstancesTest, there_are_none) {
-  EXPECT_THAT(view_instances(host_.root()), IsEmpty());
+TEST_F(ReadInstancesTest, there_are_none) {
+  EXPECT_THAT(read_instances(host_.root(), claimed_devices(host_.root())), IsEmpty());
 }
 
-TEST_F(ViewInstancesTest, one_of_somebody_else_is_other) {
+TEST_F(ReadInstancesTest, one_of_somebody_else_is_other) {
   host_.instance("mbochs", "mbochs-small", one);
-  const InstanceView view = only();
+  const GpuInstance view = only();
   EXPECT_EQ(view.state, "external");
   EXPECT_EQ(view.instance.uuid, one);
   EXPECT_EQ(view.instance.parent, "mbochs");
@@ -245,15 +252,15 @@ TEST_F(ViewInstancesTest, one_of_somebody_else_is_other) {
   EXPECT_FALSE(view.device);
 }
 
-TEST_F(ViewInstancesTest, one_that_gpuward_keeps_is_ready) {
+TEST_F(ReadInstancesTest, one_that_gpuward_keeps_is_ready) {
   host_.instance("mbochs", "mbochs-small", provisioned_uuid("mbochs", "mbochs-small", 5));
   EXPECT_EQ(only().state, "provisioned");
 }
 
-TEST_F(ViewInstancesTest, one_that_a_domain_holds_names_it) {
+TEST_F(ReadInstancesTest, one_that_a_domain_holds_names_it) {
   host_.instance("mbochs", "mbochs-small", one);
   claim(State::claimed);
-  const InstanceView view = only();
+  const GpuInstance view = only();
   EXPECT_EQ(view.state, "in-use");
   EXPECT_EQ(view.domain, "vm1");
   EXPECT_EQ(view.domain_uuid, vm);
@@ -261,7 +268,7 @@ TEST_F(ViewInstancesTest, one_that_a_domain_holds_names_it) {
   EXPECT_EQ(view.device->profile, "small");
 }
 
-TEST_F(ViewInstancesTest, one_of_its_uuid_on_another_parent_is_not_what_was_claimed) {
+TEST_F(ReadInstancesTest, one_of_its_uuid_on_another_parent_is_not_what_was_claimed) {
   host_.parent("mtty").type("mtty-1", 1);
   host_.instance("mtty", "mtty-1", one);
   claim(State::claimed);
@@ -269,29 +276,29 @@ TEST_F(ViewInstancesTest, one_of_its_uuid_on_another_parent_is_not_what_was_clai
   EXPECT_EQ(only().domain, "");
 }
 
-TEST_F(ViewInstancesTest, one_that_is_claimed_and_not_there_is_missing) {
+TEST_F(ReadInstancesTest, one_that_is_claimed_and_not_there_is_missing) {
   claim(State::claimed);
-  const InstanceView view = only();
+  const GpuInstance view = only();
   EXPECT_EQ(view.state, "missing");
   EXPECT_EQ(view.instance.uuid, one);
   EXPECT_EQ(view.instance.parent, "mbochs");
 }
 
-TEST_F(ViewInstancesTest, one_that_does_not_go_is_quarantined_there_or_not) {
+TEST_F(ReadInstancesTest, one_that_does_not_go_is_quarantined_there_or_not) {
   claim(State::quarantined);
   EXPECT_EQ(only().state, "quarantined");
   host_.instance("mbochs", "mbochs-small", one);
   EXPECT_EQ(only().state, "quarantined");
 }
 
-TEST_F(ViewInstancesTest, a_ready_one_that_a_domain_holds_is_held) {
+TEST_F(ReadInstancesTest, a_ready_one_that_a_domain_holds_is_held) {
   const Uuid ready = provisioned_uuid("mbochs", "mbochs-small", 0);
   host_.instance("mbochs", "mbochs-small", ready);
   claim(State::claimed, ready);
   EXPECT_EQ(only().state, "in-use");
 }
 
-TEST_F(ViewInstancesTest, one_that_is_still_being_made_is_other) {
+TEST_F(ReadInstancesTest, one_that_is_still_being_made_is_other) {
   host_.instance_without_type("mbochs", one);
   EXPECT_EQ(only().state, "external");
 }

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/capacity.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "inventory/gpu_types.hpp"
+
+namespace gpuward {
+
+// ---- a card as its driver reports it
+
+/// More than any driver reports; what is larger would only make shares less exact.
+static constexpr unsigned most_available = 1 << 16;
+
+static const GpuType* find_type(const std::vector<GpuType>& types, std::string_view id) {
+  const auto found =
+      std::find_if(types.begin(), types.end(), [&](const GpuType& type) { return type.id == id; });
+  return found == types.end() ? nullptr : &*found;
+}
+
+static const TypeRoom* find_type(const CardRoom& room, std::string_view id_or_name) {
+  for (const TypeRoom& type : room.types)
+    if (type.id == id_or_name || (!type.name.empty() && type.name == id_or_name)) return &type;
+  return nullptr;
+}
+
+static bool is_on_vfs(const Gpu& gpu) {
+  if (gpu.offers_vgpus) return true;
+  return gpu.serves_mdevs() && gpu.mdev_parents.front() != gpu.parent.name;
+}
+
+/// Adds so many of what the type takes.
+static void raise(std::vector<uint64_t>& units, const GpuType& type, uint64_t count) {
+  for (size_t unit = 0; unit < units.size(); ++unit)
+    units[unit] = std::max(units[unit], count * type.takes[unit]);
+}
+
+/// How many an empty card has for sure: max_instance, or as many as its memory is known for. The
+/// largest type of NVIDIA's has all memory of the card, each other driver's at least its own.
+static uint64_t count_on_empty(const GpuType& type) {
+  if (type.most) return *type.most;
+  const auto memory = type.one_size ? card_memory_of_vgpu(type.name) : std::nullopt;
+  return memory ? std::max(*memory / *type.memory_mib, 1U) : 1;
+}
+
+/// What is left of a card whose VFs each report only whether one more fits: what the empty card
+/// has, less what is on it. Nothing where a part is not known.
+static std::optional<std::vector<uint64_t>> left_on_vfs(const std::vector<GpuType>& types,
+                                                        const std::vector<std::string>& present) {
+  std::vector<uint64_t> left(types.front().takes.size());
+  bool is_known = present.empty();
+  for (const GpuType& type : types) {
+    raise(left, type, count_on_empty(type));
+    is_known = is_known || type.most || (type.one_size && card_memory_of_vgpu(type.name));
+  }
+  if (!is_known) return {};
+  for (const std::string& id : present) {
+    const GpuType* const type = find_type(types, id);
+    if (!type) return {};
+    for (size_t unit = 0; unit < left.size(); ++unit)
+      left[unit] -= std::min(left[unit], uint64_t{type->takes[unit]});
+  }
+  return left;
+}
+
+/// In what the types take. The driver of a card without VFs counts what is left: as `available` of
+/// a type fit, there is at least that much of each thing.
+static void count_in_units(CardRoom& room, const std::vector<GpuType>& types, bool on_vfs) {
+  room.is_exact = true;
+  room.left.assign(types.front().takes.size(), 0);
+  for (size_t at = 0; at < types.size(); ++at) {
+    const unsigned available = room.types[at].available;
+    room.types[at].cost.assign(types[at].takes.begin(), types[at].takes.end());
+    raise(room.left, types[at], on_vfs ? std::min(available, 1U) : available);
+  }
+  if (!on_vfs) return;
+  if (auto left = left_on_vfs(types, room.present)) room.left = std::move(*left);
+}
+
+/// A unit of which 1/n is a whole number for each of these; less exact where 62 bits are not
+/// enough.
+static uint64_t common_unit(const std::vector<unsigned>& numbers) {
+  constexpr uint64_t limit = uint64_t{1} << 62;
+  uint64_t unit = 1;
+  for (const unsigned number : numbers) {
+    if (number == 0) continue;
+    const uint64_t factor = number / std::gcd(unit, uint64_t{number});
+    if (unit > limit / factor) return limit;
+    unit *= factor;
+  }
+  return unit;
+}
+
+/// Rounded up: shares that together are more than the whole must not seem to fit.
+static uint64_t share(uint64_t unit, unsigned parts) {
+  return parts ? (unit + parts - 1) / parts : unit;
+}
+
+/// In shares. Whatever types share, one instance takes of each thing no more than 1/available of
+/// what is left, or 1/max_instance of what the card has. So instances fit whose shares add up to
+/// no more than the whole.
+static void count_in_shares(CardRoom& room, const std::vector<GpuType>& types, bool on_vfs) {
+  const auto has_most = [](const GpuType& type) {
+    return type.most && *type.most <= most_available;
+  };
+  const bool by_most = on_vfs && std::all_of(types.begin(), types.end(), has_most) &&
+                       std::all_of(room.present.begin(), room.present.end(),
+                                   [&](const std::string& id) { return find_type(types, id); });
+  std::vector<unsigned> parts;
+  for (size_t at = 0; at < types.size(); ++at)
+    parts.push_back(by_most ? *types[at].most : room.types[at].available);
+  const uint64_t unit = common_unit(parts);
+  for (size_t at = 0; at < types.size(); ++at) room.types[at].cost = {share(unit, parts[at])};
+  uint64_t left = unit;
+  if (by_most)
+    for (const std::string& id : room.present)
+      left -= std::min(left, share(unit, *find_type(types, id)->most));
+  room.left = {left};
+}
+
+/// NVIDIA's mixed-size mode, which sysfs does not show before there is an instance: beside one of
+/// another size the driver offers this one, too.
+static bool mixes_sizes(const CardRoom& room) {
+  std::set<unsigned> sizes;
+  for (const std::string& id : room.present)
+    if (const TypeRoom* const type = find_type(room, id); type && type->size)
+      sizes.insert(*type->size);
+  if (sizes.empty()) return false;
+  for (const TypeRoom& type : room.types)
+    if (type.available > 0 && type.one_size) sizes.insert(*type.size);
+  return sizes.size() > 1;
+}
+
+/// What the parts that may be used have room for; adds them to `parents`.
+static TypeRoom counted(const GpuType& type, const IsUsable& is_usable,
+                        std::set<std::string>& parents) {
+  TypeRoom room{.id = type.id,
+                .name = type.name,
+                .cost = {},
+                .most = type.most,
+                .size = type.memory_mib,
+                .one_size = type.one_size};
+  for (const GpuType::On& on : type.on) {
+    const unsigned available = std::min(on.available.value_or(0), most_available);
+    if (available == 0 || (is_usable && !is_usable(on.parent))) continue;
+    room.available = std::min(room.available + available, most_available);
+    parents.insert(on.parent);
+  }
+  room.reported = room.available;
+  return room;
+}
+
+CardRoom card_room(const Gpu& gpu, const std::vector<GpuType>& types,
+                   std::vector<std::string> present, const IsUsable& is_usable) {
+  CardRoom room{.card = gpu.parent.name, .present = std::move(present)};
+  const bool on_vfs = is_on_vfs(gpu);
+  std::set<std::string> parents;
+  for (const GpuType& type : types) room.types.push_back(counted(type, is_usable, parents));
+  if (on_vfs) room.slots = static_cast<unsigned>(parents.size());
+  room.mixes_sizes = mixes_sizes(room);
+  const bool are_known =
+      !types.empty() && std::all_of(types.begin(), types.end(), [&](const GpuType& type) {
+        return !type.takes.empty() && type.takes.size() == types.front().takes.size();
+      });
+  if (are_known)
+    count_in_units(room, types, on_vfs);
+  else
+    count_in_shares(room, types, on_vfs);
+  return room;
+}
+
+std::vector<std::string> present_types(const GpuUse& use,
+                                       const std::vector<GpuInstance>& instances) {
+  std::vector<std::string> present;
+  for (const size_t at : use.at)
+    if (instances[at].use == Use::mdev && instances[at].state != "missing")
+      present.push_back(instances[at].instance.type);
+  for (const auto& [vf, id] : use.vgpus) present.push_back(std::to_string(id));
+  return present;
+}
+
+// ---- what fits
+
+/// That the type would have to have, where it is another.
+static std::optional<unsigned> required_size(const CardRoom& room, const TypeRoom& type) {
+  if (room.mixes_sizes || !type.one_size) return {};
+  for (const std::string& id : room.present)
+    if (const TypeRoom* const other = find_type(room, id); other && other->one_size)
+      return other->size == type.size ? std::nullopt : other->size;
+  return {};
+}
+
+/// How many more `most` allows.
+static unsigned below_most(const CardRoom& room, const TypeRoom& type) {
+  if (!type.most) return most_available;
+  const auto present =
+      static_cast<unsigned>(std::count(room.present.begin(), room.present.end(), type.id));
+  return *type.most - std::min(*type.most, present);
+}
+
+static uint64_t fit_in_units(const CardRoom& room, const TypeRoom& type) {
+  uint64_t count = most_available;
+  for (size_t unit = 0; unit < room.left.size(); ++unit)
+    if (type.cost[unit] > 0) count = std::min(count, room.left[unit] / type.cost[unit]);
+  return count;
+}
+
+static unsigned count_of(const CardRoom& room, const TypeRoom& type) {
+  if (required_size(room, type)) return 0;
+  const uint64_t count =
+      std::min({uint64_t{type.available}, fit_in_units(room, type),
+                uint64_t{room.slots.value_or(most_available)}, uint64_t{below_most(room, type)}});
+  return static_cast<unsigned>(count);
+}
+
+unsigned room_for(const CardRoom& room, std::string_view type) {
+  const TypeRoom* const found = find_type(room, type);
+  return found ? count_of(room, *found) : 0;
+}
+
+unsigned room_for_first(const CardRoom& room, const std::vector<std::string>& types) {
+  for (const std::string& type : types)
+    if (const unsigned count = room_for(room, type)) return count;
+  return 0;
+}
+
+bool take(CardRoom& room, std::string_view type) {
+  if (room_for(room, type) == 0) return false;
+  TypeRoom& found = room.types[static_cast<size_t>(find_type(room, type) - room.types.data())];
+  for (size_t unit = 0; unit < room.left.size(); ++unit) room.left[unit] -= found.cost[unit];
+  --found.available;
+  if (room.slots) --*room.slots;
+  room.present.push_back(found.id);
+  return true;
+}
+
+bool give_back(CardRoom& room, std::string_view type) {
+  const TypeRoom* const found = find_type(room, type);
+  if (!found || !room.is_exact) return false;
+  const auto present = std::find(room.present.begin(), room.present.end(), found->id);
+  if (present == room.present.end()) return false;
+  room.present.erase(present);
+  for (size_t unit = 0; unit < room.left.size(); ++unit) room.left[unit] += found->cost[unit];
+  if (room.slots) ++*room.slots;
+  // The driver counted them while that one was there.
+  for (TypeRoom& other : room.types)
+    other.available = std::max(other.available, static_cast<unsigned>(fit_in_units(room, other)));
+  return true;
+}
+
+std::string reason_full(const CardRoom& room, std::string_view type) {
+  const TypeRoom* const found = find_type(room, type);
+  if (!found) return {};
+  if (const auto size = required_size(room, *found))
+    return "all vGPUs of a card have the same memory size, here " + std::to_string(*size) +
+           " MiB instead of " + std::to_string(found->size.value_or(0)) + " MiB";
+  if (below_most(room, *found) == 0) return "max_instance is " + std::to_string(*found->most);
+  if (room.slots == 0U) return "no VF without an instance remains";
+  if (room.is_exact && found->size == found->cost.back() && room.left.back() < found->cost.back())
+    return std::to_string(room.left.back()) + " MiB of memory remain and one requires " +
+           std::to_string(found->cost.back()) + " MiB";
+  if (found->available > 0) return "types of the card share its capacity";
+  return "available_instances is " + std::to_string(found->reported);
+}
+
+}  // namespace gpuward

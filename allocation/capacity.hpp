@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "inventory/gpu.hpp"
+
+namespace gpuward {
+
+// What can still be created together on one card. The kernel's available_instances counts each type
+// as if no other were created, and of a card with VFs each VF counts only itself. Pure: never more
+// than the kernel grants; it may grant more where a driver does not say what its types share.
+
+/// A type on a card.
+struct TypeRoom {
+  std::string id, name;            ///< either may stand in a profile
+  std::vector<uint64_t> cost;      ///< of one, in each of the card's units
+  unsigned available = 0;          ///< of this type, were no other created
+  std::optional<unsigned> most{};  ///< on the card, present ones included
+  std::optional<unsigned> size{};  ///< memory in MiB
+  unsigned reported = 0;           ///< `available` as the driver said it
+  bool one_size = false;           ///< may run only beside others of its size
+};
+
+struct CardRoom {
+  std::string card;
+  bool is_exact = false;            ///< units are what the types take (GpuType::takes), else shares
+  std::vector<uint64_t> left{};     ///< units
+  bool mixes_sizes = false;         ///< NVIDIA's mixed-size mode
+  std::optional<unsigned> slots{};  ///< VFs without an instance, which take one each
+  std::vector<TypeRoom> types{};
+  std::vector<std::string> present{};  ///< ids of the types of the instances, "" where not known
+};
+
+/// Whether a part of the card may be used; for all where it is not given.
+using IsUsable = std::function<bool(const std::string& parent)>;
+
+/// `types`: of the GPU, with what its parts have room for. `present`: ids of the types of all
+/// instances or vGPUs on it.
+CardRoom card_room(const Gpu& gpu, const std::vector<GpuType>& types,
+                   std::vector<std::string> present, const IsUsable& is_usable = {});
+
+/// Ids of the types of what exists on a GPU.
+std::vector<std::string> present_types(const GpuUse& use,
+                                       const std::vector<GpuInstance>& instances);
+
+/// How many of one type, by id or name.
+unsigned room_for(const CardRoom& room, std::string_view type);
+/// How many of the first of these that has room: as many as domains get by a profile.
+unsigned room_for_first(const CardRoom& room, const std::vector<std::string>& types);
+
+/// Counts one of the type as created; false where it does not fit.
+bool take(CardRoom& room, std::string_view type);
+
+/// Counts a present one of the type as removed; false where what then fits is not known.
+bool give_back(CardRoom& room, std::string_view type);
+
+/// Why no more of the type fits: "max_instance is 2". "" of one that the card does not have.
+std::string reason_full(const CardRoom& room, std::string_view type);
+
+}  // namespace gpuward

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "allocation/capacity.hpp"
+#include "allocation/choose_device.hpp"
+#include "allocation/pool.hpp"
+#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "cli/table.hpp"
+#include "inventory/gpu_types.hpp"
+#include "inventory/snapshot.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "pci/iommu_group.hpp"
+
+namespace gpuward {
+
+using nlohmann::json;
+
+/// A GPU with what all profiles may be assigned on it.
+struct Offer {
+  const Gpu* gpu;
+  std::vector<Parent> parents;  ///< of mdevs
+  std::vector<GpuType> types;
+  std::vector<std::string> present;
+};
+
+/// What the numbers of all profiles are counted from.
+struct Offers {
+  const Root& root;
+  const Config& config;
+  Host host;
+  DevicesInUse taken;
+  std::vector<Offer> gpus;
+};
+
+static std::vector<std::string> types_of_profiles(const Config& config) {
+  std::vector<std::string> types;
+  for (const Profile& profile : config.profiles)
+    types.insert(types.end(), profile.types.begin(), profile.types.end());
+  return types;
+}
+
+static Offers read_offers(const Root& root, const Config& config) {
+  Offers offers{root, config, read_host(root, config), taken_devices(root, Uuid{}), {}};
+  const auto counted = types_of_profiles(config);
+  auto uses = use_of_gpus(root, offers.host.gpus, offers.host.instances);
+  for (const Gpu& gpu : offers.host.gpus) {
+    Offer offer{&gpu,
+                {},
+                types_of(root, gpu, &counted),
+                present_types(uses[gpu.parent.name], offers.host.instances)};
+    for (const std::string& name : gpu.mdev_parents)
+      if (auto parent = find_parent(root, name)) offer.parents.push_back(std::move(*parent));
+    offers.gpus.push_back(std::move(offer));
+  }
+  return offers;
+}
+
+static unsigned available_mdevs(const Offers& offers, const Profile& profile) {
+  unsigned count = 0;
+  for (const Offer& offer : offers.gpus) {
+    std::set<std::string> usable;
+    for (const Parent& parent : offer.parents)
+      if (serves(offers.config, profile, parent) && !user_of_parent(offers.taken, parent))
+        usable.insert(parent.name);
+    if (usable.empty()) continue;
+    const CardRoom room =
+        card_room(*offer.gpu, offer.types, offer.present,
+                  [&](const std::string& parent) { return usable.contains(parent); });
+    count += room_for_first(room, profile.types);
+  }
+  return count;
+}
+
+/// Devices of the pool that a domain could be assigned now, by card. An IOMMU group goes to one
+/// domain as a whole.
+static std::map<PciAddress, std::set<std::string>> free_devices(const Offers& offers,
+                                                                const Profile& profile) {
+  std::map<PciAddress, std::set<std::string>> free;
+  std::set<unsigned> groups;
+  for (const PoolDevice& device : pool_of(offers.root, offers.config, profile)) {
+    if (find_user(device, offers.taken) || has_others_vgpu(device) || !is_viable(device, {}) ||
+        device.is_full)
+      continue;
+    const auto group = iommu_group_of(offers.root, device.address);
+    if (group && !groups.insert(group->number).second) continue;
+    free[device.physical_function.value_or(device.address)].insert(to_string(device.address));
+  }
+  return free;
+}
+
+/// Of so many VFs of a card as have a place for a vGPU of the profile: their card limits how many
+/// fit together. VFs that are not enabled yet list no types; each counts.
+static unsigned available_vgpus(const Offers& offers, const Profile& profile,
+                                const PciAddress& card, const std::set<std::string>& vfs) {
+  const auto offer = std::find_if(offers.gpus.begin(), offers.gpus.end(), [&](const Offer& other) {
+    return other.gpu->parent.address == card;
+  });
+  const auto count = static_cast<unsigned>(vfs.size());
+  if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus) return count;
+  const CardRoom room = card_room(*offer->gpu, offer->types, offer->present,
+                                  [&](const std::string& vf) { return vfs.contains(vf); });
+  return std::min(count, room_for_first(room, profile.types));
+}
+
+static unsigned available(const Offers& offers, const Profile& profile) {
+  if (!gives_pci_devices(profile)) return available_mdevs(offers, profile);
+  unsigned count = 0;
+  for (const auto& [card, devices] : free_devices(offers, profile))
+    count += profile.use == Use::vendor_vf ? available_vgpus(offers, profile, card, devices)
+                                           : static_cast<unsigned>(devices.size());
+  return count;
+}
+
+int list_profiles_command(const Settings& settings) {
+  const Config config = require_config(settings.root);
+  const Offers offers = read_offers(settings.root, config);
+  // With a claim that cannot be read no domain is assigned a GPU.
+  const bool is_known = offers.host.claimed.unreadable.empty();
+  std::vector<std::vector<std::string>> rows;
+  json profiles = json::array();
+  for (const Profile& profile : config.profiles) {
+    const unsigned count = is_known ? available(offers, profile) : 0;
+    const std::string use(use_word(profile.use));
+    std::string types;
+    for (const std::string& type : profile.types) types += (types.empty() ? "" : ", ") + type;
+    rows.push_back({profile.name, use, types, std::to_string(count)});
+    profiles.push_back({{"name", profile.name},
+                        {"use", use},
+                        {"types", profile.types},
+                        {"available", is_known ? json(count) : json(nullptr)}});
+  }
+  if (settings.json)
+    print_json(settings.json, "list", json{{"profiles", std::move(profiles)}});
+  else if (rows.empty())
+    print_lines("No profile in /etc/gpuward/gpuward.conf yet.\n");
+  else
+    print_lines(format_table({"PROFILE", "USE", "TYPES", "AVAILABLE"}, rows));
+  return report_unreadable(offers.host.claimed);
+}
+
+}  // namespace gpuward
