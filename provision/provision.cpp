@@ -9,6 +9,8 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/kernel_write.hpp"
+#include "inventory/gpu_types.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "lifecycle/release.hpp"
 #include "mdev/gpu_settings.hpp"
@@ -32,23 +34,51 @@ static bool is_expected(const Root& root, const Config& config, const Parent& de
   return false;
 }
 
+/// Types that the configuration has instances of.
+static std::vector<std::string> configured_types(const Config& config) {
+  std::vector<std::string> types;
+  for (const GpuSection& section : config.gpus)
+    for (const InstanceCount& count : section.instances) types.push_back(count.type);
+  return types;
+}
+
+static void add_rooms(const Root& root, const Config& config, ProvisionView& view) {
+  const auto wanted = configured_types(config);
+  if (wanted.empty()) return;
+  std::map<std::string, std::vector<std::string>> present;  // types by parent
+  for (const Instance& instance : view.instances) present[instance.parent].push_back(instance.type);
+  std::map<std::string, std::string> card_of;
+  for (const Gpu& gpu : read_gpus(root, config)) {
+    std::vector<std::string> on_card;
+    for (const std::string& parent : gpu.mdev_parents) {
+      card_of[parent] = gpu.parent.name;
+      const auto& types = present[parent];
+      on_card.insert(on_card.end(), types.begin(), types.end());
+    }
+    if (!gpu.serves_mdevs()) continue;
+    view.rooms[gpu.parent.name] = card_room(gpu, types_of(root, gpu, &wanted), std::move(on_card));
+  }
+  for (ProvisionView::MdevParent& parent : view.parents) parent.card = card_of[parent.parent.name];
+}
+
 ProvisionView scan_host(const Root& root, const Config& config) {
   ProvisionView view;
   for (const std::string& name : parent_names(root)) {
     auto parent = find_parent(root, name);
     if (!parent || !is_expected(root, config, *parent, view)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
-    view.gpus.push_back({std::move(*parent), std::move(types)});
+    view.parents.push_back({std::move(*parent), std::move(types)});
     for (const std::string& file : list_directory(mdevctl_directory(root, name)))
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
   for (PhysicalFunction& pf : physical_functions(root))
     if (is_expected(root, config, pf.identity, view)) view.pfs.push_back(std::move(pf));
   view.instances = list_instances(root);
+  add_rooms(root, config, view);
   return view;
 }
 
-static bool offers(const ProvisionView::Gpu& gpu, const std::string& type) {
+static bool offers(const ProvisionView::MdevParent& gpu, const std::string& type) {
   return std::find(gpu.types.begin(), gpu.types.end(), type) != gpu.types.end();
 }
 
@@ -68,27 +98,55 @@ static std::string not_removed(const Instance& instance, const std::string& why)
 
 using ByUuid = std::map<Uuid, const Instance*>;
 
-static void plan_wanted(const ProvisionView& view, const ByUuid& existing, const Instance& wanted,
-                        ProvisionPlan& plan) {
+/// A plan being made.
+struct Planning {
+  const Config& config;
+  const ProvisionView& view;
+  std::map<std::string, CardRoom> rooms;
+  ByUuid existing{};
+  std::set<std::string> parents_in_use{};  ///< with an instance
+  std::set<Uuid> wanted{};
+  ProvisionPlan plan{};
+
+  CardRoom* room_of(const ProvisionView::MdevParent& parent) {
+    const auto found = rooms.find(parent.card);
+    return found == rooms.end() ? nullptr : &found->second;
+  }
+};
+
+/// Whether it is to be created; what keeps it from that is an error.
+static bool is_to_create(Planning& planning, const Instance& wanted) {
+  planning.wanted.insert(wanted.uuid);
   const std::string what =
       "instance " + to_string(wanted.uuid) + " (" + wanted.type + " on " + wanted.parent + ")";
-  if (const auto found = existing.find(wanted.uuid); found != existing.end()) {
+  if (const auto found = planning.existing.find(wanted.uuid); found != planning.existing.end()) {
     const Instance& there = *found->second;
     if (there.parent != wanted.parent || (there.type != wanted.type && !there.type.empty()))
-      plan.errors.push_back(what + ": UUID already exists with type " + there.type + " on " +
-                            there.parent + "; remove that instance");
-  } else if (view.mdevctl.contains({wanted.parent, wanted.uuid})) {
-    plan.errors.push_back(what + ": defined in mdevctl; run: mdevctl undefine --uuid " +
-                          to_string(wanted.uuid));
-  } else {
-    plan.create.push_back(wanted);
+      planning.plan.errors.push_back(what + ": UUID already exists with type " + there.type +
+                                     " on " + there.parent + "; remove that instance");
+    return false;
   }
+  if (!planning.view.mdevctl.contains({wanted.parent, wanted.uuid})) return true;
+  planning.plan.errors.push_back(what + ": defined in mdevctl; run: mdevctl undefine --uuid " +
+                                 to_string(wanted.uuid));
+  return false;
 }
 
-/// Adds what this GPU shall have to the plan, and the UUIDs to `wanted`.
-static void plan_gpu(const Config& config, const ProvisionView& view, const ByUuid& existing,
-                     const ProvisionView::Gpu& gpu, std::set<Uuid>& wanted, ProvisionPlan& plan) {
-  const GpuSettings settings = settings_of(config, gpu.parent);
+static std::string too_many(const std::string& card, const InstanceCount& count, unsigned left,
+                            const std::string& why) {
+  return card + ": " + std::to_string(left) + " of " + std::to_string(count.count) +
+         " instances of " + count.type + " cannot be created: " + why;
+}
+
+/// Why the card has room for no more of the type.
+static std::string full(const CardRoom& room, const std::string& type) {
+  return reason_full(room, type) + "; reduce instances in the [gpu] section";
+}
+
+/// Adds what this GPU shall have to the plan.
+static void plan_gpu(Planning& planning, const ProvisionView::MdevParent& gpu) {
+  ProvisionPlan& plan = planning.plan;
+  const GpuSettings settings = settings_of(planning.config, gpu.parent);
   for (const InstanceCount& count : settings.instances) {
     if (!offers(gpu, count.type)) {
       if (settings.instances_by_name)
@@ -96,51 +154,69 @@ static void plan_gpu(const Config& config, const ProvisionView& view, const ByUu
                               "; supported: " + joined(gpu.types));
       continue;
     }
+    CardRoom* const room = planning.room_of(gpu);
+    unsigned left = 0;
     for (unsigned number = 0; number < count.count; ++number) {
-      const Uuid uuid = provisioned_uuid(gpu.parent.name, count.type, number);
-      wanted.insert(uuid);
-      plan_wanted(view, existing, {uuid, gpu.parent.name, count.type}, plan);
+      const Instance instance{provisioned_uuid(gpu.parent.name, count.type, number),
+                              gpu.parent.name, count.type};
+      if (!is_to_create(planning, instance)) continue;
+      if (room && !take(*room, count.type))
+        ++left;
+      else
+        plan.create.push_back(instance);
     }
+    if (left > 0)
+      plan.errors.push_back(too_many(gpu.parent.name, count, left, full(*room, count.type)));
   }
 }
 
-using Card = std::vector<const ProvisionView::Gpu*>;
+using Card = std::vector<const ProvisionView::MdevParent*>;
 
-static bool has_instance(const ProvisionView& view, const std::string& parent) {
-  return std::any_of(view.instances.begin(), view.instances.end(),
-                     [&](const Instance& instance) { return instance.parent == parent; });
+/// Adds at most `left` instances of the type on VFs of the card: those that exist, or new ones on
+/// VFs without an instance. Returns how many could not be added.
+static unsigned plan_on_vfs(Planning& planning, const Card& vfs, const std::string& type,
+                            bool that_exist, unsigned left, std::set<std::string>& used) {
+  const auto has_instance = [&](const std::string& parent) {
+    return planning.parents_in_use.contains(parent);
+  };
+  for (const ProvisionView::MdevParent* const vf : vfs) {
+    const std::string& name = vf->parent.name;
+    if (left == 0 || used.contains(name) || !offers(*vf, type)) continue;
+    const Instance instance{provisioned_uuid(name, type, 0), name, type};
+    if (planning.existing.contains(instance.uuid) != that_exist) continue;
+    CardRoom* const room = planning.room_of(*vf);
+    if (!that_exist && (has_instance(name) || (room && room_for(*room, type) == 0))) continue;
+    --left;
+    used.insert(name);
+    if (!is_to_create(planning, instance)) continue;
+    if (room) take(*room, type);
+    planning.plan.create.push_back(instance);
+  }
+  return left;
 }
 
 /// The same for a card whose VFs are the parents, with one instance each: "T:2" is two of them.
-/// Those that are there stay; others are made on VFs that have none.
-static void plan_card(const Config& config, const ProvisionView& view, const ByUuid& existing,
-                      const Card& vfs, std::set<Uuid>& wanted, ProvisionPlan& plan) {
+/// Those that exist stay; others are created on VFs that have none.
+static void plan_card(Planning& planning, const Card& vfs) {
   const Parent& first = vfs.front()->parent;
   std::set<std::string> used;
-  for (const InstanceCount& count : settings_of(config, first).instances) {
-    unsigned left = count.count;
-    for (const bool is_there : {true, false})
-      for (const ProvisionView::Gpu* const vf : vfs) {
-        const Uuid uuid = provisioned_uuid(vf->parent.name, count.type, 0);
-        if (left == 0 || used.contains(vf->parent.name) || !offers(*vf, count.type)) continue;
-        if (existing.contains(uuid) != is_there) continue;
-        if (!is_there && has_instance(view, vf->parent.name)) continue;
-        --left;
-        used.insert(vf->parent.name);
-        wanted.insert(uuid);
-        plan_wanted(view, existing, {uuid, vf->parent.name, count.type}, plan);
-      }
-    if (left > 0)
-      plan.errors.push_back(to_string(*first.physical_function) + ": " + std::to_string(left) +
-                            " of " + std::to_string(count.count) + " instances of " + count.type +
-                            " cannot be created: no other VF supports the type");
+  for (const InstanceCount& count : settings_of(planning.config, first).instances) {
+    unsigned left = plan_on_vfs(planning, vfs, count.type, true, count.count, used);
+    left = plan_on_vfs(planning, vfs, count.type, false, left, used);
+    if (left == 0) continue;
+    const CardRoom* const room = planning.room_of(*vfs.front());
+    const bool is_full =
+        room && room_for(*room, count.type) == 0 && offers(*vfs.front(), count.type);
+    planning.plan.errors.push_back(
+        too_many(to_string(*first.physical_function), count, left,
+                 is_full ? full(*room, count.type) : "no other VF supports the type"));
   }
 }
 
 /// VFs by their card, but for those that have a section of their own.
 static std::map<PciAddress, Card> cards_with_vfs(const Config& config, const ProvisionView& view) {
   std::map<PciAddress, Card> cards;
-  for (const ProvisionView::Gpu& gpu : view.gpus) {
+  for (const ProvisionView::MdevParent& gpu : view.parents) {
     const bool has_section =
         std::any_of(config.gpus.begin(), config.gpus.end(), [&](const GpuSection& section) {
           return section.selector.by == GpuSelector::By::address &&
@@ -152,23 +228,13 @@ static std::map<PciAddress, Card> cards_with_vfs(const Config& config, const Pro
   return cards;
 }
 
-ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
-  ProvisionPlan plan;
-  plan.errors = view.unexpected;
-  plan.vfs = plan_vfs(config, view.pfs, plan.errors);
-  ByUuid existing;
-  for (const Instance& instance : view.instances) existing[instance.uuid] = &instance;
-  std::set<Uuid> wanted;
-  std::set<const ProvisionView::Gpu*> of_cards;
-  for (const auto& [card, vfs] : cards_with_vfs(config, view)) {
-    of_cards.insert(vfs.begin(), vfs.end());
-    plan_card(config, view, existing, vfs, wanted, plan);
-  }
-  for (const ProvisionView::Gpu& gpu : view.gpus)
-    if (!of_cards.contains(&gpu)) plan_gpu(config, view, existing, gpu, wanted, plan);
+/// Of instances that gpuward created, those that are not configured.
+static void plan_removal(Planning& planning) {
+  const ProvisionView& view = planning.view;
+  ProvisionPlan& plan = planning.plan;
   ProvisionedUuids provisioned;
   for (const Instance& instance : view.instances) {
-    if (wanted.contains(instance.uuid) || !provisioned.contains(instance)) continue;
+    if (planning.wanted.contains(instance.uuid) || !provisioned.contains(instance)) continue;
     const auto unexpected = view.unexpected_parents.find(instance.parent);
     if (unexpected != view.unexpected_parents.end())
       plan.kept.push_back(title(instance) + ": not removed: " + unexpected->second);
@@ -178,7 +244,42 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
     else
       plan.remove.push_back(instance);
   }
-  return plan;
+}
+
+/// With this room on the cards.
+static ProvisionPlan plan_with(const Config& config, const ProvisionView& view,
+                               std::map<std::string, CardRoom> rooms) {
+  Planning planning{config, view, std::move(rooms)};
+  planning.plan.errors = view.unexpected;
+  planning.plan.vfs = plan_vfs(config, view.pfs, planning.plan.errors);
+  for (const Instance& instance : view.instances) {
+    planning.existing[instance.uuid] = &instance;
+    planning.parents_in_use.insert(instance.parent);
+  }
+  std::set<const ProvisionView::MdevParent*> of_cards;
+  for (const auto& [card, vfs] : cards_with_vfs(config, view)) {
+    of_cards.insert(vfs.begin(), vfs.end());
+    plan_card(planning, vfs);
+  }
+  for (const ProvisionView::MdevParent& gpu : view.parents)
+    if (!of_cards.contains(&gpu)) plan_gpu(planning, gpu);
+  plan_removal(planning);
+  return std::move(planning.plan);
+}
+
+ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
+  ProvisionPlan plan = plan_with(config, view, view.rooms);
+  if (plan.remove.empty() || view.rooms.empty()) return plan;
+  // What is removed makes room before anything is created.
+  std::map<std::string, CardRoom> rooms = view.rooms;
+  std::map<std::string_view, std::string_view> card_of;
+  for (const ProvisionView::MdevParent& parent : view.parents)
+    card_of[parent.parent.name] = parent.card;
+  for (const Instance& instance : plan.remove) {
+    const auto room = rooms.find(std::string(card_of[instance.parent]));
+    if (room != rooms.end() && !give_back(room->second, instance.type)) rooms.erase(room);
+  }
+  return plan_with(config, view, std::move(rooms));
 }
 
 static void skip_in_use_vfs(const Root& root, ProvisionPlan& plan) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "allocation/capacity.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "lifecycle/deadlines.hpp"
@@ -20,11 +21,15 @@ namespace gpuward {
 
 /// What provisioning has to know of the host.
 struct ProvisionView {
-  struct Gpu {
+  struct MdevParent {
     Parent parent;
     std::vector<std::string> types;
+    std::string card{};  ///< the GPU that it is, or is a VF of
   };
-  std::vector<Gpu> gpus;
+  std::vector<MdevParent> parents;
+  /// By card, what can be created together on those that the configuration has instances for. What
+  /// is not here is not counted: the kernel says it when the instances are created.
+  std::map<std::string, CardRoom> rooms;
   std::vector<PhysicalFunction> pfs;
   std::vector<Instance> instances;
   std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions

@@ -31,8 +31,8 @@ GpuSection section(const GpuSelector& selector, std::vector<InstanceCount> insta
   return result;
 }
 
-ProvisionView::Gpu gpu(const std::string& name, std::vector<std::string> types) {
-  ProvisionView::Gpu result;
+ProvisionView::MdevParent gpu(const std::string& name, std::vector<std::string> types) {
+  ProvisionView::MdevParent result;
   result.parent.name = name;
   result.types = std::move(types);
   return result;
@@ -52,7 +52,7 @@ std::vector<std::string> names(const std::vector<Instance>& instances) {
 class PlanTest : public testing::Test {
  protected:
   PlanTest() {
-    view_.gpus = {gpu("mbochs", {"mbochs-large", "mbochs-small"}), gpu("mtty", {"mtty-1"})};
+    view_.parents = {gpu("mbochs", {"mbochs-large", "mbochs-small"}), gpu("mtty", {"mtty-1"})};
     config_.gpus = {section(by_name("mbochs"), {{"mbochs-small", 2}})};
   }
   ProvisionPlan plan() { return plan_provision(config_, view_); }
@@ -220,9 +220,9 @@ TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
   host.instance("mtty", "mtty-1", foreign);
   host.mdevctl_definition("mtty", foreign);
   const ProvisionView view = scan_host(host.root(), {});
-  ASSERT_THAT(view.gpus, SizeIs(2));
-  EXPECT_EQ(view.gpus[0].parent.name, "mbochs");
-  EXPECT_THAT(view.gpus[0].types, ElementsAre("mbochs-large", "mbochs-small"));
+  ASSERT_THAT(view.parents, SizeIs(2));
+  EXPECT_EQ(view.parents[0].parent.name, "mbochs");
+  EXPECT_THAT(view.parents[0].types, ElementsAre("mbochs-large", "mbochs-small"));
   ASSERT_THAT(view.instances, SizeIs(1));
   EXPECT_TRUE(view.mdevctl.contains({"mtty", foreign}));
 }
@@ -230,7 +230,7 @@ TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
 TEST(LookAtHostTest, an_empty_host_is_an_empty_view) {
   const TempDir empty;
   const ProvisionView view = scan_host(Root{empty.path()}, {});
-  EXPECT_THAT(view.gpus, IsEmpty());
+  EXPECT_THAT(view.parents, IsEmpty());
   EXPECT_THAT(view.instances, IsEmpty());
 }
 
@@ -314,12 +314,12 @@ TEST_F(VfPlanTest, more_than_there_can_be_are_told) {
 class PlanCardTest : public PlanTest {
  protected:
   PlanCardTest() {
-    view_.gpus.clear();
+    view_.parents.clear();
     for (int number = 1; number <= 4; ++number) {
-      ProvisionView::Gpu vf = gpu("0000:41:00." + std::to_string(number), {"nvidia-63"});
+      ProvisionView::MdevParent vf = gpu("0000:41:00." + std::to_string(number), {"nvidia-63"});
       vf.parent.address = parse_pci_address(vf.parent.name);
       vf.parent.physical_function = parse_pci_address("0000:41:00.0");
-      view_.gpus.push_back(vf);
+      view_.parents.push_back(vf);
     }
     GpuSelector card;
     card.by = GpuSelector::By::address;
@@ -395,7 +395,7 @@ TEST_F(UnexpectedTest, without_an_expectation_they_are) {
   EXPECT_THAT(plan().remove, SizeIs(2));
 }
 
-// ---- what a card can have together (waits for the model: tests/expected-failures)
+// ---- what a card can have together
 
 /// Two cards of NVIDIA's, each with 16 VFs and room for two of type 12Q: 32 are planned, 4 are
 /// true.
@@ -416,7 +416,11 @@ TEST(PlanTogether, no_more_is_planned_than_a_card_can_have) {
           .link("physfn", "../" + card)
           .attribute("mdev_supported_types/12Q/description", "framebuffer=12288M, max_instance=2");
   }
-  EXPECT_EQ(plan_provision(config, scan_host(host.root(), config)).create.size(), 4U);
+  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  EXPECT_EQ(plan.create.size(), 4U);
+  EXPECT_THAT(plan.errors,
+              testing::Contains("0000:41:00.0: 14 of 16 instances of 12Q cannot be created: "
+                                "max_instance is 2; reduce instances in the [gpu] section"));
 }
 
 /// NVIDIA's A2: one of 16Q leaves no room for 12 others.
@@ -429,6 +433,27 @@ TEST(PlanTogether, types_that_share_a_card_are_planned_together) {
   Config config;
   config.gpus = {section(selector, {{"16Q", 1}, {"4Q", 4}, {"2Q", 8}})};
   EXPECT_EQ(plan_provision(config, scan_host(host.root(), config)).create.size(), 1U);
+}
+
+TEST(PlanTogether, what_is_removed_makes_room_for_another_size) {
+  FakeHost host;
+  host.parent("0000:41:00.0").type("8Q", 2).type("4Q", 4);
+  for (const auto& [type, size] :
+       {std::pair("8Q", "8192M, max_instance=2"), {"4Q", "4096M, max_instance=4"}})
+    host.parent("0000:41:00.0")
+        .attribute("mdev_supported_types/" + std::string(type) + "/description",
+                   "framebuffer=" + std::string(size));
+  for (unsigned number = 0; number < 4; ++number)
+    host.instance("0000:41:00.0", "4Q", provisioned_uuid("0000:41:00.0", "4Q", number));
+  GpuSelector selector;
+  selector.by = GpuSelector::By::address;
+  selector.address = *parse_pci_address("0000:41:00.0");
+  Config config;
+  config.gpus = {section(selector, {{"8Q", 3}})};
+  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  EXPECT_EQ(plan.remove.size(), 4U);
+  EXPECT_EQ(plan.create.size(), 2U);
+  EXPECT_THAT(plan.errors, SizeIs(1));
 }
 
 }  // namespace

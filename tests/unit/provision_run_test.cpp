@@ -138,15 +138,28 @@ TEST_F(ProvisionTest, where_there_is_less_room_what_fits_is_made_and_the_rest_to
   EXPECT_EQ(count("mbochs/mbochs-small"), 8u);
   EXPECT_EQ(count("mtty/mtty-1"), 2u) << "another GPU is not held up";
   ASSERT_THAT(done.failed, SizeIs(2));
-  EXPECT_THAT(done.failed[0], HasSubstr("mbochs-small on mbochs: no capacity for instance "));
-  EXPECT_THAT(done.failed[0], HasSubstr("No space left on device"));
-  EXPECT_THAT(done.failed[1], HasSubstr("mbochs-large on mbochs"));
+  EXPECT_EQ(
+      done.failed[0],
+      "mbochs: 3 of 11 instances of mbochs-small cannot be created: available_instances is 8; "
+      "reduce instances in the [gpu] section");
+  EXPECT_THAT(done.failed[1], HasSubstr("mbochs: 1 of 1 instances of mbochs-large cannot be "
+                                        "created: types of the card share its capacity"));
 }
 
-TEST_F(ProvisionTest, after_no_room_the_same_is_not_tried_over_and_over) {
+TEST_F(ProvisionTest, what_does_not_fit_is_not_tried) {
   want("mbochs", {{"mbochs-small", 1000}});
   run();
-  EXPECT_THAT(host_.writes(), SizeIs(9));
+  EXPECT_THAT(host_.writes(), SizeIs(8));
+}
+
+/// Another program was faster.
+TEST_F(ProvisionTest, after_no_room_the_same_is_not_tried_over_and_over) {
+  host_.create_fails("mbochs", "mbochs-small", ENOSPC);
+  const Provisioned done = run();
+  ASSERT_THAT(done.failed, SizeIs(1));
+  EXPECT_THAT(done.failed[0], HasSubstr("mbochs-small on mbochs: no capacity for instance "));
+  EXPECT_THAT(done.failed[0], HasSubstr("No space left on device"));
+  EXPECT_THAT(host_.writes(), SizeIs(1));
 }
 
 TEST_F(ProvisionTest, a_create_that_hangs_is_told_and_other_gpus_are_served) {
