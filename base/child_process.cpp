@@ -58,9 +58,9 @@ static void end_with_parent() {
   if (::poll(&output, 1, 0) != 0) ::_exit(127);
 }
 
-[[noreturn]] static void run(char* const* arguments) {
+[[noreturn]] static void run(char* const* arguments, RunAs as) {
   reset_signals_of_child();
-  if (!become_nobody()) ::_exit(127);
+  if (as == RunAs::nobody && !become_nobody()) ::_exit(127);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   end_with_parent();
   char locale[] = "LC_ALL=C", path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
@@ -72,10 +72,10 @@ static void end_with_parent() {
 /// The first process of a PID namespace: with it the kernel ends all others of the namespace,
 /// whatever sessions they made (pid_namespaces(7)). It is not the program itself, which would not
 /// get its own signals as the first.
-[[noreturn]] static void run_as_second(char* const* arguments) {
+[[noreturn]] static void run_as_second(char* const* arguments, RunAs as) {
   end_with_parent();
   const pid_t program = fork_with(0);
-  if (program == 0) run(arguments);
+  if (program == 0) run(arguments, as);
   int status = 0;
   for (pid_t ended = 0; ended != program;) {
     ended = ::waitpid(-1, &status, 0);
@@ -86,14 +86,14 @@ static void end_with_parent() {
 
 /// Root may make a PID namespace; where the kernel has none, or a container forbids it, and for
 /// others, a process group has to do.
-static pid_t start(char* const* arguments, int output) {
+static pid_t start(char* const* arguments, int output, RunAs as) {
   if (::geteuid() == 0) {
     const pid_t first = fork_with(CLONE_NEWPID);
     if (first > 0) return first;
     if (first == 0) {
       keep_only_output(output);
       ::setpgid(0, 0);
-      run_as_second(arguments);
+      run_as_second(arguments, as);
     }
   }
   const pid_t child = fork_with(0);
@@ -101,7 +101,7 @@ static pid_t start(char* const* arguments, int output) {
   if (child > 0) return child;
   keep_only_output(output);
   ::setpgid(0, 0);
-  run(arguments);
+  run(arguments, as);
 }
 
 /// Whether `fd` has something before `end`.
@@ -178,7 +178,7 @@ class Child {
 
 std::optional<std::string> output_of(const std::string& program,
                                      const std::vector<std::string>& arguments,
-                                     milliseconds deadline, size_t limit) {
+                                     milliseconds deadline, size_t limit, RunAs as) {
   std::vector<char*> words{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments)
     words.push_back(const_cast<char*>(argument.c_str()));
@@ -188,7 +188,7 @@ std::optional<std::string> output_of(const std::string& program,
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
   Fd reader(ends[0]), writer(ends[1]);
-  const Child child(start(words.data(), writer.get()));
+  const Child child(start(words.data(), writer.get(), as));
   writer.reset();
   auto text = read_all(reader.get(), end, limit);
   const bool is_whole = text && child.ends_before(end) && child.ended_well();

@@ -47,6 +47,12 @@ TEST(ProgramTest, kills_nobody_who_is_waited_for_already) {
   EXPECT_EQ(killed_others, 0);
 }
 
+TEST(ProgramTest, root_runs_it_as_nobody_unless_told_otherwise) {
+  if (::geteuid() != 0) GTEST_SKIP() << "not root";
+  EXPECT_EQ(output_of("/usr/bin/id", {"-u"}, long_enough), "65534\n");
+  EXPECT_EQ(output_of("/usr/bin/id", {"-u"}, long_enough, 4096, RunAs::ourselves), "0\n");
+}
+
 TEST(ProgramTest, gives_its_output) {
   EXPECT_EQ(shell("echo one; echo two >&2"), "one\n");
   EXPECT_EQ(shell(""), "");
