@@ -89,8 +89,8 @@ static std::optional<uint64_t> serial_number_of_awake(const std::string& path) {
 /// The kernel resumes a card in D3cold, and the port above one in D3hot, before it reads their
 /// configuration space, and sets no deadline for either (pci_config_pm_runtime_get,
 /// drivers/pci/pci.c). Nothing when it is not read.
-static std::optional<uint64_t> read_serial_number(const Root& root, const PciAddress& address,
-                                                  Sleepers sleepers) {
+std::optional<uint64_t> pcie_serial_number(const Root& root, const PciAddress& address,
+                                           Sleepers sleepers) {
   const std::string path = pci_path(root, address) + "/config";
   if (!exists(path)) return 0;
   if (is_awake(root, address)) return serial_number_of_awake(path);
@@ -102,7 +102,7 @@ static std::optional<uint64_t> read_serial_number(const Root& root, const PciAdd
   return serial;
 }
 
-static std::string serial_text(uint64_t serial) {
+std::string serial_text(uint64_t serial) {
   std::string text;
   for (int shift = 56; shift >= 0; shift -= 8) {
     char byte[4];
@@ -156,7 +156,7 @@ Identity find_identity(const Root& root, const PciAddress& address, Sleepers sle
   Identity identity;
   add_serial(identity.serials, read_attribute(path + "/serial_number"));
   add_serial(identity.serials, read_attribute(path + "/unique_id"));
-  const auto serial = read_serial_number(root, address, sleepers);
+  const auto serial = pcie_serial_number(root, address, sleepers);
   identity.unread = !serial;
   if (serial && *serial != 0) identity.serials.push_back(serial_text(*serial));
   identity.uuid = nvidia_uuid(root, address);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +34,12 @@ enum class Sleepers { leave, wake };
 /// what is not read within 3 s is unknown.
 Identity find_identity(const Root& root, const PciAddress& address,
                        Sleepers sleepers = Sleepers::leave);
+
+/// PCIe's own serial number alone, 0 when the card has none; nothing when it is not read.
+std::optional<uint64_t> pcie_serial_number(const Root& root, const PciAddress& address,
+                                           Sleepers sleepers = Sleepers::leave);
+/// As lspci(8) writes it: "48-b0-2d-ff-ff-12-34-56".
+std::string serial_text(uint64_t serial);
 
 /// "serial:0324, subsystem:10de:1234" as `expect` takes it; "" when nothing could be read.
 std::string to_string(const Identity& identity);
