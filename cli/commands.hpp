@@ -26,6 +26,9 @@ int list_types_command(const Settings& settings);
 int list_profiles_command(const Settings& settings);
 int list_tree_command(const Settings& settings);
 int show_command(const Settings& settings, const std::string& name);
+/// `parts`: of "config", "journal" and "versions" those to add.
+int gather_command(const Settings& settings, const std::string& file,
+                   const std::vector<std::string>& parts);
 int check_command(const Settings& settings, const std::vector<std::string>& files);
 int plan_command(const Settings& settings);
 int apply_command(const Settings& settings);

@@ -21,9 +21,9 @@ struct CommandLine {
   CLI::App app{"Assign GPUs to libvirt domains."};
   Settings settings;
   std::function<int()> chosen;
-  std::string name, profile, alias, reason, what = "instances";
+  std::string name, profile, alias, reason, what = "instances", archive = "gpuward-gather.tar";
   bool all = false, tree = false;
-  std::vector<std::string> files;
+  std::vector<std::string> files, parts;
   Rewrite rewrite;
   CLI::Option* is_anyway = nullptr;
 
@@ -53,6 +53,7 @@ struct CommandLine {
 
   int list() { return tree ? list_tree_command(settings) : list_command(settings, what); }
   int show() { return show_command(settings, name); }
+  int gather() { return gather_command(settings, archive, parts); }
   int check() { return check_command(settings, files); }
   int plan() { return plan_command(settings); }
   int apply() { return apply_command(settings); }
@@ -109,6 +110,15 @@ CommandLine::CommandLine() {
              &CommandLine::show);
   verb->add_option("name", name, "GPU, instance UUID, domain name or UUID")->required();
   json(verb);
+
+  verb = add("gather", "Record this host's GPUs in a tar archive for a bug report",
+             &CommandLine::gather);
+  verb->add_option("file", archive,
+                   "archive to create (default: gpuward-gather.tar), - for stdout");
+  verb->add_option("--with", parts, "what else to record: config, journal, versions")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"config", "journal", "versions"}));
 
   verb = add("check", "Print all errors of the configuration", &CommandLine::check);
   verb->add_option("file", files, "files to check instead of the installed configuration");
