@@ -89,6 +89,18 @@ void guarded(void* data, Body body) {
   }
 }
 
+/// libxml2 reports '&' in the value of an attribute as a character reference, for a builder of
+/// trees that reads it again (xmlParseAttValueInternal without XML_PARSE_NOENT). There is no other
+/// reference in it: no entity can be declared here.
+std::string value_of(const xmlChar* begin, const xmlChar* end) {
+  constexpr std::string_view reference = "&#38;";
+  std::string value(reinterpret_cast<const char*>(begin), static_cast<size_t>(end - begin));
+  for (size_t at = value.find(reference); at != std::string::npos;
+       at = value.find(reference, at + 1))
+    value.replace(at, reference.size(), "&");
+  return value;
+}
+
 /// Called when all attributes of a start tag have been read, but not yet its '>' or '/>'. The last
 /// '<' before is the tag's own: no attribute value may hold one.
 void start_element(void* data, const xmlChar* name, const xmlChar* prefix, const xmlChar* uri, int,
@@ -114,9 +126,7 @@ void start_element(void* data, const xmlChar* name, const xmlChar* prefix, const
       const xmlChar** const each =
           attributes + ptrdiff_t{5} * i;  // name, prefix, URI, value, its end
       element.attributes.push_back(
-          {name_of(each[0], each[1], each[2]),
-           text_of(each[2]),
-           {reinterpret_cast<const char*>(each[3]), static_cast<size_t>(each[4] - each[3])}});
+          {name_of(each[0], each[1], each[2]), text_of(each[2]), value_of(each[3], each[4])});
     }
     Element& parent = *reader.open.back();
     parent.children.push_back(std::move(element));

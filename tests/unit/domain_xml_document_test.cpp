@@ -36,6 +36,11 @@ std::string error_in(std::string_view text) {
   return error_of([&] { parse_document(text); });
 }
 
+TEST(Document, ReadsAnAmpersandInAValue) {
+  const Document document = parse_document("<r a='R&amp;D &#38;#38; &lt;'/>");
+  EXPECT_EQ(document.root.attribute("a"), "R&D &#38; <");
+}
+
 TEST(Document, KnowsWhichBytesAnElementCameFrom) {
   EXPECT_THAT(pieces("<a/>"), ElementsAre("<a/>"));
   EXPECT_THAT(pieces("<a></a>"), ElementsAre("<a></a>"));
