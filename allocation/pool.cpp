@@ -111,6 +111,11 @@ static std::string unexpected_identity(const Root& root, const Config& config,
   return verdict ? "" : "not the expected GPU: " + verdict.reason.problem;
 }
 
+static std::string not_allowed_by(const Profile& profile) {
+  return "neither " +
+         (profile.is_configured ? "[profile " + profile.name + "]" : title_of(profile)) + " nor ";
+}
+
 static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& config,
                                                const Profile& profile, const PciDevice& device,
                                                std::string& why) {
@@ -120,7 +125,7 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
   }
   const Parent parent = identity_of(root, device.address);
   if (!serves(config, profile, parent)) {
-    why = "neither [profile " + profile.name + "] nor the [gpu] section of the device allows it";
+    why = not_allowed_by(profile) + "the [gpu] section of the device allows it";
     return {};
   }
   why = reason_not_whole(root, settings_of(config, parent), device);
@@ -144,8 +149,8 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
   }
   const Parent parent = identity_of(root, device.address);
   if (!serves(config, profile, parent)) {
-    why = "neither [profile " + profile.name + "] nor the [gpu] section of " + parent.name +
-          " or its PF " + to_string(pf->address) + " allows it";
+    why = not_allowed_by(profile) + "the [gpu] section of " + parent.name + " or its PF " +
+          to_string(pf->address) + " allows it";
     return {};
   }
   const GpuSettings settings = settings_of(config, parent);
@@ -235,7 +240,9 @@ std::string explain_empty_pool(const Root& root, const Config& config, const Pro
     if (listed++ == most) return text + "; ...";
     text += (text.empty() ? "" : "; ") + to_string(address) + ": " + why;
   }
-  return text.empty() ? "no GPU of this host is named by the profile" : text;
+  if (!text.empty()) return text;
+  return profile.is_configured ? "no GPU of this host is named by the profile"
+                               : "no GPU of this host matches the request";
 }
 
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,

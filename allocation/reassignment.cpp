@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/quote.hpp"
+#include "allocation/request.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 
 namespace gpuward {
@@ -18,10 +18,11 @@ PoolDomain pool_domain(const Config& config, const Domain& domain) {
     if (!is_ours(hostdev)) found.by_hand.push_back(*hostdev.address);
   }
   for (const GpuRequest& gpu : domain.requests) {
-    const Profile* const profile = find_profile(config, gpu.profile);
+    auto profile = resolve(config, gpu).profile;
     if (!profile || !gives_pci_devices(*profile)) continue;
     const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
-    found.gpus.push_back({gpu.alias, gpu.profile, hostdev ? hostdev->address : std::nullopt});
+    found.gpus.push_back(
+        {gpu.alias, std::move(*profile), hostdev ? hostdev->address : std::nullopt});
   }
   return found;
 }
@@ -38,9 +39,8 @@ DevicePools pools_of(const Root& root, const Config& config,
   DevicePools pools;
   for (const PoolDomain& domain : domains)
     for (const PoolGpu& gpu : domain.gpus)
-      if (const Profile* const profile = find_profile(config, gpu.profile);
-          profile && !pools.contains(gpu.profile))
-        pools[gpu.profile] = pool_of(root, config, *profile);
+      if (std::string title = title_of(gpu.profile); !pools.contains(title))
+        pools[std::move(title)] = pool_of(root, config, gpu.profile);
   return pools;
 }
 
@@ -80,20 +80,19 @@ static DomainPlace place_of(const PoolDomain& domain) {
 }
 
 /// Why the GPU cannot stay where it is; "" when it can.
-static std::string reason_to_move(const Profile& profile, const PoolDomain& domain,
-                                  const PoolGpu& gpu, const std::vector<PoolDevice>& pool,
-                                  const DeviceUse& use) {
+static std::string reason_to_move(const PoolDomain& domain, const PoolGpu& gpu,
+                                  const std::vector<PoolDevice>& pool, const DeviceUse& use) {
   if (!gpu.at) return "no device assigned";
   const PoolDevice* const here = find_device(pool, gpu.at);
-  if (!here) return "device no longer matches profile " + in_quotes(gpu.profile);
+  if (!here) return "device no longer matches " + title_of(gpu.profile);
   if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
   if (const auto taker = find_user(*here, use.taken)) return taker->what;
-  if (!is_near_enough(profile, *here, place_of(domain)))
+  if (!is_near_enough(gpu.profile, *here, place_of(domain)))
     return "device is not local to the domain's memory and CPUs (numa = require)";
   if (here->is_full) {
-    const PoolDevice* const other = choose_device(profile, pool, use, place_of(domain));
+    const PoolDevice* const other = choose_device(gpu.profile, pool, use, place_of(domain));
     if (other && !other->is_full)
-      return "GPU has no capacity for another vGPU of profile " + in_quotes(gpu.profile);
+      return "GPU has no capacity for another vGPU of " + title_of(gpu.profile);
   }
   if (is_viable(*here, use.own)) return {};
   return "IOMMU group is not viable: " + to_string(here->host_bound_members.front()) +
@@ -125,18 +124,18 @@ struct Placed {
   std::vector<const PoolGpu*> without;  ///< those for which there is none stay where they are
 };
 
-static Placed place_going(const Config& config, const PoolDomain& domain, const DevicePools& pools,
-                          const DeviceUse& use, const Going& going) {
+static Placed place_going(const PoolDomain& domain, const DevicePools& pools, const DeviceUse& use,
+                          const Going& going) {
   Placed placed{use, {}, {}};
   for (const auto& [gpu, why] : going) {
-    const Profile& profile = *find_profile(config, gpu->profile);
     const PoolDevice* const chosen =
-        choose_device(profile, pools.at(gpu->profile), placed.use, place_of(domain));
+        choose_device(gpu->profile, pools.at(title_of(gpu->profile)), placed.use, place_of(domain));
     if (!chosen) {
       placed.without.push_back(gpu);
       continue;
     }
-    placed.moves.push_back({domain.uuid, gpu->alias, profile.use, gpu->at, chosen->functions, why});
+    placed.moves.push_back(
+        {domain.uuid, gpu->alias, gpu->profile.use, gpu->at, chosen->functions, why});
     take(*chosen, domain, placed.use.taken);
     auto& assigned_count = placed.use.assigned_count;
     if (gpu->at && assigned_count[*gpu->at] > 0) --assigned_count[*gpu->at];
@@ -155,34 +154,32 @@ static std::optional<PciAddress> given_twice(const Placed& placed) {
 }
 
 /// Those that stay first, so that none is pointed where another of the same domain is.
-static void place(const Config& config, const PoolDomain& domain, const DevicePools& pools,
-                  DeviceUse& use, PoolPlan& plan) {
+static void place(const PoolDomain& domain, const DevicePools& pools, DeviceUse& use,
+                  PoolPlan& plan) {
   Going going;
   for (const PoolGpu& gpu : domain.gpus) {
-    const auto pool = pools.find(gpu.profile);
-    const Profile* const profile = find_profile(config, gpu.profile);
-    if (pool == pools.end() || !profile) continue;
-    const std::string why = reason_to_move(*profile, domain, gpu, pool->second, use);
+    const auto pool = pools.find(title_of(gpu.profile));
+    if (pool == pools.end()) continue;
+    const std::string why = reason_to_move(domain, gpu, pool->second, use);
     if (why.empty())
       take(*find_device(pool->second, gpu.at), domain, use.taken);
     else
       going.emplace_back(&gpu, why);
   }
   if (going.empty()) return;
-  Placed placed = place_going(config, domain, pools, use, going);
+  Placed placed = place_going(domain, pools, use, going);
   while (const auto device = given_twice(placed)) {
     use.taken[*device] = assigned_to_another_gpu(domain);
-    placed = place_going(config, domain, pools, use, going);
+    placed = place_going(domain, pools, use, going);
   }
   for (const PoolGpu* const gpu : placed.without)
-    plan.retry_later |= is_held_by_process(pools.at(gpu->profile), placed.use.taken);
+    plan.retry_later |= is_held_by_process(pools.at(title_of(gpu->profile)), placed.use.taken);
   plan.moves.insert(plan.moves.end(), placed.moves.begin(), placed.moves.end());
   use = std::move(placed.use);
 }
 
-PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>& off,
-                            const DevicePools& pools, const DevicesByHand& by_hand,
-                            const DevicesInUse& taken,
+PoolPlan plan_reassignments(const std::vector<PoolDomain>& off, const DevicePools& pools,
+                            const DevicesByHand& by_hand, const DevicesInUse& taken,
                             std::map<PciAddress, unsigned> assigned_count) {
   for (const PoolDomain& domain : off)
     for (const PoolGpu& gpu : domain.gpus)
@@ -192,7 +189,7 @@ PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>&
     DeviceUse use{in_use_by_others(taken, domain.uuid), std::move(assigned_count), domain.own};
     if (const auto own = by_hand.find(domain.uuid); own != by_hand.end())
       use.taken.insert(own->second.begin(), own->second.end());
-    place(config, domain, pools, use, plan);
+    place(domain, pools, use, plan);
     assigned_count = std::move(use.assigned_count);
   }
   return plan;

@@ -18,7 +18,7 @@ namespace gpuward {
 /// A GPU that a domain gets out of a pool, and the device that its definition points at.
 struct PoolGpu {
   std::string alias;
-  std::string profile;
+  Profile profile;
   std::optional<PciAddress> at;
   bool operator==(const PoolGpu&) const = default;
 };
@@ -40,7 +40,8 @@ PoolDomain pool_domain(const Config& config, const Domain& domain);
 /// The devices that a domain's GPUs of pools are pointed at, without companions.
 std::vector<PciAddress> assigned_devices(const Config& config, const Domain& domain);
 
-/// Devices of the profiles that domains ask for, by the profile's name.
+/// Devices of the profiles that domains ask for, by the profile's title: a request that names no
+/// profile may be the name of one.
 using DevicePools = std::map<std::string, std::vector<PoolDevice>>;
 DevicePools pools_of(const Root& root, const Config& config,
                      const std::vector<PoolDomain>& domains);
@@ -74,9 +75,8 @@ struct PoolPlan {
 
 /// Where domains that are off are to be pointed: only those at a device that is taken or none of
 /// the pool, each at the free one that the fewest point at, counting `assigned_count` by others.
-PoolPlan plan_reassignments(const Config& config, const std::vector<PoolDomain>& off,
-                            const DevicePools& pools, const DevicesByHand& by_hand,
-                            const DevicesInUse& taken,
+PoolPlan plan_reassignments(const std::vector<PoolDomain>& off, const DevicePools& pools,
+                            const DevicesByHand& by_hand, const DevicesInUse& taken,
                             std::map<PciAddress, unsigned> assigned_count);
 
 /// Whether a GPU of the domain is at a device that another has.

@@ -4,18 +4,18 @@
 #include <algorithm>
 
 #include "allocation/pool.hpp"
+#include "allocation/request.hpp"
 #include "base/quote.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 
 namespace gpuward {
 
-static Verdict pci_verdict(const Domain& domain, const GpuRequest& gpu) {
+static Verdict pci_verdict(const Domain& domain, const GpuRequest& gpu, const Profile& profile) {
   const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
   if (hostdev && hostdev->address) return Verdict::allow();
-  return Verdict::deny(
-      {gpu_title(gpu.alias),
-       "no PCI hostdev with alias " + gpu.alias + " for profile " + in_quotes(gpu.profile),
-       "run: gpuward reassign " + shell_word(domain.name)});
+  return Verdict::deny({gpu_title(gpu.alias),
+                        "no PCI hostdev with alias " + gpu.alias + " for " + title_of(profile),
+                        "run: gpuward reassign " + shell_word(domain.name)});
 }
 
 static Verdict hostdev_verdict(const Domain& domain, const GpuRequest& gpu) {
@@ -37,22 +37,6 @@ static Verdict hostdev_verdict(const Domain& domain, const GpuRequest& gpu) {
   return Verdict::allow();
 }
 
-static Verdict profile_verdict(const Config& config, const GpuRequest& gpu) {
-  const Profile* profile = find_profile(config, gpu.profile);
-  if (!profile)
-    return Verdict::deny({gpu_title(gpu.alias),
-                          "profile " + in_quotes(gpu.profile) + " is not defined",
-                          "add [profile " + gpu.profile + "] to /etc/gpuward/gpuward.conf"});
-  const bool needs_type = profile->use == Use::mdev || profile->use == Use::vendor_vf;
-  if (needs_type && profile->types.empty())
-    return Verdict::deny(
-        {gpu_title(gpu.alias),
-         "profile " + in_quotes(gpu.profile) +
-             " requests memory only, which this version does not support",
-         "set type in " + profile->position.file + ":" + std::to_string(profile->position.line)});
-  return Verdict::allow();
-}
-
 Verdict request_verdict(const Config& config, const Domain& domain) {
   for (const Hostdev& hostdev : domain.hostdevs) {
     const bool asked =
@@ -63,11 +47,12 @@ Verdict request_verdict(const Config& config, const Domain& domain) {
                             "run: gpuward detach " + shell_word(domain.name)});
   }
   for (const GpuRequest& gpu : domain.requests) {
-    const Profile* const profile = find_profile(config, gpu.profile);
     // First: without its profile nothing is known of what the hostdev should be.
-    if (Verdict verdict = profile_verdict(config, gpu); !verdict) return verdict;
-    const bool is_pci = gives_pci_devices(*profile);
-    if (Verdict verdict = is_pci ? pci_verdict(domain, gpu) : hostdev_verdict(domain, gpu);
+    const Resolution found = resolve(config, gpu);
+    if (!found.profile) return Verdict::deny(about(gpu_title(gpu.alias), found.refusal));
+    const bool is_pci = gives_pci_devices(*found.profile);
+    if (Verdict verdict =
+            is_pci ? pci_verdict(domain, gpu, *found.profile) : hostdev_verdict(domain, gpu);
         !verdict)
       return verdict;
   }

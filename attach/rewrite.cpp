@@ -20,12 +20,14 @@
 //   <metadata>
 //     <gpuward:domain xmlns:gpuward='urn:gpuward:domain:1' metadata='made' pci-controllers='5'>
 //       <gpuward:gpu alias='ua-gpuward-0' profile='small'/>
+//       <gpuward:gpu alias='ua-gpuward-1' profile='Tesla M60' use='whole' device='10de:13f2'/>
 //     </gpuward:domain>
 //   </metadata>
 //
 // and one hostdev for each gpu; <gpuward:console> and <gpuward:protected> are told of in
-// console.cpp and protect.cpp. A gpu with console='off' keeps the console out. The attributes of
-// gpuward:domain tell detach what else to put back:
+// console.cpp and protect.cpp. A gpu with use='...' is of a request that names no profile: profile
+// is its text, the attributes after it what serves it. A gpu with console='off' keeps the console
+// out. The attributes of gpuward:domain tell detach what else to put back:
 //   metadata='made'      <metadata> is attach's own
 //   metadata='opened'    it was <metadata/>, which libvirt keeps
 //   devices='opened'     it was <devices/>, which only hand-written XML has
@@ -205,9 +207,25 @@ std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEd
   return attributes;
 }
 
+/// What serves a request, as attributes of <gpuward:gpu>; "" without one.
+std::vector<std::pair<const char*, std::string>> settled_attributes(const SettledRequest& settled) {
+  return {{"use", std::string(use_word(settled.use))},
+          {"type", settled.type},
+          {"device", settled.device}};
+}
+
+std::string settled_text(const std::optional<SettledRequest>& settled) {
+  std::string text;
+  if (!settled) return text;
+  for (const auto& [name, value] : settled_attributes(*settled))
+    if (!value.empty()) text += std::string(" ") + name + "='" + value + '\'';
+  return text;
+}
+
 void insert_asked(DomainEdit& edit, const std::string& alias, const GpuToAttach& gpu) {
   const std::string text = "\n      <" + our_prefix(edit) + "gpu alias='" + alias + "' profile='" +
-                           gpu.profile + '\'' + (gpu.console ? "" : " console='off'") + "/>";
+                           escaped(gpu.profile) + '\'' + settled_text(gpu.settled) +
+                           (gpu.console ? "" : " console='off'") + "/>";
   std::string attributes;
   if (edit.domain.requests.empty())
     for (const auto& [name, value] : before_first_gpu(edit)) {
@@ -408,7 +426,7 @@ void require_pci(const DomainEdit& edit) {
 }  // namespace
 
 std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
-  if (!is_profile_name(gpu.profile))
+  if (gpu.settled ? !is_request_text(gpu.profile) : !is_profile_name(gpu.profile))
     throw Error("'" + shown(gpu.profile) + "'",
                 "not a profile name: only letters, digits and _.+- are allowed");
   DomainEdit edit(xml);
@@ -540,6 +558,41 @@ std::string assign_device(std::string_view xml, std::string_view alias, Use use,
   std::string result = with_other_functions(opened, name, use, functions);
   require_same_devices(xml, result);
   return result;
+}
+
+/// The element of our metadata that requests GPU `alias`, or null.
+static const Element* request_element(const DomainEdit& edit, std::string_view alias) {
+  const Element* const ours = edit.ours();
+  const auto gpus = ours ? gpus_to_detach(*ours, alias) : std::vector<const Element*>{};
+  return gpus.empty() ? nullptr : gpus.front();
+}
+
+static void set_or_remove(DomainEdit& edit, const Element& element, const char* name,
+                          const std::string& value) {
+  if (!value.empty())
+    edit.set_attribute(element, name, value);
+  else if (element.attribute(name))
+    edit.remove_attribute(element, name);
+}
+
+std::string settle_request(std::string_view xml, std::string_view alias,
+                           const SettledRequest& settled) {
+  DomainEdit edit(xml);
+  const std::string name(alias);
+  const Element* const request = request_element(edit, alias);
+  if (!request) throw Error(domain_title(edit.domain.name), "no GPU with alias " + shown(name));
+  for (const auto& [attribute, value] : settled_attributes(settled))
+    set_or_remove(edit, *request, attribute, value);
+  const Hostdev* const hostdev = find_hostdev(edit.domain, alias);
+  const bool has_mdev = hostdev && hostdev->type == Hostdev::Type::mdev;
+  if (has_mdev == (settled.use == Use::mdev)) return edit.result();
+  if (const auto removal = hostdevs_to_detach(edit.devices(), name); !removal.empty())
+    edit.remove_from(edit.devices(), removal, false);
+  const std::string without = edit.result();
+  if (settled.use != Use::mdev) return without;
+  DomainEdit next(without);
+  insert_mdev(next, name);
+  return next.result();
 }
 
 std::string replace_sources(std::string_view xml) {

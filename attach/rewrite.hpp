@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,10 +15,11 @@ namespace gpuward {
 
 /// What attach needs to know about one GPU.
 struct GpuToAttach {
-  std::string profile;
+  std::string profile;  ///< or the text of a request that names none
   bool console = true;  ///< off: graphics and video are taken out, until the last such GPU goes
   Use use = Use::mdev;
   std::vector<PciAddress> functions{};  ///< of all that are no mdev: the GPU's own, then companions
+  std::optional<SettledRequest> settled{};  ///< of a request that names no profile
 };
 
 /// Whether this GPU is an mdev, which alone can be written without knowing the host.
@@ -38,8 +40,14 @@ std::string update_instance_uuids(
 std::string assign_device(std::string_view xml, std::string_view alias, Use use,
                           const std::vector<PciAddress>& functions);
 
-/// The same for what arrives from elsewhere: only sources change, as libvirt lets no hook add or
-/// take away devices then.
+/// `xml` with another kind of device or type for GPU `alias`, whose request names no profile; its
+/// hostdev is that of an mdev then, or none until assign_device. Throws Error when it has no such
+/// GPU.
+std::string settle_request(std::string_view xml, std::string_view alias,
+                           const SettledRequest& settled);
+
+/// As assign_device, for what arrives from elsewhere: only sources change, as libvirt lets no hook
+/// add or take away devices then.
 std::string replace_sources(std::string_view xml);
 
 /// `xml` as it was before gpuward touched it (all GPUs), or without the one named by `alias`.

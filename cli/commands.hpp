@@ -35,7 +35,9 @@ int apply_command(const Settings& settings);
 int reconcile_command(const Settings& settings);
 int explain_command(const Settings& settings, const std::string& domain);
 int doctor_command(const Settings& settings);
-int attach_command(const Settings& settings, const std::string& domain, const std::string& profile);
+/// `domain`: may be a pattern of names. No requests: the UUIDs of its instances are updated.
+int attach_command(const Settings& settings, const std::string& domain,
+                   const std::vector<std::string>& requests);
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias);
 int protect_all_command(const Settings& settings);
 int protect_command(const Settings& settings, const std::string& domain);
@@ -49,7 +51,7 @@ int clear_command(const Settings& settings, const std::string& address);
 
 /// XML on stdin, XML on stdout, no libvirt.
 struct Rewrite {
-  std::vector<std::string> attach;  ///< profiles
+  std::vector<std::string> attach;  ///< requests
   bool detach = false;
   bool protect = false;
   bool unprotect = false;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <iterator>
 
 #include "allocation/reassignment.hpp"
+#include "allocation/request.hpp"
 #include "allocation/request_verdict.hpp"
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
@@ -12,6 +15,7 @@
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "base/replace_file.hpp"
+#include "cli/attach_requests.hpp"
 #include "cli/commands.hpp"
 #include "cli/diff.hpp"
 #include "cli/domain_edits.hpp"
@@ -29,22 +33,6 @@
 #include "protection/verdict.hpp"
 
 namespace gpuward {
-
-static const Profile& require_profile(const Config& config, const std::string& name) {
-  if (const Profile* profile = find_profile(config, name)) {
-    const bool needs_type = profile->use == Use::mdev || profile->use == Use::vendor_vf;
-    if (needs_type && profile->types.empty())
-      throw Error(to_string(profile->position) + ": profile " + in_quotes(name),
-                  "has 'memory' only, which this version does not support", "set 'type'");
-    return *profile;
-  }
-  std::string known;
-  for (const Profile& profile : config.profiles)
-    known += (known.empty() ? "" : ", ") + profile.name;
-  throw Error("profile " + in_quotes(name), "not defined in the configuration",
-              known.empty() ? "add [profile " + name + "] to /etc/gpuward/gpuward.conf"
-                            : "defined profiles: " + known);
-}
 
 DomainStore::Found require_off(const DomainStore& store, const std::string& name) {
   const auto found = store.find(name);
@@ -126,61 +114,6 @@ std::string protected_for_attach(const Settings& settings, const Config& config,
   return closed;
 }
 
-static Error no_device(const Settings& settings, const Config& config, const Profile& profile,
-                       const std::string& domain, const std::vector<PoolDevice>& pool) {
-  const std::string what = "profile " + in_quotes(profile.name);
-  const std::string hint = "run: gpuward list gpus";
-  std::string devices;
-  for (const PoolDevice& device : pool)
-    devices += (devices.empty() ? "" : ", ") + to_string(device.address) +
-               (has_others_vgpu(device) ? " has a vGPU that gpuward did not create" : "");
-  if (!pool.empty())
-    return Error(
-        what, "all devices are already assigned to " + domain_title(domain) + ": " + devices, hint);
-  return Error(
-      what, "no device on this host: " + explain_empty_pool(settings.root, config, profile), hint);
-}
-
-/// What the domain has by its XML.
-static DevicesInUse own_devices(const Root& root, const Domain& domain) {
-  std::vector<PciAddress> devices;
-  std::vector<Uuid> instances;
-  for (const Hostdev& hostdev : domain.hostdevs) {
-    if (hostdev.address) devices.push_back(*hostdev.address);
-    if (hostdev.instance) instances.push_back(*hostdev.instance);
-  }
-  DevicesInUse own;
-  add_own_devices(root, domain.uuid, devices, instances, own);
-  return own;
-}
-
-/// For a domain with this XML, a GPU of the profile: of a pool the best device, or, when all are
-/// taken, one that it shares with others until one of them is off.
-static GpuToAttach gpu_of(const Settings& settings, const Config& config,
-                          const std::string& profile_name, const std::string& xml, DeviceUse use) {
-  const Profile& profile = require_profile(config, profile_name);
-  GpuToAttach gpu{profile_name, profile.console, profile.use};
-  if (!gives_pci_devices(profile)) return gpu;
-  const auto pool = pool_of(settings.root, config, profile);
-  const Domain domain = parse_domain(xml);
-  use.own = pool_domain(config, domain).own;
-  const DevicesInUse own = own_devices(settings.root, domain);
-  for (const auto& device : own) use.taken.insert(device);
-  const PoolDevice* device = choose_device(profile, pool, use, {domain.numa_nodes, domain.cpus});
-  if (!device) {
-    use.taken = own;
-    for (const PoolDevice& each : pool)
-      use.own.insert(use.own.end(), each.host_bound_members.begin(), each.host_bound_members.end());
-    device = choose_device(profile, pool, use, {domain.numa_nodes, domain.cpus});
-  }
-  if (!device) throw no_device(settings, config, profile, domain.name, pool);
-  gpu.functions = device->functions;
-  for (const PciAddress& function : device->staying)
-    log::warning(to_string(function) + " is in the slot of " + to_string(device->address) +
-                 " but in another IOMMU group, not assigned to the domain");
-  return gpu;
-}
-
 DeviceUse device_use(const Settings& settings, const Config& config, const DomainStore& store,
                      const Uuid& domain) {
   DeviceUse use{taken_devices(settings.root, domain), {}};
@@ -210,9 +143,9 @@ static void warn_of_viommu(const Settings& settings, const std::string& xml) {
   if (!conflict.empty()) log::warning(domain_title(domain.name) + ": " + conflict);
 }
 
-static void require_libvirt_for(const Profile& profile, const DomainStore& store) {
+static void require_libvirt_for(const std::vector<WantedGpus>& gpus, const DomainStore& store) {
   Config alone;
-  alone.profiles = {profile};
+  for (const WantedGpus& wanted : gpus) alone.profiles.push_back(wanted.profile);
   for (const ConfigProblem& problem : unsupported_by(alone, store.version()))
     throw Error({}, to_string(problem));
 }
@@ -220,7 +153,7 @@ static void require_libvirt_for(const Profile& profile, const DomainStore& store
 /// Nothing is known of a profile that is not defined; prepare reports that.
 static IsMdev is_mdev_in(const Config& config) {
   return [&](const GpuRequest& gpu) {
-    const Profile* const profile = find_profile(config, gpu.profile);
+    const auto profile = resolve(config, gpu).profile;
     return !profile || !gives_pci_devices(*profile);
   };
 }
@@ -237,28 +170,69 @@ static void warn_of_pc(const Config& config, const std::string& name, const std:
       shell_word(name));
 }
 
-int attach_command(const Settings& settings, const std::string& domain,
-                   const std::string& profile) {
-  const Config config = require_config(settings.root);
-  if (!profile.empty()) require_profile(config, profile);
-  DomainStore store(settings.root, settings.connect);
-  const auto found = require_off(store, domain);
+/// One of the domains that attach is for, and what it gets; nothing to update the UUIDs of its
+/// instances.
+static int attach_one(const Settings& settings, const Config& config, DomainStore& store,
+                      const DomainStore::Found& found, const std::vector<WantedGpus>& gpus) {
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  if (!profile.empty()) require_libvirt_for(*find_profile(config, profile), store);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after =
-      profile.empty()
-          ? with_available_devices(settings, config,
-                                   update_instance_uuids(before, is_mdev_in(config)), use)
-          : attach_gpu(before, gpu_of(settings, config, profile, before, use));
+      gpus.empty()
+          ? with_available_devices(
+                settings, config,
+                update_instance_uuids(with_requests_settled(settings, before), is_mdev_in(config)),
+                use)
+          : with_gpus(settings, config, gpus, before, use);
   warn_of_viommu(settings, after);
   const std::string closed = protected_for_attach(settings, config, after);
   if (closed != after) warn_of_pc(config, found.name, after);
   return show_or_define(
       settings, store, found, before, closed,
-      profile.empty() ? "instance UUIDs updated"
-                      : "GPU attached (profile " + in_quotes(profile) + "), active at next start");
+      gpus.empty() ? "instance UUIDs updated" : attached_text(gpus) + ", active at next start");
+}
+
+static bool is_pattern(const std::string& domain) {
+  return domain.find_first_of("*?[") != std::string::npos;
+}
+
+/// All domains whose name matches, each by itself: one that is refused leaves the others.
+static int attach_matching(const Settings& settings, const Config& config, DomainStore& store,
+                           const std::string& pattern, const std::vector<WantedGpus>& gpus) {
+  int status = 0;
+  bool any = false;
+  for (const DomainStore::Found& found : store.all()) {
+    if (::fnmatch(pattern.c_str(), found.name.c_str(), 0) != 0) continue;
+    any = true;
+    if (found.active) {
+      print_lines(found.name + ": running, not changed; shut it down first: virsh shutdown " +
+                  shell_word(found.name) + '\n');
+      continue;
+    }
+    try {
+      status = std::max(status, attach_one(settings, config, store, found, gpus));
+    } catch (const Error& error) {
+      print_failure(
+          {found.name + ": not changed", without_remedy(error.reason), error.reason.remedy});
+      status = 1;
+    }
+  }
+  if (!any)
+    throw Error({}, "no domain has a name that matches " + in_quotes(pattern),
+                "run: virsh list --all");
+  return status;
+}
+
+int attach_command(const Settings& settings, const std::string& domain,
+                   const std::vector<std::string>& requests) {
+  const Config config = require_config(settings.root);
+  const auto gpus = require_requests(settings, config, requests);
+  DomainStore store(settings.root, settings.connect);
+  require_libvirt_for(gpus, store);
+  // A domain may have such a name.
+  if (is_pattern(domain) && !store.find(domain))
+    return attach_matching(settings, config, store, domain, gpus);
+  return attach_one(settings, config, store, require_off(store, domain), gpus);
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
@@ -417,8 +391,8 @@ static std::string attached_and_protected(const Settings& settings, const Rewrit
                                           std::string xml) {
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  for (const std::string& profile : rewrite.attach)
-    xml = attach_gpu(xml, gpu_of(settings, config, profile, xml, use));
+  xml = with_gpus(settings, config, require_requests(settings, config, rewrite.attach),
+                  std::move(xml), use);
   if (!rewrite.attach.empty()) warn_of_viommu(settings, xml);
   if (rewrite.protect) return protected_for_good(settings, config, xml);
   return requests_gpu(parse_domain(xml)) ? protected_for_attach(settings, config, xml) : xml;
@@ -429,8 +403,9 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return with_available_devices(settings, config, update_instance_uuids(xml, is_mdev_in(config)),
-                                use);
+  return with_available_devices(
+      settings, config,
+      update_instance_uuids(with_requests_settled(settings, xml), is_mdev_in(config)), use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {

@@ -21,9 +21,9 @@ struct CommandLine {
   CLI::App app{"Assign GPUs to libvirt domains."};
   Settings settings;
   std::function<int()> chosen;
-  std::string name, profile, alias, reason, what = "instances", archive = "gpuward-gather.tar";
+  std::string name, alias, reason, what = "instances", archive = "gpuward-gather.tar";
   bool all = false, tree = false;
-  std::vector<std::string> files, parts;
+  std::vector<std::string> files, parts, requests;
   Rewrite rewrite;
   CLI::Option* is_anyway = nullptr;
 
@@ -57,7 +57,7 @@ struct CommandLine {
   int check() { return check_command(settings, files); }
   int plan() { return plan_command(settings); }
   int apply() { return apply_command(settings); }
-  int attach() { return attach_command(settings, name, profile); }
+  int attach() { return attach_command(settings, name, requests); }
   int detach() { return detach_command(settings, name, alias); }
   int protect() { return all ? protect_all_command(settings) : protect_command(settings, name); }
   int unprotect() { return unprotect_command(settings, name); }
@@ -131,11 +131,16 @@ CommandLine::CommandLine() {
   dry_run(verb, "same as plan");
   json(verb);
 
-  verb = add("attach", "Add a GPU to a shut-off domain", &CommandLine::attach);
-  verb->add_option("domain", name, "domain name or UUID")->required();
-  verb->add_option("profile", profile,
-                   "profile of the configuration; without it the instance UUIDs of the domain's "
-                   "GPUs are updated, as needed after a clone");
+  verb = add("attach", "Add GPUs to a shut-off domain", &CommandLine::attach);
+  verb->add_option("domain", name,
+                   "domain name or UUID, or a quoted pattern for names of domains, such as "
+                   "'desktop-*'")
+      ->required();
+  verb->add_option(
+      "request", requests,
+      "whole (any whole GPU), vendor:device, a profile of the configuration, a type or "
+      "a model of a GPU of this host; REQUEST:N for N of them. Without it the instance "
+      "UUIDs of the domain's GPUs are updated, as needed after a clone");
   dry_run(verb, "only show what would change in the domain's XML");
 
   verb = add("detach", "Remove GPUs from a shut-off domain", &CommandLine::detach);
@@ -185,8 +190,8 @@ CommandLine::CommandLine() {
   verb = add("rewrite", "Edit domain XML from stdin to stdout, without libvirt",
              &CommandLine::run_rewrite);
   CLI::Option* detach_flag = verb->add_flag("--detach", rewrite.detach, "remove all GPUs");
-  CLI::Option* attach_option =
-      verb->add_option("--attach", rewrite.attach, "add a GPU of this profile; may be repeated");
+  CLI::Option* attach_option = verb->add_option(
+      "--attach", rewrite.attach, "add what attach adds for this request; may be repeated");
   attach_option->excludes(detach_flag);
   CLI::Option* protect_flag =
       verb->add_flag("--protect", rewrite.protect, "as gpuward protect; no change without a GPU");

@@ -4,6 +4,7 @@
 #include "allocation/reassignment.hpp"
 #include "base/error.hpp"
 #include "base/quote.hpp"
+#include "cli/attach_requests.hpp"
 #include "cli/commands.hpp"
 #include "cli/domain_edits.hpp"
 #include "cli/output.hpp"
@@ -35,8 +36,8 @@ static int report_unassigned(const Config& config, const Repointed& after, const
     if (taker == use.taken.end()) continue;
     ++count;
     print_failure({domain_title(domain.name) + ": " + gpu_title(gpu.alias) + " not reassigned",
-                   to_string(*gpu.at) + " is " + taker->second.what + " and profile " +
-                       in_quotes(gpu.profile) + " has no available device",
+                   to_string(*gpu.at) + " is " + taker->second.what + " and " +
+                       title_of(gpu.profile) + " has no available device",
                    "run: gpuward list profiles"});
   }
   return count;
@@ -47,7 +48,8 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
-  const Repointed after = repoint(settings.root, config, before, use);
+  const Repointed after =
+      repoint(settings.root, config, with_requests_settled(settings, before), use);
   const int taken = report_unassigned(config, after, use);
   if (taken > 0 && after.xml == before) return 1;
   const int status = show_or_define(
@@ -57,6 +59,13 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   return taken ? 1 : status;
 }
 
+/// Whether a GPU is requested by its type, without a profile.
+static bool requests_type(const Domain& domain) {
+  return std::any_of(domain.requests.begin(), domain.requests.end(), [](const GpuRequest& gpu) {
+    return gpu.settled && !gpu.settled->type.empty();
+  });
+}
+
 static int reassign_all(const Settings& settings, const Config& config, DomainStore& store) {
   int status = 0;
   bool any = false;
@@ -64,7 +73,7 @@ static int reassign_all(const Settings& settings, const Config& config, DomainSt
     if (found.active || !found.persistent) continue;
     try {
       const Domain domain = parse_domain(store.inactive_xml(found.uuid));
-      if (assigned_devices(config, domain).empty()) continue;
+      if (assigned_devices(config, domain).empty() && !requests_type(domain)) continue;
       any = true;
       status = std::max(status, reassign_one(settings, config, store, found));
     } catch (const Error& error) {

@@ -17,6 +17,7 @@ namespace gpuward {
 struct Position {
   std::string file;
   int line = 0;  ///< from 1; 0 speaks of the whole file
+  bool operator==(const Position&) const = default;
 };
 
 /// "FILE:LINE", or "FILE" without a line.
@@ -70,6 +71,7 @@ struct GpuSelector {
   uint16_t vendor = 0;  ///< By::id, "10de:2236"
   uint16_t device = 0;
   std::string name;  ///< By::name, a parent that is no PCI device: "mtty"
+  bool operator==(const GpuSelector&) const = default;
 };
 
 /// mdevs to keep ready, for XML written by hand.
@@ -109,9 +111,10 @@ struct GpuSection {
   Position position;
 };
 
-/// [profile NAME]
+/// [profile NAME], or what serves a request that names no profile.
 struct Profile {
   std::string name;
+  bool is_configured = true;       ///< false: made of a request, "whole" or "10de:2236"
   Use use = Use::mdev;             ///< what a domain gets
   std::vector<std::string> types;  ///< of mdev and vendor_vf, first fit; empty when memory is asked
   std::vector<GpuSelector> gpus;   ///< empty: any
@@ -123,7 +126,11 @@ struct Profile {
   std::string scrub;      ///< program to run after each release of a PCI device; "" for none
   bool one_time = false;  ///< such a device is given once, until the sysadmin clears it
   Position position;
+  bool operator==(const Profile&) const = default;
 };
+
+/// "profile 'small'" or "request 'whole'", as messages name it.
+std::string title_of(const Profile& profile);
 
 /// [quota PATTERN]: how much the domains whose name matches may hold together. First match counts.
 struct Quota {

@@ -10,6 +10,7 @@
 #include "base/quote.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
+#include "config/request_words.hpp"
 #include "config/section.hpp"
 
 namespace gpuward {
@@ -70,11 +71,12 @@ void read_gpu(Sections& sections, SectionText& block, std::string_view name) {
 }
 
 void read_profile(Sections& sections, SectionText& block, std::string_view name) {
-  const bool good = is_name(name) && name != "total";
-  if (!good)
-    reject_name(
-        block, name,
-        name == "total" ? "reserved as the key of [quota] for the sum of all profiles" : name_rule);
+  const std::string_view advice = !is_name(name) ? name_rule
+                                  : name == "total"
+                                      ? "reserved as the key of [quota] for the sum of all profiles"
+                                      : reserved_request(name);
+  const bool good = advice.empty();
+  if (!good) reject_name(block, name, advice);
   Section<Profile>& section = open(sections.profiles, block.title);
   section.usable = good;
   section.content.name = name;

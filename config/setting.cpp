@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/quote.hpp"
+#include "config/request_words.hpp"
 
 namespace gpuward {
 
@@ -36,19 +37,10 @@ std::optional<unsigned> number_within(std::string_view text, unsigned least, uns
 }
 
 std::optional<unsigned> mebibytes(const Setting& setting) {
-  constexpr unsigned mib_per_gib = 1024;
-  constexpr unsigned most = 16U << 20;  // 16 TiB, far from where the numbers end
-  std::string_view digits = setting.value;
-  unsigned unit = 0;
-  if (digits.ends_with("MiB")) unit = 1;
-  if (digits.ends_with("GiB")) unit = mib_per_gib;
-  if (unit != 0) digits.remove_suffix(3);
-  const auto number = number_within(trim(digits), 1, unit == 0 ? 0 : most / unit);
+  const auto number = mebibytes_of(setting.value);
   if (!number)
     setting.reject(setting.value, "expected a number and MiB or GiB, such as 4096MiB or 4GiB");
-  else
-    return *number * unit;
-  return {};
+  return number;
 }
 
 }  // namespace gpuward

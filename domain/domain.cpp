@@ -8,6 +8,8 @@
 #include "base/error.hpp"
 #include "base/number_set.hpp"
 #include "base/text.hpp"
+#include "config/gpu_selector.hpp"
+#include "config/names.hpp"
 #include "domain/qemu_commandline.hpp"
 #include "domain/xml_document.hpp"
 
@@ -133,11 +135,41 @@ static std::vector<Hostdev> hostdevs_of(const Element& root, Reading reading) {
   return hostdevs;
 }
 
+/// What stands beside a request that names no profile. The type becomes a part of a path, the
+/// device a selector.
+static std::optional<SettledRequest> settled_request(const Element& element,
+                                                     const std::string& alias) {
+  const auto use = element.attribute("use");
+  if (!use) return {};
+  SettledRequest settled{use_of(*use).value_or(Use::off),
+                         std::string(element.attribute("type").value_or("")),
+                         std::string(element.attribute("device").value_or(""))};
+  const bool has_type = settled.use == Use::mdev || settled.use == Use::vendor_vf;
+  if (!has_type && settled.use != Use::whole)
+    throw error_at(element,
+                   "gpu " + alias + ": use='" + shown(*use) + "' is not whole, mdev or vendor-vf");
+  if (has_type != !settled.type.empty() || (has_type && !is_name(settled.type)))
+    throw error_at(element, "gpu " + alias + ": type='" + shown(settled.type) +
+                                "' is not a type of use='" + std::string(*use) + "'");
+  if (!settled.device.empty() && (has_type || !is_id_pair(settled.device)))
+    throw error_at(element, "gpu " + alias + ": device='" + shown(settled.device) +
+                                "' is not a vendor:device pair of use='whole'");
+  return settled;
+}
+
+bool is_request_text(std::string_view text) {
+  constexpr size_t longest = 200;  // a model's name in the hardware database has 100
+  return !text.empty() && text.size() <= longest &&
+         std::none_of(text.begin(), text.end(),
+                      [](unsigned char c) { return c < ' ' || c == 0x7f; });
+}
+
 static GpuRequest asked_gpu(const Element& element, const std::vector<GpuRequest>& before) {
   GpuRequest gpu{std::string(element.attribute("alias").value_or("")),
                  std::string(element.attribute("profile").value_or(""))};
   check_alias(element, gpu.alias);
-  if (!is_profile_name(gpu.profile))
+  gpu.settled = settled_request(element, gpu.alias);
+  if (gpu.settled ? !is_request_text(gpu.profile) : !is_profile_name(gpu.profile))
     throw error_at(element,
                    "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is not a profile name");
   for (const GpuRequest& other : before)

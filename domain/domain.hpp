@@ -9,6 +9,7 @@
 
 #include "base/pci_address.hpp"
 #include "base/uuid.hpp"
+#include "config/use.hpp"
 
 namespace gpuward {
 
@@ -34,10 +35,21 @@ struct Hostdev {
   size_t place = 0;                   ///< among the children of <devices>
 };
 
-/// One <gpu alias='ua-gpuward-N' profile='NAME'/> in our metadata: what the domain asks for.
+/// What serves a request that names no profile, as attach settled it: prepare reads no more of the
+/// host for it than for a profile.
+struct SettledRequest {
+  Use use = Use::whole;  ///< whole, mdev or vendor_vf
+  std::string type{};    ///< id of the type, of mdev and vendor_vf
+  std::string device{};  ///< of whole: vendor:device, "" for any GPU
+  bool operator==(const SettledRequest&) const = default;
+};
+
+/// One <gpu alias='ua-gpuward-N' profile='TEXT'/> in our metadata: what the domain asks for. With
+/// use='...' TEXT is no profile, and what serves it is beside it.
 struct GpuRequest {
   std::string alias;
-  std::string profile;
+  std::string profile;  ///< its name, or the text that attach was given, without ":N"
+  std::optional<SettledRequest> settled{};  ///< nothing for a profile
 };
 
 /// A host device that QEMU is given past libvirt: by -device or -set in <qemu:commandline>, or by
@@ -82,6 +94,9 @@ std::optional<PciAddress> pci_address_of(const Element& address);
 
 /// Whether it is made of letters, digits and _ . + - alone, and of at least one.
 bool is_profile_name(std::string_view name);
+
+/// Whether it can be kept as the text of a request: one line, not empty, not long.
+bool is_request_text(std::string_view text);
 
 /// Whether the bytes could be XML of a domain that has a GPU: a cheap scan, never wrong in saying
 /// no to XML that libvirt wrote.

@@ -156,20 +156,15 @@ void Reassigner::look() try {
     forget();  // which GPUs are of a pool is another question now
     look_at_all_ = true;
   }
-  if (!watch(*config)) return;
+  watch();
   const auto settling = std::make_shared<Settling>(root_);
   if (is_filled(*settling)) plan(*config, settling);
 } catch (const std::exception& error) {
   log::error(std::string("pools: ") + error.what());
 }
 
-/// Whether there are pools to watch claims for.
-bool Reassigner::watch(const Config& config) {
-  if (std::none_of(config.profiles.begin(), config.profiles.end(), gives_pci_devices)) {
-    if (watched_ >= 0) ::inotify_rm_watch(watch_.get(), std::exchange(watched_, -1));
-    answers_.reset();
-    return false;
-  }
+/// Also where no profile gives PCI devices: a request may name none.
+void Reassigner::watch() {
   Claims(root_).make_ready();
   // The same directory again is no second watch; another one of that name is watched from now on.
   const std::string directory = paths::claims(root_);
@@ -178,7 +173,6 @@ bool Reassigner::watch(const Config& config) {
   if (!answers_)
     answers_ =
         Lock::acquire(paths::locks(root_), lock_number::reassignment, std::chrono::milliseconds(0));
-  return true;
 }
 
 /// Whether the table is of all domains; it is filled when there are pools for the first time.
@@ -223,8 +217,8 @@ void Reassigner::plan(const Config& config, const std::shared_ptr<Settling>& set
   if (!is_due || off.empty()) return schedule_retry(false);
   const auto pools = pools_of(root_, config, off);
   add_open_devices(root_, devices_of(pools), claimed.taken);
-  const PoolPlan plan = plan_reassignments(config, off, pools, devices_by_hand(root_, off),
-                                           claimed.taken, std::move(assigned_count));
+  const PoolPlan plan = plan_reassignments(off, pools, devices_by_hand(root_, off), claimed.taken,
+                                           std::move(assigned_count));
   order(plan.moves, settling);
   schedule_retry(plan.retry_later);
 }

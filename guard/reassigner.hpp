@@ -87,7 +87,7 @@ class Reassigner {
   void claims_changed();
   void look_soon();
   void look();
-  bool watch(const Config& config);
+  void watch();
   bool is_filled(Settling& settling);
   void plan(const Config& config, const std::shared_ptr<Settling>& settling);
   void schedule_retry(bool wanted);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "hooks/start_anyway.hpp"
 
+#include "allocation/request.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 
 namespace gpuward {
@@ -35,7 +36,7 @@ std::vector<PciAddress> addresses_from_profiles(const Domain& domain) {
 Domain without_lost_profiles(const Config& config, Domain domain) {
   std::erase_if(domain.requests, [&](const GpuRequest& gpu) {
     const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
-    if (find_profile(config, gpu.profile) || !hostdev || !hostdev->address) return false;
+    if (resolve(config, gpu).profile || !hostdev || !hostdev->address) return false;
     for (Hostdev& part : domain.hostdevs)
       if (part.address && gpu_alias(part.alias) == gpu.alias) part.alias.clear();
     return true;

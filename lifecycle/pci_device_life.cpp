@@ -164,16 +164,14 @@ void require_adoptable(const Root& root, const Config& config, const ClaimedDevi
 }
 
 /// The type of its profile that can be created on a VF that has no vGPU. Throws Error.
-static VgpuType creatable_type(const Root& root, const Config& config,
+static VgpuType creatable_type(const Root& root, const Profile& profile,
                                const ClaimedDevice& device) {
-  const Profile& profile = *find_profile(config, device.profile);
   const auto types = creatable_vgpus(root, device.address);
   const VgpuType* const type = first_fit(profile.types, types);
   if (!type)
     throw Error(title(device),
-                "no type of profile " + in_quotes(profile.name) +
-                    " can be created on the VF (creatable: " + names_of(types) +
-                    "); other vGPUs of the GPU limit the types",
+                "no type of " + title_of(profile) + " can be created on the VF (creatable: " +
+                    names_of(types) + "); other vGPUs of the GPU limit the types",
                 "run: gpuward list");
   return *type;
 }
@@ -184,19 +182,19 @@ static bool has_vgpus(const Root& root, const PciAddress& pf) {
                      [&](const PciAddress& vf) { return current_vgpu(root, vf).value_or(0) != 0; });
 }
 
-void require_creatable(const Root& root, const Config& config, const ClaimedDevice& device) {
+void require_creatable(const Root& root, const Profile& profile, const ClaimedDevice& device) {
   if (device.use != Use::vendor_vf || !exists(pci_path(root, device.address))) return;
   if (current_vgpu(root, device.address) != 0u) return;  // require_adoptable looks at that
   try {
-    creatable_type(root, config, device);
+    creatable_type(root, profile, device);
   } catch (const Error& error) {
     if (has_vgpus(root, *parse_pci_address(device.parent))) throw InUse(error.reason);
     throw;
   }
 }
 
-static void create_vgpu(const Root& root, const Config& config, const Claim& owner,
-                        ClaimedDevice& device, const Deadlines& deadlines) {
+static void create_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
+  const auto& [root, config, profile, owner, deadlines] = setup;
   if (const std::string what = vgpu_text(root, device); !what.empty()) {
     require_adoptable(root, config, device);
     log::warning(title(device) + ": " + what + " without a claim, removing it (adopt = yes)");
@@ -204,7 +202,7 @@ static void create_vgpu(const Root& root, const Config& config, const Claim& own
         device, "cannot remove the vGPU",
         set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
   }
-  const VgpuType type = creatable_type(root, config, device);
+  const VgpuType type = creatable_type(root, profile, device);
   device.type = std::to_string(type.id);
   require_changed(
       device, "cannot create " + type.name,
@@ -246,12 +244,12 @@ static void apply_reset_method(const Root& root, const Config& config, const Cla
                  "scrub = PROGRAM in the profile");
 }
 
-void set_up_pci_device(const Root& root, const Config& config, const Claim& owner,
-                       ClaimedDevice& device, const Deadlines& deadlines) {
+void set_up_pci_device(const DeviceSetup& setup, ClaimedDevice& device) {
+  const auto& [root, config, profile, owner, deadlines] = setup;
   if (device.use == Use::whole) return apply_reset_method(root, config, owner, device, deadlines);
   const Lock lock = lock_physical_function(root, device, deadlines, "start the domain again");
   ensure_vf(root, config, owner, device, deadlines);
-  if (device.use == Use::vendor_vf) create_vgpu(root, config, owner, device, deadlines);
+  if (device.use == Use::vendor_vf) create_vgpu(setup, device);
 }
 
 // ---- a VF in quarantine that does not exist

@@ -11,26 +11,33 @@
 
 namespace gpuward {
 
+/// What set_up_pci_device needs beside the device.
+struct DeviceSetup {
+  const Root& root;
+  const Config& config;
+  const Profile& profile;  ///< that the device is claimed for
+  const Claim& owner;      ///< the claim on disk, in which each process is named before it writes
+  const Deadlines& deadlines;
+};
+
 /// Makes a claimed PCI device what the domain shall find: makes the VF, creates the vGPU, sets how
 /// it is reset. What is chosen is noted in `device`. Throws Error with the cause; what was begun is
 /// undone by tear_down_pci_device.
-/// `owner`: the claim on disk, in which each process is named before it writes.
-void set_up_pci_device(const Root& root, const Config& config, const Claim& owner,
-                       ClaimedDevice& device, const Deadlines& deadlines);
+void set_up_pci_device(const DeviceSetup& setup, ClaimedDevice& device);
 
 /// Whether a device waits for its scrub program and is a VF that does not exist although its card
 /// does.
 bool lacks_vf(const Root& root, const ClaimedDevice& device);
 
 /// Enables the VFs of its card as prepare does, so that it can be scrubbed. Returns why that cannot
-/// be, and what helps; no problem when the VF exists. `owner`: as above.
+/// be, and what helps; no problem when the VF exists. `owner`: its claim on disk, as above.
 Reason restore_vf(const Root& root, const Config& config, const Claim& owner, ClaimedDevice& device,
                   const Deadlines& deadlines);
 
 /// What set_up_pci_device would find of a vendor VF right now: whether a type of its profile can be
 /// created. Throws Error; InUse where other vGPUs of the card are there. prepare itself does not
 /// ask before it has the lock of the PF: a release beside it may be about to make room.
-void require_creatable(const Root& root, const Config& config, const ClaimedDevice& device);
+void require_creatable(const Root& root, const Profile& profile, const ClaimedDevice& device);
 
 /// Takes the domain's traces off a device that libvirt has given back. Returns why it cannot be
 /// given to another yet; "" when it can; who hangs in the driver is noted in `device`. `owner`: the

@@ -36,28 +36,37 @@ static const Hostdev* hostdev_at(const Domain& domain, const PciAddress& address
   return nullptr;
 }
 
-static const Hostdev& hostdev_of(const Domain& domain, const GpuRequest& gpu) {
-  const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
+static const Hostdev& hostdev_of(const PciRequest& request) {
+  const std::string& alias = request.gpu.alias;
+  const Hostdev* const hostdev = find_hostdev(request.domain, alias);
   if (hostdev && hostdev->address) return *hostdev;
-  throw Error(gpu_title(gpu.alias), "no PCI hostdev with alias " + gpu.alias,
-              reassign_command(domain));
+  throw Error(gpu_title(alias), "no PCI hostdev with alias " + alias,
+              reassign_command(request.domain));
 }
 
-std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
-                                             const Domain& domain, const GpuRequest& gpu) {
-  const Profile& profile = *find_profile(config, gpu.profile);  // request_verdict looked
-  const Hostdev& hostdev = hostdev_of(domain, gpu);
-  ClaimedDevice device{
-      .alias = gpu.alias, .profile = gpu.profile, .instance = {}, .parent = {}, .type = "-"};
-  device.use = profile.use;
-  device.address = *hostdev.address;
+/// The device that the domain's XML names for the GPU.
+static ClaimedDevice source_device(const PciRequest& request) {
+  ClaimedDevice device{.alias = request.gpu.alias,
+                       .profile = request.gpu.profile.name,
+                       .instance = {},
+                       .parent = {},
+                       .type = "-"};
+  device.use = request.gpu.profile.use;
+  device.address = *hostdev_of(request).address;
+  return device;
+}
+
+std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request) {
+  const auto& [root, config, domain, gpu] = request;
+  const Profile& profile = gpu.profile;
+  const Hostdev& hostdev = hostdev_of(request);
+  ClaimedDevice device = source_device(request);
   device.scrub = profile.scrub;
   device.one_time = profile.one_time;
   std::string why;
   const auto found = find_in_pool(root, config, profile, device.address, why);
   if (!found)
-    throw Error(title(device),
-                "device does not match profile " + in_quotes(profile.name) + ": " + why,
+    throw Error(title(device), "device does not match " + title_of(profile) + ": " + why,
                 reassign_command(domain));
   if (!is_near_enough(profile, *found, {domain.numa_nodes, domain.cpus}))
     throw Error(title(device),
@@ -126,9 +135,10 @@ void require_unused(const Root& root, const Domain& domain, const ClaimedDevice&
 }
 
 /// What the one who requests a device in use can do.
-static std::string remedy(const Root& root, const Config& config, const Domain& domain,
-                          const ClaimedDevice& device, const ClaimedDevices& claimed) {
-  const Profile& profile = *find_profile(config, device.profile);
+static std::string remedy(const PciRequest& request, const ClaimedDevice& device,
+                          const ClaimedDevices& claimed) {
+  const auto& [root, config, domain, gpu] = request;
+  const Profile& profile = gpu.profile;
   const auto pool = pool_of(root, config, profile);
   if (choose_device(profile, pool,
                     {taken_devices(root, domain.uuid), {}, pool_domain(config, domain).own},
@@ -140,9 +150,9 @@ static std::string remedy(const Root& root, const Config& config, const Domain& 
       if (claim.domain != domain.uuid && other.use != Use::mdev &&
           other.address != device.address && find_device(pool, other.address))
         others.insert(in_quotes(claim.name));
-  return others.empty() ? "no other device of profile " + in_quotes(profile.name) + " is available"
-                        : "shut one of the domains " + first_three_of(others) +
-                              " down or add GPUs to [profile " + profile.name + "]";
+  if (others.empty()) return "no other device of " + title_of(profile) + " is available";
+  return "shut one of the domains " + first_three_of(others) + " down" +
+         (profile.is_configured ? " or add GPUs to [profile " + profile.name + "]" : "");
 }
 
 /// What a section of the configuration may speak of: the PCI device, or the parent of an mdev.
@@ -198,9 +208,10 @@ static std::string in_use_text(const ClaimedDevices& claimed, const Domain& doma
                                         : "in use by " + domain_title(claim->name);
 }
 
-void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
-                       const ClaimedDevice& device, const ClaimedDevices& claimed) {
-  const auto taker = taker_of(root, claimed, domain, device);
+void require_unclaimed(const PciRequest& request, const ClaimedDevice& device,
+                       const ClaimedDevices& claimed) {
+  const Domain& domain = request.domain;
+  const auto taker = taker_of(request.root, claimed, domain, device);
   if (!taker) return;
   if (taker->is_mark && taker->by == User::By::itself) return;  // require_not_used says more
   const Claim* const claim = claim_of(claimed, domain, device);
@@ -208,17 +219,11 @@ void require_unclaimed(const Root& root, const Config& config, const Domain& dom
   if (claim && is_quarantined(*claim, device))
     throw InUse(title(device), why, quarantine_remedy(*claim));
   throw InUse(title(device), why,
-              !claim && !taker->remedy.empty() ? taker->remedy
-                                               : remedy(root, config, domain, device, claimed));
+              !claim && !taker->remedy.empty() ? taker->remedy : remedy(request, device, claimed));
 }
 
-void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
-                              const GpuRequest& gpu, const ClaimedDevices& claimed) {
-  ClaimedDevice device{
-      .alias = gpu.alias, .profile = gpu.profile, .instance = {}, .parent = {}, .type = "-"};
-  device.use = find_profile(config, gpu.profile)->use;  // request_verdict looked
-  device.address = *hostdev_of(domain, gpu).address;
-  require_unclaimed(root, config, domain, device, claimed);
+void require_source_unclaimed(const PciRequest& request, const ClaimedDevices& claimed) {
+  require_unclaimed(request, source_device(request), claimed);
 }
 
 // ---- written by hand

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "allocation/request.hpp"
 #include "base/error.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
@@ -18,10 +19,17 @@ struct InUse : Error {
   using Error::Error;
 };
 
+/// One GPU that a domain requests and that is a PCI device, and what decides about it.
+struct PciRequest {
+  const Root& root;
+  const Config& config;
+  const Domain& domain;
+  const ResolvedRequest& gpu;
+};
+
 /// The devices that the domain's XML names for this GPU, as a claim holds them: one of the pool of
 /// its profile, with all companions. Throws Error when it names another.
-std::vector<ClaimedDevice> pci_devices_asked(const Root& root, const Config& config,
-                                             const Domain& domain, const GpuRequest& gpu);
+std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request);
 
 /// Whether no domain had it for its single use. Throws Error that names who.
 void require_not_used(const Root& root, const ClaimedDevice& device);
@@ -33,13 +41,12 @@ void require_unused(const Root& root, const Domain& domain, const ClaimedDevice&
 
 /// Whether nobody else has claimed it, a part of it or a device of its IOMMU group. Throws Error
 /// with the name of who has and, when no other of the pool is free, of who has those.
-void require_unclaimed(const Root& root, const Config& config, const Domain& domain,
-                       const ClaimedDevice& device, const ClaimedDevices& claimed);
+void require_unclaimed(const PciRequest& request, const ClaimedDevice& device,
+                       const ClaimedDevices& claimed);
 
 /// The same for the device that the domain's XML names for this GPU, whether or not it is of the
 /// profile's pool: who has it is worth more than why it is not.
-void require_source_unclaimed(const Root& root, const Config& config, const Domain& domain,
-                              const GpuRequest& gpu, const ClaimedDevices& claimed);
+void require_source_unclaimed(const PciRequest& request, const ClaimedDevices& claimed);
 
 /// Adds the GPUs that the domain's author wrote into its XML, with their companions there, to the
 /// claim, so that they are known to be in use.

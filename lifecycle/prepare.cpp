@@ -8,8 +8,10 @@
 #include <map>
 #include <set>
 
+#include "allocation/offered_types.hpp"
 #include "allocation/placement.hpp"
 #include "allocation/pool.hpp"
+#include "allocation/request.hpp"
 #include "base/error.hpp"
 #include "base/kernel_write.hpp"
 #include "base/log.hpp"
@@ -50,6 +52,7 @@ struct Preparation {
   const Domain& domain;
   const Deadlines& deadlines;
   const Deadlines& undo_deadlines;
+  std::vector<ResolvedRequest> requests;  ///< of the domain
   Claims claims;
   Claim claim;
   std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
@@ -59,6 +62,19 @@ struct Preparation {
   DevicesInUse taken{};              ///< by claims, and what this domain has of PCI devices
   std::map<std::string, std::string> unavailable{};  ///< parents and who has them, with the remedy
   bool is_made(const ClaimedDevice& device) const { return made.contains(device.alias); }
+
+  /// The request that the device was claimed for: each that is not by hand has one, a companion
+  /// without an alias that of its profile.
+  const ResolvedRequest& request_of(const ClaimedDevice& device) const {
+    for (const ResolvedRequest& request : requests)
+      if (request.alias == gpu_alias(device.alias)) return request;
+    for (const ResolvedRequest& request : requests)
+      if (request.profile.name == device.profile) return request;
+    throw Error(device_name(device), "not requested by the domain");
+  }
+  const Profile& profile_of(const ClaimedDevice& device) const {
+    return request_of(device).profile;
+  }
 
   /// Whether an instance is still to be made; a PCI device has its place in the domain's XML.
   bool needs_instance(const ClaimedDevice& device) const {
@@ -155,17 +171,57 @@ std::string unavailable_text(const Preparation& preparation) {
   return first_three_of(users);
 }
 
+std::string way_to_capacity(const Profile& profile) {
+  return profile.is_configured ? "shut one down or add GPUs to [profile " + profile.name + "]"
+                               : "shut one of the domains down";
+}
+
 /// All that have its types are in use in another way than by mdevs.
 [[noreturn]] void throw_unavailable(const Preparation& preparation, const ClaimedDevice& device,
                                     const Profile& profile) {
   std::string remedy;
   for (const auto& [user, way_out] : preparation.unavailable)
     if (remedy.empty()) remedy = way_out;
-  throw InUse(
-      gpu_title(device.alias),
-      "no GPU of profile " + in_quotes(profile.name) +
-          " is available: " + unavailable_text(preparation),
-      remedy.empty() ? "shut one down or add GPUs to [profile " + profile.name + "]" : remedy);
+  throw InUse(gpu_title(device.alias),
+              "no GPU of " + title_of(profile) + " is available: " + unavailable_text(preparation),
+              remedy.empty() ? way_to_capacity(profile) : remedy);
+}
+
+/// What attach would settle for the GPU now, where that is not what it settled: the driver of the
+/// GPUs has changed since.
+std::optional<SettledRequest> settled_otherwise(const Preparation& preparation,
+                                                const ClaimedDevice& device) {
+  for (const GpuRequest& gpu : preparation.domain.requests) {
+    if (gpu.alias != device.alias || !gpu.settled) continue;
+    const auto now = settle_type(offered_types(preparation.root), gpu.profile);
+    if (now && now != gpu.settled) return now;
+  }
+  return {};
+}
+
+[[noreturn]] void throw_no_type(const Preparation& preparation, const ClaimedDevice& device,
+                                const Profile& profile, const std::string& types) {
+  const std::string title = gpu_title(device.alias);
+  const std::string problem = "no GPU allowed by " + title_of(profile) + " supports type " + types;
+  if (const auto now = settled_otherwise(preparation, device))
+    throw Error(
+        title,
+        problem + ", GPUs of this host offer it now with use " + std::string(use_word(now->use)),
+        "run: gpuward reassign " + shell_word(preparation.domain.name));
+  throw Error(title, problem, "run: gpuward list types");
+}
+
+/// "; 1 of 2 requested are available", of a profile of which the domain requests several.
+std::string available_of_requested(const Preparation& preparation, const ClaimedDevice& device) {
+  unsigned requested = 0, placed = 0;
+  for (const ClaimedDevice& own : preparation.claim.devices) {
+    if (own.use != Use::mdev || own.profile != device.profile) continue;
+    ++requested;
+    placed += own.parent.empty() ? 0 : 1;
+  }
+  if (requested < 2) return {};
+  return "; " + std::to_string(placed) + " of " + std::to_string(requested) +
+         " requested are available";
 }
 
 [[noreturn]] void throw_no_capacity(const Preparation& preparation, const ClaimedDevice& device,
@@ -180,9 +236,7 @@ std::string unavailable_text(const Preparation& preparation) {
   if (candidates.empty() && preparation.refused.empty() && !preparation.unavailable.empty())
     throw_unavailable(preparation, device, profile);
   if (candidates.empty() && preparation.refused.empty())
-    throw Error(title,
-                "no GPU allowed by profile " + in_quotes(profile.name) + " supports type " + types,
-                "run: gpuward list types");
+    throw_no_type(preparation, device, profile, types);
   std::set<std::string> parents;
   for (const Candidate& candidate : candidates) parents.insert(candidate.parent);
   for (const ParentType& refused : preparation.refused) parents.insert(refused.parent);
@@ -195,13 +249,13 @@ std::string unavailable_text(const Preparation& preparation) {
       !holders.empty())
     text += " (in use by domains " + holders + ")";
   if (!preparation.unavailable.empty()) text += "; " + unavailable_text(preparation);
-  throw InUse(title, text, "shut one down or add GPUs to [profile " + profile.name + "]");
+  text += available_of_requested(preparation, device);
+  throw InUse(title, text, way_to_capacity(profile));
 }
 
 void place_device(Preparation& preparation, ClaimedDevice& device,
                   const std::vector<Claim>& others) {
-  const Profile& profile =
-      *find_profile(preparation.config, device.profile);  // request_verdict looked
+  const Profile& profile = preparation.profile_of(device);
   auto candidates = candidates_of(preparation, profile);
   subtract_pending(preparation, others, candidates);
   for (const ClaimedDevice& own : preparation.claim.devices)
@@ -225,7 +279,7 @@ void adopt(Preparation& preparation, ClaimedDevice& device) {
   if (const auto holder = OpenDevices(preparation.root).holder_of(device.instance))
     throw Error(title, what + " on " + instance->parent + " is in use by " + to_string(*holder),
                 "stop that process");
-  const Profile& profile = *find_profile(preparation.config, device.profile);
+  const Profile& profile = preparation.profile_of(device);
   const auto parent = find_parent(preparation.root, instance->parent);
   const bool fits = std::find(profile.types.begin(), profile.types.end(), instance->type) !=
                         profile.types.end() &&
@@ -233,7 +287,7 @@ void adopt(Preparation& preparation, ClaimedDevice& device) {
   if (!fits)
     throw Error(title,
                 what + " already exists on " + instance->parent + " with type " + instance->type +
-                    ", which profile " + in_quotes(profile.name) + " does not allow",
+                    ", which " + title_of(profile) + " does not allow",
                 "run: echo 1 > /sys/bus/mdev/devices/" + to_string(device.instance) + "/remove");
   device.parent = instance->parent;
   device.type = instance->type;
@@ -243,7 +297,9 @@ void adopt(Preparation& preparation, ClaimedDevice& device) {
 /// Again, now that nobody else can claim: since the first look another may have had it and gone.
 void require_free(const Preparation& preparation, const ClaimedDevice& device,
                   const ClaimedDevices& claimed) {
-  require_unclaimed(preparation.root, preparation.config, preparation.domain, device, claimed);
+  require_unclaimed(
+      {preparation.root, preparation.config, preparation.domain, preparation.request_of(device)},
+      device, claimed);
   require_not_used(preparation.root, device);
 }
 
@@ -415,8 +471,9 @@ void set_up_pci_devices(Preparation& preparation) {
   for (ClaimedDevice& device : preparation.claim.devices) {
     if (device.use == Use::mdev || device.state != State::claimed || is_by_hand(device)) continue;
     require_time(preparation);
-    set_up_pci_device(preparation.root, preparation.config, preparation.claim, device,
-                      preparation.deadlines);
+    set_up_pci_device({preparation.root, preparation.config, preparation.profile_of(device),
+                       preparation.claim, preparation.deadlines},
+                      device);
   }
 }
 
@@ -492,17 +549,14 @@ void undo(Preparation& preparation) {
   }
 }
 
-void ask_for(Preparation& preparation, const GpuRequest& gpu) {
-  const Profile& profile =
-      *find_profile(preparation.config, gpu.profile);  // request_verdict looked
-  if (gives_pci_devices(profile)) {
+void ask_for(Preparation& preparation, const ResolvedRequest& gpu) {
+  if (gives_pci_devices(gpu.profile)) {
+    const PciRequest request{preparation.root, preparation.config, preparation.domain, gpu};
     const ClaimedDevices claimed = claimed_devices(preparation.root);
     require_readable(claimed.unreadable);
-    require_source_unclaimed(preparation.root, preparation.config, preparation.domain, gpu,
-                             claimed);
-    for (ClaimedDevice& device :
-         pci_devices_asked(preparation.root, preparation.config, preparation.domain, gpu)) {
-      require_unclaimed(preparation.root, preparation.config, preparation.domain, device,
+    require_source_unclaimed(request, claimed);
+    for (ClaimedDevice& device : pci_devices_asked(request)) {
+      require_unclaimed(request, device,
                         claimed);  // names its domain, where the next says QEMU
       require_unused(preparation.root, preparation.domain, device, preparation.deadlines);
       require_adoptable(preparation.root, preparation.config, device);
@@ -512,7 +566,7 @@ void ask_for(Preparation& preparation, const GpuRequest& gpu) {
   }
   preparation.claim.devices.push_back(
       {.alias = gpu.alias,
-       .profile = gpu.profile,
+       .profile = gpu.profile.name,
        .instance = instance_uuid(preparation.domain.uuid, gpu.alias),
        .parent = {},
        .type = {}});
@@ -540,9 +594,12 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
                      const Deadlines& deadlines, const std::vector<PciAddress>& unknown) {
   if (domain.requests.empty() && has_none_by_hand(root, config, domain)) return;
   const Deadlines before_undo = deadlines.before_reserve();
-  Preparation preparation{
-      root, config, domain, before_undo, deadlines, Claims(root), {domain.uuid, domain.name, {}},
-      {},   {},     {},     {}};
+  Preparation preparation{root,         config,
+                          domain,       before_undo,
+                          deadlines,    resolve_requests(config, domain),
+                          Claims(root), {domain.uuid, domain.name, {}},
+                          {},           {},
+                          {},           {}};
   preparation.claims.make_ready();
   preparation.claims.sweep();
   const auto wait = preparation.deadlines.lock_wait();
@@ -554,7 +611,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
                     "domain's GPUs",
                 "run: gpuward list");
   release_stale_claim(preparation);
-  for (const GpuRequest& gpu : domain.requests) ask_for(preparation, gpu);
+  for (const ResolvedRequest& gpu : preparation.requests) ask_for(preparation, gpu);
   add_devices_by_hand(root, config, domain, preparation.claim);
   forget_scrub_programs(unknown, preparation.claim);
   try {
@@ -573,14 +630,18 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
 DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain) try {
   Deadlines deadlines;
   deadlines.release = {};  // whoever has a device open now is not waited for
-  Preparation preparation{
-      root, config, domain, deadlines, deadlines, Claims(root), {domain.uuid, domain.name, {}},
-      {},   {},     {},     {}};
-  for (const GpuRequest& gpu : domain.requests) ask_for(preparation, gpu);
+  Preparation preparation{root,         config,
+                          domain,       deadlines,
+                          deadlines,    resolve_requests(config, domain),
+                          Claims(root), {domain.uuid, domain.name, {}},
+                          {},           {},
+                          {},           {}};
+  for (const ResolvedRequest& gpu : preparation.requests) ask_for(preparation, gpu);
   add_devices_by_hand(root, config, domain, preparation.claim);
   if (!preparation.claim.devices.empty()) place_by(preparation, claimed_devices(root));
   for (const ClaimedDevice& device : preparation.claim.devices)
-    require_creatable(root, config, device);
+    if (device.use == Use::vendor_vf)
+      require_creatable(root, preparation.profile_of(device), device);
   return {};
 } catch (const InUse& error) {
   return {error.reason, true};
@@ -593,24 +654,26 @@ static bool is_pci_gpu(const Domain& domain, const GpuRequest& gpu) {
   return hostdev && hostdev->address;
 }
 
-static std::string profile_of(const Domain& domain, std::string_view alias) {
+static const GpuRequest* find_request(const Domain& domain, std::string_view alias) {
   for (const GpuRequest& gpu : domain.requests)
-    if (gpu.alias == gpu_alias(alias)) return gpu.profile;
-  return "-";
+    if (gpu.alias == gpu_alias(alias)) return &gpu;
+  return nullptr;
 }
 
 /// As prepare does it (pci_devices_asked): a companion is neither scrubbed nor marked.
-static std::string add_profile(const Config& config, ClaimedDevice& device) {
+static std::string add_profile(const Config& config, const GpuRequest* request,
+                               ClaimedDevice& device) {
   const bool is_companion = gpu_alias(device.alias) != device.alias;
-  if (device.profile == "-" || is_companion) return {};
-  if (const Profile* const profile = find_profile(config, device.profile)) {
-    device.scrub = profile->scrub;
-    device.one_time = profile->one_time;
+  if (!request || is_companion) return {};
+  const Resolution found = resolve(config, *request);
+  if (found.profile) {
+    device.scrub = found.profile->scrub;
+    device.one_time = found.profile->one_time;
     return {};
   }
   device.scrub = unknown_scrub;
-  return gpu_title(device.alias) + ": profile " + in_quotes(device.profile) +
-         " is not defined, so the device is quarantined when the domain stops; ";
+  return gpu_title(device.alias) + ": " + found.refusal.problem +
+         ", so the device is quarantined when the domain stops; ";
 }
 
 /// Adds it to the claim, as far as the host tells what it is; says what is wrong with it.
@@ -620,8 +683,9 @@ static std::string check_pci_device(const Root& root, const Config& config, cons
   if (!device)
     return gpu_title(hostdev.alias) + ": PCI device " + to_string(*hostdev.address) +
            " no longer exists; ";
+  const GpuRequest* const request = find_request(domain, hostdev.alias);
   claim.devices.push_back({.alias = hostdev.alias,
-                           .profile = profile_of(domain, hostdev.alias),
+                           .profile = request ? profile_word(*request) : "-",
                            .instance = {},
                            .parent = to_string(device->physical_function.value_or(device->address)),
                            .type = "-"});
@@ -629,7 +693,7 @@ static std::string check_pci_device(const Root& root, const Config& config, cons
   claim.devices.back().use = !device->physical_function            ? Use::whole
                              : offers_vgpus(root, device->address) ? Use::vendor_vf
                                                                    : Use::vf;
-  return add_profile(config, claim.devices.back());
+  return add_profile(config, request, claim.devices.back());
 }
 
 std::string check_running_domain(const Root& root, const Config& config, const Domain& domain,
@@ -653,7 +717,7 @@ std::string check_running_domain(const Root& root, const Config& config, const D
       continue;
     }
     claim.devices.push_back({.alias = gpu.alias,
-                             .profile = gpu.profile,
+                             .profile = profile_word(gpu),
                              .instance = instance->uuid,
                              .parent = instance->parent,
                              .type = instance->type});

@@ -15,16 +15,15 @@ namespace gpuward {
 static void require_devices(const Root& root, const Config& config, const PoolDomain& domain,
                             const DevicePools& pools) {
   for (const PoolGpu& gpu : domain.gpus)
-    if (pools.at(gpu.profile).empty())
+    if (pools.at(title_of(gpu.profile)).empty())
       throw Error(domain_title(domain.name) + ": " + gpu_title(gpu.alias),
-                  "profile " + in_quotes(gpu.profile) + " has no device on this host: " +
-                      explain_empty_pool(root, config, *find_profile(config, gpu.profile)),
+                  title_of(gpu.profile) + " has no device on this host: " +
+                      explain_empty_pool(root, config, gpu.profile),
                   "run: gpuward list gpus");
 }
 
 static Error no_available_device(const PoolGpu& gpu) {
-  return Error({}, "profile " + in_quotes(gpu.profile) + " has no available device",
-               "run: gpuward list gpus");
+  return Error({}, title_of(gpu.profile) + " has no available device", "run: gpuward list gpus");
 }
 
 /// Whether the domain has none of the device's functions already.
@@ -63,7 +62,7 @@ static std::map<std::string, const PoolDevice*> devices_for(const PoolDomain& do
   std::map<std::string, const PoolDevice*> devices;
   for (const int order : {0, 1, 2})
     for (const PoolGpu& gpu : domain.gpus) {
-      const auto& pool = pools.at(gpu.profile);
+      const auto& pool = pools.at(title_of(gpu.profile));
       if (order_of(gpu, plan, pool) != order) continue;
       const PoolDevice* const device = device_for(gpu, plan, pool, own);
       if (!device) continue;
@@ -99,16 +98,14 @@ Repointed repoint(const Root& root, const Config& config, std::string_view xml,
   const DevicePools pools = pools_of(root, config, {domain});
   require_devices(root, config, domain, pools);
   DevicesByHand by_hand = devices_by_hand(root, {domain});
-  const PoolPlan plan =
-      plan_reassignments(config, {domain}, pools, by_hand, use.taken, use.assigned_count);
+  const PoolPlan plan = plan_reassignments({domain}, pools, by_hand, use.taken, use.assigned_count);
   const auto devices = devices_for(domain, plan, pools, std::move(by_hand[domain.uuid]));
   Repointed result{std::string(xml), {}};
   for (const PoolGpu& gpu : domain.gpus) {
     const auto device = devices.find(gpu.alias);
     try {
       if (device == devices.end()) throw no_available_device(gpu);
-      result.xml = assign_device(result.xml, gpu.alias, find_profile(config, gpu.profile)->use,
-                                 device->second->functions);
+      result.xml = assign_device(result.xml, gpu.alias, gpu.profile.use, device->second->functions);
     } catch (const Error& error) {
       result.refused.emplace(gpu.alias, error.reason);
     }

@@ -21,6 +21,8 @@ Profile profile(const std::string& name, Use use) {
   return profile;
 }
 
+const std::string big_title = "profile 'big'";
+
 PciAddress card(unsigned number) {
   return {0, static_cast<uint8_t>(number), 0, 0};
 }
@@ -40,18 +42,17 @@ std::vector<std::string> addresses(const DevicesInUse& devices) {
 /// Domains vm(1), vm(2) … that are off, cards of one pool, and who has which.
 struct PoolPlanTest : testing::Test {
   PoolPlanTest() {
-    config_.profiles.push_back(profile("big", Use::whole));
     for (unsigned number = 1; number <= 4; ++number) add_card(number);
   }
   void add_card(unsigned number) {
-    pools_["big"].push_back({card(number), {}, {}, {card(number)}, true});
+    pools_[big_title].push_back({card(number), {}, {}, {card(number)}, true});
   }
   /// With a GPU at each of these cards; 0: nowhere.
   void off(const std::vector<unsigned>& cards) {
     const auto number = static_cast<unsigned>(off_.size()) + 1;
     PoolDomain domain{vm(number), "vm" + std::to_string(number), {}, {}};
     for (const unsigned at : cards)
-      domain.gpus.push_back({"ua-gpuward-" + std::to_string(domain.gpus.size()), "big",
+      domain.gpus.push_back({"ua-gpuward-" + std::to_string(domain.gpus.size()), big_,
                              at ? std::optional(card(at)) : std::nullopt});
     off_.push_back(domain);
   }
@@ -59,9 +60,7 @@ struct PoolPlanTest : testing::Test {
     taken_[card(number)] = {by, "web has it"};
   }
   void held(unsigned number) { taken_[card(number)] = {{}, "in use by process 7 (Xorg)", true}; }
-  PoolPlan plan() {
-    return plan_reassignments(config_, off_, pools_, by_hand_, taken_, assigned_count_);
-  }
+  PoolPlan plan() { return plan_reassignments(off_, pools_, by_hand_, taken_, assigned_count_); }
   /// "vm1 1>2": as text, in order.
   std::vector<std::string> moves() {
     std::vector<std::string> texts;
@@ -72,7 +71,7 @@ struct PoolPlanTest : testing::Test {
     return texts;
   }
 
-  Config config_;
+  Profile big_ = profile("big", Use::whole);
   std::vector<PoolDomain> off_;
   DevicePools pools_;
   DevicesByHand by_hand_;
@@ -107,9 +106,9 @@ TEST_F(PoolPlanTest, takes_the_card_that_the_fewest_are_at) {
 
 TEST_F(PoolPlanTest, moves_who_is_on_a_full_card_where_another_has_room) {
   off({1});
-  pools_["big"][0].is_full = true;
+  pools_[big_title][0].is_full = true;
   EXPECT_EQ(moves(), Texts{"vm1 1>2"});
-  for (PoolDevice& device : pools_["big"]) device.is_full = true;
+  for (PoolDevice& device : pools_[big_title]) device.is_full = true;
   EXPECT_THAT(moves(), IsEmpty());
 }
 
@@ -117,11 +116,13 @@ TEST_F(PoolPlanTest, moves_who_is_far_where_numa_is_required) {
   off({1});
   off_[0].cpus = {4};
   for (unsigned i = 0; i < 4; ++i) {
-    pools_["big"][i].numa_node = i / 2;
-    pools_["big"][i].local_cpus = {static_cast<int>(i / 2) * 4};
+    pools_[big_title][i].numa_node = i / 2;
+    pools_[big_title][i].local_cpus = {static_cast<int>(i / 2) * 4};
   }
   EXPECT_THAT(moves(), IsEmpty());
-  config_.profiles[0].numa = Numa::require;
+  big_.numa = Numa::require;
+  for (PoolDomain& domain : off_)
+    for (PoolGpu& gpu : domain.gpus) gpu.profile = big_;
   EXPECT_EQ(moves(), Texts{"vm1 1>3"});
 }
 
@@ -243,7 +244,7 @@ TEST_F(PoolPlanTest, never_points_one_at_what_the_domain_has_by_hand) {
 
 TEST_F(PoolPlanTest, a_taken_companion_takes_the_card) {
   const PciAddress audio{0, 1, 0, 1};
-  pools_["big"].front().functions.push_back(audio);
+  pools_[big_title].front().functions.push_back(audio);
   off({1});
   taken_[audio] = {vm(100), "web has it"};
   EXPECT_EQ(moves(), Texts{"vm1 1>2"});
@@ -251,7 +252,7 @@ TEST_F(PoolPlanTest, a_taken_companion_takes_the_card) {
 
 TEST_F(PoolPlanTest, brings_companions) {
   const PciAddress audio{0, 2, 0, 1};
-  pools_["big"][1].functions.push_back(audio);
+  pools_[big_title][1].functions.push_back(audio);
   off({1});
   taken(1);
   EXPECT_EQ(plan().moves.at(0).to, (std::vector<PciAddress>{card(2), audio}));
@@ -259,7 +260,7 @@ TEST_F(PoolPlanTest, brings_companions) {
 
 TEST_F(PoolPlanTest, knows_nothing_of_profiles_that_are_gone) {
   off({1});
-  off_[0].gpus[0].profile = "old";
+  off_[0].gpus[0].profile.name = "old";
   taken(1);
   EXPECT_THAT(moves(), IsEmpty());
 }
@@ -276,7 +277,19 @@ TEST(PoolDomainTest, has_gpus_of_pools_alone) {
   domain.hostdevs[1].alias = "ua-gpuward-0";
   domain.hostdevs[1].address = card(3);
   const PoolDomain found = pool_domain(config, domain);
-  EXPECT_EQ(found.gpus, (std::vector<PoolGpu>{{"ua-gpuward-0", "big", card(3)}}));
+  EXPECT_EQ(found.gpus,
+            (std::vector<PoolGpu>{{"ua-gpuward-0", profile("big", Use::whole), card(3)}}));
+}
+
+TEST(PoolDomainTest, has_gpus_of_requests_that_name_no_profile) {
+  Domain domain;
+  domain.requests = {{"ua-gpuward-0", "whole", SettledRequest{Use::whole}},
+                     {"ua-gpuward-1", "NVIDIA A2-1Q", SettledRequest{Use::mdev, "nvidia-745"}},
+                     {"ua-gpuward-2", "L40S", SettledRequest{Use::whole, {}, "10de:26b9"}}};
+  const auto gpus = pool_domain({}, domain).gpus;
+  ASSERT_EQ(gpus.size(), 2u);
+  EXPECT_EQ(title_of(gpus[0].profile), "request 'whole'");
+  EXPECT_EQ(title_of(gpus[1].profile), "request '10de:26b9'");
 }
 
 /// A domain's mdev on a VF keeps the VF and its card from being assigned to it, its VF the card,
@@ -310,7 +323,7 @@ TEST(PoolDomainTest, what_it_has_by_hand_is_in_use_with_its_card_and_its_parent)
 }
 
 TEST_F(PoolPlanTest, leaves_a_group_that_the_host_uses_for_one_that_is_free) {
-  pools_["big"][0].host_bound_members = {{0, 1, 5, 0}};
+  pools_[big_title][0].host_bound_members = {{0, 1, 5, 0}};
   off({1});
   EXPECT_EQ(moves(), Texts{"vm1 1>2"});
   EXPECT_EQ(plan().moves.at(0).why,

@@ -94,6 +94,52 @@ TEST_P(EachDomain, IsTheSameAgainInWhateverOrderGpusGo) {
   } while (std::next_permutation(order.begin(), order.end()));
 }
 
+/// Of several kinds, with and without a profile.
+std::string with_mixed_gpus(std::string xml) {
+  const PciAddress card{0, 0x41, 0, 0}, vf{0, 0x42, 0, 1};
+  xml = attach_gpu(xml, {"small"});
+  xml = attach_gpu(xml, {"whole", true, Use::whole, {card}, SettledRequest{Use::whole}});
+  xml = attach_gpu(xml, {"R&D 'x' <1>", true, Use::mdev, {}, SettledRequest{Use::mdev, "t-1"}});
+  return attach_gpu(xml,
+                    {"1145", true, Use::vendor_vf, {vf}, SettledRequest{Use::vendor_vf, "1145"}});
+}
+
+TEST_P(EachDomain, KeepsRequestsOfSeveralKinds) {
+  const auto requests = parse_domain(with_mixed_gpus(fixture(GetParam()))).requests;
+  ASSERT_EQ(requests.size(), 4u);
+  EXPECT_EQ(requests[0].settled, std::nullopt);
+  EXPECT_EQ(requests[1].settled, SettledRequest{Use::whole});
+  EXPECT_EQ(requests[2].profile, "R&D 'x' <1>");
+  EXPECT_EQ(requests[2].settled, (SettledRequest{Use::mdev, "t-1"}));
+  EXPECT_EQ(requests[3].settled, (SettledRequest{Use::vendor_vf, "1145"}));
+}
+
+TEST_P(EachDomain, IsTheSameAgainAfterSeveralKinds) {
+  const std::string before = fixture(GetParam());
+  const std::string after = with_mixed_gpus(before);
+  EXPECT_EQ(detach_gpus(after), before);
+  std::string xml = after;
+  for (const char* alias : {"ua-gpuward-2", "ua-gpuward-0", "ua-gpuward-3", "ua-gpuward-1"})
+    xml = detach_gpus(xml, alias);
+  EXPECT_EQ(xml, before);
+}
+
+TEST_P(EachDomain, IsTheSameAgainAfterARequestWasSettledOtherwise) {
+  const std::string before = fixture(GetParam());
+  const SettledRequest mdev{Use::mdev, "nvidia-745"}, vgpu{Use::vendor_vf, "745"};
+  const std::string alias = "ua-gpuward-0";
+  const std::string first = attach_gpu(before, {"NVIDIA A2-1Q", true, Use::mdev, {}, mdev});
+  const std::string none = settle_request(first, alias, vgpu);
+  EXPECT_EQ(parse_domain(none).requests[0].settled, vgpu);
+  EXPECT_EQ(find_hostdev(parse_domain(none), alias), nullptr);
+  const std::string second = assign_device(none, alias, Use::vendor_vf, {{0, 0x42, 0, 1}});
+  ASSERT_NE(find_hostdev(parse_domain(second), alias), nullptr);
+  EXPECT_EQ(find_hostdev(parse_domain(second), alias)->address, (PciAddress{0, 0x42, 0, 1}));
+  EXPECT_EQ(detach_gpus(second), before);
+  EXPECT_EQ(settle_request(second, alias, mdev), first);
+  EXPECT_EQ(settle_request(first, alias, mdev), first);
+}
+
 TEST_P(EachDomain, LosesNoLineToAttach) {
   std::string before = fixture(GetParam());
   const std::string after = attached(before);

@@ -147,6 +147,20 @@ TEST_F(ConfigProfile, Names) {
   EXPECT_THAT(load_all().config.profiles, IsEmpty());
 }
 
+TEST_F(ConfigProfile, NamesThatReadAsAnotherRequestAreRefused) {
+  EXPECT_THAT(problems("[profile whole]\nuse = whole\n"),
+              ElementsAre("gpuward.conf:1: bad name 'whole' in [profile whole]; reserved as the "
+                          "request for any whole GPU (gpuward attach)"));
+  for (const std::string name : {"4GiB", "4096MiB"})
+    EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n"),
+                ElementsAre("gpuward.conf:1: bad name '" + name + "' in [profile " + name +
+                            "]; reserved as the request for a part of a GPU (gpuward attach)"));
+  for (const std::string name : {"10de:2236", "small:2", "4GiB/25%"})
+    EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n"), SizeIs(1)) << name;
+  for (const std::string name : {"whole-a", "Whole", "4gib", "GiB", "10de", "4G"})
+    EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n"), IsEmpty()) << name;
+}
+
 TEST_F(ConfigProfile, UnknownKey) {
   EXPECT_EQ(complaint("types = a"), "unknown key 'types' in [profile p]; did you mean 'type'?");
   EXPECT_EQ(complaint("colour = red"),

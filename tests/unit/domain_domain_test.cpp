@@ -170,6 +170,44 @@ TEST(ParseDomain, SaysWhatIsWrongInOurMetadata) {
       << "what a later gpuward adds is no error";
 }
 
+TEST(ParseDomain, ReadsWhatServesARequestThatNamesNoProfile) {
+  const Domain domain = parse_domain(domain_with(
+      "", asking("<g:gpu alias='ua-gpuward-0' profile='whole' use='whole'/>"
+                 "<g:gpu alias='ua-gpuward-1' profile='R&amp;D [\xc3\xbc]' use='whole' "
+                 "device='10de:13f2'/>"
+                 "<g:gpu alias='ua-gpuward-2' profile='NVIDIA A2-1Q' use='mdev' type='nvidia-745'/>"
+                 "<g:gpu alias='ua-gpuward-3' profile='1145' use='vendor-vf' type='1145'/>"
+                 "<g:gpu alias='ua-gpuward-4' profile='small'/>")));
+  ASSERT_EQ(domain.requests.size(), 5u);
+  EXPECT_EQ(domain.requests[0].settled, SettledRequest{Use::whole});
+  EXPECT_EQ(domain.requests[1].profile, "R&D [\xc3\xbc]");
+  EXPECT_EQ(domain.requests[1].settled, (SettledRequest{Use::whole, {}, "10de:13f2"}));
+  EXPECT_EQ(domain.requests[2].settled, (SettledRequest{Use::mdev, "nvidia-745"}));
+  EXPECT_EQ(domain.requests[3].settled, (SettledRequest{Use::vendor_vf, "1145"}));
+  EXPECT_EQ(domain.requests[4].settled, std::nullopt);
+}
+
+TEST(ParseDomain, RefusesWhatServesNoRequest) {
+  const auto error = [](const std::string& attributes) {
+    return error_in(domain_with("", asking("<g:gpu alias='ua-gpuward-0' " + attributes + "/>")));
+  };
+  EXPECT_EQ(error("profile='x' use='vf'"),
+            "domain XML line 4: gpu ua-gpuward-0: use='vf' is not whole, mdev or vendor-vf");
+  EXPECT_THAT(error("profile='x' use='off'"), HasSubstr("use='off' is not"));
+  EXPECT_THAT(error("profile='x' use=''"), HasSubstr("use='' is not"));
+  EXPECT_THAT(error("profile='x' use='mdev'"), HasSubstr("type='' is not a type of use='mdev'"));
+  for (const char* type : {"..", ".", "a/b", "a b"})
+    EXPECT_THAT(error(std::string("profile='x' use='mdev' type='") + type + "'"),
+                HasSubstr("is not a type"))
+        << type;
+  EXPECT_THAT(error("profile='x' use='whole' type='t'"), HasSubstr("type='t' is not a type"));
+  EXPECT_THAT(error("profile='x' use='whole' device='10de'"), HasSubstr("vendor:device"));
+  EXPECT_THAT(error("profile='x' use='mdev' type='t' device='10de:13f2'"),
+              HasSubstr("vendor:device"));
+  EXPECT_THAT(error("profile='' use='whole'"), HasSubstr("is not a profile name"));
+  EXPECT_THAT(error("profile='a&#10;b' use='whole'"), HasSubstr("is not a profile name"));
+}
+
 TEST(ParseDomain, WantsANameAndAUuid) {
   const std::string uuid = "<uuid>" + std::string(uuid_text) + "</uuid>";
   EXPECT_EQ(error_in("<domain><name>a</name>" + uuid + "</domain>"), "");

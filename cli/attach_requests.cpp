@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/attach_requests.hpp"
+
+#include <algorithm>
+
+#include "allocation/offered_types.hpp"
+#include "allocation/pool.hpp"
+#include "allocation/reassignment.hpp"
+#include "attach/rewrite.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/quote.hpp"
+#include "cli/host_offer.hpp"
+#include "inventory/usage.hpp"
+
+namespace gpuward {
+
+std::vector<WantedGpus> require_requests(const Settings& settings, const Config& config,
+                                         const std::vector<std::string>& words) {
+  std::vector<Request> requests;
+  for (const std::string& word : words) requests.push_back(parse_request(word));
+  const bool needs = std::any_of(requests.begin(), requests.end(),
+                                 [&](const Request& each) { return needs_host(config, each); });
+  const HostOffer offer = needs ? read_host_offer(settings.root, config) : HostOffer{};
+  std::vector<WantedGpus> gpus;
+  gpus.reserve(requests.size());
+  for (const Request& request : requests) gpus.push_back(resolve(config, offer, request));
+  return gpus;
+}
+
+/// What the domain has by its XML.
+static DevicesInUse own_devices(const Root& root, const Domain& domain) {
+  std::vector<PciAddress> devices;
+  std::vector<Uuid> instances;
+  for (const Hostdev& hostdev : domain.hostdevs) {
+    if (hostdev.address) devices.push_back(*hostdev.address);
+    if (hostdev.instance) instances.push_back(*hostdev.instance);
+  }
+  DevicesInUse own;
+  add_own_devices(root, domain.uuid, devices, instances, own);
+  return own;
+}
+
+/// Why a device of the pool is not assigned to the domain.
+static std::string why_not(const PoolDevice& device, const DeviceUse& use,
+                           const std::string& domain) {
+  const std::string name = to_string(device.address);
+  if (has_others_vgpu(device)) return name + " has a vGPU that gpuward did not create";
+  if (const auto user = find_user(device, use.taken))
+    return name + " is " +
+           (user->what.empty() ? "assigned to " + domain_title(domain) : user->what);
+  if (!is_viable(device, use.own))
+    return name + " is in an IOMMU group with " + to_string(device.host_bound_members.front()) +
+           ", which is bound to a host driver";
+  return name + " is not local to the domain's memory and CPUs";
+}
+
+static Error no_device(const Settings& settings, const Config& config, const Profile& profile,
+                       const std::string& domain, const std::vector<PoolDevice>& pool) {
+  const std::string hint = "run: gpuward list gpus";
+  std::string devices;
+  for (const PoolDevice& device : pool)
+    devices += (devices.empty() ? "" : ", ") + to_string(device.address) +
+               (has_others_vgpu(device) ? " has a vGPU that gpuward did not create" : "");
+  if (!pool.empty())
+    return Error(title_of(profile),
+                 "all devices are already assigned to " + domain_title(domain) + ": " + devices,
+                 hint);
+  return Error(title_of(profile),
+               "no device on this host: " + explain_empty_pool(settings.root, config, profile),
+               hint);
+}
+
+static Error none_to_assign(const Profile& profile, const std::vector<PoolDevice>& pool,
+                            const DeviceUse& use, const std::string& domain) {
+  std::string reasons;
+  for (const PoolDevice& device : pool)
+    reasons += (reasons.empty() ? "" : "; ") + why_not(device, use, domain);
+  return Error(title_of(profile), "no GPU can be assigned: " + reasons, "run: gpuward list gpus");
+}
+
+/// Devices that the host itself uses: no domain, so a domain that is shut off makes none of them
+/// available.
+static DevicesInUse used_by_processes(const DevicesInUse& taken) {
+  DevicesInUse used;
+  for (const auto& [device, user] : taken)
+    if (user.is_process) used.emplace(device, user);
+  return used;
+}
+
+static void warn_of_host_programs(const PoolDevice& device, const DevicesInUse& taken) {
+  for (const PciAddress& function : device.functions) {
+    const auto user = taken.find(function);
+    if (user == taken.end() || !user->second.is_process) continue;
+    log::warning(to_string(function) + " is " + user->second.what +
+                 "; the domain does not start before that process ends");
+    return;
+  }
+}
+
+static void warn_of_staying(const PoolDevice& device) {
+  for (const PciAddress& function : device.staying)
+    log::warning(to_string(function) + " is in the slot of " + to_string(device.address) +
+                 " but in another IOMMU group, not assigned to the domain");
+}
+
+/// The best device of the pool or, when all are taken, one that the domain shares with others until
+/// one of them is off. Who wrote a profile meant its GPUs; a request that names none is never given
+/// one that the host uses.
+static const PoolDevice& require_device(const Settings& settings, const Config& config,
+                                        const Profile& profile, const Domain& domain,
+                                        const std::vector<PoolDevice>& pool, DeviceUse use) {
+  const DomainPlace place{domain.numa_nodes, domain.cpus};
+  const DevicesInUse own = own_devices(settings.root, domain);
+  use.own = pool_domain(config, domain).own;
+  for (const auto& device : own) use.taken.insert(device);
+  if (const PoolDevice* device = choose_device(profile, pool, use, place)) return *device;
+  DevicesInUse used = used_by_processes(use.taken);
+  use.taken = own;
+  if (profile.is_configured)
+    for (const PoolDevice& each : pool)
+      use.own.insert(use.own.end(), each.host_bound_members.begin(), each.host_bound_members.end());
+  else
+    use.taken.merge(used);
+  if (const PoolDevice* device = choose_device(profile, pool, use, place)) return *device;
+  if (profile.is_configured || pool.empty())
+    throw no_device(settings, config, profile, domain.name, pool);
+  throw none_to_assign(profile, pool, use, domain.name);
+}
+
+static GpuToAttach gpu_of(const Settings& settings, const Config& config, const WantedGpus& wanted,
+                          const std::string& xml, const DeviceUse& use) {
+  const Profile& profile = wanted.profile;
+  GpuToAttach gpu{wanted.request.profile, profile.console, profile.use, {}, wanted.request.settled};
+  if (!gives_pci_devices(profile)) return gpu;
+  const auto pool = pool_of(settings.root, config, profile);
+  const PoolDevice& device =
+      require_device(settings, config, profile, parse_domain(xml), pool, use);
+  gpu.functions = device.functions;
+  warn_of_host_programs(device, use.taken);
+  warn_of_staying(device);
+  return gpu;
+}
+
+std::string with_gpus(const Settings& settings, const Config& config,
+                      const std::vector<WantedGpus>& gpus, std::string xml, const DeviceUse& use) {
+  for (const WantedGpus& wanted : gpus)
+    for (unsigned number = 0; number < wanted.count; ++number)
+      xml = attach_gpu(xml, gpu_of(settings, config, wanted, xml, use));
+  return xml;
+}
+
+static std::string title_of(const WantedGpus& wanted) {
+  return (wanted.request.settled ? "request " : "profile ") + in_quotes(wanted.request.profile) +
+         (wanted.count > 1 ? ":" + std::to_string(wanted.count) : "");
+}
+
+std::string attached_text(const std::vector<WantedGpus>& gpus) {
+  unsigned count = 0;
+  std::string titles;
+  for (const WantedGpus& wanted : gpus) {
+    count += wanted.count;
+    titles += (titles.empty() ? "" : ", ") + title_of(wanted);
+  }
+  return (count == 1 ? "GPU" : std::to_string(count) + " GPUs") + " attached (" + titles + ")";
+}
+
+std::string with_requests_settled(const Settings& settings, std::string xml) {
+  std::optional<std::vector<OfferedType>> types;
+  for (const GpuRequest& gpu : parse_domain(xml).requests) {
+    if (!gpu.settled || gpu.settled->type.empty()) continue;
+    if (!types) types = offered_types(settings.root);
+    const auto now = settle_type(*types, gpu.profile);
+    if (now && *now != *gpu.settled) xml = settle_request(xml, gpu.alias, *now);
+  }
+  return xml;
+}
+
+}  // namespace gpuward

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/host_offer.hpp"
+
+#include <algorithm>
+
+#include "allocation/offered_types.hpp"
+#include "cli/gpu_model.hpp"
+
+namespace gpuward {
+
+HostOffer read_host_offer(const Root& root, const Config& config) {
+  HostOffer offer{offered_types(root), {}};
+  HardwareNames names;
+  const auto gpus = view_gpus(root, config);
+  for (const GpuView& gpu : gpus) {
+    const auto kinds = kinds_of(gpu);
+    if (std::find(kinds.begin(), kinds.end(), Use::whole) == kinds.end()) continue;
+    const ModelName name = model_name(names, gpu, gpus);
+    offer.models.push_back({name.brief, name.full, pci_id(gpu)});
+  }
+  return offer;
+}
+
+}  // namespace gpuward

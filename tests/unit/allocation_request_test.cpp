@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/request.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "config/gpu_selector.hpp"
+#include "domain_fixtures.hpp"
+
+namespace gpuward {
+namespace {
+
+using Form = Request::Form;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// ---- the text
+
+struct Parsed {
+  const char* written;
+  Form form;
+  const char* text;
+  unsigned count;
+};
+
+std::ostream& operator<<(std::ostream& out, const Parsed& parsed) {
+  return out << parsed.written;
+}
+
+class RequestText : public testing::TestWithParam<Parsed> {};
+
+TEST_P(RequestText, says) {
+  const Request request = parse_request(GetParam().written);
+  EXPECT_EQ(request.form, GetParam().form);
+  EXPECT_EQ(request.text, GetParam().text);
+  EXPECT_EQ(request.count, GetParam().count);
+  EXPECT_EQ(request.written, GetParam().written);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, RequestText,
+    testing::Values(
+        Parsed{"whole", Form::whole, "whole", 1}, Parsed{"whole:2", Form::whole, "whole", 2},
+        Parsed{"whole:16", Form::whole, "whole", 16}, Parsed{"Whole", Form::name, "Whole", 1},
+        Parsed{"whole-a:1", Form::name, "whole-a", 1}, Parsed{"4GiB", Form::part, "4GiB", 1},
+        Parsed{"4096MiB", Form::part, "4096MiB", 1},
+        Parsed{"4096MiB/25%", Form::part, "4096MiB/25%", 1},
+        Parsed{"4GiB/25%:3", Form::part, "4GiB/25%", 3}, Parsed{"25%", Form::name, "25%", 1},
+        Parsed{"4GB", Form::name, "4GB", 1}, Parsed{"10de:2236", Form::device, "10de:2236", 1},
+        Parsed{"10DE:26B9", Form::device, "10de:26b9", 1},
+        // a pair whose second half reads as a number of GPUs
+        Parsed{"8086:0002", Form::device, "8086:0002", 1},
+        Parsed{"10de:2236:2", Form::device, "10de:2236", 2},
+        Parsed{"small", Form::name, "small", 1}, Parsed{"small:2", Form::name, "small", 2},
+        Parsed{"nvidia-745:4", Form::name, "nvidia-745", 4},
+        Parsed{"NVIDIA L40S-12Q:2", Form::name, "NVIDIA L40S-12Q", 2},
+        Parsed{"Tesla M60", Form::name, "Tesla M60", 1}, Parsed{"a:b", Form::name, "a:b", 1},
+        Parsed{":2", Form::name, ":2", 1}));
+
+TEST(RequestTextTest, a_number_of_gpus_is_from_1_to_16) {
+  for (const char* text : {"small:0", "small:17", "whole:99999999999", "10de:2236:0", "10de:223"})
+    EXPECT_THAT(error_of([&] { parse_request(text); }), HasSubstr("is not from 1 to 16")) << text;
+}
+
+TEST(RequestTextTest, is_one_line) {
+  for (const std::string& text : {std::string(), std::string("a\nb"), std::string(201, 'a')})
+    EXPECT_THAT(error_of([&] { parse_request(text); }), HasSubstr("expected one line"));
+}
+
+/// Whatever the bytes: a request or an Error, and a request says again what it was written as.
+TEST(RequestTextTest, any_text_is_a_request_or_refused) {
+  std::mt19937 random(1);
+  const std::string letters = "0129aAfG:%/ .-wholeMiBGiB";
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text;
+    for (size_t length = random() % 14; length > 0; --length)
+      text += letters[random() % letters.size()];
+    try {
+      const Request request = parse_request(text);
+      EXPECT_EQ(request.written, text);
+      EXPECT_GE(request.count, 1u);
+      EXPECT_LE(request.count, most_gpus_per_request);
+      if (request.form != Form::name) {
+        EXPECT_EQ(parse_request(request.text).form, request.form) << text;
+      }
+    } catch (const Error& error) {
+      EXPECT_FALSE(error.reason.problem.empty());
+    }
+  }
+}
+
+// ---- what serves it
+
+Profile profile(const std::string& name, Use use, const std::vector<std::string>& types = {}) {
+  Profile profile;
+  profile.name = name;
+  profile.use = use;
+  profile.types = types;
+  return profile;
+}
+
+struct RequestTest : testing::Test {
+  WantedGpus found(const std::string& text) { return resolve(config_, host_, parse_request(text)); }
+  std::string refusal(const std::string& text) {
+    return error_of([&] { found(text); });
+  }
+  Config config_;
+  HostOffer host_{{{"nvidia-745", "NVIDIA A2-1Q", Use::mdev},
+                   {"1145", "NVIDIA L40S-1B", Use::vendor_vf},
+                   {"mtty-1", "", Use::mdev}},
+                  {{"Tesla M60", "NVIDIA Corporation GM204GL [Tesla M60]", "10de:13f2"},
+                   {"L40S", "NVIDIA Corporation AD102GL [L40S]", "10de:26b9"}}};
+};
+
+TEST_F(RequestTest, whole_is_any_gpu) {
+  const WantedGpus gpus = found("whole:2");
+  EXPECT_EQ(gpus.request.profile, "whole");
+  EXPECT_EQ(gpus.request.settled, SettledRequest{Use::whole});
+  EXPECT_EQ(gpus.count, 2u);
+  EXPECT_EQ(gpus.profile.use, Use::whole);
+  EXPECT_TRUE(gpus.profile.gpus.empty());
+  EXPECT_EQ(title_of(gpus.profile), "request 'whole'");
+}
+
+TEST_F(RequestTest, a_pair_is_a_whole_gpu_of_that_model) {
+  const WantedGpus gpus = found("10DE:26B9");
+  EXPECT_EQ(gpus.request.settled, (SettledRequest{Use::whole, {}, "10de:26b9"}));
+  EXPECT_EQ(gpus.profile.use, Use::whole);
+  EXPECT_EQ(gpus.profile.gpus, std::vector{*parse_gpu_selector("10de:26b9")});
+  EXPECT_EQ(gpus.profile.name, "10de:26b9");
+}
+
+TEST_F(RequestTest, a_profile_is_kept_by_its_name_alone) {
+  config_.profiles = {profile("small", Use::mdev, {"mtty-1"})};
+  const WantedGpus gpus = found("small:3");
+  EXPECT_EQ(gpus.request.profile, "small");
+  EXPECT_FALSE(gpus.request.settled);
+  EXPECT_EQ(gpus.count, 3u);
+  EXPECT_EQ(gpus.profile, config_.profiles[0]);
+}
+
+TEST_F(RequestTest, a_profile_goes_before_a_type_and_a_model) {
+  config_.profiles = {profile("1145", Use::mdev, {"mtty-1"}), profile("L40S", Use::whole)};
+  EXPECT_FALSE(found("1145").request.settled);
+  EXPECT_FALSE(found("L40S").request.settled);
+}
+
+TEST_F(RequestTest, a_type_is_found_by_id_and_by_name) {
+  for (const char* text : {"nvidia-745", "NVIDIA A2-1Q"}) {
+    const WantedGpus gpus = found(text);
+    EXPECT_EQ(gpus.request.profile, text);
+    EXPECT_EQ(gpus.request.settled, (SettledRequest{Use::mdev, "nvidia-745"}));
+    EXPECT_EQ(gpus.profile.types, std::vector<std::string>{"nvidia-745"});
+  }
+  for (const char* text : {"1145", "NVIDIA L40S-1B"})
+    EXPECT_EQ(found(text).request.settled, (SettledRequest{Use::vendor_vf, "1145"}));
+}
+
+TEST_F(RequestTest, a_type_goes_before_a_model) {
+  host_.types.push_back({"big", "L40S", Use::mdev});
+  EXPECT_EQ(found("L40S").request.settled, (SettledRequest{Use::mdev, "big"}));
+}
+
+TEST_F(RequestTest, an_id_goes_before_a_name) {
+  host_.types.push_back({"mtty-2", "mtty-1", Use::mdev});
+  EXPECT_EQ(found("mtty-1").request.settled, (SettledRequest{Use::mdev, "mtty-1"}));
+}
+
+TEST_F(RequestTest, a_name_of_several_types_is_refused_with_their_ids) {
+  host_.types.push_back({"nvidia-999", "NVIDIA A2-1Q", Use::mdev});
+  EXPECT_EQ(refusal("NVIDIA A2-1Q"),
+            "request 'NVIDIA A2-1Q': 2 types have this name; write one of: nvidia-745, nvidia-999");
+}
+
+TEST_F(RequestTest, a_model_is_found_whatever_its_case_and_kept_as_vendor_and_device) {
+  for (const char* text : {"Tesla M60", "tesla m60", "nvidia corporation gm204gl [tesla m60]"}) {
+    const WantedGpus gpus = found(text);
+    EXPECT_EQ(gpus.request.profile, text);
+    EXPECT_EQ(gpus.request.settled, (SettledRequest{Use::whole, {}, "10de:13f2"}));
+  }
+  EXPECT_EQ(found("tesla m60:2").count, 2u);
+}
+
+TEST_F(RequestTest, a_name_of_several_models_is_refused_with_the_candidates) {
+  host_.models.push_back({"l40s", {}, "10de:26ba"});
+  host_.models.push_back({"L40S", {}, "10de:26b9"});  // a second card
+  EXPECT_EQ(refusal("L40S"),
+            "request 'L40S': 2 models have this name; write one of: 10de:26b9, 10de:26ba");
+}
+
+TEST_F(RequestTest, a_number_of_gpus_is_split_off_last) {
+  host_.models.push_back({"Model T:2", {}, "1002:0001"});
+  EXPECT_EQ(found("model t:2").count, 1u);
+  EXPECT_EQ(found("model t:2").request.settled, (SettledRequest{Use::whole, {}, "1002:0001"}));
+  EXPECT_EQ(found("model t:2:3").count, 3u);
+}
+
+TEST_F(RequestTest, what_nothing_serves_is_refused_with_what_there_is) {
+  config_.profiles = {profile("small", Use::mdev, {"mtty-1"})};
+  EXPECT_EQ(refusal("smal"),
+            "request 'smal': neither a profile nor a type or model of a GPU on this host; write "
+            "whole, vendor:device, a profile (small), a model (L40S, Tesla M60) or a type of: "
+            "gpuward list types");
+  EXPECT_EQ(refusal("4GiB/25%"),
+            "request '4GiB/25%': this version serves no part of a GPU by its size; run: gpuward "
+            "list types");
+}
+
+TEST_F(RequestTest, only_a_name_that_is_no_profile_needs_the_host) {
+  config_.profiles = {profile("small", Use::mdev, {"mtty-1"})};
+  for (const char* text : {"whole", "10de:26b9", "4GiB", "small", "small:2"})
+    EXPECT_FALSE(needs_host(config_, parse_request(text))) << text;
+  EXPECT_TRUE(needs_host(config_, parse_request("L40S")));
+}
+
+// ---- at start
+
+TEST_F(RequestTest, a_start_needs_neither_host_nor_configuration_for_what_is_settled) {
+  for (const char* text : {"whole", "10de:26b9", "nvidia-745", "NVIDIA L40S-1B", "tesla m60"}) {
+    const WantedGpus gpus = found(text);
+    EXPECT_EQ(resolve({}, gpus.request).profile, gpus.profile) << text;
+    EXPECT_EQ(profile_word(gpus.request), gpus.profile.name);
+    EXPECT_EQ(gpus.profile.name.find(' '), std::string::npos);  // a word of a claim
+  }
+}
+
+TEST_F(RequestTest, a_profile_that_came_later_changes_no_request_that_is_settled) {
+  const WantedGpus gpus = found("1145");
+  config_.profiles = {profile("1145", Use::mdev, {"mtty-1"})};
+  EXPECT_EQ(resolve(config_, gpus.request).profile, gpus.profile);
+}
+
+TEST_F(RequestTest, a_profile_that_is_gone_is_refused_for_its_gpu) {
+  Domain domain;
+  domain.requests = {{"ua-gpuward-0", "whole", SettledRequest{Use::whole}},
+                     {"ua-gpuward-1", "old"}};
+  EXPECT_EQ(error_of([&] { resolve_requests(config_, domain); }),
+            "GPU 1: profile 'old' is not defined; add [profile old] to "
+            "/etc/gpuward/gpuward.conf");
+}
+
+}  // namespace
+}  // namespace gpuward

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// prepare_devices for requests that name no profile, and for several GPUs of one domain.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "allocation/request_verdict.hpp"
+#include "base/error.hpp"
+#include "base/file.hpp"
+#include "config/gpu_selector.hpp"
+#include "domain_fixtures.hpp"
+#include "fake_host.hpp"
+#include "lifecycle/prepare.hpp"
+#include "lifecycle/release.hpp"
+#include "pci/pci_device.hpp"
+#include "pci_fixtures.hpp"
+#include "state/claim_store.hpp"
+
+namespace gpuward {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr Deadlines patient{milliseconds(60'000), milliseconds(60'000), milliseconds(100),
+                            milliseconds(60'000)};
+
+Domain domain_of(unsigned number) {
+  Domain domain;
+  domain.uuid.bytes[15] = static_cast<uint8_t>(number);
+  domain.name = "vm" + std::to_string(number);
+  return domain;
+}
+
+/// A host without a configuration file.
+class RequestsTest : public testing::Test {
+ protected:
+  static Domain& add(Domain& domain, const std::string& profile,
+                     const std::optional<SettledRequest>& settled,
+                     const std::string& address = {}) {
+    const std::string alias = "ua-gpuward-" + std::to_string(domain.requests.size());
+    domain.requests.push_back({alias, profile, settled});
+    Hostdev hostdev;
+    hostdev.alias = alias;
+    if (address.empty()) {
+      hostdev.instance = instance_uuid(domain.uuid, alias);
+    } else {
+      hostdev.type = Hostdev::Type::pci;
+      hostdev.address = at(address);
+      hostdev.managed = !settled || settled->use != Use::vendor_vf;
+    }
+    domain.hostdevs.push_back(hostdev);
+    return domain;
+  }
+  /// As the hook starts a domain.
+  std::string refusal(const Domain& domain) {
+    if (const Verdict verdict = request_verdict(config_, domain); !verdict)
+      return to_string(verdict.reason);
+    return error_of([&] { prepare_devices(host_.root(), config_, domain, patient); });
+  }
+  void end_domain(const Domain& domain) {
+    if (const auto claim = claims_.find(domain.uuid))
+      release_devices(host_.root(), claims_, *claim, patient);
+  }
+  /// "PROFILE DEVICE TYPE" of each device that the domain has claimed.
+  std::vector<std::string> claimed(const Domain& domain) {
+    std::vector<std::string> texts;
+    const auto claim = claims_.find(domain.uuid);
+    if (!claim) return texts;
+    for (const ClaimedDevice& device : claim->devices)
+      texts.push_back(device.profile + ' ' +
+                      (device.use == Use::mdev ? device.parent : device_name(device)) + ' ' +
+                      device.type);
+    return texts;
+  }
+  void gpu_section(const std::string& selector, Use use) {
+    GpuSection section;
+    section.selector = *parse_gpu_selector(selector);
+    section.use = use;
+    config_.gpus.push_back(section);
+  }
+  FakeHost host_;
+  Config config_;
+  Claims claims_{host_.root()};
+  Domain vm_ = domain_of(1);
+  const SettledRequest whole_{Use::whole};
+};
+
+TEST_F(RequestsTest, a_whole_gpu_without_any_configuration) {
+  host_.pci_gpu("0000:41:00.0").attribute("reset", "");
+  host_.iommu_group(20, {"0000:41:00.0"});
+  EXPECT_EQ(refusal(add(vm_, "whole", whole_, "0000:41:00.0")), "");
+  EXPECT_THAT(claimed(vm_), ElementsAre("whole 0000:41:00.0 -"));
+  end_domain(vm_);
+  EXPECT_THAT(claimed(vm_), IsEmpty());
+}
+
+TEST_F(RequestsTest, a_whole_gpu_of_a_model) {
+  host_.pci_gpu("0000:41:00.0").pci_id(0x10de, 0x13f2).attribute("reset", "");
+  host_.pci_gpu("0000:42:00.0").pci_id(0x10de, 0x26b9).attribute("reset", "");
+  host_.iommu_group(20, {"0000:41:00.0"});
+  host_.iommu_group(21, {"0000:42:00.0"});
+  const SettledRequest m60{Use::whole, {}, "10de:13f2"};
+  EXPECT_EQ(refusal(add(vm_, "Tesla M60", m60, "0000:41:00.0")), "");
+  EXPECT_THAT(claimed(vm_), ElementsAre("10de:13f2 0000:41:00.0 -"));
+  Domain other = domain_of(2);
+  EXPECT_THAT(refusal(add(other, "Tesla M60", m60, "0000:42:00.0")),
+              HasSubstr("device does not match request '10de:13f2'"));
+}
+
+TEST_F(RequestsTest, a_type_of_mdev_without_any_configuration) {
+  host_.parent("mtty").type("mtty-1", 2);
+  EXPECT_EQ(refusal(add(vm_, "Single port serial", SettledRequest{Use::mdev, "mtty-1"})), "");
+  EXPECT_THAT(claimed(vm_), ElementsAre("mtty-1 mtty mtty-1"));
+  end_domain(vm_);
+  EXPECT_THAT(host_.instances(), IsEmpty());
+}
+
+TEST_F(RequestsTest, a_vgpu_without_any_configuration) {
+  host_.sriov("0000:42:00.0", 4);
+  host_.set_vfs("0000:42:00.0", 4);
+  const std::string vf = "0000:42:00.1";
+  const std::string current = pci_path(host_.root(), at(vf)) + "/nvidia/current_vgpu_type";
+  host_.pci_gpu(vf)
+      .attribute("nvidia/current_vgpu_type", "0")
+      .attribute("nvidia/creatable_vgpu_types", "1145 : NVIDIA L40S-1B\n1146 : NVIDIA L40S-2B")
+      .attribute("vfio-dev/vfio0/dev", "1:2");
+  host_.reacts(vf, "nvidia/current_vgpu_type", [current](const std::string& value) {
+    write_file_atomically(current, value + '\n');
+    return 0;
+  });
+  EXPECT_EQ(refusal(add(vm_, "NVIDIA L40S-2B", SettledRequest{Use::vendor_vf, "1146"}, vf)), "");
+  EXPECT_THAT(claimed(vm_), ElementsAre("1146 0000:42:00.1 1146"));
+  EXPECT_EQ(read_file(current), "1146\n");
+}
+
+TEST_F(RequestsTest, use_off_for_all_gpus_closes_it) {
+  host_.pci_gpu("0000:41:00.0").attribute("reset", "");
+  host_.iommu_group(20, {"0000:41:00.0"});
+  gpu_section("*", Use::off);
+  EXPECT_THAT(refusal(add(vm_, "whole", whole_, "0000:41:00.0")),
+              HasSubstr("neither request 'whole' nor the [gpu] section of the device allows it"));
+}
+
+TEST_F(RequestsTest, what_the_host_shows_itself_on_is_no_gpu_for_it) {
+  host_.pci_gpu("0000:41:00.0").attribute("boot_vga", "1").attribute("reset", "");
+  host_.pci_gpu("0000:42:00.0").pci_id(0x1a03, 0x2000).attribute("reset", "");
+  host_.iommu_group(20, {"0000:41:00.0"});
+  host_.iommu_group(21, {"0000:42:00.0"});
+  EXPECT_THAT(refusal(add(vm_, "whole", whole_, "0000:41:00.0")), HasSubstr("boot display"));
+  Domain other = domain_of(2);
+  EXPECT_THAT(refusal(add(other, "whole", whole_, "0000:42:00.0")),
+              HasSubstr("management controller"));
+}
+
+TEST_F(RequestsTest, a_gpu_that_a_program_of_the_host_uses_is_refused) {
+  host_.pci_gpu("0000:41:00.0")
+      .driver("nouveau")
+      .attribute("reset", "")
+      .attribute("drm/card1/dev", "226:1");
+  host_.iommu_group(20, {"0000:41:00.0"});
+  host_.process(812, "Xorg", {"/dev/dri/card1"});
+  EXPECT_THAT(refusal(add(vm_, "whole", whole_, "0000:41:00.0")), HasSubstr("Xorg"));
+  EXPECT_THAT(claimed(vm_), IsEmpty());
+}
+
+TEST_F(RequestsTest, a_type_that_another_kind_offers_now_is_refused_with_reassign) {
+  host_.sriov("0000:42:00.0", 4);
+  host_.set_vfs("0000:42:00.0", 4);
+  host_.pci_gpu("0000:42:00.1")
+      .attribute("nvidia/current_vgpu_type", "0")
+      .attribute("nvidia/creatable_vgpu_types", "745 : NVIDIA A2-1Q");
+  EXPECT_EQ(refusal(add(vm_, "NVIDIA A2-1Q", SettledRequest{Use::mdev, "nvidia-745"})),
+            "GPU 0: no GPU allowed by request 'nvidia-745' supports type nvidia-745, GPUs of this "
+            "host offer it now with use vendor-vf; run: gpuward reassign vm1");
+  add(vm_, "gone", SettledRequest{Use::mdev, "gone"});
+  vm_.requests.erase(vm_.requests.begin());
+  vm_.hostdevs.erase(vm_.hostdevs.begin());
+  EXPECT_THAT(refusal(vm_), HasSubstr("run: gpuward list types"));
+}
+
+// ---- several GPUs
+
+Profile mdev_profile(const std::string& name, const std::string& type) {
+  Profile profile;
+  profile.name = name;
+  profile.types = {type};
+  return profile;
+}
+
+class SeveralTest : public RequestsTest {
+ protected:
+  SeveralTest() {
+    host_.parent("a").type("small", 1);
+    host_.parent("b").type("port", 1);
+    host_.pci_gpu("0000:41:00.0").attribute("reset", "");
+    host_.iommu_group(20, {"0000:41:00.0"});
+    config_.profiles = {mdev_profile("small", "small")};
+  }
+  /// The three GPUs of the host, in one of their six orders.
+  static Domain all_of_the_host(unsigned number) {
+    Domain domain = domain_of(number);
+    std::vector<int> order{0, 1, 2};
+    for (unsigned step = number % 6; step > 0; --step)
+      std::next_permutation(order.begin(), order.end());
+    for (const int gpu : order)
+      if (gpu == 0)
+        add(domain, "small", {});
+      else if (gpu == 1)
+        add(domain, "port", SettledRequest{Use::mdev, "port"});
+      else
+        add(domain, "whole", SettledRequest{Use::whole}, "0000:41:00.0");
+    return domain;
+  }
+};
+
+TEST_F(SeveralTest, kinds_are_mixed_in_one_domain) {
+  const Domain domain = all_of_the_host(1);
+  EXPECT_EQ(refusal(domain), "");
+  EXPECT_THAT(claimed(domain), testing::UnorderedElementsAre("small a small", "port b port",
+                                                             "whole 0000:41:00.0 -"));
+}
+
+TEST_F(SeveralTest, none_where_one_is_missing) {
+  host_.parent("b").type("port", 0);
+  const Domain domain = all_of_the_host(1);
+  EXPECT_THAT(refusal(domain), HasSubstr("no available instance of port on b"));
+  EXPECT_THAT(host_.instances(), IsEmpty());
+  EXPECT_THAT(claimed(domain), IsEmpty());
+}
+
+TEST_F(SeveralTest, the_refusal_says_how_many_are_available) {
+  host_.parent("a").type("small", 2);
+  for (int i = 0; i < 3; ++i) add(vm_, "small", {});
+  EXPECT_EQ(refusal(vm_),
+            "GPU 2: no available instance of small on a; 2 of 3 requested are available; shut one "
+            "down or add GPUs to [profile small]");
+  EXPECT_THAT(host_.instances(), IsEmpty());
+}
+
+/// Each order of the same set at once: locks are taken in one order whatever the domain's is, so
+/// nobody waits for what another keeps, and the one that is first gets all.
+TEST_F(SeveralTest, the_same_set_in_another_order_never_deadlocks) {
+  for (int round = 0; round < 5; ++round) {
+    const auto statuses = in_processes(12, [&](int number) {
+      return refusal(all_of_the_host(static_cast<unsigned>(number) + 1)).empty() ? 0 : 1;
+    });
+    EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 0), 1);
+    EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 1), 11);
+    unsigned having = 0;
+    for (unsigned number = 1; number <= 12; ++number) {
+      const Domain domain = domain_of(number);
+      const auto devices = claimed(domain);
+      EXPECT_TRUE(devices.empty() || devices.size() == 3) << devices.size();
+      having += !devices.empty();
+      end_domain(domain);
+    }
+    EXPECT_EQ(having, 1u);
+    EXPECT_THAT(host_.instances(), IsEmpty());
+  }
+}
+
+// ---- a claim that was lost
+
+TEST_F(RequestsTest, a_lost_claim_is_written_again_in_words) {
+  host_.pci_gpu("0000:41:00.0").attribute("reset", "");
+  host_.parent("mtty").type("mtty-1", 2);
+  add(vm_, "Tesla M60", SettledRequest{Use::whole, {}, "10de:13f2"}, "0000:41:00.0");
+  add(vm_, "Single port serial", SettledRequest{Use::mdev, "mtty-1"});
+  host_.instance("mtty", "mtty-1", instance_uuid(vm_.uuid, "ua-gpuward-1"));
+  EXPECT_EQ(check_running_domain(host_.root(), config_, vm_, patient),
+            "claim file was missing and has been re-created");
+  EXPECT_THAT(claimed(vm_), ElementsAre("10de:13f2 0000:41:00.0 -", "mtty-1 mtty mtty-1"));
+}
+
+}  // namespace
+}  // namespace gpuward
