@@ -4,9 +4,7 @@
 #include <set>
 #include <tuple>
 
-#include "mdev/parent.hpp"
-#include "pci/pci_device.hpp"
-#include "pci/vendor_vgpu.hpp"
+#include "inventory/gpu_types.hpp"
 
 namespace gpuward {
 
@@ -21,16 +19,11 @@ using Types = std::set<OfferedType, Before>;
 
 }  // namespace
 
-std::vector<OfferedType> offered_types(const Root& root) {
+std::vector<OfferedType> offered_types(const Root& root, const std::vector<Gpu>& gpus) {
   Types types;
-  for (const std::string& parent : parent_names(root))
-    for (const MdevType& type : list_types(root, parent))
-      types.insert({type.id, type.name, Use::mdev});
-  for (const PciAddress& address : pci_addresses(root)) {
-    if (!offers_vgpus(root, address)) continue;
-    for (const VgpuType& type : creatable_vgpus(root, address))
-      types.insert({std::to_string(type.id), type.name, Use::vendor_vf});
-  }
+  for (const Gpu& gpu : gpus)
+    for (const GpuType& type : catalogue_of(root, gpu))
+      types.insert({type.id, type.name, type.use});
   return {types.begin(), types.end()};
 }
 

@@ -5,11 +5,12 @@
 
 #include "allocation/request.hpp"
 #include "base/root.hpp"
+#include "inventory/gpu.hpp"
 
 namespace gpuward {
 
-/// The types that GPUs of this host offer now, each once. Of vGPUs on VFs those that can be
+/// The types that these GPUs offer now, each once. Of vGPUs on VFs those that can be
 /// created: a driver lists no others.
-std::vector<OfferedType> offered_types(const Root& root);
+std::vector<OfferedType> offered_types(const Root& root, const std::vector<Gpu>& gpus);
 
 }  // namespace gpuward

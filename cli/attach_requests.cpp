@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/host_offer.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 
 namespace gpuward {
@@ -165,11 +166,11 @@ std::string attached_text(const std::vector<WantedGpus>& gpus) {
   return (count == 1 ? "GPU" : std::to_string(count) + " GPUs") + " attached (" + titles + ")";
 }
 
-std::string with_requests_settled(const Settings& settings, std::string xml) {
+std::string with_requests_settled(const Settings& settings, const Config& config, std::string xml) {
   std::optional<std::vector<OfferedType>> types;
   for (const GpuRequest& gpu : parse_domain(xml).requests) {
     if (!gpu.settled || gpu.settled->type.empty()) continue;
-    if (!types) types = offered_types(settings.root);
+    if (!types) types = offered_types(settings.root, read_gpus(settings.root, config));
     const auto now = settle_type(*types, gpu.profile);
     if (now && *now != *gpu.settled) xml = settle_request(xml, gpu.alias, *now);
   }

@@ -26,6 +26,6 @@ std::string attached_text(const std::vector<WantedGpus>& gpus);
 
 /// `xml` where what serves a request by type, which names no profile, is what attach would settle
 /// now: the driver of the host's GPUs may offer it in another way since.
-std::string with_requests_settled(const Settings& settings, std::string xml);
+std::string with_requests_settled(const Settings& settings, const Config& config, std::string xml);
 
 }  // namespace gpuward

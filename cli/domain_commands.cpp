@@ -178,12 +178,12 @@ static int attach_one(const Settings& settings, const Config& config, DomainStor
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after =
-      gpus.empty()
-          ? with_available_devices(
-                settings, config,
-                update_instance_uuids(with_requests_settled(settings, before), is_mdev_in(config)),
-                use)
-          : with_gpus(settings, config, gpus, before, use);
+      gpus.empty() ? with_available_devices(
+                         settings, config,
+                         update_instance_uuids(with_requests_settled(settings, config, before),
+                                               is_mdev_in(config)),
+                         use)
+                   : with_gpus(settings, config, gpus, before, use);
   warn_of_viommu(settings, after);
   const std::string closed = protected_for_attach(settings, config, after);
   if (closed != after) warn_of_pc(config, found.name, after);
@@ -405,7 +405,7 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
   return with_available_devices(
       settings, config,
-      update_instance_uuids(with_requests_settled(settings, xml), is_mdev_in(config)), use);
+      update_instance_uuids(with_requests_settled(settings, config, xml), is_mdev_in(config)), use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {

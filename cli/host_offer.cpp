@@ -5,14 +5,15 @@
 
 #include "allocation/offered_types.hpp"
 #include "cli/gpu_model.hpp"
+#include "inventory/snapshot.hpp"
 
 namespace gpuward {
 
 HostOffer read_host_offer(const Root& root, const Config& config) {
-  HostOffer offer{offered_types(root), {}};
+  const auto gpus = read_gpus(root, config);
+  HostOffer offer{offered_types(root, gpus), {}};
   HardwareNames names;
-  const auto gpus = view_gpus(root, config);
-  for (const GpuView& gpu : gpus) {
+  for (const Gpu& gpu : gpus) {
     const auto kinds = kinds_of(gpu);
     if (std::find(kinds.begin(), kinds.end(), Use::whole) == kinds.end()) continue;
     const ModelName name = model_name(names, gpu, gpus);

@@ -49,7 +49,7 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const Repointed after =
-      repoint(settings.root, config, with_requests_settled(settings, before), use);
+      repoint(settings.root, config, with_requests_settled(settings, config, before), use);
   const int taken = report_unassigned(config, after, use);
   if (taken > 0 && after.xml == before) return 1;
   const int status = show_or_define(

@@ -18,6 +18,7 @@
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "lifecycle/pci_device_life.hpp"
 #include "lifecycle/pci_request.hpp"
@@ -193,7 +194,9 @@ std::optional<SettledRequest> settled_otherwise(const Preparation& preparation,
                                                 const ClaimedDevice& device) {
   for (const GpuRequest& gpu : preparation.domain.requests) {
     if (gpu.alias != device.alias || !gpu.settled) continue;
-    const auto now = settle_type(offered_types(preparation.root), gpu.profile);
+    const auto now = settle_type(
+        offered_types(preparation.root, read_gpus(preparation.root, preparation.config)),
+        gpu.profile);
     if (now && now != gpu.settled) return now;
   }
   return {};

@@ -214,10 +214,10 @@ TEST_F(PoolPlanTest, never_moves_one_to_where_another_of_the_domain_stays) {
 
 /// Card 1 is no longer for "far" and cards 2 to 4 are not for it, so GPU 0 stays there.
 TEST_F(PoolPlanTest, never_moves_one_to_where_another_stays_for_want_of_a_device) {
-  config_.profiles.push_back(profile("far", Use::whole));
-  pools_["far"] = {};
+  const Profile far = profile("far", Use::whole);
+  pools_[title_of(far)] = {};
   off({1, 4});
-  off_[0].gpus[0].profile = "far";
+  off_[0].gpus[0].profile = far;
   taken(4);
   EXPECT_EQ(moves(), Texts{"vm1 4>2"});
   taken(2);
@@ -226,10 +226,10 @@ TEST_F(PoolPlanTest, never_moves_one_to_where_another_stays_for_want_of_a_device
 }
 
 TEST_F(PoolPlanTest, moves_one_to_where_another_of_the_domain_leaves) {
-  config_.profiles.push_back(profile("far", Use::whole));
-  pools_["far"] = {{card(5), {}, {}, {card(5)}, true}};
+  const Profile far = profile("far", Use::whole);
+  pools_[title_of(far)] = {{card(5), {}, {}, {card(5)}, true}};
   off({4, 1});
-  off_[0].gpus[1].profile = "far";
+  off_[0].gpus[1].profile = far;
   for (const unsigned number : {2, 3, 4}) taken(number);
   EXPECT_EQ(moves(), (Texts{"vm1 4>1", "vm1 1>5"}));
 }
