@@ -108,9 +108,9 @@ static void warn_of_staying(const PoolDevice& device) {
 /// The best device of the pool or, when all are taken, one that the domain shares with others until
 /// one of them is off. Who wrote a profile meant its GPUs; a request that names none is never given
 /// one that the host uses.
-static const PoolDevice& require_device(const Settings& settings, const Config& config,
-                                        const Profile& profile, const Domain& domain,
-                                        const std::vector<PoolDevice>& pool, DeviceUse use) {
+static PoolDevice require_device(const Settings& settings, const Config& config,
+                                 const Profile& profile, const Domain& domain,
+                                 const std::vector<PoolDevice>& pool, DeviceUse use) {
   const DomainPlace place{domain.numa_nodes, domain.cpus};
   const DevicesInUse own = own_devices(settings.root, domain);
   use.own = pool_domain(config, domain).own;
@@ -135,8 +135,8 @@ static GpuToAttach gpu_of(const Settings& settings, const Config& config, const 
   GpuToAttach gpu{wanted.request.profile, profile.console, profile.use, {}, wanted.request.settled};
   if (!gives_pci_devices(profile)) return gpu;
   const auto pool = pool_of(settings.root, config, profile);
-  const PoolDevice& device =
-      require_device(settings, config, profile, parse_domain(xml), pool, use);
+  const Domain domain = parse_domain(xml);
+  const PoolDevice device = require_device(settings, config, profile, domain, pool, use);
   gpu.functions = device.functions;
   warn_of_host_programs(device, use.taken);
   warn_of_staying(device);
