@@ -2,6 +2,7 @@
 #include "allocation/capacity.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <set>
 
@@ -31,52 +32,79 @@ static bool is_on_vfs(const Gpu& gpu) {
   return gpu.serves_mdevs() && gpu.mdev_parents.front() != gpu.parent.name;
 }
 
-/// Adds so many of what the type takes.
-static void raise(std::vector<uint64_t>& units, const GpuType& type, uint64_t count) {
+/// Makes it at least so many of this cost.
+static void raise(std::vector<uint64_t>& units, const std::vector<uint64_t>& cost, uint64_t count) {
   for (size_t unit = 0; unit < units.size(); ++unit)
-    units[unit] = std::max(units[unit], count * type.takes[unit]);
+    units[unit] = std::max(units[unit], count * cost[unit]);
 }
 
-/// How many an empty card has for sure: max_instance, or as many as its memory is known for. The
-/// largest type of NVIDIA's has all memory of the card, each other driver's at least its own.
-static uint64_t count_on_empty(const GpuType& type) {
-  if (type.most) return *type.most;
-  const auto memory = type.one_size ? card_memory_of_vgpu(type.name) : std::nullopt;
-  return memory ? std::max(*memory / *type.memory_mib, 1U) : 1;
+static void lower(std::vector<uint64_t>& units, const std::vector<uint64_t>& cost) {
+  for (size_t unit = 0; unit < units.size(); ++unit)
+    units[unit] -= std::min(units[unit], cost[unit]);
 }
 
-/// What is left of a card whose VFs each report only whether one more fits: what the empty card
-/// has, less what is on it. Nothing where a part is not known.
-static std::optional<std::vector<uint64_t>> left_on_vfs(const std::vector<GpuType>& types,
-                                                        const std::vector<std::string>& present) {
-  std::vector<uint64_t> left(types.front().takes.size());
-  bool is_known = present.empty();
+static std::vector<uint64_t> units_of(const GpuType& type) {
+  return {type.takes.begin(), type.takes.end()};
+}
+
+/// In what the types take.
+struct EmptyCard {
+  std::vector<uint64_t> units;
+  bool is_known = false;  ///< else it has these at least
+};
+
+/// By max_instance, or the memory of the model. The largest type of NVIDIA's has all memory of the
+/// card, each other driver's at least its own.
+static EmptyCard empty_card(const std::vector<GpuType>& types) {
+  EmptyCard card{std::vector<uint64_t>(types.front().takes.size())};
   for (const GpuType& type : types) {
-    raise(left, type, count_on_empty(type));
-    is_known = is_known || type.most || (type.one_size && card_memory_of_vgpu(type.name));
+    const auto memory = type.one_size ? card_memory_of_vgpu(type.name) : std::nullopt;
+    card.is_known = card.is_known || type.most || memory;
+    const unsigned by_memory = memory ? std::max(*memory / *type.memory_mib, 1U) : 1;
+    raise(card.units, units_of(type), type.most.value_or(by_memory));
   }
-  if (!is_known) return {};
-  for (const std::string& id : present) {
-    const GpuType* const type = find_type(types, id);
+  return card;
+}
+
+/// In NVIDIA's mixed-size mode vGPUs have places: of each size a power of two fit on the card,
+/// also where its memory divided by the size is more (Virtual GPU Software User Guide: of L40-16C
+/// with 48 GB two, of L40-8C four).
+static std::vector<uint64_t> cost_of(const CardRoom& room, const GpuType& type,
+                                     const EmptyCard& card) {
+  std::vector<uint64_t> cost = units_of(type);
+  if (!room.mixes_sizes || !type.one_size || !card.is_known) return cost;
+  const uint64_t total = card.units.back();
+  cost.back() = total / std::bit_floor(std::max(total / cost.back(), uint64_t{1}));
+  return cost;
+}
+
+/// What the empty card has, less what is on it. Nothing where a part is not known.
+static std::optional<std::vector<uint64_t>> left_beside_present(const CardRoom& room,
+                                                                const EmptyCard& card) {
+  std::vector<uint64_t> left = card.units;
+  for (const std::string& id : room.present) {
+    const TypeRoom* const type = find_type(room, id);
     if (!type) return {};
-    for (size_t unit = 0; unit < left.size(); ++unit)
-      left[unit] -= std::min(left[unit], uint64_t{type->takes[unit]});
+    lower(left, type->cost);
   }
   return left;
 }
 
 /// In what the types take. The driver of a card without VFs counts what is left: as `available` of
-/// a type fit, there is at least that much of each thing.
+/// a type fit, there is at least that much of each thing. A VF reports only whether one more fits.
 static void count_in_units(CardRoom& room, const std::vector<GpuType>& types, bool on_vfs) {
   room.is_exact = true;
-  room.left.assign(types.front().takes.size(), 0);
-  for (size_t at = 0; at < types.size(); ++at) {
-    const unsigned available = room.types[at].available;
-    room.types[at].cost.assign(types[at].takes.begin(), types[at].takes.end());
-    raise(room.left, types[at], on_vfs ? std::min(available, 1U) : available);
+  const EmptyCard card = empty_card(types);
+  for (size_t at = 0; at < types.size(); ++at) room.types[at].cost = cost_of(room, types[at], card);
+  const auto left = left_beside_present(room, card);
+  if (card.is_known) room.left_at_most = left;
+  if (on_vfs && left && (card.is_known || room.present.empty())) {
+    room.left = *left;
+    return;
   }
-  if (!on_vfs) return;
-  if (auto left = left_on_vfs(types, room.present)) room.left = std::move(*left);
+  room.left.assign(card.units.size(), 0);
+  for (const TypeRoom& type : room.types)
+    raise(room.left, type.cost, on_vfs ? std::min(type.available, 1U) : type.available);
 }
 
 /// A unit of which 1/n is a whole number for each of these; less exact where 62 bits are not
@@ -133,8 +161,16 @@ static bool mixes_sizes(const CardRoom& room) {
   return sizes.size() > 1;
 }
 
+/// On KVM the administrator creates the GPU instances of MIG, and a vGPU needs one of its own
+/// (Virtual GPU Software User Guide): a VF that offers the type says that one is unused, and none
+/// says how many.
+static void count_gpu_instances(TypeRoom& room, const GpuType& type) {
+  room.mig_slices = type.takes.front();
+  room.available = std::min(room.available, 1U);
+}
+
 /// What the parts that may be used have room for; adds them to `parents`.
-static TypeRoom counted(const GpuType& type, const IsUsable& is_usable,
+static TypeRoom counted(const GpuType& type, const IsUsable& is_usable, bool on_vfs,
                         std::set<std::string>& parents) {
   TypeRoom room{.id = type.id,
                 .name = type.name,
@@ -142,13 +178,17 @@ static TypeRoom counted(const GpuType& type, const IsUsable& is_usable,
                 .most = type.most,
                 .size = type.memory_mib,
                 .one_size = type.one_size};
+  bool is_reported = true;
   for (const GpuType::On& on : type.on) {
+    is_reported = is_reported && on.available;
     const unsigned available = std::min(on.available.value_or(0), most_available);
     if (available == 0 || (is_usable && !is_usable(on.parent))) continue;
     room.available = std::min(room.available + available, most_available);
     parents.insert(on.parent);
   }
   room.reported = room.available;
+  room.at_most = is_reported ? room.available : most_available;
+  if (on_vfs && type.of_mig) count_gpu_instances(room, type);
   return room;
 }
 
@@ -157,7 +197,7 @@ CardRoom card_room(const Gpu& gpu, const std::vector<GpuType>& types,
   CardRoom room{.card = gpu.parent.name, .present = std::move(present)};
   const bool on_vfs = is_on_vfs(gpu);
   std::set<std::string> parents;
-  for (const GpuType& type : types) room.types.push_back(counted(type, is_usable, parents));
+  for (const GpuType& type : types) room.types.push_back(counted(type, is_usable, on_vfs, parents));
   if (on_vfs) room.slots = static_cast<unsigned>(parents.size());
   room.mixes_sizes = mixes_sizes(room);
   const bool are_known =
@@ -175,7 +215,7 @@ std::vector<std::string> present_types(const GpuUse& use,
                                        const std::vector<GpuInstance>& instances) {
   std::vector<std::string> present;
   for (const size_t at : use.at)
-    if (instances[at].use == Use::mdev && instances[at].state != "missing")
+    if (instances[at].use == Use::mdev && instances[at].exists)
       present.push_back(instances[at].instance.type);
   for (const auto& [vf, id] : use.vgpus) present.push_back(std::to_string(id));
   return present;
@@ -221,19 +261,51 @@ unsigned room_for(const CardRoom& room, std::string_view type) {
 }
 
 unsigned room_for_first(const CardRoom& room, const std::vector<std::string>& types) {
+  CardRoom left = room;
+  unsigned count = 0;
   for (const std::string& type : types)
-    if (const unsigned count = room_for(room, type)) return count;
-  return 0;
+    while (take(left, type)) ++count;
+  return count;
 }
 
 bool take(CardRoom& room, std::string_view type) {
   if (room_for(room, type) == 0) return false;
-  TypeRoom& found = room.types[static_cast<size_t>(find_type(room, type) - room.types.data())];
-  for (size_t unit = 0; unit < room.left.size(); ++unit) room.left[unit] -= found.cost[unit];
-  --found.available;
-  if (room.slots) --*room.slots;
-  room.present.push_back(found.id);
+  take_anyway(room, type);
   return true;
+}
+
+static void decrement(unsigned& count) {
+  if (count > 0) --count;
+}
+
+void take_anyway(CardRoom& room, std::string_view type) {
+  const TypeRoom* const of_type = find_type(room, type);
+  if (!of_type) return;
+  TypeRoom& found = room.types[static_cast<size_t>(of_type - room.types.data())];
+  lower(room.left, found.cost);
+  if (room.left_at_most) lower(*room.left_at_most, found.cost);
+  decrement(found.available);
+  decrement(found.at_most);
+  if (room.slots) decrement(*room.slots);
+  room.present.push_back(found.id);
+  if (!found.mig_slices) return;
+  // Another type of as many slices may need the same GPU instance.
+  for (TypeRoom& other : room.types)
+    if (&other != &found && other.mig_slices == found.mig_slices) other.available = 0;
+}
+
+bool is_surely_full(const CardRoom& room, std::string_view type) {
+  const TypeRoom* const found = find_type(room, type);
+  if (!found) return false;
+  if (required_size(room, *found) || below_most(room, *found) == 0) return true;
+  if (room.slots == 0U || found->at_most == 0) return true;
+  for (size_t unit = 0; room.left_at_most && unit < room.left_at_most->size(); ++unit)
+    if ((*room.left_at_most)[unit] < found->cost[unit]) return true;
+  return false;
+}
+
+static void raise_by(std::vector<uint64_t>& units, const std::vector<uint64_t>& cost) {
+  for (size_t unit = 0; unit < units.size(); ++unit) units[unit] += cost[unit];
 }
 
 bool give_back(CardRoom& room, std::string_view type) {
@@ -242,11 +314,16 @@ bool give_back(CardRoom& room, std::string_view type) {
   const auto present = std::find(room.present.begin(), room.present.end(), found->id);
   if (present == room.present.end()) return false;
   room.present.erase(present);
-  for (size_t unit = 0; unit < room.left.size(); ++unit) room.left[unit] += found->cost[unit];
+  raise_by(room.left, found->cost);
+  if (room.left_at_most) raise_by(*room.left_at_most, found->cost);
   if (room.slots) ++*room.slots;
   // The driver counted them while that one was there.
-  for (TypeRoom& other : room.types)
-    other.available = std::max(other.available, static_cast<unsigned>(fit_in_units(room, other)));
+  for (TypeRoom& other : room.types) {
+    other.at_most = most_available;
+    const unsigned more = other.mig_slices ? other.available + (&other == found ? 1 : 0)
+                                           : static_cast<unsigned>(fit_in_units(room, other));
+    other.available = std::max(other.available, more);
+  }
   return true;
 }
 

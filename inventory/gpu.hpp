@@ -55,6 +55,7 @@ struct GpuType {
   std::vector<unsigned> takes{};
   /// All that run on the card at a time have one size of memory: NVIDIA's default without MIG.
   bool one_size = false;
+  bool of_mig = false;             ///< NVIDIA's, on a GPU instance of MIG
   std::optional<unsigned> most{};  ///< max_instance: how many the card can have
   std::vector<On> on{};            ///< each that was counted
   std::string device_api{};
@@ -65,6 +66,7 @@ struct GpuType {
 struct GpuInstance {
   Instance instance{};  ///< of an mdev; else parent and type of the claim
   std::string name{};   ///< UUID or PCI address
+  bool exists = true;   ///< false of what is claimed or in quarantine and gone
   Use use = Use::mdev;
   /// in-use, quarantined: claimed by a domain; provisioned: by gpuward's `instances`; external: by
   /// another program; missing: claimed but not existing; unknown: external, or of a claim that

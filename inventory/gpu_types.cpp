@@ -64,7 +64,8 @@ static void add_size_of_nvidia(GpuType& type) {
   if (vgpu && !type.memory_mib) type.memory_mib = vgpu->gigabytes ? vgpu->gigabytes * 1024 : 512;
   if (!type.memory_mib) return;
   type.takes = {vgpu ? vgpu->slices : 0, *type.memory_mib};
-  type.one_size = type.takes.front() == 0;
+  type.of_mig = type.takes.front() > 0;
+  type.one_size = !type.of_mig;
 }
 
 /// "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4 …" of GVT-g, whose instances need enough of
@@ -100,6 +101,7 @@ void add_size(GpuType& type) {
   type.memory_mib.reset();
   type.takes.clear();
   type.one_size = false;
+  type.of_mig = false;
 }
 
 // ---- types of a GPU
@@ -187,14 +189,18 @@ std::vector<GpuType> catalogue_of(const Root& root, const Gpu& gpu) {
 
 std::optional<unsigned> card_memory_of_vgpu(std::string_view name) {
   // GB of memory, which is what the largest Q- or C-series type of the model has: NVIDIA's Virtual
-  // GPU Software User Guide, "Virtual GPU Types for Supported GPUs".
-  static constexpr std::array<std::pair<std::string_view, unsigned>, 22> models{{
-      {"A2", 16},          {"A10", 24},         {"A16", 16},      {"A30", 24},     {"A40", 48},
-      {"A100", 40},        {"A100D", 80},       {"A100X", 80},    {"H100", 80},    {"H100L", 94},
-      {"L2", 24},          {"L4", 24},          {"L20", 48},      {"L40", 48},     {"L40S", 48},
-      {"T4", 16},          {"RTXA5000", 24},    {"RTXA6000", 48}, {"RTX6000", 24}, {"RTX8000", 48},
-      {"RTX5000-Ada", 32}, {"RTX6000-Ada", 48},
-  }};
+  // GPU Software User Guide, "Virtual GPU Types for Supported GPUs". A100X is the 40 GB card of
+  // HGX.
+  static constexpr auto models = std::to_array<std::pair<std::string_view, unsigned>>({
+      {"A2", 16},          {"A10", 24},      {"A16", 16},     {"A30", 24},     {"A40", 48},
+      {"A100", 40},        {"A100X", 40},    {"A100D", 80},   {"A100DX", 80},  {"A800", 40},
+      {"A800D", 80},       {"A800DX", 80},   {"H20", 96},     {"H100", 80},    {"H100L", 94},
+      {"H100XS", 64},      {"H100XM", 80},   {"H100XL", 94},  {"H200", 141},   {"H200X", 141},
+      {"H800", 80},        {"H800L", 94},    {"H800XM", 80},  {"L2", 24},      {"L4", 24},
+      {"L20", 48},         {"L40", 48},      {"L40S", 48},    {"T4", 16},      {"RTXA5000", 24},
+      {"RTXA5500", 24},    {"RTXA6000", 48}, {"RTX6000", 24}, {"RTX8000", 48}, {"RTX5000-Ada", 32},
+      {"RTX6000-Ada", 48},
+  });
   const auto vgpu = parse_vgpu_name(name);
   if (!vgpu) return {};
   for (const auto& [model, gigabytes] : models)
@@ -238,7 +244,8 @@ GpuMemory memory_of(const Root& root, const Gpu& gpu, const std::vector<GpuType>
   };
   for (const size_t at : use.at)
     // vGPUs are counted below, whoever set them.
-    if (instances[at].use != Use::vendor_vf) add(memory_of(instances[at], types, memory.total_mib));
+    if (instances[at].use != Use::vendor_vf && instances[at].exists)
+      add(memory_of(instances[at], types, memory.total_mib));
   for (const auto& [vf, id] : use.vgpus) {
     const auto type = std::find_if(types.begin(), types.end(), [&](const GpuType& other) {
       return other.id == std::to_string(id);

@@ -158,6 +158,7 @@ static std::string state_word(ClaimedDevice::State state, bool exists) {
 static void add_claim(GpuInstance& view, const Claim& claim, const ClaimedDevice& device,
                       bool exists) {
   view.state = state_word(device.state, exists);
+  view.exists = exists;
   view.device = device;
   view.domain = claim.name;
   view.domain_uuid = claim.domain;

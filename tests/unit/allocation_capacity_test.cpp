@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <random>
 
@@ -122,6 +123,22 @@ TEST(CardRoomTest, in_mixed_size_mode_vgpus_have_any_size_that_fits) {
   EXPECT_EQ(room_for(room, "24Q"), 0U);
 }
 
+/// NVIDIA's table of the L40 for mixed sizes: two of 16C, four of 8C, eight of 4C.
+TEST(CardRoomTest, in_mixed_size_mode_a_card_has_a_power_of_two_of_each_type) {
+  const Gpu gpu = card_with_vfs(32);
+  const auto room_beside = [&](const std::string& present) {
+    return card_room(gpu,
+                     {on_vfs(gpu, type("4C", nvidia(4096, 12), 0), 31),
+                      on_vfs(gpu, type("8C", nvidia(8192, 6), 0), 31),
+                      on_vfs(gpu, type("16C", nvidia(16384, 3), 0), 31),
+                      on_vfs(gpu, type("48C", nvidia(49152, 1), 0), 0)},
+                     {present});
+  };
+  EXPECT_EQ(room_for(room_beside("16C"), "16C"), 1U);
+  EXPECT_EQ(room_for(room_beside("16C"), "8C"), 2U);
+  EXPECT_EQ(room_for(room_beside("4C"), "4C"), 7U);
+}
+
 TEST(CardRoomTest, virtual_functions_share_their_card) {
   const Gpu gpu = card_with_vfs(16);
   const std::vector<GpuType> types{on_vfs(gpu, type("12Q", nvidia(12288, 4), 0), 15),
@@ -151,21 +168,31 @@ TEST(CardRoomTest, what_runs_and_is_not_known_leaves_room_for_one_more_at_most) 
   EXPECT_EQ(room_for(card_room(gpu, types, {"12Q", ""}), "12Q"), 1U);
 }
 
-/// Slices of MIG are shared as its memory is: A100 with 7 slices and 40 GB.
-TEST(CardRoomTest, mig_needs_slices_and_memory) {
+/// On KVM the administrator creates the GPU instances of MIG, and each has one vGPU: a VF offers
+/// the types of those that have none. How many there are of one size no VF says.
+TEST(CardRoomTest, of_mig_one_gpu_instance_is_known) {
   const Gpu gpu = card_with_vfs(16);
-  const auto mig = [&](const std::string& name, unsigned gigabytes, unsigned most) {
+  const auto mig = [&](const std::string& name, unsigned gigabytes, unsigned most, unsigned free) {
     GpuType type{
         .id = name, .name = "GRID A100-" + name, .description = nvidia(gigabytes * 1024, most)};
     add_size(type);
-    return on_vfs(gpu, type, 16);
+    return on_vfs(gpu, type, free);
   };
-  CardRoom room = card_room(gpu,
-                            {mig("1-5C", 5, 7), mig("2-10C", 10, 3), mig("3-20C", 20, 2),
-                             mig("4-20C", 20, 1), mig("7-40C", 40, 1)},
-                            {});
-  for (int count = 0; count < 3; ++count) EXPECT_TRUE(take(room, "2-10C"));
-  EXPECT_EQ(room_for(room, "1-5C"), 1U) << "10 GB are left, and one slice";
+  CardRoom room =
+      card_room(gpu,
+                {mig("1-5C", 5, 7, 16), mig("1-5CME", 5, 1, 16), mig("2-10C", 10, 3, 16),
+                 mig("3-20C", 20, 2, 16), mig("4-20C", 20, 1, 0)},
+                {});
+  for (const char* const type : {"1-5C", "2-10C", "3-20C"})
+    EXPECT_EQ(room_for(room, type), 1U) << type;
+  EXPECT_EQ(room_for(room, "4-20C"), 0U);
+  EXPECT_TRUE(take(room, "1-5C"));
+  EXPECT_EQ(room_for(room, "1-5C"), 0U);
+  EXPECT_EQ(room_for(room, "1-5CME"), 0U) << "it may be the GPU instance that is taken";
+  EXPECT_TRUE(take(room, "3-20C"));
+  EXPECT_TRUE(take(room, "2-10C"));
+  EXPECT_TRUE(give_back(room, "1-5C"));
+  EXPECT_EQ(room_for(room, "1-5C"), 1U);
 }
 
 /// NVIDIA's vendor VFIO framework says of a type only whether one more can be created.
@@ -186,6 +213,17 @@ TEST(CardRoomTest, of_a_vendor_vf_the_name_tells_the_size) {
   EXPECT_EQ(room_for(card_room(gpu, {vgpu("1", "NVIDIA L40S-12Q", 14)}, {"1", "1"}), "1"), 2U);
   EXPECT_EQ(room_for(card_room(gpu, {vgpu("1", "NVIDIA Z9-12Q", 14)}, {"1", "1"}), "1"), 1U)
       << "the memory of this model is not known";
+  EXPECT_EQ(room_for(card_room(gpu, {vgpu("1", "NVIDIA A100-1-5C", 16)}, {}), "1"), 1U);
+}
+
+TEST(CardRoomTest, of_several_types_each_gets_what_those_before_leave) {
+  const auto mbochs = [](const char* id, int mib, unsigned available) {
+    return type(id, "virtual display, " + std::to_string(mib) + " MB video memory", available);
+  };
+  const CardRoom room = card_room(card(), {mbochs("small", 4, 31), mbochs("large", 64, 1)}, {});
+  EXPECT_EQ(room_for_first(room, {"large", "small"}), 16U) << "124 MB: one of 64, 15 of 4";
+  EXPECT_EQ(room_for_first(room, {"small", "large"}), 31U);
+  EXPECT_EQ(room_for_first(room, {"other"}), 0U);
 }
 
 TEST(CardRoomTest, what_is_removed_makes_room) {
@@ -212,8 +250,15 @@ struct Kernel {
   };
   std::vector<Type> types;
   std::vector<unsigned> left;
-  unsigned vfs = 0;  ///< 0: the card itself is the mdev parent
+  unsigned total = 0;  ///< of the first unit
+  unsigned vfs = 0;    ///< 0: the card itself is the mdev parent
   std::vector<size_t> present{};
+
+  /// In NVIDIA's mixed-size mode a vGPU takes one of 2^n equal places of the card.
+  unsigned cost(const Type& type, size_t unit) const {
+    if (kind != Kind::mixed) return type.takes[unit];
+    return total / std::bit_floor(total / type.takes[unit]);
+  }
 
   bool fits(const Type& type) const {
     const auto at = static_cast<size_t>(&type - types.data());
@@ -223,12 +268,12 @@ struct Kernel {
     if (kind == Kind::homogeneous && !present.empty() && types[present.front()].takes != type.takes)
       return false;
     for (size_t unit = 0; unit < left.size(); ++unit)
-      if (type.takes[unit] > left[unit]) return false;
+      if (cost(type, unit) > left[unit]) return false;
     return true;
   }
   bool create(size_t at) {
     if (!fits(types[at])) return false;
-    for (size_t unit = 0; unit < left.size(); ++unit) left[unit] -= types[at].takes[unit];
+    for (size_t unit = 0; unit < left.size(); ++unit) left[unit] -= cost(types[at], unit);
     present.push_back(at);
     return true;
   }
@@ -270,6 +315,7 @@ Kernel random_kernel(Random& random) {
   const bool is_nvidia = kernel.kind == Kind::homogeneous || kernel.kind == Kind::mixed;
   const unsigned total = is_nvidia ? 1024 * any(random, 4, 48) : any(random, 8, 512);
   kernel.left = {total};
+  kernel.total = total;
   if (kernel.kind == Kind::resources) kernel.left = {total, any(random, 64, 4096), 32};
   if (is_nvidia) kernel.vfs = any(random, 0, 1) ? any(random, 1, 32) : 0;
   for (unsigned number = 0; number < any(random, 1, 6); ++number) {
@@ -297,11 +343,17 @@ Kernel random_kernel(Random& random) {
   return kernel;
 }
 
+/// The mode is seen where a type is offered beside one of another size.
+bool is_mode_hidden(const Kernel& kernel, const CardRoom& room) {
+  return kernel.kind == Kernel::Kind::mixed && !room.mixes_sizes;
+}
+
 TEST(CapacityPropertyTest, what_is_available_of_one_type_is_granted_and_no_more) {
   Random random(20260830);
   for (int card = 0; card < 5000; ++card) {
     const Kernel kernel = random_kernel(random);
     const CardRoom room = kernel.room();
+    if (is_mode_hidden(kernel, room)) continue;
     for (size_t at = 0; at < kernel.types.size(); ++at)
       ASSERT_EQ(room_for(room, kernel.types[at].id), kernel.available(at))
           << "card " << card << ", type " << kernel.types[at].description;
@@ -313,6 +365,7 @@ TEST(CapacityPropertyTest, what_fits_together_is_granted_in_any_order) {
   for (int card = 0; card < 5000; ++card) {
     Kernel kernel = random_kernel(random);
     CardRoom room = kernel.room();
+    if (is_mode_hidden(kernel, room)) continue;
     for (int step = 0; step < 40; ++step) {
       const size_t at = any(random, 0, static_cast<unsigned>(kernel.types.size()) - 1);
       if (take(room, kernel.types[at].id)) {

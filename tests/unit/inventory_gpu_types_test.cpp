@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "allocation/capacity.hpp"
 #include "fake_host.hpp"
 #include "inventory/snapshot.hpp"
+#include "state/claim_store.hpp"
 
 namespace gpuward {
 namespace {
@@ -75,6 +77,10 @@ TEST(CardMemoryTest, is_that_of_the_model_in_the_name) {
   EXPECT_EQ(card_memory_of_vgpu("NVIDIA L40S-1B"), 49152U);
   EXPECT_EQ(card_memory_of_vgpu("NVIDIA RTX6000-Ada-2Q"), 49152U);
   EXPECT_EQ(card_memory_of_vgpu("GRID A100D-1-10C"), 81920U);
+  EXPECT_EQ(card_memory_of_vgpu("NVIDIA A100X-10C"), 40960U);
+  EXPECT_EQ(card_memory_of_vgpu("NVIDIA A100DX-10C"), 81920U);
+  EXPECT_EQ(card_memory_of_vgpu("NVIDIA RTXA5500-2Q"), 24576U);
+  EXPECT_EQ(card_memory_of_vgpu("NVIDIA H200X-141C"), 141U * 1024);
   EXPECT_FALSE(card_memory_of_vgpu("NVIDIA Z9-1B"));
   EXPECT_FALSE(card_memory_of_vgpu("small"));
 }
@@ -140,6 +146,22 @@ TEST_F(TypesTest, a_part_that_is_not_known_makes_the_sum_unknown) {
   host_.instance_without_type("0000:41:00.3", *parse_uuid("00000000-0000-5000-8000-000000000002"));
   EXPECT_EQ(memory().total_mib, 49152U);
   EXPECT_FALSE(memory().given_mib);
+}
+
+/// Neither does one in quarantine that is gone.
+TEST_F(TypesTest, what_does_not_exist_takes_no_memory) {
+  const Claims claims(host_.root());
+  claims.make_ready();
+  claims.write(
+      {one,
+       "vm1",
+       {{ClaimedDevice::State::quarantined, "-", "-", one, "0000:41:00.2", "nvidia-559"}}});
+  EXPECT_EQ(memory().given_mib, 0U);
+  const Host host = read_host(host_.root(), {});
+  auto uses = use_of_gpus(host_.root(), host.gpus, host.instances);
+  EXPECT_THAT(present_types(uses[card_], host.instances), IsEmpty());
+  host_.instance("0000:41:00.2", "nvidia-559", one);
+  EXPECT_EQ(memory().given_mib, 12288U);
 }
 
 TEST_F(TypesTest, amdgpu_says_its_memory) {
