@@ -120,8 +120,8 @@ static int report_errors(const ProvisionPlan& plan) {
 
 int plan_command(const Settings& settings) {
   const Config config = require_config(settings.root);
-  ProvisionPlan plan = plan_provision(config, scan_host(settings.root, config));
-  skip_in_use(settings.root, plan);
+  ProvisionPlan plan = plan_host(settings.root, config);
+  skip_vfs_in_use(settings.root, plan);
   if (settings.json) {
     print_json(settings.json, "plan",
                json{{"vfs", vfs_json(plan.vfs)},

@@ -261,7 +261,7 @@ Findings check_devices(const Root& root, const Config& config) {
   find_quarantined(root, findings);
   std::set<std::string> unexpected;
   find_unexpected(root, config, unexpected, findings);
-  const ProvisionPlan plan = plan_provision(config, scan_host(root, config));
+  const ProvisionPlan plan = plan_host(root, config);
   for (const VfChange& change : plan.vfs) findings.push_back(not_applied(root, change));
   for (const std::string& line : plan.errors)
     if (!unexpected.contains(line))

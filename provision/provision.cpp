@@ -104,7 +104,7 @@ struct Planning {
   const ProvisionView& view;
   std::map<std::string, CardRoom> rooms;
   ByUuid existing{};
-  std::set<std::string> parents_in_use{};  ///< with an instance
+  std::set<std::string> parents_in_use{};  ///< with an instance that stays
   std::set<Uuid> wanted{};
   ProvisionPlan plan{};
 
@@ -143,6 +143,15 @@ static std::string full(const CardRoom& room, const std::string& type) {
   return reason_full(room, type) + "; reduce instances in the [gpu] section";
 }
 
+/// Adds it to the plan, unless the kernel surely refuses it: how much room is left on a card is not
+/// known in full of each driver.
+static bool plan_creation(Planning& planning, CardRoom* room, const Instance& instance) {
+  if (room && is_surely_full(*room, instance.type)) return false;
+  if (room) take_anyway(*room, instance.type);
+  planning.plan.create.push_back(instance);
+  return true;
+}
+
 /// Adds what this GPU shall have to the plan.
 static void plan_gpu(Planning& planning, const ProvisionView::MdevParent& gpu) {
   ProvisionPlan& plan = planning.plan;
@@ -160,10 +169,7 @@ static void plan_gpu(Planning& planning, const ProvisionView::MdevParent& gpu) {
       const Instance instance{provisioned_uuid(gpu.parent.name, count.type, number),
                               gpu.parent.name, count.type};
       if (!is_to_create(planning, instance)) continue;
-      if (room && !take(*room, count.type))
-        ++left;
-      else
-        plan.create.push_back(instance);
+      if (!plan_creation(planning, room, instance)) ++left;
     }
     if (left > 0)
       plan.errors.push_back(too_many(gpu.parent.name, count, left, full(*room, count.type)));
@@ -185,12 +191,10 @@ static unsigned plan_on_vfs(Planning& planning, const Card& vfs, const std::stri
     const Instance instance{provisioned_uuid(name, type, 0), name, type};
     if (planning.existing.contains(instance.uuid) != that_exist) continue;
     CardRoom* const room = planning.room_of(*vf);
-    if (!that_exist && (has_instance(name) || (room && room_for(*room, type) == 0))) continue;
+    if (!that_exist && (has_instance(name) || (room && is_surely_full(*room, type)))) continue;
     --left;
     used.insert(name);
-    if (!is_to_create(planning, instance)) continue;
-    if (room) take(*room, type);
-    planning.plan.create.push_back(instance);
+    if (is_to_create(planning, instance)) plan_creation(planning, room, instance);
   }
   return left;
 }
@@ -199,14 +203,17 @@ static unsigned plan_on_vfs(Planning& planning, const Card& vfs, const std::stri
 /// Those that exist stay; others are created on VFs that have none.
 static void plan_card(Planning& planning, const Card& vfs) {
   const Parent& first = vfs.front()->parent;
+  const GpuSettings settings = settings_of(planning.config, first);
   std::set<std::string> used;
-  for (const InstanceCount& count : settings_of(planning.config, first).instances) {
+  for (const InstanceCount& count : settings.instances) {
+    const bool is_offered = std::any_of(vfs.begin(), vfs.end(),
+                                        [&](const auto* vf) { return offers(*vf, count.type); });
+    if (!is_offered && !settings.instances_by_name) continue;
     unsigned left = plan_on_vfs(planning, vfs, count.type, true, count.count, used);
     left = plan_on_vfs(planning, vfs, count.type, false, left, used);
     if (left == 0) continue;
     const CardRoom* const room = planning.room_of(*vfs.front());
-    const bool is_full =
-        room && room_for(*room, count.type) == 0 && offers(*vfs.front(), count.type);
+    const bool is_full = is_offered && room && is_surely_full(*room, count.type);
     planning.plan.errors.push_back(
         too_many(to_string(*first.physical_function), count, left,
                  is_full ? full(*room, count.type) : "no other VF supports the type"));
@@ -241,20 +248,23 @@ static void plan_removal(Planning& planning) {
     else if (view.mdevctl.contains({instance.parent, instance.uuid}))
       plan.kept.push_back(title(instance) +
                           ": not configured here, not removed: defined in mdevctl");
+    else if (const auto user = view.in_use.find(instance.uuid); user != view.in_use.end())
+      plan.kept.push_back(not_removed(instance, user->second));
     else
       plan.remove.push_back(instance);
   }
 }
 
-/// With this room on the cards.
+/// With this room on the cards, and without these instances.
 static ProvisionPlan plan_with(const Config& config, const ProvisionView& view,
-                               std::map<std::string, CardRoom> rooms) {
+                               std::map<std::string, CardRoom> rooms,
+                               const std::set<Uuid>& removed) {
   Planning planning{config, view, std::move(rooms)};
   planning.plan.errors = view.unexpected;
   planning.plan.vfs = plan_vfs(config, view.pfs, planning.plan.errors);
   for (const Instance& instance : view.instances) {
     planning.existing[instance.uuid] = &instance;
-    planning.parents_in_use.insert(instance.parent);
+    if (!removed.contains(instance.uuid)) planning.parents_in_use.insert(instance.parent);
   }
   std::set<const ProvisionView::MdevParent*> of_cards;
   for (const auto& [card, vfs] : cards_with_vfs(config, view)) {
@@ -268,21 +278,23 @@ static ProvisionPlan plan_with(const Config& config, const ProvisionView& view,
 }
 
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view) {
-  ProvisionPlan plan = plan_with(config, view, view.rooms);
-  if (plan.remove.empty() || view.rooms.empty()) return plan;
+  ProvisionPlan plan = plan_with(config, view, view.rooms, {});
+  if (plan.remove.empty()) return plan;
   // What is removed makes room before anything is created.
   std::map<std::string, CardRoom> rooms = view.rooms;
   std::map<std::string_view, std::string_view> card_of;
   for (const ProvisionView::MdevParent& parent : view.parents)
     card_of[parent.parent.name] = parent.card;
+  std::set<Uuid> removed;
   for (const Instance& instance : plan.remove) {
+    removed.insert(instance.uuid);
     const auto room = rooms.find(std::string(card_of[instance.parent]));
     if (room != rooms.end() && !give_back(room->second, instance.type)) rooms.erase(room);
   }
-  return plan_with(config, view, std::move(rooms));
+  return plan_with(config, view, std::move(rooms), removed);
 }
 
-static void skip_in_use_vfs(const Root& root, ProvisionPlan& plan) {
+void skip_vfs_in_use(const Root& root, ProvisionPlan& plan) {
   std::erase_if(plan.vfs, [&](const VfChange& change) {
     const std::string user = use_of_vfs(root, change.pf);
     if (!user.empty()) plan.kept.push_back(not_changed(change, user));
@@ -310,16 +322,23 @@ static std::string user_of(const ClaimedDevices& claimed, const OpenDevices& ope
   }
 }
 
-void skip_in_use(const Root& root, ProvisionPlan& plan) {
-  skip_in_use_vfs(root, plan);
-  if (plan.remove.empty()) return;
+static std::map<Uuid, std::string> users_of(const Root& root,
+                                            const std::vector<Instance>& instances) {
   const ClaimedDevices claimed = claimed_devices(root);
   const OpenDevices open(root);
-  std::erase_if(plan.remove, [&](const Instance& instance) {
-    const std::string user = user_of(claimed, open, instance.uuid);
-    if (!user.empty()) plan.kept.push_back(not_removed(instance, user));
-    return !user.empty();
-  });
+  std::map<Uuid, std::string> users;
+  for (const Instance& instance : instances)
+    if (std::string user = user_of(claimed, open, instance.uuid); !user.empty())
+      users.emplace(instance.uuid, std::move(user));
+  return users;
+}
+
+ProvisionPlan plan_host(const Root& root, const Config& config) {
+  ProvisionView view = scan_host(root, config);
+  ProvisionPlan plan = plan_provision(config, view);
+  if (plan.remove.empty()) return plan;
+  view.in_use = users_of(root, plan.remove);
+  return view.in_use.empty() ? plan : plan_provision(config, view);
 }
 
 /// Why it is not removed; "" when it is. With the host's lock nobody can claim it meanwhile; who
@@ -379,7 +398,24 @@ static bool is_created(const Root& root, const Instance& instance, const WriteRe
   return found && found->parent == instance.parent && found->type == instance.type;
 }
 
-/// Creates what it can: after a failure the rest of that parent's type is not tried.
+/// The card, of a VF.
+static std::string card_of(const Root& root, const std::string& parent) {
+  const auto found = find_parent(root, parent);
+  return found && found->physical_function ? to_string(*found->physical_function) : parent;
+}
+
+/// After a failure the rest of that parent's type is not tried; without capacity that of its card.
+static void skip_like(const Root& root, const Instance& failed, const WriteResult& result,
+                      std::vector<Instance>& left) {
+  const bool of_card = create_failure(result.code) == CreateFailure::no_capacity;
+  const std::string card = of_card ? card_of(root, failed.parent) : "";
+  std::erase_if(left, [&](const Instance& instance) {
+    return instance.type == failed.type && (instance.parent == failed.parent ||
+                                            (of_card && card_of(root, instance.parent) == card));
+  });
+}
+
+/// Creates what it can.
 static void create_planned(const Root& root, std::vector<Instance> left, const Deadlines& deadlines,
                            Provisioned& done) {
   while (!left.empty()) {
@@ -397,9 +433,7 @@ static void create_planned(const Root& root, std::vector<Instance> left, const D
     // The process died after it had created the one before.
     if (results[created].outcome == WriteResult::Outcome::untried) continue;
     done.failed.push_back(failure(failed, results[created]));
-    std::erase_if(left, [&](const Instance& instance) {
-      return instance.parent == failed.parent && instance.type == failed.type;
-    });
+    skip_like(root, failed, results[created], left);
   }
 }
 
@@ -410,8 +444,8 @@ Provisioned provision(const Root& root, const Config& config, const Deadlines& d
   if (!lock)
     throw Error({}, "timed out after 60 s waiting for another gpuward-provision",
                 "check: journalctl -t gpuward-provision");
-  ProvisionPlan plan = plan_provision(config, scan_host(root, config));
-  skip_in_use(root, plan);
+  ProvisionPlan plan = plan_host(root, config);
+  skip_vfs_in_use(root, plan);
   Provisioned done{
       .vfs = {}, .created = {}, .removed = {}, .kept = plan.kept, .failed = plan.errors};
   for (const VfChange& change : plan.vfs) {

@@ -33,6 +33,7 @@ struct ProvisionView {
   std::vector<PhysicalFunction> pfs;
   std::vector<Instance> instances;
   std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions
+  std::map<Uuid, std::string> in_use{};            ///< of instances that are not to be removed: why
   std::vector<std::string> unexpected;  ///< lines: GPUs that are not those that [gpu] expects
   std::map<std::string, std::string> unexpected_parents;  ///< those, and VFs of those, and why
 };
@@ -53,8 +54,12 @@ struct ProvisionPlan {
 /// Pure: view in, plan out.
 ProvisionPlan plan_provision(const Config& config, const ProvisionView& view);
 
-/// Takes from the plan what some process has open at this moment, or a claim names.
-void skip_in_use(const Root& root, ProvisionPlan& plan);
+/// The plan for this host as it is: what some process has open at this moment or a claim names is
+/// not removed, and makes no room.
+ProvisionPlan plan_host(const Root& root, const Config& config);
+
+/// Takes VFs from the plan that somebody uses.
+void skip_vfs_in_use(const Root& root, ProvisionPlan& plan);
 
 struct Provisioned {
   std::vector<VfChange> vfs;

@@ -426,7 +426,12 @@ TEST(PlanTogether, no_more_is_planned_than_a_card_can_have) {
 /// NVIDIA's A2: one of 16Q leaves no room for 12 others.
 TEST(PlanTogether, types_that_share_a_card_are_planned_together) {
   FakeHost host;
-  host.parent("0000:41:00.0").type("16Q", 1).type("4Q", 4).type("2Q", 8);
+  for (const auto& [type, most] : {std::pair("16Q", 1), {"4Q", 4}, {"2Q", 8}})
+    host.parent("0000:41:00.0")
+        .type(type, static_cast<unsigned>(most))
+        .attribute("mdev_supported_types/" + std::string(type) + "/description",
+                   "framebuffer=" + std::to_string(16384 / most) +
+                       "M, max_instance=" + std::to_string(most));
   GpuSelector selector;
   selector.by = GpuSelector::By::address;
   selector.address = *parse_pci_address("0000:41:00.0");
@@ -454,6 +459,90 @@ TEST(PlanTogether, what_is_removed_makes_room_for_another_size) {
   EXPECT_EQ(plan.remove.size(), 4U);
   EXPECT_EQ(plan.create.size(), 2U);
   EXPECT_THAT(plan.errors, SizeIs(1));
+}
+
+/// One of _8 exists; 1664 MB high are left, which available_instances says in whole types only.
+TEST(PlanTogether, what_only_the_kernel_knows_is_created) {
+  FakeHost host;
+  const std::string gvt = "0000:00:02.0", small = "i915-GVTg_V5_8", large = "i915-GVTg_V5_4";
+  host.parent(gvt)
+      .type(small, 5)
+      .type(large, 4)
+      .attribute("mdev_supported_types/" + small + "/description",
+                 "low_gm_size: 64MB\nhigh_gm_size: 384MB\nfence: 4\nweight: 2")
+      .attribute("mdev_supported_types/" + large + "/description",
+                 "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4\nweight: 4");
+  host.instance(gvt, small, provisioned_uuid(gvt, small, 0));
+  GpuSelector selector;
+  selector.by = GpuSelector::By::address;
+  selector.address = *parse_pci_address(gvt);
+  host.parent("mtty").type("mtty-1", 5).type("mtty-2", 2);
+  Config config;
+  config.gpus = {section(selector, {{small, 4}, {large, 1}}),
+                 section(by_name("mtty"), {{"mtty-2", 1}, {"mtty-1", 3}})};
+  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  EXPECT_THAT(plan.errors, IsEmpty());
+  EXPECT_EQ(plan.create.size(), 4U + 4U);
+}
+
+TEST(PlanTogether, more_than_the_kernel_reports_is_an_error) {
+  FakeHost host;
+  host.parent("mtty").type("mtty-2", 2);
+  Config config;
+  config.gpus = {section(by_name("mtty"), {{"mtty-2", 3}})};
+  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  EXPECT_EQ(plan.create.size(), 2U);
+  EXPECT_THAT(plan.errors,
+              ElementsAre("mtty: 1 of 3 instances of mtty-2 cannot be created: "
+                          "available_instances is 2; reduce instances in the [gpu] section"));
+}
+
+/// The GPU instances of MIG are created by hand, and no VF says how many there are.
+TEST_F(PlanCardTest, how_many_gpu_instances_of_mig_there_are_only_the_kernel_knows) {
+  FakeHost host;
+  host.pci_gpu("0000:41:00.0");
+  for (int number = 1; number <= 7; ++number)
+    host.parent("0000:41:00." + std::to_string(number))
+        .type("nvidia-474", 1)
+        .link("physfn", "../0000:41:00.0")
+        .attribute("mdev_supported_types/nvidia-474/name", "GRID A100-1-5C")
+        .attribute("mdev_supported_types/nvidia-474/description",
+                   "framebuffer=5120M, max_instance=7");
+  config_.gpus[0].instances = {{"nvidia-474", 3}};
+  const ProvisionPlan plan = plan_provision(config_, scan_host(host.root(), config_));
+  EXPECT_EQ(plan.create.size(), 3U);
+  EXPECT_THAT(plan.errors, IsEmpty());
+}
+
+/// NVIDIA's A2 with 1Q on each of its 16 VFs.
+TEST(PlanTogether, vfs_whose_instances_are_removed_get_others) {
+  FakeHost host;
+  host.pci_gpu("0000:41:00.0");
+  for (int number = 0; number < 16; ++number) {
+    const std::string vf =
+        "0000:41:0" + std::to_string(1 + number / 8) + "." + std::to_string(number % 8);
+    host.parent(vf)
+        .type("1Q", 1)
+        .type("4Q", 1)
+        .link("physfn", "../0000:41:00.0")
+        .attribute("mdev_supported_types/1Q/description", "framebuffer=1024M, max_instance=16")
+        .attribute("mdev_supported_types/4Q/description", "framebuffer=4096M, max_instance=4");
+    host.instance(vf, "1Q", provisioned_uuid(vf, "1Q", 0));
+  }
+  GpuSelector selector;
+  selector.by = GpuSelector::By::address;
+  selector.address = *parse_pci_address("0000:41:00.0");
+  Config config;
+  config.gpus = {section(selector, {{"4Q", 4}})};
+  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  EXPECT_EQ(plan.remove.size(), 16U);
+  EXPECT_EQ(plan.create.size(), 4U);
+  EXPECT_THAT(plan.errors, IsEmpty());
+}
+
+TEST_F(PlanCardTest, a_card_without_the_type_is_no_mistake_where_the_section_is_of_all) {
+  config_.gpus = {section(GpuSelector(), {{"nvidia-99", 2}})};
+  EXPECT_THAT(plan().errors, IsEmpty());
 }
 
 }  // namespace

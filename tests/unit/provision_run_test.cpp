@@ -315,10 +315,37 @@ TEST_F(ProvisionTest, claims_of_domains_are_not_looked_at_nor_their_instances_re
   EXPECT_TRUE(host_.instances().contains(domains));
 }
 
-TEST_F(ProvisionTest, skip_in_use_leaves_a_plan_without_removals_alone) {
-  ProvisionPlan plan;
-  skip_in_use(host_.root(), plan);
-  EXPECT_THAT(plan.kept, IsEmpty());
+/// 4Q stays on the card while a domain has one: no 8Q can be created beside it.
+TEST_F(ProvisionTest, what_cannot_be_removed_makes_no_room) {
+  const std::string card = "0000:41:00.0";
+  for (const auto& [type, most] : {std::pair("8Q", 2), {"4Q", 4}})
+    host_.parent(card)
+        .type(type, static_cast<unsigned>(most))
+        .attribute("mdev_supported_types/" + std::string(type) + "/description",
+                   "framebuffer=" + std::to_string(16384 / most) +
+                       "M, max_instance=" + std::to_string(most));
+  for (unsigned number = 0; number < 2; ++number)
+    host_.instance(card, "4Q", provisioned_uuid(card, "4Q", number));
+  const Claims claims(host_.root());
+  claims.make_ready();
+  claims.write({foreign,
+                "vm1",
+                {{.alias = "-",
+                  .profile = "-",
+                  .instance = provisioned_uuid(card, "4Q", 1),
+                  .parent = card,
+                  .type = "4Q"}}});
+  GpuSection section;
+  section.selector.by = GpuSelector::By::address;
+  section.selector.address = *parse_pci_address(card);
+  section.instances = {{"8Q", 1}};
+  config_.gpus = {section};
+  const ProvisionPlan plan = plan_host(host_.root(), config_);
+  EXPECT_THAT(plan.remove, SizeIs(1));
+  EXPECT_THAT(plan.create, IsEmpty());
+  const Provisioned done = run();
+  EXPECT_THAT(done.kept, SizeIs(1));
+  EXPECT_THAT(done.failed, ElementsAre(HasSubstr("all vGPUs of a card have the same memory size")));
 }
 
 }  // namespace
