@@ -142,7 +142,8 @@ static Error unknown_name(const Config& config, const HostOffer& host, const Req
   if (!profiles.empty()) remedy += ", a profile (" + all_of(profiles) + ")";
   if (!models.empty()) remedy += ", a model (" + all_of(models) + ")";
   return Error(request_title(request.written),
-               "neither a profile nor a type or model of a GPU on this host",
+               std::string("neither a profile nor a type or model of a GPU on this host") +
+                   (host.may_hide_types ? ", where types may be hidden while vGPUs exist" : ""),
                remedy + " or a type of: gpuward list types");
 }
 

@@ -57,6 +57,7 @@ struct OfferedModel {
 struct HostOffer {
   std::vector<OfferedType> types;
   std::vector<OfferedModel> models;
+  bool may_hide_types = false;  ///< a driver lists only the vGPUs that can still be created
 };
 
 /// What is to be written into the domain for each of `count` GPUs.

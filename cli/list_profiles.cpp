@@ -12,6 +12,7 @@
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 
 namespace gpuward {
@@ -63,7 +64,8 @@ static unsigned available_mdevs(const Offers& offers, const Profile& profile) {
   for (const Offer& offer : offers.gpus) {
     std::set<std::string> usable;
     for (const Parent& parent : offer.parents)
-      if (serves(offers.config, profile, parent) && !user_of_parent(offers.taken, parent))
+      if (serves(offers.config, profile, parent) && !user_of_parent(offers.taken, parent) &&
+          check_identity(offers.root, offers.config, parent))
         usable.insert(parent.name);
     if (usable.empty()) continue;
     const CardRoom room =
@@ -91,26 +93,53 @@ static std::map<PciAddress, std::set<std::string>> free_devices(const Offers& of
   return free;
 }
 
+/// VFs that are not enabled yet list no types. Names of vGPUs of one model tell what its card has
+/// room for ("NVIDIA L40S-48Q"); ids do not, nor is known which of several models the card is, or
+/// what GPU instances of MIG there will be.
+static std::optional<unsigned> available_by_name(const Profile& profile,
+                                                 const std::set<std::string>& vfs) {
+  std::vector<GpuType> types;
+  std::set<unsigned> memory;
+  for (const std::string& name : profile.types) {
+    GpuType type{.id = name, .name = name, .use = Use::vendor_vf};
+    add_size(type);
+    const auto of_card = card_memory_of_vgpu(name);
+    if (!of_card || type.of_mig) return {};
+    memory.insert(*of_card);
+    for (const std::string& vf : vfs) type.on.push_back({vf, 1});
+    types.push_back(std::move(type));
+  }
+  if (memory.size() != 1) return {};
+  Gpu card;
+  card.offers_vgpus = true;
+  return room_for_first(card_room(card, types, {}), profile.types);
+}
+
 /// Of so many VFs of a card as have a place for a vGPU of the profile: their card limits how many
-/// fit together. VFs that are not enabled yet list no types; each counts.
-static unsigned available_vgpus(const Offers& offers, const Profile& profile,
-                                const PciAddress& card, const std::set<std::string>& vfs) {
+/// fit together. Nothing where that is not known.
+static std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& profile,
+                                               const PciAddress& card,
+                                               const std::set<std::string>& vfs) {
   const auto offer = std::find_if(offers.gpus.begin(), offers.gpus.end(), [&](const Offer& other) {
     return other.gpu->parent.address == card;
   });
-  const auto count = static_cast<unsigned>(vfs.size());
-  if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus) return count;
+  if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus)
+    return available_by_name(profile, vfs);
   const CardRoom room = card_room(*offer->gpu, offer->types, offer->present,
                                   [&](const std::string& vf) { return vfs.contains(vf); });
-  return std::min(count, room_for_first(room, profile.types));
+  return std::min(static_cast<unsigned>(vfs.size()), room_for_first(room, profile.types));
 }
 
-static unsigned available(const Offers& offers, const Profile& profile) {
+static std::optional<unsigned> available(const Offers& offers, const Profile& profile) {
   if (!gives_pci_devices(profile)) return available_mdevs(offers, profile);
   unsigned count = 0;
-  for (const auto& [card, devices] : free_devices(offers, profile))
-    count += profile.use == Use::vendor_vf ? available_vgpus(offers, profile, card, devices)
-                                           : static_cast<unsigned>(devices.size());
+  for (const auto& [card, devices] : free_devices(offers, profile)) {
+    const auto of_card = profile.use == Use::vendor_vf
+                             ? available_vgpus(offers, profile, card, devices)
+                             : static_cast<unsigned>(devices.size());
+    if (!of_card) return {};
+    count += *of_card;
+  }
   return count;
 }
 
@@ -122,15 +151,15 @@ int list_profiles_command(const Settings& settings) {
   std::vector<std::vector<std::string>> rows;
   json profiles = json::array();
   for (const Profile& profile : config.profiles) {
-    const unsigned count = is_known ? available(offers, profile) : 0;
+    const auto count = is_known ? available(offers, profile) : std::optional(0U);
     const std::string use(use_word(profile.use));
     std::string types;
     for (const std::string& type : profile.types) types += (types.empty() ? "" : ", ") + type;
-    rows.push_back({profile.name, use, types, std::to_string(count)});
+    rows.push_back({profile.name, use, types, count ? std::to_string(*count) : ""});
     profiles.push_back({{"name", profile.name},
                         {"use", use},
                         {"types", profile.types},
-                        {"available", is_known ? json(count) : json(nullptr)}});
+                        {"available", is_known && count ? json(*count) : json(nullptr)}});
   }
   if (settings.json)
     print_json(settings.json, "list", json{{"profiles", std::move(profiles)}});

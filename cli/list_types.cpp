@@ -93,12 +93,13 @@ static std::vector<std::vector<std::string>> type_rows(const std::vector<TypesOf
   return rows;
 }
 
-/// Types are offered by VFs. Of a card that has enabled none it is unknown whether its driver
-/// offers any, unless it is configured for another use.
+/// Types are offered by VFs of NVIDIA's: of a card that has enabled none it is unknown whether its
+/// driver offers any, unless it is configured for another use.
 static bool may_have_types(const Config& config, const Gpu& gpu) {
+  constexpr uint16_t nvidia = 0x10de;
   const auto use = settings_of(config, gpu.parent).use;
-  return gpu.most_vfs > 0 && gpu.vfs.empty() && !gpu.serves_mdevs() &&
-         (!use || use == Use::vendor_vf || use == Use::mdev);
+  return gpu.parent.vendor == nvidia && gpu.most_vfs > 0 && gpu.vfs.empty() &&
+         !gpu.serves_mdevs() && (!use || use == Use::vendor_vf || use == Use::mdev);
 }
 
 static std::string without_vfs_text(const Config& config, const std::vector<Gpu>& gpus) {
@@ -110,6 +111,20 @@ static std::string without_vfs_text(const Config& config, const std::vector<Gpu>
           " has no VF enabled, so whether vGPU types exist is unknown; set use = vendor-vf and "
           "vfs in its [gpu] section, then run: gpuward apply (for mdevs enable the VFs with the "
           "vendor's tool)\n";
+  return text;
+}
+
+/// A vendor VFIO driver lists only what can still be created: of a card that is full no types.
+static std::string without_types_text(const std::vector<Gpu>& gpus,
+                                      const std::vector<TypesOfGpu>& read) {
+  std::string text;
+  for (size_t at = 0; at < gpus.size(); ++at) {
+    if (!read[at].types.empty()) continue;
+    if (gpus[at].offers_vgpus)
+      text += "GPU " + gpus[at].parent.name + ": no further vGPU can be created\n";
+    if (gpus[at].serves_mdevs())
+      text += "GPU " + gpus[at].parent.name + ": its driver lists no types\n";
+  }
   return text;
 }
 
@@ -126,13 +141,14 @@ int list_types_command(const Settings& settings) {
         json{{"types", settings.json == 1 ? types_json_of_schema_1(gpus) : types_json(gpus)}});
     return 0;
   }
-  const std::string unknown = without_vfs_text(config, host.gpus);
+  const std::string others =
+      without_types_text(host.gpus, gpus) + without_vfs_text(config, host.gpus);
   const auto rows = type_rows(gpus);
   if (!rows.empty())
     print_lines(format_table({"GPU", "TYPE", "AVAILABLE", "MEMORY", "NAME", "DESCRIPTION"}, rows));
-  else if (unknown.empty())
+  else if (others.empty())
     print_lines("No GPU on this host supports mediated devices or vGPUs.\n");
-  print_lines(unknown);
+  print_lines(others);
   return 0;
 }
 

@@ -206,6 +206,10 @@ TEST_F(RequestTest, what_nothing_serves_is_refused_with_what_there_is) {
   EXPECT_EQ(refusal("4GiB/25%"),
             "request '4GiB/25%': this version serves no part of a GPU by its size; run: gpuward "
             "list types");
+  host_.may_hide_types = true;
+  EXPECT_THAT(refusal("1153"),
+              testing::HasSubstr("neither a profile nor a type or model of a GPU on this host, "
+                                 "where types may be hidden while vGPUs exist; write "));
 }
 
 TEST_F(RequestTest, only_a_name_that_is_no_profile_needs_the_host) {

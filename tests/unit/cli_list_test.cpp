@@ -250,5 +250,53 @@ TEST_F(ListTest, with_a_claim_that_cannot_be_read_nothing_is_available) {
   EXPECT_THAT(testing::internal::GetCapturedStdout(), testing::HasSubstr("4Q     0\n"));
 }
 
+/// A full card lists no types, but is not one that has none.
+TEST_F(ListTest, a_card_that_is_full_is_named) {
+  host_.sriov("0000:41:00.0", 1);
+  host_.set_vfs("0000:41:00.0", 1);
+  host_.pci_gpu("0000:41:00.1")
+      .attribute("nvidia/current_vgpu_type", "1153")
+      .attribute("nvidia/creatable_vgpu_types", "");
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "types");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "GPU 0000:41:00.0: no further vGPU can be created\n");
+}
+
+/// Intel and AMD have no vGPU types on VFs.
+TEST_F(ListTest, cards_of_others_than_nvidia_are_not_asked_to_enable_vfs) {
+  host_.sriov("0000:41:00.0", 16);
+  host_.pci_gpu("0000:41:00.0").pci_id(0x8086, 0x56c0);
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "types");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "No GPU on this host supports mediated devices or vGPUs.\n");
+}
+
+/// VFs that are not enabled list no types: the name tells what their card has room for, or nothing.
+TEST_F(ListTest, of_vfs_that_are_not_enabled_the_name_of_the_type_tells_how_many) {
+  const auto profile = [&](const std::string& types) {
+    host_.config("[gpu *]\nuse = vendor-vf\n[profile p]\nuse = vendor-vf\ntype = " + types + "\n");
+    return list("profiles")[0]["available"];
+  };
+  host_.sriov("0000:41:00.0", 32);
+  EXPECT_EQ(profile("NVIDIA L40S-48Q"), 1U);
+  EXPECT_EQ(profile("NVIDIA L40S-12Q"), 4U);
+  EXPECT_EQ(profile("NVIDIA L40S-1B"), 32U);
+  EXPECT_TRUE(profile("1153").is_null());
+  EXPECT_TRUE(profile("NVIDIA L40S-48Q, NVIDIA A2-1B").is_null()) << "which of them it is";
+  EXPECT_TRUE(profile("NVIDIA A100-1-5C").is_null()) << "its GPU instances";
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(list_command({host_.root(), "", 0, false}, "profiles"), 0);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), testing::HasSubstr("A100-1-5C  -\n"));
+}
+
+/// prepare creates no instance on a card that is not the expected one.
+TEST_F(ListTest, an_unexpected_card_has_nothing_available) {
+  host_.parent("0000:41:00.0").type("4Q", 4);
+  host_.config("[gpu 0000:41:00.0]\nexpect = slot:9\n[profile p]\ntype = 4Q\n");
+  EXPECT_EQ(list("profiles")[0]["available"], 0U);
+}
+
 }  // namespace
 }  // namespace gpuward
