@@ -90,6 +90,20 @@ static std::optional<std::vector<uint64_t>> left_beside_present(const CardRoom& 
   return left;
 }
 
+/// Of one pool the driver reports how many of each type fit in its rest (mbochs, mbochs.c), so
+/// there is less of it than one more needs.
+static std::optional<std::vector<uint64_t>> most_of_pool(const CardRoom& room,
+                                                         const std::vector<GpuType>& types) {
+  std::optional<uint64_t> most;
+  for (size_t at = 0; at < types.size(); ++at) {
+    const TypeRoom& type = room.types[at];
+    if (types[at].on.empty() || type.at_most >= most_available) continue;
+    const uint64_t less_than = (uint64_t{type.at_most} + 1) * type.cost.front();
+    most = std::min(most.value_or(less_than - 1), less_than - 1);
+  }
+  return most ? std::optional(std::vector<uint64_t>{*most}) : std::nullopt;
+}
+
 /// In what the types take. The driver of a card without VFs counts what is left: as `available` of
 /// a type fit, there is at least that much of each thing. A VF reports only whether one more fits.
 static void count_in_units(CardRoom& room, const std::vector<GpuType>& types, bool on_vfs) {
@@ -97,7 +111,10 @@ static void count_in_units(CardRoom& room, const std::vector<GpuType>& types, bo
   const EmptyCard card = empty_card(types);
   for (size_t at = 0; at < types.size(); ++at) room.types[at].cost = cost_of(room, types[at], card);
   const auto left = left_beside_present(room, card);
-  if (card.is_known) room.left_at_most = left;
+  if (card.is_known)
+    room.left_at_most = left;
+  else if (!on_vfs && card.units.size() == 1)
+    room.left_at_most = most_of_pool(room, types);
   if (on_vfs && left && (card.is_known || room.present.empty())) {
     room.left = *left;
     return;

@@ -485,6 +485,21 @@ TEST(PlanTogether, what_only_the_kernel_knows_is_created) {
   EXPECT_EQ(plan.create.size(), 4U + 4U);
 }
 
+/// mbochs keeps 24 MB: the driver reports six of 4 MB and one of 16 MB.
+TEST(PlanTogether, of_a_pool_what_exceeds_its_rest_is_an_error) {
+  FakeHost host;
+  for (const auto& [type, size, most] : {std::tuple("small", 4, 6U), {"large", 16, 1U}})
+    host.parent("mbochs")
+        .type(type, most)
+        .attribute("mdev_supported_types/" + std::string(type) + "/description",
+                   "virtual display, " + std::to_string(size) + " MB video memory");
+  Config config;
+  config.gpus = {section(by_name("mbochs"), {{"small", 3}, {"large", 1}})};
+  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  EXPECT_EQ(plan.create.size(), 3U);
+  EXPECT_THAT(plan.errors, ElementsAre(HasSubstr("12 MiB of memory remain and one requires 16")));
+}
+
 TEST(PlanTogether, more_than_the_kernel_reports_is_an_error) {
   FakeHost host;
   host.parent("mtty").type("mtty-2", 2);
