@@ -144,6 +144,7 @@ TEST_F(ListTest, of_a_card_without_vfs_the_types_are_unknown_and_not_none) {
   const std::string none = "No GPU on this host supports mediated devices or vGPUs.\n";
   EXPECT_EQ(text(), none);
   host_.sriov("0000:41:00.0", 16);
+  host_.pci_gpu("0000:41:00.0").pci_id(0x10de, 0x26b9);
   EXPECT_THAT(text(), testing::StartsWith("GPU 0000:41:00.0 has no VF enabled, so whether vGPU "
                                           "types exist is unknown; set use = vendor-vf"));
   EXPECT_EQ(list("types").size(), 0U);
