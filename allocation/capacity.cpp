@@ -5,6 +5,7 @@
 #include <bit>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "inventory/gpu_types.hpp"
 
@@ -25,6 +26,10 @@ static const TypeRoom* find_type(const CardRoom& room, std::string_view id_or_na
   for (const TypeRoom& type : room.types)
     if (type.id == id_or_name || (!type.name.empty() && type.name == id_or_name)) return &type;
   return nullptr;
+}
+
+static TypeRoom* find_type(CardRoom& room, std::string_view id_or_name) {
+  return const_cast<TypeRoom*>(find_type(std::as_const(room), id_or_name));
 }
 
 static bool is_on_vfs(const Gpu& gpu) {
@@ -283,6 +288,11 @@ unsigned room_for_first(const CardRoom& room, const std::vector<std::string>& ty
   for (const std::string& type : types)
     while (take(left, type)) ++count;
   return count;
+}
+
+void limit(CardRoom& room, std::string_view type, unsigned count) {
+  if (TypeRoom* const found = find_type(room, type))
+    found->available = std::min(found->available, count);
 }
 
 bool take(CardRoom& room, std::string_view type) {

@@ -60,6 +60,9 @@ unsigned room_for(const CardRoom& room, std::string_view type);
 /// profile.
 unsigned room_for_first(const CardRoom& room, const std::vector<std::string>& types);
 
+/// Allows no more than so many of one type.
+void limit(CardRoom& room, std::string_view type, unsigned count);
+
 /// Counts one of the type as created; false where it does not fit.
 bool take(CardRoom& room, std::string_view type);
 /// Counts one of the type as created that may not fit.

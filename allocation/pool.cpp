@@ -4,8 +4,10 @@
 #include <algorithm>
 
 #include "allocation/placement.hpp"
+#include "allocation/type_limit.hpp"
 #include "base/file.hpp"
 #include "base/uuid.hpp"
+#include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
@@ -138,6 +140,19 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
   return found;
 }
 
+/// Whether a type of the profile can be created on this VF, which has no vGPU, within [gpu] max.
+static bool has_room(const Root& root, const Profile& profile, const GpuSettings& settings,
+                     const PciDevice& vf) {
+  auto types = creatable_vgpus(root, vf.address);
+  if (!settings.max.empty() && first_fit(profile.types, types)) {
+    const auto claims = claimed_devices(root).claims;
+    std::erase_if(types, [&](const VgpuType& type) {
+      return reached_limit(root, settings.max, to_string(*vf.physical_function), type, claims);
+    });
+  }
+  return first_fit(profile.types, types) != nullptr;
+}
+
 static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& config,
                                             const Profile& profile, const PciDevice& device,
                                             std::string& why) {
@@ -161,7 +176,7 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
   found.has_vgpu = current_vgpu(root, device.address).value_or(0) != 0;
   found.adopt = settings.adopt;
   found.is_full = profile.use == Use::vendor_vf && !found.has_vgpu &&
-                  !first_fit(profile.types, creatable_vgpus(root, device.address));
+                  !has_room(root, profile, settings, device);
   return found;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "allocation/pool.hpp"
+#include "allocation/quota.hpp"
 #include "allocation/request.hpp"
 #include "base/quote.hpp"
 #include "inventory/gpu_hostdevs.hpp"
@@ -50,6 +51,8 @@ Verdict request_verdict(const Config& config, const Domain& domain) {
     // First: without its profile nothing is known of what the hostdev should be.
     const Resolution found = resolve(config, gpu);
     if (!found.profile) return Verdict::deny(about(gpu_title(gpu.alias), found.refusal));
+    if (const auto reason = access_refusal(*found.profile, domain.name, domain.owner))
+      return Verdict::deny(about(gpu_title(gpu.alias), *reason));
     const bool is_pci = gives_pci_devices(*found.profile);
     if (Verdict verdict =
             is_pci ? pci_verdict(domain, gpu, *found.profile) : hostdev_verdict(domain, gpu);

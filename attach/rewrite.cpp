@@ -38,6 +38,7 @@
 //   single-ports='0000:00:01.0'
 //                        libvirt may put the new root port into the slot of another one, which then
 //                        gets multifunction='on'; these had no such attribute, and lose it again.
+//   owner='team-a'       whose GPUs these are, for quotas; removed with the last GPU.
 
 namespace gpuward {
 
@@ -406,7 +407,7 @@ std::string without_gpus(std::string_view xml, std::string_view alias) {
 
   if (ours && removal.are_all) restore_single_ports(edit, *ours, removal.devices);
   if (ours && removal.are_all && removal.gpus.size() < ours->children.size())
-    for (const char* name : {"devices", "pci-controllers", "single-ports"})
+    for (const char* name : {"devices", "pci-controllers", "single-ports", "owner"})
       edit.remove_attribute(*ours, name);
   remove_from_ours(edit, removal.gpus);
   const bool was_one_tag = ours && ours->attribute("devices") == "opened";
@@ -442,6 +443,19 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   std::string result = gpu.console ? with_gpu : take_console_out(with_gpu);
   require_same_devices(xml, result);
   return result;
+}
+
+std::string set_owner(std::string_view xml, const std::string& owner) {
+  if (!is_owner_name(owner))
+    throw Error("'" + shown(owner) + "'",
+                "not an owner: only letters, digits and _.+-@ are allowed");
+  DomainEdit edit(xml);
+  if (!edit.ours() || edit.domain.requests.empty())
+    throw Error(
+        domain_title(edit.domain.name), "requests no GPU",
+        "run: gpuward attach " + shell_word(edit.domain.name) + " REQUEST --owner " + owner);
+  edit.set_attribute(*edit.ours(), "owner", owner);
+  return edit.result();
 }
 
 /// A clone has its own UUID, but its twin's hostdevs.

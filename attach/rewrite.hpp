@@ -29,6 +29,9 @@ using IsMdev = std::function<bool(const GpuRequest&)>;
 /// do not change. Throws Error when the XML is no domain or cannot take it.
 std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu);
 
+/// `xml` with this owner of its GPUs, for quotas. Throws Error when it requests none.
+std::string set_owner(std::string_view xml, const std::string& owner);
+
 /// `xml` with its instance UUIDs made this domain's own again (after a clone); unchanged when
 /// they are. Throws Error when metadata and hostdevs cannot be brought together.
 /// GPUs that `is_mdev` denies are left as they are: they are pointed at a device of the host.

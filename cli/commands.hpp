@@ -35,9 +35,12 @@ int apply_command(const Settings& settings);
 int reconcile_command(const Settings& settings);
 int explain_command(const Settings& settings, const std::string& domain);
 int doctor_command(const Settings& settings);
+/// `domain`: "" for all sections.
+int quota_command(const Settings& settings, const std::string& domain);
 /// `domain`: may be a pattern of names. No requests: the UUIDs of its instances are updated.
+/// `owner`: label for quotas, "" to leave it as it is.
 int attach_command(const Settings& settings, const std::string& domain,
-                   const std::vector<std::string>& requests);
+                   const std::vector<std::string>& requests, const std::string& owner);
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias);
 int protect_all_command(const Settings& settings);
 int protect_command(const Settings& settings, const std::string& domain);
@@ -52,6 +55,7 @@ int clear_command(const Settings& settings, const std::string& address);
 /// XML on stdin, XML on stdout, no libvirt.
 struct Rewrite {
   std::vector<std::string> attach;  ///< requests
+  std::string owner;                ///< of these GPUs, "" to leave it as it is
   bool detach = false;
   bool protect = false;
   bool unprotect = false;

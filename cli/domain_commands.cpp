@@ -158,6 +158,14 @@ static IsMdev is_mdev_in(const Config& config) {
   };
 }
 
+/// What an attach without requests does.
+static std::string with_updated_instances(const Settings& settings, const Config& config,
+                                          const std::string& xml, const DeviceUse& use) {
+  const std::string settled = with_requests_settled(settings, config, xml);
+  return with_available_devices(settings, config,
+                                update_instance_uuids(settled, is_mdev_in(config)), use);
+}
+
 /// To be read before the domain is changed: on machine type pc there is all or nothing.
 static void warn_of_pc(const Config& config, const std::string& name, const std::string& xml) {
   if (config.guard.gpu_hotplug != Policy::block) return;
@@ -170,26 +178,36 @@ static void warn_of_pc(const Config& config, const std::string& name, const std:
       shell_word(name));
 }
 
-/// One of the domains that attach is for, and what it gets; nothing to update the UUIDs of its
-/// instances.
+/// What each domain of an attach gets. Without GPUs the UUIDs of its instances are updated.
+struct AttachWish {
+  std::vector<WantedGpus> gpus;
+  std::string owner;  ///< "" to leave it as it is
+};
+
+static std::string with_owner(const std::string& xml, const std::string& owner) {
+  return owner.empty() ? xml : set_owner(xml, owner);
+}
+
+static std::string done_text(const AttachWish& wish) {
+  if (!wish.gpus.empty()) return attached_text(wish.gpus) + ", active at next start";
+  return wish.owner.empty() ? "instance UUIDs updated" : "owner set, active at next start";
+}
+
+/// One of the domains that attach is for.
 static int attach_one(const Settings& settings, const Config& config, DomainStore& store,
-                      const DomainStore::Found& found, const std::vector<WantedGpus>& gpus) {
+                      const DomainStore::Found& found, const AttachWish& wish) {
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
   const std::string after =
-      gpus.empty() ? with_available_devices(
-                         settings, config,
-                         update_instance_uuids(with_requests_settled(settings, config, before),
-                                               is_mdev_in(config)),
-                         use)
-                   : with_gpus(settings, config, gpus, before, use);
+      with_owner(wish.gpus.empty() ? with_updated_instances(settings, config, before, use)
+                                   : with_gpus(settings, config, wish.gpus, before, use),
+                 wish.owner);
+  if (!wish.gpus.empty() || !wish.owner.empty()) require_permitted(settings, config, after);
   warn_of_viommu(settings, after);
   const std::string closed = protected_for_attach(settings, config, after);
   if (closed != after) warn_of_pc(config, found.name, after);
-  return show_or_define(
-      settings, store, found, before, closed,
-      gpus.empty() ? "instance UUIDs updated" : attached_text(gpus) + ", active at next start");
+  return show_or_define(settings, store, found, before, closed, done_text(wish));
 }
 
 static bool is_pattern(const std::string& domain) {
@@ -198,7 +216,7 @@ static bool is_pattern(const std::string& domain) {
 
 /// All domains whose name matches, each by itself: one that is refused leaves the others.
 static int attach_matching(const Settings& settings, const Config& config, DomainStore& store,
-                           const std::string& pattern, const std::vector<WantedGpus>& gpus) {
+                           const std::string& pattern, const AttachWish& wish) {
   int status = 0;
   bool any = false;
   for (const DomainStore::Found& found : store.all()) {
@@ -210,7 +228,7 @@ static int attach_matching(const Settings& settings, const Config& config, Domai
       continue;
     }
     try {
-      status = std::max(status, attach_one(settings, config, store, found, gpus));
+      status = std::max(status, attach_one(settings, config, store, found, wish));
     } catch (const Error& error) {
       print_failure(
           {found.name + ": not changed", without_remedy(error.reason), error.reason.remedy});
@@ -224,15 +242,15 @@ static int attach_matching(const Settings& settings, const Config& config, Domai
 }
 
 int attach_command(const Settings& settings, const std::string& domain,
-                   const std::vector<std::string>& requests) {
+                   const std::vector<std::string>& requests, const std::string& owner) {
   const Config config = require_config(settings.root);
-  const auto gpus = require_requests(settings, config, requests);
+  const AttachWish wish{require_requests(settings, config, requests), owner};
   DomainStore store(settings.root, settings.connect);
-  require_libvirt_for(gpus, store);
+  require_libvirt_for(wish.gpus, store);
   // A domain may have such a name.
   if (is_pattern(domain) && !store.find(domain))
-    return attach_matching(settings, config, store, domain, gpus);
-  return attach_one(settings, config, store, require_off(store, domain), gpus);
+    return attach_matching(settings, config, store, domain, wish);
+  return attach_one(settings, config, store, require_off(store, domain), wish);
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {
@@ -393,7 +411,11 @@ static std::string attached_and_protected(const Settings& settings, const Rewrit
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
   xml = with_gpus(settings, config, require_requests(settings, config, rewrite.attach),
                   std::move(xml), use);
-  if (!rewrite.attach.empty()) warn_of_viommu(settings, xml);
+  xml = with_owner(xml, rewrite.owner);
+  if (!rewrite.attach.empty()) {
+    require_permitted(settings, config, xml);
+    warn_of_viommu(settings, xml);
+  }
   if (rewrite.protect) return protected_for_good(settings, config, xml);
   return requests_gpu(parse_domain(xml)) ? protected_for_attach(settings, config, xml) : xml;
 }
@@ -403,9 +425,7 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return with_available_devices(
-      settings, config,
-      update_instance_uuids(with_requests_settled(settings, config, xml), is_mdev_in(config)), use);
+  return with_updated_instances(settings, config, xml, use);
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {

@@ -36,4 +36,8 @@ DeviceUse device_use(const Settings& settings, const Config& config, const Domai
 std::string with_available_devices(const Settings& settings, const Config& config,
                                    const std::string& xml, const DeviceUse& use);
 
+/// Refuses a domain with this XML what [profile] allow = or a quota never permits, and warns where
+/// a quota does not permit its start now.
+void require_permitted(const Settings& settings, const Config& config, const std::string& xml);
+
 }  // namespace gpuward

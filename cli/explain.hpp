@@ -20,6 +20,7 @@ namespace gpuward {
 struct GuardedDomain {
   std::string name;
   Uuid uuid;
+  std::string owner;              ///< label for quotas, "" without one
   bool active = false;            ///< running, and its live XML was inspected
   bool known_to_polkit = false;   ///< it has a claim or a mark
   std::vector<std::string> gpus;  ///< "ua-gpuward-0, mdev", as its XML has them

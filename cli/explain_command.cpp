@@ -6,6 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/explain.hpp"
 #include "cli/output.hpp"
+#include "cli/quota.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
 #include "domain/xml_document.hpp"
@@ -28,6 +29,7 @@ static std::string describe(const Hostdev& hostdev) {
 void add_xml(const Root& root, const Config& config, std::string_view xml, GuardedDomain& guarded) {
   const Document document = parse_document(xml);
   const Domain domain = read_domain(document);
+  guarded.owner = domain.owner;
   if (domain.readconfig != 0)
     guarded.readconfig =
         "-readconfig (line " + std::to_string(domain.readconfig) + "): file is not searched";
@@ -77,6 +79,26 @@ static json guards_json(const std::vector<ExplainedGuard>& guards) {
   return list;
 }
 
+/// What is used of the quotas that count for the domain.
+struct DomainQuota {
+  std::vector<QuotaUse> uses;
+  bool is_known = true;  ///< false while a claim cannot be read
+};
+
+static DomainQuota quota_of(const Root& root, const Config& config, const GuardedDomain& domain) {
+  const ClaimedDevices claimed = claimed_devices(root);
+  return {quota_of_domain(config, claimed.claims, domain.name, domain.owner),
+          claimed.unreadable.empty()};
+}
+
+static std::string quota_text(const GuardedDomain& domain, const DomainQuota& quota) {
+  std::string text;
+  if (!domain.owner.empty()) text += "Owner " + domain.owner + ".\n";
+  for (const QuotaUse& use : quota.uses)
+    text += "Quota " + section_title(*use.quota) + ", " + used_text(use, quota.is_known) + ".\n";
+  return text;
+}
+
 static json started_anyway_json(const GuardedDomain& domain) {
   if (!domain.permit) return nullptr;
   return {{"time", domain.permit->time},
@@ -94,18 +116,23 @@ static std::vector<std::string> found_in(const GuardedDomain& domain) {
 /// All keys; null what only the XML and the host's layers tell.
 static json domain_json(const GuardedDomain& domain, unsigned libvirt) {
   return {{"domain", {{"name", domain.name}, {"uuid", to_string(domain.uuid)}}},
+          {"owner", nullptr},
           {"active", domain.active},
           {"gpus", nullptr},
           {"libvirt", versioned(libvirt)},
           {"daemon", nullptr},
           {"qemu", nullptr},
           {"guards", nullptr},
+          {"quotas", nullptr},
           {"started_anyway", started_anyway_json(domain)}};
 }
 
 static void print_as_json(int schema, const GuardedDomain& domain, const HostLayers& host,
-                          unsigned libvirt, const std::vector<ExplainedGuard>& guards) {
+                          unsigned libvirt, const std::vector<ExplainedGuard>& guards,
+                          const DomainQuota& quota) {
   json object = domain_json(domain, libvirt);
+  if (!domain.owner.empty()) object["owner"] = domain.owner;
+  object["quotas"] = quota_json(quota.uses, quota.is_known);
   object["gpus"] = found_in(domain);
   object["qemu"] = versioned(domain.qemu);
   object["guards"] = guards_json(guards);
@@ -169,7 +196,7 @@ static void print_record(const Settings& settings, const GuardedDomain& domain, 
 }
 
 static void print_as_text(const GuardedDomain& domain, const HostLayers& host, unsigned libvirt,
-                          const std::vector<ExplainedGuard>& guards) {
+                          const std::vector<ExplainedGuard>& guards, const DomainQuota& quota) {
   std::string text = state_text(domain);
   if (domain.gpus.empty()) {
     print_lines(text + " and has no GPU: no guard applies" +
@@ -182,7 +209,7 @@ static void print_as_text(const GuardedDomain& domain, const HostLayers& host, u
   text += ".\nlibvirt " + (libvirt ? version_text(libvirt) : "?") + " (" +
           (host.daemon ? host.daemon->name : "no daemon of this host") + "), QEMU " +
           (domain.qemu ? version_text(*domain.qemu) : "?") + " (" + shown(domain.emulator) + ")\n" +
-          started_anyway_text(domain);
+          quota_text(domain, quota) + started_anyway_text(domain);
   for (const ExplainedGuard& explained : guards) text += '\n' + guard_text(explained);
   print_lines(text);
 }
@@ -211,10 +238,11 @@ int explain_command(const Settings& settings, const std::string& name) {
   const HostLayers host = read_guard_status(settings.root);
   const auto guards =
       domain.gpus.empty() ? std::vector<ExplainedGuard>() : explain(host, domain, config.guard);
+  const DomainQuota quota = quota_of(settings.root, config, domain);
   if (settings.json)
-    print_as_json(settings.json, domain, host, store.version(), guards);
+    print_as_json(settings.json, domain, host, store.version(), guards, quota);
   else
-    print_as_text(domain, host, store.version(), guards);
+    print_as_text(domain, host, store.version(), guards, quota);
   return 0;
 }
 

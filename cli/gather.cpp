@@ -166,8 +166,8 @@ int gather_command(const Settings& settings, const std::string& file,
   }
   create_file(file, tar.text());
   print_lines(file + ": " + std::to_string(record.files.size()) +
-              " files and links recorded, serial numbers, UUIDs and names of domains replaced; "
-              "read the archive before you publish it\n");
+              " files and links recorded, serial numbers, UUIDs, names of domains and owners "
+              "replaced; read the archive before you publish it\n");
   if (!record.unreadable.empty())
     print_lines(std::to_string(record.unreadable.size()) +
                 " file(s) could not be read; gather.log in the archive names them\n");

@@ -21,7 +21,7 @@ struct CommandLine {
   CLI::App app{"Assign GPUs to libvirt domains."};
   Settings settings;
   std::function<int()> chosen;
-  std::string name, alias, reason, what = "instances", archive = "gpuward-gather.tar";
+  std::string name, alias, owner, reason, what = "instances", archive = "gpuward-gather.tar";
   bool all = false, tree = false;
   std::vector<std::string> files, parts, requests;
   Rewrite rewrite;
@@ -57,7 +57,7 @@ struct CommandLine {
   int check() { return check_command(settings, files); }
   int plan() { return plan_command(settings); }
   int apply() { return apply_command(settings); }
-  int attach() { return attach_command(settings, name, requests); }
+  int attach() { return attach_command(settings, name, requests, owner); }
   int detach() { return detach_command(settings, name, alias); }
   int protect() { return all ? protect_all_command(settings) : protect_command(settings, name); }
   int unprotect() { return unprotect_command(settings, name); }
@@ -70,6 +70,7 @@ struct CommandLine {
   int reconcile() { return reconcile_command(settings); }
   int explain() { return explain_command(settings, name); }
   int doctor() { return doctor_command(settings); }
+  int quota() { return quota_command(settings, name); }
   int run_rewrite() { return rewrite_command(settings, rewrite); }
 };
 
@@ -141,6 +142,8 @@ CommandLine::CommandLine() {
       "whole (any whole GPU), vendor:device, a profile of the configuration, a type or "
       "a model of a GPU of this host; REQUEST:N for N of them. Without it the instance "
       "UUIDs of the domain's GPUs are updated, as needed after a clone");
+  verb->add_option("--owner", owner, "label of the domain's GPUs, for [quota owner:PATTERN]")
+      ->type_name("NAME");
   dry_run(verb, "only show what would change in the domain's XML");
 
   verb = add("detach", "Remove GPUs from a shut-off domain", &CommandLine::detach);
@@ -193,6 +196,10 @@ CommandLine::CommandLine() {
   CLI::Option* attach_option = verb->add_option(
       "--attach", rewrite.attach, "add what attach adds for this request; may be repeated");
   attach_option->excludes(detach_flag);
+  verb->add_option("--owner", rewrite.owner,
+                   "label of the domain's GPUs, for [quota owner:PATTERN]")
+      ->type_name("NAME")
+      ->needs(attach_option);
   CLI::Option* protect_flag =
       verb->add_flag("--protect", rewrite.protect, "as gpuward protect; no change without a GPU");
   verb->add_flag("--unprotect", rewrite.unprotect, "as gpuward unprotect")
@@ -208,6 +215,10 @@ CommandLine::CommandLine() {
   verb = add("explain", "Show which guards protect a domain with a GPU, and what remains possible",
              &CommandLine::explain);
   verb->add_option("domain", name, "domain name or UUID")->required();
+  json(verb);
+
+  verb = add("quota", "Show quotas and what domains use of them", &CommandLine::quota);
+  verb->add_option("domain", name, "only the quotas of this domain, by name or UUID");
   json(verb);
 
   verb = add("doctor", "Print problems of this host and how to fix them", &CommandLine::doctor);

@@ -182,7 +182,7 @@ static int list_domains(const Settings& settings) {
     json gpus = json::array();
     for (const ClaimedDevice& device : claim.devices) {
       rows.push_back({claim.name, device.alias, device.profile, device.type, device.parent,
-                      device_name(device), state_word(device)});
+                      device_name(device), state_word(device), claim.owner});
       gpus.push_back({{"alias", device.alias},
                       {"profile", device.profile},
                       {"type", device.type},
@@ -191,7 +191,10 @@ static int list_domains(const Settings& settings) {
                       {"instance", device_name(device)},
                       {"state", state_word(device)}});
     }
-    domains.push_back({{"name", claim.name}, {"uuid", to_string(claim.domain)}, {"gpus", gpus}});
+    domains.push_back({{"name", claim.name},
+                       {"uuid", to_string(claim.domain)},
+                       {"owner", claim.owner.empty() ? json(nullptr) : json(claim.owner)},
+                       {"gpus", gpus}});
   }
   if (settings.json)
     print_json(
@@ -200,8 +203,8 @@ static int list_domains(const Settings& settings) {
   else if (rows.empty())
     print_lines("No domain uses a GPU.\n");
   else
-    print_lines(
-        format_table({"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE", "STATE"}, rows));
+    print_lines(format_table(
+        {"DOMAIN", "ALIAS", "PROFILE", "TYPE", "GPU", "INSTANCE", "STATE", "OWNER"}, rows));
   if (!settings.json)
     for (const StartPermit& permit : permits)
       print_lines(permit.name + ": started anyway (" + to_string(permit) + ")\n");

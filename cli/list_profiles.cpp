@@ -6,6 +6,7 @@
 #include "allocation/capacity.hpp"
 #include "allocation/choose_device.hpp"
 #include "allocation/pool.hpp"
+#include "allocation/type_limit.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
@@ -14,6 +15,7 @@
 #include "mdev/gpu_settings.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
+#include "pci/pci_device.hpp"
 
 namespace gpuward {
 
@@ -59,19 +61,32 @@ static Offers read_offers(const Root& root, const Config& config) {
   return offers;
 }
 
+/// What fits on the usable parts of the card, `part` among them, within its [gpu] max.
+static CardRoom room_within_max(const Offers& offers, const Offer& offer, const Parent& part,
+                                const std::set<std::string>& usable) {
+  CardRoom room = card_room(*offer.gpu, offer.types, offer.present,
+                            [&](const std::string& name) { return usable.contains(name); });
+  const auto max = settings_of(offers.config, part).max;
+  for (const GpuType& type : offer.types)
+    if (const auto more =
+            remaining_of(offers.root, max, room.card, type, offers.host.claimed.claims))
+      limit(room, type.id, *more);
+  return room;
+}
+
 static unsigned available_mdevs(const Offers& offers, const Profile& profile) {
   unsigned count = 0;
   for (const Offer& offer : offers.gpus) {
     std::set<std::string> usable;
-    for (const Parent& parent : offer.parents)
-      if (serves(offers.config, profile, parent) && !user_of_parent(offers.taken, parent) &&
-          check_identity(offers.root, offers.config, parent))
-        usable.insert(parent.name);
-    if (usable.empty()) continue;
-    const CardRoom room =
-        card_room(*offer.gpu, offer.types, offer.present,
-                  [&](const std::string& parent) { return usable.contains(parent); });
-    count += room_for_first(room, profile.types);
+    const Parent* part = nullptr;
+    for (const Parent& parent : offer.parents) {
+      if (!serves(offers.config, profile, parent) || user_of_parent(offers.taken, parent) ||
+          !check_identity(offers.root, offers.config, parent))
+        continue;
+      usable.insert(parent.name);
+      part = &parent;
+    }
+    if (part) count += room_for_first(room_within_max(offers, offer, *part, usable), profile.types);
   }
   return count;
 }
@@ -125,9 +140,10 @@ static std::optional<unsigned> available_vgpus(const Offers& offers, const Profi
   });
   if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus)
     return available_by_name(profile, vfs);
-  const CardRoom room = card_room(*offer->gpu, offer->types, offer->present,
-                                  [&](const std::string& vf) { return vfs.contains(vf); });
-  return std::min(static_cast<unsigned>(vfs.size()), room_for_first(room, profile.types));
+  const std::string& vf = *vfs.begin();
+  const Parent part = read_identity(offers.root.sys("bus/pci/devices/") + vf, vf);
+  return std::min(static_cast<unsigned>(vfs.size()),
+                  room_for_first(room_within_max(offers, *offer, part, vfs), profile.types));
 }
 
 static std::optional<unsigned> available(const Offers& offers, const Profile& profile) {

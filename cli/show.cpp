@@ -259,6 +259,7 @@ static std::optional<Facts> domain_facts(const ClaimedDevices& claimed, const st
     Facts facts;
     facts.add("domain", claim.name);
     facts.add("uuid", to_string(claim.domain));
+    facts.add("owner", claim.owner);
     std::set<std::string> named;
     for (const ClaimedDevice& device : claim.devices) {
       // One in quarantine and the one that the domain was started with since have the same alias.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/pci_address.hpp"
+#include "config/domain_pattern.hpp"
 #include "config/use.hpp"
 
 namespace gpuward {
@@ -74,7 +75,7 @@ struct GpuSelector {
   bool operator==(const GpuSelector&) const = default;
 };
 
-/// mdevs to keep ready, for XML written by hand.
+/// mdevs to keep ready, for XML written by hand; or how many vGPUs of a type may be on a card.
 struct InstanceCount {
   std::string type;
   unsigned count = 0;
@@ -103,6 +104,7 @@ struct GpuSection {
   std::optional<unsigned> vfs;  ///< max_vfs for "max"
   static constexpr unsigned max_vfs = ~0U;
   std::vector<InstanceCount> instances;
+  std::vector<InstanceCount> max;  ///< that domains may have on one card
   std::optional<Isolation> isolation;
   ExpectedIdentity expect;
   VfQuota quota;
@@ -125,6 +127,7 @@ struct Profile {
   bool console = true;
   std::string scrub;      ///< program to run after each release of a PCI device; "" for none
   bool one_time = false;  ///< such a device is given once, until the sysadmin clears it
+  std::vector<DomainPattern> allowed;  ///< domains that may request it; empty: all
   Position position;
   bool operator==(const Profile&) const = default;
 };
@@ -132,9 +135,10 @@ struct Profile {
 /// "profile 'small'" or "request 'whole'", as messages name it.
 std::string title_of(const Profile& profile);
 
-/// [quota PATTERN]: how much the domains whose name matches may hold together. First match counts.
+/// [quota PATTERN]: how many GPUs the domains that it means may use together. Of the sections by
+/// name the first that matches counts, and of those by owner likewise.
 struct Quota {
-  std::string pattern;  ///< as fnmatch(3)
+  DomainPattern domains;
   std::map<std::string, unsigned> per_profile;
   std::optional<unsigned> total;
   Position position;

@@ -71,10 +71,10 @@ void read_gpu(Sections& sections, SectionText& block, std::string_view name) {
 }
 
 void read_profile(Sections& sections, SectionText& block, std::string_view name) {
-  const std::string_view advice = !is_name(name) ? name_rule
-                                  : name == "total"
-                                      ? "reserved as the key of [quota] for the sum of all profiles"
-                                      : reserved_request(name);
+  const bool is_key_of_quota = name == "total" || name == "memory";
+  const std::string_view advice = !is_name(name)    ? name_rule
+                                  : is_key_of_quota ? "reserved as a key of [quota]"
+                                                    : reserved_request(name);
   const bool good = advice.empty();
   if (!good) reject_name(block, name, advice);
   Section<Profile>& section = open(sections.profiles, block.title);
@@ -85,14 +85,11 @@ void read_profile(Sections& sections, SectionText& block, std::string_view name)
 }
 
 void read_quota(Sections& sections, SectionText& block, std::string_view name) {
-  if (name.empty())
-    reject_name(block, name, "expected a pattern for names of domains, such as web-*");
-  block.unsupported.push_back(
-      {block.at(block.ini.line),
-       block.title + " is not supported by this version and has no effect; remove the section"});
+  const auto pattern = parse_domain_pattern(name);
+  if (!pattern) reject_name(block, name, domain_pattern_advice);
   Section<Quota>& section = open(sections.quotas, block.title);
-  section.usable = !name.empty();
-  section.content.pattern = name;
+  section.usable = pattern.has_value();
+  if (pattern) section.content.domains = *pattern;
   if (section.content.position.line == 0) section.content.position = block.at(block.ini.line);
   read_section(section, block);
 }

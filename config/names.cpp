@@ -17,6 +17,13 @@ bool is_name(std::string_view text) {
          std::all_of(text.begin(), text.end(), is_name_character);
 }
 
+bool is_type_name(std::string_view text) {
+  return is_name(text) ||
+         (!text.empty() && text.size() < 64 && std::all_of(text.begin(), text.end(), [](char c) {
+           return is_name({&c, 1}) || c == ' ';
+         }));
+}
+
 bool is_printable(std::string_view text) {
   return !text.empty() &&
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });

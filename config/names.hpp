@@ -13,6 +13,9 @@ constexpr std::string_view name_rule =
 /// no blank, not "." or "..".
 bool is_name(std::string_view text);
 
+/// Likewise of a type, which may have blanks, as NVIDIA's vGPU types ("NVIDIA L40S-1B").
+bool is_type_name(std::string_view text);
+
 /// Visible ASCII alone, and some: one word.
 bool is_printable(std::string_view text);
 

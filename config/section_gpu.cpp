@@ -27,23 +27,34 @@ static void set_vfs(GpuSection& gpu, const Setting& setting) {
   if (!gpu.vfs) setting.reject(setting.value, "expected a number from 0 to 65535, or max");
 }
 
-static void set_instances(GpuSection& gpu, const Setting& setting) {
+/// "TYPE:N, ..."; a type for which `is_type` is false is a problem.
+static std::vector<InstanceCount> instance_counts(const Setting& setting,
+                                                  bool (*is_type)(std::string_view)) {
   constexpr unsigned most = 1024;
   std::set<std::string_view> seen;
-  gpu.instances.clear();
+  std::vector<InstanceCount> counts;
   for (const std::string_view item : split_list(setting)) {
     const auto colon = item.find(':');
     const std::string_view type = trim(item.substr(0, colon));
     const std::string_view rest =
         colon == std::string_view::npos ? std::string_view() : trim(item.substr(colon + 1));
     const auto count = number_within(rest, 0, most);
-    if (!is_name(type) || !count)
+    if (!is_type(type) || !count)
       setting.reject(item, "expected TYPE:N with N from 0 to 1024, such as nvidia-63:4");
     else if (!seen.insert(type).second)
       setting.reject(item, "type listed twice");
     else
-      gpu.instances.push_back({std::string(type), *count});
+      counts.push_back({std::string(type), *count});
   }
+  return counts;
+}
+
+static void set_instances(GpuSection& gpu, const Setting& setting) {
+  gpu.instances = instance_counts(setting, is_name);
+}
+
+static void set_max(GpuSection& gpu, const Setting& setting) {
+  gpu.max = instance_counts(setting, is_type_name);
 }
 
 /// The names in reset_method of the kernel's pci-sysfs (pci_reset_fn_methods in drivers/pci/pci.c,
@@ -157,6 +168,7 @@ constexpr Key<GpuSection> keys[] = {
     {"use", set_use},
     {"vfs", set_vfs},
     {"instances", set_instances},
+    {"max", set_max},
     {"isolation", set_isolation, false},
     {"expect", set_expect},
     {"exec-quantum", set_exec_quantum},
@@ -180,6 +192,8 @@ void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
                           : "'use' is not set";
   if (keys_set.has("instances") && gpu.use != Use::mdev)
     keys_set.problem("instances", "requires use = mdev; " + found);
+  if (keys_set.has("max") && gpu.use.value_or(Use::mdev) != Use::mdev && gpu.use != Use::vendor_vf)
+    keys_set.problem("max", "requires use = mdev or use = vendor-vf; " + found);
   if (keys_set.has("vfs") && gpu.use != Use::vf && gpu.use != Use::vendor_vf)
     keys_set.problem("vfs", "requires use = vf or use = vendor-vf; " + found);
   if (keys_set.has("adopt") && gpu.use != Use::vendor_vf)

@@ -18,14 +18,6 @@ constexpr Choice<Use> profile_uses[] = {{use_word(Use::mdev), Use::mdev},
                                         {use_word(Use::whole), Use::whole}};
 constexpr Choice<bool> on_off[] = {{"on", true}, {"off", false}};
 
-/// NVIDIA's vGPU types have names with blanks ("NVIDIA L40S-1B").
-static bool is_type_name(std::string_view text) {
-  return is_name(text) ||
-         (!text.empty() && text.size() < 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return is_name({&c, 1}) || c == ' ';
-         }));
-}
-
 static void set_type(Profile& profile, const Setting& setting) {
   profile.types.clear();
   for (const std::string_view item : split_list(setting)) {
@@ -76,6 +68,16 @@ static void set_one_time(Profile& profile, const Setting& setting) {
   if (const auto one_time = choose(setting, yes_no)) profile.one_time = *one_time;
 }
 
+static void set_allow(Profile& profile, const Setting& setting) {
+  profile.allowed.clear();
+  for (const std::string_view item : split_list(setting)) {
+    if (auto pattern = parse_domain_pattern(item))
+      profile.allowed.push_back(std::move(*pattern));
+    else
+      setting.reject(item, domain_pattern_advice);
+  }
+}
+
 static void set_memory(Profile& profile, const Setting& setting) {
   constexpr unsigned step = 128;
   profile.memory_mib.reset();
@@ -114,6 +116,7 @@ constexpr Key<Profile> keys[] = {
     {"use", set_use},
     {"scrub", set_scrub},
     {"one-time", set_one_time},
+    {"allow", set_allow},
 };
 
 void parse_section(Section<Profile>& section, const SectionText& block) {

@@ -4,12 +4,17 @@
 
 namespace gpuward {
 
-constexpr std::string_view total_key = "total";
+constexpr std::string_view total_key = "total", memory_key = "memory";
 
 void parse_section(Section<Quota>& section, const SectionText& block) {
   constexpr unsigned most = 65535;
   for (const Setting& setting : settings(block)) {
     section.set_at.insert_or_assign(std::string(setting.key), setting.position);
+    if (setting.key == memory_key) {
+      mebibytes(setting);
+      report_unsupported_key(block, setting);
+      continue;
+    }
     const auto limit = number_within(setting.value, 0, most);
     if (!limit)
       setting.reject(setting.value, "expected a number from 0 to 65535");
@@ -23,7 +28,7 @@ void parse_section(Section<Quota>& section, const SectionText& block) {
 void check(Section<Quota>& section, std::span<const std::string_view> profiles,
            std::vector<ConfigProblem>& problems) {
   std::vector<std::string_view> known(profiles.begin(), profiles.end());
-  known.push_back(total_key);
+  known.insert(known.end(), {total_key, memory_key});
   for (const auto& [key, position] : section.set_at) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     section.content.per_profile.erase(key);

@@ -59,6 +59,13 @@ bool is_profile_name(std::string_view name) {
                               "_.+-") == std::string_view::npos;
 }
 
+bool is_owner_name(std::string_view name) {
+  constexpr size_t longest = 128;
+  std::string without_at(name);
+  std::erase(without_at, '@');
+  return name.size() <= longest && name != "-" && is_profile_name(without_at);
+}
+
 /// A number as libvirt's virXMLPropUInt with base 0 takes it: 65, 0x41 or 0101; absent is 0.
 static std::optional<uint32_t> number_of(const Element& element, std::string_view name,
                                          uint32_t limit) {
@@ -177,10 +184,24 @@ static GpuRequest asked_gpu(const Element& element, const std::vector<GpuRequest
   return gpu;
 }
 
+static const Element* ours_of(const Element& root) {
+  const Element* const metadata = root.child("metadata");
+  return metadata ? metadata->child("domain", domain_namespace) : nullptr;
+}
+
+static std::string owner_of(const Element& root, Reading reading) {
+  const Element* const ours = ours_of(root);
+  const std::string owner(ours ? ours->attribute("owner").value_or("") : "");
+  if (owner.empty() || is_owner_name(owner)) return owner;
+  if (reading == Reading::strict)
+    throw error_at(*ours, "'" + shown(owner) + "' is not an owner: only letters, digits and " +
+                              "_.+-@ are allowed");
+  return {};
+}
+
 static std::vector<GpuRequest> asked_by(const Element& root, Reading reading) {
   std::vector<GpuRequest> requests;
-  const Element* const metadata = root.child("metadata");
-  const Element* const ours = metadata ? metadata->child("domain", domain_namespace) : nullptr;
+  const Element* const ours = ours_of(root);
   if (!ours) return requests;
   for (const Element& element : ours->children) {
     if (element.name != "gpu" || element.name_space != domain_namespace) continue;
@@ -258,6 +279,7 @@ static Domain read(const Document& document, Reading reading) {
   domain.uuid = *parsed;
   domain.hostdevs = hostdevs_of(root, reading);
   domain.requests = asked_by(root, reading);
+  domain.owner = owner_of(root, reading);
   domain.command_line = command_line_devices(document);
   domain.readconfig = readconfig_line(document);
   domain.numa_nodes = numa_nodes_of(root);

@@ -63,6 +63,7 @@ struct CommandLineDevice {
 struct Domain {
   Uuid uuid;
   std::string name;
+  std::string owner;  ///< label in our metadata, for quotas; "" without one
   std::vector<Hostdev> hostdevs;
   std::vector<GpuRequest> requests;
   std::vector<CommandLineDevice> command_line;
@@ -94,6 +95,9 @@ std::optional<PciAddress> pci_address_of(const Element& address);
 
 /// Whether it is made of letters, digits and _ . + - alone, and of at least one.
 bool is_profile_name(std::string_view name);
+
+/// Likewise of an owner, which may have an @ too; a word of the claim's text, where "-" is none.
+bool is_owner_name(std::string_view name);
 
 /// Whether it can be kept as the text of a request: one line, not empty, not long.
 bool is_request_text(std::string_view text);

@@ -63,6 +63,10 @@ std::string StandIns::domain(std::string_view name) {
   return "domain-" + std::to_string(number_of(domains_, std::string(name)));
 }
 
+std::string StandIns::owner(std::string_view name) {
+  return "owner-" + std::to_string(number_of(owners_, std::string(name)));
+}
+
 std::string StandIns::with_uuids(std::string_view text) {
   std::string result;
   while (!text.empty()) {
@@ -96,6 +100,25 @@ static std::string with_each_after(std::string_view text, std::string_view befor
   }
 }
 
+/// "domains 'a', 'b'": replaces each of the names.
+template <typename Replace>
+static std::string with_listed_domains(std::string_view text, Replace replace) {
+  static constexpr std::string_view before = "domains '", between = "', '";
+  std::string result;
+  for (size_t start; (start = text.find(before)) != text.npos;) {
+    size_t at = start + before.size();
+    for (;;) {
+      const size_t until = std::min(text.find('\'', at), text.size());
+      result += text.substr(0, at);
+      result += replace(text.substr(at, until - at));
+      text.remove_prefix(until);
+      if (!text.starts_with(between)) break;
+      at = between.size();
+    }
+  }
+  return result + std::string(text);
+}
+
 /// Each occurrence of `word` that is no part of a longer one.
 static std::string with_word(std::string_view text, std::string_view word,
                              std::string_view replacement) {
@@ -126,7 +149,11 @@ std::string StandIns::in_line(std::string_view line) {
     text = std::string(line.substr(0, before_name)) + domain(line.substr(before_name));
   else if (line.starts_with("serial "))
     text = "serial " + serial(line.substr(7));
+  else if (line.starts_with("owner ") && line != "owner -")
+    text = "owner " + owner(line.substr(6));
   text = with_each_after(text, "domain '", "'", [&](auto name) { return domain(name); });
+  text = with_listed_domains(text, [&](auto name) { return domain(name); });
+  text = with_each_after(text, "owner '", "'", [&](auto name) { return owner(name); });
   text = with_each_after(text, "serial:", " \t,;", [&](auto word) { return serial(word); });
   return with_uuids(text);
 }
@@ -142,8 +169,39 @@ std::string StandIns::in_text(std::string_view text) {
   return result;
 }
 
+/// "acme-*", "owner:team-?": what stands between the wildcards.
+std::string StandIns::in_pattern(std::string_view pattern) {
+  static constexpr std::string_view by_owner = "owner:";
+  const bool is_by_owner = pattern.starts_with(by_owner);
+  if (is_by_owner) pattern = trim(pattern.substr(by_owner.size()));
+  std::string result(is_by_owner ? by_owner : "");
+  while (!pattern.empty()) {
+    const size_t end = std::min(pattern.find_first_of("*?"), pattern.size());
+    const std::string_view name = pattern.substr(0, end);
+    if (!name.empty()) result += is_by_owner ? owner(name) : domain(name);
+    if (end < pattern.size()) result += pattern[end];
+    pattern.remove_prefix(std::min(end + 1, pattern.size()));
+  }
+  return result;
+}
+
+std::string StandIns::in_patterns(std::string_view list) {
+  std::string result;
+  for (const std::string_view item : split(list, ','))
+    result += (result.empty() ? "" : ", ") + in_pattern(trim(item));
+  return result;
+}
+
+static constexpr std::string_view quota_section = "[quota ";
+
+/// Messages name "[quota web-*]", and "allow = web-*, owner:team-a (FILE:LINE)".
 std::string StandIns::in_journal(std::string_view text) {
-  return in_text(with_word(text, host_name_, "host"));
+  std::string result = with_word(text, host_name_, "host");
+  result = with_each_after(result, quota_section, "]\n",
+                           [&](auto pattern) { return in_pattern(pattern); });
+  result = with_each_after(result, "allow = ", "(\n",
+                           [&](auto patterns) { return in_patterns(patterns) + ' '; });
+  return in_text(result);
 }
 
 /// As config/ini_file.cpp reads them: a whole line, or what follows " ;".
@@ -154,13 +212,37 @@ static std::string_view without_comment(std::string_view line) {
   return line;
 }
 
+/// What "[quota PATTERN]" has; nothing of another line.
+static std::optional<std::string_view> pattern_of_quota(std::string_view line) {
+  line = trim(line);
+  const size_t end = line.rfind(']');
+  if (!line.starts_with(quota_section) || end == line.npos) return {};
+  return trim(line.substr(quota_section.size(), end - quota_section.size()));
+}
+
+/// Where the value of a line begins; nothing of one that goes on with the value before it.
+static std::optional<size_t> start_of_value(std::string_view line) {
+  const size_t at = line.find_first_of("=:,;");
+  return at != line.npos && line[at] == '=' ? std::optional(at + 1) : std::nullopt;
+}
+
 std::string StandIns::in_config(std::string_view text) {
   std::string result;
+  bool is_allow = false;
   for (std::string_view rest = text; !rest.empty();) {
     const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string line = with_each_after(without_comment(rest.substr(0, end)), "[quota ", "]*?",
-                                             [&](auto name) { return domain(name); });
-    result += in_line(line) + '\n';
+    const std::string_view line = without_comment(rest.substr(0, end));
+    const auto value = start_of_value(line);
+    if (value || trim(line).starts_with('['))
+      is_allow = value && trim(line.substr(0, *value - 1)) == "allow";
+    if (const auto pattern = pattern_of_quota(line))
+      result += std::string(quota_section) + in_pattern(*pattern) + ']';
+    else if (is_allow && !trim(line).empty())
+      result += std::string(line.substr(0, value.value_or(0))) + ' ' +
+                in_patterns(line.substr(value.value_or(0)));
+    else
+      result += in_line(line);
+    result += '\n';
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return result;

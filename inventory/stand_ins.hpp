@@ -11,7 +11,7 @@
 
 namespace gpuward {
 
-/// What a record says in place of serial numbers, UUIDs, and the names of domains and of the host:
+/// What a record says in place of serial numbers, UUIDs, and the names of domains, owners and host:
 /// the same for the same text, in its form, and nothing of it.
 class StandIns {
  public:
@@ -27,22 +27,28 @@ class StandIns {
   Uuid uuid(const Uuid& uuid);
   /// "domain-1"
   std::string domain(std::string_view name);
+  /// "owner-1"
+  std::string owner(std::string_view name);
 
   /// Of any text: UUIDs in it, what follows "serial " at the start of a line or "serial:", and
-  /// names of domains that follow "domain " and a UUID, or are in quotes after "domain".
+  /// names of domains that follow "domain " and a UUID, or are in quotes after "domain" or
+  /// "domains", and of owners likewise.
   std::string in_text(std::string_view text);
-  /// Of the journal: that, and the name of the host.
+  /// Of the journal: that, the name of the host, and the patterns of quotas and of allow.
   std::string in_journal(std::string_view text);
-  /// A configuration: that, without its comments, and with stand-ins for the patterns of quotas.
+  /// A configuration: that, without its comments, and the same patterns.
   std::string in_config(std::string_view text);
 
  private:
   std::string with_uuids(std::string_view text);
   std::string in_line(std::string_view line);
+  std::string in_pattern(std::string_view pattern);
+  std::string in_patterns(std::string_view list);
 
   std::string host_name_;
   std::set<Uuid> kept_;
-  std::map<std::string, size_t> serials_, domains_;  ///< in the order in which they were first seen
+  std::map<std::string, size_t> serials_, domains_,
+      owners_;  ///< in the order in which they were first seen
   std::map<Uuid, size_t> uuids_;
 };
 

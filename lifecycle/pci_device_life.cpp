@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "allocation/type_limit.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/kernel_write.hpp"
@@ -163,11 +164,35 @@ void require_adoptable(const Root& root, const Config& config, const ClaimedDevi
                     ", or set adopt = yes in [gpu " + device.parent + "]");
 }
 
+/// Removes the types of the profile of which [gpu] max permits no more on the card; the last of
+/// these limits, or "". Whoever creates one holds the lock of the PF, and writes its type to its
+/// claim before.
+static std::string remove_limited(const Root& root, const Config& config, const Profile& profile,
+                                  const ClaimedDevice& device, std::vector<VgpuType>& types) {
+  const Parent vf = read_identity(pci_path(root, device.address), to_string(device.address));
+  const auto max = settings_of(config, vf).max;
+  if (max.empty()) return {};
+  const ClaimedDevices claimed = claimed_devices(root);
+  require_readable(claimed.unreadable);
+  const auto claims = without_device(claimed.claims, device);
+  std::string text;
+  std::erase_if(types, [&](const VgpuType& type) {
+    if (!first_fit(profile.types, {type})) return false;
+    const auto reached = reached_limit(root, max, device.parent, type, claims);
+    if (reached) text = reached->text;
+    return reached.has_value();
+  });
+  return text;
+}
+
 /// The type of its profile that can be created on a VF that has no vGPU. Throws Error.
-static VgpuType creatable_type(const Root& root, const Profile& profile,
+static VgpuType creatable_type(const Root& root, const Config& config, const Profile& profile,
                                const ClaimedDevice& device) {
-  const auto types = creatable_vgpus(root, device.address);
+  auto types = creatable_vgpus(root, device.address);
+  const std::string limit = remove_limited(root, config, profile, device, types);
   const VgpuType* const type = first_fit(profile.types, types);
+  if (!type && !limit.empty())
+    throw InUse(title(device), limit, "shut one down, or use another GPU: gpuward reassign");
   if (!type)
     throw Error(title(device),
                 "no type of " + title_of(profile) + " can be created on the VF (creatable: " +
@@ -182,11 +207,12 @@ static bool has_vgpus(const Root& root, const PciAddress& pf) {
                      [&](const PciAddress& vf) { return current_vgpu(root, vf).value_or(0) != 0; });
 }
 
-void require_creatable(const Root& root, const Profile& profile, const ClaimedDevice& device) {
+void require_creatable(const Root& root, const Config& config, const Profile& profile,
+                       const ClaimedDevice& device) {
   if (device.use != Use::vendor_vf || !exists(pci_path(root, device.address))) return;
   if (current_vgpu(root, device.address) != 0u) return;  // require_adoptable looks at that
   try {
-    creatable_type(root, profile, device);
+    creatable_type(root, config, profile, device);
   } catch (const Error& error) {
     if (has_vgpus(root, *parse_pci_address(device.parent))) throw InUse(error.reason);
     throw;
@@ -202,7 +228,7 @@ static void create_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
         device, "cannot remove the vGPU",
         set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
   }
-  const VgpuType type = creatable_type(root, profile, device);
+  const VgpuType type = creatable_type(root, config, profile, device);
   device.type = std::to_string(type.id);
   require_changed(
       device, "cannot create " + type.name,

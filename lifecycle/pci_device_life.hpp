@@ -37,7 +37,8 @@ Reason restore_vf(const Root& root, const Config& config, const Claim& owner, Cl
 /// What set_up_pci_device would find of a vendor VF right now: whether a type of its profile can be
 /// created. Throws Error; InUse where other vGPUs of the card are there. prepare itself does not
 /// ask before it has the lock of the PF: a release beside it may be about to make room.
-void require_creatable(const Root& root, const Profile& profile, const ClaimedDevice& device);
+void require_creatable(const Root& root, const Config& config, const Profile& profile,
+                       const ClaimedDevice& device);
 
 /// Takes the domain's traces off a device that libvirt has given back. Returns why it cannot be
 /// given to another yet; "" when it can; who hangs in the driver is noted in `device`. `owner`: the

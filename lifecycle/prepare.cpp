@@ -11,7 +11,9 @@
 #include "allocation/offered_types.hpp"
 #include "allocation/placement.hpp"
 #include "allocation/pool.hpp"
+#include "allocation/quota.hpp"
 #include "allocation/request.hpp"
+#include "allocation/type_limit.hpp"
 #include "base/error.hpp"
 #include "base/kernel_write.hpp"
 #include "base/log.hpp"
@@ -90,8 +92,28 @@ bool is_near(const Preparation& preparation, const Profile& profile, const Paren
   return is_near(profile.numa, {preparation.domain.numa_nodes, preparation.domain.cpus}, place);
 }
 
-std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& profile) {
+/// With what this domain has been placed on it.
+std::vector<Claim> with_own(const Preparation& preparation, std::vector<Claim> claims) {
+  std::erase_if(claims,
+                [&](const Claim& claim) { return claim.domain == preparation.claim.domain; });
+  claims.push_back(preparation.claim);
+  return claims;
+}
+
+/// What of [gpu] max keeps another instance of the type from the card of this parent.
+std::optional<ReachedLimit> limit_reached(const Preparation& preparation, const Parent& parent,
+                                          const std::string& type,
+                                          const std::vector<Claim>& claims) {
+  const auto max = settings_of(preparation.config, parent).max;
+  const std::string card =
+      parent.physical_function ? to_string(*parent.physical_function) : parent.name;
+  return reached_limit(preparation.root, max, card, type, claims);
+}
+
+std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& profile,
+                                     const std::vector<Claim>& others) {
   std::vector<Candidate> candidates;
+  const auto claims = with_own(preparation, others);
   preparation.unavailable.clear();
   for (const std::string& name : parent_names(preparation.root)) {
     const auto parent = find_parent(preparation.root, name);
@@ -106,8 +128,11 @@ std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& pr
       const std::string& type = profile.types[rank];
       const auto available = available_instances(preparation.root, name, type);
       if (!available || preparation.refused.contains({name, type})) continue;
+      const auto limit = limit_reached(preparation, *parent, type, claims);
       if (user)
         preparation.unavailable.emplace(user->what, user->remedy);
+      else if (limit)
+        preparation.unavailable.emplace(limit->text, "");
       else
         candidates.push_back(
             {name, type, *available, rank, is_near(preparation, profile, *parent),
@@ -259,7 +284,7 @@ std::string available_of_requested(const Preparation& preparation, const Claimed
 void place_device(Preparation& preparation, ClaimedDevice& device,
                   const std::vector<Claim>& others) {
   const Profile& profile = preparation.profile_of(device);
-  auto candidates = candidates_of(preparation, profile);
+  auto candidates = candidates_of(preparation, profile, others);
   subtract_pending(preparation, others, candidates);
   for (const ClaimedDevice& own : preparation.claim.devices)
     if (preparation.needs_instance(own) && own.alias != device.alias) subtract(candidates, own);
@@ -306,14 +331,18 @@ void require_free(const Preparation& preparation, const ClaimedDevice& device,
   require_not_used(preparation.root, device);
 }
 
-/// The parent of an instance that is there.
-void require_parent_free(const Preparation& preparation, const ClaimedDevice& device) {
+/// The parent of an instance that is there, and its card's [gpu] max.
+void require_parent_free(const Preparation& preparation, const ClaimedDevice& device,
+                         const std::vector<Claim>& others) {
   const auto parent = find_parent(preparation.root, device.parent);
-  const auto user = parent ? user_of_parent(preparation.taken, *parent) : std::nullopt;
-  if (user)
-    throw InUse(gpu_title(device.alias),
-                "instance " + to_string(device.instance) + " already exists, and " + user->what,
+  if (!parent) return;
+  const std::string what = "instance " + to_string(device.instance) + " already exists, and ";
+  if (const auto user = user_of_parent(preparation.taken, *parent))
+    throw InUse(gpu_title(device.alias), what + user->what,
                 user->remedy.empty() ? "shut that domain down" : user->remedy);
+  const auto claims = without_device(with_own(preparation, others), device);
+  if (const auto limit = limit_reached(preparation, *parent, device.type, claims))
+    throw InUse(gpu_title(device.alias), what + limit->text, "shut one of the domains down");
 }
 
 /// What this domain has of PCI devices gives it no mdevs either.
@@ -326,9 +355,18 @@ DevicesInUse in_use_for_mdevs(const Preparation& preparation, const ClaimedDevic
   return taken;
 }
 
+void require_quota(const Preparation& preparation, const std::vector<Claim>& claims) {
+  const Claim& claim = preparation.claim;
+  const auto refusal = quota_refusal(
+      preparation.config, {claim.domain, claim.name, claim.owner, count_gpus(claim)}, claims);
+  if (refusal && refusal->passes) throw InUse(refusal->reason);
+  if (refusal) throw Error(refusal->reason);
+}
+
 /// Decides where each device that is not there yet shall be.
 void place_by(Preparation& preparation, const ClaimedDevices& claimed) {
   require_readable(claimed.unreadable);
+  require_quota(preparation, claimed.claims);
   preparation.taken = in_use_for_mdevs(preparation, claimed);
   for (ClaimedDevice& device : preparation.claim.devices)
     if (preparation.needs_instance(device)) device.parent.clear();
@@ -341,7 +379,7 @@ void place_by(Preparation& preparation, const ClaimedDevices& claimed) {
     else if (device.use != Use::mdev)
       require_free(preparation, device, claimed);
     else if (preparation.is_made(device))
-      require_parent_free(preparation, device);
+      require_parent_free(preparation, device, claimed.claims);
   }
 }
 
@@ -576,6 +614,13 @@ void ask_for(Preparation& preparation, const ResolvedRequest& gpu) {
   adopt(preparation, preparation.claim.devices.back());
 }
 
+/// Without its devices.
+Claim claim_of(const Domain& domain) {
+  Claim claim{domain.uuid, domain.name, {}};
+  claim.owner = domain.owner;
+  return claim;
+}
+
 }  // namespace
 
 /// A hostdev whose device is not there is libvirt's to refuse.
@@ -600,7 +645,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
   Preparation preparation{root,         config,
                           domain,       before_undo,
                           deadlines,    resolve_requests(config, domain),
-                          Claims(root), {domain.uuid, domain.name, {}},
+                          Claims(root), claim_of(domain),
                           {},           {},
                           {},           {}};
   preparation.claims.make_ready();
@@ -636,7 +681,7 @@ DevicesRefusal devices_refusal(const Root& root, const Config& config, const Dom
   Preparation preparation{root,         config,
                           domain,       deadlines,
                           deadlines,    resolve_requests(config, domain),
-                          Claims(root), {domain.uuid, domain.name, {}},
+                          Claims(root), claim_of(domain),
                           {},           {},
                           {},           {}};
   for (const ResolvedRequest& gpu : preparation.requests) ask_for(preparation, gpu);
@@ -644,7 +689,7 @@ DevicesRefusal devices_refusal(const Root& root, const Config& config, const Dom
   if (!preparation.claim.devices.empty()) place_by(preparation, claimed_devices(root));
   for (const ClaimedDevice& device : preparation.claim.devices)
     if (device.use == Use::vendor_vf)
-      require_creatable(root, preparation.profile_of(device), device);
+      require_creatable(root, config, preparation.profile_of(device), device);
   return {};
 } catch (const InUse& error) {
   return {error.reason, true};
@@ -707,7 +752,7 @@ std::string check_running_domain(const Root& root, const Config& config, const D
   const auto lock = claims.lock_domain(domain.uuid, deadlines.lock_wait());
   if (!lock) return "cannot check the claim: another gpuward process holds the domain lock";
   std::string found;
-  Claim claim{domain.uuid, domain.name, {}};
+  Claim claim = claim_of(domain);
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.address && is_ours(hostdev))
       found += check_pci_device(root, config, domain, hostdev, claim);
@@ -739,7 +784,9 @@ void claim_by_hand_again(const Root& root, const Config& config, const Domain& d
   claims.make_ready();
   const auto lock = claims.lock_domain(domain.uuid, deadlines.lock_wait());
   if (!lock) return;
-  Claim claim = claims.find(domain.uuid).value_or(Claim{domain.uuid, domain.name, {}, {}, true});
+  const auto found = claims.find(domain.uuid);
+  Claim claim = found.value_or(claim_of(domain));
+  if (!found) claim.completed = true;
   const size_t before = claim.devices.size();
   add_devices_by_hand(root, config, domain, claim);
   if (claim.devices.size() > before) claims.write(claim);

@@ -53,6 +53,7 @@ static void add(GpuSettings& settings, const GpuSection& section, int level) {
   if (section.quota.memory_mib) settings.quota.memory_mib = section.quota.memory_mib;
   if (!section.reset_method.empty()) settings.reset_method = section.reset_method;
   if (section.adopt) settings.adopt = *section.adopt;
+  if (!section.max.empty()) settings.max = section.max;
   if (section.instances.empty()) return;
   settings.instances = section.instances;
   settings.instances_by_name = level >= of_card;

@@ -26,6 +26,7 @@ struct GpuSettings {
   bool adopt = false;     ///< a vGPU that gpuward did not make may be removed for a domain
   bool is_named = false;  ///< a section other than [gpu *] speaks of it
   std::vector<InstanceCount> instances;
+  std::vector<InstanceCount> max;  ///< that domains may have on one card
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
 };
 

@@ -9,7 +9,7 @@
 namespace gpuward {
 
 static constexpr std::string_view first_words = "gpuward-claim ";
-static constexpr std::string_view newest = "2";
+static constexpr std::string_view newest = "3";
 
 static std::string_view state_word(ClaimedDevice::State state) {
   switch (state) {
@@ -62,6 +62,7 @@ std::string format_claim(const Claim& claim) {
   text += "\ndomain " + to_string(claim.domain) + ' ' + claim.name + '\n';
   text += "boot " + (claim.boot.empty() ? "-" : claim.boot) + '\n';
   text += claim.completed ? "state completed\n" : "state started\n";
+  text += "owner " + (claim.owner.empty() ? "-" : claim.owner) + '\n';
   for (const ClaimedDevice& device : claim.devices) text += format_device(device) + '\n';
   return text;
 }
@@ -152,18 +153,43 @@ static bool parse_state_line(std::string_view line, Claim& claim) {
   return claim.completed || line == "state started";
 }
 
-/// The lines before the devices; what was written by version 1 was complete or undone.
-static bool parse_line(std::string_view line, int number, bool is_first_version, Claim& claim) {
-  if (number == 2) return parse_domain_line(line, claim);
-  if (number == 3 && !is_first_version) return parse_boot_line(line, claim);
-  if (number == 4 && !is_first_version) return parse_state_line(line, claim);
-  return parse_device_line(line, claim);
+static bool parse_owner_line(std::string_view line, Claim& claim) {
+  if (!line.starts_with("owner ")) return false;
+  const std::string_view owner = line.substr(6);
+  if (owner.empty() || owner.find(' ') != std::string_view::npos) return false;
+  claim.owner = owner == "-" ? "" : owner;
+  return true;
+}
+
+/// How many lines there are before the devices, by version: 1 has the domain alone, 2 has boot and
+/// state too, 3 the owner.
+static constexpr int head_lines[] = {0, 2, 4, 5};
+
+/// What was written by version 1 was complete or undone.
+static bool parse_line(std::string_view line, int number, int version, Claim& claim) {
+  if (number > head_lines[version]) return parse_device_line(line, claim);
+  switch (number) {
+    case 2:
+      return parse_domain_line(line, claim);
+    case 3:
+      return parse_boot_line(line, claim);
+    case 4:
+      return parse_state_line(line, claim);
+    default:
+      return parse_owner_line(line, claim);
+  }
+}
+
+/// 0 for a version that this gpuward does not know.
+static int version_of(std::string_view word) {
+  const int version = to_number<int>(word).value_or(0);
+  return word.size() == 1 && word <= newest ? version : 0;
 }
 
 Claim parse_claim(std::string_view text, const std::string& file) {
   Claim claim;
   int number = 0;
-  bool is_first_version = false;
+  int version = 0;
   while (!text.empty()) {
     const auto end = text.find('\n');
     std::string_view line = text.substr(0, end);
@@ -171,16 +197,17 @@ Claim parse_claim(std::string_view text, const std::string& file) {
     const std::string at = "claim file " + file + " line " + std::to_string(++number);
     if (number == 1 && line.starts_with(first_words)) {
       line.remove_prefix(first_words.size());
-      is_first_version = claim.completed = line == "1";
-      if (!is_first_version && line != newest)
+      version = version_of(line);
+      claim.completed = version == 1;
+      if (version == 0)
         throw Error(at, "version '" + std::string(line) + "' is not supported by this gpuward",
                     "run: gpuward doctor");
-    } else if (number == 1 || !parse_line(line, number, is_first_version, claim)) {
+    } else if (number == 1 || !parse_line(line, number, version, claim)) {
       throw Error(at, "invalid line", "run: gpuward doctor");
     }
     if (end == std::string_view::npos) throw Error(at, "incomplete line", "run: gpuward doctor");
   }
-  if (number < (is_first_version ? 2 : 4))
+  if (number == 0 || number < head_lines[version])
     throw Error("claim file " + file, "incomplete", "run: gpuward doctor");
   return claim;
 }

@@ -60,6 +60,7 @@ struct Claim {
   std::vector<ClaimedDevice> devices;
   std::string boot{};      ///< boot id of the host when it was written; "" when not known
   bool completed = false;  ///< whether prepare has set up all devices
+  std::string owner{};     ///< label of the domain at prepare, one word; "" without one
 };
 
 /// The line of one device, without its end, and back; nothing for any other text.

@@ -195,6 +195,17 @@ TEST(CardRoomTest, of_mig_one_gpu_instance_is_known) {
   EXPECT_EQ(room_for(room, "1-5C"), 1U);
 }
 
+TEST(CardRoomTest, the_next_type_of_a_profile_serves_when_the_first_is_limited) {
+  CardRoom room = card_room(card(), {type("mtty-1", "", 24), type("mtty-2", "", 12)}, {});
+  EXPECT_EQ(room_for_first(room, {"mtty-1", "mtty-2"}), 24U);
+  limit(room, "mtty-1", 4);
+  EXPECT_EQ(room_for(room, "mtty-1"), 4U);
+  EXPECT_EQ(room_for_first(room, {"mtty-1", "mtty-2"}), 4U + 10U);
+  EXPECT_EQ(room_for_first(room, {"mtty-2", "mtty-1", "absent"}), 12U);
+  limit(room, "mtty-1", 30);
+  EXPECT_EQ(room_for(room, "mtty-1"), 4U) << "a limit takes nothing back";
+}
+
 /// NVIDIA's vendor VFIO framework says of a type only whether one more can be created.
 TEST(CardRoomTest, of_a_vendor_vf_the_name_tells_the_size) {
   Gpu gpu = card_with_vfs(16);

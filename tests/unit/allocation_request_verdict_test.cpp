@@ -174,5 +174,19 @@ TEST(ArrivalVerdictTest, one_with_a_gpu_is_blocked_unless_the_policy_says_otherw
   }
 }
 
+TEST(RequestVerdictTest, a_profile_is_for_domains_that_it_allows) {
+  Config limited = config;
+  limited.profiles[0].allowed = {*parse_domain_pattern("db-*")};
+  const Verdict verdict = request_verdict(limited, web01());
+  EXPECT_FALSE(verdict);
+  EXPECT_EQ(without_remedy(verdict.reason),
+            "GPU 0: profile 'small': allow = db-* (/etc/gpuward/gpuward.conf:7) does not match "
+            "domain 'web01'");
+  limited.profiles[0].allowed.push_back(*parse_domain_pattern("owner:team"));
+  Domain owned = web01();
+  owned.owner = "team";
+  EXPECT_TRUE(request_verdict(limited, owned));
+}
+
 }  // namespace
 }  // namespace gpuward

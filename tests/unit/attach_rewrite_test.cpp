@@ -12,6 +12,7 @@
 #include "domain/domain.hpp"
 #include "domain/xml_document.hpp"
 #include "domain_fixtures.hpp"
+#include "protection/protect.hpp"
 
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -450,6 +451,39 @@ TEST(Mend, SaysWhatToDoWithAHostdevNobodyAskedFor) {
 TEST(Mend, LeavesOthersHostdevsAlone) {
   const std::string clone = cloned(fixture("hostdevs-mdev-foreign"));
   EXPECT_EQ(update_instance_uuids(clone), clone);
+}
+
+// ---- the owner
+
+TEST(SetOwner, is_kept_by_what_changes_the_xml_and_goes_with_the_last_gpu) {
+  const std::string before = fixture("q35-minimal");
+  const std::string owned = set_owner(attached(before, 2), "team-a");
+  EXPECT_EQ(parse_domain(owned).owner, "team-a");
+  EXPECT_EQ(set_owner(owned, "team-a"), owned);
+  EXPECT_EQ(parse_domain(set_owner(owned, "bob@example.org")).owner, "bob@example.org");
+  EXPECT_EQ(parse_domain(attached(owned)).owner, "team-a");
+  EXPECT_EQ(parse_domain(update_instance_uuids(cloned(owned))).owner, "team-a");
+  EXPECT_EQ(parse_domain(detach_gpus(owned, "ua-gpuward-0")).owner, "team-a");
+  EXPECT_EQ(detach_gpus(owned), before);
+}
+
+TEST(SetOwner, also_where_metadata_of_ours_stays) {
+  const std::string protected_xml = protect(fixture("memory-hotplug"), {{}, {}, true, true},
+                                            [](const Hostdev&) { return false; });
+  ASSERT_THAT(protected_xml, HasSubstr(std::string(domain_namespace)));
+  EXPECT_EQ(detach_gpus(set_owner(attached(protected_xml), "a")), protected_xml);
+}
+
+TEST(SetOwner, is_one_word) {
+  const std::string xml = attached(fixture("q35-minimal"));
+  for (const std::string bad :
+       {"", "-", "a b", "a/b", "<", "'", std::string(129, 'x').c_str(), "@"})
+    EXPECT_THAT(error_of([&] { set_owner(xml, bad); }), HasSubstr("not an owner")) << bad;
+}
+
+TEST(SetOwner, needs_a_gpu) {
+  EXPECT_EQ(error_of([] { set_owner(hand_written("<devices/>"), "a"); }),
+            "domain 'web01': requests no GPU; run: gpuward attach web01 PROFILE --owner a");
 }
 
 }  // namespace

@@ -61,6 +61,21 @@ TEST_F(ListTest, virtual_functions_share_what_their_card_has) {
   EXPECT_EQ(available("12Q"), 3U);
 }
 
+TEST_F(ListTest, no_more_are_available_than_max_permits_on_a_card) {
+  host_.pci_gpu("0000:41:00.0");
+  for (const char* const vf : {"0000:41:00.4", "0000:41:00.5", "0000:41:00.6"})
+    mdev_vf("0000:41:00.0", vf, "12Q", 3);
+  host_.config("[gpu 0000:41:00.0]\nmax = 12Q:2\n[profile p]\ntype = 12Q\n");
+  EXPECT_EQ(list("profiles")[0]["available"], 2U);
+  Claims claims(host_.root());
+  claims.make_ready();
+  claims.write({*parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0"),
+                "web01",
+                {{ClaimedDevice::State::claimed, "ua-gpuward-0", "p",
+                  *parse_uuid("00000000-0000-4000-8000-000000000001"), "0000:41:00.4", "12Q"}}});
+  EXPECT_EQ(list("profiles")[0]["available"], 1U);
+}
+
 TEST_F(ListTest, types_of_vendor_vfs_are_listed_by_their_card) {
   host_.sriov("0000:41:00.0", 2);
   host_.set_vfs("0000:41:00.0", 2);
@@ -131,6 +146,22 @@ TEST_F(ListTest, vendor_vfs_share_what_their_card_has) {
         .attribute("nvidia/creatable_vgpu_types", "1153 : NVIDIA L40S-12Q\n");
   host_.config("[gpu *]\nuse = vendor-vf\n[profile p]\nuse = vendor-vf\ntype = 1153\n");
   EXPECT_EQ(list("profiles")[0]["available"], 4U);
+}
+
+TEST_F(ListTest, no_more_vendor_vfs_are_available_than_max_permits_on_a_card) {
+  host_.sriov("0000:41:00.0", 4);
+  host_.set_vfs("0000:41:00.0", 4);
+  for (int number = 1; number <= 4; ++number)
+    host_.pci_gpu("0000:41:00." + std::to_string(number))
+        .attribute("nvidia/current_vgpu_type", "0")
+        .attribute("nvidia/creatable_vgpu_types", "1153 : NVIDIA L40S-12Q\n");
+  host_.config(
+      "[gpu *]\nuse = vendor-vf\nmax = NVIDIA L40S-12Q:3\n"
+      "[profile p]\nuse = vendor-vf\ntype = 1153\n");
+  EXPECT_EQ(list("profiles")[0]["available"], 3U);
+  host_.config(
+      "[gpu *]\nuse = vendor-vf\nmax = 1153:0\n[profile p]\nuse = vendor-vf\ntype = 1153\n");
+  EXPECT_EQ(list("profiles")[0]["available"], 0U);
 }
 
 TEST_F(ListTest, of_a_card_without_vfs_the_types_are_unknown_and_not_none) {

@@ -153,6 +153,22 @@ TEST_F(ConfigGpu, BadInstances) {
   EXPECT_THAT(problems("[gpu *]\ninstances = a, b:1, c:x"), SizeIs(2));  // each bad item is told
 }
 
+TEST_F(ConfigGpu, Max) {
+  const GpuSection section = gpu("max = nvidia-63:2, NVIDIA A40-2Q : 0\n");
+  ASSERT_THAT(section.max, SizeIs(2));
+  EXPECT_EQ(section.max[0].type, "nvidia-63");
+  EXPECT_EQ(section.max[0].count, 2U);
+  EXPECT_EQ(section.max[1].type, "NVIDIA A40-2Q");
+  EXPECT_EQ(section.max[1].count, 0U);
+  EXPECT_FALSE(section.use) << "a limit is no choice of use";
+  EXPECT_EQ(complaint("max = a"),
+            "bad value 'a' for 'max' in [gpu mtty]; expected TYPE:N with N from 0 to 1024, such as "
+            "nvidia-63:4");
+  EXPECT_THAT(problems("[gpu mtty]\nuse = whole\nmax = a:1\n"),
+              ElementsAre("gpuward.conf:3: 'max' in [gpu mtty] requires use = mdev or use = "
+                          "vendor-vf; 'use' is whole (set at gpuward.conf:2)"));
+}
+
 TEST_F(ConfigGpu, InstancesAreMdevsOnly) {
   EXPECT_EQ(complaint("instances = a:1\nuse = whole"),
             "'instances' in [gpu mtty] requires use = mdev; 'use' is whole (set at "
@@ -230,9 +246,10 @@ TEST_F(ConfigGpu, Adopt) {
 TEST_F(ConfigGpu, UnknownKey) {
   EXPECT_EQ(complaint("instnaces = a:1"),
             "unknown key 'instnaces' in [gpu mtty]; did you mean 'instances'?");
-  EXPECT_EQ(complaint("pool = x"),
-            "unknown key 'pool' in [gpu mtty]; possible: use, vfs, instances, isolation, expect, "
-            "exec-quantum, preempt-timeout, vf-memory, reset-method, adopt");
+  EXPECT_EQ(
+      complaint("pool = x"),
+      "unknown key 'pool' in [gpu mtty]; possible: use, vfs, instances, max, isolation, expect, "
+      "exec-quantum, preempt-timeout, vf-memory, reset-method, adopt");
 }
 
 }  // namespace gpuward

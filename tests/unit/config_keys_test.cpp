@@ -58,6 +58,7 @@ TEST_F(ConfigKeys, EachSupportedKeyHasAReader) {
       {"gpu mtty use", "settings\\.use|settings_of\\([^;]*\\)\\.use"},
       {"gpu mtty vfs", "settings\\.vfs"},
       {"gpu mtty instances", "settings\\.instances|\\.instances"},
+      {"gpu mtty max", "settings\\.max|settings_of\\([^;]*\\)\\.max"},
       {"gpu mtty expect", "\\.expect\\b"},
       {"gpu mtty adopt", "\\.adopt\\b"},
       {"gpu mtty exec-quantum", "exec_quantum_ms"},
@@ -72,12 +73,14 @@ TEST_F(ConfigKeys, EachSupportedKeyHasAReader) {
       {"profile p use", "profile\\.use"},
       {"profile p scrub", "profile\\.scrub"},
       {"profile p one-time", "profile\\.one_time"},
+      {"profile p allow", "profile\\.allowed"},
+      {"quota web total", "quota\\.total"},
   };
   const std::set<std::string> unsupported{"gpu mtty isolation", "profile p memory",
-                                          "profile p compute"};
+                                          "profile p compute", "quota web memory"};
   const std::string code = code_outside_config();
   ASSERT_THAT(code, HasSubstr("int main"));
-  for (const std::string section : {"guard", "gpu mtty", "profile p"}) {
+  for (const std::string section : {"guard", "gpu mtty", "profile p", "quota web"}) {
     const auto keys = keys_of(section);
     ASSERT_THAT(keys, Not(IsEmpty())) << section;
     for (const std::string& key : keys) {
@@ -93,7 +96,7 @@ TEST_F(ConfigKeys, EachSupportedKeyHasAReader) {
 TEST_F(ConfigKeys, UnsupportedOnesAreNamed) {
   const LoadedConfig loaded = load(
       "[gpu mtty]\nisolation = memory\n[profile p]\nmemory = 1GiB\ncompute = 25%\n"
-      "[quota web-*]\ntotal = 4\n");
+      "[quota web-*]\ntotal = 4\nmemory = 4GiB\n");
   EXPECT_THAT(loaded.problems, IsEmpty());  // a domain that started yesterday still starts
   std::vector<std::string> lines;
   for (const ConfigProblem& problem : loaded.unsupported)
@@ -105,14 +108,15 @@ TEST_F(ConfigKeys, UnsupportedOnesAreNamed) {
                           "has no effect; remove it",
                           "5: 'compute' in [profile p] is not supported by this version and "
                           "has no effect; remove it",
-                          "6: [quota web-*] is not supported by this version and has "
-                          "no effect; remove the section"));
+                          "8: 'memory' in [quota web-*] is not supported by this version and has "
+                          "no effect; remove it"));
 }
 
 TEST_F(ConfigKeys, SupportedOnesAreNot) {
-  EXPECT_THAT(
-      load("[guard]\nharden = yes\n[gpu mtty]\nuse = mdev\n[profile p]\ntype = t\n").unsupported,
-      IsEmpty());
+  EXPECT_THAT(load("[guard]\nharden = yes\n[gpu mtty]\nuse = mdev\n[profile p]\ntype = t\n[quota "
+                   "*]\ntotal = 1\n")
+                  .unsupported,
+              IsEmpty());
 }
 
 }  // namespace gpuward

@@ -221,7 +221,7 @@ TEST_F(ConfigLoad, FileFromWindows) {
   ASSERT_THAT(loaded.config.profiles, SizeIs(1));
   EXPECT_THAT(loaded.config.profiles[0].types, ElementsAre("t", "u"));
   ASSERT_THAT(loaded.config.quotas, SizeIs(1));
-  EXPECT_EQ(loaded.config.quotas[0].pattern, "web-[0-9]*");
+  EXPECT_EQ(loaded.config.quotas[0].domains.pattern, "web-[0-9]*");
 }
 
 TEST_F(ConfigLoad, ExampleOfTheDesign) {
@@ -296,7 +296,7 @@ TEST_F(ConfigLoad, ExamplesOfTheManualPage) {
     if (line.starts_with('.')) example = "\n";
     if (inside && !line.starts_with('.')) example += line + "\n";
   }
-  EXPECT_EQ(examples, 3);
+  EXPECT_EQ(examples, 4);
 }
 
 }  // namespace gpuward

@@ -142,8 +142,8 @@ TEST_F(ConfigProfile, Names) {
   EXPECT_THAT(problems("[profile]\ntype = t\n"), SizeIs(1));
   EXPECT_THAT(
       problems("[profile total]\ntype = t\n"),
-      ElementsAre("gpuward.conf:1: bad name 'total' in [profile total]; reserved as the key of "
-                  "[quota] for the sum of all profiles"));
+      ElementsAre("gpuward.conf:1: bad name 'total' in [profile total]; reserved as a key of "
+                  "[quota]"));
   EXPECT_THAT(load_all().config.profiles, IsEmpty());
 }
 
@@ -161,11 +161,22 @@ TEST_F(ConfigProfile, NamesThatReadAsAnotherRequestAreRefused) {
     EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n"), IsEmpty()) << name;
 }
 
+TEST_F(ConfigProfile, Allow) {
+  EXPECT_THAT(profile("type = t\n").allowed, IsEmpty());
+  const Profile small = profile("type = t\nallow = web-*, owner:team-a\n");
+  ASSERT_THAT(small.allowed, SizeIs(2));
+  EXPECT_EQ(to_string(small.allowed[0]), "web-*");
+  EXPECT_EQ(small.allowed[1].by, DomainPattern::By::owner);
+  EXPECT_EQ(complaint("allow = owner:"),
+            "bad value 'owner:' for 'allow' in [profile p]; expected a pattern for names of "
+            "domains, such as web-*, or for owners, such as owner:team-*");
+}
+
 TEST_F(ConfigProfile, UnknownKey) {
   EXPECT_EQ(complaint("types = a"), "unknown key 'types' in [profile p]; did you mean 'type'?");
   EXPECT_EQ(complaint("colour = red"),
             "unknown key 'colour' in [profile p]; possible: type, gpu, placement, numa, memory, "
-            "compute, console, use, scrub, one-time");
+            "compute, console, use, scrub, one-time, allow");
 }
 
 TEST_F(ConfigProfile, Use) {

@@ -17,14 +17,14 @@ TEST_F(ConfigQuota, Limits) {
       "[profile small]\ntype = t\n[profile big]\ntype = t\n");
   EXPECT_THAT(told(loaded), IsEmpty());
   ASSERT_THAT(loaded.config.quotas, SizeIs(3));
-  EXPECT_EQ(loaded.config.quotas[0].pattern, "web-*");
+  EXPECT_EQ(loaded.config.quotas[0].domains.pattern, "web-*");
   EXPECT_THAT(loaded.config.quotas[0].per_profile, ElementsAre(Pair("small", 4)));
   EXPECT_EQ(loaded.config.quotas[0].total, 65535U);
   EXPECT_EQ(loaded.config.quotas[0].position.line, 1);
-  EXPECT_EQ(loaded.config.quotas[1].pattern, "db [0-9] #1");
+  EXPECT_EQ(loaded.config.quotas[1].domains.pattern, "db [0-9] #1");
   EXPECT_THAT(loaded.config.quotas[1].per_profile, ElementsAre(Pair("big", 0)));
   EXPECT_FALSE(loaded.config.quotas[1].total);
-  EXPECT_EQ(loaded.config.quotas[2].pattern, "*");  // no limit for all others
+  EXPECT_EQ(loaded.config.quotas[2].domains.pattern, "*");  // no limit for all others
 }
 
 TEST_F(ConfigQuota, BadLimits) {
@@ -37,9 +37,10 @@ TEST_F(ConfigQuota, BadLimits) {
 TEST_F(ConfigQuota, UnknownProfiles) {
   EXPECT_THAT(
       problems("[quota *]\nsmal = 1\nlarge = 1\ntotl = 1\n[profile small]\ntype = t\n"),
-      ElementsAre("gpuward.conf:2: unknown profile 'smal' in [quota *]; did you mean 'small'?",
-                  "gpuward.conf:3: unknown profile 'large' in [quota *]; possible: small, total",
-                  "gpuward.conf:4: unknown profile 'totl' in [quota *]; did you mean 'total'?"));
+      ElementsAre(
+          "gpuward.conf:2: unknown profile 'smal' in [quota *]; did you mean 'small'?",
+          "gpuward.conf:3: unknown profile 'large' in [quota *]; possible: small, total, memory",
+          "gpuward.conf:4: unknown profile 'totl' in [quota *]; did you mean 'total'?"));
   EXPECT_THAT(load_all().config.quotas[0].per_profile, IsEmpty());
 }
 
@@ -59,11 +60,41 @@ TEST_F(ConfigQuota, LongProfileName) {
 }
 
 TEST_F(ConfigQuota, PatternIsNeeded) {
-  EXPECT_THAT(
-      problems("[quota]\ntotal = 1\n"),
-      ElementsAre(
-          "gpuward.conf:1: bad name '' in [quota]; expected a pattern for names of domains, "
-          "such as web-*"));
+  const std::string expected =
+      "; expected a pattern for names of domains, such as web-*, or for owners, such as "
+      "owner:team-*";
+  EXPECT_THAT(problems("[quota]\ntotal = 1\n[quota owner: ]\n"),
+              ElementsAre("gpuward.conf:1: bad name '' in [quota]" + expected,
+                          "gpuward.conf:3: bad name 'owner:' in [quota owner:]" + expected));
+}
+
+TEST_F(ConfigQuota, ByOwner) {
+  const LoadedConfig loaded = load("[quota owner:team-*]\ntotal = 4\n[quota [o]wner:x]\n");
+  EXPECT_THAT(told(loaded), IsEmpty());
+  ASSERT_THAT(loaded.config.quotas, SizeIs(2));
+  EXPECT_EQ(loaded.config.quotas[0].domains.by, DomainPattern::By::owner);
+  EXPECT_EQ(loaded.config.quotas[0].domains.pattern, "team-*");
+  EXPECT_EQ(loaded.config.quotas[1].domains.by, DomainPattern::By::name);
+  EXPECT_EQ(to_string(loaded.config.quotas[0].domains), "owner:team-*");
+}
+
+TEST_F(ConfigQuota, PatternsMatchNamesAndOwners) {
+  const DomainPattern name = *parse_domain_pattern("web-*"),
+                      owner = *parse_domain_pattern("owner:*");
+  EXPECT_TRUE(matches(name, "web-1", "team"));
+  EXPECT_FALSE(matches(name, "Web-1", "web-1"));
+  EXPECT_TRUE(matches(owner, "web-1", "team"));
+  EXPECT_FALSE(matches(owner, "web-1", "")) << "no label is no label that * matches";
+  EXPECT_TRUE(matches(*parse_domain_pattern("[o]wner:x"), "owner:x", ""));
+}
+
+TEST_F(ConfigQuota, MemoryIsCheckedThoughNotSupported) {
+  EXPECT_THAT(problems("[quota *]\nmemory = 4G\n"),
+              ElementsAre("gpuward.conf:2: bad value '4G' for 'memory' in [quota *]; expected a "
+                          "number and MiB or GiB, such as 4096MiB or 4GiB"));
+  EXPECT_THAT(problems("[profile memory]\ntype = t\n"),
+              ElementsAre("gpuward.conf:1: bad name 'memory' in [profile memory]; reserved as a "
+                          "key of [quota]"));
 }
 
 }  // namespace gpuward

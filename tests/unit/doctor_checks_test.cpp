@@ -365,9 +365,11 @@ TEST_F(DoctorTest, each_mistake_of_the_configuration_is_a_problem) {
 }
 
 TEST_F(DoctorTest, NamesWithoutParentAndKeysWithoutEffect) {
-  host_.config("[gpu mttyy]\nuse = off\n[profile p]\ntype = t\ngpu = mttz\n[quota *]\ntotal = 1\n");
+  host_.config(
+      "[gpu mttyy]\nuse = off\n[profile p]\ntype = t\ngpu = mttz\n[quota *]\nmemory = 1GiB\n");
   EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Tristate::no)),
-              AllOf(Contains(AllOf(HasSubstr("problem "), HasSubstr("[quota *] is not supported"))),
+              AllOf(Contains(AllOf(HasSubstr("problem "),
+                                   HasSubstr("'memory' in [quota *] is not supported"))),
                     Contains(AllOf(HasSubstr("warning "),
                                    HasSubstr("gpuward.conf:1: no mdev parent is named 'mttyy'"))),
                     Contains(AllOf(HasSubstr("warning "),

@@ -328,5 +328,17 @@ TEST(InstanceUuid, IsThisDomainsAndThisAliasAlone) {
   EXPECT_NE(instance_uuid(one, "ua-gpuward-0"), instance_uuid(other, "ua-gpuward-0"));
 }
 
+// ---- the owner
+
+TEST(ParseDomain, ReadsTheOwner) {
+  EXPECT_EQ(parse_domain(domain_with("")).owner, "");
+  const std::string owned = "<g:domain xmlns:g='urn:gpuward:domain:1' owner='";
+  EXPECT_EQ(parse_domain(domain_with("", owned + "team-a'/>")).owner, "team-a");
+  EXPECT_EQ(parse_domain(domain_with("", owned + "'/>")).owner, "");
+  EXPECT_EQ(error_in(domain_with("", owned + "a b'/>")),
+            "domain XML line 4: 'a b' is not an owner: only letters, digits and _.+-@ are allowed");
+  EXPECT_EQ(read_running_domain(parse_document(domain_with("", owned + "a b'/>"))).owner, "");
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -66,6 +66,29 @@ TEST(StandInsTest, domains_are_numbered) {
   EXPECT_EQ(stand_ins.in_text("domain XML line 12"), "domain XML line 12");
 }
 
+TEST(StandInsTest, owners_are_numbered) {
+  StandIns stand_ins;
+  EXPECT_EQ(stand_ins.in_text("state completed\nowner team-a\nmdev claimed\n"),
+            "state completed\nowner owner-1\nmdev claimed\n");
+  EXPECT_EQ(stand_ins.in_text("owner -\n"), "owner -\n");
+  EXPECT_EQ(stand_ins.in_text("does not match domain 'web01' with owner 'team-a'"),
+            "does not match domain 'domain-1' with owner 'owner-1'");
+}
+
+TEST(StandInsTest, domains_are_replaced_in_a_list) {
+  StandIns stand_ins;
+  EXPECT_EQ(stand_ins.in_text("by domains 'web01', 'web 02', 'a' and 3 others; domain 'a'"),
+            "by domains 'domain-1', 'domain-2', 'domain-3' and 3 others; domain 'domain-3'");
+}
+
+TEST(StandInsTest, the_journal_does_not_name_patterns) {
+  StandIns stand_ins;
+  EXPECT_EQ(stand_ins.in_journal("[quota acme-*] (/etc/a.conf:3): total = 1 would be exceeded\n"
+                                 "allow = acme-*, owner:team-? (/etc/a.conf:4) does not match\n"),
+            "[quota domain-1*] (/etc/a.conf:3): total = 1 would be exceeded\n"
+            "allow = domain-1*, owner:owner-1? (/etc/a.conf:4) does not match\n");
+}
+
 TEST(StandInsTest, the_journal_does_not_name_the_host) {
   StandIns stand_ins("gpu01");
   EXPECT_EQ(stand_ins.in_journal("on gpu01: gpu010, gpu01.example\n"),
@@ -81,13 +104,27 @@ TEST(StandInsTest, a_configuration_keeps_its_lines_but_not_its_comments) {
                                 "\n"
                                 "\n"
                                 "[quota acme-*]\n"
-                                "[quota web01]\n"),
+                                "[quota web01]\n"
+                                "[quota *-acme-[0-9]]\n"
+                                "total = 3\n"
+                                "[quota owner:ml-*]\n"
+                                "[profile p]\n"
+                                "allow = web01, owner:ml-*,\n"
+                                "  owner:acme\n"
+                                "type = nvidia-63\n"),
             "\n"
             "[gpu 10de:2235] \n"
             "expect = serial:0001, uuid:GPU-00000000-0000-4000-8000-000000000001\n"
             "\n"
             "[quota domain-1*]\n"
-            "[quota domain-2]\n");
+            "[quota domain-2]\n"
+            "[quota *domain-3]\n"
+            "total = 3\n"
+            "[quota owner:owner-1*]\n"
+            "[profile p]\n"
+            "allow = domain-2, owner:owner-1*, \n"
+            " owner:owner-2\n"
+            "type = nvidia-63\n");
 }
 
 TEST(StandInsTest, records_of_devices_tell_nothing) {

@@ -707,6 +707,185 @@ TEST_F(ClaimDevicesTest, the_same_domain_many_times_at_once_ends_with_one) {
   expect_agreement(host_, 1);
 }
 
+// ---- quota
+
+class QuotaTest : public ClaimDevicesTest {
+ protected:
+  QuotaTest() { host_.parent("mbochs").type("mbochs-small", 20); }
+  void quota(const std::string& pattern, std::map<std::string, unsigned> per_profile,
+             std::optional<unsigned> total = {}) {
+    config_.quotas.push_back(
+        {*parse_domain_pattern(pattern), std::move(per_profile), total, {"gpuward.conf", 3}});
+  }
+};
+
+TEST_F(QuotaTest, a_domain_that_would_exceed_it_is_refused_before_anything_is_written) {
+  quota("vm*", {{"small", 1}});
+  prepare(vm_);
+  const auto before = host_.tree("");
+  EXPECT_EQ(refusal(domain_of(2, {"small"})),
+            "[quota vm*] (gpuward.conf:3): small = 1 would be exceeded: domain 'vm1' uses 1, "
+            "domain 'vm2' requests 1; shut one of them down or raise the limit; for what is used "
+            "run: gpuward quota vm2");
+  EXPECT_EQ(host_.tree(""), before);
+  end_domain(vm_);
+  prepare(domain_of(2, {"small"}));
+}
+
+TEST_F(QuotaTest, starting_again_does_not_count_twice) {
+  quota("vm*", {}, 1);
+  prepare(vm_);
+  prepare(vm_);
+  EXPECT_EQ(host_.instances().size(), 1u);
+}
+
+TEST_F(QuotaTest, the_owner_of_the_claim_counts) {
+  quota("owner:team-a", {}, 1);
+  vm_.owner = "team-a";
+  prepare(vm_);
+  EXPECT_EQ(claims_.find(vm_.uuid)->owner, "team-a");
+  Domain other = domain_of(2, {"small"});
+  other.owner = "team-a";
+  EXPECT_THAT(refusal(other), HasSubstr("total = 1 would be exceeded"));
+  other.owner = "team-b";
+  prepare(other);
+}
+
+TEST_F(QuotaTest, a_lost_claim_is_written_with_the_owner) {
+  vm_.owner = "team-a";
+  prepare(vm_);
+  claims_.drop(vm_.uuid);
+  check_running_domain(host_.root(), config_, vm_, patient);
+  EXPECT_EQ(claims_.find(vm_.uuid)->owner, "team-a");
+}
+
+TEST_F(QuotaTest, an_instance_written_by_hand_counts_for_the_total) {
+  quota("*", {}, 1);
+  const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host_.instance("mbochs", "mbochs-small", foreign);
+  Domain by_hand = domain_of(2, {});
+  Hostdev hostdev;
+  hostdev.model = "vfio-pci";
+  hostdev.instance = foreign;
+  by_hand.hostdevs.push_back(hostdev);
+  prepare(by_hand);
+  EXPECT_THAT(refusal(vm_), HasSubstr("domain 'vm2' uses 1, domain 'vm1' requests 1"));
+}
+
+TEST_F(QuotaTest, what_an_unreadable_claim_uses_is_unknown_and_refuses) {
+  quota("*", {}, 9);
+  claims_.make_ready();
+  write_file_atomically(host_.root().run("claims/" + to_string(domain_of(2, {}).uuid)),
+                        "rubbish\n");
+  EXPECT_THAT(refusal(vm_), HasSubstr("cannot be read"));
+  EXPECT_TRUE(host_.instances().empty());
+}
+
+TEST_F(QuotaTest, doctor_names_it_as_what_passes_when_another_domain_is_shut_down) {
+  quota("*", {}, 1);
+  prepare(vm_);
+  const DevicesRefusal full = devices_refusal(host_.root(), config_, domain_of(2, {"small"}));
+  EXPECT_THAT(full.reason.problem, HasSubstr("would be exceeded"));
+  EXPECT_TRUE(full.passes);
+  EXPECT_FALSE(devices_refusal(host_.root(), config_, domain_of(2, {"small", "small"})).passes);
+}
+
+TEST_F(QuotaTest, of_many_domains_at_once_as_many_start_as_it_permits) {
+  quota("vm?", {{"small", 3}});
+  quota("*", {}, 5);
+  const auto statuses = in_processes(20, [&](int number) {
+    const std::string text = refusal(domain_of(static_cast<unsigned>(number), {"small"}));
+    if (text == "(not refused)") return 0;
+    return text.find("would be exceeded") != std::string::npos ? 1 : 2;
+  });
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 0), 8);
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 1), 12);
+  expect_agreement(host_, 8);
+}
+
+// ---- [gpu] max
+
+class MaxTest : public ClaimDevicesTest {
+ protected:
+  void max(const std::string& parent, const std::string& type, unsigned count) {
+    GpuSection section;
+    section.selector.by = GpuSelector::By::name;
+    section.selector.name = parent;
+    section.max = {{type, count}};
+    config_.gpus.push_back(section);
+  }
+};
+
+TEST_F(MaxTest, no_more_of_the_type_are_created_on_the_card_than_it_permits) {
+  host_.parent("a").type("mbochs-small", 4);
+  host_.parent("b").type("mbochs-small", 1);
+  max("a", "mbochs-small", 2);
+  for (unsigned number = 1; number <= 3; ++number) prepare(domain_of(number, {"small"}));
+  EXPECT_EQ(refusal(domain_of(4, {"small"})),
+            "GPU 0: no available instance of mbochs-small on b (in use by domains 'vm1', 'vm2', "
+            "'vm3'); max = mbochs-small:2 is reached on a by domains 'vm2', 'vm3'; shut one down "
+            "or add GPUs to [profile small]");
+  end_domain(domain_of(2, {"small"}));
+  prepare(domain_of(4, {"small"}));
+}
+
+TEST_F(MaxTest, counts_what_the_domain_itself_requests) {
+  host_.parent("a").type("mbochs-small", 4);
+  max("a", "mbochs-small", 2);
+  EXPECT_THAT(refusal(domain_of(1, {"small", "small", "small"})),
+              HasSubstr("max = mbochs-small:2 is reached on a by domain 'vm1'"));
+  EXPECT_TRUE(host_.instances().empty());
+  prepare(domain_of(1, {"small", "small"}));
+  prepare(domain_of(1, {"small", "small"}));
+}
+
+TEST_F(MaxTest, is_for_a_card_over_all_its_vfs) {
+  host_.pci_gpu("0000:41:00.0");
+  for (const char* const vf : {"0000:41:00.4", "0000:41:00.5", "0000:41:00.6"})
+    host_.parent(vf).type("mbochs-small", 1).link("physfn", "../0000:41:00.0");
+  GpuSection section;
+  section.selector.by = GpuSelector::By::address;
+  section.selector.address = *parse_pci_address("0000:41:00.0");
+  section.max = {{"mbochs-small", 2}};
+  config_.gpus = {section};
+  prepare(domain_of(1, {"small"}));
+  prepare(domain_of(2, {"small"}));
+  EXPECT_EQ(refusal(domain_of(3, {"small"})),
+            "GPU 0: no GPU of profile 'small' is available: max = mbochs-small:2 is reached on "
+            "0000:41:00.0 by domains 'vm1', 'vm2'; shut one down or add GPUs to [profile small]");
+}
+
+TEST_F(MaxTest, another_type_of_the_profile_serves_when_the_first_is_at_its_limit) {
+  config_.profiles[0].types = {"mbochs-small", "mbochs-large"};
+  host_.parent("a").type("mbochs-small", 4).type("mbochs-large", 2);
+  max("a", "mbochs-small", 0);
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), "a/mbochs-large");
+}
+
+TEST_F(MaxTest, an_instance_that_is_there_counts_like_one_to_be_created) {
+  host_.parent("a").type("mbochs-small", 4);
+  max("a", "mbochs-small", 1);
+  host_.instance("a", "mbochs-small", instance(vm_));
+  prepare(domain_of(2, {"small"}));
+  EXPECT_EQ(refusal(vm_), "GPU 0: instance " + to_string(instance(vm_)) +
+                              " already exists, and max = mbochs-small:1 is reached on a by "
+                              "domain 'vm2'; shut one of the domains down");
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+  end_domain(domain_of(2, {"small"}));
+  prepare(vm_);
+}
+
+TEST_F(MaxTest, holds_for_many_domains_at_once) {
+  host_.parent("a").type("mbochs-small", 12);
+  max("a", "mbochs-small", 5);
+  const auto statuses = in_processes(12, [&](int number) {
+    return refusal(domain_of(static_cast<unsigned>(number), {"small"})) == "(not refused)" ? 0 : 1;
+  });
+  EXPECT_EQ(std::count(statuses.begin(), statuses.end(), 0), 5);
+  expect_agreement(host_, 5);
+}
+
 // ---- reconnect
 
 class CheckDevicesTest : public ClaimDevicesTest {

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "allocation/pool.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
@@ -192,6 +193,30 @@ TEST_F(ClaimVendorVfsTest, a_type_is_set_and_taken_away) {
   EXPECT_EQ(claims_.find(vm(1).uuid)->devices[0].type, "1145");
   EXPECT_EQ(release(vm(1)), "");
   EXPECT_EQ(type(), 0u);
+}
+
+TEST_F(ClaimVendorVfsTest, no_more_of_a_type_are_created_on_the_card_than_max_permits) {
+  Claim other{domain_on(vf(2), 2).uuid, "vm2", {}};
+  other.devices.push_back(
+      {.alias = "ua-gpuward-0", .profile = "p", .instance = {}, .parent = pf, .type = "1145"});
+  other.devices[0].use = Use::vendor_vf;
+  other.devices[0].address = at(vf(2));
+  claims_.make_ready();
+  claims_.write(other);
+  config_.gpus[0].max = {{"NVIDIA L40S-1B", 1}};
+  EXPECT_EQ(refusal(vm(1)),
+            "GPU 0 (0000:41:00.1): max = NVIDIA L40S-1B:1 is reached on 0000:41:00.0 by domain "
+            "'vm2'; shut one down, or use another GPU: gpuward reassign");
+  EXPECT_EQ(type(), 0u);
+  EXPECT_TRUE(pool_of(host_.root(), config_, config_.profiles[0])[0].is_full);
+  config_.profiles[0].types = {"NVIDIA L40S-2B"};
+  EXPECT_THAT(refusal(vm(1)), HasSubstr("no type of profile 'p' can be created"))
+      << "the limit is of another type";
+  config_.profiles[0].types = {"NVIDIA L40S-1B"};
+  config_.gpus[0].max = {{"1145", 2}};
+  EXPECT_FALSE(pool_of(host_.root(), config_, config_.profiles[0])[0].is_full);
+  EXPECT_EQ(refusal(vm(1)), "");
+  EXPECT_EQ(type(), 1145u);
 }
 
 TEST_F(ClaimVendorVfsTest, what_somebody_left_is_taken_away_first_if_it_may_be_adopted) {

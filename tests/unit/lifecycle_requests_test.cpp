@@ -98,6 +98,27 @@ TEST_F(RequestsTest, a_whole_gpu_without_any_configuration) {
   EXPECT_THAT(claimed(vm_), IsEmpty());
 }
 
+/// [quota] and allow are for profiles; the total is for all GPUs.
+TEST_F(RequestsTest, without_a_profile_it_counts_in_the_total_alone) {
+  host_.pci_gpu("0000:41:00.0").attribute("reset", "");
+  host_.iommu_group(20, {"0000:41:00.0"});
+  Profile card;
+  card.name = "card";
+  card.use = Use::whole;
+  card.allowed = {*parse_domain_pattern("db-*")};
+  config_.profiles = {card};
+  config_.quotas = {{*parse_domain_pattern("vm*"), {{"card", 0}}, 0, {"gpuward.conf", 3}}};
+  add(vm_, "whole", whole_, "0000:41:00.0");
+  EXPECT_EQ(refusal(vm_),
+            "[quota vm*] (gpuward.conf:3): total = 0 would be exceeded: domain 'vm1' requests 1; "
+            "raise the limit, or remove GPUs from the domain: gpuward detach vm1");
+  config_.quotas[0].total = 1;
+  EXPECT_EQ(refusal(vm_), "");
+  Domain other = domain_of(2);
+  EXPECT_THAT(refusal(add(other, "card", {}, "0000:42:00.0")),
+              HasSubstr("profile 'card': allow = db-*"));
+}
+
 TEST_F(RequestsTest, a_whole_gpu_of_a_model) {
   host_.pci_gpu("0000:41:00.0").pci_id(0x10de, 0x13f2).attribute("reset", "");
   host_.pci_gpu("0000:42:00.0").pci_id(0x10de, 0x26b9).attribute("reset", "");

@@ -32,6 +32,7 @@ Claim claim_of(const Uuid& domain, const std::string& name) {
 void expect_same(const Claim& a, const Claim& b) {
   EXPECT_EQ(a.domain, b.domain);
   EXPECT_EQ(a.name, b.name);
+  EXPECT_EQ(a.owner, b.owner);
   ASSERT_EQ(a.devices.size(), b.devices.size());
   for (size_t i = 0; i < a.devices.size(); ++i) EXPECT_TRUE(a.devices[i] == b.devices[i]) << i;
 }
@@ -65,10 +66,11 @@ Claim pci_claim() {
 TEST(ClaimTextTest, of_pci_devices_is_readable_too) {
   const std::string text = format_claim(pci_claim());
   EXPECT_EQ(text,
-            "gpuward-claim 2\n"
+            "gpuward-claim 3\n"
             "domain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\n"
             "boot -\n"
             "state started\n"
+            "owner -\n"
             "whole claimed ua-gpuward-0 big 0000:41:00.0 0000:41:00.0 - scrub=/usr/sbin/scrub "
             "one-time\n"
             "vendor-vf quarantined ua-gpuward-1 quarter 10000:42:00.4 0000:42:00.0 1145\n");
@@ -98,10 +100,11 @@ TEST(ClaimedDeviceTest, is_the_same_by_what_names_it_on_the_host) {
 
 TEST(ClaimTextTest, is_readable_by_people) {
   EXPECT_EQ(format_claim(claim_of(web01, "web 01")),
-            "gpuward-claim 2\n"
+            "gpuward-claim 3\n"
             "domain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web 01\n"
             "boot -\n"
             "state started\n"
+            "owner -\n"
             "mdev claimed ua-gpuward-0 small 73168fe1-3c40-5430-b083-344f87e93219 mbochs "
             "mbochs-small\n"
             "mdev quarantined ua-gpuward-1 big_1.0+x 6e94b1dc-7c4f-5131-a5a9-6f0b20f13488 "
@@ -143,7 +146,7 @@ TEST(ClaimTextTest, every_process_that_works_for_the_claim_reads_back) {
         "writer=1@x", "writer=1@0", "writer=@1", "scrub-pid=", "scrub-pid=0", "maker=0"}) {
     std::string bad = text;
     bad.replace(bad.find("writer=4711@99"), 14, word);
-    EXPECT_THAT(error_of(bad), HasSubstr("FILE line 6: ")) << word;
+    EXPECT_THAT(error_of(bad), HasSubstr("FILE line 7: ")) << word;
   }
 }
 
@@ -152,7 +155,8 @@ TEST(ClaimTextTest, boot_and_state_read_back) {
   claim.boot = "0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0";
   claim.completed = true;
   const std::string text = format_claim(claim);
-  EXPECT_THAT(text, HasSubstr("\nboot 0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0\nstate completed\n"));
+  EXPECT_THAT(text,
+              HasSubstr("\nboot 0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0\nstate completed\nowner -\n"));
   EXPECT_EQ(parse_claim(text, "FILE").boot, claim.boot);
   EXPECT_TRUE(parse_claim(text, "FILE").completed);
 }
@@ -171,16 +175,39 @@ TEST(ClaimTextTest, version_1_is_read) {
   EXPECT_TRUE(claim.devices[0].one_time);
 }
 
+TEST(ClaimTextTest, version_2_is_read_and_has_no_owner) {
+  const Claim claim = parse_claim(
+      "gpuward-claim 2\ndomain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\nboot -\n"
+      "state completed\nmdev claimed ua-gpuward-0 small 73168fe1-3c40-5430-b083-344f87e93219 a b\n",
+      "FILE");
+  EXPECT_TRUE(claim.completed);
+  EXPECT_EQ(claim.owner, "");
+  EXPECT_EQ(claim.devices.size(), 1u);
+}
+
+TEST(ClaimTextTest, the_owner_reads_back) {
+  Claim claim = claim_of(web01, "web01");
+  claim.owner = "team-a@example.org";
+  const std::string text = format_claim(claim);
+  EXPECT_THAT(text, HasSubstr("\nowner team-a@example.org\n"));
+  EXPECT_EQ(parse_claim(text, "FILE").owner, claim.owner);
+  for (const std::string bad : {"owner", "owner ", "owner a b", "owners a", ""}) {
+    std::string wrong = text;
+    wrong.replace(wrong.find("owner team-a@example.org"), 24, bad);
+    EXPECT_THAT(error_of(wrong), HasSubstr("FILE line 5: invalid line")) << bad;
+  }
+}
+
 TEST(ClaimTextTest, a_newer_version_is_named) {
-  EXPECT_THAT(error_of("gpuward-claim 3\n"), HasSubstr("FILE line 1: "));
-  EXPECT_THAT(error_of("gpuward-claim 3\n"), HasSubstr("version '3' is not supported"));
+  EXPECT_THAT(error_of("gpuward-claim 4\n"), HasSubstr("FILE line 1: "));
+  EXPECT_THAT(error_of("gpuward-claim 4\n"), HasSubstr("version '4' is not supported"));
 }
 
 TEST(ClaimTextTest, cut_at_any_byte_it_is_no_claim_or_one_of_fewer_devices) {
   const std::string text = format_claim(claim_of(web01, "web 01"));
   for (size_t size = 0; size < text.size(); ++size) {
     const std::string cut = text.substr(0, size);
-    const bool whole_lines = cut.ends_with('\n') && std::count(cut.begin(), cut.end(), '\n') >= 4;
+    const bool whole_lines = cut.ends_with('\n') && std::count(cut.begin(), cut.end(), '\n') >= 5;
     EXPECT_THAT(error_of(cut), HasSubstr(whole_lines ? "(good)" : "FILE")) << cut;
   }
 }

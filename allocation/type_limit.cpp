@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/type_limit.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "base/quote.hpp"
+#include "base/text.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+std::string card_of(const Root& root, const ClaimedDevice& device) {
+  if (device.use != Use::mdev) return device.parent;
+  const auto address = parse_pci_address(device.parent);
+  const auto parent = address ? find_pci_device(root, *address) : std::nullopt;
+  return parent && parent->physical_function ? to_string(*parent->physical_function)
+                                             : device.parent;
+}
+
+/// One entry per instance: the domain that has it, in quotes.
+static std::multiset<std::string> users_of_type(const Root& root, Use use, const std::string& card,
+                                                const std::string& type,
+                                                const std::vector<Claim>& claims) {
+  std::multiset<std::string> users;
+  for (const Claim& claim : claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (device.use == use && device.type == type && card_of(root, device) == card)
+        users.insert(in_quotes(claim.name));
+  return users;
+}
+
+static std::optional<ReachedLimit> reached(const Root& root, const InstanceCount& limit, Use use,
+                                           const std::string& card, const std::string& type,
+                                           const std::vector<Claim>& claims) {
+  const auto users = users_of_type(root, use, card, type, claims);
+  if (users.size() < limit.count) return {};
+  const std::set<std::string> domains(users.begin(), users.end());
+  const std::string who =
+      domains.empty() ? "" : (domains.size() == 1 ? " by domain " : " by domains ");
+  return ReachedLimit{"max = " + limit.type + ":" + std::to_string(limit.count) +
+                      " is reached on " + card + who + first_three_of(domains)};
+}
+
+/// mdevs are called by their id alone, as /sys/bus/mdev names them.
+static const InstanceCount* limit_of(const std::vector<InstanceCount>& max, Use use,
+                                     const std::string& id, const std::string& name) {
+  for (const InstanceCount& limit : max)
+    if (limit.type == id || (use == Use::vendor_vf && limit.type == name)) return &limit;
+  return nullptr;
+}
+
+std::optional<ReachedLimit> reached_limit(const Root& root, const std::vector<InstanceCount>& max,
+                                          const std::string& card, const std::string& type,
+                                          const std::vector<Claim>& claims) {
+  const InstanceCount* const limit = limit_of(max, Use::mdev, type, {});
+  if (!limit) return {};
+  return reached(root, *limit, Use::mdev, card, type, claims);
+}
+
+std::optional<ReachedLimit> reached_limit(const Root& root, const std::vector<InstanceCount>& max,
+                                          const std::string& card, const VgpuType& type,
+                                          const std::vector<Claim>& claims) {
+  const std::string id = std::to_string(type.id);
+  const InstanceCount* const limit = limit_of(max, Use::vendor_vf, id, type.name);
+  if (!limit) return {};
+  return reached(root, *limit, Use::vendor_vf, card, id, claims);
+}
+
+std::optional<unsigned> remaining_of(const Root& root, const std::vector<InstanceCount>& max,
+                                     const std::string& card, const GpuType& type,
+                                     const std::vector<Claim>& claims) {
+  const InstanceCount* const limit = limit_of(max, type.use, type.id, type.name);
+  if (!limit) return {};
+  const auto used =
+      static_cast<unsigned>(users_of_type(root, type.use, card, type.id, claims).size());
+  return limit->count - std::min(used, limit->count);
+}
+
+std::vector<Claim> without_device(std::vector<Claim> claims, const ClaimedDevice& device) {
+  for (Claim& claim : claims)
+    std::erase_if(claim.devices,
+                  [&](const ClaimedDevice& other) { return is_same_device(other, device); });
+  return claims;
+}
+
+}  // namespace gpuward

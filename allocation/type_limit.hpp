@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "inventory/gpu.hpp"
+#include "pci/vendor_vgpu.hpp"
+#include "state/claim.hpp"
+
+namespace gpuward {
+
+// [gpu SELECTOR] max = TYPE:N: how many instances of a type domains may have on one card at a time,
+// counted from claims, over all its VFs; those in quarantine, which are still on the card, count.
+
+/// The card that an mdev or a VF of the claim is on.
+std::string card_of(const Root& root, const ClaimedDevice& device);
+
+/// A type of which no more may be created on a card, as far as the claims tell.
+struct ReachedLimit {
+  std::string text;  ///< "max = nvidia-63:2 is reached on 0000:41:00.0 (domains 'a', 'b')"
+};
+
+/// Nothing while one more mdev of the type may be created on the card.
+std::optional<ReachedLimit> reached_limit(const Root& root, const std::vector<InstanceCount>& max,
+                                          const std::string& card, const std::string& type,
+                                          const std::vector<Claim>& claims);
+
+/// The same of a vGPU on a VF of the card; `max` may have its id or its name.
+std::optional<ReachedLimit> reached_limit(const Root& root, const std::vector<InstanceCount>& max,
+                                          const std::string& card, const VgpuType& type,
+                                          const std::vector<Claim>& claims);
+
+/// How many more of the type may be created on the card; nothing where it has no limit.
+std::optional<unsigned> remaining_of(const Root& root, const std::vector<InstanceCount>& max,
+                                     const std::string& card, const GpuType& type,
+                                     const std::vector<Claim>& claims);
+
+/// The claims without what `device` itself is, which is about to be created.
+std::vector<Claim> without_device(std::vector<Claim> claims, const ClaimedDevice& device);
+
+}  // namespace gpuward
