@@ -98,6 +98,31 @@ std::optional<unsigned> qemu_version(const Root& root, const std::string& emulat
   }
 }
 
+/// Of the program that is there now, if its stamp is the kept one.
+static std::optional<unsigned> version_if_same(const Root& root, const std::string& emulator) {
+  try {
+    const auto stamp = stamp_of(root, root.prefix + emulator);
+    return stamp ? kept_version(cache_file(root, emulator), *stamp) : std::nullopt;
+  } catch (const SystemError&) {
+    throw;
+  } catch (const Error&) {  // others may replace it
+    return {};
+  }
+}
+
+std::vector<KeptQemuVersion> kept_qemu_versions(const Root& root) {
+  std::vector<KeptQemuVersion> kept;
+  const std::string directory = paths::qemu_versions(root);
+  for (const std::string& name : list_directory(directory)) {
+    const std::string text = read_file(directory + '/' + name).value_or("");
+    const auto lines = split(text, '\n');  // stamp, version, path
+    if (lines.size() < 3 || !lines[2].starts_with('/')) continue;
+    const std::string emulator(lines[2]);
+    kept.push_back({emulator, version_if_same(root, emulator)});
+  }
+  return kept;
+}
+
 QemuCapabilities abilities_of(std::optional<unsigned> version) {
   return {.can_disable_vfio_migration = !version || *version >= first_qemu_with_enable_migration,
           .is_known = version.has_value()};

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/root.hpp"
 #include "protection/guards.hpp"
@@ -14,6 +15,15 @@ namespace gpuward {
 /// program that belongs to root, or to the user that we are, and that nobody else may write to.
 /// Nothing when it cannot be told. Never throws.
 std::optional<unsigned> qemu_version(const Root& root, const std::string& emulator);
+
+/// What is kept of an emulator.
+struct KeptQemuVersion {
+  std::string emulator;
+  std::optional<unsigned> version;  ///< nothing where the program is another now, or is not asked
+};
+
+/// All that is kept; no program is asked. Throws SystemError.
+std::vector<KeptQemuVersion> kept_qemu_versions(const Root& root);
 
 /// What a QEMU of this version can do.
 QemuCapabilities abilities_of(std::optional<unsigned> version);

@@ -84,6 +84,31 @@ TEST_F(QemuVersionTest, is_not_asked_below_a_directory_that_others_may_write) {
   EXPECT_EQ(version(), std::nullopt);
 }
 
+/// For a report of a bug: what is printed is of the program that is there.
+TEST_F(QemuVersionTest, that_is_kept_counts_while_the_program_is_the_same) {
+  const auto kept = [&] {
+    std::string text;
+    for (const KeptQemuVersion& one : kept_qemu_versions(host_.root()))
+      text += one.emulator + ' ' + (one.version ? version_text(*one.version) : "unknown") + '\n';
+    return text;
+  };
+  EXPECT_EQ(kept(), "");
+  qemu_says("QEMU emulator version 8.1.0");
+  version();
+  EXPECT_EQ(kept(), emulator + " 8.1.0\n");
+  ::chmod(path().c_str(), 0777);
+  EXPECT_EQ(kept(), emulator + " unknown\n");
+  qemu_says("QEMU emulator version 9.2.0");
+  EXPECT_EQ(kept(), emulator + " unknown\n") << "another program";
+  version();
+  EXPECT_EQ(kept(), emulator + " 9.2.0\n");
+  remove_file(path());
+  EXPECT_EQ(kept(), emulator + " unknown\n");
+  write_file_atomically(host_.root().run("qemu/x"), "1 2 3 4.5\n7002022\n" + emulator + '\n');
+  write_file_atomically(host_.root().run("qemu/y"), "rubbish\n");
+  EXPECT_EQ(kept(), emulator + " unknown\n" + emulator + " unknown\n");
+}
+
 TEST_F(QemuVersionTest, leaves_nothing_behind) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can end processes of other sessions";
   // A daemon that tells us when it is there.
