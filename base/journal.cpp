@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "base/file.hpp"
 
@@ -33,6 +34,42 @@ std::string journal_entry(std::span<const Field> fields) {
     entry += '\n';
   }
   return entry;
+}
+
+/// Takes the value of a field off the text, whose name has been taken with its line end: eight
+/// bytes of length, the value, a line end. False where it is cut off.
+static bool take_value(std::string_view& text, std::string& value) {
+  constexpr size_t length_size = 8;
+  if (text.size() < length_size) return false;
+  uint64_t length = 0;
+  for (size_t i = 0; i < length_size; ++i)
+    length |= static_cast<uint64_t>(static_cast<unsigned char>(text[i])) << (8 * i);
+  text.remove_prefix(length_size);
+  if (length >= text.size()) return false;  // the line end is missing at least
+  value = text.substr(0, length);
+  text.remove_prefix(length + 1);
+  return true;
+}
+
+std::vector<Entry> exported_entries(std::string_view text) {
+  std::vector<Entry> entries;
+  Entry entry;
+  for (size_t end; (end = text.find('\n')) != text.npos;) {
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(end + 1);
+    const size_t equals = line.find('=');
+    if (line.empty()) {
+      if (!entry.empty()) entries.push_back(std::exchange(entry, {}));
+    } else if (equals != line.npos) {
+      entry.emplace(line.substr(0, equals), line.substr(equals + 1));
+    } else {
+      std::string value;
+      if (!take_value(text, value)) return entries;
+      entry.emplace(line, std::move(value));
+    }
+  }
+  if (!entry.empty()) entries.push_back(std::move(entry));
+  return entries;
 }
 
 std::string syslog_line(int priority, std::string_view program, std::string_view line) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gpuward::log {
 
@@ -17,6 +19,13 @@ struct Field {
 /// An entry of fields as systemd's journal takes it in one datagram
 /// (systemd.io/JOURNAL_NATIVE_PROTOCOL): a value with a line end goes with its length.
 std::string journal_entry(std::span<const Field> fields);
+
+/// Fields of an entry by their names; an entry may have one several times.
+using Entry = std::multimap<std::string, std::string>;
+
+/// The entries that `journalctl --output=export` prints (systemd.io/JOURNAL_EXPORT_FORMATS), up to
+/// one that is cut off.
+std::vector<Entry> exported_entries(std::string_view text);
 
 /// Where systemd's journal listens.
 inline constexpr const char* journal_socket = "/run/systemd/journal/socket";

@@ -52,6 +52,24 @@ TEST(Journal, writes_a_value_with_line_ends_with_its_length) {
   EXPECT_EQ(journal_entry(fields), "MESSAGE\n" + length + "a\nPRIORITY=0\n");
 }
 
+TEST(Journal, exported_entries_are_read_back) {
+  const std::string length("\x03\0\0\0\0\0\0\0", 8);
+  const std::string text =
+      "__CURSOR=s=1;i=2\nMESSAGE\n" + length + "a\nb\nD=1\nD=2\n\n\nMESSAGE=c\n\n";
+  const std::vector<Entry> wanted = {
+      {{"__CURSOR", "s=1;i=2"}, {"MESSAGE", "a\nb"}, {"D", "1"}, {"D", "2"}}, {{"MESSAGE", "c"}}};
+  EXPECT_EQ(exported_entries(text), wanted);
+  EXPECT_EQ(exported_entries(""), std::vector<Entry>());
+}
+
+TEST(Journal, an_exported_entry_that_is_cut_off_is_none) {
+  const std::string length("\x03\0\0\0\0\0\0\0", 8), huge(8, '\xff');
+  for (const std::string& rest :
+       {std::string(), length.substr(0, 7), length, length + "a\nb", huge})
+    EXPECT_EQ(exported_entries("A=1\n\nMESSAGE\n" + rest), std::vector<Entry>({{{"A", "1"}}}))
+        << rest.size();
+}
+
 TEST(Journal, hands_the_entry_over_in_one_datagram) {
   const TempDir directory;
   const Fd fd = listen_at(directory / "socket");
