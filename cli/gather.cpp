@@ -5,17 +5,19 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <map>
 
 #include "base/child_process.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/retried.hpp"
 #include "base/tar.hpp"
-#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "config/config_parser.hpp"
+#include "inventory/config_record.hpp"
 #include "inventory/host_record.hpp"
+#include "inventory/journal_record.hpp"
 #include "inventory/stand_ins.hpp"
 #include "libvirt/version.hpp"
 #include "protection/qemu_version.hpp"
@@ -31,6 +33,25 @@ static std::string host_name() {
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "";
 }
 
+static void note_unreadable(HostRecord& record, const std::string& line) {
+  auto& lines = record.unreadable;  // record_host may have tried to read it too
+  if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+}
+
+/// What `read` returns; nothing, and a line in the record, when it throws: one thing that cannot be
+/// read is no reason not to record the others.
+template <typename Read>
+static auto attempt(HostRecord& record, const std::string& path, Read read) -> decltype(read()) {
+  try {
+    return read();
+  } catch (const SystemError& error) {
+    note_unreadable(record, path + ": " + errno_text(error.code));
+  } catch (const Error& error) {
+    note_unreadable(record, path + ": " + error.reason.problem);
+  }
+  return {};
+}
+
 // ---- what is recorded on request
 
 static std::string line_of(std::string_view what, const std::string& version) {
@@ -39,25 +60,23 @@ static std::string line_of(std::string_view what, const std::string& version) {
 
 /// Of the programs that domains run. What they answered is read, not asked again: that would be
 /// written to /run/gpuward.
-static std::string qemu_lines(const Root& root) {
+static std::string qemu_lines(const Root& root, HostRecord& record) {
   std::string lines;
-  for (const std::string& name : list_directory(paths::qemu_versions(root))) {
-    const std::string text = read_file(paths::qemu_versions(root) + '/' + name).value_or("");
-    const auto parts = split(text, '\n');  // stamp, version, path
-    const auto version = parts.size() > 2 ? to_number<unsigned>(parts[1]) : std::nullopt;
-    if (version) lines += "qemu " + version_text(*version) + ' ' + std::string(parts[2]) + '\n';
-  }
+  for (const KeptQemuVersion& kept :
+       attempt(record, paths::qemu_versions(Root{}), [&] { return kept_qemu_versions(root); }))
+    lines += "qemu " + (kept.version ? version_text(*kept.version) : "unknown") + ' ' +
+             kept.emulator + '\n';
   return lines.empty() ? line_of("qemu", "") : lines;
 }
 
-static std::string versions_text(const Settings& settings) {
+static std::string versions_text(const Settings& settings, HostRecord& record) {
   const Root& root = settings.root;
   const unsigned libvirt = libvirt_version_at(root, settings.connect);
   std::string text = line_of("gpuward", GPUWARD_VERSION);
   text +=
       line_of("kernel", read_optional_attribute(root.proc("sys/kernel/osrelease")).value_or(""));
   text += line_of("libvirt", libvirt ? version_text(libvirt) : "");
-  text += qemu_lines(root);
+  text += qemu_lines(root, record);
   for (const char* const module : {"nvidia", "gim", "amdgpu", "xe", "i915"})
     if (const auto version =
             read_optional_attribute(root.sys("module/") + std::string(module) + "/version"))
@@ -65,15 +84,16 @@ static std::string versions_text(const Settings& settings) {
   return text;
 }
 
-/// What gpuward's programs have logged since the host was started: at most the last 5,000 lines.
+/// What gpuward's programs have logged since the host was started: at most the last 5,000 entries.
 /// Nothing where it cannot be read: by others than root, or without journald.
-static std::optional<std::string> journal_text(const Root& root) {
+static std::optional<std::string> exported_journal() {
   return output_of(
-      root.at("/usr/bin/journalctl"),
-      {"--quiet", "--no-pager", "--no-hostname", "--boot", "--lines=5000", "--output=short-iso",
-       "--identifier=gpuward", "--identifier=gpuward-guard", "--identifier=gpuward-polkit",
+      "/usr/bin/journalctl",
+      {"--quiet", "--no-pager", "--boot", "--lines=5000", "--output=export",
+       std::string("--output-fields=") + recorded_journal_fields, "--identifier=gpuward",
+       "--identifier=gpuward-guard", "--identifier=gpuward-polkit",
        "--identifier=gpuward-provision", "--identifier=gpuward-qemu-hook"},
-      std::chrono::seconds(30), size_t{8} << 20, RunAs::ourselves);
+      std::chrono::seconds(30), size_t{16} << 20, RunAs::ourselves);
 }
 
 // ---- the archive
@@ -88,23 +108,35 @@ static void add(Tar& tar, const std::string& path, const RecordedFile& file) {
     tar.add_file(name, file.text);
 }
 
-static void add_config(const Root& root, StandIns& stand_ins, HostRecord& record, Tar& tar) {
-  for (const std::string& file : config_files(root)) {
-    const std::string path = file.substr(root.prefix.size());
-    try {
-      if (const auto text = read_file(file))
-        tar.add_file(std::string(top) + path.substr(1), stand_ins.in_config(*text));
-    } catch (const Error& error) {
-      record.unreadable.push_back(path + ": " + error.reason.problem);
-    }
-  }
+/// Where conf.d cannot be read the other file is all there is.
+static std::vector<std::string> readable_config_files(const Root& root, HostRecord& record) {
+  const auto files =
+      attempt(record, "/etc/gpuward/conf.d", [&] { return std::optional(config_files(root)); });
+  return files.value_or(std::vector{root.etc("gpuward/gpuward.conf")});
 }
 
+/// By their names in the archive. Each of them shows names that the journal may have, so all are
+/// read in any case.
+static std::map<std::string, std::string> config_texts(const Root& root,
+                                                       const std::vector<std::string>& files,
+                                                       StandIns& stand_ins, HostRecord& record) {
+  std::map<std::string, std::string> texts;
+  for (const std::string& file : files) {
+    const std::string path = file.substr(root.prefix.size());
+    if (const auto text = attempt(record, path, [&] { return read_file(file); }))
+      texts[path.substr(1)] = config_with_stand_ins(*text, stand_ins);
+  }
+  return texts;
+}
+
+/// journalctl is of this host, not of the one in a directory; that one's is a file of others, which
+/// root may not run.
 static void add_journal(const Root& root, StandIns& stand_ins, HostRecord& record, Tar& tar) {
-  if (const auto text = journal_text(root))
-    tar.add_file(std::string(top) + "journal", stand_ins.in_journal(*text));
+  const auto exported = root.prefix.empty() ? exported_journal() : std::nullopt;
+  if (exported)
+    tar.add_file(std::string(top) + "journal", journal_with_stand_ins(*exported, stand_ins));
   else
-    record.unreadable.emplace_back("the journal");
+    note_unreadable(record, "the journal");
 }
 
 static std::string log_text(const HostRecord& record, StandIns& stand_ins) {
@@ -115,17 +147,25 @@ static std::string log_text(const HostRecord& record, StandIns& stand_ins) {
 }
 
 static Tar archive_of(const Settings& settings, HostRecord& record,
+                      const std::vector<std::string>& files,
                       const std::vector<std::string>& parts) {
+  const Root& root = settings.root;
   const auto wants = [&](const char* part) {
     return std::find(parts.begin(), parts.end(), part) != parts.end();
   };
   StandIns stand_ins(host_name());
-  keep_provisioned(settings.root, stand_ins);
+  attempt(record, "/sys/bus/mdev/devices", [&] {
+    keep_provisioned(root, stand_ins);
+    return true;  // attempt wants a value
+  });
   Tar tar(std::time(nullptr));
   for (const auto& [path, file] : with_stand_ins(record, stand_ins)) add(tar, path, file);
-  if (wants("config")) add_config(settings.root, stand_ins, record, tar);
-  if (wants("journal")) add_journal(settings.root, stand_ins, record, tar);
-  if (wants("versions")) tar.add_file(std::string(top) + "versions", versions_text(settings));
+  const auto config = config_texts(root, files, stand_ins, record);
+  if (wants("config"))
+    for (const auto& [path, text] : config) tar.add_file(std::string(top) + path, text);
+  if (wants("journal")) add_journal(root, stand_ins, record, tar);
+  if (wants("versions"))
+    tar.add_file(std::string(top) + "versions", versions_text(settings, record));
   tar.add_file(std::string(top) + "gather.log", log_text(record, stand_ins));
   return tar;
 }
@@ -157,9 +197,11 @@ static void create_file(const std::string& name, const std::string& text) {
 int gather_command(const Settings& settings, const std::string& file,
                    const std::vector<std::string>& parts) {
   // A mistake in the configuration is no reason not to record what there is.
-  const Config config = load_config(config_files(settings.root)).config;
-  HostRecord record = record_host(settings.root, config);
-  const Tar tar = archive_of(settings, record, parts);
+  HostRecord unread;
+  const auto files = readable_config_files(settings.root, unread);
+  HostRecord record = record_host(settings.root, load_config(files).config);
+  for (const std::string& line : unread.unreadable) note_unreadable(record, line);
+  const Tar tar = archive_of(settings, record, files, parts);
   if (file == "-") {
     print_text(tar.text());
     return 0;
@@ -168,6 +210,9 @@ int gather_command(const Settings& settings, const std::string& file,
   print_lines(file + ": " + std::to_string(record.files.size()) +
               " files and links recorded, serial numbers, UUIDs, names of domains and owners "
               "replaced; read the archive before you publish it\n");
+  const bool wants_journal = std::find(parts.begin(), parts.end(), "journal") != parts.end();
+  if (wants_journal && !settings.root.prefix.empty())
+    print_lines("the journal is not recorded with --root, as journalctl reads that of this host\n");
   if (!record.unreadable.empty())
     print_lines(std::to_string(record.unreadable.size()) +
                 " file(s) could not be read; gather.log in the archive names them\n");

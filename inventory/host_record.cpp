@@ -5,6 +5,7 @@
 #include <charconv>
 #include <filesystem>
 #include <set>
+#include <system_error>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -115,7 +116,11 @@ static bool has(Recording& recording, const std::string& path) {
 
 static void add_mark(Recording& recording, const std::string& path) {
   if (!has(recording, path)) return;
-  const bool is_file = std::filesystem::is_regular_file(recording.root.at(path));
+  std::error_code code;
+  const auto status = std::filesystem::status(recording.root.at(path), code);
+  if (status.type() == std::filesystem::file_type::none)
+    return recording.record.unreadable.push_back(path + ": " + errno_text(code.value()));
+  const bool is_file = std::filesystem::is_regular_file(status);
   add(recording, path, is_file ? Kind::text : Kind::directory, "");
 }
 

@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <vector>
 
+#include "base/quote.hpp"
 #include "base/text.hpp"
+#include "base/utf8.hpp"
+#include "inventory/message_names.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/provisioned.hpp"
 
@@ -59,12 +63,40 @@ Uuid StandIns::uuid(const Uuid& uuid) {
   return result;
 }
 
-std::string StandIns::domain(std::string_view name) {
-  return "domain-" + std::to_string(number_of(domains_, std::string(name)));
+/// A name as messages have it: made printable, as a word of a command, and cut where it is long.
+static std::vector<std::string> forms_of(std::string_view name) {
+  std::vector<std::string> forms = {std::string(name), printable(name)};
+  const std::string word = shell_word(name), quoted = in_quotes(name);
+  if (word.starts_with('\'')) forms.push_back(word.substr(1, word.size() - 2));
+  const size_t cut = quoted.rfind("...' (");
+  forms.push_back(quoted.substr(1, (cut == quoted.npos ? quoted.size() - 1 : cut) - 1));
+  return forms;
 }
 
-std::string StandIns::owner(std::string_view name) {
-  return "owner-" + std::to_string(number_of(owners_, std::string(name)));
+std::string StandIns::Names::stand_in(std::string_view name) {
+  const auto known = numbers.find(std::string(name));
+  if (known != numbers.end()) return word + std::to_string(known->second);
+  ++count;
+  for (std::string& form : forms_of(name)) numbers.emplace(std::move(form), count);
+  return word + std::to_string(count);
+}
+
+/// "*" names nobody.
+static bool names_someone(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) {
+    return is_alphanumeric(c) || static_cast<unsigned char>(c) >= 0x80;
+  });
+}
+
+std::string StandIns::pattern(std::string_view pattern) {
+  static constexpr std::string_view by_owner = "owner:";
+  pattern = trim(pattern);
+  const bool is_by_owner = pattern.starts_with(by_owner);
+  if (is_by_owner) pattern = trim(pattern.substr(by_owner.size()));
+  const std::string before(is_by_owner ? by_owner : "");
+  if (!names_someone(pattern)) return before + std::string(pattern);
+  if (pattern.find_first_of("*?[\\") != pattern.npos) return before + patterns_.stand_in(pattern);
+  return before + (is_by_owner ? owner(pattern) : domain(pattern));
 }
 
 std::string StandIns::with_uuids(std::string_view text) {
@@ -100,38 +132,30 @@ static std::string with_each_after(std::string_view text, std::string_view befor
   }
 }
 
-/// "domains 'a', 'b'": replaces each of the names.
-template <typename Replace>
-static std::string with_listed_domains(std::string_view text, Replace replace) {
-  static constexpr std::string_view before = "domains '", between = "', '";
-  std::string result;
-  for (size_t start; (start = text.find(before)) != text.npos;) {
-    size_t at = start + before.size();
-    for (;;) {
-      const size_t until = std::min(text.find('\'', at), text.size());
-      result += text.substr(0, at);
-      result += replace(text.substr(at, until - at));
-      text.remove_prefix(until);
-      if (!text.starts_with(between)) break;
-      at = between.size();
-    }
+/// Where "serial:" or "serial :" ends, in either case of its letters; npos where there is none.
+static size_t end_of_serial_word(std::string_view text) {
+  constexpr std::string_view word = "serial";
+  for (auto from = text.begin();; ++from) {
+    from = std::search(from, text.end(), word.begin(), word.end(),
+                       [](char a, char b) { return (a | 0x20) == b; });
+    if (from == text.end()) return text.npos;
+    const auto end = static_cast<size_t>(from - text.begin()) + word.size();
+    const size_t colon = text.find_first_not_of(" \t\n", end);
+    if (colon != text.npos && text[colon] == ':') return colon + 1;
   }
-  return result + std::string(text);
 }
 
-/// Each occurrence of `word` that is no part of a longer one.
-static std::string with_word(std::string_view text, std::string_view word,
-                             std::string_view replacement) {
+std::string StandIns::with_serials(std::string_view text, std::string_view end) {
   std::string result;
-  for (size_t at; !word.empty() && (at = text.find(word)) != text.npos;) {
-    const bool is_start = at == 0 || !is_alphanumeric(text[at - 1]);
-    const size_t end = at + word.size();
-    const bool is_end = end == text.size() || !is_alphanumeric(text[end]);
+  for (;;) {
+    const size_t word = end_of_serial_word(text);
+    const size_t at = word == text.npos ? word : text.find_first_not_of(" \t\n", word);
+    if (at == text.npos) return result + std::string(text);
+    const size_t until = std::min(text.find_first_of(end, at), text.size());
     result += text.substr(0, at);
-    result += is_start && is_end ? replacement : word;
-    text.remove_prefix(end);
+    result += serial(text.substr(at, until - at));
+    text.remove_prefix(until);
   }
-  return result + std::string(text);
 }
 
 /// "domain UUID NAME", the name up to the end of the line, as claims and records have it.
@@ -143,6 +167,9 @@ static bool names_domain(std::string_view line) {
          parse_uuid(line.substr(domain_line.size(), uuid_length));
 }
 
+/// What follows a serial number in a line; in a message it may be in quotes.
+static constexpr std::string_view after_serial = " \t,;'\n";
+
 std::string StandIns::in_line(std::string_view line) {
   std::string text(line);
   if (names_domain(line))
@@ -152,10 +179,7 @@ std::string StandIns::in_line(std::string_view line) {
   else if (line.starts_with("owner ") && line != "owner -")
     text = "owner " + owner(line.substr(6));
   text = with_each_after(text, "domain '", "'", [&](auto name) { return domain(name); });
-  text = with_listed_domains(text, [&](auto name) { return domain(name); });
-  text = with_each_after(text, "owner '", "'", [&](auto name) { return owner(name); });
-  text = with_each_after(text, "serial:", " \t,;", [&](auto word) { return serial(word); });
-  return with_uuids(text);
+  return with_uuids(with_serials(text, after_serial));
 }
 
 std::string StandIns::in_text(std::string_view text) {
@@ -169,83 +193,60 @@ std::string StandIns::in_text(std::string_view text) {
   return result;
 }
 
-/// "acme-*", "owner:team-?": what stands between the wildcards.
-std::string StandIns::in_pattern(std::string_view pattern) {
-  static constexpr std::string_view by_owner = "owner:";
-  const bool is_by_owner = pattern.starts_with(by_owner);
-  if (is_by_owner) pattern = trim(pattern.substr(by_owner.size()));
-  std::string result(is_by_owner ? by_owner : "");
-  while (!pattern.empty()) {
-    const size_t end = std::min(pattern.find_first_of("*?"), pattern.size());
-    const std::string_view name = pattern.substr(0, end);
-    if (!name.empty()) result += is_by_owner ? owner(name) : domain(name);
-    if (end < pattern.size()) result += pattern[end];
-    pattern.remove_prefix(std::min(end + 1, pattern.size()));
+void StandIns::learn_domain(std::string_view name) {
+  if (names_someone(name)) domain(name);
+}
+
+void StandIns::learn(std::string_view message) {
+  const MessageNames names = names_in_message(message);
+  for (const std::string& name : names.domains) learn_domain(name);
+  for (const std::string& name : names.owners)
+    if (names_someone(name)) owner(name);
+  for (const std::string& text : names.patterns) pattern(text);
+}
+
+/// What is to be replaced where it is a word, by the first byte.
+std::map<char, std::map<std::string, std::string>> StandIns::words() const {
+  std::map<char, std::map<std::string, std::string>> words;
+  for (const Names* const names : {&domains_, &owners_, &patterns_})
+    for (const auto& [form, number] : names->numbers)
+      if (!form.empty()) words[form.front()].emplace(form, names->word + std::to_string(number));
+  if (!host_name_.empty()) words[host_name_.front()].emplace(host_name_, "host");
+  return words;
+}
+
+/// Whether `word` is in the text at this place and is no part of a longer word.
+static bool is_word_at(std::string_view text, size_t at, std::string_view word) {
+  if (text.substr(at, word.size()) != word) return false;
+  const size_t end = at + word.size();
+  const bool goes_on_before = at > 0 && is_alphanumeric(text[at - 1]);
+  const bool goes_on_behind = end < text.size() && is_alphanumeric(text[end]);
+  return !(goes_on_before && is_alphanumeric(word.front())) &&
+         !(goes_on_behind && is_alphanumeric(word.back()));
+}
+
+/// The longest counts: "web" is a part of "web-2" too. Words are replaced in one pass, as a
+/// stand-in may have a name in it.
+static std::string with_words(std::string_view text,
+                              const std::map<char, std::map<std::string, std::string>>& words) {
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    const std::pair<const std::string, std::string>* longest = nullptr;
+    if (const auto same = words.find(text[at]); same != words.end())
+      for (const auto& word : same->second)
+        if ((!longest || word.first.size() > longest->first.size()) &&
+            is_word_at(text, at, word.first))
+          longest = &word;
+    result += longest ? longest->second : std::string(1, text[at]);
+    at += longest ? longest->first.size() : 1;
   }
   return result;
 }
 
-std::string StandIns::in_patterns(std::string_view list) {
-  std::string result;
-  for (const std::string_view item : split(list, ','))
-    result += (result.empty() ? "" : ", ") + in_pattern(trim(item));
-  return result;
-}
-
-static constexpr std::string_view quota_section = "[quota ";
-
-/// Messages name "[quota web-*]", and "allow = web-*, owner:team-a (FILE:LINE)".
-std::string StandIns::in_journal(std::string_view text) {
-  std::string result = with_word(text, host_name_, "host");
-  result = with_each_after(result, quota_section, "]\n",
-                           [&](auto pattern) { return in_pattern(pattern); });
-  result = with_each_after(result, "allow = ", "(\n",
-                           [&](auto patterns) { return in_patterns(patterns) + ' '; });
-  return in_text(result);
-}
-
-/// As config/ini_file.cpp reads them: a whole line, or what follows " ;".
-static std::string_view without_comment(std::string_view line) {
-  const std::string_view start = trim(line);
-  if (start.starts_with('#') || start.starts_with(';')) return {};
-  for (const char* const mark : {" ;", "\t;"}) line = line.substr(0, line.find(mark));
-  return line;
-}
-
-/// What "[quota PATTERN]" has; nothing of another line.
-static std::optional<std::string_view> pattern_of_quota(std::string_view line) {
-  line = trim(line);
-  const size_t end = line.rfind(']');
-  if (!line.starts_with(quota_section) || end == line.npos) return {};
-  return trim(line.substr(quota_section.size(), end - quota_section.size()));
-}
-
-/// Where the value of a line begins; nothing of one that goes on with the value before it.
-static std::optional<size_t> start_of_value(std::string_view line) {
-  const size_t at = line.find_first_of("=:,;");
-  return at != line.npos && line[at] == '=' ? std::optional(at + 1) : std::nullopt;
-}
-
-std::string StandIns::in_config(std::string_view text) {
-  std::string result;
-  bool is_allow = false;
-  for (std::string_view rest = text; !rest.empty();) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = without_comment(rest.substr(0, end));
-    const auto value = start_of_value(line);
-    if (value || trim(line).starts_with('['))
-      is_allow = value && trim(line.substr(0, *value - 1)) == "allow";
-    if (const auto pattern = pattern_of_quota(line))
-      result += std::string(quota_section) + in_pattern(*pattern) + ']';
-    else if (is_allow && !trim(line).empty())
-      result += std::string(line.substr(0, value.value_or(0))) + ' ' +
-                in_patterns(line.substr(value.value_or(0)));
-    else
-      result += in_line(line);
-    result += '\n';
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return result;
+// Names come before UUIDs, as a name may have one in it; serial numbers before names, as a domain
+// may be named "serial".
+std::string StandIns::in_message(std::string_view message) {
+  return with_uuids(with_words(with_serials(message, after_serial), words()));
 }
 
 /// The text that stands for a serial number alone ends with a line end.

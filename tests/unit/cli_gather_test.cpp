@@ -239,10 +239,42 @@ TEST_F(GatherTest, more_is_recorded_on_request) {
   EXPECT_EQ(read_file(top + "/etc/gpuward/gpuward.conf"), "\n[profile p]\nuse = whole\n");
   EXPECT_EQ(read_file(top + "/etc/gpuward/conf.d/10.conf"), "[quota domain-1]\n");
   EXPECT_EQ(read_file(top + "/versions"), "gpuward " GPUWARD_VERSION
-                                          "\nkernel 6.1.0-38-amd64\nlibvirt unknown\nqemu 7.2.22 "
-                                          "/usr/bin/qemu-system-x86_64\nnvidia 550.90.05\n");
+                                          "\nkernel 6.1.0-38-amd64\nlibvirt unknown\nqemu unknown "
+                                          "/usr/bin/qemu-system-x86_64\nnvidia 550.90.05\n")
+      << "there is no such QEMU now";
+}
+
+/// The program in it may be anyone's.
+TEST_F(GatherTest, of_a_host_in_a_directory_no_program_is_run) {
+  const std::string mark = directory_ / "mark";
+  host_.file("/usr/bin/journalctl", "#!/bin/sh\necho x >" + mark + "\n");
+  ::chmod((host_.root().prefix + "/usr/bin/journalctl").c_str(), 0755);
+  const std::string top = gather({"journal"});
+  EXPECT_FALSE(exists(mark));
+  EXPECT_FALSE(exists(top + "/journal"));
   EXPECT_EQ(read_file(top + "/gather.log"),
             "gpuward " GPUWARD_VERSION "\ncannot read the journal\n");
+  EXPECT_THAT(printed_, HasSubstr("the journal is not recorded with --root"));
+}
+
+/// In its place a link to itself (ELOOP), as root reads what others may not.
+TEST_F(GatherTest, what_can_be_read_is_recorded_beside_what_cannot) {
+  const std::string prefix = host_.root().prefix;
+  host_.config("[profile p]\nuse = whole\n");
+  device(card).without("reset");
+  const std::string paths[] = {"/etc/gpuward/conf.d", "/run/gpuward/qemu",
+                               pci_path(host_.root(), at(card)).substr(prefix.size()) + "/reset"};
+  for (const std::string& path : paths) {
+    make_directories(prefix + path.substr(0, path.rfind('/')));
+    std::filesystem::remove(prefix + path);
+    std::filesystem::create_symlink(prefix + path, prefix + path);
+  }
+  const std::string top = gather({"config", "versions"});
+  EXPECT_EQ(read_file(top + "/etc/gpuward/gpuward.conf"), "[profile p]\nuse = whole\n");
+  EXPECT_THAT(read_file(top + "/versions").value(), HasSubstr("\nqemu unknown\n"));
+  const std::string log = read_file(top + "/gather.log").value();
+  for (const char* const path : {"/etc/gpuward/conf.d", "/run/gpuward/qemu", "/reset"})
+    EXPECT_THAT(log, HasSubstr(path + std::string(": Too many levels of symbolic links\n")));
 }
 
 TEST_F(GatherTest, no_file_is_replaced) {

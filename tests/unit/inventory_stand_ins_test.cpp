@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/journal.hpp"
+#include "base/quote.hpp"
 #include "fake_host.hpp"
+#include "inventory/config_record.hpp"
+#include "inventory/journal_record.hpp"
 #include "mdev/provisioned.hpp"
 
 namespace gpuward {
@@ -66,65 +70,164 @@ TEST(StandInsTest, domains_are_numbered) {
   EXPECT_EQ(stand_ins.in_text("domain XML line 12"), "domain XML line 12");
 }
 
-TEST(StandInsTest, owners_are_numbered) {
-  StandIns stand_ins;
-  EXPECT_EQ(stand_ins.in_text("state completed\nowner team-a\nmdev claimed\n"),
-            "state completed\nowner owner-1\nmdev claimed\n");
-  EXPECT_EQ(stand_ins.in_text("owner -\n"), "owner -\n");
-  EXPECT_EQ(stand_ins.in_text("does not match domain 'web01' with owner 'team-a'"),
-            "does not match domain 'domain-1' with owner 'owner-1'");
+struct Logged {
+  std::string domain;  ///< of its field
+  std::string message;
+};
+
+/// The messages of a journal with these entries, a line each.
+std::string journal(const std::vector<Logged>& entries, StandIns& stand_ins) {
+  std::string exported;
+  for (const auto& [domain, message] : entries) {
+    std::vector<log::Field> fields = {{"__REALTIME_TIMESTAMP", "1764493629000001"},
+                                      {"SYSLOG_IDENTIFIER", "gpuward"},
+                                      {"_PID", "7"},
+                                      {"MESSAGE", message}};
+    if (!domain.empty()) fields.push_back({"GPUWARD_DOMAIN", domain});
+    exported += log::journal_entry(fields) + '\n';
+  }
+  std::string text = journal_with_stand_ins(exported, stand_ins);
+  const std::string head = "2025-11-30T09:07:09Z gpuward[7]: ";
+  for (size_t at; (at = text.find(head)) != text.npos;) text.erase(at, head.size());
+  return text;
 }
 
-TEST(StandInsTest, domains_are_replaced_in_a_list) {
+std::string journal(const std::vector<Logged>& entries) {
   StandIns stand_ins;
-  EXPECT_EQ(stand_ins.in_text("by domains 'web01', 'web 02', 'a' and 3 others; domain 'a'"),
-            "by domains 'domain-1', 'domain-2', 'domain-3' and 3 others; domain 'domain-3'");
-}
-
-TEST(StandInsTest, the_journal_does_not_name_patterns) {
-  StandIns stand_ins;
-  EXPECT_EQ(stand_ins.in_journal("[quota acme-*] (/etc/a.conf:3): total = 1 would be exceeded\n"
-                                 "allow = acme-*, owner:team-? (/etc/a.conf:4) does not match\n"),
-            "[quota domain-1*] (/etc/a.conf:3): total = 1 would be exceeded\n"
-            "allow = domain-1*, owner:owner-1? (/etc/a.conf:4) does not match\n");
+  return journal(entries, stand_ins);
 }
 
 TEST(StandInsTest, the_journal_does_not_name_the_host) {
   StandIns stand_ins("gpu01");
-  EXPECT_EQ(stand_ins.in_journal("on gpu01: gpu010, gpu01.example\n"),
+  EXPECT_EQ(journal({{"", "on gpu01: gpu010, gpu01.example"}}, stand_ins),
             "on host: gpu010, host.example\n");
 }
 
-TEST(StandInsTest, a_configuration_keeps_its_lines_but_not_its_comments) {
+TEST(StandInsTest, each_entry_of_the_journal_has_its_time_and_program) {
   StandIns stand_ins;
-  EXPECT_EQ(stand_ins.in_config("# of the customer ACME\n"
-                                "[gpu 10de:2235]  ; the old one\n"
-                                "expect = serial:0324, uuid:GPU-" +
-                                web01 +
-                                "\n"
-                                "\n"
-                                "[quota acme-*]\n"
-                                "[quota web01]\n"
-                                "[quota *-acme-[0-9]]\n"
-                                "total = 3\n"
-                                "[quota owner:ml-*]\n"
-                                "[profile p]\n"
-                                "allow = web01, owner:ml-*,\n"
-                                "  owner:acme\n"
-                                "type = nvidia-63\n"),
+  const log::Field fields[] = {{"__REALTIME_TIMESTAMP", "1764493629000001"},
+                               {"SYSLOG_IDENTIFIER", "gpuward-guard"},
+                               {"_PID", "12"},
+                               {"MESSAGE", "started"}};
+  EXPECT_EQ(journal_with_stand_ins(log::journal_entry(fields), stand_ins),
+            "2025-11-30T09:07:09Z gpuward-guard[12]: started\n");
+  EXPECT_EQ(journal_with_stand_ins("", stand_ins), "");
+}
+
+TEST(StandInsTest, the_journal_names_no_domain_wherever_it_is_named) {
+  EXPECT_EQ(journal({{"web01", "domain 'web01': in use; run: gpuward reassign web01"},
+                     {"", "in use by domains 'db02', 'db03' and 2 more"},
+                     {"", "web01: REASSIGNED"},
+                     {"", "error: db03: GPU 0"},
+                     {"", "run: gpuward reassign db04; then db04.1, xdb04, db040"}}),
+            "domain 'domain-1': in use; run: gpuward reassign domain-1\n"
+            "in use by domains 'domain-2', 'domain-3' and 2 more\n"
+            "domain-1: REASSIGNED\n"
+            "error: domain-3: GPU 0\n"
+            "run: gpuward reassign domain-4; then domain-4.1, xdb04, db040\n");
+}
+
+TEST(StandInsTest, the_journal_names_no_domain_of_a_later_entry_or_of_a_claim) {
+  HostRecord record;
+  record.files["run/gpuward/claims/" + web01].text =
+      "gpuward-claim 2\ndomain " + web01 + " web01\nboot -\nstate started\n";
+  StandIns stand_ins;
+  with_stand_ins(record, stand_ins);
+  EXPECT_EQ(journal({{"", "web01: db02"}, {"db02", ""}}, stand_ins), "domain-1: domain-2\n\n");
+}
+
+TEST(StandInsTest, the_longest_name_of_a_domain_is_replaced) {
+  EXPECT_EQ(journal({{"web", "web, web-2, web-3"}, {"web-2", "x"}, {"domain", "domain 'web'"}}),
+            "domain-1, domain-2, domain-1-3\nx\ndomain-3 'domain-1'\n");
+}
+
+TEST(StandInsTest, names_of_domains_may_have_any_letter) {
+  const std::string large(100, 'x');
+  EXPECT_EQ(journal({{"O'Brien's", domain_title("O'Brien's") + ": " + shell_word("O'Brien's")}}),
+            "domain 'domain-1': 'domain-1'\n");
+  EXPECT_EQ(journal({{"", "domain 'O'Brien': O'Brien"}}), "domain 'domain-1': domain-1\n");
+  EXPECT_EQ(journal({{"a b/c", "a b/c: 'a b/c'"}}), "domain-1: 'domain-1'\n");
+  EXPECT_EQ(journal({{"m\u00fcller", "m\u00fcller: x"}}), "domain-1: x\n");
+  EXPECT_EQ(journal({{large, domain_title(large)}}), "domain 'domain-1...' (100 bytes)\n");
+  EXPECT_EQ(journal({{"", domain_title(large)}}), "domain 'domain-1...' (100 bytes)\n");
+  EXPECT_EQ(journal({{"*", "a * b"}, {"", "domain '-': -"}}), "a * b\ndomain '-': -\n")
+      << "they say nothing";
+}
+
+TEST(StandInsTest, the_journal_has_no_serial_number_and_no_uuid) {
+  EXPECT_EQ(journal({{"serial", "found serial:0324, serial: 0325 (serial:0326) 'serial : 0327'"},
+                     {"vm-" + web01, "vm-" + web01 + " " + web01}}),
+            "found domain-1:0001, domain-1: 0002 (domain-1:0003) 'domain-1 : 0004'\n"
+            "domain-2 00000000-0000-4000-8000-000000000001\n");
+}
+
+TEST(StandInsTest, the_journal_has_no_pattern_and_no_owner) {
+  StandIns stand_ins;
+  config_with_stand_ins("[quota acme-?]\n[profile p]\nallow = owner:ml-*\n", stand_ins);
+  EXPECT_EQ(journal({{"", "section [quota acme-?]: 'acme-?'; ml-*"},
+                     {"", "[quota [ab]cme] [quota web*]: allow = web*, owner:team (x.conf:1)"},
+                     {"", "owner 'team' of team"}},
+                    stand_ins),
+            "section [quota pattern-1]: 'pattern-1'; pattern-2\n"
+            "[quota pattern-3] [quota pattern-4]: allow = pattern-4, owner:owner-1 (x.conf:1)\n"
+            "owner 'owner-1' of owner-1\n");
+}
+
+std::string config(const std::string& text) {
+  StandIns stand_ins;
+  return config_with_stand_ins(text, stand_ins);
+}
+
+TEST(StandInsTest, a_configuration_keeps_its_lines_but_not_its_comments) {
+  EXPECT_EQ(config("# of the customer ACME\n"
+                   "[gpu 10de:2235]  ; the old one\n"
+                   "use = whole # of ACME\n"
+                   "expect = serial:0324, uuid:GPU-" +
+                   web01 +
+                   "\n"
+                   "\n"
+                   "[quota web01]\n"),
             "\n"
             "[gpu 10de:2235] \n"
+            "use = whole\n"
             "expect = serial:0001, uuid:GPU-00000000-0000-4000-8000-000000000001\n"
             "\n"
-            "[quota domain-1*]\n"
-            "[quota domain-2]\n"
-            "[quota *domain-3]\n"
-            "total = 3\n"
-            "[quota owner:owner-1*]\n"
-            "[profile p]\n"
-            "allow = domain-2, owner:owner-1*, \n"
-            " owner:owner-2\n"
-            "type = nvidia-63\n");
+            "[quota domain-1]\n");
+}
+
+TEST(StandInsTest, a_configuration_has_no_serial_number) {
+  for (const char* const before : {"expect = serial: ", "expect = serial : ", "expect = serial\t:",
+                                   "expect = slot:1,\n  serial:", "expect = serial:\n  ",
+                                   "expect = serial\n  :", "expect: serial:", "  Serial: "}) {
+    const std::string text = before;
+    EXPECT_EQ(config("[gpu *]\n" + text + "AB-03 24, slot:2\n"),
+              "[gpu *]\n" + text + "00-00 01, slot:2\n");
+  }
+}
+
+TEST(StandInsTest, a_configuration_has_no_pattern_of_a_quota) {
+  EXPECT_EQ(config("[quota\tacme-*]\n[ quota acme-* ]\n[quota [ab]cme]\n[quota acme-* x]\n"
+                   "[quota acme\n[quota *]\n[quotas acme]\n[quota owner:acme]\n"
+                   "[quota owner: ml-*]\n\xef\xbb\xbf[quota]\n"),
+            "[quota pattern-1]\n[quota pattern-1]\n[quota pattern-2]\n[quota pattern-3]\n"
+            "[quota domain-1]\n[quota *]\n[domain-2]\n[quota owner:owner-1]\n"
+            "[quota owner:pattern-4]\n\xef\xbb\xbf[quota]\n");
+  EXPECT_EQ(config("\xef\xbb\xbf[quota acme]\n[gpu *]\n[profile p]\n[guard]\n"),
+            "[quota domain-1]\n[gpu *]\n[profile p]\n[guard]\n");
+}
+
+TEST(StandInsTest, a_configuration_has_no_domain_that_a_profile_is_for) {
+  EXPECT_EQ(config("[profile p]\nallow = web01 , web-*,\n  owner:team-a ; mine\n\towner:x*\n"
+                   "type = nvidia-63,\n  nvidia-64\nallow: db02\n"),
+            "[profile p]\nallow = domain-1 , pattern-1,\n  owner:owner-1\n\towner:pattern-2\n"
+            "type = nvidia-63,\n  nvidia-64\nallow: domain-2\n");
+}
+
+TEST(StandInsTest, claims_name_no_owner) {
+  HostRecord record;
+  record.files["run/gpuward/claims/" + web01].text = "owner team-a\nowner -\n";
+  StandIns stand_ins;
+  EXPECT_EQ(with_stand_ins(record, stand_ins).begin()->second.text, "owner owner-1\nowner -\n");
 }
 
 TEST(StandInsTest, records_of_devices_tell_nothing) {
