@@ -483,7 +483,7 @@ TEST(SetOwner, is_one_word) {
 
 TEST(SetOwner, needs_a_gpu) {
   EXPECT_EQ(error_of([] { set_owner(hand_written("<devices/>"), "a"); }),
-            "domain 'web01': requests no GPU; run: gpuward attach web01 PROFILE --owner a");
+            "domain 'web01': requests no GPU; run: gpuward attach web01 REQUEST --owner a");
 }
 
 }  // namespace
