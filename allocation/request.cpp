@@ -211,6 +211,11 @@ std::string profile_word(const GpuRequest& gpu) {
 }
 
 std::vector<ResolvedRequest> resolve_requests(const Config& config, const Domain& domain) {
+  if (const auto reserved = reserved_request(gpu.profile); !profile && !reserved.empty())
+    return {{},
+            {{},
+             title + " has no effect: the name is " + std::string(reserved),
+             "rename the profile, then run gpuward detach and gpuward attach for the domain"}};
   std::vector<ResolvedRequest> requests;
   for (const GpuRequest& gpu : domain.requests) {
     Resolution resolution = resolve(config, gpu);

@@ -70,15 +70,29 @@ void read_gpu(Sections& sections, SectionText& block, std::string_view name) {
   read_section(section, block);
 }
 
+/// What else the name means, of those that 0.1.0 allowed for profiles; "" when it means nothing
+/// else.
+std::string_view reserved_name(std::string_view name) {
+  return name == "memory" ? "reserved as a key of [quota]" : reserved_request(name);
+}
+
+/// A name that 0.1.0 allowed does not stop the domains of other profiles.
+void ignore_reserved_profile(SectionText& block, std::string_view name) {
+  block.unsupported.push_back(
+      {block.at(block.ini.line), block.title + " has no effect: " + in_quotes(name) + " is " +
+                                     std::string(reserved_name(name)) + "; rename the profile"});
+}
+
 void read_profile(Sections& sections, SectionText& block, std::string_view name) {
-  const bool is_key_of_quota = name == "total" || name == "memory";
-  const std::string_view advice = !is_name(name)    ? name_rule
-                                  : is_key_of_quota ? "reserved as a key of [quota]"
-                                                    : reserved_request(name);
-  const bool good = advice.empty();
-  if (!good) reject_name(block, name, advice);
+  const bool is_reserved = !reserved_name(name).empty();
+  const std::string_view advice = is_reserved       ? ""
+                                  : !is_name(name)  ? name_rule
+                                  : name == "total" ? "reserved as a key of [quota]"
+                                                    : "";
+  if (is_reserved) ignore_reserved_profile(block, name);
+  if (!advice.empty()) reject_name(block, name, advice);
   Section<Profile>& section = open(sections.profiles, block.title);
-  section.usable = good;
+  section.usable = advice.empty() && !is_reserved;
   section.content.name = name;
   if (section.content.position.line == 0) section.content.position = block.at(block.ini.line);
   read_section(section, block);

@@ -13,7 +13,7 @@ static bool is_name_character(char c) {
 
 bool is_name(std::string_view text) {
   constexpr size_t longest = 128;  // a profile is a key too, and inih holds no more than 198 bytes
-  return !text.empty() && text.size() <= longest && text != "." && text != ".." &&
+  return !text.empty() && text.size() <= longest && text != "." && text != ".." && text != "-" &&
          std::all_of(text.begin(), text.end(), is_name_character);
 }
 

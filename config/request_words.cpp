@@ -32,6 +32,7 @@ std::optional<GpuPart> parse_gpu_part(std::string_view text) {
 }
 
 std::string_view reserved_request(std::string_view name) {
+  if (name == "-") return "reserved in claims for a hostdev written by hand";
   if (name == whole_word) return "reserved as the request for any whole GPU (gpuward attach)";
   if (parse_gpu_part(name)) return "reserved as the request for a part of a GPU (gpuward attach)";
   return {};

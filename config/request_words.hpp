@@ -22,7 +22,7 @@ std::optional<GpuPart> parse_gpu_part(std::string_view text);
 /// The MiB that "4096MiB" or "4GiB" says; nothing for any other text.
 std::optional<unsigned> mebibytes_of(std::string_view text);
 
-/// Why no profile may have this name, which is_name allows; "" when one may. A vendor:device pair
+/// Why no profile may have this name; "" when one may. A vendor:device pair
 /// and ":N" need no word here: is_name allows no ':'.
 std::string_view reserved_request(std::string_view name);
 

@@ -41,7 +41,7 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate pol
                         "fix the configuration; until then no domain with a GPU starts"});
   for (const ConfigProblem& problem : loaded.unsupported)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
-                        "remove it from the file, then run: gpuward check"});
+                        "correct the file, then run: gpuward check"});
   for (const ConfigProblem& warning : names_without_parent(root, loaded.config))
     findings.push_back({Severity::warning, "config", to_string(warning.position), warning.message,
                         "correct the name, or load the driver that registers this parent"});

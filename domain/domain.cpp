@@ -54,9 +54,11 @@ static void check_hostdev_alias(const Element& element, std::string_view alias) 
 }
 
 bool is_profile_name(std::string_view name) {
-  return !name.empty() && name.find_first_not_of(
-                              "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                              "_.+-") == std::string_view::npos;
+  // In a claim "-" is the profile of a hostdev written by hand.
+  return !name.empty() && name != "-" &&
+         name.find_first_not_of(
+             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+             "_.+-") == std::string_view::npos;
 }
 
 bool is_owner_name(std::string_view name) {

@@ -93,7 +93,7 @@ const Hostdev* find_hostdev(const Domain& domain, std::string_view alias);
 /// What an <address> of PCI says, with numbers as libvirt takes them; nothing when they are none.
 std::optional<PciAddress> pci_address_of(const Element& address);
 
-/// Whether it is made of letters, digits and _ . + - alone, and of at least one.
+/// Whether it is made of letters, digits and _ . + - alone, and of at least one, and is not "-".
 bool is_profile_name(std::string_view name);
 
 /// Likewise of an owner, which may have an @ too; a word of the claim's text, where "-" is none.

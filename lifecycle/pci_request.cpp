@@ -30,6 +30,11 @@ static std::string reassign_command(const Domain& domain) {
   return "run: gpuward reassign " + shell_word(domain.name);
 }
 
+/// A word of a claim: what XML calls it may be anything.
+static std::string word_of(const std::string& alias) {
+  return is_profile_name(alias) && alias != "." && alias != ".." ? alias : "-";
+}
+
 static const Hostdev* hostdev_at(const Domain& domain, const PciAddress& address) {
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.address == address) return &hostdev;
@@ -91,7 +96,7 @@ std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request) {
                   "companion " + to_string(function) +
                       " of the same IOMMU group is not assigned to the domain",
                   reassign_command(domain));
-    device.alias = companion->alias.empty() ? "-" : companion->alias;
+    device.alias = word_of(companion->alias);
     device.address = function;
     device.parent = to_string(function);
     device.scrub.clear();
@@ -227,11 +232,6 @@ void require_source_unclaimed(const PciRequest& request, const ClaimedDevices& c
 }
 
 // ---- written by hand
-
-/// A word of a claim: what XML calls it may be anything.
-static std::string word_of(const std::string& alias) {
-  return is_profile_name(alias) && alias != "." && alias != ".." ? alias : "-";
-}
 
 /// Whether a GPU of the domain is in this slot: the function is its companion.
 static bool has_slot_mate(const PciAddress& address, const std::vector<const Hostdev*>& gpus) {

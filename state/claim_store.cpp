@@ -97,7 +97,12 @@ std::optional<std::string> Claims::stamp(const Uuid& domain) const {
 void Claims::write(const Claim& claim) const {
   Claim written = claim;
   written.boot = boot_id();
-  write_file_atomically(file(claim.domain), format_claim(written));
+  const std::string path = file(claim.domain);
+  const std::string text = format_claim(written);
+  // One that cannot be read back would keep every other domain from starting, and nobody could
+  // drop it.
+  parse_claim(text, path);
+  write_file_atomically(path, text);
 }
 
 void Claims::update(const Claim& otherwise, const ClaimedDevice& device) const {

@@ -247,3 +247,11 @@ TEST_F(RequestTest, a_profile_that_is_gone_is_refused_for_its_gpu) {
 
 }  // namespace
 }  // namespace gpuward
+TEST_F(RequestTest, a_profile_whose_name_is_reserved_is_refused_for_its_gpu) {
+  const Reason refusal = resolve(config_, GpuRequest{"ua-gpuward-0", "whole"}).refusal;
+  EXPECT_EQ(to_string(refusal),
+            "profile 'whole' has no effect: the name is reserved as the request for any whole GPU "
+            "(gpuward attach); rename the profile, then run gpuward detach and gpuward attach for "
+            "the domain");
+}
+

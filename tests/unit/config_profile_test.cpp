@@ -55,10 +55,11 @@ TEST_F(ConfigProfile, Types) {
   EXPECT_THAT(profile("type = a, b_1.x+y-z ,c").types, ElementsAre("a", "b_1.x+y-z", "c"));
   EXPECT_THAT(profile("type = a,\n  b").types, ElementsAre("a", "b"));
   for (const std::string bad : {"a/b", ".", "..", "a:1", "*", "../x", "\xc3\xa4"})
-    EXPECT_THAT(problems("[profile p]\ntype = " + bad),
-                ElementsAre("gpuward.conf:2: bad value '" + bad +
-                            "' for 'type' in [profile p]; expected "
-                            "letters, digits and _ . + - only, 128 at most, and not just . or .."));
+    EXPECT_THAT(
+        problems("[profile p]\ntype = " + bad),
+        ElementsAre("gpuward.conf:2: bad value '" + bad +
+                    "' for 'type' in [profile p]; expected "
+                    "letters, digits and _ . + - only, 128 at most, and not just . or .. or -"));
   EXPECT_THAT(problems("[profile p]\ntype = a,a,"), SizeIs(2));
 }
 
@@ -134,11 +135,10 @@ TEST_F(ConfigProfile, WhatGoesTogether) {
 TEST_F(ConfigProfile, Names) {
   EXPECT_THAT(problems("[profile A-1_b.c+d]\ntype = t\n"), IsEmpty());
   for (const std::string bad : {"a/b", ".", "..", "a b", "a:b", "*", "\xc3\xa4"})
-    EXPECT_THAT(
-        problems("[profile " + bad + "]\ntype = t\n"),
-        ElementsAre(
-            "gpuward.conf:1: bad name '" + bad + "' in [profile " + bad +
-            "]; expected letters, digits and _ . + - only, 128 at most, and not just . or .."));
+    EXPECT_THAT(problems("[profile " + bad + "]\ntype = t\n"),
+                ElementsAre("gpuward.conf:1: bad name '" + bad + "' in [profile " + bad +
+                            "]; expected letters, digits and _ . + - only, 128 at most, and not "
+                            "just . or .. or -"));
   EXPECT_THAT(problems("[profile]\ntype = t\n"), SizeIs(1));
   EXPECT_THAT(
       problems("[profile total]\ntype = t\n"),
@@ -147,15 +147,25 @@ TEST_F(ConfigProfile, Names) {
   EXPECT_THAT(load_all().config.profiles, IsEmpty());
 }
 
-TEST_F(ConfigProfile, NamesThatReadAsAnotherRequestAreRefused) {
-  EXPECT_THAT(problems("[profile whole]\nuse = whole\n"),
-              ElementsAre("gpuward.conf:1: bad name 'whole' in [profile whole]; reserved as the "
-                          "request for any whole GPU (gpuward attach)"));
-  for (const std::string name : {"4GiB", "4096MiB"})
-    EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n"),
-                ElementsAre("gpuward.conf:1: bad name '" + name + "' in [profile " + name +
-                            "]; reserved as the request for a part of a GPU (gpuward attach)"));
-  for (const std::string name : {"10de:2236", "small:2", "4GiB/25%"})
+/// 0.1.0 allowed them: the other profiles stay in effect.
+TEST_F(ConfigProfile, NamesThatReadAsAnotherRequestHaveNoEffect) {
+  const auto unsupported = [&](const std::string& name) {
+    EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n[profile p]\ntype = t\n"), IsEmpty());
+    const LoadedConfig loaded = load_all();
+    EXPECT_THAT(loaded.config.profiles, ElementsAre(testing::Field(&Profile::name, "p"))) << name;
+    return loaded.unsupported.empty() ? "" : to_string(loaded.unsupported.front());
+  };
+  EXPECT_EQ(unsupported("whole"),
+            "gpuward.conf:1: [profile whole] has no effect: 'whole' is reserved as the request for "
+            "any whole GPU (gpuward attach); rename the profile");
+  EXPECT_THAT(unsupported("-"), testing::HasSubstr("'-' is reserved in claims"));
+  for (const char* name : {"4GiB", "4096MiB"})
+    EXPECT_THAT(unsupported(name),
+                testing::HasSubstr("reserved as the request for a part of a GPU"));
+}
+
+TEST_F(ConfigProfile, NamesThatNeitherVersionAllowsAreRefused) {
+  for (const std::string name : {"10de:2236", "small:2"})
     EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n"), SizeIs(1)) << name;
   for (const std::string name : {"whole-a", "Whole", "4gib", "GiB", "10de", "4G"})
     EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n"), IsEmpty()) << name;

@@ -158,6 +158,7 @@ TEST(ParseDomain, SaysWhatIsWrongInOurMetadata) {
   EXPECT_EQ(error("<g:gpu alias='ua-gpuward-0' profile='a b'/>"),
             "domain XML line 4: gpu ua-gpuward-0: 'a b' is not a profile name");
   EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0'/>"), HasSubstr("is not a profile name"));
+  EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0' profile='-'/>"), HasSubstr("profile name"));
   EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0' profile='ü'/>"), HasSubstr("profile name"));
   EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0' profile='../x'/>"), HasSubstr("profile name"));
   EXPECT_THAT(error("<g:gpu alias='ua-gpuward-0' profile='&#10;'/>"), HasSubstr("'?' is no"));
@@ -196,7 +197,7 @@ TEST(ParseDomain, RefusesWhatServesNoRequest) {
   EXPECT_THAT(error("profile='x' use='off'"), HasSubstr("use='off' is not"));
   EXPECT_THAT(error("profile='x' use=''"), HasSubstr("use='' is not"));
   EXPECT_THAT(error("profile='x' use='mdev'"), HasSubstr("type='' is not a type of use='mdev'"));
-  for (const char* type : {"..", ".", "a/b", "a b"})
+  for (const char* type : {"..", ".", "-", "a/b", "a b"})
     EXPECT_THAT(error(std::string("profile='x' use='mdev' type='") + type + "'"),
                 HasSubstr("is not a type"))
         << type;

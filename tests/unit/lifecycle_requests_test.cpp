@@ -140,6 +140,31 @@ TEST_F(RequestsTest, a_type_of_mdev_without_any_configuration) {
   EXPECT_THAT(host_.instances(), IsEmpty());
 }
 
+/// "-" says in a claim that the hostdev was written by hand. XML that has it is not parsed.
+TEST_F(RequestsTest, no_claim_is_written_that_cannot_be_read) {
+  host_.parent("mtty").type("mtty-1", 2);
+  EXPECT_NE(refusal(add(vm_, "x", SettledRequest{Use::mdev, "-"})), "");
+  EXPECT_THAT(claims_.all().unreadable, IsEmpty());
+  EXPECT_THAT(claimed(vm_), IsEmpty());
+}
+
+/// libvirt takes any text after "ua-" as an alias (virDomainDeviceAliasIsUserAlias).
+TEST_F(RequestsTest, a_companion_may_have_any_alias) {
+  host_.pci_gpu("0000:41:00.0").attribute("reset", "");
+  host_.pci_gpu("0000:41:00.1").attribute("class", "0x040300").attribute("reset", "");
+  host_.iommu_group(20, {"0000:41:00.0", "0000:41:00.1"});
+  add(vm_, "whole", whole_, "0000:41:00.0");
+  Hostdev audio;
+  audio.type = Hostdev::Type::pci;
+  audio.alias = "ua-my audio";
+  audio.address = at("0000:41:00.1");
+  audio.managed = true;
+  vm_.hostdevs.push_back(audio);
+  EXPECT_EQ(refusal(vm_), "");
+  EXPECT_THAT(claims_.all().unreadable, IsEmpty());
+  EXPECT_THAT(claimed(vm_), testing::SizeIs(2));
+}
+
 TEST_F(RequestsTest, a_vgpu_without_any_configuration) {
   host_.sriov("0000:42:00.0", 4);
   host_.set_vfs("0000:42:00.0", 4);

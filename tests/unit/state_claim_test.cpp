@@ -280,6 +280,25 @@ TEST_F(ClaimsTest, finds_what_was_written) {
   EXPECT_FALSE(claims_.find(db02));
 }
 
+TEST_F(ClaimsTest, what_cannot_be_read_back_is_not_written) {
+  const Claim good = claim_of(web01, "web01");
+  claims_.write(good);
+  const auto with = [&](std::string ClaimedDevice::*word, const char* text) {
+    Claim claim = good;
+    claim.devices.front().*word = text;
+    return claim;
+  };
+  for (const Claim& claim :
+       {with(&ClaimedDevice::parent, ""), with(&ClaimedDevice::type, ""),
+        with(&ClaimedDevice::alias, "ua-my alias"), with(&ClaimedDevice::profile, "a/b"),
+        with(&ClaimedDevice::type, "..")}) {
+    EXPECT_THROW(claims_.write(claim), Error) << format_claim(claim);
+    const auto found = claims_.find(web01);
+    ASSERT_TRUE(found);
+    expect_same(*found, good);
+  }
+}
+
 TEST_F(ClaimsTest, the_file_is_named_by_the_uuid) {
   claims_.write(claim_of(web01, "../../etc/passwd"));
   EXPECT_EQ(list_directory(path("")), std::vector<std::string>{to_string(web01)});
