@@ -9,6 +9,7 @@
 #include "base/uuid.hpp"
 #include "inventory/usage.hpp"
 #include "mdev/gpu_settings.hpp"
+#include "pci/class_device.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
@@ -118,6 +119,25 @@ static std::string not_allowed_by(const Profile& profile) {
          (profile.is_configured ? "[profile " + profile.name + "]" : title_of(profile)) + " nor ";
 }
 
+static bool has_driver(const Root& root, const PciAddress& address) {
+  const auto device = find_pci_device(root, address);
+  return device && !device->driver.empty();
+}
+
+/// A disk or NIC that the host has below a companion: "block sda", "net eth0" (a USB controller of
+/// the card with a disk at it); "" when it has none. Unbinding its driver would remove them while
+/// the kernel itself uses them, which no process shows.
+static std::string used_below_companion(const Root& root, const PoolDevice& gpu) {
+  for (const PciAddress& function : gpu.functions) {
+    if (function == gpu.address || !has_driver(root, function)) continue;
+    if (const std::string found = class_device_below(root, function); !found.empty())
+      return "companion " + to_string(function) + " has " + found +
+             " of the host; to assign it anyway set use = whole in [gpu " + to_string(gpu.address) +
+             "]";
+  }
+  return {};
+}
+
 static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& config,
                                                const Profile& profile, const PciDevice& device,
                                                std::string& why) {
@@ -130,11 +150,15 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
     why = not_allowed_by(profile) + "the [gpu] section of the device allows it";
     return {};
   }
-  why = reason_not_whole(root, settings_of(config, parent), device);
+  const GpuSettings settings = settings_of(config, parent);
+  why = reason_not_whole(root, settings, device);
   if (why.empty()) why = unexpected_identity(root, config, parent);
   if (!why.empty()) return {};
   PoolDevice found{device.address, {}, device.numa_node, {}};
   add_functions(root, device, found);
+  const bool is_meant = profile.is_configured || (settings.is_named && settings.use == Use::whole);
+  if (!is_meant) why = used_below_companion(root, found);
+  if (!why.empty()) return {};
   if (const auto group = iommu_group_of(root, device.address))
     found.host_bound_members = host_bound_members(root, *group, found.functions);
   return found;

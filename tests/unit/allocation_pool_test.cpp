@@ -160,6 +160,37 @@ TEST_F(PoolTest, functions_in_groups_of_their_own_stay_and_are_known) {
   EXPECT_THAT(found[0].staying, ElementsAre(at("0000:03:00.1")));
 }
 
+/// A disk that is mounted, or a NIC that is up, below a USB controller of the card: no process of
+/// the host has the device open.
+TEST_F(PoolTest, a_card_with_a_disk_or_a_nic_of_the_host_at_it_is_for_profiles_alone) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.pci_gpu("0000:41:00.2").attribute("class", "0x0c0330").driver("xhci_hcd");
+  host_.iommu_group(7, {"0000:41:00.0", "0000:41:00.2"});
+  Profile any = profile(Use::whole);
+  any.is_configured = false;
+  EXPECT_EQ(pool(any), Names{"0000:41:00.0+0000:41:00.2"});
+  FakeDevice& usb = host_.pci_gpu("0000:41:00.2").attribute("class", "0x0c0330").driver("xhci_hcd");
+  usb.attribute("usb5/5-1/5-1:1.0/host6/target6:0:0/6:0:0:0/block/sda/size", "1");
+  EXPECT_EQ(why_not(any, "0000:41:00.0"),
+            "companion 0000:41:00.2 has block device sda of the host; to assign it anyway set use "
+            "= whole in [gpu 0000:41:00.0]");
+  EXPECT_EQ(why_not(profile(Use::whole), "0000:41:00.0"), "");
+  section("0000:41:00.0", Use::whole);
+  EXPECT_EQ(why_not(any, "0000:41:00.0"), "");
+}
+
+TEST_F(PoolTest, nor_with_a_nic_unless_the_companion_has_no_driver_of_the_host) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.pci_gpu("0000:41:00.2")
+      .attribute("class", "0x0c0330")
+      .driver("xhci_hcd")
+      .attribute("usb5/5-1/5-1:1.0/net/enx0/address", "0");
+  host_.iommu_group(7, {"0000:41:00.0", "0000:41:00.2"});
+  Profile any = profile(Use::whole);
+  any.is_configured = false;
+  EXPECT_THAT(why_not(any, "0000:41:00.0"), HasSubstr("has network interface enx0 of the host"));
+}
+
 TEST_F(PoolTest, the_console_may_be_on_a_framebuffer) {
   host_.pci_gpu("0000:41:00.0").attribute("graphics/fb0/dev", "29:0");
   EXPECT_THAT(why_not(profile(Use::whole), "0000:41:00.0"), HasSubstr("boot display"));
