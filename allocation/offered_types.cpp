@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "allocation/offered_types.hpp"
 
+#include <algorithm>
 #include <set>
 #include <tuple>
 
 #include "inventory/gpu_types.hpp"
+#include "mdev/gpu_settings.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
 
 namespace gpuward {
 
@@ -19,12 +23,56 @@ using Types = std::set<OfferedType, Before>;
 
 }  // namespace
 
-std::vector<OfferedType> offered_types(const Root& root, const std::vector<Gpu>& gpus) {
+/// Whether [gpu] leaves a part of the GPU to domains for this use: a section may name one of its
+/// VFs.
+static bool is_allowed(const Root& root, const Config& config, const Gpu& gpu, Use use) {
+  Profile profile;
+  profile.use = use;
+  if (serves(config, profile, gpu.parent)) return true;
+  const auto allows = [&](const std::string& name) {
+    const auto parent = find_parent(root, name);
+    return parent && serves(config, profile, *parent);
+  };
+  if (use == Use::mdev)
+    return std::any_of(gpu.mdev_parents.begin(), gpu.mdev_parents.end(), allows);
+  return std::any_of(gpu.vfs.begin(), gpu.vfs.end(), [&](const PciAddress& vf) {
+    return serves(config, profile, read_identity(pci_path(root, vf), to_string(vf)));
+  });
+}
+
+static bool has_vgpu(const Root& root, const Gpu& gpu) {
+  return std::any_of(gpu.vfs.begin(), gpu.vfs.end(),
+                     [&](const PciAddress& vf) { return current_vgpu(root, vf).value_or(0) != 0; });
+}
+
+/// Of a full card NVIDIA's driver lists none, and of another none that does not fit beside those
+/// that exist. The driver gives no name of those.
+static void add_current_vgpus(const Root& root, const Gpu& gpu, Types& types) {
+  for (const PciAddress& vf : gpu.vfs) {
+    const std::string id = std::to_string(current_vgpu(root, vf).value_or(0));
+    const bool is_known = std::any_of(types.begin(), types.end(), [&](const OfferedType& type) {
+      return type.use == Use::vendor_vf && type.id == id;
+    });
+    if (id != "0" && !is_known) types.insert({id, {}, Use::vendor_vf});
+  }
+}
+
+OfferedTypes offered_types(const Root& root, const Config& config, const std::vector<Gpu>& gpus) {
   Types types;
+  std::vector<std::string> partly_listed;
+  for (const Gpu& gpu : gpus) {
+    const Use use = gpu.serves_mdevs() ? Use::mdev : Use::vendor_vf;
+    if (use == Use::vendor_vf && !gpu.offers_vgpus) continue;
+    if (!is_allowed(root, config, gpu, use)) continue;
+    const auto listed = catalogue_of(root, gpu);
+    for (const GpuType& type : listed) types.insert({type.id, type.name, type.use});
+    if (use == Use::vendor_vf && (listed.empty() || has_vgpu(root, gpu)))
+      partly_listed.push_back(gpu.parent.name);
+  }
   for (const Gpu& gpu : gpus)
-    for (const GpuType& type : catalogue_of(root, gpu))
-      types.insert({type.id, type.name, type.use});
-  return {types.begin(), types.end()};
+    if (gpu.offers_vgpus && is_allowed(root, config, gpu, Use::vendor_vf))
+      add_current_vgpus(root, gpu, types);
+  return {{types.begin(), types.end()}, partly_listed};
 }
 
 }  // namespace gpuward

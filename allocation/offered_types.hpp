@@ -9,8 +9,14 @@
 
 namespace gpuward {
 
-/// The types that these GPUs offer now, each once. Of vGPUs on VFs those that can be
-/// created: a driver lists no others.
-std::vector<OfferedType> offered_types(const Root& root, const std::vector<Gpu>& gpus);
+struct OfferedTypes {
+  std::vector<OfferedType> types;
+  /// GPUs that have vGPU types of which some, or all, cannot be created now.
+  std::vector<std::string> partly_listed;
+};
+
+/// The types that domains may have of these GPUs by [gpu], each once. Of vGPUs on VFs those that
+/// can be created, as a driver lists no others, and those that exist.
+OfferedTypes offered_types(const Root& root, const Config& config, const std::vector<Gpu>& gpus);
 
 }  // namespace gpuward

@@ -123,6 +123,19 @@ static bool is_same_word(const std::string& one, const std::string& other) {
   return lower_case(one) == lower_case(other);
 }
 
+/// Models have the same vendor:device where the class alone tells them apart ("Tesla M60" and
+/// "Tesla M60.compute"), and that is all that is kept of a model.
+static void require_only_model(const std::vector<OfferedModel>& models, const std::string& text,
+                               const std::string& device) {
+  for (const OfferedModel& model : models)
+    if (model.device == device && !is_same_word(model.name, text) &&
+        !is_same_word(model.full, text))
+      throw Error(request_title(text),
+                  in_quotes(model.name) + " has the same vendor:device " + device,
+                  "to request either of them write " + device +
+                      "; for one of them set gpu = ADDRESS in a profile");
+}
+
 static std::optional<SettledRequest> settle_model(const std::vector<OfferedModel>& models,
                                                   const std::string& text) {
   std::set<std::string> devices;
@@ -131,6 +144,7 @@ static std::optional<SettledRequest> settle_model(const std::vector<OfferedModel
       devices.insert(model.device);
   if (devices.size() > 1) throw ambiguous(text, "models", devices);
   if (devices.empty()) return {};
+  require_only_model(models, text, *devices.begin());
   return SettledRequest{Use::whole, {}, *devices.begin()};
 }
 
@@ -141,9 +155,13 @@ static Error unknown_name(const Config& config, const HostOffer& host, const Req
   std::string remedy = "write whole, vendor:device";
   if (!profiles.empty()) remedy += ", a profile (" + all_of(profiles) + ")";
   if (!models.empty()) remedy += ", a model (" + all_of(models) + ")";
-  return Error(request_title(request.written),
-               std::string("neither a profile nor a type or model of a GPU on this host") +
-                   (host.may_hide_types ? ", where types may be hidden while vGPUs exist" : ""),
+  std::string problem = "neither a profile nor a type or model of a GPU on this host";
+  // It may still be the name of a type.
+  if (!host.partly_listed.empty())
+    problem += "; types of vGPUs that no VF of " +
+               all_of({host.partly_listed.begin(), host.partly_listed.end()}) +
+               " can create now are unknown";
+  return Error(request_title(request.written), problem,
                remedy + " or a type of: gpuward list types");
 }
 
@@ -192,6 +210,11 @@ Resolution resolve(const Config& config, const GpuRequest& gpu) {
   if (gpu.settled) return {profile_of(*gpu.settled), {}};
   const Profile* const profile = find_profile(config, gpu.profile);
   const std::string title = "profile " + in_quotes(gpu.profile);
+  if (const auto reserved = reserved_request(gpu.profile); !profile && !reserved.empty())
+    return {{},
+            {{},
+             title + " has no effect: the name is " + std::string(reserved),
+             "rename the profile, then run gpuward detach and gpuward attach for the domain"}};
   if (!profile)
     return {{},
             {{},
@@ -211,11 +234,6 @@ std::string profile_word(const GpuRequest& gpu) {
 }
 
 std::vector<ResolvedRequest> resolve_requests(const Config& config, const Domain& domain) {
-  if (const auto reserved = reserved_request(gpu.profile); !profile && !reserved.empty())
-    return {{},
-            {{},
-             title + " has no effect: the name is " + std::string(reserved),
-             "rename the profile, then run gpuward detach and gpuward attach for the domain"}};
   std::vector<ResolvedRequest> requests;
   for (const GpuRequest& gpu : domain.requests) {
     Resolution resolution = resolve(config, gpu);

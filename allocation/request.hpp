@@ -57,7 +57,8 @@ struct OfferedModel {
 struct HostOffer {
   std::vector<OfferedType> types;
   std::vector<OfferedModel> models;
-  bool may_hide_types = false;  ///< a driver lists only the vGPUs that can still be created
+  /// GPUs that have vGPU types of which some, or all, cannot be created now: those are unknown.
+  std::vector<std::string> partly_listed{};
 };
 
 /// What is to be written into the domain for each of `count` GPUs.

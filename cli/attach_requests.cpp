@@ -170,7 +170,8 @@ std::string with_requests_settled(const Settings& settings, const Config& config
   std::optional<std::vector<OfferedType>> types;
   for (const GpuRequest& gpu : parse_domain(xml).requests) {
     if (!gpu.settled || gpu.settled->type.empty()) continue;
-    if (!types) types = offered_types(settings.root, read_gpus(settings.root, config));
+    if (!types)
+      types = offered_types(settings.root, config, read_gpus(settings.root, config)).types;
     const auto now = settle_type(*types, gpu.profile);
     if (now && *now != *gpu.settled) xml = settle_request(xml, gpu.alias, *now);
   }

@@ -11,9 +11,8 @@ namespace gpuward {
 
 HostOffer read_host_offer(const Root& root, const Config& config) {
   const auto gpus = read_gpus(root, config);
-  HostOffer offer{offered_types(root, gpus), {}};
-  offer.may_hide_types =
-      std::any_of(gpus.begin(), gpus.end(), [](const Gpu& gpu) { return gpu.offers_vgpus; });
+  OfferedTypes offered = offered_types(root, config, gpus);
+  HostOffer offer{std::move(offered.types), {}, std::move(offered.partly_listed)};
   HardwareNames names;
   for (const Gpu& gpu : gpus) {
     const auto kinds = kinds_of(gpu);

@@ -190,26 +190,30 @@ TEST_F(RequestTest, a_name_of_several_models_is_refused_with_the_candidates) {
             "request 'L40S': 2 models have this name; write one of: 10de:26b9, 10de:26ba");
 }
 
+/// vendor:device is all that is kept, and does not tell the mode of a card.
+TEST_F(RequestTest, a_model_that_vendor_and_device_do_not_tell_from_another_is_refused) {
+  host_.models.push_back(
+      {"Tesla M60.compute", "NVIDIA Corporation GM204GL [Tesla M60].compute", "10de:13f2"});
+  EXPECT_EQ(refusal("Tesla M60.compute"),
+            "request 'Tesla M60.compute': 'Tesla M60' has the same vendor:device 10de:13f2; to "
+            "request either of them write 10de:13f2; for one of them set gpu = ADDRESS in a "
+            "profile");
+  EXPECT_THAT(refusal("tesla m60"), HasSubstr("'Tesla M60.compute' has the same"));
+  EXPECT_EQ(refusal("L40S"), "");
+}
+
+TEST_F(RequestTest, types_that_no_vf_can_create_now_are_said_to_be_unknown) {
+  host_.partly_listed = {"0000:42:00.0"};
+  EXPECT_THAT(refusal("NVIDIA L40S-24Q"),
+              HasSubstr("neither a profile nor a type or model of a GPU on this host; types of "
+                        "vGPUs that no VF of 0000:42:00.0 can create now are unknown; write"));
+}
+
 TEST_F(RequestTest, a_number_of_gpus_is_split_off_last) {
   host_.models.push_back({"Model T:2", {}, "1002:0001"});
   EXPECT_EQ(found("model t:2").count, 1u);
   EXPECT_EQ(found("model t:2").request.settled, (SettledRequest{Use::whole, {}, "1002:0001"}));
   EXPECT_EQ(found("model t:2:3").count, 3u);
-}
-
-TEST_F(RequestTest, what_nothing_serves_is_refused_with_what_there_is) {
-  config_.profiles = {profile("small", Use::mdev, {"mtty-1"})};
-  EXPECT_EQ(refusal("smal"),
-            "request 'smal': neither a profile nor a type or model of a GPU on this host; write "
-            "whole, vendor:device, a profile (small), a model (L40S, Tesla M60) or a type of: "
-            "gpuward list types");
-  EXPECT_EQ(refusal("4GiB/25%"),
-            "request '4GiB/25%': this version serves no part of a GPU by its size; run: gpuward "
-            "list types");
-  host_.may_hide_types = true;
-  EXPECT_THAT(refusal("1153"),
-              testing::HasSubstr("neither a profile nor a type or model of a GPU on this host, "
-                                 "where types may be hidden while vGPUs exist; write "));
 }
 
 TEST_F(RequestTest, only_a_name_that_is_no_profile_needs_the_host) {
@@ -236,6 +240,14 @@ TEST_F(RequestTest, a_profile_that_came_later_changes_no_request_that_is_settled
   EXPECT_EQ(resolve(config_, gpus.request).profile, gpus.profile);
 }
 
+TEST_F(RequestTest, a_profile_whose_name_is_reserved_is_refused_for_its_gpu) {
+  const Reason refusal = resolve(config_, GpuRequest{"ua-gpuward-0", "whole"}).refusal;
+  EXPECT_EQ(to_string(refusal),
+            "profile 'whole' has no effect: the name is reserved as the request for any whole GPU "
+            "(gpuward attach); rename the profile, then run gpuward detach and gpuward attach for "
+            "the domain");
+}
+
 TEST_F(RequestTest, a_profile_that_is_gone_is_refused_for_its_gpu) {
   Domain domain;
   domain.requests = {{"ua-gpuward-0", "whole", SettledRequest{Use::whole}},
@@ -247,11 +259,3 @@ TEST_F(RequestTest, a_profile_that_is_gone_is_refused_for_its_gpu) {
 
 }  // namespace
 }  // namespace gpuward
-TEST_F(RequestTest, a_profile_whose_name_is_reserved_is_refused_for_its_gpu) {
-  const Reason refusal = resolve(config_, GpuRequest{"ua-gpuward-0", "whole"}).refusal;
-  EXPECT_EQ(to_string(refusal),
-            "profile 'whole' has no effect: the name is reserved as the request for any whole GPU "
-            "(gpuward attach); rename the profile, then run gpuward detach and gpuward attach for "
-            "the domain");
-}
-
