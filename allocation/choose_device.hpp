@@ -36,6 +36,24 @@ std::optional<User> find_user(const PoolDevice& device, const DevicesInUse& take
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use, const DomainPlace& domain);
 
+/// One of several GPUs that a domain is to have, each a device of its own.
+struct DeviceRequest {
+  const Profile& profile;
+  const std::vector<PoolDevice>& pool;
+  DeviceUse use;
+  std::optional<PciAddress> at{};  ///< the device that it leaves
+};
+
+/// What is in use for one of them, the devices that are chosen for the others included.
+DeviceUse use_beside_others(const std::vector<DeviceRequest>& requests,
+                            const std::vector<const PoolDevice*>& chosen, size_t number);
+
+/// A device for each that has none in `chosen`, null where there is none. Each gets the best as
+/// choose_device() has it, in order; where that leaves one without, those before it change to other
+/// devices, so that as many as possible have one.
+void choose_devices(const std::vector<DeviceRequest>& requests, const DomainPlace& domain,
+                    std::vector<const PoolDevice*>& chosen);
+
 /// Whether the profile lets the domain have a device that is where this one is.
 bool is_near_enough(const Profile& profile, const PoolDevice& device, const DomainPlace& domain);
 

@@ -85,8 +85,9 @@ static std::string reason_to_move(const PoolDomain& domain, const PoolGpu& gpu,
   if (!gpu.at) return "no device assigned";
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "device no longer matches " + title_of(gpu.profile);
-  if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
+  // First: a vGPU on a VF that somebody has claimed is theirs.
   if (const auto taker = find_user(*here, use.taken)) return taker->what;
+  if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
   if (!is_near_enough(gpu.profile, *here, place_of(domain)))
     return "device is not local to the domain's memory and CPUs (numa = require)";
   if (here->is_full) {
@@ -126,20 +127,25 @@ struct Placed {
 
 static Placed place_going(const PoolDomain& domain, const DevicePools& pools, const DeviceUse& use,
                           const Going& going) {
+  std::vector<DeviceRequest> requests;
+  for (const auto& [gpu, why] : going)
+    requests.push_back({gpu->profile, pools.at(title_of(gpu->profile)), use, gpu->at});
+  std::vector<const PoolDevice*> chosen;
+  choose_devices(requests, place_of(domain), chosen);
   Placed placed{use, {}, {}};
-  for (const auto& [gpu, why] : going) {
-    const PoolDevice* const chosen =
-        choose_device(gpu->profile, pools.at(title_of(gpu->profile)), placed.use, place_of(domain));
-    if (!chosen) {
+  for (size_t number = 0; number < going.size(); ++number) {
+    const auto& [gpu, why] = going[number];
+    const PoolDevice* const device = chosen[number];
+    if (!device) {
       placed.without.push_back(gpu);
       continue;
     }
     placed.moves.push_back(
-        {domain.uuid, gpu->alias, gpu->profile.use, gpu->at, chosen->functions, why});
-    take(*chosen, domain, placed.use.taken);
+        {domain.uuid, gpu->alias, gpu->profile.use, gpu->at, device->functions, why});
+    take(*device, domain, placed.use.taken);
     auto& assigned_count = placed.use.assigned_count;
     if (gpu->at && assigned_count[*gpu->at] > 0) --assigned_count[*gpu->at];
-    ++assigned_count[chosen->address];
+    ++assigned_count[device->address];
   }
   return placed;
 }

@@ -13,6 +13,7 @@
 #include "cli/host_offer.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
+#include "pci/iommu_group.hpp"
 
 namespace gpuward {
 
@@ -46,10 +47,10 @@ static DevicesInUse own_devices(const Root& root, const Domain& domain) {
 static std::string why_not(const PoolDevice& device, const DeviceUse& use,
                            const std::string& domain) {
   const std::string name = to_string(device.address);
-  if (has_others_vgpu(device)) return name + " has a vGPU that gpuward did not create";
   if (const auto user = find_user(device, use.taken))
     return name + " is " +
            (user->what.empty() ? "assigned to " + domain_title(domain) : user->what);
+  if (has_others_vgpu(device)) return name + " has a vGPU that gpuward did not create";
   if (!is_viable(device, use.own))
     return name + " is in an IOMMU group with " + to_string(device.host_bound_members.front()) +
            ", which is bound to a host driver";
@@ -105,17 +106,38 @@ static void warn_of_staying(const PoolDevice& device) {
                  " but in another IOMMU group, not assigned to the domain");
 }
 
-/// The best device of the pool or, when all are taken, one that the domain shares with others until
-/// one of them is off. Who wrote a profile meant its GPUs; a request that names none is never given
-/// one that the host uses.
-static PoolDevice require_device(const Settings& settings, const Config& config,
-                                 const Profile& profile, const Domain& domain,
-                                 const std::vector<PoolDevice>& pool, DeviceUse use) {
-  const DomainPlace place{domain.numa_nodes, domain.cpus};
-  const DevicesInUse own = own_devices(settings.root, domain);
-  use.own = pool_domain(config, domain).own;
-  for (const auto& device : own) use.taken.insert(device);
-  if (const PoolDevice* device = choose_device(profile, pool, use, place)) return *device;
+/// With a profile its author knows the card.
+static void name_companions(const PoolDevice& device) {
+  std::string names;
+  for (const PciAddress& function : device.functions)
+    if (function != device.address) names += (names.empty() ? "" : ", ") + to_string(function);
+  if (!names.empty())
+    log::warning(names + (device.functions.size() > 2 ? " are" : " is") +
+                 " assigned to the domain with " + to_string(device.address) +
+                 ", in the same slot and IOMMU group");
+}
+
+/// VFIO opens devices by their IOMMU group (Documentation/driver-api/vfio.rst).
+static void warn_of_no_iommu(const Root& root, const PoolDevice& device) {
+  if (!device.exists || iommu_group_of(root, device.address)) return;
+  log::warning(to_string(device.address) +
+               " has no IOMMU group, the domain does not start; enable the IOMMU in the firmware "
+               "and with intel_iommu=on or amd_iommu=on on the kernel command line");
+}
+
+/// A vGPU on a VF that a domain has claimed goes with that domain.
+static void forget_claimed_vgpus(const DevicesInUse& taken, std::vector<PoolDevice>& pool) {
+  for (PoolDevice& device : pool) {
+    const auto user = taken.find(device.address);
+    if (user != taken.end() && user->second.domain) device.has_vgpu = false;
+  }
+}
+
+/// `use` without what ends when domains are shut off: one device is shared with these until then.
+/// Who wrote a profile meant its GPUs; a request that names none is never given one that the host
+/// uses.
+static DeviceUse shared_use(const Profile& profile, const std::vector<PoolDevice>& pool,
+                            DeviceUse use, const DevicesInUse& own) {
   DevicesInUse used = used_by_processes(use.taken);
   use.taken = own;
   if (profile.is_configured)
@@ -123,31 +145,81 @@ static PoolDevice require_device(const Settings& settings, const Config& config,
       use.own.insert(use.own.end(), each.host_bound_members.begin(), each.host_bound_members.end());
   else
     use.taken.merge(used);
-  if (const PoolDevice* device = choose_device(profile, pool, use, place)) return *device;
-  if (profile.is_configured || pool.empty())
-    throw no_device(settings, config, profile, domain.name, pool);
-  throw none_to_assign(profile, pool, use, domain.name);
+  return use;
 }
 
-static GpuToAttach gpu_of(const Settings& settings, const Config& config, const WantedGpus& wanted,
-                          const std::string& xml, const DeviceUse& use) {
-  const Profile& profile = wanted.profile;
-  GpuToAttach gpu{wanted.request.profile, profile.console, profile.use, {}, wanted.request.settled};
-  if (!gives_pci_devices(profile)) return gpu;
-  const auto pool = pool_of(settings.root, config, profile);
-  const Domain domain = parse_domain(xml);
-  const PoolDevice device = require_device(settings, config, profile, domain, pool, use);
-  gpu.functions = device.functions;
-  warn_of_host_programs(device, use.taken);
+/// A GPU that attach adds and that is a PCI device.
+struct PciGpu {
+  Profile profile;
+  std::vector<PoolDevice> pool;
+};
+
+static std::vector<PciGpu> pci_gpus(const Settings& settings, const Config& config,
+                                    const std::vector<WantedGpus>& gpus) {
+  std::vector<PciGpu> found;
+  for (const WantedGpus& wanted : gpus) {
+    if (!gives_pci_devices(wanted.profile)) continue;
+    const PciGpu gpu{wanted.profile, pool_of(settings.root, config, wanted.profile)};
+    found.insert(found.end(), wanted.count, gpu);
+  }
+  return found;
+}
+
+/// The best device of its pool for each or, when all are taken, one that the domain shares with
+/// others until one of them is off.
+static std::vector<PoolDevice> require_devices(const Settings& settings, const Config& config,
+                                               const Domain& domain, std::vector<PciGpu> gpus,
+                                               DeviceUse use) {
+  const DomainPlace place{domain.numa_nodes, domain.cpus};
+  const DevicesInUse own = own_devices(settings.root, domain);
+  use.own = pool_domain(config, domain).own;
+  for (const auto& device : own) use.taken.insert(device);
+  std::vector<DeviceRequest> requests;
+  for (const PciGpu& gpu : gpus) requests.push_back({gpu.profile, gpu.pool, use});
+  std::vector<const PoolDevice*> chosen;
+  choose_devices(requests, place, chosen);
+  for (PciGpu& gpu : gpus) forget_claimed_vgpus(use.taken, gpu.pool);
+  for (DeviceRequest& request : requests)
+    request.use = shared_use(request.profile, request.pool, use, own);
+  choose_devices(requests, place, chosen);
+  std::vector<PoolDevice> devices;
+  for (size_t number = 0; number < gpus.size(); ++number) {
+    if (chosen[number]) {
+      devices.push_back(*chosen[number]);
+      continue;
+    }
+    const auto& [profile, pool] = gpus[number];
+    if (profile.is_configured || pool.empty())
+      throw no_device(settings, config, profile, domain.name, pool);
+    throw none_to_assign(profile, pool, use_beside_others(requests, chosen, number), domain.name);
+  }
+  return devices;
+}
+
+static void warn_of_device(const Settings& settings, const WantedGpus& wanted,
+                           const PoolDevice& device, const DevicesInUse& taken) {
+  warn_of_host_programs(device, taken);
+  if (wanted.request.settled) name_companions(device);
   warn_of_staying(device);
-  return gpu;
+  warn_of_no_iommu(settings.root, device);
 }
 
 std::string with_gpus(const Settings& settings, const Config& config,
                       const std::vector<WantedGpus>& gpus, std::string xml, const DeviceUse& use) {
+  const auto devices =
+      require_devices(settings, config, parse_domain(xml), pci_gpus(settings, config, gpus), use);
+  auto device = devices.begin();
   for (const WantedGpus& wanted : gpus)
-    for (unsigned number = 0; number < wanted.count; ++number)
-      xml = attach_gpu(xml, gpu_of(settings, config, wanted, xml, use));
+    for (unsigned number = 0; number < wanted.count; ++number) {
+      const Profile& profile = wanted.profile;
+      GpuToAttach gpu{
+          wanted.request.profile, profile.console, profile.use, {}, wanted.request.settled};
+      if (gives_pci_devices(profile)) {
+        gpu.functions = device->functions;
+        warn_of_device(settings, wanted, *device++, use.taken);
+      }
+      xml = attach_gpu(xml, gpu);
+    }
   return xml;
 }
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <iterator>
+#include <map>
 
 #include "allocation/reassignment.hpp"
 #include "allocation/request.hpp"
@@ -193,12 +194,23 @@ static std::string done_text(const AttachWish& wish) {
   return wish.owner.empty() ? "instance UUIDs updated" : "owner set, active at next start";
 }
 
-/// One of the domains that attach is for.
+/// The devices that the domain has in `after` alone.
+static void add_new_devices(const Config& config, const std::string& before,
+                            const std::string& after, std::map<PciAddress, unsigned>& devices) {
+  const auto had = assigned_devices(config, parse_domain(before));
+  for (const PciAddress& device : assigned_devices(config, parse_domain(after)))
+    if (std::find(had.begin(), had.end(), device) == had.end()) ++devices[device];
+}
+
+/// One of the domains that attach is for. `planned`: how many of the domains before it would be
+/// assigned which device, with --dry-run, where no definition has that; this one is added.
 static int attach_one(const Settings& settings, const Config& config, DomainStore& store,
-                      const DomainStore::Found& found, const AttachWish& wish) {
+                      const DomainStore::Found& found, const AttachWish& wish,
+                      std::map<PciAddress, unsigned>& planned) {
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  const DeviceUse use = device_use(settings, config, store, found.uuid);
+  DeviceUse use = device_use(settings, config, store, found.uuid);
+  for (const auto& [device, count] : planned) use.assigned_count[device] += count;
   const std::string after =
       with_owner(wish.gpus.empty() ? with_updated_instances(settings, config, before, use)
                                    : with_gpus(settings, config, wish.gpus, before, use),
@@ -207,6 +219,7 @@ static int attach_one(const Settings& settings, const Config& config, DomainStor
   warn_of_viommu(settings, after);
   const std::string closed = protected_for_attach(settings, config, after);
   if (closed != after) warn_of_pc(config, found.name, after);
+  if (settings.dry_run) add_new_devices(config, before, after, planned);
   return show_or_define(settings, store, found, before, closed, done_text(wish));
 }
 
@@ -219,6 +232,7 @@ static int attach_matching(const Settings& settings, const Config& config, Domai
                            const std::string& pattern, const AttachWish& wish) {
   int status = 0;
   bool any = false;
+  std::map<PciAddress, unsigned> planned;
   for (const DomainStore::Found& found : store.all()) {
     if (::fnmatch(pattern.c_str(), found.name.c_str(), 0) != 0) continue;
     any = true;
@@ -228,7 +242,7 @@ static int attach_matching(const Settings& settings, const Config& config, Domai
       continue;
     }
     try {
-      status = std::max(status, attach_one(settings, config, store, found, wish));
+      status = std::max(status, attach_one(settings, config, store, found, wish, planned));
     } catch (const Error& error) {
       print_failure(
           {found.name + ": not changed", without_remedy(error.reason), error.reason.remedy});
@@ -250,7 +264,8 @@ int attach_command(const Settings& settings, const std::string& domain,
   // A domain may have such a name.
   if (is_pattern(domain) && !store.find(domain))
     return attach_matching(settings, config, store, domain, wish);
-  return attach_one(settings, config, store, require_off(store, domain), wish);
+  std::map<PciAddress, unsigned> planned;
+  return attach_one(settings, config, store, require_off(store, domain), wish, planned);
 }
 
 int detach_command(const Settings& settings, const std::string& domain, const std::string& alias) {

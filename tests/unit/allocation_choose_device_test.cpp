@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+#include <random>
+#include <set>
+
 #include "allocation_fixtures.hpp"
 
 namespace gpuward {
@@ -117,6 +122,85 @@ TEST_F(ChooseDeviceTest, near_counts_before_assigned_count_and_that_before_full)
                                     device("0000:42:00.2", {}, "0000:42:00.0")};
   EXPECT_EQ(chosen(profile_, vfs, {taken({"0000:42:00.1"}), {{at("0000:42:00.2"), 1}}}),
             "0000:41:00.1");
+}
+
+// ---- several
+
+/// Of each request its place in `pools`; "" for one without a device.
+std::vector<std::string> chosen_for(const std::vector<std::vector<PoolDevice>>& pools,
+                                    const DeviceUse& use = {}) {
+  const Profile profile;
+  std::vector<DeviceRequest> requests;
+  for (const auto& pool : pools) requests.push_back({profile, pool, use});
+  std::vector<const PoolDevice*> devices;
+  choose_devices(requests, {}, devices);
+  std::vector<std::string> texts;
+  for (const PoolDevice* const each : devices)
+    texts.push_back(each ? to_string(each->address).substr(5, 2) : "");
+  return texts;
+}
+
+std::vector<PoolDevice> cards(const std::vector<int>& buses) {
+  std::vector<PoolDevice> pool;
+  for (const int bus : buses) pool.push_back(device("0000:" + std::to_string(bus) + ":00.0"));
+  return pool;
+}
+
+using Texts = std::vector<std::string>;
+
+TEST_F(ChooseDeviceTest, of_several_each_gets_its_own) {
+  EXPECT_EQ(chosen_for({cards({41, 42}), cards({41, 42})}), (Texts{"41", "42"}));
+  EXPECT_EQ(chosen_for({cards({41, 42}), cards({41, 42}), cards({41, 42})}),
+            (Texts{"41", "42", ""}));
+  EXPECT_EQ(chosen_for({}), Texts{});
+}
+
+TEST_F(ChooseDeviceTest, one_that_may_have_any_leaves_it_to_one_that_may_not) {
+  EXPECT_EQ(chosen_for({cards({41, 42}), cards({41})}), (Texts{"42", "41"}));
+  EXPECT_EQ(chosen_for({cards({41, 42}), cards({42, 43}), cards({41})}), (Texts{"42", "43", "41"}));
+  EXPECT_EQ(chosen_for({cards({41, 42}), cards({41})}, {taken({"0000:42:00.0"}), {}}),
+            (Texts{"41", ""}));
+}
+
+TEST_F(ChooseDeviceTest, none_of_several_gets_a_part_of_anothers) {
+  auto with_audio = cards({41});
+  with_audio[0].functions.push_back(at("0000:41:00.1"));
+  EXPECT_EQ(chosen_for({with_audio, {device("0000:41:00.1")}}), (Texts{"41", ""}));
+  EXPECT_EQ(chosen_for({cards({41}), {device("0000:41:00.4", {}, "0000:41:00.0")}}),
+            (Texts{"41", ""}));
+}
+
+/// As many as a search through all ways finds.
+TEST_F(ChooseDeviceTest, as_many_as_possible_of_several_get_one) {
+  std::mt19937 random(1);
+  const std::function<int(const std::vector<std::vector<int>>&, size_t, std::set<int>)> most =
+      [&](const auto& pools, size_t number, const std::set<int>& used) {
+        if (number == pools.size()) return 0;
+        int best = most(pools, number + 1, used);
+        for (const int card : pools[number]) {
+          if (used.contains(card)) continue;
+          std::set<int> more = used;
+          more.insert(card);
+          best = std::max(best, 1 + most(pools, number + 1, more));
+        }
+        return best;
+      };
+  for (int round = 0; round < 300; ++round) {
+    std::vector<std::vector<int>> numbers(1 + random() % 5);
+    std::vector<std::vector<PoolDevice>> pools;
+    for (auto& pool : numbers) {
+      for (int card = 41; card <= 45; ++card)
+        if (random() % 3 == 0) pool.push_back(card);
+      pools.push_back(cards(pool));
+    }
+    const auto found = chosen_for(pools);
+    const auto with = static_cast<int>(found.size()) -
+                      static_cast<int>(std::count(found.begin(), found.end(), ""));
+    EXPECT_EQ(with, most(numbers, 0, {}));
+    std::set<std::string> different(found.begin(), found.end());
+    different.erase("");
+    EXPECT_EQ(static_cast<int>(different.size()), with);
+  }
 }
 
 TEST_F(ChooseDeviceTest, none_that_shares_its_group_with_what_the_host_uses) {

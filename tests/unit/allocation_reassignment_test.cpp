@@ -234,6 +234,25 @@ TEST_F(PoolPlanTest, moves_one_to_where_another_of_the_domain_leaves) {
   EXPECT_EQ(moves(), (Texts{"vm1 4>1", "vm1 1>5"}));
 }
 
+/// The one that may have any of the two leaves card 1 to the one that may not.
+TEST_F(PoolPlanTest, finds_a_device_for_each_whatever_their_order) {
+  const Profile one = profile("one", Use::whole);
+  pools_[title_of(one)] = {{card(1), {}, {}, {card(1)}, true}};
+  off({3, 4});
+  off_[0].gpus[1].profile = one;
+  taken(3);
+  taken(4);
+  EXPECT_EQ(moves(), (Texts{"vm1 3>2", "vm1 4>1"}));
+}
+
+TEST_F(PoolPlanTest, a_vgpu_of_who_has_claimed_the_vf_is_theirs) {
+  off({1});
+  pools_[big_title].front().has_vgpu = true;
+  EXPECT_EQ(plan().moves.at(0).why, "device has a vGPU that gpuward did not create");
+  taken(1);
+  EXPECT_EQ(plan().moves.at(0).why, "web has it");
+}
+
 TEST_F(PoolPlanTest, never_points_one_at_what_the_domain_has_by_hand) {
   off({1});
   off({1});

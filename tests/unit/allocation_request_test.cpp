@@ -202,6 +202,17 @@ TEST_F(RequestTest, a_model_that_vendor_and_device_do_not_tell_from_another_is_r
   EXPECT_EQ(refusal("L40S"), "");
 }
 
+TEST_F(RequestTest, what_nothing_serves_is_refused_with_what_there_is) {
+  config_.profiles = {profile("small", Use::mdev, {"mtty-1"})};
+  EXPECT_EQ(refusal("smal"),
+            "request 'smal': neither a profile nor a type or model of a GPU on this host; write "
+            "whole, vendor:device, a profile (small), a model (L40S, Tesla M60) or a type of: "
+            "gpuward list types");
+  EXPECT_EQ(refusal("4GiB/25%"),
+            "request '4GiB/25%': this version serves no part of a GPU by its size; run: gpuward "
+            "list types");
+}
+
 TEST_F(RequestTest, types_that_no_vf_can_create_now_are_said_to_be_unknown) {
   host_.partly_listed = {"0000:42:00.0"};
   EXPECT_THAT(refusal("NVIDIA L40S-24Q"),
