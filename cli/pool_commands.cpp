@@ -97,8 +97,9 @@ static std::string reassign_before_start(const Settings& settings, const Config&
                                          DomainStore& store, const DomainStore::Found& found) {
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  std::string after = with_available_devices(settings, config, before,
-                                             device_use(settings, config, store, found.uuid));
+  std::string after =
+      with_available_devices(settings, config, with_requests_settled(settings, config, before),
+                             device_use(settings, config, store, found.uuid));
   if (after != before) store.define(protected_for_attach(settings, config, after));
   return after;
 }

@@ -187,7 +187,8 @@ std::vector<Content> usable_contents(std::vector<Section<Content>>& sections) {
 }  // namespace
 
 std::string to_string(const ConfigProblem& problem) {
-  return to_string(problem.position) + ": " + problem.message;
+  const std::string position = to_string(problem.position);
+  return position.empty() ? problem.message : position + ": " + problem.message;
 }
 
 std::vector<std::string> config_files(const Root& root) {

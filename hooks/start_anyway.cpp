@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "hooks/start_anyway.hpp"
 
+#include <algorithm>
+
 #include "allocation/request.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 
@@ -21,15 +23,20 @@ std::vector<PciAddress> addresses_of(const Domain& domain) {
   return addresses;
 }
 
-/// Not a companion, which has no scrub program of its own.
-static bool is_gpu_of_profile(const Hostdev& hostdev) {
-  return hostdev.address && is_ours(hostdev) && gpu_alias(hostdev.alias) == hostdev.alias;
+/// Neither a companion, which has no scrub program of its own, nor of a request that names no
+/// profile, which has none.
+static bool is_gpu_of_profile(const Domain& domain, const Hostdev& hostdev) {
+  if (!hostdev.address || !is_ours(hostdev) || gpu_alias(hostdev.alias) != hostdev.alias)
+    return false;
+  return std::none_of(domain.requests.begin(), domain.requests.end(), [&](const GpuRequest& gpu) {
+    return gpu.alias == hostdev.alias && gpu.settled;
+  });
 }
 
 std::vector<PciAddress> addresses_from_profiles(const Domain& domain) {
   std::vector<PciAddress> addresses;
   for (const Hostdev& hostdev : domain.hostdevs)
-    if (is_gpu_of_profile(hostdev)) addresses.push_back(*hostdev.address);
+    if (is_gpu_of_profile(domain, hostdev)) addresses.push_back(*hostdev.address);
   return addresses;
 }
 

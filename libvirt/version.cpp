@@ -16,10 +16,11 @@ std::vector<ConfigProblem> unsupported_by(const Config& config, unsigned version
   for (const Profile& profile : config.profiles)
     if (profile.use == Use::vendor_vf)
       problems.push_back(
-          {profile.position, "[profile " + profile.name +
-                                 "] uses vendor VFs, which libvirt supports since 9.7; "
-                                 "this host has " +
-                                 found + ", upgrade libvirt"});
+          {profile.position,
+           (profile.is_configured ? "[profile " + profile.name + "]" : title_of(profile)) +
+               " uses vendor VFs, which libvirt supports since 9.7; "
+               "this host has " +
+               found + ", upgrade libvirt"});
   return problems;
 }
 

@@ -163,6 +163,21 @@ TEST_F(StartAnywayTest, with_a_broken_configuration_a_device_is_quarantined_at_r
   }
 }
 
+/// A request that names no profile has no scrub program, whatever the configuration says.
+TEST_F(StartAnywayTest, with_a_broken_configuration_one_without_a_profile_is_released_as_always) {
+  host_.config(std::string(broken_config));
+  const auto granted = permit();
+  const std::string xml = domain_xml(
+      "<metadata><g:domain xmlns:g='urn:gpuward:domain:1'><g:gpu alias='ua-gpuward-0' "
+      "profile='whole' use='whole'/></g:domain></metadata>\n",
+      pci_hostdev("<alias name='ua-gpuward-0'/>"));
+  ASSERT_EQ(call("prepare", xml), 0) << said_;
+  ASSERT_TRUE(claim());
+  EXPECT_EQ(claim()->devices.front().scrub, "");
+  EXPECT_EQ(call("release", xml), 0) << said_;
+  EXPECT_FALSE(claim());
+}
+
 TEST_F(StartAnywayTest, with_a_broken_configuration_one_by_hand_is_released_as_always) {
   host_.config(std::string(broken_config));
   const auto granted = permit();

@@ -22,6 +22,9 @@ TEST(LibvirtVersionTest, vendor_vfs_need_9_7) {
   ASSERT_THAT(problems, SizeIs(1));
   EXPECT_THAT(problems[0].message, HasSubstr("[profile vgpu] uses vendor VFs"));
   EXPECT_THAT(problems[0].message, HasSubstr("this host has 9.6"));
+  config.profiles[1].is_configured = false;
+  EXPECT_THAT(to_string(unsupported_by(config, 9006000)[0]),
+              testing::StartsWith("request 'vgpu' uses vendor VFs"));
   EXPECT_THAT(unsupported_by(config, 9007000), IsEmpty());
   EXPECT_THAT(unsupported_by(config, 0), IsEmpty()) << "libvirt is not to be asked";
   config.profiles[1].use = Use::vf;
