@@ -18,10 +18,10 @@ bool is_name(std::string_view text) {
 }
 
 bool is_type_name(std::string_view text) {
-  return is_name(text) ||
-         (!text.empty() && text.size() < 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return is_name({&c, 1}) || c == ' ';
-         }));
+  return is_name(text) || (text.find(' ') != std::string_view::npos && text.size() < 64 &&
+                           std::all_of(text.begin(), text.end(), [](char c) {
+                             return is_name({&c, 1}) || c == ' ' || c == '-';
+                           }));
 }
 
 bool is_printable(std::string_view text) {

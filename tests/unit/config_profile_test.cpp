@@ -128,6 +128,7 @@ TEST_F(ConfigProfile, WhatGoesTogether) {
   EXPECT_THAT(problems("\n[profile p]\n"),
               ElementsAre("gpuward.conf:2: [profile p] requires 'type' or 'memory'"));
   EXPECT_THAT(problems("[profile p]\ncompute = 25%\n"), SizeIs(2));
+  EXPECT_THAT(problems("[profile p]\ntype = -\n"), SizeIs(1));
   EXPECT_THAT(problems("[profile p]\ntype = a/b\n"),
               SizeIs(1));  // "asks for nothing" does not follow
 }
@@ -153,10 +154,12 @@ TEST_F(ConfigProfile, NamesThatReadAsAnotherRequestHaveNoEffect) {
     EXPECT_THAT(problems("[profile " + name + "]\ntype = t\n[profile p]\ntype = t\n"), IsEmpty());
     const LoadedConfig loaded = load_all();
     EXPECT_THAT(loaded.config.profiles, ElementsAre(testing::Field(&Profile::name, "p"))) << name;
-    return loaded.unsupported.empty() ? "" : to_string(loaded.unsupported.front());
+    if (loaded.unsupported.empty()) return std::string();
+    EXPECT_EQ(loaded.unsupported.front().position.line, 1);
+    return loaded.unsupported.front().message;
   };
   EXPECT_EQ(unsupported("whole"),
-            "gpuward.conf:1: [profile whole] has no effect: 'whole' is reserved as the request for "
+            "[profile whole] has no effect: 'whole' is reserved as the request for "
             "any whole GPU (gpuward attach); rename the profile");
   EXPECT_THAT(unsupported("-"), testing::HasSubstr("'-' is reserved in claims"));
   for (const char* name : {"4GiB", "4096MiB"})
