@@ -87,7 +87,7 @@ DeviceUse use_beside_others(const std::vector<DeviceRequest>& requests, const Ch
   for (size_t other = 0; other < requests.size(); ++other) {
     if (other == number || !chosen[other]) continue;
     for (const PciAddress& function : chosen[other]->functions) {
-      use.taken[function] = User{};
+      use.taken[function] = {{}, "already assigned to this domain"};
       use.own.push_back(function);
     }
     const auto& left = requests[other].at;

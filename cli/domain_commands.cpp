@@ -233,7 +233,10 @@ static int attach_matching(const Settings& settings, const Config& config, Domai
   int status = 0;
   bool any = false;
   std::map<PciAddress, unsigned> planned;
-  for (const DomainStore::Found& found : store.all()) {
+  auto domains = store.all();  // libvirt lists them in any order
+  std::sort(domains.begin(), domains.end(),
+            [](const auto& one, const auto& other) { return one.name < other.name; });
+  for (const DomainStore::Found& found : domains) {
     if (::fnmatch(pattern.c_str(), found.name.c_str(), 0) != 0) continue;
     any = true;
     if (found.active) {

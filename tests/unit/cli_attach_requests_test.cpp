@@ -72,7 +72,7 @@ TEST_F(AttachRequestsTest, a_device_in_use_by_a_domain_is_shared_until_that_is_o
   use_.taken[at("0000:42:00.0")] = {Uuid{}, "in use by domain 'db02'"};
   EXPECT_THAT(attached({"whole", "10de:13f2"}), ElementsAre("0000:42:00.0", "0000:41:00.0"));
   EXPECT_THAT(attached({"whole:3"}), IsEmpty());
-  EXPECT_THAT(refusal_, HasSubstr("0000:41:00.0 is assigned to domain 'web01'"));
+  EXPECT_THAT(refusal_, HasSubstr("0000:41:00.0 is already assigned to this domain"));
 }
 
 TEST_F(AttachRequestsTest, a_vf_whose_vgpu_a_domain_has_is_shared_too) {
