@@ -158,6 +158,9 @@ TEST_F(ConfigProfile, NamesThatReadAsAnotherRequestHaveNoEffect) {
     EXPECT_EQ(loaded.unsupported.front().position.line, 1);
     return loaded.unsupported.front().message;
   };
+  EXPECT_EQ(unsupported("memory"),
+            "[profile memory] has no effect: 'memory' is reserved as a key of [quota]; rename the "
+            "profile");
   EXPECT_EQ(unsupported("whole"),
             "[profile whole] has no effect: 'whole' is reserved as the request for "
             "any whole GPU (gpuward attach); rename the profile");

@@ -92,9 +92,6 @@ TEST_F(ConfigQuota, MemoryIsCheckedThoughNotSupported) {
   EXPECT_THAT(problems("[quota *]\nmemory = 4G\n"),
               ElementsAre("gpuward.conf:2: bad value '4G' for 'memory' in [quota *]; expected a "
                           "number and MiB or GiB, such as 4096MiB or 4GiB"));
-  EXPECT_THAT(problems("[profile memory]\ntype = t\n"),
-              ElementsAre("gpuward.conf:1: bad name 'memory' in [profile memory]; reserved as a "
-                          "key of [quota]"));
 }
 
 }  // namespace gpuward
