@@ -90,7 +90,7 @@ QuotaRefusal refusal(const QuotaUse& others, const QuotaRequest& request, unsign
            domain_title(request.name) + " requests " + std::to_string(requested),
        passes
            ? "shut one of them down or raise the limit; for what is used run: gpuward quota " + name
-           : "raise the limit, or remove GPUs from the domain: gpuward detach " + name},
+           : "raise the limit, or request fewer GPUs"},
       passes};
 }
 
@@ -143,15 +143,20 @@ std::optional<QuotaRefusal> quota_refusal(const Config& config, const QuotaReque
                                           const std::vector<Claim>& claims) {
   const auto quotas = quotas_of(config, request.name, request.owner);
   if (quotas.empty()) return {};
+  std::optional<QuotaRefusal> first;
   std::vector<Claim> others = claims;
   std::erase_if(others, [&](const Claim& claim) { return claim.domain == request.domain; });
   for (const Quota* const quota : quotas)
     for (const auto& [limit, max] : limits_of(*quota)) {
       const unsigned requested = counted(limit, request.gpus);
       const QuotaUse use = use_of(config, *quota, limit, max, others);
-      if (requested > 0 && use.used + requested > max) return refusal(use, request, requested);
+      if (requested == 0 || use.used + requested <= max) continue;
+      QuotaRefusal found = refusal(use, request, requested);
+      // What no domain that is shut down helps with counts more.
+      if (!found.passes) return found;
+      if (!first) first = std::move(found);
     }
-  return {};
+  return first;
 }
 
 std::optional<Reason> access_refusal(const Profile& profile, const std::string& domain,

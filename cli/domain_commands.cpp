@@ -122,8 +122,12 @@ DeviceUse device_use(const Settings& settings, const Config& config, const Domai
     if (other.active || !other.persistent || other.uuid == domain) continue;
     const std::string xml = store.inactive_xml(other.uuid);
     if (!names_gpuward(xml)) continue;
-    for (const PciAddress& device : assigned_devices(config, parse_domain(xml)))
-      ++use.assigned_count[device];
+    try {
+      for (const PciAddress& device : assigned_devices(config, parse_domain(xml)))
+        ++use.assigned_count[device];
+    } catch (const Error& error) {  // its own start is refused; the choice for others goes on
+      log::warning(other.name, error.what());
+    }
   }
   return use;
 }

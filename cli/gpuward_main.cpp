@@ -17,6 +17,11 @@
 using namespace gpuward;
 
 /// The command line, and what it chose to run.
+/// As of a variable of a script that is not set.
+std::string not_empty(const std::string& value) {
+  return value.empty() ? "is empty" : "";
+}
+
 struct CommandLine {
   CLI::App app{"Assign GPUs to libvirt domains."};
   Settings settings;
@@ -143,7 +148,8 @@ CommandLine::CommandLine() {
       "a model of a GPU of this host; REQUEST:N for N of them. Without it the instance "
       "UUIDs of the domain's GPUs are updated, as needed after a clone");
   verb->add_option("--owner", owner, "label of the domain's GPUs, for [quota owner:PATTERN]")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
   dry_run(verb, "only show what would change in the domain's XML");
 
   verb = add("detach", "Remove GPUs from a shut-off domain", &CommandLine::detach);
@@ -199,6 +205,7 @@ CommandLine::CommandLine() {
   verb->add_option("--owner", rewrite.owner,
                    "label of the domain's GPUs, for [quota owner:PATTERN]")
       ->type_name("NAME")
+      ->check(not_empty)
       ->needs(attach_option);
   CLI::Option* protect_flag =
       verb->add_flag("--protect", rewrite.protect, "as gpuward protect; no change without a GPU");

@@ -7,6 +7,7 @@
 #include "allocation/choose_device.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/type_limit.hpp"
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
@@ -111,7 +112,8 @@ static std::map<PciAddress, std::set<std::string>> free_devices(const Offers& of
 /// VFs that are not enabled yet list no types. Names of vGPUs of one model tell what its card has
 /// room for ("NVIDIA L40S-48Q"); ids do not, nor is known which of several models the card is, or
 /// what GPU instances of MIG there will be.
-static std::optional<unsigned> available_by_name(const Profile& profile,
+static std::optional<unsigned> available_by_name(const Offers& offers, const Profile& profile,
+                                                 const Parent& card_of_vfs,
                                                  const std::set<std::string>& vfs) {
   std::vector<GpuType> types;
   std::set<unsigned> memory;
@@ -127,7 +129,15 @@ static std::optional<unsigned> available_by_name(const Profile& profile,
   if (memory.size() != 1) return {};
   Gpu card;
   card.offers_vgpus = true;
-  return room_for_first(card_room(card, types, {}), profile.types);
+  CardRoom room = card_room(card, types, {});
+  const auto max = settings_of(offers.config, card_of_vfs).max;
+  for (const InstanceCount& limited : max)
+    if (to_number<unsigned>(limited.type)) return {};  // an id, of which the name is not known
+  for (const GpuType& type : types)
+    if (const auto more =
+            remaining_of(offers.root, max, card_of_vfs.name, type, offers.host.claimed.claims))
+      limit(room, type.id, *more);
+  return room_for_first(room, profile.types);
 }
 
 /// Of so many VFs of a card as have a place for a vGPU of the profile: their card limits how many
@@ -139,7 +149,8 @@ static std::optional<unsigned> available_vgpus(const Offers& offers, const Profi
     return other.gpu->parent.address == card;
   });
   if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus)
-    return available_by_name(profile, vfs);
+    return available_by_name(offers, profile,
+                             read_identity(pci_path(offers.root, card), to_string(card)), vfs);
   const std::string& vf = *vfs.begin();
   const Parent part = read_identity(offers.root.sys("bus/pci/devices/") + vf, vf);
   return std::min(static_cast<unsigned>(vfs.size()),

@@ -194,6 +194,11 @@ void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
     keys_set.problem("instances", "requires use = mdev; " + found);
   if (keys_set.has("max") && gpu.use.value_or(Use::mdev) != Use::mdev && gpu.use != Use::vendor_vf)
     keys_set.problem("max", "requires use = mdev or use = vendor-vf; " + found);
+  if (gpu.use == Use::mdev)
+    for (const InstanceCount& limit : gpu.max)
+      if (!is_name(limit.type))
+        keys_set.problem("max", "requires the id of an mdev type, such as nvidia-63, not " +
+                                    in_quotes(limit.type));
   if (keys_set.has("vfs") && gpu.use != Use::vf && gpu.use != Use::vendor_vf)
     keys_set.problem("vfs", "requires use = vf or use = vendor-vf; " + found);
   if (keys_set.has("adopt") && gpu.use != Use::vendor_vf)

@@ -11,7 +11,6 @@ void parse_section(Section<Quota>& section, const SectionText& block) {
   for (const Setting& setting : settings(block)) {
     section.set_at.insert_or_assign(std::string(setting.key), setting.position);
     if (setting.key == memory_key) {
-      mebibytes(setting);
       report_unsupported_key(block, setting);
       continue;
     }

@@ -246,10 +246,10 @@ GpuMemory memory_of(const Root& root, const Gpu& gpu, const std::vector<GpuType>
     // vGPUs are counted below, whoever set them.
     if (instances[at].use != Use::vendor_vf && instances[at].exists)
       add(memory_of(instances[at], types, memory.total_mib));
-  for (const auto& [vf, id] : use.vgpus) {
-    const auto type = std::find_if(types.begin(), types.end(), [&](const GpuType& other) {
-      return other.id == std::to_string(id);
-    });
+  for (const auto& vgpu : use.vgpus) {
+    const std::string id = std::to_string(vgpu.second);
+    const auto type = std::find_if(types.begin(), types.end(),
+                                   [&](const GpuType& other) { return other.id == id; });
     add(type == types.end() ? std::nullopt : type->memory_mib);
   }
   return memory;

@@ -150,6 +150,14 @@ TEST(QuotaRefusalTest, names_the_limit_who_uses_it_and_what_to_do) {
             "run: gpuward quota web-3");
 }
 
+TEST(QuotaRefusalTest, a_limit_that_never_passes_counts_more_than_one_that_may) {
+  const Config config = with({quota_of("web-*", {{"small", 4}}, 1, 12)});
+  const std::vector<Claim> claims{claim_of(2, "web-2", "", {{"small", 3}})};
+  EXPECT_EQ(refused(config, claims, claim_of(1, "web-1", "", {{"small", 2}})),
+            "[quota web-*] (gpuward.conf:12): total = 1 would be exceeded: domain 'web-1' requests "
+            "2; raise the limit, or request fewer GPUs");
+}
+
 TEST(QuotaRefusalTest, more_than_the_limit_alone_never_passes) {
   const Config config = with({quota_of("web-*", {{"small", 0}}, {}, 12)});
   const Claim web = claim_of(1, "web-1", "", {{"small", 1}});
@@ -158,7 +166,7 @@ TEST(QuotaRefusalTest, more_than_the_limit_alone_never_passes) {
   EXPECT_FALSE(refusal->passes);
   EXPECT_EQ(to_string(refusal->reason),
             "[quota web-*] (gpuward.conf:12): small = 0 would be exceeded: domain 'web-1' requests "
-            "1; raise the limit, or remove GPUs from the domain: gpuward detach web-1");
+            "1; raise the limit, or request fewer GPUs");
 }
 
 TEST(QuotaRefusalTest, an_earlier_claim_of_its_own_does_not_count) {

@@ -88,10 +88,12 @@ TEST_F(ConfigQuota, PatternsMatchNamesAndOwners) {
   EXPECT_TRUE(matches(*parse_domain_pattern("[o]wner:x"), "owner:x", ""));
 }
 
-TEST_F(ConfigQuota, MemoryIsCheckedThoughNotSupported) {
-  EXPECT_THAT(problems("[quota *]\nmemory = 4G\n"),
-              ElementsAre("gpuward.conf:2: bad value '4G' for 'memory' in [quota *]; expected a "
-                          "number and MiB or GiB, such as 4096MiB or 4GiB"));
+/// 0.1.0 read "memory = 4" as a limit of a profile of that name: that refuses no domain now.
+TEST_F(ConfigQuota, MemoryIsNotSupportedWhateverItsValue) {
+  for (const char* value : {"4", "4GiB", "4G"}) {
+    EXPECT_THAT(problems(std::string("[quota *]\nmemory = ") + value + "\n"), IsEmpty());
+    EXPECT_EQ(load_all().unsupported.size(), 1u) << value;
+  }
 }
 
 }  // namespace gpuward

@@ -111,7 +111,7 @@ TEST_F(RequestsTest, without_a_profile_it_counts_in_the_total_alone) {
   add(vm_, "whole", whole_, "0000:41:00.0");
   EXPECT_EQ(refusal(vm_),
             "[quota vm*] (gpuward.conf:3): total = 0 would be exceeded: domain 'vm1' requests 1; "
-            "raise the limit, or remove GPUs from the domain: gpuward detach vm1");
+            "raise the limit, or request fewer GPUs");
   config_.quotas[0].total = 1;
   EXPECT_EQ(refusal(vm_), "");
   Domain other = domain_of(2);
