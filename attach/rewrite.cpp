@@ -602,7 +602,7 @@ std::string settle_request(std::string_view xml, std::string_view alias,
   if (has_mdev == (settled.use == Use::mdev)) return edit.result();
   if (const auto removal = hostdevs_to_detach(edit.devices(), name); !removal.empty())
     edit.remove_from(edit.devices(), removal, false);
-  const std::string without = edit.result();
+  std::string without = edit.result();
   if (settled.use != Use::mdev) return without;
   DomainEdit next(without);
   insert_mdev(next, name);

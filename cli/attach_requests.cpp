@@ -20,6 +20,7 @@ namespace gpuward {
 std::vector<WantedGpus> require_requests(const Settings& settings, const Config& config,
                                          const std::vector<std::string>& words) {
   std::vector<Request> requests;
+  requests.reserve(words.size());
   for (const std::string& word : words) requests.push_back(parse_request(word));
   const bool needs = std::any_of(requests.begin(), requests.end(),
                                  [&](const Request& each) { return needs_host(config, each); });
@@ -175,6 +176,7 @@ static std::vector<PoolDevice> require_devices(const Settings& settings, const C
   use.own = pool_domain(config, domain).own;
   for (const auto& device : own) use.taken.insert(device);
   std::vector<DeviceRequest> requests;
+  requests.reserve(gpus.size());
   for (const PciGpu& gpu : gpus) requests.push_back({gpu.profile, gpu.pool, use});
   std::vector<const PoolDevice*> chosen;
   choose_devices(requests, place, chosen);

@@ -63,6 +63,7 @@ static std::string names_text(const std::set<std::string>& names) {
 
 static std::string quota_table(const std::vector<QuotaUse>& uses, bool is_known) {
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(uses.size());
   for (const QuotaUse& use : uses)
     rows.push_back({to_string(use.quota->domains), use.limit,
                     is_known ? std::to_string(use.used) : "",

@@ -193,7 +193,7 @@ static const Element* ours_of(const Element& root) {
 
 static std::string owner_of(const Element& root, Reading reading) {
   const Element* const ours = ours_of(root);
-  const std::string owner(ours ? ours->attribute("owner").value_or("") : "");
+  std::string owner(ours ? ours->attribute("owner").value_or("") : "");
   if (owner.empty() || is_owner_name(owner)) return owner;
   if (reading == Reading::strict)
     throw error_at(*ours, "'" + shown(owner) + "' is not an owner: only letters, digits and " +

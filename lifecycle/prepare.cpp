@@ -219,7 +219,7 @@ std::optional<SettledRequest> settled_otherwise(const Preparation& preparation,
                                                 const ClaimedDevice& device) {
   for (const GpuRequest& gpu : preparation.domain.requests) {
     if (gpu.alias != device.alias || !gpu.settled) continue;
-    const auto now = settle_type(offered_types(preparation.root, preparation.config,
+    auto now = settle_type(offered_types(preparation.root, preparation.config,
                                                read_gpus(preparation.root, preparation.config))
                                      .types,
                                  gpu.profile);

@@ -230,7 +230,7 @@ TEST_F(PoolPlanTest, moves_one_to_where_another_of_the_domain_leaves) {
   pools_[title_of(far)] = {{card(5), {}, {}, {card(5)}, true}};
   off({4, 1});
   off_[0].gpus[1].profile = far;
-  for (const unsigned number : {2, 3, 4}) taken(number);
+  for (const unsigned number : {2U, 3U, 4U}) taken(number);
   EXPECT_EQ(moves(), (Texts{"vm1 4>1", "vm1 1>5"}));
 }
 
