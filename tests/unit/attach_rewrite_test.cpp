@@ -476,8 +476,9 @@ TEST(SetOwner, also_where_metadata_of_ours_stays) {
 
 TEST(SetOwner, is_one_word) {
   const std::string xml = attached(fixture("q35-minimal"));
-  for (const std::string bad :
-       {"", "-", "a b", "a/b", "<", "'", std::string(129, 'x').c_str(), "@"})
+  const std::vector<std::string> bad_owners{"", "-", "a b", "a/b", "<", "'", std::string(129, 'x'),
+                                            "@"};
+  for (const std::string& bad : bad_owners)
     EXPECT_THAT(error_of([&] { set_owner(xml, bad); }), HasSubstr("not an owner")) << bad;
 }
 
