@@ -152,6 +152,7 @@ static void add_vgpu_types(const Root& root, const PciAddress& vf,
 template <typename Key>
 static std::vector<GpuType> values(std::map<Key, GpuType> types) {
   std::vector<GpuType> result;
+  result.reserve(types.size());
   for (auto& [id, type] : types) result.push_back(std::move(type));
   return result;
 }
