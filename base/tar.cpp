@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/tar.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstring>
@@ -40,7 +39,7 @@ static void set_octal(char (&field)[size], unsigned long long value) {
 /// What is longer was put before the header, as an entry of its own.
 template <size_t size>
 static void set_text(char (&field)[size], std::string_view text) {
-  std::memcpy(field, text.data(), std::min(text.size(), size));
+  text.copy(field, size);
 }
 
 /// The sum of all bytes, with the field itself as blanks.
