@@ -220,9 +220,9 @@ std::optional<SettledRequest> settled_otherwise(const Preparation& preparation,
   for (const GpuRequest& gpu : preparation.domain.requests) {
     if (gpu.alias != device.alias || !gpu.settled) continue;
     auto now = settle_type(offered_types(preparation.root, preparation.config,
-                                               read_gpus(preparation.root, preparation.config))
-                                     .types,
-                                 gpu.profile);
+                                         read_gpus(preparation.root, preparation.config))
+                               .types,
+                           gpu.profile);
     if (now && now != gpu.settled) return now;
   }
   return {};
