@@ -188,7 +188,7 @@ TEST(CardRoomTest, of_mig_one_gpu_instance_is_known) {
   EXPECT_EQ(room_for(room, "4-20C"), 0U);
   EXPECT_TRUE(take(room, "1-5C"));
   EXPECT_EQ(room_for(room, "1-5C"), 0U);
-  EXPECT_EQ(room_for(room, "1-5CME"), 0U) << "it may be the GPU instance that is taken";
+  EXPECT_EQ(room_for(room, "1-5CME"), 0U) << "the GPU instance may be in use";
   EXPECT_TRUE(take(room, "3-20C"));
   EXPECT_TRUE(take(room, "2-10C"));
   EXPECT_TRUE(give_back(room, "1-5C"));

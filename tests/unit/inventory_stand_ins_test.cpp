@@ -45,7 +45,7 @@ TEST(StandInsTest, uuids_stay_uuids) {
             "00000000-0000-4000-8000-000000000001");
   EXPECT_EQ(stand_ins.in_text("00000000-0000-0000-0000-000000000000"),
             "00000000-0000-0000-0000-000000000000")
-      << "it is nobody's";
+      << "the nil UUID names nothing";
   EXPECT_EQ(stand_ins.in_text("a" + web01), "a" + web01) << "no UUID";
 }
 
