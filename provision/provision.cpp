@@ -404,20 +404,36 @@ static std::string card_of(const Root& root, const std::string& parent) {
   return found && found->physical_function ? to_string(*found->physical_function) : parent;
 }
 
-/// After a failure the rest of that parent's type is not tried; without capacity that of its card.
-static void skip_like(const Root& root, const Instance& failed, const WriteResult& result,
-                      std::vector<Instance>& left) {
-  const bool of_card = create_failure(result.code) == CreateFailure::no_capacity;
-  const std::string card = of_card ? card_of(root, failed.parent) : "";
+/// Without capacity the rest of that card's type is not tried. Returns what that means.
+static std::string skip_type(const Root& root, const Instance& failed, const WriteResult& result,
+                             const std::vector<Instance>& planned, std::vector<Instance>& left) {
+  const std::string card = card_of(root, failed.parent);
+  const auto is_like = [&](const Instance& instance) {
+    return instance.type == failed.type && card_of(root, instance.parent) == card;
+  };
+  const auto wanted = std::count_if(planned.begin(), planned.end(), is_like);
+  const auto skipped = std::erase_if(left, is_like);
+  return card + ": " + std::to_string(skipped) + " of " + std::to_string(wanted) +
+         " instances of " + failed.type + " cannot be created: " + errno_text(result.code) +
+         "; reduce instances in the [gpu] section or shut down a domain that uses one";
+}
+
+/// After another failure the rest of that parent's type is not tried.
+static std::string skip_like(const Root& root, const Instance& failed, const WriteResult& result,
+                             const std::vector<Instance>& planned, std::vector<Instance>& left) {
+  if (result.outcome == WriteResult::Outcome::failed &&
+      create_failure(result.code) == CreateFailure::no_capacity)
+    return skip_type(root, failed, result, planned, left);
   std::erase_if(left, [&](const Instance& instance) {
-    return instance.type == failed.type && (instance.parent == failed.parent ||
-                                            (of_card && card_of(root, instance.parent) == card));
+    return instance.type == failed.type && instance.parent == failed.parent;
   });
+  return failure(failed, result);
 }
 
 /// Creates what it can.
-static void create_planned(const Root& root, std::vector<Instance> left, const Deadlines& deadlines,
-                           Provisioned& done) {
+static void create_planned(const Root& root, const std::vector<Instance>& planned,
+                           const Deadlines& deadlines, Provisioned& done) {
+  std::vector<Instance> left = planned;
   while (!left.empty()) {
     std::vector<KernelWrite> writes;
     writes.reserve(left.size());
@@ -432,8 +448,7 @@ static void create_planned(const Root& root, std::vector<Instance> left, const D
     left.erase(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(created));
     // The process died after it had created the one before.
     if (results[created].outcome == WriteResult::Outcome::untried) continue;
-    done.failed.push_back(failure(failed, results[created]));
-    skip_like(root, failed, results[created], left);
+    done.failed.push_back(skip_like(root, failed, results[created], planned, left));
   }
 }
 
