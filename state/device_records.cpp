@@ -31,15 +31,21 @@ static std::optional<PciAddress> address_in(std::string_view name) {
 
 static std::string format(const DeviceRecord& record) {
   return std::string(first_line) + '\n' + format_recorded(record.device) + "domain " +
-         to_string(record.domain) + ' ' + record.owner + '\n' + "record " + record.detail + '\n';
+         to_string(record.domain) + ' ' + record.owner + '\n' +
+         (record.label.empty() ? "" : "owner " + record.label + '\n') + "record " + record.detail +
+         '\n';
 }
 
 static bool parse_line(std::string_view line, DeviceRecord& record) {
-  constexpr std::string_view domain = "domain ", detail = "record ";
+  constexpr std::string_view domain = "domain ", detail = "record ", label = "owner ";
   constexpr size_t uuid_length = 36, name_at = domain.size() + uuid_length + 1;
   if (line.starts_with(detail)) {
     record.detail = line.substr(detail.size());
     return true;
+  }
+  if (line.starts_with(label)) {
+    record.label = line.substr(label.size());
+    return !record.label.empty() && record.label.find(' ') == std::string::npos;
   }
   if (!line.starts_with(domain)) return parse_recorded_line(line, record.device);
   const auto uuid = parse_uuid(line.substr(domain.size(), uuid_length));
@@ -92,8 +98,12 @@ void clear_record(const Root& root, const std::string& directory, const DeviceRe
   bool is_replaced = false;
   for (const Place& place : places_now(root, record.device, &found)) {
     if (place.address == device) continue;
-    const DeviceRecord other{record_device(root, place.address, place.card), record.domain,
-                             record.owner, record.detail};
+    const DeviceRecord other{record_device(root, place.address, place.card),
+                             record.domain,
+                             record.owner,
+                             record.detail,
+                             {},
+                             record.label};
     is_replaced |= write_record(directory, other) == record.file;
   }
   if (!is_replaced) remove_file_durably(record.file);

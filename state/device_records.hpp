@@ -15,10 +15,11 @@ namespace gpuward {
 /// quarantine.
 struct DeviceRecord {
   RecordedDevice device;
-  Uuid domain;         ///< that had it; zero in a record of 0.1.0
-  std::string owner;   ///< its name; "" in a record that cannot be understood
-  std::string detail;  ///< what kind of record it is, one line
-  std::string file{};  ///< where it is
+  Uuid domain;          ///< that had it; zero in a record of 0.1.0
+  std::string owner;    ///< its name; "" in a record that cannot be understood
+  std::string detail;   ///< what kind of record it is, one line
+  std::string file{};   ///< where it is
+  std::string label{};  ///< owner of the domain's GPUs, for quotas (Claim::owner); "" without one
 };
 
 /// Those in `directory`. A file that is no record of this version speaks of the address that it is

@@ -18,8 +18,12 @@ void record_quarantine(const Root& root, const Claim& owner, const ClaimedDevice
   quarantined.state = ClaimedDevice::State::quarantined;
   quarantined.writer = quarantined.scrub_process = {};
   write_record(paths::quarantine(root),
-               {record_device(root, device.address, parse_pci_address(device.parent)), owner.domain,
-                owner.name, format_device(quarantined)});
+               {record_device(root, device.address, parse_pci_address(device.parent)),
+                owner.domain,
+                owner.name,
+                format_device(quarantined),
+                {},
+                owner.owner});
 }
 
 static std::vector<DeviceRecord> records(const Root& root) {
@@ -80,7 +84,12 @@ std::vector<Claim> quarantine_records(const Root& root) {
   std::vector<Claim> claims;
   for (const DeviceRecord& record : records(root))
     for (const Place& now : places_now(root, record.device))
-      claims.push_back({record.domain, owner_of(record), {device_of(root, record, now)}, {}, true});
+      claims.push_back({record.domain,
+                        owner_of(record),
+                        {device_of(root, record, now)},
+                        {},
+                        true,
+                        record.label});
   return claims;
 }
 
@@ -105,7 +114,8 @@ void restore_quarantine(const Root& root, const Claims& claims, const Uuid& doma
   unclaimed = unclaimed_quarantine(root, claims.all().readable);
   for (const Claim& record : unclaimed) {
     if (record.domain != domain) continue;
-    Claim claim = claims.find(domain).value_or(Claim{domain, record.name, {}, {}, true});
+    Claim claim =
+        claims.find(domain).value_or(Claim{domain, record.name, {}, {}, true, record.owner});
     claim.devices.push_back(record.devices.front());
     claims.write(claim);
   }

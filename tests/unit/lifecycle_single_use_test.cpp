@@ -206,6 +206,19 @@ TEST_F(QuarantineTest, outlives_the_restart) {
   EXPECT_EQ(claims_.find(domain_.uuid)->devices[0].scrub, config_.profiles[0].scrub);
 }
 
+class OwnerTest : public RestartTest {};
+
+TEST_F(OwnerTest, of_a_domain_outlives_the_restart_with_the_quarantine) {
+  config_.profiles[0].scrub = scrub_that("exit 3");
+  domain_.owner = "team-a";
+  EXPECT_EQ(refusal(domain_), "(not refused)");
+  EXPECT_THAT(release(), SizeIs(1));
+  restart();
+  restore_quarantine(root_, claims_);
+  ASSERT_TRUE(claims_.find(domain_.uuid));
+  EXPECT_EQ(claims_.find(domain_.uuid)->owner, "team-a");
+}
+
 TEST_F(QuarantineTest, ends_with_a_scrub_that_succeeds) {
   restart();
   scrub_that("exit 0");
