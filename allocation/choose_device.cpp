@@ -24,11 +24,11 @@ bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own) {
 }
 
 static bool is_near(const Profile& profile, const PoolDevice& device, const DomainPlace& domain) {
-  return is_near(profile.numa, domain, {device.numa_node, device.local_cpus});
+  return is_near(profile.numa, domain, {device.numa_node, device.local_cpus, device.local_nodes});
 }
 
 bool is_near_enough(const Profile& profile, const PoolDevice& device, const DomainPlace& domain) {
-  return profile.numa != Numa::require || is_near(profile, device, domain);
+  return !requires_near(profile.numa) || is_near(profile, device, domain);
 }
 
 /// Whether nothing keeps the domain from having it.

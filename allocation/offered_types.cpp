@@ -5,8 +5,9 @@
 #include <set>
 #include <tuple>
 
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 
@@ -30,13 +31,13 @@ static bool is_allowed(const Root& root, const Config& config, const Gpu& gpu, U
   profile.use = use;
   if (serves(config, profile, gpu.parent)) return true;
   const auto allows = [&](const std::string& name) {
-    const auto parent = find_parent(root, name);
+    const auto parent = find_parent(root, config, name);
     return parent && serves(config, profile, *parent);
   };
   if (use == Use::mdev)
     return std::any_of(gpu.mdev_parents.begin(), gpu.mdev_parents.end(), allows);
   return std::any_of(gpu.vfs.begin(), gpu.vfs.end(), [&](const PciAddress& vf) {
-    return serves(config, profile, read_identity(pci_path(root, vf), to_string(vf)));
+    return serves(config, profile, read_identity(root, config, vf));
   });
 }
 
@@ -73,6 +74,29 @@ OfferedTypes offered_types(const Root& root, const Config& config, const std::ve
     if (gpu.offers_vgpus && is_allowed(root, config, gpu, Use::vendor_vf))
       add_current_vgpus(root, gpu, types);
   return {{types.begin(), types.end()}, partly_listed};
+}
+
+static bool provides_only(const Profile& profile, const OfferedType& type) {
+  return profile.use == type.use && !profile.types.empty() &&
+         std::all_of(profile.types.begin(), profile.types.end(), [&](const std::string& provided) {
+           return provided == type.id || provided == type.name;
+         });
+}
+
+std::vector<ConfigProblem> profiles_named_as_types(const Config& config,
+                                                   const std::vector<OfferedType>& types) {
+  std::vector<ConfigProblem> problems;
+  for (const Profile& profile : config.profiles)
+    for (const OfferedType& type : types) {
+      if ((profile.name != type.id && profile.name != type.name) || provides_only(profile, type))
+        continue;
+      problems.push_back({profile.position,
+                          "[profile " + profile.name +
+                              "] is named as a type of a GPU of this host, but provides another; "
+                              "rename the profile"});
+      break;
+    }
+  return problems;
 }
 
 }  // namespace gpuward

@@ -5,6 +5,7 @@
 
 #include "allocation/request.hpp"
 #include "base/root.hpp"
+#include "config/config_parser.hpp"
 #include "inventory/gpu.hpp"
 
 namespace gpuward {
@@ -18,5 +19,10 @@ struct OfferedTypes {
 /// The types that domains may have of these GPUs by [gpu], each once. Of vGPUs on VFs those that
 /// can be created, as a driver lists no others, and those that exist.
 OfferedTypes offered_types(const Root& root, const Config& config, const std::vector<Gpu>& gpus);
+
+/// Profiles that are named as one of these types and provide others. A claim names both alike: what
+/// a domain requested as the type would count for the profile's limits in [quota].
+std::vector<ConfigProblem> profiles_named_as_types(const Config& config,
+                                                   const std::vector<OfferedType>& types);
 
 }  // namespace gpuward

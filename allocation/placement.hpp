@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/root.hpp"
 #include "config/config.hpp"
 
 namespace gpuward {
@@ -20,15 +21,27 @@ struct DomainPlace {
 struct DevicePlace {
   std::optional<int> node;     ///< nothing: the firmware does not tell
   std::vector<int> cpus = {};  ///< that are local to it; none: not known
+  std::vector<int> nodes{};    ///< of its CPU socket; none: its own node alone counts
 };
 
+/// Whether a device that is not near is refused, not only used last.
+constexpr bool requires_near(Numa numa) {
+  return numa == Numa::require || numa == Numa::socket;
+}
+
 /// Whether the device is near the domain's memory and CPUs. Of one without a NUMA node that is not
-/// known: never with `numa = require`. Near a domain that tells nothing is every device.
+/// known: never with `numa = require` or `socket`. Near a domain that tells nothing is every
+/// device.
 bool is_near(Numa numa, const DomainPlace& domain, const DevicePlace& device);
 
 /// The CPUs that the kernel calls local to a device (local_cpulist), whose directory in sysfs this
 /// is.
 std::vector<int> local_cpus(const std::string& device_path);
+
+/// With numa = socket all CPUs and NUMA nodes of its socket (physical package) are local to the
+/// device: a socket has several nodes with sub-NUMA clustering (Intel) and NPS2 or NPS4 (AMD). What
+/// the kernel does not tell leaves it at its own node. `place.cpus` are its local CPUs.
+void widen_to_socket(const Root& root, DevicePlace& place);
 
 /// A parent and a type of it that a profile allows.
 struct Candidate {

@@ -7,8 +7,9 @@
 #include "allocation/type_limit.hpp"
 #include "base/file.hpp"
 #include "base/uuid.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/usage.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/class_device.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
@@ -22,18 +23,9 @@ bool gives_pci_devices(const Profile& profile) {
   return profile.use != Use::mdev;
 }
 
-/// As a section of the configuration sees it: one that names a VF counts more than its PF's.
-static Parent identity_of(const Root& root, const PciAddress& device) {
-  return read_identity(pci_path(root, device), to_string(device));
-}
-
 /// Of a VF that is not enabled: its device ID is not known.
-static Parent identity_to_come(const PciDevice& pf, const PciAddress& vf) {
-  Parent identity{to_string(vf), vf, 0, 0, pf.numa_node};
-  identity.physical_function = pf.address;
-  identity.card_vendor = pf.vendor;
-  identity.card_device = pf.device;
-  return identity;
+static GpuId identity_to_come(const Parent& card, const PciAddress& vf) {
+  return {to_string(vf), vf, 0, 0, card.address, card.vendor, card.device, card.card};
 }
 
 /// The functions of its slot: those in its IOMMU group go with it, those in groups of their own
@@ -107,16 +99,24 @@ static std::string unfit_as_vf(const Root& root, const Profile& profile,
   return {};
 }
 
-/// "" where the device is the one that its section expects.
+/// "" where the device is the one that its section expects, and it is known which that is.
 static std::string unexpected_identity(const Root& root, const Config& config,
                                        const Parent& device) {
+  if (Reason unclear = settings_of(config, device).unclear; !unclear.problem.empty())
+    return std::move(unclear.problem);
   const Verdict verdict = check_identity(root, config, device);
   return verdict ? "" : "not the expected GPU: " + verdict.reason.problem;
 }
 
-static std::string not_allowed_by(const Profile& profile) {
+static std::string not_allowed_by(const Profile& profile, const GpuId& gpu) {
+  if (Reason unclear = unclear_for(profile, gpu); !unclear.problem.empty())
+    return std::move(unclear.problem);
   return "neither " +
-         (profile.is_configured ? "[profile " + profile.name + "]" : title_of(profile)) + " nor ";
+         (profile.is_configured ? "[profile " + profile.name + "]" : title_of(profile)) +
+         " nor the [gpu] section of " +
+         (gpu.physical_function ? gpu.name + " or its PF " + to_string(*gpu.physical_function)
+                                : "the device") +
+         " allows it";
 }
 
 static bool has_driver(const Root& root, const PciAddress& address) {
@@ -145,9 +145,9 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
     why = "virtual function (VF)";
     return {};
   }
-  const Parent parent = identity_of(root, device.address);
+  const Parent parent = read_identity(root, config, device.address);
   if (!serves(config, profile, parent)) {
-    why = not_allowed_by(profile) + "the [gpu] section of the device allows it";
+    why = not_allowed_by(profile, parent);
     return {};
   }
   const GpuSettings settings = settings_of(config, parent);
@@ -186,10 +186,9 @@ static std::optional<PoolDevice> vf_in_pool(const Root& root, const Config& conf
     why = "not a virtual function (VF)";
     return {};
   }
-  const Parent parent = identity_of(root, device.address);
+  const Parent parent = read_identity(root, config, device.address);
   if (!serves(config, profile, parent)) {
-    why = not_allowed_by(profile) + "the [gpu] section of " + parent.name + " or its PF " +
-          to_string(pf->address) + " allows it";
+    why = not_allowed_by(profile, parent);
     return {};
   }
   const GpuSettings settings = settings_of(config, parent);
@@ -212,14 +211,14 @@ static std::vector<PoolDevice> vfs_to_enable(const Root& root, const Config& con
   if (most == 0 || !virtual_functions(root, pf).empty()) return coming;
   const auto device = find_pci_device(root, pf);
   if (!device) return coming;
-  const Parent card = identity_of(root, pf);
+  const Parent card = read_identity(root, config, pf);
   const GpuSettings settings = settings_of(config, card);
   if (!is_gpu_class(device->pci_class) && !settings.is_named) return coming;
   if (settings.use != profile.use || !check_identity(root, config, card)) return coming;
   const unsigned count = std::min(settings.vfs.value_or(most), most);
   for (unsigned index = 0; index < count; ++index) {
     const auto address = virtual_function_address(root, pf, index);
-    if (address && serves(config, profile, identity_to_come(*device, *address)))
+    if (address && serves(config, profile, identity_to_come(card, *address)))
       coming.push_back({*address, pf, device->numa_node, {*address}, false});
   }
   return coming;
@@ -227,9 +226,12 @@ static std::vector<PoolDevice> vfs_to_enable(const Root& root, const Config& con
 
 /// Of a VF that is not there yet that is where its PF is.
 static PoolDevice with_local_cpus(const Root& root, const Profile& profile, PoolDevice device) {
-  if (profile.numa != Numa::ignore)
-    device.local_cpus =
-        local_cpus(pci_path(root, device.physical_function.value_or(device.address)));
+  if (profile.numa == Numa::ignore) return device;
+  DevicePlace place{device.numa_node};
+  place.cpus = local_cpus(pci_path(root, device.physical_function.value_or(device.address)));
+  if (profile.numa == Numa::socket) widen_to_socket(root, place);
+  device.local_cpus = std::move(place.cpus);
+  device.local_nodes = std::move(place.nodes);
   return device;
 }
 
@@ -258,12 +260,14 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
 }
 
 /// Whether somebody who wrote this profile may have meant this device.
-static bool may_be_meant(const Root& root, const Profile& profile, const PciDevice& device) {
+static bool may_be_meant(const Root& root, const Config& config, const Profile& profile,
+                         const PciDevice& device) {
   if (device.physical_function.has_value() == (profile.use == Use::whole)) return false;
   if (profile.gpus.empty()) return is_gpu_class(device.pci_class);
   return std::any_of(profile.gpus.begin(), profile.gpus.end(), [&](const GpuSelector& gpu) {
-    return gpu.by == GpuSelector::By::any ? is_gpu_class(device.pci_class)
-                                          : selects(gpu, identity_of(root, device.address));
+    return gpu.by == GpuSelector::By::any
+               ? is_gpu_class(device.pci_class)
+               : match(gpu, read_identity(root, config, device.address)) != Match::no;
   });
 }
 
@@ -273,7 +277,7 @@ std::string explain_empty_pool(const Root& root, const Config& config, const Pro
   int listed = 0;
   for (const PciAddress& address : pci_addresses(root)) {
     const auto device = find_pci_device(root, address);
-    if (!device || !may_be_meant(root, profile, *device)) continue;
+    if (!device || !may_be_meant(root, config, profile, *device)) continue;
     std::string why;
     existing_in_pool(root, config, profile, *device, why);
     if (listed++ == most) return text + "; ...";

@@ -23,8 +23,9 @@ struct PoolDevice {
   std::vector<PciAddress> staying{};             ///< of its slot, in IOMMU groups of their own
   bool has_vgpu = false;                         ///< a VF that has a vGPU already, whoever made it
   bool is_full = false;  ///< a VF without a vGPU whose card has no room for one of the profile
-  std::vector<int> local_cpus{};  ///< CPUs of its NUMA node
-  bool adopt = false;             ///< gpuward may remove such a vGPU if nobody claims it
+  std::vector<int> local_cpus{};   ///< CPUs of its NUMA node, with numa = socket of its socket
+  std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
+  bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it
 };
 
 /// Whether the profile gives PCI devices, whose address is in the domain's XML before it starts.

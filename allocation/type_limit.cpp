@@ -35,11 +35,15 @@ static std::optional<ReachedLimit> reached(const Root& root, const InstanceCount
                                            const std::vector<Claim>& claims) {
   const auto users = users_of_type(root, use, card, type, claims);
   if (users.size() < limit.count) return {};
+  const std::string max = "max = " + limit.type + ":" + std::to_string(limit.count);
+  if (limit.count == 0)
+    return ReachedLimit{max + " permits none on " + card, true,
+                        "raise max in the [gpu] section of " + card};
   const std::set<std::string> domains(users.begin(), users.end());
   const std::string who =
       domains.empty() ? "" : (domains.size() == 1 ? " by domain " : " by domains ");
-  return ReachedLimit{"max = " + limit.type + ":" + std::to_string(limit.count) +
-                      " is reached on " + card + who + first_three_of(domains)};
+  return ReachedLimit{max + " is reached on " + card + who + first_three_of(domains), false,
+                      "shut one of the domains down"};
 }
 
 /// mdevs are called by their id alone, as /sys/bus/mdev names them.

@@ -21,7 +21,9 @@ std::string card_of(const Root& root, const ClaimedDevice& device);
 
 /// A type of which no more may be created on a card, as far as the claims tell.
 struct ReachedLimit {
-  std::string text;  ///< "max = nvidia-63:2 is reached on 0000:41:00.0 (domains 'a', 'b')"
+  std::string text;           ///< "max = nvidia-63:2 is reached on 0000:41:00.0 (domains 'a', 'b')"
+  bool is_permanent = false;  ///< a limit of 0, with which no domain that stops helps
+  std::string remedy;         ///< "shut one of the domains down", or of a limit of 0 to raise it
 };
 
 /// Nothing while one more mdev of the type may be created on the card.

@@ -85,8 +85,9 @@ bool comes_before_hostdevs(const Element& device) {
 }
 
 /// display and ramfb are not written: libvirt puts in what its QEMU needs.
-std::string mdev_text(const Domain& domain, const std::string& alias) {
-  return "\n    <hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'>"
+std::string mdev_text(const Domain& domain, const std::string& alias, const std::string& model) {
+  return "\n    <hostdev mode='subsystem' type='mdev' managed='no' model='" + model +
+         "'>"
          "\n      <source>"
          "\n        <address uuid='" +
          to_string(instance_uuid(domain.uuid, alias)) +
@@ -110,8 +111,8 @@ void insert_devices(DomainEdit& edit, const std::string& text) {
     edit.insert_inside(devices, text, "\n  ");
 }
 
-void insert_mdev(DomainEdit& edit, const std::string& alias) {
-  insert_devices(edit, mdev_text(edit.domain, alias));
+void insert_mdev(DomainEdit& edit, const std::string& alias, const std::string& model) {
+  insert_devices(edit, mdev_text(edit.domain, alias, model));
 }
 
 std::string address_attributes(const PciAddress& address) {
@@ -436,7 +437,7 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   const std::string alias = free_alias(edit.domain);
   insert_asked(edit, alias, gpu);
   if (gpu.use == Use::mdev)
-    insert_mdev(edit, alias);
+    insert_mdev(edit, alias, gpu.model);
   else
     insert_functions(edit, alias, gpu.use, gpu.functions);
   const std::string with_gpu = edit.result();
@@ -481,7 +482,7 @@ std::string update_instance_uuids(std::string_view xml, const IsMdev& is_mdev) {
     if (const Hostdev* const hostdev = find_hostdev(domain, gpu.alias))
       mend_hostdev(edit, *hostdev);
     else
-      insert_mdev(edit, gpu.alias);
+      insert_mdev(edit, gpu.alias, pci_model);
   }
   return edit.result();
 }
@@ -590,7 +591,7 @@ static void set_or_remove(DomainEdit& edit, const Element& element, const char* 
 }
 
 std::string settle_request(std::string_view xml, std::string_view alias,
-                           const SettledRequest& settled) {
+                           const SettledRequest& settled, const std::string& model) {
   DomainEdit edit(xml);
   const std::string name(alias);
   const Element* const request = request_element(edit, alias);
@@ -605,7 +606,7 @@ std::string settle_request(std::string_view xml, std::string_view alias,
   std::string without = edit.result();
   if (settled.use != Use::mdev) return without;
   DomainEdit next(without);
-  insert_mdev(next, name);
+  insert_mdev(next, name, model);
   return next.result();
 }
 

@@ -13,6 +13,10 @@
 
 namespace gpuward {
 
+/// The model of an mdev's hostdev, which libvirt's XML must have as the device_api of its type:
+/// this or vfio-ap, vfio-ccw.
+inline constexpr const char* pci_model = "vfio-pci";
+
 /// What attach needs to know about one GPU.
 struct GpuToAttach {
   std::string profile;  ///< or the text of a request that names none
@@ -20,6 +24,7 @@ struct GpuToAttach {
   Use use = Use::mdev;
   std::vector<PciAddress> functions{};  ///< of all that are no mdev: the GPU's own, then companions
   std::optional<SettledRequest> settled{};  ///< of a request that names no profile
+  std::string model{pci_model};             ///< of an mdev
 };
 
 /// Whether this GPU is an mdev, which alone can be written without knowing the host.
@@ -47,7 +52,7 @@ std::string assign_device(std::string_view xml, std::string_view alias, Use use,
 /// hostdev is that of an mdev then, or none until assign_device. Throws Error when it has no such
 /// GPU.
 std::string settle_request(std::string_view xml, std::string_view alias,
-                           const SettledRequest& settled);
+                           const SettledRequest& settled, const std::string& model = pci_model);
 
 /// As assign_device, for what arrives from elsewhere: only sources change, as libvirt lets no hook
 /// add or take away devices then.

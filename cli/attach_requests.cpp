@@ -219,6 +219,8 @@ std::string with_gpus(const Settings& settings, const Config& config,
       if (gives_pci_devices(profile)) {
         gpu.functions = device->functions;
         warn_of_device(settings, wanted, *device++, use.taken);
+      } else {
+        gpu.model = hostdev_model(settings.root, profile.types);
       }
       xml = attach_gpu(xml, gpu);
     }
@@ -247,7 +249,8 @@ std::string with_requests_settled(const Settings& settings, const Config& config
     if (!types)
       types = offered_types(settings.root, config, read_gpus(settings.root, config)).types;
     const auto now = settle_type(*types, gpu.profile);
-    if (now && *now != *gpu.settled) xml = settle_request(xml, gpu.alias, *now);
+    if (now && *now != *gpu.settled)
+      xml = settle_request(xml, gpu.alias, *now, hostdev_model(settings.root, {now->type}));
   }
   return xml;
 }

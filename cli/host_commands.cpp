@@ -3,15 +3,17 @@
 #include <cstdio>
 #include <optional>
 
+#include "allocation/offered_types.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
+#include "inventory/selector_check.hpp"
+#include "inventory/snapshot.hpp"
 #include "libvirt/client.hpp"
 #include "libvirt/version.hpp"
 #include "lifecycle/reconcile.hpp"
-#include "mdev/gpu_settings.hpp"
 #include "provision/provision.hpp"
 
 namespace gpuward {
@@ -42,20 +44,32 @@ static void add_scrub_problems(const Root& root, LoadedConfig& loaded) {
         loaded.problems.push_back({profile.position, "scrub program " + to_string(untrusted)});
 }
 
+static void add_problems(LoadedConfig& loaded, const std::vector<ConfigProblem>& more) {
+  loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
+}
+
+/// What the configuration and this host must not have together.
+static void add_host_problems(const Settings& settings, LoadedConfig& loaded) {
+  const Config& config = loaded.config;
+  if (gives_vendor_vfs(config))
+    add_problems(loaded,
+                 unsupported_by(config, libvirt_version_at(settings.root, settings.connect)));
+  add_problems(loaded, unclear_gpus(settings.root, config));
+  if (config.profiles.empty()) return;
+  const auto gpus = read_gpus(settings.root, config);
+  add_problems(loaded,
+               profiles_named_as_types(config, offered_types(settings.root, config, gpus).types));
+}
+
 int check_command(const Settings& settings, const std::vector<std::string>& files) {
   const auto names = files.empty() ? config_files(settings.root) : files;
   LoadedConfig loaded = files.empty() ? load_host_config(settings.root) : load_config(files);
   add_scrub_problems(settings.root, loaded);
-  if (files.empty() && gives_vendor_vfs(loaded.config)) {
-    const auto more =
-        unsupported_by(loaded.config, libvirt_version_at(settings.root, settings.connect));
-    loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
-  }
-  loaded.problems.insert(loaded.problems.end(), loaded.unsupported.begin(),
-                         loaded.unsupported.end());
+  if (files.empty()) add_host_problems(settings, loaded);
+  add_problems(loaded, loaded.unsupported);
   const bool good = loaded.problems.empty();
   if (files.empty())
-    for (const ConfigProblem& warning : names_without_parent(settings.root, loaded.config))
+    for (const ConfigProblem& warning : unmatched_selectors(settings.root, loaded.config))
       std::fprintf(stderr, "warning: %s\n", to_string(warning).c_str());
   if (settings.json) {
     json problems = json::array();

@@ -11,10 +11,10 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
-#include "mdev/gpu_settings.hpp"
 #include "state/claim_store.hpp"
 #include "state/start_permit.hpp"
 

@@ -11,9 +11,10 @@
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
@@ -56,7 +57,8 @@ static Offers read_offers(const Root& root, const Config& config) {
                 types_of(root, gpu, &counted),
                 present_types(uses[gpu.parent.name], offers.host.instances)};
     for (const std::string& name : gpu.mdev_parents)
-      if (auto parent = find_parent(root, name)) offer.parents.push_back(std::move(*parent));
+      if (auto parent = find_parent(root, config, name))
+        offer.parents.push_back(std::move(*parent));
     offers.gpus.push_back(std::move(offer));
   }
   return offers;
@@ -149,10 +151,9 @@ static std::optional<unsigned> available_vgpus(const Offers& offers, const Profi
     return other.gpu->parent.address == card;
   });
   if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus)
-    return available_by_name(offers, profile,
-                             read_identity(pci_path(offers.root, card), to_string(card)), vfs);
+    return available_by_name(offers, profile, read_identity(offers.root, offers.config, card), vfs);
   const std::string& vf = *vfs.begin();
-  const Parent part = read_identity(offers.root.sys("bus/pci/devices/") + vf, vf);
+  const Parent part = read_identity(offers.root, offers.config, *parse_pci_address(vf));
   return std::min(static_cast<unsigned>(vfs.size()),
                   room_for_first(room_within_max(offers, *offer, part, vfs), profile.types));
 }

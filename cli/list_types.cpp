@@ -8,9 +8,9 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
-#include "mdev/gpu_settings.hpp"
 
 namespace gpuward {
 

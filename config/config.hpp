@@ -27,7 +27,7 @@ std::string to_string(const Position& position);
 enum class Policy { block, warn, allow };
 enum class Isolation { memory, memory_and_compute };
 enum class Placement { binpack, spread };
-enum class Numa { require, prefer, ignore };
+enum class Numa { require, prefer, ignore, socket };
 
 /// [guard]
 struct GuardPolicy {
@@ -67,11 +67,22 @@ constexpr Policy policy_of(const GuardPolicy& policy, Guard guard) {
 /// Which GPUs a section or a profile speaks of: the text between "[gpu " and "]", or one item of
 /// "gpu = ".
 struct GpuSelector {
-  enum class By { address, id, name, any } by = By::any;
-  PciAddress address;   ///< By::address, "0000:41:00.0"
-  uint16_t vendor = 0;  ///< By::id, "10de:2236"
+  enum class By {
+    address,      ///< "0000:41:00.0"
+    id,           ///< "10de:2236"
+    name,         ///< "mtty", a parent that is no PCI device
+    any,          ///< "*"
+    serial,       ///< "serial=1324321000123"
+    uuid,         ///< "uuid=GPU-4dea22b3-...", NVIDIA's
+    slot,         ///< "slot=4", as in /sys/bus/pci/slots
+    subsystem,    ///< "subsystem=10de:145a"
+    iommu_group,  ///< "iommu-group=12"
+    addresses,    ///< "0000:41:*", a pattern of PCI addresses
+  } by = By::any;
+  PciAddress address;   ///< By::address
+  uint16_t vendor = 0;  ///< By::id
   uint16_t device = 0;
-  std::string name;  ///< By::name, a parent that is no PCI device: "mtty"
+  std::string name;  ///< any other: the name, the pattern, or what is behind '=', in lower case
   bool operator==(const GpuSelector&) const = default;
 };
 
@@ -113,6 +124,13 @@ struct GpuSection {
   Position position;
 };
 
+/// A value for a file of a device's directory in sysfs.
+struct DeviceAttribute {
+  std::string name;  ///< one or two parts of a path: "assign_adapter", "nvidia/vgpu_params"
+  std::string value;
+  bool operator==(const DeviceAttribute&) const = default;
+};
+
 /// [profile NAME], or what serves a request that names no profile.
 struct Profile {
   std::string name;
@@ -120,6 +138,7 @@ struct Profile {
   Use use = Use::mdev;             ///< what a domain gets
   std::vector<std::string> types;  ///< of mdev and vendor_vf, first fit; empty when memory is asked
   std::vector<GpuSelector> gpus;   ///< empty: any
+  std::vector<DeviceAttribute> attributes;  ///< written in order once the instance exists
   Placement placement = Placement::binpack;
   Numa numa = Numa::prefer;
   std::optional<unsigned> memory_mib;       ///< multiple of 128

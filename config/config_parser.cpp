@@ -160,6 +160,7 @@ void check_sections(Sections& sections, std::vector<ConfigProblem>& problems) {
   std::vector<std::string_view> names;
   for (auto& profile : sections.profiles) {
     check(profile, problems);
+    check_migration(profile, sections.guard.content, problems);
     names.push_back(profile.content.name);
   }
   for (auto& quota : sections.quotas) check(quota, names, problems);

@@ -90,6 +90,9 @@ void parse_section(Section<Quota>& section, const SectionText& block);
 
 void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems);
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems);
+/// What [guard] and a profile must not have together.
+void check_migration(const Section<Profile>& section, const GuardPolicy& guard,
+                     std::vector<ConfigProblem>& problems);
 /// `profiles`: the names of all there are.
 void check(Section<Quota>& section, std::span<const std::string_view> profiles,
            std::vector<ConfigProblem>& problems);

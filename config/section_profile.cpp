@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/quote.hpp"
+#include "config/attribute_list.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
 #include "config/section.hpp"
@@ -10,8 +11,10 @@ namespace gpuward {
 
 constexpr Choice<Placement> placements[] = {{"binpack", Placement::binpack},
                                             {"spread", Placement::spread}};
-constexpr Choice<Numa> numas[] = {
-    {"require", Numa::require}, {"prefer", Numa::prefer}, {"ignore", Numa::ignore}};
+constexpr Choice<Numa> numas[] = {{"require", Numa::require},
+                                  {"prefer", Numa::prefer},
+                                  {"ignore", Numa::ignore},
+                                  {"socket", Numa::socket}};
 constexpr Choice<Use> profile_uses[] = {{use_word(Use::mdev), Use::mdev},
                                         {use_word(Use::vf), Use::vf},
                                         {use_word(Use::vendor_vf), Use::vendor_vf},
@@ -68,6 +71,12 @@ static void set_one_time(Profile& profile, const Setting& setting) {
   if (const auto one_time = choose(setting, yes_no)) profile.one_time = *one_time;
 }
 
+static void set_attributes(Profile& profile, const Setting& setting) {
+  ParsedAttributes parsed = parse_attributes(setting.value);
+  if (!parsed.advice.empty()) setting.reject(parsed.wrong, parsed.advice);
+  profile.attributes = std::move(parsed.attributes);
+}
+
 static void set_allow(Profile& profile, const Setting& setting) {
   profile.allowed.clear();
   for (const std::string_view item : split_list(setting)) {
@@ -117,6 +126,7 @@ constexpr Key<Profile> keys[] = {
     {"scrub", set_scrub},
     {"one-time", set_one_time},
     {"allow", set_allow},
+    {"set", set_attributes},
 };
 
 void parse_section(Section<Profile>& section, const SectionText& block) {
@@ -132,16 +142,31 @@ static void check_use(const Section<Profile>& section, const KeyRules& keys_set)
   if (profile.use == Use::off) return;
   const std::string found = "'use' is " + std::string(use_word(profile.use)) +
                             (keys_set.has("use") ? keys_set.where("use") : " by default");
-  for (const char* key : {"type", "memory"})
+  for (const char* key : {"type", "memory", "set"})
     if (keys_set.has(key) && !wants_type(profile.use))
       keys_set.problem(key, "requires use = mdev or use = vendor-vf; " + found);
   for (const char* key : {"scrub", "one-time"})
     if (keys_set.has(key) && profile.use == Use::mdev)
       keys_set.problem(key, "requires use = whole, vf or vendor-vf; " + found);
+  if (profile.use == Use::vendor_vf)
+    for (const DeviceAttribute& attribute : profile.attributes)
+      if (attribute.name != vgpu_params)
+        keys_set.problem("set", "has " + in_quotes(attribute.name) +
+                                    "; with use = vendor-vf only " + std::string(vgpu_params) +
+                                    " can be set");
   if (profile.use == Use::mdev)
     for (const std::string& type : profile.types)
       if (!is_name(type))
         keys_set.problem("type", "names '" + type + "', which is not an mdev type");
+}
+
+void check_migration(const Section<Profile>& section, const GuardPolicy& guard,
+                     std::vector<ConfigProblem>& problems) {
+  if (guard.migration != Policy::allow || !sets_unified_memory(section.content.attributes)) return;
+  KeyRules(section, problems)
+      .problem("set",
+               "has enable_uvm=1, and a vGPU with unified memory cannot be migrated; [guard] has "
+               "migration = allow");
 }
 
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {

@@ -4,7 +4,7 @@
 #include "base/file.hpp"
 #include "base/trusted_file.hpp"
 #include "doctor/findings.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "inventory/selector_check.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -42,9 +42,9 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate pol
   for (const ConfigProblem& problem : loaded.unsupported)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
                         "correct the file, then run: gpuward check"});
-  for (const ConfigProblem& warning : names_without_parent(root, loaded.config))
+  for (const ConfigProblem& warning : unmatched_selectors(root, loaded.config))
     findings.push_back({Severity::warning, "config", to_string(warning.position), warning.message,
-                        "correct the name, or load the driver that registers this parent"});
+                        "correct the selector, insert the card, or load its driver"});
   std::vector<std::string> checked{"/etc/gpuward", "/etc/gpuward/conf.d"};
   for (const std::string& file : config_files(root))
     checked.push_back(file.substr(root.prefix.size()));

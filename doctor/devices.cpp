@@ -11,12 +11,13 @@
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "base/trusted_file.hpp"
+#include "config/gpu_settings.hpp"
 #include "doctor/findings.hpp"
 #include "domain/xml_document.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
-#include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
+#include "pci/card_facts.hpp"
 #include "provision/provision.hpp"
 #include "state/claim_store.hpp"
 #include "state/quarantine.hpp"
@@ -280,7 +281,7 @@ Findings check_other_tools(const Root& root, const Config& config) {
     const auto gpu = std::find_if(gpus.begin(), gpus.end(),
                                   [&](const Gpu& view) { return view.parent.name == parent; });
     const auto known =
-        gpu != gpus.end() ? gpu->parent : find_parent(root, parent);  // one of its VFs
+        gpu != gpus.end() ? gpu->parent : find_parent(root, config, parent);  // one of its VFs
     const bool ours = known && is_served(config, *known);
     check_definitions(root, parent, ours, instances, findings);
   }

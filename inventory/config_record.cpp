@@ -85,7 +85,7 @@ static std::string patterns_in(std::string_view text, StandIns& stand_ins) {
 
 std::string config_with_stand_ins(std::string_view text, StandIns& stand_ins) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  return stand_ins.with_uuids(stand_ins.with_serials(patterns_in(text, stand_ins), ",\n"));
+  return stand_ins.with_uuids(stand_ins.with_serials(patterns_in(text, stand_ins), ",]\n"));
 }
 
 }  // namespace gpuward

@@ -7,7 +7,8 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "config/gpu_settings.hpp"
+#include "mdev/parent.hpp"
 #include "pci/pci_device.hpp"
 
 namespace gpuward {
@@ -16,20 +17,14 @@ bool is_ours(const Hostdev& hostdev) {
   return hostdev.alias.starts_with(alias_prefix);
 }
 
-/// "*" speaks of all GPUs, so it makes no device one; a name is none of a PCI device.
-static bool names(const GpuSection& section, const Parent& device) {
-  const auto by = section.selector.by;
-  return (by == GpuSelector::By::address || by == GpuSelector::By::id) &&
-         selects(section.selector, device);
-}
-
 static bool is_gpu_device(const Root& root, const Config& config, const PciAddress& address) {
   const std::string name = to_string(address);
   const std::string path = root.sys("bus/pci/devices/") + name;
   if (is_gpu_class(hex_number(read_attribute(path + "/class").value_or("")))) return true;
   const Parent device = read_identity(path, name);
-  return std::any_of(config.gpus.begin(), config.gpus.end(),
-                     [&](const GpuSection& section) { return names(section, device); });
+  return std::any_of(config.gpus.begin(), config.gpus.end(), [&](const GpuSection& section) {
+    return declares_gpu(section.selector, device);
+  });
 }
 
 bool is_gpu(const Root& root, const Config& config, const Hostdev& hostdev) {

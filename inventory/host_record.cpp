@@ -10,7 +10,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/uuid.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "config/gpu_settings.hpp"
 #include "mdev/parent.hpp"
 #include "pci/health.hpp"
 #include "pci/identity.hpp"
@@ -296,12 +296,13 @@ static bool may_be_gpu(Recording& recording, const Config& config, const PciAddr
   const auto device = attempt(recording, "/sys/bus/pci/devices/" + to_string(address),
                               [&] { return find_pci_device(recording.root, address); });
   if (!device) return false;
-  const Parent parent{to_string(address), address, device->vendor, device->device, {}};
+  const GpuId id{.name = to_string(address),
+                 .address = address,
+                 .vendor = device->vendor,
+                 .device = device->device};
   return is_gpu_class(device->pci_class) ||
-         std::any_of(config.gpus.begin(), config.gpus.end(), [&](const GpuSection& section) {
-           return section.selector.by != GpuSelector::By::any &&
-                  selects_itself(section.selector, parent);
-         });
+         std::any_of(config.gpus.begin(), config.gpus.end(),
+                     [&](const GpuSection& section) { return declares_gpu(section.selector, id); });
 }
 
 HostRecord record_host(const Root& root, const Config& config) {

@@ -6,9 +6,10 @@
 #include <optional>
 
 #include "base/file.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/usage.hpp"
-#include "mdev/gpu_settings.hpp"
 #include "mdev/provisioned.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
@@ -90,7 +91,7 @@ static void inspect(GpuSearch& search, const PciAddress& address) {
   if (!is_gpu(search, address, pci_class)) return;
   const auto device = find_pci_device(search.root, address);
   if (!device || add_to_physical_function(search, *device)) return;
-  Gpu gpu{.parent = {name, address, device->vendor, device->device, device->numa_node},
+  Gpu gpu{.parent = {{name, address, device->vendor, device->device}, device->numa_node},
           .pci_class = device->pci_class,
           .driver = device->driver,
           .iommu_group = device->iommu_group,
@@ -118,6 +119,7 @@ std::vector<Gpu> read_gpus(const Root& root, const Config& config) {
       gpus.push_back({.parent = std::move(*parent),
                       .driver = driver_of(root.sys("class/mdev_bus/") + name),
                       .mdev_parents = {name}});
+  for (Gpu& gpu : gpus) read_card_facts(root, config, gpu.parent);
   return gpus;
 }
 

@@ -132,7 +132,8 @@ static std::string with_each_after(std::string_view text, std::string_view befor
   }
 }
 
-/// Where "serial:" or "serial :" ends, in either case of its letters; npos where there is none.
+/// Where "serial:", "serial :" or "serial=" ends, in either case of its letters; npos where there
+/// is none.
 static size_t end_of_serial_word(std::string_view text) {
   constexpr std::string_view word = "serial";
   for (auto from = text.begin();; ++from) {
@@ -140,8 +141,8 @@ static size_t end_of_serial_word(std::string_view text) {
                        [](char a, char b) { return (a | 0x20) == b; });
     if (from == text.end()) return text.npos;
     const auto end = static_cast<size_t>(from - text.begin()) + word.size();
-    const size_t colon = text.find_first_not_of(" \t\n", end);
-    if (colon != text.npos && text[colon] == ':') return colon + 1;
+    const size_t sign = text.find_first_not_of(" \t\n", end);
+    if (sign != text.npos && (text[sign] == ':' || text[sign] == '=')) return sign + 1;
   }
 }
 

@@ -10,12 +10,14 @@
 #include "base/lock.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
+#include "config/gpu_settings.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
+#include "lifecycle/attributes.hpp"
 #include "lifecycle/pci_request.hpp"
 #include "lifecycle/release.hpp"
 #include "lifecycle/scrub.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/health.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -102,7 +104,7 @@ static KernelChange enable_vfs_of(const Root& root, const PciAddress& pf, const 
 }
 
 static GpuSettings settings_of_pf(const Root& root, const Config& config, const PciAddress& pf) {
-  return settings_of(config, read_identity(pci_path(root, pf), to_string(pf)));
+  return settings_of(config, read_identity(root, config, pf));
 }
 
 /// Why the card itself is not available, as a guest or the quarantine has it; without a problem
@@ -157,7 +159,7 @@ void require_adoptable(const Root& root, const Config& config, const ClaimedDevi
     throw Error(title(device),
                 what + " that gpuward did not create, in use by " + to_string(*holder),
                 "stop that process first");
-  const Parent vf = read_identity(pci_path(root, device.address), to_string(device.address));
+  const Parent vf = read_identity(root, config, device.address);
   if (!settings_of(config, vf).adopt)
     throw Error(title(device), what + " that gpuward did not create",
                 "run: gpuward clear " + to_string(device.address) +
@@ -165,34 +167,39 @@ void require_adoptable(const Root& root, const Config& config, const ClaimedDevi
 }
 
 /// Removes the types of the profile of which [gpu] max permits no more on the card; the last of
-/// these limits, or "". Whoever creates one holds the lock of the PF, and writes its type to its
+/// these limits. Whoever creates one holds the lock of the PF, and writes its type to its
 /// claim before.
-static std::string remove_limited(const Root& root, const Config& config, const Profile& profile,
-                                  const ClaimedDevice& device, std::vector<VgpuType>& types) {
-  const Parent vf = read_identity(pci_path(root, device.address), to_string(device.address));
+static std::optional<ReachedLimit> remove_limited(const Root& root, const Config& config,
+                                                  const Profile& profile,
+                                                  const ClaimedDevice& device,
+                                                  std::vector<VgpuType>& types) {
+  const Parent vf = read_identity(root, config, device.address);
   const auto max = settings_of(config, vf).max;
   if (max.empty()) return {};
   const ClaimedDevices claimed = claimed_devices(root);
   require_readable(claimed.unreadable);
   const auto claims = without_device(claimed.claims, device);
-  std::string text;
+  std::optional<ReachedLimit> last;
   std::erase_if(types, [&](const VgpuType& type) {
     if (!first_fit(profile.types, {type})) return false;
-    const auto reached = reached_limit(root, max, device.parent, type, claims);
-    if (reached) text = reached->text;
-    return reached.has_value();
+    auto reached = reached_limit(root, max, device.parent, type, claims);
+    if (!reached) return false;
+    last = std::move(reached);
+    return true;
   });
-  return text;
+  return last;
 }
 
 /// The type of its profile that can be created on a VF that has no vGPU. Throws Error.
 static VgpuType creatable_type(const Root& root, const Config& config, const Profile& profile,
                                const ClaimedDevice& device) {
   auto types = creatable_vgpus(root, device.address);
-  const std::string limit = remove_limited(root, config, profile, device, types);
+  const auto limit = remove_limited(root, config, profile, device, types);
   const VgpuType* const type = first_fit(profile.types, types);
-  if (!type && !limit.empty())
-    throw InUse(title(device), limit, "shut one down, or use another GPU: gpuward reassign");
+  if (!type && limit && limit->is_permanent)
+    throw Error(title(device), limit->text, limit->remedy + ", or run: gpuward reassign");
+  if (!type && limit)
+    throw InUse(title(device), limit->text, "shut one down, or use another GPU: gpuward reassign");
   if (!type)
     throw Error(title(device),
                 "no type of " + title_of(profile) + " can be created on the VF (creatable: " +
@@ -237,6 +244,7 @@ static void create_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
   if (!is_vfio_device(root, device.address))
     throw Error(title(device), "VF has no vfio-dev after the vGPU was created",
                 "check: systemctl status nvidia-vgpu-mgr");
+  write_attributes(setup, device);
 }
 
 static KernelChange write_reset_method(const std::string& file, const std::string& methods,
@@ -257,7 +265,7 @@ static KernelChange write_reset_method(const std::string& file, const std::strin
 static void apply_reset_method(const Root& root, const Config& config, const Claim& owner,
                                ClaimedDevice& device, const Deadlines& deadlines) {
   const std::string path = pci_path(root, device.address);
-  const GpuSettings settings = settings_of(config, read_identity(path, to_string(device.address)));
+  const GpuSettings settings = settings_of(config, read_identity(root, config, device.address));
   const std::string file = path + "/reset_method";
   if (!settings.reset_method.empty() && read_attribute(file) != settings.reset_method)
     require_changed(device, "cannot set reset-method = " + settings.reset_method,

@@ -12,9 +12,10 @@
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "base/trusted_file.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_hostdevs.hpp"
-#include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/virtual_functions.hpp"
@@ -279,16 +280,20 @@ static std::string by_hand_title(const ClaimedDevice& device) {
   return "hostdev " + device_name(device);
 }
 
-/// The device whose [gpu] section switches this one off; "" when none does.
-static std::string switched_off_by(const Root& root, const Config& config,
-                                   const ClaimedDevice& device) {
-  const Parent identity = identity_of(root, device);
-  if (settings_of(config, identity).use != Use::off) return {};
-  if (!identity.physical_function) return identity.name;
-  const std::string card = to_string(*identity.physical_function);
+/// Whether [gpu] switches it off; without a problem when it does not.
+static Reason switched_off(const Root& root, const Config& config, const ClaimedDevice& device) {
+  Parent identity = identity_of(root, device);
+  read_card_facts(root, config, identity);
+  GpuSettings settings = settings_of(config, identity);
+  if (!settings.unclear.problem.empty()) return std::move(settings.unclear);
+  if (settings.use != Use::off) return {};
+  const auto& card = identity.physical_function;
   const bool is_by_card =
-      settings_of(config, read_identity(root.sys("bus/pci/devices/") + card, card)).use == Use::off;
-  return is_by_card ? card : identity.name;
+      card && settings_of(config, read_identity(root, config, *card)).use == Use::off;
+  return {
+      {},
+      "use = off is set in the [gpu] section of " + (is_by_card ? to_string(*card) : identity.name),
+      {}};
 }
 
 void require_allowed(const Root& root, const Config& config, const Domain& domain,
@@ -297,8 +302,8 @@ void require_allowed(const Root& root, const Config& config, const Domain& domai
   if (const auto taker = taker_of(root, claimed, domain, device))
     throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *taker),
                 taker->remedy.empty() ? edit : taker->remedy);
-  if (const std::string section = switched_off_by(root, config, device); !section.empty())
-    throw Error(by_hand_title(device), "use = off is set in the [gpu] section of " + section, edit);
+  if (const Reason off = switched_off(root, config, device); !off.problem.empty())
+    throw Error(by_hand_title(device), off.problem, off.remedy.empty() ? edit : off.remedy);
 }
 
 }  // namespace gpuward

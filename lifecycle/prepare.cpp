@@ -19,15 +19,17 @@
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
+#include "lifecycle/attributes.hpp"
 #include "lifecycle/pci_device_life.hpp"
 #include "lifecycle/pci_request.hpp"
 #include "lifecycle/release.hpp"
-#include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/identity.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -87,8 +89,10 @@ struct Preparation {
 
 bool is_near(const Preparation& preparation, const Profile& profile, const Parent& parent) {
   DevicePlace place{parent.numa_node};
-  if (!preparation.domain.cpus.empty() && parent.address)
+  const bool by_socket = profile.numa == Numa::socket;
+  if ((by_socket || !preparation.domain.cpus.empty()) && parent.address)
     place.cpus = local_cpus(pci_path(preparation.root, *parent.address));
+  if (by_socket) widen_to_socket(preparation.root, place);
   return is_near(profile.numa, {preparation.domain.numa_nodes, preparation.domain.cpus}, place);
 }
 
@@ -116,8 +120,13 @@ std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& pr
   const auto claims = with_own(preparation, others);
   preparation.unavailable.clear();
   for (const std::string& name : parent_names(preparation.root)) {
-    const auto parent = find_parent(preparation.root, name);
-    if (!parent || !serves(preparation.config, profile, *parent)) continue;
+    const auto parent = find_parent(preparation.root, preparation.config, name);
+    if (!parent) continue;
+    if (!serves(preparation.config, profile, *parent)) {
+      if (Reason unclear = unclear_for(profile, *parent); !unclear.problem.empty())
+        preparation.unexpected = std::move(unclear);
+      continue;
+    }
     if (const Verdict verdict = check_identity(preparation.root, preparation.config, *parent);
         !verdict) {
       preparation.unexpected = verdict.reason;
@@ -132,7 +141,7 @@ std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& pr
       if (user)
         preparation.unavailable.emplace(user->what, user->remedy);
       else if (limit)
-        preparation.unavailable.emplace(limit->text, "");
+        preparation.unavailable.emplace(limit->text, limit->is_permanent ? limit->remedy : "");
       else
         candidates.push_back(
             {name, type, *available, rank, is_near(preparation, profile, *parent),
@@ -272,8 +281,9 @@ std::string available_of_requested(const Preparation& preparation, const Claimed
   std::string where;
   for (const std::string& parent : parents) where += (where.empty() ? "" : ", ") + parent;
   std::string text = "no available instance of " + types + " on " + where;
-  if (profile.numa == Numa::require)
-    text += " local to the domain's memory and CPUs (numa = require)";
+  if (requires_near(profile.numa))
+    text += std::string(" local to the domain's memory and CPUs (numa = ") +
+            (profile.numa == Numa::socket ? "socket)" : "require)");
   if (const std::string holders = holders_of_types(others, preparation.domain.uuid, profile);
       !holders.empty())
     text += " (in use by domains " + holders + ")";
@@ -309,7 +319,7 @@ void adopt(Preparation& preparation, ClaimedDevice& device) {
     throw Error(title, what + " on " + instance->parent + " is in use by " + to_string(*holder),
                 "stop that process");
   const Profile& profile = preparation.profile_of(device);
-  const auto parent = find_parent(preparation.root, instance->parent);
+  const auto parent = find_parent(preparation.root, preparation.config, instance->parent);
   const bool fits = std::find(profile.types.begin(), profile.types.end(), instance->type) !=
                         profile.types.end() &&
                     parent && serves(preparation.config, profile, *parent);
@@ -332,18 +342,41 @@ void require_free(const Preparation& preparation, const ClaimedDevice& device,
   require_not_used(preparation.root, device);
 }
 
+/// The [gpu] max of the card, of an instance that is there.
+void require_within_max(const Preparation& preparation, const ClaimedDevice& device,
+                        const Parent& parent, const std::vector<Claim>& others) {
+  const auto claims = without_device(with_own(preparation, others), device);
+  const auto limit = limit_reached(preparation, parent, device.type, claims);
+  if (!limit) return;
+  const Reason reason{
+      is_by_hand(device) ? "hostdev " + to_string(device.instance) : gpu_title(device.alias),
+      "instance " + to_string(device.instance) + " already exists, and " + limit->text,
+      limit->remedy};
+  if (limit->is_permanent) throw Error(reason);
+  throw InUse(reason);
+}
+
 /// The parent of an instance that is there, and its card's [gpu] max.
 void require_parent_free(const Preparation& preparation, const ClaimedDevice& device,
                          const std::vector<Claim>& others) {
-  const auto parent = find_parent(preparation.root, device.parent);
+  const auto parent = find_parent(preparation.root, preparation.config, device.parent);
   if (!parent) return;
   const std::string what = "instance " + to_string(device.instance) + " already exists, and ";
   if (const auto user = user_of_parent(preparation.taken, *parent))
     throw InUse(gpu_title(device.alias), what + user->what,
                 user->remedy.empty() ? "shut that domain down" : user->remedy);
-  const auto claims = without_device(with_own(preparation, others), device);
-  if (const auto limit = limit_reached(preparation, *parent, device.type, claims))
-    throw InUse(gpu_title(device.alias), what + limit->text, "shut one of the domains down");
+  require_within_max(preparation, device, *parent, others);
+}
+
+/// An instance that the domain's XML names without a profile: as prepare places those that it
+/// creates.
+void require_allowed_by_hand(const Preparation& preparation, const ClaimedDevice& device,
+                             const ClaimedDevices& claimed) {
+  require_allowed(preparation.root, preparation.config, preparation.domain, device, claimed);
+  const auto parent = device.use == Use::mdev
+                          ? find_parent(preparation.root, preparation.config, device.parent)
+                          : std::optional<Parent>();
+  if (parent) require_within_max(preparation, device, *parent, claimed.claims);
 }
 
 /// What this domain has of PCI devices gives it no mdevs either.
@@ -376,7 +409,7 @@ void place_by(Preparation& preparation, const ClaimedDevices& claimed) {
   for (const ClaimedDevice& device : preparation.claim.devices) {
     if (device.state != State::claimed) continue;  // waits in quarantine, and is not asked for
     if (is_by_hand(device))
-      require_allowed(preparation.root, preparation.config, preparation.domain, device, claimed);
+      require_allowed_by_hand(preparation, device, claimed);
     else if (device.use != Use::mdev)
       require_free(preparation, device, claimed);
     else if (preparation.is_made(device))
@@ -489,6 +522,16 @@ void check_created(const Preparation& preparation) {
                     (instance ? "has type " + instance->type + " on " + instance->parent
                               : "does not exist"),
                 "check: journalctl -k");
+  }
+}
+
+void write_attributes_of_instances(Preparation& preparation) {
+  for (ClaimedDevice& device : preparation.claim.devices) {
+    if (device.use != Use::mdev || device.state != State::claimed || is_by_hand(device)) continue;
+    require_time(preparation);
+    write_attributes({preparation.root, preparation.config, preparation.profile_of(device),
+                      preparation.claim, preparation.deadlines},
+                     device);
   }
 }
 
@@ -667,6 +710,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
     do place_all(preparation);
     while (!create_all(preparation));
     check_created(preparation);
+    write_attributes_of_instances(preparation);
     mark_single_use(preparation);
     set_up_pci_devices(preparation);
     complete(preparation);

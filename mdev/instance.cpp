@@ -12,7 +12,7 @@ namespace gpuward {
 
 static constexpr std::string_view devices = "bus/mdev/devices/";
 
-static std::string instance_path(const Root& root, const Uuid& uuid) {
+std::string instance_path(const Root& root, const Uuid& uuid) {
   return root.sys(devices) + to_string(uuid);
 }
 

@@ -25,6 +25,9 @@ std::vector<Instance> list_instances(const Root& root);
 std::vector<std::string> instance_names(const Root& root);
 std::optional<Instance> find_instance(const Root& root, const Uuid& uuid);
 
+/// Its directory in sysfs, whether it exists or not.
+std::string instance_path(const Root& root, const Uuid& uuid);
+
 /// Whether this very one is there: one look where find_instance and a comparison take two.
 bool exists_as(const Root& root, const Instance& instance);
 

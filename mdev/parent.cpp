@@ -41,7 +41,7 @@ static uint16_t read_id(const std::string& path) {
 }
 
 Parent read_identity(const std::string& path, const std::string& name) {
-  Parent parent{.name = name, .address = parse_pci_address(name), .numa_node = {}};
+  Parent parent{{.name = name, .address = parse_pci_address(name)}};
   if (!parent.address) return parent;
   parent.vendor = read_id(path + "/vendor");
   parent.device = read_id(path + "/device");
@@ -83,6 +83,16 @@ std::string type_name(const Root& root, const std::string& parent, const std::st
 
 std::string device_api(const Root& root, const std::string& parent, const std::string& type) {
   return read_attribute(type_path(root, parent, type) + "/device_api").value_or("");
+}
+
+std::string hostdev_model(const Root& root, const std::vector<std::string>& types) {
+  constexpr std::string_view models[] = {"vfio-pci", "vfio-ap", "vfio-ccw"};
+  for (const std::string& type : types)
+    for (const std::string& parent : parent_names(root)) {
+      const std::string api = is_device_name(type) ? device_api(root, parent, type) : "";
+      if (std::find(std::begin(models), std::end(models), api) != std::end(models)) return api;
+    }
+  return std::string(models[0]);
 }
 
 }  // namespace gpuward

@@ -9,20 +9,14 @@
 
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
+#include "config/gpu_id.hpp"
 
 namespace gpuward {
 
 /// A device that mdevs can be made of: /sys/class/mdev_bus/NAME. PCI address as name, or any other
 /// ("mtty").
-struct Parent {
-  std::string name;
-  std::optional<PciAddress> address;
-  uint16_t vendor = 0;  ///< 0 when it is no PCI device
-  uint16_t device = 0;
-  std::optional<int> numa_node;
-  std::optional<PciAddress> physical_function{};  ///< the card, of a VF
-  uint16_t card_vendor = 0;                       ///< of that card
-  uint16_t card_device = 0;
+struct Parent : GpuId {
+  std::optional<int> numa_node{};
 };
 
 /// Names as they may stand in a path: what the kernel uses for parents and types, never "." or
@@ -42,6 +36,10 @@ std::vector<std::string> type_ids(const Root& root, const std::string& parent);
 
 /// vfio-pci, vfio-ccw, vfio-ap; "" when the type is gone.
 std::string device_api(const Root& root, const std::string& parent, const std::string& type);
+
+/// The model of a hostdev of one of these types, by the first parent of the host that has one:
+/// vfio-pci where there is none, or its device_api is another.
+std::string hostdev_model(const Root& root, const std::vector<std::string>& types);
 
 /// As its driver calls it; "" when it does not, or is gone.
 std::string type_name(const Root& root, const std::string& parent, const std::string& type);

@@ -17,7 +17,7 @@
 #include "base/retried.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "config/gpu_settings.hpp"
 #include "pci/health.hpp"
 #include "pci/pci_device.hpp"
 
@@ -151,17 +151,23 @@ static std::optional<std::string> slot_of(const Root& root, const PciAddress& ad
   return {};
 }
 
-Identity find_identity(const Root& root, const PciAddress& address, Sleepers sleepers) {
+static void read_serials(const Root& root, const PciAddress& address, Sleepers sleepers,
+                         Identity& identity) {
   const std::string path = pci_path(root, address);
-  Identity identity;
   add_serial(identity.serials, read_attribute(path + "/serial_number"));
   add_serial(identity.serials, read_attribute(path + "/unique_id"));
   const auto serial = pcie_serial_number(root, address, sleepers);
   identity.unread = !serial;
   if (serial && *serial != 0) identity.serials.push_back(serial_text(*serial));
-  identity.uuid = nvidia_uuid(root, address);
-  identity.subsystem = subsystem_of(path);
-  identity.slot = slot_of(root, address);
+}
+
+Identity find_identity(const Root& root, const PciAddress& address, Sleepers sleepers,
+                       const IdentityParts& parts) {
+  Identity identity;
+  if (parts.serial) read_serials(root, address, sleepers, identity);
+  if (parts.uuid) identity.uuid = nvidia_uuid(root, address);
+  if (parts.subsystem) identity.subsystem = subsystem_of(pci_path(root, address));
+  if (parts.slot) identity.slot = slot_of(root, address);
   return identity;
 }
 
@@ -245,6 +251,8 @@ static bool names(const GpuSelector& selector, const Parent& device) {
 }
 
 Verdict check_identity(const Root& root, const Config& config, const Parent& device) {
+  if (Reason unclear = settings_of(config, device).unclear; !unclear.problem.empty())
+    return Verdict::deny(std::move(unclear));
   std::optional<Identity> of_itself, of_card;
   for (const GpuSection& section : config.gpus) {
     if (!expects_something(section.expect) || !device.address || !selects(section.selector, device))

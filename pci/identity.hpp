@@ -30,10 +30,17 @@ struct Identity {
 /// Whether a card in D3cold, of which PCIe's serial number cannot be read, is resumed for it.
 enum class Sleepers { leave, wake };
 
+/// What of an identity is read.
+struct IdentityParts {
+  bool serial = false, uuid = false, subsystem = false, slot = false;
+};
+inline constexpr IdentityParts whole_identity{true, true, true, true};
+
 /// A card that is not in D0 is read in a throw-away child, as reading may block without a timeout;
 /// what is not read within 3 s is unknown.
 Identity find_identity(const Root& root, const PciAddress& address,
-                       Sleepers sleepers = Sleepers::leave);
+                       Sleepers sleepers = Sleepers::leave,
+                       const IdentityParts& parts = whole_identity);
 
 /// PCIe's own serial number alone, 0 when the card has none; nothing when it is not read.
 std::optional<uint64_t> pcie_serial_number(const Root& root, const PciAddress& address,
@@ -48,8 +55,8 @@ std::string to_string(const Identity& identity);
 /// there.
 Verdict identity_verdict(const GpuSection& section, const Identity& found);
 
-/// The same for all sections that speak of this device; its identity is read only when one expects
-/// something.
+/// The same for all sections that speak of this device, which must be known (GpuSettings::unclear);
+/// its identity is read only when one expects something.
 Verdict check_identity(const Root& root, const Config& config, const Parent& device);
 
 }  // namespace gpuward

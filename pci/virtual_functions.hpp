@@ -10,7 +10,7 @@
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "config/gpu_settings.hpp"
 
 namespace gpuward {
 

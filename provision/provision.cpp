@@ -9,11 +9,12 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/kernel_write.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "lifecycle/release.hpp"
-#include "mdev/gpu_settings.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/identity.hpp"
 #include "state/claim_store.hpp"
 #include "state/paths.hpp"
@@ -64,15 +65,17 @@ static void add_rooms(const Root& root, const Config& config, ProvisionView& vie
 ProvisionView scan_host(const Root& root, const Config& config) {
   ProvisionView view;
   for (const std::string& name : parent_names(root)) {
-    auto parent = find_parent(root, name);
+    auto parent = find_parent(root, config, name);
     if (!parent || !is_expected(root, config, *parent, view)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
     view.parents.push_back({std::move(*parent), std::move(types)});
     for (const std::string& file : list_directory(mdevctl_directory(root, name)))
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
-  for (PhysicalFunction& pf : physical_functions(root))
+  for (PhysicalFunction& pf : physical_functions(root)) {
+    read_card_facts(root, config, pf.identity);
     if (is_expected(root, config, pf.identity, view)) view.pfs.push_back(std::move(pf));
+  }
   view.instances = list_instances(root);
   add_rooms(root, config, view);
   return view;

@@ -2,8 +2,8 @@
 #include "provision/vf_plan.hpp"
 
 #include "base/file.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/usage.hpp"
-#include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim_store.hpp"
 #include "state/vf_settings.hpp"

@@ -75,5 +75,26 @@ TEST_F(OfferedTypesTest, a_gpu_that_is_kept_for_another_use_offers_none) {
   EXPECT_THAT(ids(), ElementsAre("mtty-1", "1145", "1146")) << "one VF is for vGPUs";
 }
 
+TEST(ProfileNameTest, must_not_be_that_of_a_type_that_it_does_not_provide) {
+  const std::vector<OfferedType> types = {{"nvidia-63", "GRID P40-2Q", Use::mdev},
+                                          {"1145", "NVIDIA L40S-1B", Use::vendor_vf}};
+  Config config;
+  for (const char* const name : {"small", "nvidia-63", "1145"}) {
+    Profile profile;
+    profile.name = name;
+    profile.types = {"nvidia-63"};
+    profile.position = {"gpuward.conf", 4};
+    config.profiles.push_back(profile);
+  }
+  const auto found = profiles_named_as_types(config, types);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(to_string(found[0]),
+            "gpuward.conf:4: [profile 1145] is named as a type of a GPU of this host, but provides "
+            "another; rename the profile");
+  config.profiles[1].types.push_back("nvidia-64");
+  EXPECT_EQ(profiles_named_as_types(config, types).size(), 2u);
+  EXPECT_TRUE(profiles_named_as_types(config, {}).empty());
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -133,5 +133,46 @@ TEST(NumaTest, local_cpus_are_read_as_the_kernel_writes_them) {
   EXPECT_EQ(local_cpus(directory.path()), (std::vector<int>{0, 1, 8}));
 }
 
+// ---- the socket
+
+TEST(SocketTest, all_of_its_nodes_and_cpus_are_near) {
+  const DevicePlace place{0, {0, 1, 2, 3}, {0, 1}};  // two nodes of two CPUs each
+  EXPECT_TRUE(is_near(Numa::socket, {{1}, {}}, place));
+  EXPECT_TRUE(is_near(Numa::socket, {{1}, {3}}, place));
+  EXPECT_FALSE(is_near(Numa::socket, {{2}, {}}, place)) << "memory of the other socket";
+  EXPECT_FALSE(is_near(Numa::socket, {{1}, {4}}, place)) << "CPUs of the other socket";
+  EXPECT_FALSE(is_near(Numa::socket, {{1}, {}}, {{}, {}, {}})) << "not known where it is";
+  EXPECT_FALSE(is_near(Numa::require, {{1}, {}}, {0, {0, 1}}));
+}
+
+TEST(SocketTest, a_far_candidate_is_refused) {
+  const Profile socket = profile(Placement::binpack, Numa::socket);
+  EXPECT_EQ(best(socket, {{"a", "t", 4, 0, false}}), "none");
+  EXPECT_EQ(best(socket, {{"a", "t", 4, 0, true}}), "a");
+}
+
+TEST(SocketTest, is_read_from_the_topology_of_a_local_cpu) {
+  const TempDir directory;
+  const Root root{directory.path()};
+  const auto file = [&](const std::string& path, const std::string& text) {
+    const std::string whole = root.sys("devices/system/" + path);
+    make_directories(whole.substr(0, whole.rfind('/')));
+    write_file_atomically(whole, text);
+  };
+  file("cpu/cpu1/topology/package_cpus_list", "0-3\n");
+  file("node/node0/cpulist", "0-1\n");
+  file("node/node1/cpulist", "2-3\n");
+  file("node/node2/cpulist", "4-7\n");
+  file("node/node3/cpulist", "\n");  // memory alone
+  DevicePlace place{0, {0, 1}};      // CPU 0 is offline
+  widen_to_socket(root, place);
+  EXPECT_EQ(place.cpus, (std::vector{0, 1, 2, 3}));
+  EXPECT_EQ(place.nodes, (std::vector{0, 1}));
+  DevicePlace unknown{1, {8}};
+  widen_to_socket(root, unknown);
+  EXPECT_EQ(unknown.cpus, (std::vector{8}));
+  EXPECT_EQ(unknown.nodes, std::vector<int>());
+}
+
 }  // namespace
 }  // namespace gpuward

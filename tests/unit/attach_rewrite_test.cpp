@@ -487,5 +487,22 @@ TEST(SetOwner, needs_a_gpu) {
             "domain 'web01': requests no GPU; run: gpuward attach web01 REQUEST --owner a");
 }
 
+// ---- the model of an mdev
+
+TEST(Attach, WritesTheModelOfTheTypesDeviceApi) {
+  GpuToAttach gpu{"crypto"};
+  EXPECT_THAT(attach_gpu(hand_written("<devices/>"), gpu),
+              HasSubstr("type='mdev' managed='no' model='vfio-pci'>"));
+  for (const std::string model : {"vfio-ap", "vfio-ccw"}) {
+    gpu.model = model;
+    const std::string before = hand_written("<devices/>"), after = attach_gpu(before, gpu);
+    EXPECT_THAT(after, HasSubstr("<hostdev mode='subsystem' type='mdev' managed='no' model='" +
+                                 model + "'>"));
+    expect_own_instances(after, 1);
+    EXPECT_EQ(parse_domain(after).hostdevs[0].model, model);
+    EXPECT_EQ(detach_gpus(after), before);
+  }
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -33,6 +33,46 @@ TEST(GpuSelector, WrittenAgain) {
   EXPECT_EQ(again("10DE:2236"), "10de:2236");
 }
 
+TEST(GpuSelector, ByMarkOfTheCard) {
+  using By = GpuSelector::By;
+  const struct {
+    const char* text;
+    By by;
+    const char* name;
+  } cases[] = {
+      {"serial=1324321000123", By::serial, "1324321000123"},
+      {"serial=48-B0-2D-FF-FE-12-34-56", By::serial, "48-b0-2d-ff-fe-12-34-56"},
+      {"uuid=GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0", By::uuid,
+       "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"},
+      {"uuid = 4DEA22B3-1D52-D8F3-2516-782E98AB3FA0", By::uuid,
+       "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"},
+      {"slot=4-1", By::slot, "4-1"},
+      {"subsystem=10DE:145a", By::subsystem, "10de:145a"},
+      {"iommu-group=012", By::iommu_group, "12"},
+      {"0000:41:*", By::addresses, "0000:41:*"},
+      {"*:C1:0?.0", By::addresses, "*:c1:0?.0"},
+  };
+  for (const auto& each : cases) {
+    const auto selector = parse_gpu_selector(each.text);
+    ASSERT_TRUE(selector) << each.text;
+    EXPECT_EQ(selector->by, each.by) << each.text;
+    EXPECT_EQ(selector->name, each.name);
+    EXPECT_EQ(parse_gpu_selector(to_string(*selector)), selector) << to_string(*selector);
+  }
+}
+
+TEST(GpuSelector, MarkThatIsNone) {
+  for (const char* text :
+       {"serial=", "serial=a,b", "serial=a b", "uuid=GPU-1", "slot=", "subsystem=10de",
+        "subsystem=10de:145a:1", "iommu-group=x", "iommu-group=-1", "iommu_group=1", "=1",
+        "model=A40", "0000:41", "41:*", "a*", "0000:41:[01].0", "0000:41:*/..", "0000:4g:*"})
+    EXPECT_EQ(again(text), "none") << text;
+  EXPECT_EQ(selector_advice("serial:1324"), "write serial=1324");
+  EXPECT_EQ(selector_advice("subsystem=10de"),
+            "expected subsystem=VENDOR:DEVICE in hexadecimal, such as subsystem=10de:145a");
+  EXPECT_EQ(selector_advice("seral=1"), "did you mean 'serial'?");
+}
+
 TEST(GpuSelector, Refused) {
   for (const char* text : {"",
                            ".",
@@ -75,9 +115,14 @@ TEST(GpuSelector, AdviceForTheShortAddress) {
             "a PCI address starts with its PCI domain: write 0000:C1:00.0");
   EXPECT_EQ(selector_advice("pci_0000_C1_00_0"),
             "virsh's name of a node device: write 0000:c1:00.0");
-  EXPECT_THAT(selector_advice("GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0"), HasSubstr("pci.bus_id"));
+  EXPECT_EQ(selector_advice("GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0"),
+            "a UUID is selected so: uuid=GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
+  EXPECT_THAT(selector_advice("MIG-4dea22b3-1d52-d8f3-2516-782e98ab3fa0"), HasSubstr("pci.bus_id"));
   EXPECT_THAT(selector_advice("8086"), HasSubstr("lspci -nn"));
-  EXPECT_TRUE(selector_advice("a/b").starts_with("expected a PCI address (0000:41:00.0)"));
+  EXPECT_EQ(selector_advice("a/b"),
+            "expected a PCI address (0000:41:00.0), a pattern of addresses (0000:41:*), "
+            "vendor:device (10de:2236), serial=, uuid=, slot=, subsystem= or iommu-group= with a "
+            "value, the name of an mdev parent (mtty) or *");
 }
 
 }  // namespace gpuward

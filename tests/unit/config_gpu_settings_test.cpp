@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "mdev/gpu_settings.hpp"
+#include "config/gpu_settings.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "config/gpu_selector.hpp"
 
 namespace gpuward {
 namespace {
 
 using By = GpuSelector::By;
+using testing::AllOf;
+using testing::HasSubstr;
 
 GpuSelector any() {
   return {};
@@ -40,16 +45,16 @@ GpuSection section(GpuSelector selector, std::optional<Use> use,
   return result;
 }
 
-Parent a40() {
-  Parent parent;
+GpuId a40() {
+  GpuId parent;
   parent.name = "0000:41:00.0";
   parent.address = parse_pci_address(parent.name);
   parent.vendor = 0x10de;
   parent.device = 0x2235;
   return parent;
 }
-Parent mtty() {
-  Parent parent;
+GpuId mtty() {
+  GpuId parent;
   parent.name = "mtty";
   return parent;
 }
@@ -159,8 +164,8 @@ TEST(ServesTest, a_gpu_kept_for_another_use_serves_none) {
   EXPECT_TRUE(serves(config_of({section(by_name("mtty"), Use::mdev)}), Profile(), mtty()));
 }
 
-Parent vf_of_a40() {
-  Parent parent = a40();
+GpuId vf_of_a40() {
+  GpuId parent = a40();
   parent.name = "0000:41:00.4";
   parent.address = parse_pci_address(parent.name);
   parent.physical_function = a40().address;
@@ -190,6 +195,163 @@ TEST(SettingsOfVfTest, a_profile_that_names_the_card_has_its_vfs) {
   EXPECT_TRUE(serves({}, profile, vf_of_a40()));
   EXPECT_FALSE(
       serves(config_of({section(by_address("0000:41:00.0"), Use::off)}), profile, vf_of_a40()));
+}
+
+// ---- by marks of the card
+
+/// An A40 whose marks are all known.
+GpuId marked() {
+  GpuId gpu = a40();
+  gpu.card = {.serial = {{"1324", "48-b0-2d"}, ""},
+              .uuid = {{"4dea22b3-1d52-d8f3-2516-782e98ab3fa0"}, ""},
+              .slot = {{"4"}, ""},
+              .subsystem = {{"10de:145a"}, ""},
+              .iommu_group = {{"12"}, ""}};
+  return gpu;
+}
+
+GpuSelector by(const std::string& text) {
+  return parse_gpu_selector(text).value();
+}
+
+/// From the one that counts most.
+const std::vector<std::string> ranks = {
+    "0000:41:00.0",   "serial=1324", "slot=4",    "subsystem=10de:145a",
+    "iommu-group=12", "0000:41:*",   "10de:2235", "*"};
+
+TEST(SelectsTest, marks_of_the_card_select_it_and_its_vfs) {
+  GpuId vf = vf_of_a40();
+  vf.card = marked().card;
+  for (const std::string& text : ranks) {
+    EXPECT_TRUE(selects(by(text), marked())) << text;
+    EXPECT_TRUE(selects(by(text), vf)) << text;
+  }
+  EXPECT_TRUE(selects(by("uuid=GPU-4dea22b3-1d52-d8f3-2516-782e98ab3fa0"), marked()));
+  EXPECT_TRUE(selects(by("serial=48-B0-2D"), marked())) << "in either case of its letters";
+  for (const char* text : {"serial=132", "uuid=00000000-1d52-d8f3-2516-782e98ab3fa0", "slot=40",
+                           "subsystem=10de:145b", "iommu-group=1", "0000:42:*", "0000:41:0?.1"})
+    EXPECT_EQ(match(by(text), marked()), Match::no) << text;
+  EXPECT_EQ(match(by("serial=1324"), mtty()), Match::no) << "what is no PCI device has none";
+}
+
+TEST(SelectsTest, what_is_not_read_is_unknown) {
+  for (const char* text : {"serial=1", "uuid=00000000-1d52-d8f3-2516-782e98ab3fa0", "slot=4",
+                           "subsystem=10de:145b", "iommu-group=1"}) {
+    EXPECT_EQ(match(by(text), a40()), Match::unknown) << text;
+    EXPECT_FALSE(selects(by(text), a40())) << text;
+  }
+}
+
+TEST(SettingsTest, each_kind_of_selector_counts_more_than_those_after_it) {
+  for (size_t first = 0; first < ranks.size(); ++first)
+    for (size_t second = first + 1; second < ranks.size(); ++second) {
+      std::vector<GpuSection> sections{section(by(ranks[first]), Use::whole),
+                                       section(by(ranks[second]), Use::off)};
+      const std::string both = ranks[first] + " and " + ranks[second];
+      EXPECT_EQ(settings_of(config_of(sections), marked()).use, Use::whole) << both;
+      std::reverse(sections.begin(), sections.end());
+      const GpuSettings settings = settings_of(config_of(sections), marked());
+      EXPECT_EQ(settings.use, Use::whole) << both;
+      EXPECT_EQ(settings.unclear.problem, "") << both;
+    }
+}
+
+TEST(SettingsTest, two_sections_of_one_rank_are_unclear) {
+  for (const auto& [one, other] :
+       {std::pair("serial=1324", "serial=48-b0-2d"),
+        std::pair("serial=1324", "uuid=4dea22b3-1d52-d8f3-2516-782e98ab3fa0"),
+        std::pair("0000:41:*", "0000:*")}) {
+    auto config = config_of({section(by(one), Use::whole), section(by(other), std::nullopt),
+                             section(by("*"), Use::off)});
+    config.gpus[0].position = {"/etc/gpuward/gpuward.conf", 3};
+    EXPECT_THAT(to_string(settings_of(config, marked()).unclear),
+                AllOf(HasSubstr("device 0000:41:00.0: selected by both [gpu " + std::string(one) +
+                                "] (/etc/gpuward/gpuward.conf:3) and [gpu " + other + "]"),
+                      HasSubstr("gpuward check")));
+    config.gpus.pop_back();
+    config.gpus.pop_back();
+    EXPECT_EQ(settings_of(config, marked()).unclear.problem, "");
+  }
+  const auto config = config_of({section(by("slot=4"), Use::off), section(by("slot=5"), Use::off)});
+  EXPECT_EQ(settings_of(config, marked()).unclear.problem, "")
+      << "the other speaks of another card";
+}
+
+TEST(SettingsTest, a_card_whose_mark_cannot_be_read_is_unclear_where_a_section_goes_by_it) {
+  GpuId unread = marked();
+  unread.card.serial = {{}, "cannot be read: the card sleeps"};
+  const auto config =
+      config_of({section(by("*"), Use::whole), section(by("serial=1324"), Use::off)});
+  EXPECT_EQ(
+      to_string(settings_of(config, unread).unclear),
+      "device 0000:41:00.0: it is not known whether [gpu serial=1324] () selects it: its serial "
+      "number cannot be read: the card sleeps; set use in [gpu 0000:41:00.0], which counts "
+      "more");
+  EXPECT_EQ(settings_of(config_of({section(by("slot=4"), Use::off)}), unread).unclear.problem, "");
+  unread.card.serial.values = {"1324"};  // of amdgpu, where that of PCIe cannot be read
+  EXPECT_EQ(settings_of(config, unread).unclear.problem, "");
+  EXPECT_EQ(settings_of(config, unread).use, Use::off);
+}
+
+TEST(SettingsTest, use_in_a_section_of_its_address_makes_it_clear) {
+  GpuId unread = marked();
+  unread.card.serial = {{}, "cannot be read"};
+  auto config =
+      config_of({section(by("0000:41:00.0"), Use::whole), section(by("serial=1324"), Use::off)});
+  EXPECT_EQ(settings_of(config, unread).unclear.problem, "");
+  config.gpus[0].use.reset();
+  EXPECT_NE(settings_of(config, unread).unclear.problem, "");
+}
+
+TEST(SettingsTest, a_pattern_names_no_gpu_and_a_number_names_this_very_one) {
+  const auto of = [](const char* text) {
+    return settings_of(config_of({section(by(text), std::nullopt, {{"t", 1}})}), marked());
+  };
+  EXPECT_FALSE(of("0000:41:*").is_named);
+  EXPECT_FALSE(of("*").is_named);
+  for (const char* text : {"serial=1324", "slot=4", "subsystem=10de:145a", "iommu-group=12"})
+    EXPECT_TRUE(of(text).is_named) << text;
+  EXPECT_TRUE(of("serial=1324").instances_by_name);
+  EXPECT_TRUE(of("slot=4").instances_by_name);
+  EXPECT_FALSE(of("subsystem=10de:145a").instances_by_name);
+  EXPECT_FALSE(of("0000:41:*").instances_by_name);
+}
+
+TEST(SettingsTest, marks_are_needed_where_a_section_or_a_profile_goes_by_them) {
+  Config config = config_of({section(by("*"), Use::off), section(by("0000:41:*"), Use::off),
+                             section(by("10de:2235"), Use::off)});
+  EXPECT_FALSE(needs_facts(config));
+  config.profiles = {Profile()};
+  config.profiles[0].gpus = {by("serial=1")};
+  EXPECT_TRUE(needs_facts(config));
+  EXPECT_TRUE(has_selector(config, By::serial));
+  EXPECT_FALSE(has_selector(config, By::slot));
+  config.profiles.clear();
+  config.gpus.push_back(section(by("slot=1"), Use::off));
+  EXPECT_TRUE(needs_facts(config));
+}
+
+TEST(ServesTest, a_profile_goes_by_marks_too_and_says_what_it_cannot_know) {
+  Profile profile;
+  profile.name = "big";
+  profile.gpus = {by("slot=5"), by("serial=1324")};
+  EXPECT_TRUE(serves({}, profile, marked()));
+  EXPECT_EQ(unclear_for(profile, marked()).problem, "");
+  GpuId unread = marked();
+  unread.card.serial = {{}, "cannot be read"};
+  EXPECT_FALSE(serves({}, profile, unread));
+  EXPECT_EQ(unclear_for(profile, unread).problem,
+            "it is not known whether 'gpu = serial=1324' of profile 'big' selects it: its serial "
+            "number cannot be read");
+  profile.gpus.push_back(by("0000:41:*"));
+  EXPECT_TRUE(serves({}, profile, unread));
+  EXPECT_EQ(unclear_for(profile, unread).problem, "");
+}
+
+TEST(SelectsTest, an_address_or_vendor_and_device_alone_declare_a_gpu) {
+  for (const std::string& text : ranks)
+    EXPECT_EQ(declares_gpu(by(text), marked()), text == "0000:41:00.0" || text == "10de:2235")
+        << text;
 }
 
 }  // namespace

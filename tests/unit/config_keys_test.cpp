@@ -74,6 +74,7 @@ TEST_F(ConfigKeys, EachSupportedKeyHasAReader) {
       {"profile p scrub", "profile\\.scrub"},
       {"profile p one-time", "profile\\.one_time"},
       {"profile p allow", "profile\\.allowed"},
+      {"profile p set", "profile\\.attributes"},
       {"quota web total", "quota\\.total"},
   };
   const std::set<std::string> unsupported{"gpu mtty isolation", "profile p memory",

@@ -4,6 +4,7 @@
 namespace gpuward {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -82,12 +83,14 @@ TEST_F(ConfigProfile, Words) {
   EXPECT_EQ(profile("type = t\nnuma = require").numa, Numa::require);
   EXPECT_EQ(profile("type = t\nnuma = prefer").numa, Numa::prefer);
   EXPECT_EQ(profile("type = t\nnuma = ignore").numa, Numa::ignore);
+  EXPECT_EQ(profile("type = t\nnuma = socket").numa, Numa::socket);
   EXPECT_TRUE(profile("type = t\nconsole = on").console);
   EXPECT_FALSE(profile("type = t\nconsole = off").console);
   EXPECT_EQ(complaint("placement = bin-pack"),
             "bad value 'bin-pack' for 'placement' in [profile p]; did you mean 'binpack'?");
-  EXPECT_EQ(complaint("numa = strict"),
-            "bad value 'strict' for 'numa' in [profile p]; possible: require, prefer, ignore");
+  EXPECT_EQ(
+      complaint("numa = strict"),
+      "bad value 'strict' for 'numa' in [profile p]; possible: require, prefer, ignore, socket");
   EXPECT_EQ(complaint("console = yes"),
             "bad value 'yes' for 'console' in [profile p]; possible: on, off");
   EXPECT_EQ(complaint("console = no"),
@@ -192,7 +195,7 @@ TEST_F(ConfigProfile, UnknownKey) {
   EXPECT_EQ(complaint("types = a"), "unknown key 'types' in [profile p]; did you mean 'type'?");
   EXPECT_EQ(complaint("colour = red"),
             "unknown key 'colour' in [profile p]; possible: type, gpu, placement, numa, memory, "
-            "compute, console, use, scrub, one-time, allow");
+            "compute, console, use, scrub, one-time, allow, set");
 }
 
 TEST_F(ConfigProfile, Use) {
@@ -237,6 +240,79 @@ TEST_F(ConfigProfile, ScrubIsAProgramOfThisHost) {
                 ElementsAre("gpuward.conf:3: bad value '" + bad +
                             "' for 'scrub' in [profile p]; expected an absolute path of a program, "
                             "without spaces"));
+}
+
+TEST_F(ConfigProfile, Set) {
+  using Attributes = std::vector<DeviceAttribute>;
+  EXPECT_EQ(
+      profile("type = t\nset = assign_adapter=5, assign_adapter = 6,assign_domain=0x4").attributes,
+      (Attributes{{"assign_adapter", "5"}, {"assign_adapter", "6"}, {"assign_domain", "0x4"}}));
+  EXPECT_EQ(profile("type = t\nset = nvidia/vgpu_params=\"frl_config=60, enable_uvm=1\", a-b.c=d e")
+                .attributes,
+            (Attributes{{"nvidia/vgpu_params", "frl_config=60, enable_uvm=1"}, {"a-b.c", "d e"}}));
+  EXPECT_EQ(
+      profile("use = vendor-vf\ntype = 1145\nset = nvidia/vgpu_params=enable_uvm=1").attributes,
+      (Attributes{{"nvidia/vgpu_params", "enable_uvm=1"}}));
+}
+
+TEST_F(ConfigProfile, SetOfWhatIsNoAttribute) {
+  for (const std::string name : {"",
+                                 "..",
+                                 ".",
+                                 "a/..",
+                                 "../a",
+                                 "/a",
+                                 "a/",
+                                 "a//b",
+                                 "a/b/c",
+                                 "a b",
+                                 "a\\b",
+                                 "remove",
+                                 "driver/unbind",
+                                 "mdev_type/create",
+                                 "iommu_group/type",
+                                 "subsystem/drivers_probe",
+                                 "power/control",
+                                 "nvidia/current_vgpu_type",
+                                 "uevent",
+                                 "\xc3\xa4"})
+    EXPECT_THAT(complaint("set = " + name + "=1"),
+                HasSubstr("for 'set' in [profile p]; expected NAME=VALUE, the name being a file of "
+                          "the instance's directory in sysfs"))
+        << name;
+  for (const std::string& value : std::vector<std::string>{"", "\"a", "a\"", "a\"b\"", "\"\"",
+                                                           "\xc3\xa4", std::string(1025, 'x')})
+    EXPECT_THAT(complaint("set = a=" + value), HasSubstr("expected NAME=VALUE with a value of"))
+        << value;
+  EXPECT_THAT(complaint("set = a"), HasSubstr("bad value 'a' for 'set'"));
+  EXPECT_THAT(complaint("set = a=1,,b=2"), HasSubstr("bad value '' for 'set'"));
+  EXPECT_THAT(complaint("set = a=1,"), HasSubstr("bad value '' for 'set'"));
+}
+
+TEST_F(ConfigProfile, SetGoesWithInstances) {
+  EXPECT_THAT(problems("[profile p]\nuse = whole\nset = a=1\n"),
+              ElementsAre("gpuward.conf:3: 'set' in [profile p] requires use = mdev or use = "
+                          "vendor-vf; 'use' is whole (set at gpuward.conf:2)"));
+  EXPECT_THAT(problems("[profile p]\nuse = vendor-vf\ntype = 1\nset = assign_domain=1\n"),
+              ElementsAre("gpuward.conf:4: 'set' in [profile p] has 'assign_domain'; with use = "
+                          "vendor-vf only nvidia/vgpu_params can be set"));
+}
+
+TEST_F(ConfigProfile, UnifiedMemoryCannotBeMigrated) {
+  const std::string allow = "[guard]\nmigration = allow\n", block = "[guard]\nmigration = block\n";
+  for (const std::string params :
+       {"enable_uvm=1", "plugin0.enable_uvm=1", "\"frl_config=60, enable_uvm=1\""}) {
+    const std::string profile = "[profile p]\ntype = t\nset = nvidia/vgpu_params=" + params + "\n";
+    EXPECT_THAT(
+        problems(allow + profile),
+        ElementsAre("gpuward.conf:5: 'set' in [profile p] has enable_uvm=1, and a vGPU with "
+                    "unified memory cannot be migrated; [guard] has migration = allow"));
+    EXPECT_THAT(problems(block + profile), IsEmpty());
+    EXPECT_THAT(problems(profile + allow), SizeIs(1)) << "in whatever order";
+  }
+  EXPECT_THAT(problems(allow + "[profile p]\ntype = t\nset = nvidia/vgpu_params=enable_uvm=0, "
+                               "other=enable_uvm=1\n"),
+              IsEmpty());
 }
 
 }  // namespace gpuward

@@ -482,6 +482,25 @@ void FakeHost::reacts(const std::string& address, const std::string& attribute, 
   reactions_[path] = std::move(reaction);
 }
 
+void FakeHost::instance_reacts(const std::string& parent, const std::string& attribute,
+                               Reaction reaction) {
+  of_instances_[device(parent).directory_][attribute] = std::move(reaction);
+}
+
+/// The name of the attribute below PARENT/UUID/.
+static std::string attribute_name(const std::string& parent, const std::string& path) {
+  constexpr size_t uuid_and_slashes = 38;
+  return path.starts_with(parent + '/') && path.size() > parent.size() + uuid_and_slashes
+             ? path.substr(parent.size() + uuid_and_slashes)
+             : "";
+}
+
+bool FakeHost::is_of_instance(const std::string& path) const {
+  return std::any_of(of_instances_.begin(), of_instances_.end(), [&](const auto& parent) {
+    return parent.second.contains(attribute_name(parent.first, path));
+  });
+}
+
 void FakeHost::vfio_group(const std::string& number) const {
   put(at("/sys/class/vfio/" + number + "/dev"), "244:" + number + '\n');
 }
@@ -536,7 +555,7 @@ void FakeHost::sriov(const std::string& pf, unsigned total) {
 }
 
 bool FakeHost::is_control(const std::string& path) const {
-  if (reactions_.contains(path)) return true;
+  if (reactions_.contains(path) || is_of_instance(path)) return true;
   return path.starts_with(at("/sys/devices/")) &&
          (path.ends_with("/create") || path.ends_with("/remove"));
 }
@@ -547,6 +566,12 @@ int FakeHost::kernel_write(const std::string& path, const std::string& value) {
                 path.substr(at("/sys/devices/pci0000:00/").size()) + ' ' + value);
     return reaction->second(value);
   }
+  for (const auto& [parent, attributes] : of_instances_)
+    if (const auto reaction = attributes.find(attribute_name(parent, path));
+        reaction != attributes.end()) {
+      append_line(at("/kernel/writes"), "set " + reaction->first + ' ' + value);
+      return reaction->second(value);
+    }
   const fs::path directory = fs::path(path).parent_path();
   const bool creates = path.ends_with("/create");
   const std::string last = directory.filename();
@@ -614,6 +639,12 @@ int FakeHost::create(const std::string& parent, const std::string& type, const s
   const std::string directory = device.directory_ + '/' + text;
   fs::create_directories(directory);
   put(directory + "/remove", "");
+  if (const auto attributes = of_instances_.find(device.directory_);
+      attributes != of_instances_.end())
+    for (const auto& [name, reaction] : attributes->second) {
+      fs::create_directories(fs::path(directory + '/' + name).parent_path());
+      put(directory + '/' + name, "");
+    }
   put(at("/kernel/types/" + text), type);
   link_group(directory);
   fs::create_symlink("../../../" + directory.substr(at("/sys/").size()), link);

@@ -120,6 +120,9 @@ class FakeHost {
   using Reaction = std::function<int(const std::string& value)>;
   void reacts(const std::string& address, const std::string& attribute, Reaction reaction);
   void hang();
+  /// The same of each instance that is created on this parent from now on, "nvidia/vgpu_params";
+  /// in writes() as "set ATTRIBUTE VALUE".
+  void instance_reacts(const std::string& parent, const std::string& attribute, Reaction reaction);
 
   /// Puts PCI devices into one IOMMU group.
   void iommu_group(unsigned number, const std::vector<std::string>& addresses);
@@ -174,13 +177,16 @@ class FakeHost {
   void vfio_group(const std::string& number) const;
   unsigned room(const FakeDevice& device, unsigned most) const;
   void count(const FakeDevice& device) const;
+  bool is_of_instance(const std::string& path) const;
 
   TempDir directory_;
   Root root_;
   int writer_ = 0;  ///< the last process that writes to the kernel
   std::map<std::string, FakeDevice> devices_;
   std::map<std::string, Reaction> reactions_;  ///< by the path written to
-  std::map<std::string, Trouble> troubles_;    ///< by the path written to, or by UUID
+  /// By the directory of the parent, then by attribute.
+  std::map<std::string, std::map<std::string, Reaction>> of_instances_;
+  std::map<std::string, Trouble> troubles_;  ///< by the path written to, or by UUID
 };
 
 }  // namespace gpuward

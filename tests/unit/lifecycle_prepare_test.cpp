@@ -876,6 +876,38 @@ TEST_F(MaxTest, an_instance_that_is_there_counts_like_one_to_be_created) {
   prepare(vm_);
 }
 
+TEST_F(MaxTest, a_limit_of_0_is_not_waited_for) {
+  host_.parent("a").type("mbochs-small", 4);
+  max("a", "mbochs-small", 0);
+  EXPECT_EQ(
+      refusal(vm_),
+      "GPU 0: no GPU of profile 'small' is available: max = mbochs-small:0 permits none on a; "
+      "raise max in the [gpu] section of a");
+  EXPECT_TRUE(host_.instances().empty());
+}
+
+TEST_F(MaxTest, refuses_an_instance_written_by_hand) {
+  host_.parent("a").type("mbochs-small", 4);
+  max("a", "mbochs-small", 1);
+  prepare(vm_);
+  const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host_.instance("a", "mbochs-small", foreign);
+  Domain by_hand = domain_of(2, {});
+  Hostdev hostdev;
+  hostdev.model = "vfio-pci";
+  hostdev.instance = foreign;
+  by_hand.hostdevs.push_back(hostdev);
+  EXPECT_EQ(refusal(by_hand), "hostdev " + to_string(foreign) + ": instance " + to_string(foreign) +
+                                  " already exists, and max = mbochs-small:1 is reached on a by "
+                                  "domain 'vm1'; shut one of the domains down");
+  EXPECT_FALSE(claims_.find(by_hand.uuid));
+  EXPECT_EQ(host_.instances().size(), 2u) << "it is the administrator's";
+  end_domain(vm_);
+  prepare(by_hand);
+  prepare(by_hand);
+  EXPECT_THAT(refusal(vm_), HasSubstr("is reached on a by domain 'vm2'"));
+}
+
 TEST_F(MaxTest, holds_for_many_domains_at_once) {
   host_.parent("a").type("mbochs-small", 12);
   max("a", "mbochs-small", 5);
@@ -920,6 +952,103 @@ TEST_F(CheckDevicesTest, an_instance_that_is_gone_is_told_and_none_is_made) {
   host_.instance_goes(instance(vm_));
   EXPECT_THAT(check(), HasSubstr("GPU 0: instance "));
   EXPECT_EQ(where(vm_), "");
+}
+
+// ---- attributes of an instance
+
+class AttributesTest : public ClaimDevicesTest {
+ protected:
+  AttributesTest() {
+    host_.parent("mbochs").type("mbochs-small", 4);
+    takes("assign_adapter", 0);
+    takes("nvidia/vgpu_params", 0);
+    config_.profiles[0].attributes = {
+        {"assign_adapter", "5"}, {"nvidia/vgpu_params", "enable_uvm=1"}, {"assign_adapter", "6"}};
+  }
+  void takes(const std::string& attribute, int code) {
+    host_.instance_reacts("mbochs", attribute, [code](const std::string&) { return code; });
+  }
+};
+
+TEST_F(AttributesTest, are_written_in_order_once_the_instance_exists) {
+  prepare(vm_);
+  EXPECT_THAT(host_.writes(),
+              ElementsAre(HasSubstr("create mbochs"), "set assign_adapter 5",
+                          "set nvidia/vgpu_params enable_uvm=1", "set assign_adapter 6"));
+  const auto claim = claims_.find(vm_.uuid);
+  ASSERT_TRUE(claim);
+  EXPECT_TRUE(claim->completed);
+  EXPECT_FALSE(claim->devices[0].writer.pid);
+}
+
+TEST_F(AttributesTest, one_that_fails_undoes_the_instance_and_refuses_the_start) {
+  takes("nvidia/vgpu_params", EINVAL);
+  EXPECT_EQ(refusal(vm_), "GPU 0: setting nvidia/vgpu_params to 'enable_uvm=1' on instance " +
+                              to_string(instance(vm_)) +
+                              " on mbochs failed: Invalid argument; correct 'set' in [profile "
+                              "small], or check: journalctl -k");
+  EXPECT_THAT(host_.instances(), IsEmpty());
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+  EXPECT_THAT(host_.writes(), Not(testing::Contains("set assign_adapter 6")));
+}
+
+TEST_F(AttributesTest, one_that_the_driver_does_not_have_is_named) {
+  config_.profiles[0].attributes = {{"assign_adaptor", "5"}};
+  EXPECT_EQ(refusal(vm_), "GPU 0: setting assign_adaptor to '5' on instance " +
+                              to_string(instance(vm_)) +
+                              " on mbochs failed: there is no such attribute; correct 'set' in "
+                              "[profile small]");
+  EXPECT_THAT(host_.instances(), IsEmpty());
+}
+
+TEST_F(AttributesTest, one_that_blocks_leaves_the_instance_in_quarantine) {
+  host_.instance_reacts("mbochs", "assign_adapter", [this](const std::string&) {
+    host_.hang();
+    return 0;
+  });
+  EXPECT_THAT(refusal(vm_, hasty),
+              HasSubstr("setting assign_adapter to '5' on instance " + to_string(instance(vm_)) +
+                        " on mbochs is blocked in the kernel (process "));
+  const auto claim = claims_.find(vm_.uuid);
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->devices[0].state, State::quarantined);
+  EXPECT_TRUE(claim->devices[0].writer.pid);
+  host_.lets_go();
+}
+
+TEST_F(AttributesTest, of_every_gpu_of_the_domain_are_written) {
+  const Domain two = domain_of(2, {"small", "small"});
+  prepare(two);
+  const auto writes = host_.writes();
+  EXPECT_EQ(std::count(writes.begin(), writes.end(), "set assign_adapter 6"), 2);
+}
+
+// ---- a GPU that a section may select
+
+TEST_F(ClaimDevicesTest, a_gpu_of_which_the_serial_number_cannot_be_read_is_not_given_by_star) {
+  const std::string gpu = "0000:41:00.0";
+  host_.parent(gpu)
+      .type("mbochs-small", 4)
+      .attribute("power_state", "D3cold")
+      .attribute("config", std::string(4096, '\0'));
+  GpuSection off, all;
+  off.selector.by = GpuSelector::By::serial;
+  off.selector.name = "1324";
+  off.use = Use::off;
+  off.position = {"/etc/gpuward/gpuward.conf", 7};
+  all.use = Use::mdev;
+  config_.gpus = {all, off};
+  EXPECT_EQ(refusal(vm_),
+            "GPU 0: device 0000:41:00.0: it is not known whether [gpu serial=1324] "
+            "(/etc/gpuward/gpuward.conf:7) selects it: its serial number cannot be read: the card "
+            "sleeps or does not answer; set use in [gpu 0000:41:00.0], which counts more");
+  config_.gpus.pop_back();
+  config_.profiles[0].gpus = {off.selector};
+  EXPECT_THAT(refusal(vm_), HasSubstr("it is not known whether 'gpu = serial=1324' of profile "
+                                      "'small' selects it"));
+  host_.parent(gpu).attribute("serial_number", "1324");
+  prepare(vm_);
+  EXPECT_EQ(where(vm_), gpu + "/mbochs-small");
 }
 
 }  // namespace

@@ -276,5 +276,31 @@ TEST_F(ClaimVendorVfsTest, what_it_offers_is_told_when_the_type_is_not_among_it)
   EXPECT_FALSE(claims_.find(vm(1).uuid));
 }
 
+TEST_F(ClaimVendorVfsTest, plugin_parameters_are_written_once_the_vgpu_exists) {
+  host_.reacts(vf(1), "nvidia/vgpu_params", [](const std::string&) { return 0; });
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  EXPECT_EQ(refusal(vm(1)), "");
+  EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("current_vgpu_type 1145"),
+                                          HasSubstr("nvidia/vgpu_params enable_uvm=1")));
+}
+
+TEST_F(ClaimVendorVfsTest, plugin_parameters_that_the_driver_rejects_undo_the_vgpu) {
+  host_.reacts(vf(1), "nvidia/vgpu_params", [](const std::string&) { return EINVAL; });
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  EXPECT_EQ(refusal(vm(1)),
+            "GPU 0: setting nvidia/vgpu_params to 'enable_uvm=1' on 0000:41:00.1 failed: Invalid "
+            "argument; correct 'set' in [profile p], or check: journalctl -k");
+  EXPECT_EQ(type(), 0u);
+  EXPECT_FALSE(claims_.find(vm(1).uuid));
+}
+
+TEST_F(ClaimVendorVfsTest, a_limit_of_0_is_not_waited_for) {
+  config_.gpus[0].max = {{"1145", 0}};
+  EXPECT_EQ(refusal(vm(1)),
+            "GPU 0 (0000:41:00.1): max = 1145:0 permits none on 0000:41:00.0; raise max in the "
+            "[gpu] section of 0000:41:00.0, or run: gpuward reassign");
+  EXPECT_EQ(type(), 0u);
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -158,5 +158,23 @@ TEST(AvailableInstancesTest, text_that_is_no_number_is_nothing) {
   }
 }
 
+TEST(HostdevModelTest, is_the_device_api_of_the_first_type_that_a_parent_has) {
+  FakeHost host;
+  host.parent("matrix")
+      .type("vfio_ap-passthrough", 1)
+      .attribute("mdev_supported_types/vfio_ap-passthrough/device_api", "vfio-ap");
+  host.parent("0.0.0313")
+      .type("vfio_ccw-io", 1)
+      .attribute("mdev_supported_types/vfio_ccw-io/device_api", "vfio-ccw");
+  host.parent("odd").type("odd-1", 1).attribute("mdev_supported_types/odd-1/device_api", "x' y='");
+  host.parent("mtty").type("mtty-1", 1);
+  EXPECT_EQ(hostdev_model(host.root(), {"vfio_ap-passthrough"}), "vfio-ap");
+  EXPECT_EQ(hostdev_model(host.root(), {"no-1", "vfio_ccw-io"}), "vfio-ccw");
+  EXPECT_EQ(hostdev_model(host.root(), {"mtty-1"}), "vfio-pci");
+  for (const char* type : {"no-1", "odd-1", "../mtty-1", ""})
+    EXPECT_EQ(hostdev_model(host.root(), {type}), "vfio-pci") << type;
+  EXPECT_EQ(hostdev_model(host.root(), {}), "vfio-pci");
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "pci/card_facts.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/file.hpp"
+#include "config/gpu_selector.hpp"
+#include "config/gpu_settings.hpp"
+#include "fake_host.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const std::string gpu = "0000:41:00.0", other = "0000:42:00.0";
+
+class CardFactsTest : public testing::Test {
+ protected:
+  CardFactsTest() { add(gpu, "1324"); }
+  FakeDevice& add(const std::string& address, const std::string& serial) {
+    return host_.pci_gpu(address)
+        .pci_id(0x1002, 0x74a1)
+        .attribute("power_state", "D0")
+        .attribute("serial_number", serial)
+        .attribute("subsystem_vendor", "0x1002")
+        .attribute("subsystem_device", "0x0C34");
+  }
+  void select(const std::string& selector) {
+    GpuSection section;
+    section.selector = parse_gpu_selector(selector).value();
+    section.use = Use::off;
+    config_.gpus.push_back(section);
+  }
+  Parent read(const std::string& address) const {
+    return read_identity(host_.root(), config_, *parse_pci_address(address));
+  }
+  std::optional<Use> use(const std::string& address) const {
+    return settings_of(config_, read(address)).use;
+  }
+  std::string unclear(const std::string& address) const {
+    return settings_of(config_, read(address)).unclear.problem;
+  }
+  FakeHost host_;
+  Config config_;
+};
+
+TEST_F(CardFactsTest, a_section_follows_the_card_by_its_serial_number) {
+  add(other, "0777");
+  select("serial=1324");
+  EXPECT_EQ(use(gpu), Use::off);
+  EXPECT_EQ(use(other), std::nullopt);
+  EXPECT_EQ(unclear(other), "");
+}
+
+TEST_F(CardFactsTest, are_slot_subsystem_and_iommu_group_too) {
+  host_.file("/sys/bus/pci/slots/4-1/address", "0000:41:00\n");
+  host_.iommu_group(12, {gpu});
+  for (const char* selector : {"slot=4-1", "subsystem=1002:0c34", "iommu-group=12"}) {
+    config_.gpus.clear();
+    select(selector);
+    EXPECT_EQ(use(gpu), Use::off) << selector;
+  }
+  for (const char* selector : {"slot=4", "subsystem=1002:0c35", "iommu-group=13"}) {
+    config_.gpus.clear();
+    select(selector);
+    EXPECT_EQ(use(gpu), std::nullopt) << selector;
+    EXPECT_EQ(unclear(gpu), "") << selector;
+  }
+}
+
+TEST_F(CardFactsTest, of_a_vf_are_those_of_its_card) {
+  host_.sriov(gpu, 2);
+  host_.set_vfs(gpu, 1);
+  select("serial=1324");
+  EXPECT_EQ(use("0000:41:00.1"), Use::off);
+}
+
+TEST_F(CardFactsTest, a_card_that_sleeps_is_not_known_to_be_another) {
+  add(other, "").attribute("power_state", "D3cold").attribute("config", std::string(4096, '\0'));
+  select("serial=1324");
+  EXPECT_THAT(unclear(other), HasSubstr("its serial number cannot be read"));
+  EXPECT_EQ(unclear(gpu), "");
+}
+
+TEST_F(CardFactsTest, a_driver_that_refuses_to_be_read_leaves_it_unknown) {
+  add(other, "");
+  make_directories(pci_path(host_.root(), *parse_pci_address(other)) + "/config");  // EISDIR
+  select("serial=1324");
+  EXPECT_THAT(unclear(other), HasSubstr("cannot be read: Is a directory"));
+}
+
+TEST_F(CardFactsTest, a_serial_number_of_two_cards_selects_neither) {
+  add(other, "1324");
+  select("serial=1324");
+  EXPECT_EQ(use(gpu), std::nullopt);
+  EXPECT_THAT(unclear(gpu), HasSubstr("its serial number is also that of GPU 0000:42:00.0"));
+  EXPECT_THAT(unclear(other), HasSubstr("is also that of GPU 0000:41:00.0"));
+  config_.gpus.clear();
+  select("serial=0777");
+  EXPECT_EQ(unclear(gpu), "") << "neither is the one that is meant";
+}
+
+TEST_F(CardFactsTest, companions_and_what_is_no_gpu_have_none) {
+  add("0000:41:00.1", "1324").attribute("class", "0x040300");
+  add("0000:41:00.2", "1324").attribute("class", "0x038000");
+  add("0000:43:00.0", "1324").attribute("class", "0x020000");
+  select("serial=1324");
+  EXPECT_EQ(use(gpu), Use::off);
+  EXPECT_EQ(unclear(gpu), "");
+  for (const char* address : {"0000:41:00.1", "0000:41:00.2", "0000:43:00.0"}) {
+    EXPECT_EQ(use(address), std::nullopt) << address;
+    EXPECT_EQ(unclear(address), "") << address;
+  }
+  GpuSection network;
+  network.selector = parse_gpu_selector("0000:43:00.0").value();
+  config_.gpus.push_back(network);
+  EXPECT_THAT(unclear("0000:43:00.0"), HasSubstr("is also that of GPU 0000:41:00.0"))
+      << "declared a GPU";
+  EXPECT_THAT(unclear(gpu), HasSubstr("is also that of GPU 0000:43:00.0"));
+}
+
+TEST_F(CardFactsTest, the_uuid_is_known_while_nvidias_driver_has_the_card) {
+  const std::string uuid = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0";
+  Identity identity;
+  identity.uuid = uuid;
+  EXPECT_THAT(uuid_fact(identity, 0x10de).values, ElementsAre(uuid));
+  EXPECT_EQ(uuid_fact(identity, 0x10de).unknown, "");
+  identity.uuid.reset();
+  EXPECT_THAT(uuid_fact(identity, 0x10de).unknown, HasSubstr("NVIDIA's driver is not bound"));
+  EXPECT_EQ(uuid_fact(identity, 0x1002).unknown, "") << "no other vendor's card has one";
+  select("uuid=GPU-" + uuid);
+  EXPECT_EQ(unclear(gpu), "");
+  host_.pci_gpu(gpu).pci_id(0x10de, 0x2235);
+  EXPECT_THAT(unclear(gpu), HasSubstr("its UUID cannot be read"));
+  host_.file("/proc/driver/nvidia/gpus/" + gpu + "/information", "GPU UUID: \t GPU-" + uuid + "\n");
+  EXPECT_EQ(use(gpu), Use::off);
+}
+
+TEST(SerialFactTest, pcies_number_is_read_by_root_alone) {
+  Identity identity;
+  identity.serials = {"3C6F0A1B2D4E5F60"};
+  EXPECT_EQ(serial_fact(identity, true).unknown, "");
+  EXPECT_THAT(serial_fact(identity, false).unknown, HasSubstr("only root"));
+  EXPECT_THAT(serial_fact(identity, false).values, ElementsAre("3c6f0a1b2d4e5f60"));
+  identity.serials.push_back("48-b0-2d-ff-fe-12-34-56");
+  EXPECT_EQ(serial_fact(identity, false).unknown, "");
+}
+
+// ---- what is opened
+
+/// How often files of a device's directory are opened.
+class Opened {
+ public:
+  explicit Opened(const std::string& directory) : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    EXPECT_GE(::inotify_add_watch(fd_.get(), directory.c_str(), IN_OPEN), 0);
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    alignas(inotify_event) char buffer[4096];
+    for (ssize_t size; (size = ::read(fd_.get(), buffer, sizeof buffer)) > 0;)
+      for (ssize_t at = 0; at < size;) {
+        const auto* const event = reinterpret_cast<const inotify_event*>(buffer + at);
+        names.emplace_back(event->len > 0 ? event->name : ".");
+        at += static_cast<ssize_t>(sizeof *event + event->len);
+      }
+    return names;
+  }
+
+ private:
+  Fd fd_;
+};
+
+TEST_F(CardFactsTest, without_a_selector_that_needs_them_no_file_is_opened) {
+  const PciAddress address = *parse_pci_address(gpu);
+  for (const char* selector : {"*", "1002:74a1", "0000:41:*", "mtty"}) select(selector);
+  Parent parent = read(gpu);
+  const Opened opened(pci_path(host_.root(), address));
+  read_card_facts(host_.root(), config_, parent);
+  EXPECT_THAT(opened.names(), IsEmpty());
+  EXPECT_EQ(settings_of(config_, parent).unclear.problem, "");
+  select("subsystem=1002:0c34");
+  read_card_facts(host_.root(), config_, parent);
+  EXPECT_THAT(opened.names(), ElementsAre("subsystem_vendor", "subsystem_device"));
+}
+
+}  // namespace
+}  // namespace gpuward
