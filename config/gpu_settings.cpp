@@ -165,8 +165,8 @@ static const std::string& unknown_fact(const GpuSelector& selector, const GpuId&
 
 static Reason may_select(const std::string& what, const GpuSelector& selector, const GpuId& gpu) {
   return {"device " + gpu.name,
-          "it is not known whether " + what + " selects it: its " +
-              std::string(selector_word(selector.by)) + " " + unknown_fact(selector, gpu),
+          what + " may select the GPU, whose " + std::string(selector_word(selector.by)) + ' ' +
+              unknown_fact(selector, gpu),
           {}};
 }
 

@@ -103,8 +103,11 @@ static KernelChange enable_vfs_of(const Root& root, const PciAddress& pf, const 
   return change;
 }
 
+/// Throws Error where it is not known which sections speak of the card.
 static GpuSettings settings_of_pf(const Root& root, const Config& config, const PciAddress& pf) {
-  return settings_of(config, read_identity(root, config, pf));
+  GpuSettings settings = settings_of(config, read_identity(root, config, pf));
+  if (!settings.unclear.problem.empty()) throw Error(std::move(settings.unclear));
+  return settings;
 }
 
 /// Why the card itself is not available, as a guest or the quarantine has it; without a problem

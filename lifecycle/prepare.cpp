@@ -356,11 +356,13 @@ void require_within_max(const Preparation& preparation, const ClaimedDevice& dev
   throw InUse(reason);
 }
 
-/// The parent of an instance that is there, and its card's [gpu] max.
+/// The parent of an instance that is there, which GPU it is, and its [gpu] max.
 void require_parent_free(const Preparation& preparation, const ClaimedDevice& device,
                          const std::vector<Claim>& others) {
   const auto parent = find_parent(preparation.root, preparation.config, device.parent);
   if (!parent) return;
+  if (Verdict verdict = check_identity(preparation.root, preparation.config, *parent); !verdict)
+    throw Error(about(gpu_title(device.alias), std::move(verdict.reason)));
   const std::string what = "instance " + to_string(device.instance) + " already exists, and ";
   if (const auto user = user_of_parent(preparation.taken, *parent))
     throw InUse(gpu_title(device.alias), what + user->what,

@@ -223,15 +223,22 @@ static void plan_card(Planning& planning, const Card& vfs) {
   }
 }
 
+/// By its address or a pattern of addresses, which does not speak of its card.
+static bool is_section_of_vf(const GpuSection& section, const GpuId& vf) {
+  const GpuSelector& selector = section.selector;
+  if (selector.by != GpuSelector::By::address && selector.by != GpuSelector::By::addresses)
+    return false;
+  const GpuId card{.address = vf.physical_function};
+  return selects_itself(selector, vf) && !selects_itself(selector, card);
+}
+
 /// VFs by their card, but for those that have a section of their own.
 static std::map<PciAddress, Card> cards_with_vfs(const Config& config, const ProvisionView& view) {
   std::map<PciAddress, Card> cards;
   for (const ProvisionView::MdevParent& gpu : view.parents) {
-    const bool has_section =
-        std::any_of(config.gpus.begin(), config.gpus.end(), [&](const GpuSection& section) {
-          return section.selector.by == GpuSelector::By::address &&
-                 section.selector.address == gpu.parent.address;
-        });
+    const bool has_section = std::any_of(
+        config.gpus.begin(), config.gpus.end(),
+        [&](const GpuSection& section) { return is_section_of_vf(section, gpu.parent); });
     if (gpu.parent.physical_function && !has_section)
       cards[*gpu.parent.physical_function].push_back(&gpu);
   }

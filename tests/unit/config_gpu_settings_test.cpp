@@ -282,11 +282,10 @@ TEST(SettingsTest, a_card_whose_mark_cannot_be_read_is_unclear_where_a_section_g
   unread.card.serial = {{}, "cannot be read: the card sleeps"};
   const auto config =
       config_of({section(by("*"), Use::whole), section(by("serial=1324"), Use::off)});
-  EXPECT_EQ(
-      to_string(settings_of(config, unread).unclear),
-      "device 0000:41:00.0: it is not known whether [gpu serial=1324] () selects it: its serial "
-      "number cannot be read: the card sleeps; set use in [gpu 0000:41:00.0], which counts "
-      "more");
+  EXPECT_EQ(to_string(settings_of(config, unread).unclear),
+            "device 0000:41:00.0: [gpu serial=1324] () may select the GPU, whose serial "
+            "number cannot be read: the card sleeps; set use in [gpu 0000:41:00.0], which counts "
+            "more");
   EXPECT_EQ(settings_of(config_of({section(by("slot=4"), Use::off)}), unread).unclear.problem, "");
   unread.card.serial.values = {"1324"};  // of amdgpu, where that of PCIe cannot be read
   EXPECT_EQ(settings_of(config, unread).unclear.problem, "");
@@ -341,7 +340,7 @@ TEST(ServesTest, a_profile_goes_by_marks_too_and_says_what_it_cannot_know) {
   unread.card.serial = {{}, "cannot be read"};
   EXPECT_FALSE(serves({}, profile, unread));
   EXPECT_EQ(unclear_for(profile, unread).problem,
-            "it is not known whether 'gpu = serial=1324' of profile 'big' selects it: its serial "
+            "'gpu = serial=1324' of profile 'big' may select the GPU, whose serial "
             "number cannot be read");
   profile.gpus.push_back(by("0000:41:*"));
   EXPECT_TRUE(serves({}, profile, unread));

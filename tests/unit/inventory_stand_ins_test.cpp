@@ -245,5 +245,18 @@ TEST(StandInsTest, records_of_devices_tell_nothing) {
   EXPECT_EQ(files.at("var/lib/gpuward/used/0000:42:00.0").text, "domain-2\n") << "of 0.1.0";
 }
 
+TEST(ConfigRecordTest, selectors_by_serial_number_and_uuid_have_stand_ins) {
+  StandIns stand_ins;
+  const std::string stand_in = stand_ins.serial("692223001234");
+  const std::string text =
+      config_with_stand_ins("[gpu serial=692223001234]\nuse = off\n[gpu uuid=GPU-" + web01 +
+                                "]\n[profile p]\ngpu = serial=692223001234, serial = 77\n",
+                            stand_ins);
+  EXPECT_THAT(text, testing::HasSubstr("[gpu serial=" + stand_in + "]\nuse = off\n"));
+  EXPECT_THAT(text, testing::HasSubstr("gpu = serial=" + stand_in + ", serial = "));
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr(web01)));
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("77")));
+}
+
 }  // namespace
 }  // namespace gpuward

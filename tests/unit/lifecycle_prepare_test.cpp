@@ -1039,16 +1039,51 @@ TEST_F(ClaimDevicesTest, a_gpu_of_which_the_serial_number_cannot_be_read_is_not_
   all.use = Use::mdev;
   config_.gpus = {all, off};
   EXPECT_EQ(refusal(vm_),
-            "GPU 0: device 0000:41:00.0: it is not known whether [gpu serial=1324] "
-            "(/etc/gpuward/gpuward.conf:7) selects it: its serial number cannot be read: the card "
+            "GPU 0: device 0000:41:00.0: [gpu serial=1324] "
+            "(/etc/gpuward/gpuward.conf:7) may select the GPU, whose serial number cannot be read: "
+            "the card "
             "sleeps or does not answer; set use in [gpu 0000:41:00.0], which counts more");
   config_.gpus.pop_back();
   config_.profiles[0].gpus = {off.selector};
-  EXPECT_THAT(refusal(vm_), HasSubstr("it is not known whether 'gpu = serial=1324' of profile "
-                                      "'small' selects it"));
+  EXPECT_THAT(refusal(vm_), HasSubstr("'gpu = serial=1324' of profile 'small' may select the GPU"));
   host_.parent(gpu).attribute("serial_number", "1324");
   prepare(vm_);
   EXPECT_EQ(where(vm_), gpu + "/mbochs-small");
+}
+
+TEST_F(ClaimDevicesTest, an_instance_that_is_left_on_such_a_gpu_is_not_used) {
+  host_.parent("0000:41:00.0")
+      .type("mbochs-small", 4)
+      .attribute("power_state", "D3cold")
+      .attribute("config", std::string(4096, '\0'));
+  host_.instance("0000:41:00.0", "mbochs-small", instance(vm_));
+  config_.gpus.resize(1);
+  config_.gpus[0].selector.by = GpuSelector::By::serial;
+  config_.gpus[0].selector.name = "1324";
+  EXPECT_THAT(refusal(vm_), HasSubstr("whose serial number cannot be read"));
+  config_.gpus.clear();
+  prepare(vm_);
+}
+
+TEST_F(ClaimDevicesTest, an_mdev_written_by_hand_on_such_a_gpu_is_refused) {
+  host_.parent("0000:41:00.0")
+      .type("mbochs-small", 4)
+      .attribute("power_state", "D3cold")
+      .attribute("config", std::string(4096, '\0'));
+  const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host_.instance("0000:41:00.0", "mbochs-small", foreign);
+  Domain by_hand = domain_of(2, {});
+  Hostdev hostdev;
+  hostdev.model = "vfio-pci";
+  hostdev.instance = foreign;
+  by_hand.hostdevs.push_back(hostdev);
+  config_.gpus.resize(1);
+  config_.gpus[0].selector.by = GpuSelector::By::serial;
+  config_.gpus[0].selector.name = "1324";
+  config_.gpus[0].use = Use::off;
+  EXPECT_THAT(refusal(by_hand), HasSubstr("whose serial number cannot be read"));
+  config_.gpus.clear();
+  prepare(by_hand);
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ TEST_F(CardFactsTest, of_a_vf_are_those_of_its_card) {
 TEST_F(CardFactsTest, a_card_that_sleeps_is_not_known_to_be_another) {
   add(other, "").attribute("power_state", "D3cold").attribute("config", std::string(4096, '\0'));
   select("serial=1324");
-  EXPECT_THAT(unclear(other), HasSubstr("its serial number cannot be read"));
+  EXPECT_THAT(unclear(other), HasSubstr("whose serial number cannot be read"));
   EXPECT_EQ(unclear(gpu), "");
 }
 
@@ -100,7 +100,7 @@ TEST_F(CardFactsTest, a_serial_number_of_two_cards_selects_neither) {
   add(other, "1324");
   select("serial=1324");
   EXPECT_EQ(use(gpu), std::nullopt);
-  EXPECT_THAT(unclear(gpu), HasSubstr("its serial number is also that of GPU 0000:42:00.0"));
+  EXPECT_THAT(unclear(gpu), HasSubstr("whose serial number is also that of GPU 0000:42:00.0"));
   EXPECT_THAT(unclear(other), HasSubstr("is also that of GPU 0000:41:00.0"));
   config_.gpus.clear();
   select("serial=0777");
@@ -138,7 +138,7 @@ TEST_F(CardFactsTest, the_uuid_is_known_while_nvidias_driver_has_the_card) {
   select("uuid=GPU-" + uuid);
   EXPECT_EQ(unclear(gpu), "");
   host_.pci_gpu(gpu).pci_id(0x10de, 0x2235);
-  EXPECT_THAT(unclear(gpu), HasSubstr("its UUID cannot be read"));
+  EXPECT_THAT(unclear(gpu), HasSubstr("whose UUID cannot be read"));
   host_.file("/proc/driver/nvidia/gpus/" + gpu + "/information", "GPU UUID: \t GPU-" + uuid + "\n");
   EXPECT_EQ(use(gpu), Use::off);
 }

@@ -345,6 +345,24 @@ TEST_F(PlanCardTest, those_that_are_there_stay_and_vfs_with_others_are_passed_ov
   EXPECT_THAT(made.remove, IsEmpty());
 }
 
+TEST_F(PlanCardTest, vfs_that_a_pattern_selects_without_their_card_have_a_section_of_their_own) {
+  for (const size_t number : {2, 3}) {
+    Parent& vf = view_.parents[number].parent;
+    vf.name = "0000:41:01." + std::to_string(number);
+    vf.address = parse_pci_address(vf.name);
+  }
+  GpuSelector slot;
+  slot.by = GpuSelector::By::addresses;
+  slot.name = "0000:41:01.*";
+  config_.gpus[0].instances = {{"nvidia-63", 4}};
+  config_.gpus.push_back(section(slot, {}));
+  config_.gpus.back().use = Use::off;
+  EXPECT_THAT(parents(plan()), ElementsAre("0000:41:00.1", "0000:41:00.2"));
+  config_.gpus.back().selector.name = "0000:41:*";
+  config_.gpus.back().use = Use::mdev;
+  EXPECT_EQ(plan().create.size(), 4u) << "of the card, too, whose section counts more";
+}
+
 TEST_F(PlanCardTest, what_has_no_vf_is_told_once) {
   config_.gpus[0].instances = {{"nvidia-63", 9}};
   EXPECT_EQ(plan().create.size(), 4u);

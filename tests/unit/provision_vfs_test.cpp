@@ -276,5 +276,29 @@ TEST_F(ProvisionVfsTest, a_card_whose_vfs_are_the_parents_is_not_missing) {
   EXPECT_THAT(missing_gpus(host_.root(), config_), IsEmpty());
 }
 
+// ---- a card of which it is not known which sections speak of it
+
+TEST_F(ProvisionVfsTest, leaves_a_card_alone_whose_serial_number_cannot_be_read) {
+  host_.pci_gpu(pf).attribute("power_state", "D3cold").attribute("config", std::string(4096, '\0'));
+  section().selector = *parse_gpu_selector("*");
+  config_.gpus.resize(2);
+  config_.gpus[1].selector = *parse_gpu_selector("serial=1324");
+  config_.gpus[1].use = Use::off;
+  const Provisioned done = run();
+  EXPECT_THAT(done.vfs, IsEmpty());
+  EXPECT_EQ(count(), 0u);
+  EXPECT_THAT(done.failed, ElementsAre(HasSubstr("whose serial number cannot be read")));
+  config_.gpus[1].selector = *parse_gpu_selector("slot=4");
+  EXPECT_THAT(run().vfs, SizeIs(1)) << "no card is in that slot";
+}
+
+TEST_F(ProvisionVfsTest, sets_up_the_card_that_a_serial_number_selects) {
+  host_.pci_gpu(pf).attribute("power_state", "D0").attribute("serial_number", "1324");
+  section().selector = *parse_gpu_selector("serial=1325");
+  EXPECT_THAT(run().vfs, IsEmpty());
+  section().selector = *parse_gpu_selector("serial=1324");
+  EXPECT_THAT(run().vfs, SizeIs(1));
+}
+
 }  // namespace
 }  // namespace gpuward
