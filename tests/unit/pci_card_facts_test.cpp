@@ -179,7 +179,7 @@ class Opened {
 
 TEST_F(CardFactsTest, without_a_selector_that_needs_them_no_file_is_opened) {
   const PciAddress address = *parse_pci_address(gpu);
-  for (const char* selector : {"*", "1002:74a1", "0000:41:*", "mtty"}) select(selector);
+  for (const char* selector : {"*", "0000:41:*", "mtty"}) select(selector);
   Parent parent = read(gpu);
   const Opened opened(pci_path(host_.root(), address));
   read_card_facts(host_.root(), config_, parent);
@@ -187,7 +187,7 @@ TEST_F(CardFactsTest, without_a_selector_that_needs_them_no_file_is_opened) {
   EXPECT_EQ(settings_of(config_, parent).unclear.problem, "");
   select("subsystem=1002:0c34");
   read_card_facts(host_.root(), config_, parent);
-  EXPECT_THAT(opened.names(), ElementsAre("subsystem_vendor", "subsystem_device"));
+  EXPECT_THAT(opened.names(), ElementsAre("class", "subsystem_vendor", "subsystem_device"));
 }
 
 }  // namespace
