@@ -13,7 +13,7 @@ namespace gpuward {
 /// One mark of a card. What cannot be read is unknown, which is not absent.
 struct GpuFact {
   std::vector<std::string> values{};    ///< lower case; a card may have several serial numbers
-  std::string unknown = "is not read";  ///< why there may be others; "" when these are all
+  std::string unknown = "is unread";  ///< why there may be others; "" when these are all
 };
 
 /// The marks by which a selector can name a card, whatever its address is; of a VF, those of its

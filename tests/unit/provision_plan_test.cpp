@@ -346,7 +346,7 @@ TEST_F(PlanCardTest, those_that_are_there_stay_and_vfs_with_others_are_passed_ov
 }
 
 TEST_F(PlanCardTest, vfs_that_a_pattern_selects_without_their_card_have_a_section_of_their_own) {
-  for (const size_t number : {2, 3}) {
+  for (const size_t number : {size_t{2}, size_t{3}}) {
     Parent& vf = view_.parents[number].parent;
     vf.name = "0000:41:01." + std::to_string(number);
     vf.address = parse_pci_address(vf.name);
