@@ -12,7 +12,7 @@ namespace gpuward {
 
 /// One mark of a card. What cannot be read is unknown, which is not absent.
 struct GpuFact {
-  std::vector<std::string> values{};    ///< lower case; a card may have several serial numbers
+  std::vector<std::string> values{};  ///< lower case; a card may have several serial numbers
   std::string unknown = "is unread";  ///< why there may be others; "" when these are all
 };
 
