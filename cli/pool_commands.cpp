@@ -134,7 +134,7 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
   for (const Claim& seen : claimed_devices(settings.root).claims) {
     // Another domain, which may be starting or stopping, is not waited for.
     if (std::none_of(seen.devices.begin(), seen.devices.end(), [&](const ClaimedDevice& device) {
-          return device.use != Use::mdev && device.address == address;
+          return is_pci(device.use) && device.address == address;
         }))
       continue;
     const Deadlines deadlines;
@@ -147,7 +147,7 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
     auto claim = claims.find(seen.domain);
     if (!claim) continue;
     for (ClaimedDevice& device : claim->devices) {
-      if (device.use == Use::mdev || device.address != address ||
+      if (is_mediated(device.use) || device.address != address ||
           device.state != ClaimedDevice::State::quarantined)
         continue;
       device.scrub.clear();
