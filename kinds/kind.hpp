@@ -94,6 +94,11 @@ struct Kind {
 
   /// What a write that is blocked in the kernel does to the device: "creation", "removal".
   std::string (*blocked_write)(const Root& root, const ClaimedDevice& device) = nullptr;
+
+  /// Removes what no domain has claimed from a device that nobody has open (`gpuward clear`); false
+  /// where there is nothing. Throws Error.
+  bool (*remove_unclaimed)(const Root& root, const PciDevice& device,
+                           const Deadlines& deadlines) = nullptr;
 };
 
 /// The row of a kind. Of "off" it is one without functions.

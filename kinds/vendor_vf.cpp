@@ -13,6 +13,8 @@
 #include "kinds/vf.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
+#include "state/claim_store.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 
@@ -226,6 +228,30 @@ static std::string remove_vgpu(const Root& root, const Claim& owner, ClaimedDevi
   return change.failure.empty() ? "" : "cannot remove the vGPU: " + change.failure;
 }
 
+static bool is_claimed(const ClaimedDevices& claimed, const PciAddress& device) {
+  const auto taker = claimed.taken.find(device);
+  return taker != claimed.taken.end() && taker->second.by == User::By::itself &&
+         !taker->second.is_mark;
+}
+
+static bool remove_unclaimed(const Root& root, const PciDevice& device,
+                             const Deadlines& deadlines) {
+  if (current_vgpu(root, device.address).value_or(0) == 0) return false;
+  const auto lock = lock_vfs(root, *device.physical_function, deadlines.lock);
+  if (!lock)
+    throw Error(to_string(*device.physical_function),
+                "timed out waiting for another change of its VFs", "run the command again");
+  const ClaimedDevices claimed = claimed_devices(root);
+  if (is_claimed(claimed, device.address)) return false;
+  require_readable(claimed.unreadable);
+  const std::string title = "vGPU on " + to_string(device.address);
+  if (const auto holder = OpenDevices(root).vfio_holder_of(device.address))
+    throw Error(title, "in use by " + to_string(*holder), "stop that process first");
+  const KernelChange change = set_vgpu(root, device.address, 0, deadlines.write);
+  if (!change.failure.empty()) throw Error(title, "not removed: " + change.failure);
+  return true;
+}
+
 // ---- its row
 
 static bool is_offered(const Gpu& gpu) {
@@ -248,6 +274,7 @@ constexpr Kind vendor_vf_kind{.use = Use::vendor_vf,
                               .require_adoptable = require_adoptable,
                               .require_creatable = require_creatable,
                               .set_up = set_up,
-                              .tear_down = remove_vgpu};
+                              .tear_down = remove_vgpu,
+                              .remove_unclaimed = remove_unclaimed};
 
 }  // namespace gpuward

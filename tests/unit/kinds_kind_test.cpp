@@ -27,6 +27,7 @@ TEST(KindTest, each_kind_has_a_row_with_what_its_traits_promise) {
     EXPECT_EQ(kind.parts != nullptr, traits.has_types || traits.is_vf);
     EXPECT_EQ(kind.to_be_enabled != nullptr, traits.is_vf);
     EXPECT_EQ(kind.require_adoptable != nullptr, traits.can_be_adopted);
+    EXPECT_EQ(kind.remove_unclaimed != nullptr, traits.can_be_adopted);
     // prepare sets PCI devices up one by one; release always tears mdevs down.
     EXPECT_EQ(kind.find != nullptr, is_pci(traits.use));
     EXPECT_EQ(kind.is_of_kind != nullptr, is_pci(traits.use));
