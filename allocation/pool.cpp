@@ -77,7 +77,7 @@ std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
   const PoolQuery query{root, config, profile};
   const Kind& kind = kind_of(profile.use);
   if (!kind.find) {
-    why = "use = " + std::string(use_word(profile.use)) + " assigns no PCI devices";
+    why = "use = " + std::string(use_word(profile.use));
     return {};
   }
   if (const auto device = find_pci_device(root, address)) {
