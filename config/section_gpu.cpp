@@ -10,8 +10,9 @@
 
 namespace gpuward {
 
-constexpr Choice<Isolation> isolations[] = {{"memory", Isolation::memory},
-                                            {"memory+compute", Isolation::memory_and_compute}};
+constexpr Choice<Isolation> isolations[] = {
+    {isolation_word(Isolation::memory), Isolation::memory},
+    {isolation_word(Isolation::memory_and_compute), Isolation::memory_and_compute}};
 
 static void set_use(GpuSection& gpu, const Setting& setting) {
   gpu.use = choose(setting, uses);

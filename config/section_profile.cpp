@@ -2,8 +2,10 @@
 #include <algorithm>
 
 #include "base/quote.hpp"
+#include "config/fraction_rules.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
+#include "config/request_words.hpp"
 #include "config/section.hpp"
 
 namespace gpuward {
@@ -79,30 +81,20 @@ static void set_allow(Profile& profile, const Setting& setting) {
 }
 
 static void set_memory(Profile& profile, const Setting& setting) {
-  constexpr unsigned step = 128;
   profile.memory_mib.reset();
   const auto wanted = mebibytes(setting);
   if (!wanted) return;
-  const unsigned mib = *wanted;
-  if (mib % step != 0) {
-    const unsigned below = mib - mib % step;
-    const std::string near =
-        below == 0 ? std::to_string(step) + "MiB"
-                   : std::to_string(below) + "MiB or " + std::to_string(below + step) + "MiB";
-    return setting.reject(setting.value, "expected a multiple of 128MiB, such as " + near);
-  }
-  profile.memory_mib = mib;
+  if (const std::string advice = memory_advice(*wanted); !advice.empty())
+    return setting.reject(setting.value, advice);
+  profile.memory_mib = wanted;
 }
 
 static void set_compute(Profile& profile, const Setting& setting) {
-  constexpr unsigned step = 5;
-  std::string_view digits = setting.value;
-  const bool percent = digits.ends_with('%');
-  if (percent) digits.remove_suffix(1);
-  profile.compute_percent = number_within(trim(digits), step, 100);
-  if (percent && profile.compute_percent && *profile.compute_percent % step == 0) return;
   profile.compute_percent.reset();
-  setting.reject(setting.value, "expected a multiple of 5% from 5% to 100%");
+  const auto percent = parse_percent(setting.value);
+  const std::string advice = percent ? compute_advice(*percent) : std::string(compute_rule);
+  if (!advice.empty()) return setting.reject(setting.value, advice);
+  profile.compute_percent = percent;
 }
 
 constexpr Key<Profile> keys[] = {

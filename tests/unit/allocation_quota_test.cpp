@@ -54,7 +54,8 @@ ClaimedDevice pci_device(const std::string& alias, const std::string& profile, U
 
 Quota quota_of(const std::string& pattern, std::map<std::string, unsigned> per_profile,
                std::optional<unsigned> total, int line = 1) {
-  return {*parse_domain_pattern(pattern), std::move(per_profile), total, {"gpuward.conf", line}};
+  return {
+      *parse_domain_pattern(pattern), std::move(per_profile), total, {}, {"gpuward.conf", line}};
 }
 
 Config with(std::vector<Quota> quotas) {

@@ -117,8 +117,13 @@ TEST_F(ConfigProfile, Compute) {
   for (const std::string bad : {"25", "0%", "105%", "7%", "%", "-5%", "x%", "25%%"})
     EXPECT_THAT(
         problems("[profile p]\nmemory = 1GiB\ncompute = " + bad),
-        ElementsAre("gpuward.conf:3: bad value '" + bad +
-                    "' for 'compute' in [profile p]; expected a multiple of 5% from 5% to 100%"));
+        ElementsAre(testing::StartsWith(
+            "gpuward.conf:3: bad value '" + bad +
+            "' for 'compute' in [profile p]; expected a multiple of 5% from 5% to 100%")));
+  EXPECT_THAT(problems("[profile p]\nmemory = 1GiB\ncompute = 7%"),
+              ElementsAre(testing::EndsWith("such as 5% or 10%")));
+  EXPECT_THAT(problems("[profile p]\nmemory = 1GiB\ncompute = 104%"),
+              ElementsAre(testing::EndsWith("such as 100%")));
 }
 
 TEST_F(ConfigProfile, WhatGoesTogether) {
