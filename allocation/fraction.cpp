@@ -14,6 +14,10 @@ Isolation isolation_of(const GpuPart& part) {
   return part.compute_percent ? Isolation::memory_and_compute : Isolation::memory;
 }
 
+Isolation isolation_of(const Profile& profile) {
+  return isolation_of(GpuPart{profile.memory_mib.value_or(0), profile.compute_percent});
+}
+
 std::string fraction_advice(const GpuPart& part) {
   const std::string memory = memory_advice(part.memory_mib);
   const std::string compute = part.compute_percent ? compute_advice(*part.compute_percent) : "";
@@ -98,10 +102,10 @@ static std::optional<unsigned> guaranteed_share(const GpuType& type, const Fract
 }
 
 static std::string scheduler_text(const std::optional<VgpuScheduler>& scheduler) {
-  if (!scheduler) return "its scheduler is unknown";
+  if (!scheduler) return "the scheduler is unknown";
   return scheduler->policy == VgpuScheduler::Policy::best_effort
-             ? "its scheduler is best effort"
-             : "with its scheduler, equal share, the share depends on how many run";
+             ? "the scheduler is best effort"
+             : "with the scheduler equal share, the share depends on how many run";
 }
 
 static std::string no_share_text(const GpuType& type, const FractionGpu& gpu) {
@@ -146,7 +150,7 @@ static std::string refused_type(const FractionRequest& request, const GpuType& t
                                 const FractionGpu& gpu) {
   if (std::string use = refused_use(request, type.use); !use.empty()) return use;
   if (!gpu.types_refused.empty()) return gpu.types_refused;
-  if (!type.memory_mib) return "its memory is unknown";
+  if (!type.memory_mib) return "memory of the type is unknown";
   if (*type.memory_mib < request.part.memory_mib) return "has " + text_of(*type.memory_mib);
   if (request.workload == Workload::graphics && type.has_graphics != true)
     return type.has_graphics ? "has no graphics" : "whether it has graphics is unknown";

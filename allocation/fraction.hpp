@@ -30,6 +30,9 @@ struct FractionRequest {
 /// What fractions of this request do not share: with a share of the compute units that too.
 Isolation isolation_of(const GpuPart& part);
 
+/// Of a profile with memory.
+Isolation isolation_of(const Profile& profile);
+
 /// What is wrong with its numbers whatever the GPU, with the rule and the nearest valid ones; ""
 /// when nothing is.
 std::string fraction_advice(const GpuPart& part);

@@ -106,10 +106,10 @@ void add_room(const Judgement& judgement, const Gpu& gpu, const std::vector<Part
 /// A card of NVIDIA's has types once its VFs are enabled.
 std::string without_types(const Gpu& gpu) {
   constexpr uint16_t nvidia = 0x10de;
-  if (gpu.offers_vgpus) return "its driver lists no type that can be created now";
-  if (gpu.serves_mdevs()) return "its driver lists no types";
+  if (gpu.offers_vgpus) return "the driver lists no type that can be created now";
+  if (gpu.serves_mdevs()) return "the driver lists no types";
   if (gpu.parent.vendor == nvidia && gpu.most_vfs > 0 && gpu.vfs.empty())
-    return "no VF is enabled, so its types are unknown";
+    return "no VF is enabled, so the types are unknown";
   return {};
 }
 
@@ -129,7 +129,8 @@ void add_types(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
 /// them when they were enabled, and attach cannot choose one by that.
 std::string refused_vfs(const Gpu& gpu, const FractionGpu& found) {
   if (gpu.most_vfs == 0 || !found.types.empty() || !found.types_refused.empty()) return {};
-  return "its VFs all have the same part, set when they are enabled (vf-memory, exec-quantum in "
+  return "VFs of the card all have the same part, set when they are enabled (vf-memory, "
+         "exec-quantum in "
          "[gpu]); request one by a profile with use = vf";
 }
 
@@ -162,8 +163,7 @@ FractionGpu judged(const Judgement& judgement, const Gpu& gpu) {
                 use == judgement.uses.end() ? GpuUse{} : use->second, judgement.host.instances)
           .total_mib;
   found.isolation = settings_of(judgement.config, gpu.parent).isolation;
-  found.tenants =
-      fractions_on(judgement.root, gpu.parent.name, judgement.host.claimed.with_quarantined());
+  found.tenants = fractions_on(judgement.root, gpu.parent.name, judgement.host.claimed.claims);
   return found;
 }
 
@@ -181,15 +181,6 @@ std::vector<FractionGpu> fraction_gpus(const Root& root, const Config& config, c
   gpus.reserve(host.gpus.size());
   for (const Gpu& gpu : host.gpus) gpus.push_back(judged(judgement, gpu));
   return gpus;
-}
-
-std::vector<Isolation> fractions_on(const Root& root, const std::string& card,
-                                    const std::vector<Claim>& claims) {
-  std::vector<Isolation> found;
-  for (const Claim& claim : claims)
-    for (const ClaimedDevice& device : claim.devices)
-      if (device.fraction && card_of(root, device) == card) found.push_back(*device.fraction);
-  return found;
 }
 
 }  // namespace gpuward

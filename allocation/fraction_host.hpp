@@ -16,9 +16,4 @@ namespace gpuward {
 std::vector<FractionGpu> fraction_gpus(const Root& root, const Config& config, const Host& host,
                                        const std::vector<GpuSelector>& selectors = {});
 
-/// The isolation of each fraction that domains have on the card, by their claims; those in
-/// quarantine, which are still on it, count.
-std::vector<Isolation> fractions_on(const Root& root, const std::string& card,
-                                    const std::vector<Claim>& claims);
-
 }  // namespace gpuward

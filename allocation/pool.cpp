@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "allocation/fraction.hpp"
 #include "allocation/placement.hpp"
 #include "allocation/type_limit.hpp"
 #include "base/file.hpp"
@@ -164,9 +165,18 @@ static std::optional<PoolDevice> whole_in_pool(const Root& root, const Config& c
   return found;
 }
 
+static bool takes_fraction(const Root& root, const GpuSettings& settings, const Profile& profile,
+                           const std::string& card) {
+  const auto tenants = fractions_on(root, card, claimed_devices(root).claims);
+  return tenant_refusal(settings.isolation, tenants, isolation_of(profile)).empty();
+}
+
 /// Whether a type of the profile can be created on this VF, which has no vGPU, within [gpu] max.
 static bool has_room(const Root& root, const Profile& profile, const GpuSettings& settings,
                      const PciDevice& vf) {
+  if (profile.memory_mib &&
+      !takes_fraction(root, settings, profile, to_string(*vf.physical_function)))
+    return false;
   auto types = creatable_vgpus(root, vf.address);
   if (!settings.max.empty() && first_fit(profile.types, types)) {
     const auto claims = claimed_devices(root).claims;

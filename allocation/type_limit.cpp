@@ -77,6 +77,15 @@ std::optional<unsigned> remaining_of(const Root& root, const std::vector<Instanc
   return limit->count - std::min(used, limit->count);
 }
 
+std::vector<Isolation> fractions_on(const Root& root, const std::string& card,
+                                    const std::vector<Claim>& claims) {
+  std::vector<Isolation> found;
+  for (const Claim& claim : claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (device.fraction && card_of(root, device) == card) found.push_back(*device.fraction);
+  return found;
+}
+
 std::vector<Claim> without_device(std::vector<Claim> claims, const ClaimedDevice& device) {
   for (Claim& claim : claims)
     std::erase_if(claim.devices,

@@ -39,6 +39,10 @@ std::optional<unsigned> remaining_of(const Root& root, const std::vector<Instanc
                                      const std::string& card, const GpuType& type,
                                      const std::vector<Claim>& claims);
 
+/// The isolation of each fraction that domains have on the card.
+std::vector<Isolation> fractions_on(const Root& root, const std::string& card,
+                                    const std::vector<Claim>& claims);
+
 /// The claims without what `device` itself is, which is about to be created.
 std::vector<Claim> without_device(std::vector<Claim> claims, const ClaimedDevice& device);
 

@@ -170,7 +170,7 @@ constexpr Key<GpuSection> keys[] = {
     {"vfs", set_vfs},
     {"instances", set_instances},
     {"max", set_max},
-    {"isolation", set_isolation, false},
+    {"isolation", set_isolation},
     {"expect", set_expect},
     {"exec-quantum", set_exec_quantum},
     {"preempt-timeout", set_preempt_timeout},

@@ -18,6 +18,8 @@ constexpr Choice<Use> profile_uses[] = {{use_word(Use::mdev), Use::mdev},
                                         {use_word(Use::vf), Use::vf},
                                         {use_word(Use::vendor_vf), Use::vendor_vf},
                                         {use_word(Use::whole), Use::whole}};
+constexpr Choice<Workload> workloads[] = {{"graphics", Workload::graphics},
+                                          {"compute", Workload::compute}};
 constexpr Choice<bool> on_off[] = {{"on", true}, {"off", false}};
 
 static void set_type(Profile& profile, const Setting& setting) {
@@ -97,18 +99,15 @@ static void set_compute(Profile& profile, const Setting& setting) {
   profile.compute_percent = percent;
 }
 
+static void set_workload(Profile& profile, const Setting& setting) {
+  profile.workload = choose(setting, workloads);
+}
+
 constexpr Key<Profile> keys[] = {
-    {"type", set_type},
-    {"gpu", set_gpu},
-    {"placement", set_placement},
-    {"numa", set_numa},
-    {"memory", set_memory, false},
-    {"compute", set_compute, false},
-    {"console", set_console},
-    {"use", set_use},
-    {"scrub", set_scrub},
-    {"one-time", set_one_time},
-    {"allow", set_allow},
+    {"type", set_type},         {"gpu", set_gpu},           {"placement", set_placement},
+    {"numa", set_numa},         {"memory", set_memory},     {"compute", set_compute},
+    {"workload", set_workload}, {"console", set_console},   {"use", set_use},
+    {"scrub", set_scrub},       {"one-time", set_one_time}, {"allow", set_allow},
 };
 
 void parse_section(Section<Profile>& section, const SectionText& block) {
@@ -124,11 +123,12 @@ static void check_use(const Section<Profile>& section, const KeyRules& keys_set)
   if (profile.use == Use::off) return;
   const std::string found = "'use' is " + std::string(use_word(profile.use)) +
                             (keys_set.has("use") ? keys_set.where("use") : " by default");
-  for (const char* key : {"type", "memory"})
-    if (keys_set.has(key) && !wants_type(profile.use))
-      keys_set.problem(key, "requires use = mdev or use = vendor-vf; " + found);
+  if (keys_set.has("type") && !wants_type(profile.use))
+    keys_set.problem("type", "requires use = mdev or use = vendor-vf; " + found);
+  if (keys_set.has("memory") && profile.use == Use::vf)
+    keys_set.problem("memory", "requires use = mdev, vendor-vf or whole; " + found);
   for (const char* key : {"scrub", "one-time"})
-    if (keys_set.has(key) && profile.use == Use::mdev)
+    if (keys_set.has(key) && profile.use == Use::mdev && !profile.any_use)
       keys_set.problem(key, "requires use = whole, vf or vendor-vf; " + found);
   if (profile.use == Use::mdev)
     for (const std::string& type : profile.types)
@@ -140,8 +140,9 @@ void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
   const KeyRules keys_set(section, problems);
   if (keys_set.has("type") && keys_set.has("memory"))
     keys_set.problem("memory", "and 'type' are mutually exclusive" + keys_set.where("type"));
-  if (keys_set.has("compute") && !keys_set.has("memory"))
-    keys_set.problem("compute", "requires 'memory'");
+  for (const char* key : {"compute", "workload"})
+    if (keys_set.has(key) && !keys_set.has("memory")) keys_set.problem(key, "requires 'memory'");
+  section.content.any_use = keys_set.has("memory") && !keys_set.has("use");
   check_use(section, keys_set);
   if (wants_type(section.content.use) && !keys_set.has("type") && !keys_set.has("memory"))
     problems.push_back({section.content.position, section.title + " requires 'type' or 'memory'"});

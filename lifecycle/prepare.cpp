@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "allocation/device_memory.hpp"
+#include "allocation/fraction_host.hpp"
 #include "allocation/offered_types.hpp"
 #include "allocation/placement.hpp"
 #include "allocation/pool.hpp"
@@ -22,6 +24,7 @@
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
+#include "lifecycle/fraction_request.hpp"
 #include "lifecycle/pci_device_life.hpp"
 #include "lifecycle/pci_request.hpp"
 #include "lifecycle/release.hpp"
@@ -100,10 +103,14 @@ std::vector<Claim> with_own(const Preparation& preparation, std::vector<Claim> c
   return claims;
 }
 
-/// What of [gpu] max keeps another instance of the type from the card of this parent.
-std::optional<ReachedLimit> limit_reached(const Preparation& preparation, const Parent& parent,
-                                          const std::string& type,
+/// What of [gpu] max, or of the fractions on it, keeps another instance of the type from the card
+/// of this parent.
+std::optional<ReachedLimit> limit_reached(const Preparation& preparation, const Profile& profile,
+                                          const Parent& parent, const std::string& type,
                                           const std::vector<Claim>& claims) {
+  std::string fractions =
+      fraction_refusal(preparation.root, preparation.config, profile, parent, claims);
+  if (!fractions.empty()) return ReachedLimit{std::move(fractions)};
   const auto max = settings_of(preparation.config, parent).max;
   const std::string card =
       parent.physical_function ? to_string(*parent.physical_function) : parent.name;
@@ -128,7 +135,7 @@ std::vector<Candidate> candidates_of(Preparation& preparation, const Profile& pr
       const std::string& type = profile.types[rank];
       const auto available = available_instances(preparation.root, name, type);
       if (!available || preparation.refused.contains({name, type})) continue;
-      const auto limit = limit_reached(preparation, *parent, type, claims);
+      const auto limit = limit_reached(preparation, profile, *parent, type, claims);
       if (user)
         preparation.unavailable.emplace(user->what, user->remedy);
       else if (limit)
@@ -213,16 +220,23 @@ std::string way_to_capacity(const Profile& profile) {
               remedy.empty() ? way_to_capacity(profile) : remedy);
 }
 
+/// What serves a GPU's request by type or memory now.
+std::optional<SettledRequest> settled_now(const Preparation& preparation, const GpuRequest& gpu) {
+  const Root& root = preparation.root;
+  const Config& config = preparation.config;
+  if (const auto fraction = fraction_of(config, gpu))
+    return settle_fraction(
+        fraction_choice(*fraction, fraction_gpus(root, config, read_host(root, config))), gpu);
+  return settle_type(offered_types(root, config, read_gpus(root, config)).types, gpu.profile);
+}
+
 /// What attach would settle for the GPU now, where that is not what it settled: the driver of the
 /// GPUs has changed since.
 std::optional<SettledRequest> settled_otherwise(const Preparation& preparation,
                                                 const ClaimedDevice& device) {
   for (const GpuRequest& gpu : preparation.domain.requests) {
     if (gpu.alias != device.alias || !gpu.settled) continue;
-    auto now = settle_type(offered_types(preparation.root, preparation.config,
-                                         read_gpus(preparation.root, preparation.config))
-                               .types,
-                           gpu.profile);
+    auto now = settled_now(preparation, gpu);
     if (now && now != gpu.settled) return now;
   }
   return {};
@@ -342,8 +356,23 @@ void require_parent_free(const Preparation& preparation, const ClaimedDevice& de
     throw InUse(gpu_title(device.alias), what + user->what,
                 user->remedy.empty() ? "shut that domain down" : user->remedy);
   const auto claims = without_device(with_own(preparation, others), device);
-  if (const auto limit = limit_reached(preparation, *parent, device.type, claims))
+  const Profile& profile = preparation.profile_of(device);
+  if (const auto limit = limit_reached(preparation, profile, *parent, device.type, claims))
     throw InUse(gpu_title(device.alias), what + limit->text, "shut one of the domains down");
+}
+
+/// The same of a PCI device that is a fraction of its card.
+void require_fraction_free(const Preparation& preparation, const ClaimedDevice& device,
+                           const std::vector<Claim>& others) {
+  if (!device.fraction) return;
+  const auto claims = without_device(with_own(preparation, others), device);
+  const Parent part =
+      read_identity(pci_path(preparation.root, device.address), to_string(device.address));
+  const std::string why = fraction_refusal(preparation.root, preparation.config,
+                                           preparation.profile_of(device), part, claims);
+  if (!why.empty())
+    throw InUse(gpu_title(device.alias), why,
+                "run: gpuward reassign " + shell_word(preparation.domain.name));
 }
 
 /// What this domain has of PCI devices gives it no mdevs either.
@@ -356,12 +385,32 @@ DevicesInUse in_use_for_mdevs(const Preparation& preparation, const ClaimedDevic
   return taken;
 }
 
-void require_quota(const Preparation& preparation, const std::vector<Claim>& claims) {
+void require_quota(const Preparation& preparation, const std::vector<Claim>& claims,
+                   const std::optional<MemoryCount>& memory = {}) {
   const Claim& claim = preparation.claim;
-  const auto refusal = quota_refusal(
-      preparation.config, {claim.domain, claim.name, claim.owner, count_gpus(claim)}, claims);
+  const auto refusal =
+      quota_refusal(preparation.config,
+                    {claim.domain, claim.name, claim.owner, count_gpus(claim), memory}, claims);
   if (refusal && refusal->passes) throw InUse(refusal->reason);
   if (refusal) throw Error(refusal->reason);
+}
+
+/// What each device has of its card's memory, where that is requested or limited; it is known once
+/// the devices are placed.
+void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims) {
+  const bool is_limited = limits_memory(preparation.config);
+  for (ClaimedDevice& device : preparation.claim.devices) {
+    const bool is_companion = gpu_alias(device.alias) != device.alias;
+    if (device.state != State::claimed || is_companion) continue;
+    if (is_by_hand(device))
+      device.memory_mib =
+          is_limited ? memory_of_device(preparation.root, device, device.type) : std::nullopt;
+    else if (is_limited || preparation.profile_of(device).memory_mib)
+      require_memory(preparation.root, preparation.domain, preparation.profile_of(device), device);
+  }
+  if (is_limited)
+    require_quota(preparation, with_memory(preparation.root, claims),
+                  count_memory(preparation.claim));
 }
 
 /// Decides where each device that is not there yet shall be.
@@ -377,11 +426,13 @@ void place_by(Preparation& preparation, const ClaimedDevices& claimed) {
     if (device.state != State::claimed) continue;  // waits in quarantine, and is not asked for
     if (is_by_hand(device))
       require_allowed(preparation.root, preparation.config, preparation.domain, device, claimed);
-    else if (device.use != Use::mdev)
+    else if (device.use != Use::mdev) {
       require_free(preparation, device, claimed);
-    else if (preparation.is_made(device))
+      require_fraction_free(preparation, device, claimed.claims);
+    } else if (preparation.is_made(device))
       require_parent_free(preparation, device, claimed.claims);
   }
+  require_all_memory(preparation, claimed.claims);
 }
 
 std::string run_again(const Domain& domain) {
@@ -598,6 +649,7 @@ void ask_for(Preparation& preparation, const ResolvedRequest& gpu) {
     require_readable(claimed.unreadable);
     require_source_unclaimed(request, claimed);
     for (ClaimedDevice& device : pci_devices_asked(request)) {
+      mark_fraction(gpu.profile, device);
       require_unclaimed(request, device,
                         claimed);  // names its domain, where the next says QEMU
       require_unused(preparation.root, preparation.domain, device, preparation.deadlines);
@@ -612,6 +664,7 @@ void ask_for(Preparation& preparation, const ResolvedRequest& gpu) {
        .instance = instance_uuid(preparation.domain.uuid, gpu.alias),
        .parent = {},
        .type = {}});
+  mark_fraction(gpu.profile, preparation.claim.devices.back());
   adopt(preparation, preparation.claim.devices.back());
 }
 
@@ -718,6 +771,7 @@ static std::string add_profile(const Config& config, const GpuRequest* request,
   if (found.profile) {
     device.scrub = found.profile->scrub;
     device.one_time = found.profile->one_time;
+    mark_fraction(*found.profile, device);
     return {};
   }
   device.scrub = unknown_scrub;
@@ -770,6 +824,8 @@ std::string check_running_domain(const Root& root, const Config& config, const D
                              .instance = instance->uuid,
                              .parent = instance->parent,
                              .type = instance->type});
+    if (const auto profile = resolve(config, gpu).profile)
+      mark_fraction(*profile, claim.devices.back());
   }
   if (!claim.devices.empty() && !claims.find(domain.uuid)) {
     claim.completed = true;

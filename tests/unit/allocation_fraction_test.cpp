@@ -105,9 +105,9 @@ TEST(FractionTest, a_share_that_is_not_guaranteed_is_refused) {
   const auto reason = [&] {
     return reason_of(fraction_choice(request(4096, 5), {gpu}), "nvidia-560");
   };
-  EXPECT_EQ(reason(), "no share of the compute units is guaranteed: its scheduler is unknown");
+  EXPECT_EQ(reason(), "no share of the compute units is guaranteed: the scheduler is unknown");
   gpu.scheduler = VgpuScheduler{};
-  EXPECT_EQ(reason(), "no share of the compute units is guaranteed: its scheduler is best effort");
+  EXPECT_EQ(reason(), "no share of the compute units is guaranteed: the scheduler is best effort");
   gpu.scheduler = VgpuScheduler{VgpuScheduler::Policy::equal_share, 2};
   EXPECT_THAT(reason(), HasSubstr("the share depends on how many run"));
   gpu.scheduler = fixed_share(2);
@@ -166,7 +166,8 @@ TEST(FractionTest, more_than_a_gpu_has_is_refused_with_what_the_largest_has) {
 
 TEST(FractionTest, what_is_not_known_serves_nothing) {
   FractionGpu gpu = card({GpuType{.id = "mtty-1", .name = "mtty-1"}}, {});
-  EXPECT_EQ(reason_of(fraction_choice(request(128), {gpu}), "mtty-1"), "its memory is unknown");
+  EXPECT_EQ(reason_of(fraction_choice(request(128), {gpu}), "mtty-1"),
+            "memory of the type is unknown");
   const FractionChoice choice = fraction_choice(request(128), {whole_card("0000:05:00.0", {})});
   EXPECT_THAT(choice.candidates, IsEmpty());
   EXPECT_EQ(choice.left_out[0].reason, "not whole: memory of the GPU is unknown");
