@@ -77,23 +77,18 @@ Limits limits_of_whole() {
   return {{Limit::Kind::hard}, {Limit::Kind::hard}};
 }
 
-/// Compute slices of the card: A30 has 4, all other models 7 (NVIDIA's MIG User Guide). A driver
-/// that lists only what can still be created does not show the largest one.
-static unsigned mig_slices(const FractionGpu& gpu) {
-  constexpr unsigned most = 7;
-  unsigned slices = 0;
-  for (const GpuType& type : gpu.types) {
-    if (type.use != Use::mdev) return most;
-    if (type.of_mig) slices = std::max(slices, type.takes.front());
-  }
-  return slices ? slices : most;
+/// Compute slices of the card: A30 has 4, H100 and others 7 (NVIDIA's MIG User Guide); of a model
+/// that has fewer than 7 each is more than is counted here. The largest type does not show it: a
+/// driver may list only what can still be created.
+static unsigned mig_slices(const GpuType& type) {
+  return type.name.find("A30-") != std::string::npos ? 4 : 7;
 }
 
 /// What the driver guarantees to one instance of the compute units, in percent, rounded down.
 /// Nothing: no share. Best effort and equal share give what the others leave; so does GVT-g, whose
 /// driver does not say how many others there can be.
 static std::optional<unsigned> guaranteed_share(const GpuType& type, const FractionGpu& gpu) {
-  if (type.of_mig) return 100 * std::min(type.takes.front(), mig_slices(gpu)) / mig_slices(gpu);
+  if (type.of_mig) return 100 * std::min(type.takes.front(), mig_slices(type)) / mig_slices(type);
   if (takes_all_memory(type, gpu)) return 100;
   if (!is_time_sliced(type) || !gpu.scheduler) return {};
   if (gpu.scheduler->policy != VgpuScheduler::Policy::fixed_share) return {};
@@ -101,16 +96,15 @@ static std::optional<unsigned> guaranteed_share(const GpuType& type, const Fract
   return most ? std::optional(100 / *most) : std::nullopt;
 }
 
-static std::string scheduler_text(const std::optional<VgpuScheduler>& scheduler) {
-  if (!scheduler) return "the scheduler is unknown";
-  return scheduler->policy == VgpuScheduler::Policy::best_effort
-             ? "the scheduler is best effort"
-             : "with the scheduler equal share, the share depends on how many run";
+static std::string scheduler_word(const std::optional<VgpuScheduler>& scheduler) {
+  if (!scheduler) return "unknown";
+  return scheduler->policy == VgpuScheduler::Policy::best_effort ? "best effort" : "equal share";
 }
 
 static std::string no_share_text(const GpuType& type, const FractionGpu& gpu) {
   if (is_time_sliced(type))
-    return "no share of the compute units is guaranteed: " + scheduler_text(gpu.scheduler);
+    return "no share of the compute units is guaranteed (scheduler: " +
+           scheduler_word(gpu.scheduler) + ")";
   if (is_of_gvt(type))
     return "no share of the compute units is guaranteed: instances that run share by weight";
   return "no share of the compute units is guaranteed by its driver";
@@ -270,7 +264,7 @@ static std::optional<unsigned> most_memory(const std::vector<FractionGpu>& gpus)
 
 Reason fraction_refusal(const FractionRequest& request, const std::vector<FractionGpu>& gpus,
                         const FractionChoice& choice) {
-  if (gpus.empty()) return {{}, "no GPU on this host", "run: gpuward list gpus"};
+  if (gpus.empty()) return {{}, "no GPU on this host", "run: gpuward list types"};
   const auto most = most_memory(gpus);
   if (most && request.part.memory_mib > *most)
     return {{},

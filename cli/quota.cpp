@@ -58,8 +58,7 @@ std::string used_text(const QuotaUse& use, bool is_known) {
   const std::string max = std::to_string(use.max) + unit_of(use);
   if (!is_known) return use.limit + ": " + max + " at most, use unknown as a claim cannot be read";
   if (!use.unknown.empty())
-    return use.limit + ": " + max + " at most, use unknown as the memory of a device is, " +
-           use.unknown;
+    return use.limit + ": " + max + " at most, " + use.unknown + " (memory unknown)";
   return use.limit + ": " + std::to_string(use.used) + " of " + max + " used";
 }
 

@@ -12,6 +12,8 @@ std::string to_string(const Position& position) {
 
 /// Domains that request the same memory may be served by different types: each has its own pool.
 static std::string title_of_fraction(const Profile& profile) {
+  const bool is_settled = !profile.types.empty() || profile.use == Use::whole;
+  if (profile.is_configured && !is_settled) return "profile " + in_quotes(profile.name);
   const std::string served =
       profile.types.empty() ? std::string(use_word(profile.use)) : profile.types.front();
   if (profile.is_configured) return "profile " + in_quotes(profile.name) + " (" + served + ")";

@@ -105,11 +105,11 @@ TEST(FractionTest, a_share_that_is_not_guaranteed_is_refused) {
   const auto reason = [&] {
     return reason_of(fraction_choice(request(4096, 5), {gpu}), "nvidia-560");
   };
-  EXPECT_EQ(reason(), "no share of the compute units is guaranteed: the scheduler is unknown");
+  EXPECT_EQ(reason(), "no share of the compute units is guaranteed (scheduler: unknown)");
   gpu.scheduler = VgpuScheduler{};
-  EXPECT_EQ(reason(), "no share of the compute units is guaranteed: the scheduler is best effort");
+  EXPECT_EQ(reason(), "no share of the compute units is guaranteed (scheduler: best effort)");
   gpu.scheduler = VgpuScheduler{VgpuScheduler::Policy::equal_share, 2};
-  EXPECT_THAT(reason(), HasSubstr("the share depends on how many run"));
+  EXPECT_THAT(reason(), HasSubstr("(scheduler: equal share)"));
   gpu.scheduler = fixed_share(2);
   EXPECT_EQ(reason(), "");
   EXPECT_EQ(reason_of(fraction_choice(request(4096, 10), {gpu}), "nvidia-560"),
@@ -137,12 +137,14 @@ TEST(FractionTest, slices_of_mig_are_guaranteed) {
 }
 
 /// A driver that lists only what can still be created may list the small ones alone.
-TEST(FractionTest, of_vendor_vfs_a_slice_is_a_seventh) {
-  FractionGpu gpu = a100();
-  gpu.types.erase(gpu.types.begin() + 1, gpu.types.end());
-  gpu.types[0].use = Use::vendor_vf;
-  EXPECT_EQ(reason_of(fraction_choice(request(5120, 20), {gpu}), "nvidia-474"),
-            "guarantees 14 % of the compute units");
+TEST(FractionTest, a_slice_is_a_seventh_whatever_else_is_listed) {
+  const auto share = [](const std::string& name) {
+    const FractionGpu gpu = card({vgpu("t", name, 6144, 4)}, 24576);
+    return fraction_choice(request(6144), {gpu}).candidates.at(0).compute_percent;
+  };
+  EXPECT_EQ(share("GRID A100-1-5C"), 14U);
+  EXPECT_EQ(share("GRID A100-3-20C"), 42U);
+  EXPECT_EQ(share("NVIDIA A30-1-6C"), 25U);
 }
 
 TEST(FractionTest, all_of_the_card_is_the_whole_gpu) {

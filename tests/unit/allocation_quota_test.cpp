@@ -156,7 +156,9 @@ TEST(MemoryQuota, a_card_counts_once_and_quarantine_does_not) {
   Claim claim{uuid_of(1), "web01", {}};
   claim.devices = {pci_device("ua-gpuward-0", "card", Use::whole, "0000:41:00.0"),
                    pci_device("ua-gpuward-0-1", "card", Use::whole, "0000:41:00.1"),
-                   pci_device("ua-gpuward-1", "card", Use::whole, "0000:42:00.0")};
+                   pci_device("ua-gpuward-1", "card", Use::whole, "0000:42:00.0"),
+                   // its audio function, which its author gave the domain too
+                   pci_device("-", "-", Use::whole, "0000:41:00.4")};
   claim.devices[0].memory_mib = claim.devices[2].memory_mib = 16384;
   claim.devices[2].state = ClaimedDevice::State::quarantined;
   EXPECT_EQ(count_memory(claim).mib, 16384u);

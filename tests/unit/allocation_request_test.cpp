@@ -265,7 +265,7 @@ TEST_F(FractionRequestTest, numbers_outside_the_rules_are_refused_with_the_neare
             "expected a multiple of 5% from 5% to 100%, such as 5% or 10%");
   EXPECT_THAT(refusal("64GiB"), HasSubstr("more than one GPU has; the largest has 49152 MiB"));
   gpu_.types.pop_back();  // one that takes the whole card has all compute units, too
-  EXPECT_THAT(refusal("4GiB/25%"), HasSubstr("the scheduler is unknown"));
+  EXPECT_THAT(refusal("4GiB/25%"), HasSubstr("(scheduler: unknown)"));
   EXPECT_THAT(refusal("25%"), HasSubstr("neither a profile nor a type")) << "compute alone is none";
 }
 
@@ -280,7 +280,7 @@ TEST_F(FractionRequestTest, a_profile_of_memory_keeps_what_serves_it) {
   EXPECT_EQ(gpus.profile.types, std::vector<std::string>{"nvidia-561"});
   EXPECT_EQ(profile_word(gpus.request), "quarter") << "quotas count it by its profile";
   EXPECT_EQ(title_of(gpus.profile), "profile 'quarter' (nvidia-561)");
-  EXPECT_EQ(title_of(config_.profiles[0]), "profile 'quarter' (mdev)");
+  EXPECT_EQ(title_of(config_.profiles[0]), "profile 'quarter'");
 }
 
 TEST_F(FractionRequestTest, a_profile_of_memory_that_changed_is_refused_with_reassign) {

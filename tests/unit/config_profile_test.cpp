@@ -125,6 +125,12 @@ TEST_F(ConfigProfile, Compute) {
               ElementsAre(testing::EndsWith("such as 100%")));
 }
 
+/// No device is taken from a domain for another one.
+TEST_F(ConfigProfile, ThereAreNoPriorities) {
+  EXPECT_THAT(problems("[profile p]\ntype = t\npriority = 1\n"),
+              ElementsAre(testing::HasSubstr("unknown key 'priority' in [profile p]")));
+}
+
 TEST_F(ConfigProfile, MemoryWithoutUseIsServedByAnyKind) {
   EXPECT_TRUE(profile("memory = 1GiB").any_use);
   EXPECT_FALSE(profile("memory = 1GiB\nuse = mdev").any_use);
