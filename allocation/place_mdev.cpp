@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <map>
 
+#include "allocation/fraction_host.hpp"
 #include "allocation/offered_types.hpp"
 #include "allocation/placement.hpp"
 #include "allocation/request.hpp"
@@ -14,6 +15,7 @@
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/fraction_limit.hpp"
 #include "kinds/type_limit.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "mdev/instance.hpp"
@@ -49,14 +51,17 @@ std::vector<Claim> with_own(const MdevPlacing& placing) {
   return claims;
 }
 
-/// What of [gpu] max keeps another instance of the type from the card of this parent.
-std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Parent& parent,
-                                          const LimitedType& type,
+/// What of [gpu] max, or of the fractions on it, keeps another instance of the type from the card
+/// of this parent.
+std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Profile& profile,
+                                          const Parent& parent, const std::string& type,
                                           const std::vector<Claim>& claims) {
+  std::string fractions = fraction_refusal(placing.root, placing.config, profile, parent, claims);
+  if (!fractions.empty()) return ReachedLimit{std::move(fractions)};
   const auto max = settings_of(placing.config, parent).max;
   const std::string card =
       parent.physical_function ? to_string(*parent.physical_function) : parent.name;
-  return reached_limit(placing.root, max, card, type, claims);
+  return reached_limit(placing.root, max, card, {profile.use, type}, claims);
 }
 
 Search search_parents(const MdevPlacing& placing, const Profile& profile) {
@@ -74,7 +79,7 @@ Search search_parents(const MdevPlacing& placing, const Profile& profile) {
       const std::string& type = profile.types[rank];
       const auto available = available_instances(placing.root, name, type);
       if (!available || placing.refused.contains({name, type})) continue;
-      const auto limit = limit_reached(placing, *parent, {profile.use, type}, claims);
+      const auto limit = limit_reached(placing, profile, *parent, type, claims);
       if (user)
         found.unavailable.emplace(user->what, user->remedy);
       else if (limit)
@@ -158,15 +163,23 @@ std::string way_to_capacity(const Profile& profile) {
               remedy.empty() ? way_to_capacity(profile) : remedy);
 }
 
+/// What serves a GPU's request by type or memory now.
+std::optional<SettledRequest> settled_now(const MdevPlacing& placing, const GpuRequest& gpu) {
+  const Root& root = placing.root;
+  const Config& config = placing.config;
+  if (const auto fraction = fraction_of(config, gpu))
+    return settle_fraction(
+        fraction_choice(*fraction, fraction_gpus(root, config, read_host(root, config))), gpu);
+  return settle_type(offered_types(root, config, read_gpus(root, config)).types, gpu.profile);
+}
+
 /// What attach would settle for the GPU now, where that is not what it settled: the driver of the
 /// GPUs has changed since.
 std::optional<SettledRequest> settled_otherwise(const MdevPlacing& placing,
                                                 const ClaimedDevice& device) {
   for (const GpuRequest& gpu : placing.domain.requests) {
     if (gpu.alias != device.alias || !gpu.settled) continue;
-    auto now = settle_type(
-        offered_types(placing.root, placing.config, read_gpus(placing.root, placing.config)).types,
-        gpu.profile);
+    auto now = settled_now(placing, gpu);
     if (now && now != gpu.settled) return now;
   }
   return {};
@@ -250,7 +263,8 @@ bool needs_instance(const ClaimedDevice& device, const std::set<std::string>& ex
   return is_mediated(device.use) && !is_by_hand(device) && !existing.contains(device.alias);
 }
 
-void require_parent_available(const MdevPlacing& placing, const ClaimedDevice& device) {
+void require_parent_available(const MdevPlacing& placing, const Profile& profile,
+                              const ClaimedDevice& device) {
   const auto parent = find_parent(placing.root, device.parent);
   if (!parent) return;
   const std::string what = "instance " + to_string(device.instance) + " already exists, and ";
@@ -258,7 +272,7 @@ void require_parent_available(const MdevPlacing& placing, const ClaimedDevice& d
     throw InUse(gpu_title(device.alias), what + user->what,
                 user->remedy.empty() ? "shut that domain down" : user->remedy);
   const auto claims = without_device(with_own(placing), device);
-  if (const auto limit = limit_reached(placing, *parent, {device.use, device.type}, claims))
+  if (const auto limit = limit_reached(placing, profile, *parent, device.type, claims))
     throw InUse(gpu_title(device.alias), what + limit->text, "shut one of the domains down");
 }
 

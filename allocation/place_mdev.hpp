@@ -41,8 +41,9 @@ bool needs_instance(const ClaimedDevice& device, const std::set<std::string>& ex
 /// Error with who has what it could have had.
 void place_mdev(const MdevPlacing& placing, const Profile& profile, ClaimedDevice& device);
 
-/// Whether an instance that exists may be where it is, by who has its parent and by its card's
-/// [gpu] max. Throws InUse.
-void require_parent_available(const MdevPlacing& placing, const ClaimedDevice& device);
+/// Whether an instance that exists may be where it is, by who has its parent, by its card's
+/// [gpu] max and by the fractions on the card. Throws InUse.
+void require_parent_available(const MdevPlacing& placing, const Profile& profile,
+                              const ClaimedDevice& device);
 
 }  // namespace gpuward

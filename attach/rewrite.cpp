@@ -26,8 +26,9 @@
 //
 // and one hostdev for each gpu; <gpuward:console> and <gpuward:protected> are told of in
 // console.cpp and protect.cpp. A gpu with use='...' is of a request that names no profile: profile
-// is its text, the attributes after it what serves it. A gpu with console='off' keeps the console
-// out. The attributes of gpuward:domain tell detach what else to put back:
+// is its text, the attributes after it what serves it; with of='profile' it is of a profile that
+// requests memory. A gpu with console='off' keeps the console out. The attributes of gpuward:domain
+// tell detach what else to put back:
 //   metadata='made'      <metadata> is attach's own
 //   metadata='opened'    it was <metadata/>, which libvirt keeps
 //   devices='opened'     it was <devices/>, which only hand-written XML has
@@ -212,7 +213,8 @@ std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEd
 std::vector<std::pair<const char*, std::string>> settled_attributes(const SettledRequest& settled) {
   return {{"use", std::string(use_word(settled.use))},
           {"type", settled.type},
-          {"device", settled.device}};
+          {"device", settled.device},
+          {"of", settled.of_profile ? "profile" : ""}};
 }
 
 std::string settled_text(const std::optional<SettledRequest>& settled) {
@@ -427,7 +429,8 @@ void require_pci(const DomainEdit& edit) {
 }  // namespace
 
 std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
-  if (gpu.settled ? !is_request_text(gpu.profile) : !is_profile_name(gpu.profile))
+  const bool is_profile = names_profile({{}, gpu.profile, gpu.settled});
+  if (is_profile ? !is_profile_name(gpu.profile) : !is_request_text(gpu.profile))
     throw Error("'" + shown(gpu.profile) + "'",
                 "not a profile name: only letters, digits and _.+- are allowed");
   DomainEdit edit(xml);

@@ -35,6 +35,12 @@ int apply_command(const Settings& settings);
 int reconcile_command(const Settings& settings);
 int explain_command(const Settings& settings, const std::string& domain);
 int doctor_command(const Settings& settings);
+/// As they are written on the command line; "" for none.
+struct FractionWords {
+  std::string size, share, workload;
+};
+/// Status 1 where nothing serves the request.
+int fit_command(const Settings& settings, const FractionWords& words);
 /// `domain`: "" for all sections.
 int quota_command(const Settings& settings, const std::string& domain);
 /// `domain`: may be a pattern of names. No requests: the UUIDs of its instances are updated.

@@ -27,6 +27,7 @@ struct CommandLine {
   Settings settings;
   std::function<int()> chosen;
   std::string name, alias, owner, reason, what = "instances", archive = "gpuward-gather.tar";
+  std::string size, share, workload;
   bool all = false, tree = false;
   std::vector<std::string> files, parts, requests;
   Rewrite rewrite;
@@ -75,6 +76,7 @@ struct CommandLine {
   int reconcile() { return reconcile_command(settings); }
   int explain() { return explain_command(settings, name); }
   int doctor() { return doctor_command(settings); }
+  int fit() { return fit_command(settings, {size, share, workload}); }
   int quota() { return quota_command(settings, name); }
   int run_rewrite() { return rewrite_command(settings, rewrite); }
 };
@@ -222,6 +224,20 @@ CommandLine::CommandLine() {
   verb = add("explain", "Show which guards protect a domain with a GPU, and what remains possible",
              &CommandLine::explain);
   verb->add_option("domain", name, "domain name or UUID")->required();
+  json(verb);
+
+  verb =
+      add("fit", "List which types and GPUs serve a request for a part of a GPU, and which do not",
+          &CommandLine::fit);
+  verb->add_option("size", size, "memory, such as 4096MiB or 4GiB, or with a share: 4096MiB/25%")
+      ->required();
+  verb->add_option("share", share, "of the compute units, such as 25%");
+  verb->add_option("--workload", workload, "as of a profile: graphics or compute")
+      ->check(CLI::IsMember({"graphics", "compute"}));
+  verb->add_option("--tree", settings.root.prefix,
+                   "directory with the files of another host, as gpuward gather records them")
+      ->type_name("DIR")
+      ->check(CLI::ExistingDirectory);
   json(verb);
 
   verb = add("quota", "Show quotas and what domains use of them", &CommandLine::quota);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "allocation/fraction_host.hpp"
 #include "allocation/offered_types.hpp"
 #include "cli/gpu_model.hpp"
 #include "inventory/snapshot.hpp"
@@ -23,6 +24,9 @@ HostOffer read_host_offer(const Root& root, const Config& config) {
     const ModelName name = model_name(names, gpu, gpus);
     offer.models.push_back({name.brief, name.full, pci_id(gpu)});
   }
+  offer.fraction_gpus = [&root, &config](const std::vector<GpuSelector>& selectors) {
+    return fraction_gpus(root, config, read_host(root, config), selectors);
+  };
   return offer;
 }
 

@@ -57,10 +57,10 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   return taken ? 1 : status;
 }
 
-/// Whether a GPU is requested by its type, without a profile.
-static bool requests_type(const Domain& domain) {
-  return std::any_of(domain.requests.begin(), domain.requests.end(), [](const GpuRequest& gpu) {
-    return gpu.settled && !gpu.settled->type.empty();
+/// Whether a GPU is requested by its type, without a profile, or by memory.
+static bool requests_type(const Config& config, const Domain& domain) {
+  return std::any_of(domain.requests.begin(), domain.requests.end(), [&](const GpuRequest& gpu) {
+    return (gpu.settled && !gpu.settled->type.empty()) || fraction_of(config, gpu);
   });
 }
 
@@ -71,7 +71,7 @@ static int reassign_all(const Settings& settings, const Config& config, DomainSt
     if (found.active || !found.persistent) continue;
     try {
       const Domain domain = parse_domain(store.inactive_xml(found.uuid));
-      if (assigned_devices(config, domain).empty() && !requests_type(domain)) continue;
+      if (assigned_devices(config, domain).empty() && !requests_type(config, domain)) continue;
       any = true;
       status = std::max(status, reassign_one(settings, config, store, found));
     } catch (const Error& error) {

@@ -10,8 +10,9 @@
 
 namespace gpuward {
 
-constexpr Choice<Isolation> isolations[] = {{"memory", Isolation::memory},
-                                            {"memory+compute", Isolation::memory_and_compute}};
+constexpr Choice<Isolation> isolations[] = {
+    {isolation_word(Isolation::memory), Isolation::memory},
+    {isolation_word(Isolation::memory_and_compute), Isolation::memory_and_compute}};
 
 static void set_use(GpuSection& gpu, const Setting& setting) {
   gpu.use = choose_use(setting, true);
@@ -169,7 +170,7 @@ constexpr Key<GpuSection> keys[] = {
     {"vfs", set_vfs},
     {"instances", set_instances},
     {"max", set_max},
-    {"isolation", set_isolation, false},
+    {"isolation", set_isolation},
     {"expect", set_expect},
     {"exec-quantum", set_exec_quantum},
     {"preempt-timeout", set_preempt_timeout},

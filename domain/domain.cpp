@@ -144,8 +144,8 @@ static std::vector<Hostdev> hostdevs_of(const Element& root, Reading reading) {
   return hostdevs;
 }
 
-/// What stands beside a request that names no profile. The type becomes a part of a path, the
-/// device a selector.
+/// What stands beside a request that names no profile, or one of memory. The type becomes a part of
+/// a path, the device a selector.
 static std::optional<SettledRequest> settled_request(const Element& element,
                                                      const std::string& alias) {
   const auto use = element.attribute("use");
@@ -163,7 +163,15 @@ static std::optional<SettledRequest> settled_request(const Element& element,
   if (!settled.device.empty() && (has_type || !is_id_pair(settled.device)))
     throw error_at(element, "gpu " + alias + ": device='" + shown(settled.device) +
                                 "' is not a vendor:device pair of use='whole'");
+  const auto of = element.attribute("of");
+  if (of && *of != "profile")
+    throw error_at(element, "gpu " + alias + ": of='" + shown(*of) + "' is not profile");
+  settled.of_profile = of.has_value();
   return settled;
+}
+
+bool names_profile(const GpuRequest& gpu) {
+  return !gpu.settled || gpu.settled->of_profile;
 }
 
 bool is_request_text(std::string_view text) {
@@ -178,7 +186,7 @@ static GpuRequest asked_gpu(const Element& element, const std::vector<GpuRequest
                  std::string(element.attribute("profile").value_or(""))};
   check_alias(element, gpu.alias);
   gpu.settled = settled_request(element, gpu.alias);
-  if (gpu.settled ? !is_request_text(gpu.profile) : !is_profile_name(gpu.profile))
+  if (names_profile(gpu) ? !is_profile_name(gpu.profile) : !is_request_text(gpu.profile))
     throw error_at(element,
                    "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is not a profile name");
   for (const GpuRequest& other : before)

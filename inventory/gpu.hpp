@@ -55,9 +55,10 @@ struct GpuType {
   std::vector<unsigned> takes{};
   /// All that run on the card at a time have one size of memory: NVIDIA's default without MIG.
   bool one_size = false;
-  bool of_mig = false;             ///< NVIDIA's, on a GPU instance of MIG
-  std::optional<unsigned> most{};  ///< max_instance: how many the card can have
-  std::vector<On> on{};            ///< each that was counted
+  bool of_mig = false;                 ///< NVIDIA's, on a GPU instance of MIG
+  std::optional<bool> has_graphics{};  ///< false: for compute alone
+  std::optional<unsigned> most{};      ///< max_instance: how many the card can have
+  std::vector<On> on{};                ///< each that was counted
   std::string device_api{};
   std::string description{};
 };

@@ -26,7 +26,14 @@ struct VgpuName {
   std::string_view model;
   unsigned slices = 0;  ///< of MIG
   unsigned gigabytes = 0;
+  bool has_graphics = false;
 };
+
+/// C series is for compute alone. On a GPU instance of MIG graphics need a profile with "+gfx",
+/// which the name ends with (NVIDIA's vgpu-device-manager, vgpu_type.go: ME, NOME, MEALL, GFX).
+static bool has_graphics(std::string_view series, bool of_mig) {
+  return series.front() != 'C' && (!of_mig || series.ends_with("GFX"));
+}
 
 static std::optional<VgpuName> parse_vgpu_name(std::string_view name) {
   const size_t dash = name.rfind('-');
@@ -45,6 +52,7 @@ static std::optional<VgpuName> parse_vgpu_name(std::string_view name) {
       parsed.slices = *slices;
       parsed.model = parsed.model.substr(0, before);
     }
+  parsed.has_graphics = has_graphics(last.substr(series), parsed.slices > 0);
   if (const size_t brand = parsed.model.find(' '); brand != std::string_view::npos)
     parsed.model.remove_prefix(brand + 1);  // "NVIDIA", "GRID"
   return parsed;
@@ -64,6 +72,7 @@ static void add_size_of_nvidia(GpuType& type) {
   type.takes = {vgpu ? vgpu->slices : 0, *type.memory_mib};
   type.of_mig = type.takes.front() > 0;
   type.one_size = !type.of_mig;
+  if (vgpu) type.has_graphics = vgpu->has_graphics;
 }
 
 /// "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4 …" of GVT-g, whose instances need enough of
@@ -78,6 +87,7 @@ static bool add_size_of_gvt(GpuType& type) {
   if (!low || !high) return false;
   type.memory_mib = *low + *high;
   if (fences) type.takes = {*fences, *low, *high};
+  type.has_graphics = true;
   return true;
 }
 

@@ -53,6 +53,11 @@ struct Kind {
   /// The type of an instance as its vendor names it; "" where the driver does not tell.
   std::string (*type_name)(TypeNames& names, const GpuInstance& instance) = nullptr;
 
+  /// How much memory of its card a claimed device has, in MiB, as the host shows it; nothing where
+  /// that is not known. `type`: of one whose type is still to be created. Null: never known.
+  std::optional<unsigned> (*memory)(const Root& root, const ClaimedDevice& device,
+                                    const std::string& type) = nullptr;
+
   // ---- PCI devices: those of which a profile's pool is made
 
   /// Whether the device is of this kind by what its driver is now.

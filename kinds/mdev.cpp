@@ -197,6 +197,15 @@ static std::string tear_down(const Root& root, const Claim& owner, ClaimedDevice
   return std::move(removal.failure);
 }
 
+static std::optional<unsigned> memory(const Root& root, const ClaimedDevice& device,
+                                      const std::string& type) {
+  if (device.parent.empty() || type.empty()) return {};
+  return with_size({.id = type,
+                    .name = gpuward::type_name(root, device.parent, type),
+                    .description = type_description(root, device.parent, type)})
+      .memory_mib;
+}
+
 // ---- its row
 
 static bool is_offered(const Gpu& gpu) {
@@ -212,6 +221,7 @@ constexpr Kind mdev_kind{.use = Use::mdev,
                          .parts = parents_of,
                          .types = types,
                          .type_name = name_of_type,
+                         .memory = memory,
                          .require_set_up = require_created,
                          .tear_down = tear_down,
                          .blocked_write = blocked_write};

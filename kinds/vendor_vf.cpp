@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/fraction_limit.hpp"
 #include "kinds/rows.hpp"
 #include "kinds/type_limit.hpp"
 #include "kinds/types.hpp"
@@ -74,10 +75,31 @@ GpuInstance unclaimed_vgpu(const std::string& card, unsigned type) {
   return {.instance = {{}, card, std::to_string(type)}, .use = Use::vendor_vf};
 }
 
+/// Names are listed by VFs without a vGPU, of types that can be created: here by the VF itself, as
+/// its vGPU is still to be created, or by another one of the card.
+static std::optional<unsigned> memory(const Root& root, const ClaimedDevice& device,
+                                      const std::string& type) {
+  std::vector<PciAddress> vfs{device.address};
+  if (const auto pf = parse_pci_address(device.parent)) {
+    const auto others = virtual_functions(root, *pf);
+    vfs.insert(vfs.end(), others.begin(), others.end());
+  }
+  for (const PciAddress& vf : vfs)
+    for (const VgpuType& vgpu : creatable_vgpus(root, vf))
+      if (is_called(vgpu, type))
+        return with_size({.id = std::to_string(vgpu.id), .name = vgpu.name}).memory_mib;
+  return {};
+}
+
 // ---- the pool
 
 /// Whether a type of the profile can be created on this VF, which has no vGPU, within [gpu] max.
 static bool has_room(const PoolQuery& query, const GpuSettings& settings, const PciDevice& vf) {
+  if (query.profile.memory_mib &&
+      !fraction_refusal(query.root, query.config, query.profile,
+                        identity_of(query.root, vf.address), claimed_devices(query.root).claims)
+           .empty())
+    return false;
   auto types = creatable_vgpus(query.root, vf.address);
   if (!settings.max.empty() && first_fit(query.profile.types, types)) {
     const auto claims = claimed_devices(query.root).claims;
@@ -268,6 +290,7 @@ constexpr Kind vendor_vf_kind{.use = Use::vendor_vf,
                               .types = types,
                               .existing_types = existing_types,
                               .type_name = type_name,
+                              .memory = memory,
                               .is_of_kind = is_of_kind,
                               .find = find,
                               .to_be_enabled = vfs_to_enable,

@@ -162,6 +162,16 @@ static void apply_reset_method(const DeviceSetup& setup, ClaimedDevice& device) 
                  "scrub = PROGRAM in the profile");
 }
 
+/// amdgpu reports it while it is bound to the card (mem_info_vram_total, drivers/gpu/drm/amd).
+static std::optional<unsigned> memory(const Root& root, const ClaimedDevice& device,
+                                      const std::string& /*type*/) {
+  const auto bytes = to_number<uint64_t>(
+      read_optional_attribute(pci_path(root, device.address) + "/mem_info_vram_total")
+          .value_or(""));
+  const auto mib = static_cast<unsigned>(bytes.value_or(0) >> 20);
+  return mib ? std::optional(mib) : std::nullopt;
+}
+
 static bool is_offered(const Gpu& gpu) {
   return gpu.parent.address && !gpu.is_vf && !is_bridge_class(gpu.pci_class);
 }
@@ -172,6 +182,7 @@ static bool is_physical(const Root& /*root*/, const PciDevice& device) {
 
 constexpr Kind whole_kind{.use = Use::whole,
                           .is_offered = is_offered,
+                          .memory = memory,
                           .is_of_kind = is_physical,
                           .find = find_whole,
                           .set_up = apply_reset_method};

@@ -4,6 +4,7 @@
 #include "allocation/request.hpp"
 #include "base/error.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "kinds/fraction_limit.hpp"
 #include "kinds/kind.hpp"
 #include "lifecycle/by_hand.hpp"
 #include "mdev/instance.hpp"
@@ -32,6 +33,7 @@ static std::string add_profile(const Config& config, const GpuRequest* request,
   if (found.profile) {
     device.scrub = found.profile->scrub;
     device.one_time = found.profile->one_time;
+    mark_fraction(*found.profile, device);
     return {};
   }
   device.scrub = unknown_scrub;
@@ -82,6 +84,8 @@ std::string check_running_domain(const Root& root, const Config& config, const D
                              .instance = instance->uuid,
                              .parent = instance->parent,
                              .type = instance->type});
+    if (const auto profile = resolve(config, gpu).profile)
+      mark_fraction(*profile, claim.devices.back());
   }
   if (!claim.devices.empty() && !claims.find(domain.uuid)) {
     claim.completed = true;

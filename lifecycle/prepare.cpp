@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "allocation/device_memory.hpp"
 #include "allocation/place_mdev.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/quota.hpp"
@@ -12,9 +13,12 @@
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/fraction_limit.hpp"
 #include "kinds/kind.hpp"
 #include "kinds/mdev.hpp"
+#include "kinds/type_limit.hpp"
 #include "lifecycle/by_hand.hpp"
+#include "lifecycle/fraction_request.hpp"
 #include "lifecycle/mdev_request.hpp"
 #include "lifecycle/pci_request.hpp"
 #include "lifecycle/release.hpp"
@@ -75,12 +79,48 @@ DevicesInUse in_use_for_mdevs(const Preparation& preparation, const ClaimedDevic
   return taken;
 }
 
-void require_quota(const Preparation& preparation, const std::vector<Claim>& claims) {
+void require_quota(const Preparation& preparation, const std::vector<Claim>& claims,
+                   const std::optional<MemoryCount>& memory = {}) {
   const Claim& claim = preparation.claim;
-  const auto refusal = quota_refusal(
-      preparation.config, {claim.domain, claim.name, claim.owner, count_gpus(claim)}, claims);
+  const auto refusal =
+      quota_refusal(preparation.config,
+                    {claim.domain, claim.name, claim.owner, count_gpus(claim), memory}, claims);
   if (refusal && refusal->passes) throw InUse(refusal->reason);
   if (refusal) throw Error(refusal->reason);
+}
+
+/// What each device has of its card's memory, where that is requested or limited; it is known once
+/// the devices are placed.
+void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims) {
+  const bool is_limited = limits_memory(preparation.config);
+  for (ClaimedDevice& device : preparation.claim.devices) {
+    const bool is_companion = gpu_alias(device.alias) != device.alias;
+    if (device.state != State::claimed || is_companion) continue;
+    if (is_by_hand(device))
+      device.memory_mib =
+          is_limited ? memory_of_device(preparation.root, device, device.type) : std::nullopt;
+    else if (is_limited || preparation.profile_of(device).memory_mib)
+      require_memory(preparation.root, preparation.domain, preparation.profile_of(device), device);
+  }
+  if (is_limited)
+    require_quota(preparation, with_memory(preparation.root, claims),
+                  count_memory(preparation.claim));
+}
+
+/// Whether the card takes a PCI device that is a fraction of it.
+void require_fraction_free(const Preparation& preparation, const ClaimedDevice& device,
+                           const std::vector<Claim>& others) {
+  if (!device.fraction) return;
+  std::vector<Claim> claims = others;
+  std::erase_if(claims,
+                [&](const Claim& claim) { return claim.domain == preparation.claim.domain; });
+  claims.push_back(preparation.claim);
+  const std::string why = fraction_refusal(
+      preparation.root, preparation.config, preparation.profile_of(device),
+      identity_of(preparation.root, device.address), without_device(std::move(claims), device));
+  if (!why.empty())
+    throw InUse(gpu_title(device.alias), why,
+                "run: gpuward reassign " + shell_word(preparation.domain.name));
 }
 
 /// Decides where each instance that does not exist yet shall be.
@@ -100,10 +140,11 @@ void require_available(const Preparation& preparation, const MdevPlacing& placin
     if (device.state != State::claimed) continue;  // waits in quarantine, and is not asked for
     if (is_by_hand(device))
       require_allowed(preparation.root, preparation.config, preparation.domain, device, claimed);
-    else if (is_pci(device.use))
+    else if (is_pci(device.use)) {
       require_free(preparation, device, claimed);
-    else if (preparation.made.contains(device.alias))
-      require_parent_available(placing, device);
+      require_fraction_free(preparation, device, claimed.claims);
+    } else if (preparation.made.contains(device.alias))
+      require_parent_available(placing, preparation.profile_of(device), device);
   }
 }
 
@@ -122,6 +163,7 @@ void allocate(Preparation& preparation, const ClaimedDevices& claimed) {
                             preparation.made};
   place_mdevs(preparation, placing);
   require_available(preparation, placing, claimed);
+  require_all_memory(preparation, claimed.claims);
 }
 
 std::string run_again(const Domain& domain) {
@@ -275,6 +317,7 @@ void request_pci_devices(Preparation& preparation, const ResolvedRequest& gpu) {
   require_readable(claimed.unreadable);
   require_source_unclaimed(request, claimed);
   for (ClaimedDevice& device : pci_devices_asked(request)) {
+    mark_fraction(gpu.profile, device);
     require_unclaimed(request, device, claimed);  // names its domain, where the next says QEMU
     require_unused(preparation.root, preparation.domain, device, preparation.deadlines);
     if (const auto require_adoptable = kind_of(device.use).require_adoptable)
@@ -285,6 +328,7 @@ void request_pci_devices(Preparation& preparation, const ResolvedRequest& gpu) {
 
 void request_mdev(Preparation& preparation, const ResolvedRequest& gpu) {
   ClaimedDevice device = mdev_asked(preparation.root, preparation.config, preparation.domain, gpu);
+  mark_fraction(gpu.profile, device);
   if (!device.parent.empty()) preparation.made.insert(device.alias);
   preparation.claim.devices.push_back(std::move(device));
 }

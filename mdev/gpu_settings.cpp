@@ -54,6 +54,7 @@ static void add(GpuSettings& settings, const GpuSection& section, int level) {
   if (!section.reset_method.empty()) settings.reset_method = section.reset_method;
   if (section.adopt) settings.adopt = *section.adopt;
   if (!section.max.empty()) settings.max = section.max;
+  if (section.isolation) settings.isolation = section.isolation;
   if (section.instances.empty()) return;
   settings.instances = section.instances;
   settings.instances_by_name = level >= of_card;

@@ -27,6 +27,7 @@ struct GpuSettings {
   bool is_named = false;  ///< a section other than [gpu *] speaks of it
   std::vector<InstanceCount> instances;
   std::vector<InstanceCount> max;  ///< that domains may have on one card
+  std::optional<Isolation> isolation;
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
 };
 

@@ -51,6 +51,8 @@ std::string format_device(const ClaimedDevice& device) {
   if (device.scrub_process) line += " scrub-pid=" + to_string(device.scrub_process);
   if (!device.scrub.empty()) line += " scrub=" + device.scrub;
   if (device.one_time) line += " one-time";
+  if (device.memory_mib) line += " memory=" + std::to_string(*device.memory_mib);
+  if (device.fraction) line.append(" fraction=").append(isolation_word(*device.fraction));
   return line;
 }
 
@@ -81,10 +83,18 @@ static bool parse_process_word(std::string_view text, Process& process) {
   return process.pid != 0;
 }
 
-/// What a line may end with: "writer=PID@START", "scrub-pid=PID@START", "scrub=PATH", "one-time".
-/// Version 1 has "maker=PID" and "scrubber=PID".
+/// What a line may end with: "writer=PID@START", "scrub-pid=PID@START", "scrub=PATH", "one-time",
+/// "memory=MIB", "fraction=ISOLATION". Version 1 has "maker=PID" and "scrubber=PID".
 static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word == "one-time") return device.one_time = true;
+  if (word.starts_with("memory=")) {
+    device.memory_mib = to_number<unsigned>(word.substr(7));
+    return device.memory_mib.value_or(0) > 0;
+  }
+  if (word.starts_with("fraction=")) {
+    device.fraction = isolation_of(word.substr(9));
+    return device.fraction.has_value();
+  }
   if (word.starts_with("scrub=/")) {
     device.scrub = word.substr(6);
     return true;
