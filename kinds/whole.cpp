@@ -6,6 +6,7 @@
 #include "base/file.hpp"
 #include "base/kernel_write.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "base/uuid.hpp"
 #include "domain/domain.hpp"
 #include "kinds/rows.hpp"

@@ -293,7 +293,7 @@ FractionGpu random_gpu(Random& random, unsigned number) {
           vgpu(name + "-" + std::to_string(parts),
                "NVIDIA X-" + std::to_string(gib / parts) + (any(random, 0, 1) ? "Q" : "C"),
                gib / parts * 1024, parts));
-  for (const unsigned slices : {1, 2, 3, 7})
+  for (const unsigned slices : {1U, 2U, 3U, 7U})
     if (kind == 1)
       types.push_back(vgpu(name + "-" + std::to_string(slices),
                            "NVIDIA X-" + std::to_string(slices) + "-4C", gib * slices / 8 * 1024,

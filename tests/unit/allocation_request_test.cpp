@@ -283,6 +283,15 @@ TEST_F(FractionRequestTest, a_profile_of_memory_keeps_what_serves_it) {
   EXPECT_EQ(title_of(config_.profiles[0]), "profile 'quarter'");
 }
 
+TEST_F(FractionRequestTest, the_use_and_workload_of_a_profile_count) {
+  EXPECT_FALSE(fraction_of(config_.profiles[0]).use);
+  config_.profiles[0].workload = Workload::graphics;
+  EXPECT_EQ(fraction_of(config_.profiles[0]).workload, Workload::graphics);
+  config_.profiles[0].any_use = false;
+  config_.profiles[0].use = Use::whole;
+  EXPECT_THAT(refusal("quarter"), HasSubstr("the profile has use = whole"));
+}
+
 TEST_F(FractionRequestTest, a_profile_of_memory_that_changed_is_refused_with_reassign) {
   const GpuRequest gpu{"ua-gpuward-0", "quarter", SettledRequest{Use::mdev, "t", {}, true}};
   EXPECT_TRUE(resolve(config_, gpu).profile);

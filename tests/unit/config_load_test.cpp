@@ -278,7 +278,7 @@ TEST_F(ConfigLoad, InstalledFileWithItsExamplesSwitchedOn) {
   const LoadedConfig loaded = load(text);
   EXPECT_THAT(told(loaded), IsEmpty());
   EXPECT_THAT(loaded.config.gpus, SizeIs(2));
-  EXPECT_THAT(loaded.config.profiles, SizeIs(2));
+  EXPECT_THAT(loaded.config.profiles, SizeIs(3));
   EXPECT_THAT(loaded.unsupported, IsEmpty());  // what `check` would refuse is no example
 }
 

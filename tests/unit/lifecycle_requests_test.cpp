@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "allocation/pool.hpp"
 #include "allocation/request_verdict.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -376,6 +377,18 @@ TEST_F(VgpuFractionTest, the_claim_has_its_memory_and_isolation) {
   EXPECT_THAT(refusal(add(other, "2GiB/25%", settled, "0000:42:00.2")),
               HasSubstr("0000:42:00.0: isolation of the GPU is memory by the fractions on it; run: "
                         "gpuward reassign vm2"));
+  const auto is_full = [&](const std::optional<unsigned>& percent) {
+    Profile profile;
+    profile.is_configured = false;
+    profile.use = Use::vendor_vf;
+    profile.types = {"1146"};
+    profile.memory_mib = 2048;
+    profile.compute_percent = percent;
+    std::string why;
+    return find_in_pool(host_.root(), config_, profile, at("0000:42:00.2"), why)->is_full;
+  };
+  EXPECT_FALSE(is_full({}));
+  EXPECT_TRUE(is_full(25)) << "so reassign and the guard choose a VF of another card";
   Domain third = domain_of(3);
   EXPECT_THAT(refusal(add(third, "4GiB", settled, "0000:42:00.2")),
               HasSubstr("has 2048 MiB of memory, requested are 4096 MiB"));
