@@ -198,10 +198,13 @@ static void add_quota_facts(const std::optional<VfQuota>& quota, const DeviceRea
   const auto add = [&](const char* attribute, const std::optional<uint64_t>& value) {
     if (!value) return;
     const auto reading = found.vf_profile.find(attribute);
-    facts.push_back(reading == found.vf_profile.end()
-                        ? unknown_fact(attribute, std::to_string(*value),
-                                       "device is not a VF of the claimed card")
-                        : equal(attribute, std::to_string(*value), reading->second));
+    const std::string expected = std::to_string(*value);
+    if (reading == found.vf_profile.end())
+      facts.push_back(unknown_fact(attribute, expected, "device is not a VF of the claimed card"));
+    else if (!reading->second.text && reading->second.unknown.empty())
+      facts.push_back(unknown_fact(attribute, expected, "not reported by the driver"));
+    else
+      facts.push_back(equal(attribute, expected, reading->second));
   };
   if (quota->memory_mib) add("vram_quota", quota_bytes(*quota->memory_mib));
   add("exec_quantum_ms", quota->exec_quantum_ms);

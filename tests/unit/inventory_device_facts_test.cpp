@@ -135,6 +135,9 @@ TEST(DeviceFactsTest, a_vf_has_the_quota_of_the_configuration) {
   EXPECT_EQ(other.expected, "25");
   EXPECT_EQ(other.found, "20");
   EXPECT_EQ(find(compare(vf(Use::vf), {}, found), "quota of the VF").state, State::unknown);
+  found.vf_profile["exec_quantum_ms"] = {};
+  EXPECT_EQ(find(compare(vf(Use::vf), VfQuota{20U, {}, {}}, found), "exec_quantum_ms").state,
+            State::unknown);
   found.vf_profile.clear();
   EXPECT_EQ(find(compare(vf(Use::vf), VfQuota{20U, {}, {}}, found), "exec_quantum_ms").state,
             State::unknown);
