@@ -6,6 +6,8 @@
 #include <map>
 #include <tuple>
 
+#include "base/joined.hpp"
+#include "base/quote.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
 #include "config/request_words.hpp"
@@ -114,9 +116,7 @@ static Decision leave(std::string reason) {
 }
 
 static std::string names_of(const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "'" : ", '") + name + "'";
-  return (names.size() == 1 ? "domain " : "domains ") + text;
+  return (names.size() == 1 ? "domain " : "domains ") + joined(names, ", ", in_quotes);
 }
 
 /// Who else has it: for a card of which the host's driver is to have nothing any more, or less.
@@ -224,6 +224,7 @@ static std::vector<SetupProfile> profiles_of(const SetupSection& section) {
     return profiles;
   }
   const auto cuts = cuts_of(gpu);
+  profiles.reserve(cuts.size());
   for (size_t at = 0; at < cuts.size(); ++at)
     profiles.push_back({.name = size_word(at, cuts.size()),
                         .use = section.use,
@@ -281,8 +282,10 @@ static std::vector<SetupProfile> with_unique_names(std::vector<NamedProfile> nam
   for (const auto& each : named) ++count[each.profile.name];
   std::vector<SetupProfile> profiles;
   profiles.reserve(named.size());
-  for (auto& [profile, prefix] : named) {
-    const std::string name = count[profile.name] > 1 ? prefix + "-" + profile.name : profile.name;
+  for (NamedProfile& each : named) {
+    SetupProfile& profile = each.profile;
+    const std::string name =
+        count[profile.name] > 1 ? each.prefix + "-" + profile.name : profile.name;
     profile.name = unused_name(name, taken);
     profiles.push_back(std::move(profile));
   }

@@ -7,6 +7,7 @@
 #include "allocation/choose_device.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/type_limit.hpp"
+#include "base/joined.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/output.hpp"
@@ -180,9 +181,7 @@ int list_profiles_command(const Settings& settings) {
   for (const Profile& profile : config.profiles) {
     const auto count = is_known ? available(offers, profile) : std::optional(0U);
     const std::string use(use_word(profile.use));
-    std::string types;
-    for (const std::string& type : profile.types) types += (types.empty() ? "" : ", ") + type;
-    rows.push_back({profile.name, use, types, count ? std::to_string(*count) : ""});
+    rows.push_back({profile.name, use, joined(profile.types), count ? std::to_string(*count) : ""});
     profiles.push_back({{"name", profile.name},
                         {"use", use},
                         {"types", profile.types},

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "allocation/request.hpp"
+#include "base/joined.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/commands.hpp"
@@ -55,19 +56,13 @@ std::string used_text(const QuotaUse& use, bool is_known) {
   return use.limit + ": " + std::to_string(use.used) + " of " + max + " used";
 }
 
-static std::string names_text(const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 static std::string quota_table(const std::vector<QuotaUse>& uses, bool is_known) {
   std::vector<std::vector<std::string>> rows;
   rows.reserve(uses.size());
   for (const QuotaUse& use : uses)
     rows.push_back({to_string(use.quota->domains), use.limit,
                     is_known ? std::to_string(use.used) : "",
-                    use.limit.empty() ? "" : std::to_string(use.max), names_text(use.domains)});
+                    use.limit.empty() ? "" : std::to_string(use.max), joined(use.domains)});
   return format_table({"PATTERN", "LIMIT", "USED", "MAX", "DOMAINS"}, rows);
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/joined.hpp"
 #include "base/utf8.hpp"
 #include "cli/memory_text.hpp"
 #include "inventory/snapshot.hpp"
@@ -13,15 +14,9 @@ namespace gpuward {
 using nlohmann::json;
 
 /// Parts that are not empty, with ", " between.
-static std::string listed(const std::vector<std::string>& parts) {
-  std::string text;
-  for (const std::string& part : parts)
-    if (!part.empty()) text += (text.empty() ? "" : ", ") + part;
-  return text;
-}
-
-static std::vector<std::string> list_of(const std::set<std::string>& names) {
-  return {names.begin(), names.end()};
+static std::string listed(std::vector<std::string> parts) {
+  std::erase(parts, "");
+  return joined(parts);
 }
 
 static std::string count_of(size_t count, const char* thing) {
@@ -41,9 +36,9 @@ static std::string title_of(const SetupGpu& gpu) {
 
 static std::string usage_of(const SetupGpu& gpu) {
   std::vector<std::string> users{count_of(gpu.instances, "instance")};
-  if (!gpu.domains.empty()) users.push_back("in use by domains: " + listed(list_of(gpu.domains)));
+  if (!gpu.domains.empty()) users.push_back("in use by domains: " + joined(gpu.domains));
   if (!gpu.by_hand.empty())
-    users.push_back("written by hand in the definitions of: " + listed(list_of(gpu.by_hand)));
+    users.push_back("written by hand in the definitions of: " + joined(gpu.by_hand));
   for (const Holder& program : gpu.programs) users.push_back("open in " + to_string(program));
   if (!gpu.unknown_programs.empty())
     users.push_back("programs that use it are unknown: " + gpu.unknown_programs);

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/joined.hpp"
 #include "mdev/instance.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
@@ -59,10 +60,8 @@ static void read_group(const Root& root, const ClaimedDevice& device,
   found.host_bound = attempt([&]() -> std::optional<std::string> {
     const auto group = iommu_group_of(root, device.address);
     if (!group || group->members.empty()) return {};
-    std::string text;
-    for (const PciAddress& member : host_bound_members(root, *group, own))
-      text += (text.empty() ? "" : ", ") + to_string(member);
-    return text;
+    return joined(host_bound_members(root, *group, own), ", ",
+                  [](const PciAddress& member) { return to_string(member); });
   });
 }
 

@@ -6,6 +6,7 @@
 #include "allocation/type_limit.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/joined.hpp"
 #include "base/kernel_write.hpp"
 #include "base/lock.hpp"
 #include "base/log.hpp"
@@ -137,9 +138,7 @@ static void ensure_vf(const Root& root, const Config& config, const Claim& owner
 }
 
 static std::string names_of(const std::vector<VgpuType>& types) {
-  std::string text;
-  for (const VgpuType& type : types) text += (text.empty() ? "" : ", ") + type.name;
-  return text.empty() ? "none" : text;
+  return types.empty() ? "none" : joined(types, ", ", &VgpuType::name);
 }
 
 /// "" when there is none.

@@ -15,6 +15,7 @@
 #include "allocation/request.hpp"
 #include "allocation/type_limit.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/kernel_write.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
@@ -269,9 +270,7 @@ std::string available_of_requested(const Preparation& preparation, const Claimed
   std::set<std::string> parents;
   for (const Candidate& candidate : candidates) parents.insert(candidate.parent);
   for (const ParentType& refused : preparation.refused) parents.insert(refused.parent);
-  std::string where;
-  for (const std::string& parent : parents) where += (where.empty() ? "" : ", ") + parent;
-  std::string text = "no available instance of " + types + " on " + where;
+  std::string text = "no available instance of " + types + " on " + joined(parents);
   if (profile.numa == Numa::require)
     text += " local to the domain's memory and CPUs (numa = require)";
   if (const std::string holders = holders_of_types(others, preparation.domain.uuid, profile);

@@ -13,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/joined.hpp"
 #include "base/kernel_read.hpp"
 #include "base/retried.hpp"
 #include "base/text.hpp"
@@ -197,9 +198,7 @@ Verdict identity_verdict(const GpuSection& section, const Identity& found) {
   std::string text =
       to_string(section.position) + " expects " + to_string(section.expect) + ", found " +
       (present.empty() ? std::string("a card without a readable identity") : present);
-  std::string missing;
-  for (const std::string& word : unreadable(section.expect, found))
-    missing += (missing.empty() ? "" : ", ") + word;
+  const std::string missing = joined(unreadable(section.expect, found));
   if (!missing.empty())
     text += " (" + missing +
             " cannot be read: a UUID needs NVIDIA's driver, a serial number root and a card that "
