@@ -63,10 +63,10 @@ static std::optional<VfQuota> quota_of(const Root& root, const LoadedConfig& loa
   return settings_of(loaded.config, read_identity(path, device.parent)).quota;
 }
 
-static VerifiedDevice verify(const Root& root, const LoadedConfig& loaded,
+static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedConfig& loaded,
                              const std::vector<PciAddress>& own, const OpenDevices& open,
                              const ClaimedDevice& device) {
-  const DeviceReadings found = read_back(root, device, own, open);
+  const DeviceReadings found = read_back(root, domain, device, own, open);
   const auto quota = device.use == Use::vf ? quota_of(root, loaded, device) : VfQuota{};
   const DeviceModel model = model_of(root, device, found);
   return {device, compare(device, quota, found),
@@ -84,7 +84,7 @@ int verify_command(const Settings& settings, const std::string& domain) {
   std::vector<VerifiedDevice> devices;
   for (const ClaimedDevice& device : claim.devices)
     if (device.state == ClaimedDevice::State::claimed)
-      devices.push_back(verify(root, loaded, own, open, device));
+      devices.push_back(verify(root, claim.domain, loaded, own, open, device));
   if (devices.empty())
     throw Error(domain_title(claim.name), "all GPUs of the claim are quarantined",
                 "run: gpuward reconcile");

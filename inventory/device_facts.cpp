@@ -77,13 +77,30 @@ static void read_vf_profile(const Root& root, const ClaimedDevice& device, Devic
     found.vf_profile[attribute] = read_text(vf_profile_path(root, *card, number, attribute));
 }
 
-DeviceReadings read_back(const Root& root, const ClaimedDevice& device,
-                         const std::vector<PciAddress>& own, const OpenDevices& open) {
-  DeviceReadings found;
+/// libvirt starts each QEMU with -uuid (qemu_command.c), words of the command line end in NUL.
+static Reading read_process_uuid(const Root& root, pid_t pid, const Uuid& domain) {
+  return attempt([&]() -> std::optional<std::string> {
+    const auto words = read_file(root.proc(std::to_string(pid)) + "/cmdline");
+    if (!words) return {};
+    const std::string uuid = to_string(domain);
+    return ('\0' + *words + '\0').find('\0' + uuid + '\0') == std::string::npos ? "" : uuid;
+  });
+}
+
+static void read_process(const Root& root, const Uuid& domain, const ClaimedDevice& device,
+                         const OpenDevices& open, DeviceReadings& found) {
+  std::optional<Holder> holder;
   found.process = attempt([&]() -> std::optional<std::string> {
-    const auto holder = open.guest_of(device);
+    holder = open.guest_of(device);
     return holder ? std::optional(to_string(*holder)) : std::nullopt;
   });
+  if (holder) found.process_uuid = read_process_uuid(root, holder->pid, domain);
+}
+
+DeviceReadings read_back(const Root& root, const Uuid& domain, const ClaimedDevice& device,
+                         const std::vector<PciAddress>& own, const OpenDevices& open) {
+  DeviceReadings found;
+  read_process(root, domain, device, open, found);
   if (device.use == Use::mdev) {
     read_mdev(root, device, found);
     return found;
@@ -123,11 +140,17 @@ static DeviceFact equal(std::string what, std::string expected, const Reading& f
   return fact(std::move(what), std::move(expected), found.text.value_or("none"), is_ok);
 }
 
-static DeviceFact process_fact(const Reading& process) {
+static DeviceFact process_fact(const DeviceReadings& found) {
   const std::string expected = "open in the QEMU of the domain";
+  const Reading& process = found.process;
   if (!process.unknown.empty()) return unknown_fact("process", expected, process.unknown);
-  return fact("process", expected, process.text.value_or("not open in any process"),
-              process.text.has_value());
+  if (!process.text) return fact("process", expected, "not open in any process", false);
+  const Reading& uuid = found.process_uuid;
+  if (!uuid.text)
+    return unknown_fact("process", expected,
+                        "the command line of " + *process.text + " cannot be read" +
+                            (uuid.unknown.empty() ? "" : ": " + uuid.unknown));
+  return fact("process", expected, *process.text, !uuid.text->empty());
 }
 
 /// libvirt takes the driver that the kernel has for the device where it is one of VFIO's, such as
@@ -220,7 +243,7 @@ DeviceFacts compare(const ClaimedDevice& device, const std::optional<VfQuota>& q
     facts.push_back(equal("UUID", uuid, same));
     facts.push_back(equal("parent", device.parent, found.parent));
     facts.push_back(equal("type", device.type, found.type));
-    facts.push_back(process_fact(found.process));
+    facts.push_back(process_fact(found));
     return facts;
   }
   facts.push_back(driver_fact(device, found));
@@ -229,7 +252,7 @@ DeviceFacts compare(const ClaimedDevice& device, const std::optional<VfQuota>& q
   if (device.use == Use::vf) add_quota_facts(quota, found, facts);
   add_group_facts(found, facts);
   for (const PortAcs& acs : found.ports) facts.push_back(acs_fact(acs));
-  facts.push_back(process_fact(found.process));
+  facts.push_back(process_fact(found));
   return facts;
 }
 

@@ -28,6 +28,7 @@ struct Reading {
 struct DeviceReadings {
   Reading parent{}, type{};  ///< of an mdev
   Reading process{};         ///< that has it open through VFIO
+  Reading process_uuid{};    ///< the domain's UUID where the process was started with it, else ""
   Reading driver{};
   bool is_vfio = false;  ///< the driver has made it a VFIO device
   Reading vgpu_type{};   ///< current_vgpu_type
@@ -39,7 +40,7 @@ struct DeviceReadings {
 };
 
 /// `own`: all PCI devices of the domain.
-DeviceReadings read_back(const Root& root, const ClaimedDevice& device,
+DeviceReadings read_back(const Root& root, const Uuid& domain, const ClaimedDevice& device,
                          const std::vector<PciAddress>& own, const OpenDevices& open);
 
 struct DeviceFact {

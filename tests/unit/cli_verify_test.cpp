@@ -57,6 +57,7 @@ class VerifyTest : public testing::Test {
 TEST_F(VerifyTest, a_domain_that_has_what_it_claims) {
   host_.instance("0000:41:00.0", "nvidia-563", instance);
   host_.opens(4711, "qemu-system-x86", instance);
+  host_.file("/proc/4711/cmdline", "qemu" + std::string(1, '\0') + to_string(web));
   EXPECT_EQ(verify(), 0) << printed_;
   EXPECT_EQ(printed_,
             "domain 'web01'\n"
@@ -91,6 +92,7 @@ TEST_F(VerifyTest, the_status_is_3_where_one_is_unknown) {
   host_.pci_gpu("0000:42:00.0").pci_id(0x10de, 0x2236).driver("vfio-pci");
   host_.iommu_group(7, {"0000:42:00.0"});
   host_.process(4711, "qemu-system-x86", {"/dev/vfio/7"});
+  host_.file("/proc/4711/cmdline", "qemu" + std::string(1, '\0') + to_string(web));
   claim(whole_card("0000:42:00.0"));
   EXPECT_EQ(verify(), 3) << printed_;
   EXPECT_THAT(printed_, HasSubstr("  unknown  IOMMU group type: expected DMA, DMA-FQ, identity, "

@@ -15,6 +15,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using State = DeviceFact::State;
 
+const Uuid web = *parse_uuid("d0000000-0000-4000-8000-000000000001");
 const Uuid instance = *parse_uuid("00000000-0000-4000-8000-000000000001");
 
 ClaimedDevice mdev() {
@@ -52,6 +53,7 @@ const DeviceFact& find(const DeviceFacts& facts, const std::string& what) {
 DeviceReadings good() {
   DeviceReadings found;
   found.process.text = "process 4711 (qemu-system-x86)";
+  found.process_uuid.text = to_string(web);
   found.driver.text = "vfio-pci";
   found.group.text = "7";
   found.group_type.text = "DMA-FQ";
@@ -87,6 +89,11 @@ TEST(DeviceFactsTest, each_that_is_something_else_differs) {
   EXPECT_EQ(state_with("IOMMU group members",
                        [](auto& found) { found.host_bound.text = "0000:42:00.0"; }),
             State::differs);
+  EXPECT_EQ(state_with("process", [](auto& found) { found.process_uuid.text = ""; }),
+            State::differs)
+      << "the process of another domain";
+  EXPECT_EQ(state_with("process", [](auto& found) { found.process_uuid.text.reset(); }),
+            State::unknown);
   EXPECT_EQ(state_with("process", [](auto& found) { found.process.text.reset(); }), State::differs);
 }
 
@@ -163,20 +170,29 @@ TEST(DeviceFactsTest, all_that_a_port_can_isolate_is_switched_on) {
 
 // ---- reading
 
+std::string command_line_of(const Uuid& domain) {
+  using namespace std::string_literals;
+  return "qemu-system-x86_64\0-uuid\0"s + to_string(domain) + "\0-display\0none\0"s;
+}
+
 TEST(DeviceFactsReadingTest, an_mdev_is_read_by_its_uuid) {
   FakeHost host;
   host.parent("mtty").type("mtty-1", 4).type("mtty-2", 2);
   const auto facts = [&] {
-    return compare(mdev(), VfQuota{}, read_back(host.root(), mdev(), {}, OpenDevices(host.root())));
+    return compare(mdev(), VfQuota{},
+                   read_back(host.root(), web, mdev(), {}, OpenDevices(host.root())));
   };
   EXPECT_THAT(states(facts()),
               ElementsAre("UUID: differs", "parent: differs", "type: differs", "process: differs"));
   host.instance("mtty", "mtty-2", instance);
   host.opens(4711, "qemu-system-x86", instance);
+  host.file("/proc/4711/cmdline", command_line_of(web));
   EXPECT_THAT(states(facts()),
               ElementsAre("UUID: ok", "parent: ok", "type: differs", "process: ok"));
   EXPECT_EQ(facts()[2].found, "mtty-2");
   EXPECT_EQ(facts()[3].found, "process 4711 (qemu-system-x86)");
+  host.file("/proc/4711/cmdline", command_line_of(instance));
+  EXPECT_EQ(facts()[3].state, State::differs);
 }
 
 TEST(DeviceFactsReadingTest, a_pci_device_is_read_with_its_group_and_the_vf_profile) {
@@ -195,8 +211,9 @@ TEST(DeviceFactsReadingTest, a_pci_device_is_read_with_its_group_and_the_vf_prof
   host.file("/sys/kernel/iommu_groups/" + number + "/type", "DMA\n");
   host.file("/sys/kernel/iommu_groups/" + number + "/devices/0000:41:00.2", "");
   host.process(4711, "qemu-system-x86", {"/dev/vfio/" + number});
+  host.file("/proc/4711/cmdline", command_line_of(web));
   const auto read = [&] {
-    return read_back(host.root(), device, {device.address}, OpenDevices(host.root()));
+    return read_back(host.root(), web, device, {device.address}, OpenDevices(host.root()));
   };
   EXPECT_EQ(read().driver.text, "vfio-pci");
   EXPECT_EQ(read().group.text, number);
