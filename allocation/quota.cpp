@@ -22,7 +22,7 @@ bool is_gpu_of_profile(const ClaimedDevice& device) {
 
 /// The slot of a card; nothing for a VF or an mdev, each of which is a GPU of its own.
 std::optional<PciAddress> slot_of(const ClaimedDevice& device) {
-  if (device.use != Use::whole) return {};
+  if (!traits_of(device.use).is_whole_card) return {};
   PciAddress slot = device.address;
   slot.function = 0;
   return slot;

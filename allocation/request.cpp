@@ -140,7 +140,7 @@ static std::optional<SettledRequest> settle_model(const std::vector<OfferedModel
   if (devices.size() > 1) throw ambiguous(text, "models", devices);
   if (devices.empty()) return {};
   require_only_model(models, text, *devices.begin());
-  return SettledRequest{Use::whole, {}, *devices.begin()};
+  return SettledRequest{.device = *devices.begin()};
 }
 
 static Error unknown_name(const Config& config, const HostOffer& host, const Request& request) {
@@ -180,11 +180,11 @@ static std::optional<WantedGpus> find_name(const HostOffer& host, const Request&
 WantedGpus resolve(const Config& config, const HostOffer& host, const Request& request) {
   switch (request.form) {
     case Request::Form::whole:
-      return wanted(request, request.text, {Use::whole});
+      return wanted(request, request.text, SettledRequest{});
     case Request::Form::part:
       throw part_error(request);
     case Request::Form::device:
-      return wanted(request, request.text, {Use::whole, {}, request.text});
+      return wanted(request, request.text, {.device = request.text});
     case Request::Form::name:
       break;
   }
@@ -215,8 +215,7 @@ Resolution resolve(const Config& config, const GpuRequest& gpu) {
             {{},
              title + " is not defined",
              "add [profile " + gpu.profile + "] to /etc/gpuward/gpuward.conf"}};
-  const bool needs_type = profile->use == Use::mdev || profile->use == Use::vendor_vf;
-  if (needs_type && profile->types.empty())
+  if (traits_of(profile->use).has_types && profile->types.empty())
     return {{},
             {{},
              title + " requests memory only, which this version does not support",

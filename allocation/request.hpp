@@ -42,7 +42,7 @@ Request parse_request(std::string_view text);
 struct OfferedType {
   std::string id;    ///< "nvidia-745", of a vendor_vf "1145"
   std::string name;  ///< "NVIDIA A2-1Q"; "" when the driver gives none
-  Use use = Use::mdev;
+  Use use = default_use;
   bool operator==(const OfferedType&) const = default;
 };
 

@@ -11,7 +11,7 @@
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
 #include "config/request_words.hpp"
-#include "inventory/snapshot.hpp"
+#include "kinds/kind.hpp"
 
 namespace gpuward {
 
@@ -32,7 +32,7 @@ static unsigned rank_of_series(const std::string& name) {
 
 /// What the configuration writes for it; "" of one that it cannot name.
 static std::string word_of(const GpuType& type) {
-  if (type.use == Use::vendor_vf && is_type_name(type.name)) return type.name;
+  if (traits_of(type.use).has_named_types && is_type_name(type.name)) return type.name;
   return is_name(type.id) ? type.id : "";
 }
 
@@ -135,7 +135,7 @@ static Decision as_whole(const SetupGpu& gpu) {
     return leave(
         "no IOMMU group; enable the IOMMU in the firmware and with intel_iommu=on or amd_iommu=on "
         "on the kernel command line");
-  return {Use::whole, {}, {}};
+  return {whole_use, {}, {}};
 }
 
 /// Drivers in the kernel that enable VFs through sysfs and give each a part of the card. AMD's GIM
@@ -145,27 +145,36 @@ static bool can_enable_vfs(const Gpu& gpu) {
 }
 
 /// Each VF has less of the card than the one before; the administrator may choose another number.
-static Decision as_new_vfs(const SetupGpu& gpu) {
+static Decision as_new_vfs(const SetupGpu& gpu, Use use) {
   constexpr unsigned few = 4;
   if (gpu.shows_console)
     return leave("boot display of the host; to assign VFs of it set use = vf and vfs in [gpu " +
                  gpu.gpu.parent.name + "]");
   if (std::string reason = reason_in_use(gpu); !reason.empty()) return leave(std::move(reason));
   if (!gpu.gpu.iommu_group) return as_whole(gpu);
-  return {Use::vf, {}, std::min(few, gpu.gpu.most_vfs)};
+  return {use, {}, std::min(few, gpu.gpu.most_vfs)};
+}
+
+static std::optional<Use> first_with(const std::vector<Use>& kinds, bool UseTraits::*trait) {
+  const auto found = std::find_if(kinds.begin(), kinds.end(),
+                                  [&](const Use kind) { return traits_of(kind).*trait; });
+  return found == kinds.end() ? std::nullopt : std::optional(*found);
 }
 
 static Decision decide(const SetupHost& host, const SetupGpu& gpu) {
   const Gpu& card = gpu.gpu;
   if (!parse_gpu_selector(card.parent.name)) return leave("no section can have such a name");
-  if (card.serves_mdevs() || card.offers_vgpus) {
-    if (card.offers_vgpus && !host.no_vendor_vfs.empty()) return leave(host.no_vendor_vfs);
+  const auto kinds = kinds_of(card);
+  if (const auto use = first_with(kinds, &UseTraits::has_types)) {
+    if (traits_of(*use).keeps_driver && !host.no_vendor_vfs.empty())
+      return leave(host.no_vendor_vfs);
     if (cuts_of(gpu).empty()) return leave("no type of it can be created");
-    return {card.offers_vgpus ? Use::vendor_vf : Use::mdev, {}, {}};
+    return {use, {}, {}};
   }
   if (card.is_vf) return leave("VF of a device that is not a GPU");
-  if (!card.vfs.empty() && card.parent.vendor != nvidia) return {Use::vf, {}, {}};
-  if (card.vfs.empty() && can_enable_vfs(card)) return as_new_vfs(gpu);
+  const auto vf = first_with(kinds, &UseTraits::is_vf);
+  if (vf && !card.vfs.empty() && card.parent.vendor != nvidia) return {vf, {}, {}};
+  if (vf && card.vfs.empty() && can_enable_vfs(card)) return as_new_vfs(gpu, *vf);
   return as_whole(gpu);
 }
 
@@ -216,8 +225,8 @@ static const char* size_word(size_t at, size_t count) {
 static std::vector<SetupProfile> profiles_of(const SetupSection& section) {
   const SetupGpu& gpu = *section.gpu;
   std::vector<SetupProfile> profiles;
-  if (section.use == Use::whole || section.use == Use::vf) {
-    profiles.push_back({.name = section.use == Use::whole ? "card" : "vf",
+  if (!traits_of(section.use).has_types) {
+    profiles.push_back({.name = traits_of(section.use).is_whole_card ? "card" : "vf",
                         .use = section.use,
                         .device = pci_id_of(gpu.gpu),
                         .card_mib = gpu.memory.total_mib});

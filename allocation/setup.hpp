@@ -44,7 +44,7 @@ struct SetupHost {
 /// A GPU that domains may be assigned.
 struct SetupSection {
   const SetupGpu* gpu = nullptr;  ///< of the host that was asked about
-  Use use = Use::whole;
+  Use use = whole_use;
   std::optional<unsigned> vfs{};  ///< to enable; nothing where they are, or none are needed
 };
 
@@ -58,10 +58,10 @@ struct LeftAlone {
 /// A part of a card that a domain can request.
 struct SetupProfile {
   std::string name{};
-  Use use = Use::whole;
-  std::string type{};       ///< as the configuration takes it; of mdev and vendor_vf
+  Use use = whole_use;
+  std::string type{};       ///< as the configuration takes it; of kinds with types
   std::string type_name{};  ///< as its vendor names it
-  std::string device{};     ///< vendor:device, of whole and vf
+  std::string device{};     ///< vendor:device, of the others
   std::optional<unsigned> memory_mib{}, card_mib{};
   std::optional<unsigned> most{};   ///< on an empty card
   std::vector<std::string> gpus{};  ///< names of those that serve it

@@ -144,7 +144,7 @@ GuestSlot free_guest_slot(const DomainEdit& edit) {
 std::string pci_text(const std::string& alias, Use use, const PciAddress& function,
                      const std::string& guest_address) {
   return std::string("\n    <hostdev mode='subsystem' type='pci' managed='") +
-         (use == Use::vendor_vf ? "no" : "yes") +
+         (traits_of(use).keeps_driver ? "no" : "yes") +
          "'>"
          "\n      <source>"
          "\n        <address " +
@@ -435,7 +435,7 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   if (!gpu.console) take_console_out(xml);  // an error names a line of the XML as its author has it
   const std::string alias = free_alias(edit.domain);
   insert_asked(edit, alias, gpu);
-  if (gpu.use == Use::mdev)
+  if (is_mediated(gpu.use))
     insert_mdev(edit, alias);
   else
     insert_functions(edit, alias, gpu.use, gpu.functions);
@@ -599,11 +599,11 @@ std::string settle_request(std::string_view xml, std::string_view alias,
     set_or_remove(edit, *request, attribute, value);
   const Hostdev* const hostdev = find_hostdev(edit.domain, alias);
   const bool has_mdev = hostdev && hostdev->type == Hostdev::Type::mdev;
-  if (has_mdev == (settled.use == Use::mdev)) return edit.result();
+  if (has_mdev == is_mediated(settled.use)) return edit.result();
   if (const auto removal = hostdevs_to_detach(edit.devices(), name); !removal.empty())
     edit.remove_from(edit.devices(), removal, false);
   std::string without = edit.result();
-  if (settled.use != Use::mdev) return without;
+  if (is_pci(settled.use)) return without;
   DomainEdit next(without);
   insert_mdev(next, name);
   return next.result();

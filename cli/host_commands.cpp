@@ -28,10 +28,11 @@ Config require_config(const Root& root) {
       "run: gpuward check");
 }
 
-/// libvirt is asked only where it matters: check runs also where there is none.
-static bool gives_vendor_vfs(const Config& config) {
+/// What only some versions of libvirt support. libvirt is asked only where it matters: check runs
+/// also where there is none.
+static bool keeps_drivers(const Config& config) {
   return std::any_of(config.profiles.begin(), config.profiles.end(),
-                     [](const Profile& profile) { return profile.use == Use::vendor_vf; });
+                     [](const Profile& profile) { return traits_of(profile.use).keeps_driver; });
 }
 
 /// Programs of the profiles that root would not run.
@@ -46,7 +47,7 @@ int check_command(const Settings& settings, const std::vector<std::string>& file
   const auto names = files.empty() ? config_files(settings.root) : files;
   LoadedConfig loaded = files.empty() ? load_host_config(settings.root) : load_config(files);
   add_scrub_problems(settings.root, loaded);
-  if (files.empty() && gives_vendor_vfs(loaded.config)) {
+  if (files.empty() && keeps_drivers(loaded.config)) {
     const auto more =
         unsupported_by(loaded.config, libvirt_version_at(settings.root, settings.connect));
     loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());

@@ -6,7 +6,6 @@
 #include "allocation/capacity.hpp"
 #include "allocation/choose_device.hpp"
 #include "allocation/pool.hpp"
-#include "allocation/type_limit.hpp"
 #include "base/joined.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
@@ -14,6 +13,8 @@
 #include "cli/table.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/type_limit.hpp"
+#include "kinds/types.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
@@ -119,7 +120,7 @@ static std::optional<unsigned> available_by_name(const Offers& offers, const Pro
   std::vector<GpuType> types;
   std::set<unsigned> memory;
   for (const std::string& name : profile.types) {
-    GpuType type{.id = name, .name = name, .use = Use::vendor_vf};
+    GpuType type{.id = name, .name = name, .use = profile.use};
     add_size(type);
     const auto of_card = card_memory_of_vgpu(name);
     if (!of_card || type.of_mig) return {};
@@ -162,7 +163,7 @@ static std::optional<unsigned> available(const Offers& offers, const Profile& pr
   if (!gives_pci_devices(profile)) return available_mdevs(offers, profile);
   unsigned count = 0;
   for (const auto& [card, devices] : free_devices(offers, profile)) {
-    const auto of_card = profile.use == Use::vendor_vf
+    const auto of_card = traits_of(profile.use).has_types
                              ? available_vgpus(offers, profile, card, devices)
                              : static_cast<unsigned>(devices.size());
     if (!of_card) return {};

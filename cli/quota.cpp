@@ -13,7 +13,7 @@
 #include "cli/table.hpp"
 #include "domain/domain.hpp"
 #include "libvirt/client.hpp"
-#include "lifecycle/pci_request.hpp"
+#include "lifecycle/by_hand.hpp"
 
 namespace gpuward {
 

@@ -19,6 +19,8 @@
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/kind.hpp"
+#include "kinds/types.hpp"
 #include "libvirt/client.hpp"
 #include "libvirt/version.hpp"
 #include "pci/pci_device.hpp"
@@ -107,7 +109,7 @@ static std::string reason_not_whole(const Root& root, const PciAddress& address)
   Profile whole;
   whole.name = whole_word;
   whole.is_configured = false;
-  whole.use = Use::whole;
+  whole.use = whole_use;
   std::string why;
   const auto device = find_in_pool(root, Config{}, whole, address, why);
   if (!device) return why;
@@ -120,7 +122,7 @@ static std::string reason_not_whole(const Root& root, const PciAddress& address)
 static unsigned instances_on(const GpuUse& use, const std::vector<GpuInstance>& instances) {
   size_t unclaimed = use.vgpus.size();
   for (const size_t at : use.at)
-    if (instances[at].use == Use::vendor_vf && unclaimed > 0) --unclaimed;
+    if (is_typed_vf(instances[at].use) && unclaimed > 0) --unclaimed;
   return static_cast<unsigned>(use.at.size() + unclaimed);
 }
 
@@ -134,7 +136,7 @@ static SetupGpu read_gpu(const Root& root, const Host& host, const Gpu& gpu, con
   const auto kinds = kinds_of(gpu);
   if (!gpu.parent.address) return found;
   found.shows_console = shows_console(root, *gpu.parent.address);
-  if (std::find(kinds.begin(), kinds.end(), Use::whole) != kinds.end())
+  if (std::find(kinds.begin(), kinds.end(), whole_use) != kinds.end())
     found.not_whole = reason_not_whole(root, *gpu.parent.address);
   return found;
 }
@@ -143,7 +145,8 @@ static SetupHost read_setup_host(const Root& root, const Host& host,
                                  const Definitions& definitions) {
   SetupHost found{.knows_definitions = definitions.are_known};
   Config vendor_vfs;
-  vendor_vfs.profiles.emplace_back().use = Use::vendor_vf;
+  for (const UseTraits& row : use_traits)
+    if (row.keeps_driver) vendor_vfs.profiles.emplace_back().use = row.use;
   if (!unsupported_by(vendor_vfs, definitions.libvirt).empty())
     found.no_vendor_vfs = "libvirt before 9.7 does not support vGPUs on VFs; upgrade libvirt";
   const auto uses = use_of_gpus(root, host.gpus, host.instances);

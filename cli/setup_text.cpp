@@ -7,7 +7,7 @@
 #include "base/joined.hpp"
 #include "base/utf8.hpp"
 #include "cli/memory_text.hpp"
-#include "inventory/snapshot.hpp"
+#include "kinds/kind.hpp"
 
 namespace gpuward {
 
@@ -110,9 +110,10 @@ static std::string describe(const SetupProfile& profile) {
   const bool has_type = !profile.type.empty();
   const std::string memory = memory_text(profile.memory_mib), card = memory_text(profile.card_mib);
   const std::string share = memory.empty() ? "" : memory + (card.empty() ? "" : " of " + card);
-  const std::string what = has_type                    ? profile.type_name
-                           : profile.use == Use::whole ? "A whole card with its companions"
-                                                       : "A VF of a card";
+  const std::string what = has_type ? profile.type_name
+                           : traits_of(profile.use).is_whole_card
+                               ? "A whole card with its companions"
+                               : "A VF of a card";
   return listed({what, share,
                  has_type && profile.most
                      ? std::to_string(*profile.most) + " on a card without other types"
@@ -122,7 +123,7 @@ static std::string describe(const SetupProfile& profile) {
 
 static std::string profile_text(const SetupProfile& profile) {
   std::string text = '\n' + comment(describe(profile)) + "[profile " + profile.name + "]\n";
-  if (profile.use != Use::mdev) text += "use = " + std::string(use_word(profile.use)) + '\n';
+  if (profile.use != default_use) text += "use = " + std::string(use_word(profile.use)) + '\n';
   if (!profile.type.empty()) text += "type = " + profile.type + '\n';
   if (!profile.device.empty()) text += "gpu = " + profile.device + '\n';
   return text;

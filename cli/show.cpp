@@ -16,6 +16,9 @@
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/kind.hpp"
+#include "kinds/type_names.hpp"
+#include "kinds/types.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim_store.hpp"
@@ -51,7 +54,7 @@ class Facts {
 
 static std::optional<Holder> holder_of(const Root& root, const GpuInstance& view) {
   const OpenDevices open(root, Uninspected::ignore);
-  return view.use == Use::mdev ? open.holder_of(view.instance.uuid)
+  return is_mediated(view.use) ? open.holder_of(view.instance.uuid)
                                : open.holder_of(view.device->address);
 }
 
@@ -150,9 +153,9 @@ static void add_types_of_schema_1(Facts& facts, const Gpu& gpu, const std::vecto
     for (const GpuType::On& on : type.on)
       if (on.available)
         free = free.value_or(0) + (gpu.vfs.empty() ? *on.available : *on.available > 0);
-    facts.add("type " + type.id, type.use == Use::vendor_vf ? type.name
-                                 : free                     ? std::to_string(*free) + unit
-                                        : "capacity not reported by the driver");
+    facts.add("type " + type.id, is_typed_vf(type.use) ? type.name
+                                 : free                ? std::to_string(*free) + unit
+                                                       : "capacity not reported by the driver");
   }
 }
 
@@ -234,10 +237,10 @@ static Facts gpu_facts(const Settings& settings, const Config& config, const Hos
 }
 
 static std::string device_text(const ClaimedDevice& device) {
-  if (device.use == Use::mdev)
+  if (is_mediated(device.use))
     return device.type + " on " + device.parent + ", instance " + device_name(device);
   std::string text(use_word(device.use));
-  if (device.use == Use::vendor_vf) text += ' ' + device.type;
+  if (traits_of(device.use).has_types) text += ' ' + device.type;
   text += ' ' + device_name(device);
   return device.parent == device_name(device) ? text : text + " of " + device.parent;
 }

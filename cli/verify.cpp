@@ -44,13 +44,13 @@ static GuestCheck check_of_pci_device(const DeviceModel& model) {
 }
 
 GuestCheck guest_check(const ClaimedDevice& device, const DeviceModel& model) {
-  const bool has_type = device.use == Use::mdev || device.use == Use::vendor_vf;
+  const bool has_type = traits_of(device.use).has_types;
   if (has_type && model.vendor == nvidia) return check_of_vgpu(model.type);
-  if (device.use == Use::mdev)
+  if (has_type)
     return {"", model.type.memory_mib
                     ? std::to_string(*model.type.memory_mib) + " MiB of video memory"
                     : "unknown: the driver of the host does not report the memory of the type"};
-  if (device.use == Use::vf && model.driver == "xe" && model.vram_quota)
+  if (traits_of(device.use).has_vf_quota && model.driver == "xe" && model.vram_quota)
     return check_of_xe_vf(*model.vram_quota);
   return check_of_pci_device(model);
 }
@@ -59,13 +59,13 @@ GuestCheck guest_check(const ClaimedDevice& device, const DeviceModel& model) {
 
 std::vector<std::string> limits_of(const ClaimedDevice& device, const DeviceModel& model,
                                    const VfQuota& quota) {
-  if (device.use == Use::whole) return {"none: the whole card"};
+  if (traits_of(device.use).is_whole_card) return {"none: the whole card"};
   std::vector<std::string> limits;
   if (model.type.memory_mib)
     limits.push_back("memory " + std::to_string(*model.type.memory_mib) + " MiB, by the type");
   if (model.vram_quota)
     limits.push_back("memory " + std::to_string(*model.vram_quota) + " bytes, by vram_quota");
-  if (device.use != Use::vf) return limits;
+  if (!traits_of(device.use).has_vf_quota) return limits;
   if (quota.exec_quantum_ms)
     limits.push_back("execution quantum " + std::to_string(*quota.exec_quantum_ms) + " ms");
   if (quota.preempt_timeout_us)

@@ -6,7 +6,7 @@
 #include "cli/verify.hpp"
 #include "config/config_parser.hpp"
 #include "inventory/gpu_types.hpp"
-#include "inventory/snapshot.hpp"
+#include "kinds/type_names.hpp"
 #include "mdev/gpu_settings.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/virtual_functions.hpp"
@@ -29,7 +29,7 @@ static GpuType type_of(const Root& root, const ClaimedDevice& device) {
   const GpuInstance instance{.instance = {device.instance, device.parent, device.type},
                              .use = device.use};
   GpuType type{.id = device.type, .name = TypeNames(root).of(instance), .use = device.use};
-  if (device.use == Use::mdev)
+  if (is_mediated(device.use))
     type.description = type_description(root, device.parent, device.type);
   add_size(type);
   return type;
@@ -38,9 +38,9 @@ static GpuType type_of(const Root& root, const ClaimedDevice& device) {
 static DeviceModel model_of(const Root& root, const ClaimedDevice& device,
                             const DeviceReadings& found) {
   DeviceModel model;
-  const bool has_type = device.use == Use::mdev || device.use == Use::vendor_vf;
+  const bool has_type = traits_of(device.use).has_types;
   const auto address =
-      device.use == Use::mdev ? parse_pci_address(device.parent) : std::optional(device.address);
+      is_mediated(device.use) ? parse_pci_address(device.parent) : std::optional(device.address);
   if (const auto pci = address ? find_pci_device(root, *address) : std::nullopt) {
     model.vendor = pci->vendor;
     model.device = pci->device;
@@ -67,7 +67,8 @@ static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedC
                              const std::vector<PciAddress>& own, const OpenDevices& open,
                              const ClaimedDevice& device) {
   const DeviceReadings found = read_back(root, domain, device, own, open);
-  const auto quota = device.use == Use::vf ? quota_of(root, loaded, device) : VfQuota{};
+  const auto quota =
+      traits_of(device.use).has_vf_quota ? quota_of(root, loaded, device) : VfQuota{};
   const DeviceModel model = model_of(root, device, found);
   return {device, compare(device, quota, found),
           limits_of(device, model, quota.value_or(VfQuota{})), guest_check(device, model)};
@@ -80,7 +81,7 @@ int verify_command(const Settings& settings, const std::string& domain) {
   const OpenDevices open(root);
   std::vector<PciAddress> own;
   for (const ClaimedDevice& device : claim.devices)
-    if (device.use != Use::mdev) own.push_back(device.address);
+    if (is_pci(device.use)) own.push_back(device.address);
   std::vector<VerifiedDevice> devices;
   for (const ClaimedDevice& device : claim.devices)
     if (device.state == ClaimedDevice::State::claimed)

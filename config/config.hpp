@@ -117,7 +117,7 @@ struct GpuSection {
 struct Profile {
   std::string name;
   bool is_configured = true;       ///< false: made of a request, "whole" or "10de:2236"
-  Use use = Use::mdev;             ///< what a domain gets
+  Use use = default_use;           ///< what a domain gets
   std::vector<std::string> types;  ///< of mdev and vendor_vf, first fit; empty when memory is asked
   std::vector<GpuSelector> gpus;   ///< empty: any
   Placement placement = Placement::binpack;

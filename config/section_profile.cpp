@@ -12,10 +12,6 @@ constexpr Choice<Placement> placements[] = {{"binpack", Placement::binpack},
                                             {"spread", Placement::spread}};
 constexpr Choice<Numa> numas[] = {
     {"require", Numa::require}, {"prefer", Numa::prefer}, {"ignore", Numa::ignore}};
-constexpr Choice<Use> profile_uses[] = {{use_word(Use::mdev), Use::mdev},
-                                        {use_word(Use::vf), Use::vf},
-                                        {use_word(Use::vendor_vf), Use::vendor_vf},
-                                        {use_word(Use::whole), Use::whole}};
 constexpr Choice<bool> on_off[] = {{"on", true}, {"off", false}};
 
 static void set_type(Profile& profile, const Setting& setting) {
@@ -51,9 +47,8 @@ static void set_console(Profile& profile, const Setting& setting) {
 }
 
 static void set_use(Profile& profile, const Setting& setting) {
-  const auto use = choose(setting, profile_uses);
   // Of one that is not known nothing else is asked.
-  profile.use = use.value_or(Use::off);
+  profile.use = choose_use(setting, false).value_or(no_use);
 }
 
 static void set_scrub(Profile& profile, const Setting& setting) {
@@ -123,22 +118,16 @@ void parse_section(Section<Profile>& section, const SectionText& block) {
   set_keys(section, block, keys);
 }
 
-static bool wants_type(Use use) {
-  return use == Use::mdev || use == Use::vendor_vf;
-}
-
 static void check_use(const Section<Profile>& section, const KeyRules& keys_set) {
   const Profile& profile = section.content;
-  if (profile.use == Use::off) return;
+  if (is_off(profile.use)) return;
   const std::string found = "'use' is " + std::string(use_word(profile.use)) +
                             (keys_set.has("use") ? keys_set.where("use") : " by default");
   for (const char* key : {"type", "memory"})
-    if (keys_set.has(key) && !wants_type(profile.use))
-      keys_set.problem(key, "requires use = mdev or use = vendor-vf; " + found);
+    keys_set.require(key, profile.use, &UseTraits::has_types, found);
   for (const char* key : {"scrub", "one-time"})
-    if (keys_set.has(key) && profile.use == Use::mdev)
-      keys_set.problem(key, "requires use = whole, vf or vendor-vf; " + found);
-  if (profile.use == Use::mdev)
+    keys_set.require(key, profile.use, &UseTraits::outlives_domain, found);
+  if (traits_of(profile.use).has_types && !traits_of(profile.use).has_named_types)
     for (const std::string& type : profile.types)
       if (!is_name(type))
         keys_set.problem("type", "names '" + type + "', which is not an mdev type");
@@ -151,7 +140,7 @@ void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
   if (keys_set.has("compute") && !keys_set.has("memory"))
     keys_set.problem("compute", "requires 'memory'");
   check_use(section, keys_set);
-  if (wants_type(section.content.use) && !keys_set.has("type") && !keys_set.has("memory"))
+  if (traits_of(section.content.use).has_types && !keys_set.has("type") && !keys_set.has("memory"))
     problems.push_back({section.content.position, section.title + " requires 'type' or 'memory'"});
 }
 

@@ -150,13 +150,13 @@ static std::optional<SettledRequest> settled_request(const Element& element,
                                                      const std::string& alias) {
   const auto use = element.attribute("use");
   if (!use) return {};
-  SettledRequest settled{use_of(*use).value_or(Use::off),
+  SettledRequest settled{use_of(*use).value_or(no_use),
                          std::string(element.attribute("type").value_or("")),
                          std::string(element.attribute("device").value_or(""))};
-  const bool has_type = settled.use == Use::mdev || settled.use == Use::vendor_vf;
-  if (!has_type && settled.use != Use::whole)
-    throw error_at(element,
-                   "gpu " + alias + ": use='" + shown(*use) + "' is not whole, mdev or vendor-vf");
+  if (!traits_of(settled.use).is_requestable)
+    throw error_at(element, "gpu " + alias + ": use='" + shown(*use) + "' is not " +
+                                list_uses(&UseTraits::is_requestable));
+  const bool has_type = traits_of(settled.use).has_types;
   if (has_type != !settled.type.empty() || (has_type && !is_name(settled.type)))
     throw error_at(element, "gpu " + alias + ": type='" + shown(settled.type) +
                                 "' is not a type of use='" + std::string(*use) + "'");

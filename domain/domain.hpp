@@ -38,8 +38,8 @@ struct Hostdev {
 /// What serves a request that names no profile, as attach settled it: prepare reads no more of the
 /// host for it than for a profile.
 struct SettledRequest {
-  Use use = Use::whole;  ///< whole, mdev or vendor_vf
-  std::string type{};    ///< id of the type, of mdev and vendor_vf
+  Use use = whole_use;   ///< a requestable kind; by default any whole GPU
+  std::string type{};    ///< id of the type, of a kind with types
   std::string device{};  ///< of whole: vendor:device, "" for any GPU
   bool operator==(const SettledRequest&) const = default;
 };

@@ -101,7 +101,7 @@ DeviceReadings read_back(const Root& root, const Uuid& domain, const ClaimedDevi
                          const std::vector<PciAddress>& own, const OpenDevices& open) {
   DeviceReadings found;
   read_process(root, domain, device, open, found);
-  if (device.use == Use::mdev) {
+  if (is_mediated(device.use)) {
     read_mdev(root, device, found);
     return found;
   }
@@ -114,8 +114,8 @@ DeviceReadings read_back(const Root& root, const Uuid& domain, const ClaimedDevi
   found.is_vfio = vfio.text.has_value();
   read_group(root, device, own, found);
   found.ports = acs_above(root, device.address);
-  if (device.use == Use::vendor_vf) found.vgpu_type = read_text(path + "/nvidia/current_vgpu_type");
-  if (device.use == Use::vf) read_vf_profile(root, device, found);
+  if (is_typed_vf(device.use)) found.vgpu_type = read_text(path + "/nvidia/current_vgpu_type");
+  if (traits_of(device.use).has_vf_quota) read_vf_profile(root, device, found);
   return found;
 }
 
@@ -157,7 +157,7 @@ static DeviceFact process_fact(const DeviceReadings& found) {
 /// xe-vfio-pci (virpci.c, virPCIDeviceFindBestVFIOVariant).
 static DeviceFact driver_fact(const ClaimedDevice& device, const DeviceReadings& found) {
   const std::string expected =
-      device.use == Use::vendor_vf ? "a driver of VFIO's" : "vfio-pci or a variant of it";
+      traits_of(device.use).keeps_driver ? "a driver of VFIO's" : "vfio-pci or a variant of it";
   if (!found.driver.unknown.empty()) return unknown_fact("driver", expected, found.driver.unknown);
   return fact("driver", expected, found.driver.text.value_or("none"),
               found.driver.text && (found.is_vfio || found.driver.text == "vfio-pci"));
@@ -236,7 +236,7 @@ static void add_quota_facts(const std::optional<VfQuota>& quota, const DeviceRea
 DeviceFacts compare(const ClaimedDevice& device, const std::optional<VfQuota>& quota,
                     const DeviceReadings& found) {
   DeviceFacts facts;
-  if (device.use == Use::mdev) {
+  if (is_mediated(device.use)) {
     const std::string uuid = to_string(device.instance);
     const Reading same{found.parent.text ? std::optional(uuid) : std::nullopt,
                        found.parent.unknown};
@@ -247,9 +247,9 @@ DeviceFacts compare(const ClaimedDevice& device, const std::optional<VfQuota>& q
     return facts;
   }
   facts.push_back(driver_fact(device, found));
-  if (device.use == Use::vendor_vf)
+  if (is_typed_vf(device.use))
     facts.push_back(equal("current_vgpu_type", device.type, found.vgpu_type));
-  if (device.use == Use::vf) add_quota_facts(quota, found, facts);
+  if (traits_of(device.use).has_vf_quota) add_quota_facts(quota, found, facts);
   add_group_facts(found, facts);
   for (const PortAcs& acs : found.ports) facts.push_back(acs_fact(acs));
   facts.push_back(process_fact(found));

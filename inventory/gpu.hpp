@@ -48,7 +48,7 @@ struct GpuType {
   };
   std::string id;      ///< "nvidia-745", of the vendor VFIO framework "1153"
   std::string name{};  ///< as the vendor names it: "NVIDIA L40S-12Q"
-  Use use = Use::mdev;
+  Use use = default_use;
   std::optional<unsigned> memory_mib{};
   /// What one takes of each thing that the card's types share: mbochs {MiB}, NVIDIA {MIG slices,
   /// MiB}, GVT-g {fences, low, high}. Empty where the driver does not say.
@@ -67,7 +67,7 @@ struct GpuInstance {
   Instance instance{};  ///< of an mdev; else parent and type of the claim
   std::string name{};   ///< UUID or PCI address
   bool exists = true;   ///< false of what is claimed or in quarantine and gone
-  Use use = Use::mdev;
+  Use use = default_use;
   /// in-use, quarantined: claimed by a domain; provisioned: by gpuward's `instances`; external: by
   /// another program; missing: claimed but not existing; unknown: external, or of a claim that
   /// cannot be read

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/kernel_write.hpp"
 #include "base/root.hpp"
-#include "lifecycle/deadlines.hpp"
+#include "kinds/deadlines.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {
@@ -40,10 +38,5 @@ std::string remedy_of(const QuarantinedDevice& kept);
 
 /// What is reported of a device that remains in quarantine: the caller logs or throws it.
 Reason quarantine_reason(const QuarantinedDevice& kept);
-
-/// Removes one instance that nobody has open; no failure when it is gone. `on_start`: as of
-/// WriteOptions.
-KernelChange remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
-                             std::function<void(pid_t)> on_start = {});
 
 }  // namespace gpuward

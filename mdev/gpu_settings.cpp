@@ -67,7 +67,7 @@ GpuSettings settings_of(const Config& config, const Parent& parent) {
         continue;
       add(settings, section, level);
     }
-  if (settings.use.value_or(Use::mdev) != Use::mdev) settings.instances.clear();
+  if (!traits_of(settings.use.value_or(default_use)).has_instances) settings.instances.clear();
   return settings;
 }
 

@@ -47,7 +47,7 @@ std::optional<PciAddress> virtual_function_address(const Root& root, const PciAd
 
 WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most) {
   const unsigned asked = settings.vfs.value_or(GpuSection::max_vfs);
-  return {asked == GpuSection::max_vfs ? most : asked, use == Use::vendor_vf, settings.quota};
+  return {asked == GpuSection::max_vfs ? most : asked, traits_of(use).keeps_driver, settings.quota};
 }
 
 static std::string profile_directory(const std::string& pf_path, unsigned number) {

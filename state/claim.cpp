@@ -32,12 +32,12 @@ bool is_by_hand(const ClaimedDevice& device) {
 }
 
 bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other) {
-  if ((one.use == Use::mdev) != (other.use == Use::mdev)) return false;
-  return one.use == Use::mdev ? one.instance == other.instance : one.address == other.address;
+  if (is_mediated(one.use) != is_mediated(other.use)) return false;
+  return is_mediated(one.use) ? one.instance == other.instance : one.address == other.address;
 }
 
 std::string device_name(const ClaimedDevice& device) {
-  return device.use == Use::mdev ? to_string(device.instance) : to_string(device.address);
+  return is_mediated(device.use) ? to_string(device.instance) : to_string(device.address);
 }
 
 /// "mdev STATE ALIAS PROFILE UUID PARENT TYPE", "whole STATE ALIAS PROFILE ADDRESS PARENT -".
@@ -108,14 +108,14 @@ std::optional<ClaimedDevice> parse_device(std::string_view line) {
   ClaimedDevice device;
   const auto use = use_of(words[0]);
   const auto state = state_of(words[1]);
-  if (!use || *use == Use::off || !state) return {};
+  if (!use || is_off(use) || !state) return {};
   if (!std::all_of(words.begin(), words.begin() + 7, is_path_part)) return {};
   device.use = *use;
   device.state = *state;
   device.alias = words[2];
   device.profile = words[3];
-  const auto instance = *use == Use::mdev ? parse_uuid(words[4]) : Uuid{};
-  const auto address = *use == Use::mdev ? PciAddress{} : parse_pci_address(words[4]);
+  const auto instance = is_mediated(*use) ? parse_uuid(words[4]) : Uuid{};
+  const auto address = is_mediated(*use) ? PciAddress{} : parse_pci_address(words[4]);
   if (!instance || !address) return {};
   device.instance = *instance;
   device.address = *address;

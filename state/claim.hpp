@@ -36,7 +36,7 @@ struct ClaimedDevice {
   /// removes its vGPU.
   Process writer{};
   Process scrub_process{};  ///< waits for its scrub program
-  Use use = Use::mdev;
+  Use use = default_use;
   PciAddress address{};   ///< of all that are no mdev
   std::string scrub{};    ///< program to run when it is given back, "" for none
   bool one_time = false;  ///< not to be given again before the sysadmin clears it

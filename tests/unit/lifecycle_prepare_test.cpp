@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
 #include "mdev/instance.hpp"

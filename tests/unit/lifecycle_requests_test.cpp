@@ -11,6 +11,7 @@
 #include "config/gpu_selector.hpp"
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/release.hpp"
 #include "pci/pci_device.hpp"
