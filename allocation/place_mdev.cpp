@@ -12,6 +12,7 @@
 #include "allocation/placement.hpp"
 #include "allocation/request.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "inventory/snapshot.hpp"
@@ -221,9 +222,7 @@ std::string list_parents(const MdevPlacing& placing, const Search& found) {
   std::set<std::string> parents;
   for (const Candidate& candidate : found.candidates) parents.insert(candidate.parent);
   for (const ParentType& refused : placing.refused) parents.insert(refused.parent);
-  std::string text;
-  for (const std::string& parent : parents) text += (text.empty() ? "" : ", ") + parent;
-  return text;
+  return joined(parents);
 }
 
 [[noreturn]] void throw_no_capacity(const MdevPlacing& placing, const ClaimedDevice& device,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "domain/domain.hpp"
@@ -224,9 +225,8 @@ std::optional<Reason> access_refusal(const Profile& profile, const std::string& 
         return matches(pattern, domain, owner);
       }))
     return {};
-  std::string patterns;
-  for (const DomainPattern& pattern : allowed)
-    patterns += (patterns.empty() ? "" : ", ") + to_string(pattern);
+  const std::string patterns =
+      joined(allowed, ", ", [](const DomainPattern& pattern) { return to_string(pattern); });
   const std::string who =
       domain_title(domain) + (owner.empty() ? "" : " with owner " + in_quotes(owner));
   return Reason{

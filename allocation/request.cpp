@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "config/gpu_selector.hpp"
@@ -104,17 +105,11 @@ static WantedGpus wanted_part(const HostOffer& host, const Request& request) {
   return wanted(request, request.text, require_fraction(host, {request.part}, {}, title));
 }
 
-static std::string all_of(const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 static Error ambiguous(const std::string& text, const std::string& what,
                        const std::set<std::string>& candidates) {
   return Error(request_title(text),
                std::to_string(candidates.size()) + " " + what + " have this name",
-               "write one of: " + all_of(candidates));
+               "write one of: " + joined(candidates));
 }
 
 /// The type of this id, else that of this name. Where two kinds of device offer it the first of
@@ -170,13 +165,13 @@ static Error unknown_name(const Config& config, const HostOffer& host, const Req
   for (const Profile& profile : config.profiles) profiles.insert(profile.name);
   for (const OfferedModel& model : host.models) models.insert(model.name);
   std::string remedy = "write whole, vendor:device";
-  if (!profiles.empty()) remedy += ", a profile (" + all_of(profiles) + ")";
-  if (!models.empty()) remedy += ", a model (" + all_of(models) + ")";
+  if (!profiles.empty()) remedy += ", a profile (" + joined(profiles) + ")";
+  if (!models.empty()) remedy += ", a model (" + joined(models) + ")";
   std::string problem = "neither a profile nor a type or model of a GPU on this host";
   // It may still be the name of a type.
   if (!host.partly_listed.empty())
     problem += "; types of vGPUs that no VF of " +
-               all_of({host.partly_listed.begin(), host.partly_listed.end()}) +
+               joined(std::set<std::string>(host.partly_listed.begin(), host.partly_listed.end())) +
                " can create now are unknown";
   return Error(request_title(request.written), problem,
                remedy + " or a type of: gpuward list types");

@@ -9,6 +9,7 @@
 #include "allocation/reassignment.hpp"
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/host_offer.hpp"
@@ -62,10 +63,10 @@ static std::string why_not(const PoolDevice& device, const DeviceUse& use,
 static Error no_device(const Settings& settings, const Config& config, const Profile& profile,
                        const std::string& domain, const std::vector<PoolDevice>& pool) {
   const std::string hint = "run: gpuward list gpus";
-  std::string devices;
-  for (const PoolDevice& device : pool)
-    devices += (devices.empty() ? "" : ", ") + to_string(device.address) +
-               (has_others_vgpu(device) ? " has a vGPU that gpuward did not create" : "");
+  const std::string devices = joined(pool, ", ", [](const PoolDevice& device) {
+    return to_string(device.address) +
+           (has_others_vgpu(device) ? " has a vGPU that gpuward did not create" : "");
+  });
   if (!pool.empty())
     return Error(title_of(profile),
                  "all devices are already assigned to " + domain_title(domain) + ": " + devices,
@@ -77,9 +78,8 @@ static Error no_device(const Settings& settings, const Config& config, const Pro
 
 static Error none_to_assign(const Profile& profile, const std::vector<PoolDevice>& pool,
                             const DeviceUse& use, const std::string& domain) {
-  std::string reasons;
-  for (const PoolDevice& device : pool)
-    reasons += (reasons.empty() ? "" : "; ") + why_not(device, use, domain);
+  const std::string reasons =
+      joined(pool, "; ", [&](const PoolDevice& device) { return why_not(device, use, domain); });
   return Error(title_of(profile), "no GPU can be assigned: " + reasons, "run: gpuward list gpus");
 }
 
@@ -243,11 +243,9 @@ static std::string title_of(const WantedGpus& wanted) {
 
 std::string attached_text(const std::vector<WantedGpus>& gpus) {
   unsigned count = 0;
-  std::string titles;
-  for (const WantedGpus& wanted : gpus) {
-    count += wanted.count;
-    titles += (titles.empty() ? "" : ", ") + title_of(wanted);
-  }
+  for (const WantedGpus& wanted : gpus) count += wanted.count;
+  const std::string titles =
+      joined(gpus, ", ", [](const WantedGpus& wanted) { return title_of(wanted); });
   return (count == 1 ? "GPU" : std::to_string(count) + " GPUs") + " attached (" + titles + ")";
 }
 

@@ -29,6 +29,10 @@ int show_command(const Settings& settings, const std::string& name);
 /// `parts`: of "config", "journal" and "versions" those to add.
 int gather_command(const Settings& settings, const std::string& file,
                    const std::vector<std::string>& parts);
+/// `write`: installs what else is printed.
+int setup_command(const Settings& settings, bool write);
+/// Exit status 3 where something is unknown and nothing differs.
+int verify_command(const Settings& settings, const std::string& domain);
 int check_command(const Settings& settings, const std::vector<std::string>& files);
 int plan_command(const Settings& settings);
 int apply_command(const Settings& settings);

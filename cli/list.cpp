@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "cli/commands.hpp"
 #include "cli/gpu_json.hpp"
 #include "cli/gpu_model.hpp"
@@ -33,12 +34,7 @@ static std::string numa_text(const Parent& gpu) {
 }
 
 static std::string kinds_text(const Gpu& gpu) {
-  std::string text;
-  for (const Use kind : kinds_of(gpu)) {
-    if (!text.empty()) text += ',';
-    text += use_word(kind);
-  }
-  return text;
+  return joined(kinds_of(gpu), ",", use_word);
 }
 
 /// Used, there, possible.

@@ -5,6 +5,7 @@
 
 #include "allocation/device_memory.hpp"
 #include "allocation/request.hpp"
+#include "base/joined.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/commands.hpp"
@@ -62,12 +63,6 @@ std::string used_text(const QuotaUse& use, bool is_known) {
   return use.limit + ": " + std::to_string(use.used) + " of " + max + " used";
 }
 
-static std::string names_text(const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 static std::string quota_table(const std::vector<QuotaUse>& uses, bool is_known) {
   std::vector<std::vector<std::string>> rows;
   rows.reserve(uses.size());
@@ -75,7 +70,7 @@ static std::string quota_table(const std::vector<QuotaUse>& uses, bool is_known)
     rows.push_back({to_string(use.quota->domains), use.limit,
                     is_known && use.unknown.empty() ? std::to_string(use.used) + unit_of(use) : "",
                     use.limit.empty() ? "" : std::to_string(use.max) + unit_of(use),
-                    names_text(use.domains)});
+                    joined(use.domains)});
   return format_table({"PATTERN", "LIMIT", "USED", "MAX", "DOMAINS"}, rows);
 }
 

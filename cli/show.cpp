@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <set>
-#include <type_traits>
 
 #include "allocation/capacity.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "cli/commands.hpp"
 #include "cli/gpu_model.hpp"
@@ -79,17 +79,8 @@ static Facts instance_facts(const Settings& settings, const GpuInstance& view) {
 
 // ---- a GPU
 
-template <typename Things>
-static std::string joined(const Things& things) {
-  std::string text;
-  for (const auto& thing : things) {
-    if (!text.empty()) text += ", ";
-    if constexpr (std::is_same_v<std::decay_t<decltype(thing)>, PciAddress>)
-      text += to_string(thing);
-    else
-      text += thing;
-  }
-  return text;
+static std::string addresses_text(const std::vector<PciAddress>& addresses) {
+  return joined(addresses, ", ", [](const PciAddress& address) { return to_string(address); });
 }
 
 static std::string class_text(const Gpu& gpu) {
@@ -104,15 +95,13 @@ static std::string class_text(const Gpu& gpu) {
 }
 
 static std::string kinds_text(const Gpu& gpu) {
-  std::vector<std::string_view> words;
-  for (const Use kind : kinds_of(gpu)) words.push_back(use_word(kind));
-  return joined(words);
+  return joined(kinds_of(gpu), ", ", use_word);
 }
 
 static std::string group_text(const GpuDetails& details) {
   if (!details.group) return {};
-  return std::to_string(details.group->number) + " (" + joined(details.group->members) + "), " +
-         (details.viable ? "viable" : "not viable: " + details.viable.reason.problem);
+  return std::to_string(details.group->number) + " (" + addresses_text(details.group->members) +
+         "), " + (details.viable ? "viable" : "not viable: " + details.viable.reason.problem);
 }
 
 static std::string link_text(const std::string& speed, const std::string& width) {
@@ -145,7 +134,7 @@ static void add_pci_facts(const Root& root, Facts& facts, const Gpu& gpu) {
   const GpuDetails details = read_details(root, gpu);
   facts.add("class", class_text(gpu));
   facts.add("iommu_group", group_text(details));
-  facts.add("companions", joined(details.companions));
+  facts.add("companions", addresses_text(details.companions));
   facts.add("identity", to_string(details.identity));
   add_health(facts, details.health);
   if (const auto owner = used_by(root, *gpu.parent.address))

@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/joined.hpp"
 #include "base/log.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
@@ -128,9 +129,7 @@ static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& d
 // ---- its life
 
 static std::string names_of(const std::vector<VgpuType>& types) {
-  std::string text;
-  for (const VgpuType& type : types) text += (text.empty() ? "" : ", ") + type.name;
-  return text.empty() ? "none" : text;
+  return types.empty() ? "none" : joined(types, ", ", &VgpuType::name);
 }
 
 /// "" when there is none.

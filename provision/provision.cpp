@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/joined.hpp"
 #include "base/kernel_write.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
@@ -82,12 +83,6 @@ static bool offers(const ProvisionView::MdevParent& gpu, const std::string& type
   return std::find(gpu.types.begin(), gpu.types.end(), type) != gpu.types.end();
 }
 
-static std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text.empty() ? "none" : text;
-}
-
 static std::string title(const Instance& instance) {
   return "instance " + to_string(instance.uuid) + " on " + instance.parent;
 }
@@ -160,7 +155,7 @@ static void plan_gpu(Planning& planning, const ProvisionView::MdevParent& gpu) {
     if (!offers(gpu, count.type)) {
       if (settings.instances_by_name)
         plan.errors.push_back(gpu.parent.name + " does not support type " + count.type +
-                              "; supported: " + joined(gpu.types));
+                              "; supported: " + (gpu.types.empty() ? "none" : joined(gpu.types)));
       continue;
     }
     CardRoom* const room = planning.room_of(gpu);
