@@ -237,7 +237,7 @@ std::vector<std::string> present_types(const GpuUse& use,
                                        const std::vector<GpuInstance>& instances) {
   std::vector<std::string> present;
   for (const size_t at : use.at)
-    if (instances[at].use == Use::mdev && instances[at].exists)
+    if (is_mediated(instances[at].use) && instances[at].exists)
       present.push_back(instances[at].instance.type);
   for (const auto& [vf, id] : use.vgpus) present.push_back(std::to_string(id));
   return present;

@@ -6,10 +6,7 @@
 #include <tuple>
 
 #include "config/gpu_settings.hpp"
-#include "inventory/gpu_types.hpp"
-#include "pci/card_facts.hpp"
-#include "pci/pci_device.hpp"
-#include "pci/vendor_vgpu.hpp"
+#include "kinds/kind.hpp"
 
 namespace gpuward {
 
@@ -24,55 +21,57 @@ using Types = std::set<OfferedType, Before>;
 
 }  // namespace
 
-/// Whether [gpu] leaves a part of the GPU to domains for this use: a section may name one of its
-/// VFs.
-static bool is_allowed(const Root& root, const Config& config, const Gpu& gpu, Use use) {
+/// Whether [gpu] leaves a part of the GPU to domains for this kind: a section may name one of them.
+static bool is_allowed(const Root& root, const Config& config, const Gpu& gpu, const Kind& kind) {
   Profile profile;
-  profile.use = use;
+  profile.use = kind.use;
   if (serves(config, profile, gpu.parent)) return true;
-  const auto allows = [&](const std::string& name) {
-    const auto parent = find_parent(root, config, name);
-    return parent && serves(config, profile, *parent);
-  };
-  if (use == Use::mdev)
-    return std::any_of(gpu.mdev_parents.begin(), gpu.mdev_parents.end(), allows);
-  return std::any_of(gpu.vfs.begin(), gpu.vfs.end(), [&](const PciAddress& vf) {
-    return serves(config, profile, read_identity(root, config, vf));
+  const auto parts = kind.parts(gpu);
+  return std::any_of(parts.begin(), parts.end(), [&](const std::string& name) {
+    return serves(config, profile, identity_of(root, config, name));
   });
 }
 
-static bool has_vgpu(const Root& root, const Gpu& gpu) {
-  return std::any_of(gpu.vfs.begin(), gpu.vfs.end(),
-                     [&](const PciAddress& vf) { return current_vgpu(root, vf).value_or(0) != 0; });
+/// Kinds of which the GPU offers types that domains may have.
+static std::vector<const Kind*> typed_kinds(const Root& root, const Config& config,
+                                            const Gpu& gpu) {
+  std::vector<const Kind*> kinds;
+  for (const Use use : kinds_of(gpu))
+    if (const Kind& kind = kind_of(use); kind.types && is_allowed(root, config, gpu, kind))
+      kinds.push_back(&kind);
+  return kinds;
 }
 
-/// Of a full card NVIDIA's driver lists none, and of another none that does not fit beside those
-/// that exist. The driver gives no name of those.
-static void add_current_vgpus(const Root& root, const Gpu& gpu, Types& types) {
-  for (const PciAddress& vf : gpu.vfs) {
-    const std::string id = std::to_string(current_vgpu(root, vf).value_or(0));
+/// The driver gives no name of those that it does not list.
+static void add_existing(const Root& root, const Gpu& gpu, const Kind& kind, Types& types) {
+  if (!kind.existing_types) return;
+  for (std::string& id : kind.existing_types(root, gpu)) {
     const bool is_known = std::any_of(types.begin(), types.end(), [&](const OfferedType& type) {
-      return type.use == Use::vendor_vf && type.id == id;
+      return type.use == kind.use && type.id == id;
     });
-    if (id != "0" && !is_known) types.insert({id, {}, Use::vendor_vf});
+    if (!is_known) types.insert({std::move(id), {}, kind.use});
   }
+}
+
+/// Whether it may have types that its driver does not list now.
+static bool is_partly_listed(const Root& root, const Gpu& gpu, const Kind& kind,
+                             const std::vector<GpuType>& listed) {
+  return kind.existing_types && (listed.empty() || !kind.existing_types(root, gpu).empty());
 }
 
 OfferedTypes offered_types(const Root& root, const Config& config, const std::vector<Gpu>& gpus) {
   Types types;
   std::vector<std::string> partly_listed;
-  for (const Gpu& gpu : gpus) {
-    const Use use = gpu.serves_mdevs() ? Use::mdev : Use::vendor_vf;
-    if (use == Use::vendor_vf && !gpu.offers_vgpus) continue;
-    if (!is_allowed(root, config, gpu, use)) continue;
-    const auto listed = catalogue_of(root, gpu);
-    for (const GpuType& type : listed) types.insert({type.id, type.name, type.use});
-    if (use == Use::vendor_vf && (listed.empty() || has_vgpu(root, gpu)))
-      partly_listed.push_back(gpu.parent.name);
-  }
+  const std::vector<std::string> none;  // is counted
   for (const Gpu& gpu : gpus)
-    if (gpu.offers_vgpus && is_allowed(root, config, gpu, Use::vendor_vf))
-      add_current_vgpus(root, gpu, types);
+    for (const Kind* const kind : typed_kinds(root, config, gpu)) {
+      const auto listed = kind->types(root, gpu, &none, true);
+      for (const GpuType& type : listed) types.insert({type.id, type.name, type.use});
+      if (is_partly_listed(root, gpu, *kind, listed)) partly_listed.push_back(gpu.parent.name);
+    }
+  for (const Gpu& gpu : gpus)
+    for (const Kind* const kind : typed_kinds(root, config, gpu))
+      add_existing(root, gpu, *kind, types);
   return {{types.begin(), types.end()}, partly_listed};
 }
 

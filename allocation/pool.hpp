@@ -7,26 +7,10 @@
 
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
-#include "base/verdict.hpp"
 #include "config/config.hpp"
+#include "kinds/pool_device.hpp"
 
 namespace gpuward {
-
-/// A PCI device that a profile may give.
-struct PoolDevice {
-  PciAddress address;
-  std::optional<PciAddress> physical_function;  ///< of a VF
-  std::optional<int> numa_node;
-  std::vector<PciAddress> functions;  ///< what a domain gets: itself, then companions
-  bool exists = true;                 ///< false for a VF that is made at the first prepare
-  std::vector<PciAddress> host_bound_members{};  ///< used by the host, in a whole GPU's IOMMU group
-  std::vector<PciAddress> staying{};             ///< of its slot, in IOMMU groups of their own
-  bool has_vgpu = false;                         ///< a VF that has a vGPU already, whoever made it
-  bool is_full = false;  ///< a VF without a vGPU whose card has no room for one of the profile
-  std::vector<int> local_cpus{};   ///< CPUs of its NUMA node, with numa = socket of its socket
-  std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
-  bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it
-};
 
 /// Whether the profile gives PCI devices, whose address is in the domain's XML before it starts.
 bool gives_pci_devices(const Profile& profile);

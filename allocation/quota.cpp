@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "domain/domain.hpp"
@@ -12,6 +13,7 @@ namespace gpuward {
 namespace {
 
 constexpr const char* total_limit = "total";
+constexpr const char* memory_limit = "memory";  // a profile must not be called so
 
 /// Not a companion, whose alias is ua-gpuward-0-1 or the author's own.
 bool is_gpu_of_profile(const ClaimedDevice& device) {
@@ -21,7 +23,7 @@ bool is_gpu_of_profile(const ClaimedDevice& device) {
 
 /// The slot of a card; nothing for a VF or an mdev, each of which is a GPU of its own.
 std::optional<PciAddress> slot_of(const ClaimedDevice& device) {
-  if (device.use != Use::whole) return {};
+  if (!traits_of(device.use).is_whole_card) return {};
   PciAddress slot = device.address;
   slot.function = 0;
   return slot;
@@ -49,6 +51,7 @@ unsigned counted(const std::string& limit, const GpuCounts& gpus) {
 std::map<std::string, unsigned> limits_of(const Quota& quota) {
   std::map<std::string, unsigned> limits = quota.per_profile;
   if (quota.total) limits[total_limit] = *quota.total;
+  if (quota.memory_mib) limits[memory_limit] = *quota.memory_mib;
   return limits;
 }
 
@@ -64,11 +67,24 @@ void add(const std::string& domain, const GpuCounts& gpus, QuotaUse& use) {
   use.domains.insert(domain);
 }
 
+void add_memory(const Claim& claim, QuotaUse& use) {
+  const MemoryCount memory = count_memory(claim);
+  if (!memory.unknown.empty()) use.unknown = domain_title(claim.name) + ": " + memory.unknown;
+  if (memory.mib == 0 && memory.unknown.empty()) return;
+  use.used += memory.mib;
+  use.domains.insert(claim.name);
+}
+
 QuotaUse use_of(const Config& config, const Quota& quota, const std::string& limit, unsigned max,
                 const std::vector<Claim>& claims) {
   QuotaUse use{&quota, limit, max, 0, {}};
-  for (const Claim& claim : claims)
-    if (is_under(config, quota, claim)) add(claim.name, count_gpus(claim), use);
+  for (const Claim& claim : claims) {
+    if (!is_under(config, quota, claim)) continue;
+    if (limit == memory_limit)
+      add_memory(claim, use);
+    else
+      add(claim.name, count_gpus(claim), use);
+  }
   return use;
 }
 
@@ -80,14 +96,33 @@ std::string users_text(const QuotaUse& use) {
          std::to_string(use.used) + ", ";
 }
 
+std::string title_with_place(const Quota& quota) {
+  return section_title(quota) + " (" + to_string(quota.position) + ")";
+}
+
+/// What is not known may be too much.
+std::optional<QuotaRefusal> unknown_memory(const QuotaUse& others, const QuotaRequest& request) {
+  const bool is_own = !request.memory->unknown.empty();
+  const std::string unknown =
+      is_own ? domain_title(request.name) + ": " + request.memory->unknown : others.unknown;
+  if (unknown.empty()) return {};
+  return QuotaRefusal{{title_with_place(*others.quota),
+                       "memory cannot be counted: " + unknown + " has an unknown amount of memory",
+                       is_own ? "request a GPU whose memory is shown by: gpuward list types, or "
+                                "remove memory from the section"
+                              : "shut that domain down, or remove memory from the section"},
+                      !is_own};
+}
+
 QuotaRefusal refusal(const QuotaUse& others, const QuotaRequest& request, unsigned requested) {
   const bool passes = requested <= others.max;
   const std::string name = shell_word(request.name);
+  const std::string unit = others.limit == memory_limit ? "MiB" : "";
   return {
-      {section_title(*others.quota) + " (" + to_string(others.quota->position) + ")",
-       others.limit + " = " + std::to_string(others.max) +
+      {title_with_place(*others.quota),
+       others.limit + " = " + std::to_string(others.max) + unit +
            " would be exceeded: " + (passes ? users_text(others) : "") +
-           domain_title(request.name) + " requests " + std::to_string(requested),
+           domain_title(request.name) + " requests " + std::to_string(requested) + unit,
        passes
            ? "shut one of them down or raise the limit; for what is used run: gpuward quota " + name
            : "raise the limit, or request fewer GPUs"},
@@ -109,6 +144,27 @@ GpuCounts count_gpus(const Claim& claim) {
   }
   if (const unsigned by_hand = count_by_hand(used, slots)) gpus["-"] = by_hand;
   return gpus;
+}
+
+MemoryCount count_memory(const Claim& claim) {
+  MemoryCount memory;
+  std::set<PciAddress> slots;
+  for (const ClaimedDevice& device : claim.devices) {
+    if (device.state != ClaimedDevice::State::claimed) continue;
+    if (!is_by_hand(device) && !is_gpu_of_profile(device)) continue;
+    // A companion written by hand has none of its own.
+    if (const auto slot = slot_of(device); slot && !slots.insert(*slot).second) continue;
+    if (device.memory_mib)
+      memory.mib += *device.memory_mib;
+    else
+      memory.unknown = device_name(device);
+  }
+  return memory;
+}
+
+bool limits_memory(const Config& config) {
+  return std::any_of(config.quotas.begin(), config.quotas.end(),
+                     [](const Quota& quota) { return quota.memory_mib.has_value(); });
 }
 
 std::string section_title(const Quota& quota) {
@@ -148,10 +204,13 @@ std::optional<QuotaRefusal> quota_refusal(const Config& config, const QuotaReque
   std::erase_if(others, [&](const Claim& claim) { return claim.domain == request.domain; });
   for (const Quota* const quota : quotas)
     for (const auto& [limit, max] : limits_of(*quota)) {
-      const unsigned requested = counted(limit, request.gpus);
+      const bool is_memory = limit == memory_limit;
+      if (is_memory && !request.memory) continue;
       const QuotaUse use = use_of(config, *quota, limit, max, others);
-      if (requested == 0 || use.used + requested <= max) continue;
-      QuotaRefusal found = refusal(use, request, requested);
+      auto unknown = is_memory ? unknown_memory(use, request) : std::nullopt;
+      const unsigned requested = is_memory ? request.memory->mib : counted(limit, request.gpus);
+      if (!unknown && (requested == 0 || use.used + requested <= max)) continue;
+      QuotaRefusal found = unknown ? std::move(*unknown) : refusal(use, request, requested);
       // What no domain that is shut down helps with counts more.
       if (!found.passes) return found;
       if (!first) first = std::move(found);
@@ -166,9 +225,8 @@ std::optional<Reason> access_refusal(const Profile& profile, const std::string& 
         return matches(pattern, domain, owner);
       }))
     return {};
-  std::string patterns;
-  for (const DomainPattern& pattern : allowed)
-    patterns += (patterns.empty() ? "" : ", ") + to_string(pattern);
+  const std::string patterns =
+      joined(allowed, ", ", [](const DomainPattern& pattern) { return to_string(pattern); });
   const std::string who =
       domain_title(domain) + (owner.empty() ? "" : " with owner " + in_quotes(owner));
   return Reason{

@@ -25,13 +25,24 @@ using GpuCounts = std::map<std::string, unsigned>;
 /// quarantine is used by no domain.
 GpuCounts count_gpus(const Claim& claim);
 
+/// Memory of GPUs that a domain uses, in MiB.
+struct MemoryCount {
+  unsigned mib = 0;
+  std::string unknown{};  ///< name of a device whose memory is not known; "" when there is none
+};
+MemoryCount count_memory(const Claim& claim);
+
+/// Whether a section limits memory: what each device has must then be known.
+bool limits_memory(const Config& config);
+
 /// One limit of a section, and what is used of it.
 struct QuotaUse {
   const Quota* quota = nullptr;  ///< of the configuration that was asked about
-  std::string limit;             ///< a profile or "total"; "" of a section that sets no limit
-  unsigned max = 0;
+  std::string limit;  ///< a profile, "total" or "memory"; "" of a section that sets no limit
+  unsigned max = 0;   ///< of memory in MiB
   unsigned used = 0;
   std::set<std::string> domains;  ///< that use it; of one without a limit, all that it means
+  std::string unknown{};  ///< "domain 'a': 0000:41:00.4", whose memory is not known; else ""
 };
 
 /// Each limit of the configuration, in its order.
@@ -50,6 +61,8 @@ struct QuotaRequest {
   std::string name;
   std::string owner;
   GpuCounts gpus;
+  std::optional<MemoryCount>
+      memory{};  ///< nothing: not yet known, so limits of memory do not count
 };
 
 struct QuotaRefusal {

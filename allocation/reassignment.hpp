@@ -62,7 +62,7 @@ const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
 struct Reassignment {
   Uuid domain;
   std::string alias;
-  Use use = Use::whole;
+  Use use = whole_use;
   std::optional<PciAddress> from;
   std::vector<PciAddress> to;  ///< the device and its companions
   std::string why;

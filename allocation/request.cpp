@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "config/gpu_selector.hpp"
@@ -64,8 +65,12 @@ Request parse_request(std::string_view text) {
 
 // ---- what serves it, at attach
 
-static Profile profile_of(const SettledRequest& settled) {
+static Profile profile_of(const SettledRequest& settled, const std::string& text) {
   Profile profile;
+  if (const auto part = parse_gpu_part(text)) {
+    profile.memory_mib = part->memory_mib;
+    profile.compute_percent = part->compute_percent;
+  }
   profile.is_configured = false;
   profile.use = settled.use;
   if (!settled.type.empty()) profile.types = {settled.type};
@@ -79,25 +84,32 @@ static Profile profile_of(const SettledRequest& settled) {
 
 static WantedGpus wanted(const Request& request, const std::string& text,
                          const SettledRequest& settled) {
-  return {{{}, text, settled}, profile_of(settled), request.count};
+  return {{{}, text, settled}, profile_of(settled, text), request.count};
 }
 
-static Error part_error(const Request& request) {
-  return Error(request_title(request.written), "this version serves no part of a GPU by its size",
-               "run: gpuward list types");
+/// What serves the fraction on this host. Throws Error, about `title`, where nothing does.
+static SettledRequest require_fraction(const HostOffer& host, const FractionRequest& request,
+                                       const std::vector<GpuSelector>& selectors,
+                                       const std::string& title) {
+  const auto gpus = host.fraction_gpus ? host.fraction_gpus(selectors) : std::vector<FractionGpu>();
+  const FractionChoice choice = fraction_choice(request, gpus);
+  const FractionCandidate* const best = best_fraction(choice);
+  if (!best) throw Error(about(title, fraction_refusal(request, gpus, choice)));
+  return settled(*best);
 }
 
-static std::string all_of(const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
+static WantedGpus wanted_part(const HostOffer& host, const Request& request) {
+  const std::string title = request_title(request.written);
+  if (const std::string advice = fraction_advice(request.part); !advice.empty())
+    throw Error(title, advice);
+  return wanted(request, request.text, require_fraction(host, {request.part}, {}, title));
 }
 
 static Error ambiguous(const std::string& text, const std::string& what,
                        const std::set<std::string>& candidates) {
   return Error(request_title(text),
                std::to_string(candidates.size()) + " " + what + " have this name",
-               "write one of: " + all_of(candidates));
+               "write one of: " + joined(candidates));
 }
 
 /// The type of this id, else that of this name. Where two kinds of device offer it the first of
@@ -145,7 +157,7 @@ static std::optional<SettledRequest> settle_model(const std::vector<OfferedModel
   if (devices.size() > 1) throw ambiguous(text, "models", devices);
   if (devices.empty()) return {};
   require_only_model(models, text, *devices.begin());
-  return SettledRequest{Use::whole, {}, *devices.begin()};
+  return SettledRequest{.device = *devices.begin()};
 }
 
 static Error unknown_name(const Config& config, const HostOffer& host, const Request& request) {
@@ -153,26 +165,68 @@ static Error unknown_name(const Config& config, const HostOffer& host, const Req
   for (const Profile& profile : config.profiles) profiles.insert(profile.name);
   for (const OfferedModel& model : host.models) models.insert(model.name);
   std::string remedy = "write whole, vendor:device";
-  if (!profiles.empty()) remedy += ", a profile (" + all_of(profiles) + ")";
-  if (!models.empty()) remedy += ", a model (" + all_of(models) + ")";
+  if (!profiles.empty()) remedy += ", a profile (" + joined(profiles) + ")";
+  if (!models.empty()) remedy += ", a model (" + joined(models) + ")";
   std::string problem = "neither a profile nor a type or model of a GPU on this host";
   // It may still be the name of a type.
   if (!host.partly_listed.empty())
     problem += "; types of vGPUs that no VF of " +
-               all_of({host.partly_listed.begin(), host.partly_listed.end()}) +
+               joined(std::set<std::string>(host.partly_listed.begin(), host.partly_listed.end())) +
                " can create now are unknown";
   return Error(request_title(request.written), problem,
                remedy + " or a type of: gpuward list types");
 }
 
-static WantedGpus of_profile(const Config& config, const std::string& name, unsigned count) {
-  Resolution resolution = resolve(config, GpuRequest{{}, name});
+static WantedGpus of_profile(const Config& config, const HostOffer& host, const Request& request) {
+  GpuRequest gpu{{}, request.text};
+  if (const Profile& profile = *find_profile(config, request.text); profile.memory_mib) {
+    gpu.settled = require_fraction(host, fraction_of(profile), profile.gpus, title_of(profile));
+    gpu.settled->of_profile = true;
+  }
+  Resolution resolution = resolve(config, gpu);
   if (!resolution.profile) throw Error(resolution.refusal);
-  return {{{}, name}, std::move(*resolution.profile), count};
+  return {std::move(gpu), std::move(*resolution.profile), request.count};
 }
 
 bool needs_host(const Config& config, const Request& request) {
-  return request.form == Request::Form::name && !find_profile(config, request.text);
+  if (request.form == Request::Form::part) return true;
+  if (request.form != Request::Form::name) return false;
+  const Profile* const profile = find_profile(config, request.text);
+  return !profile || profile->memory_mib;
+}
+
+FractionRequest fraction_of(const Profile& profile) {
+  FractionRequest request{{profile.memory_mib.value_or(0), profile.compute_percent},
+                          profile.workload};
+  if (!profile.any_use) request.use = profile.use;
+  return request;
+}
+
+std::optional<FractionRequest> fraction_of(const Config& config, const GpuRequest& gpu) {
+  if (names_profile(gpu)) {
+    const Profile* const profile = find_profile(config, gpu.profile);
+    if (!profile || !profile->memory_mib) return {};
+    return fraction_of(*profile);
+  }
+  const auto part = parse_gpu_part(gpu.profile);
+  if (!part || !fraction_advice(*part).empty()) return {};
+  return FractionRequest{*part};
+}
+
+std::optional<SettledRequest> settle_fraction(const FractionChoice& choice, const GpuRequest& gpu) {
+  const FractionCandidate* best = best_fraction(choice);
+  if (!best) return {};
+  const auto is_settled = [&](const FractionCandidate& candidate) {
+    const SettledRequest other = settled(candidate);
+    return gpu.settled && other.use == gpu.settled->use && other.type == gpu.settled->type &&
+           other.device == gpu.settled->device;
+  };
+  for (const FractionCandidate& candidate : choice.candidates)
+    if (is_settled(candidate) && (candidate.available > 0 || best->available == 0))
+      best = &candidate;
+  SettledRequest found = settled(*best);
+  found.of_profile = names_profile(gpu);
+  return found;
 }
 
 static std::optional<WantedGpus> find_name(const HostOffer& host, const Request& request,
@@ -185,15 +239,15 @@ static std::optional<WantedGpus> find_name(const HostOffer& host, const Request&
 WantedGpus resolve(const Config& config, const HostOffer& host, const Request& request) {
   switch (request.form) {
     case Request::Form::whole:
-      return wanted(request, request.text, {Use::whole});
+      return wanted(request, request.text, SettledRequest{});
     case Request::Form::part:
-      throw part_error(request);
+      return wanted_part(host, request);
     case Request::Form::device:
-      return wanted(request, request.text, {Use::whole, {}, request.text});
+      return wanted(request, request.text, {.device = request.text});
     case Request::Form::name:
       break;
   }
-  if (!needs_host(config, request)) return of_profile(config, request.text, request.count);
+  if (find_profile(config, request.text)) return of_profile(config, host, request);
   // ":N" is split off last: it may be the end of a name.
   if (request.written != request.text)
     if (auto found = find_name(host, request, request.written)) {
@@ -206,8 +260,29 @@ WantedGpus resolve(const Config& config, const HostOffer& host, const Request& r
 
 // ---- what serves it, at every start
 
+/// A profile with `memory`, served as it was settled.
+static Resolution resolve_fraction(const Profile& profile, const GpuRequest& gpu) {
+  const std::string remedy = "run gpuward reassign for the domain";
+  const std::string title = "profile " + in_quotes(gpu.profile);
+  if (!gpu.settled)
+    return {{}, {{}, title + " requests memory, and no type is set for it", remedy}};
+  const SettledRequest& settled = *gpu.settled;
+  if (!profile.any_use && profile.use != settled.use)
+    return {{},
+            {{},
+             title + " has use = " + std::string(use_word(profile.use)) + ", the domain uses " +
+                 std::string(use_word(settled.use)),
+             remedy}};
+  Profile served = profile;
+  served.use = settled.use;
+  if (!settled.type.empty()) served.types = {settled.type};
+  if (served.gpus.empty() && !settled.device.empty())
+    served.gpus = {*parse_gpu_selector(settled.device)};
+  return {std::move(served), {}};
+}
+
 Resolution resolve(const Config& config, const GpuRequest& gpu) {
-  if (gpu.settled) return {profile_of(*gpu.settled), {}};
+  if (!names_profile(gpu)) return {profile_of(*gpu.settled, gpu.profile), {}};
   const Profile* const profile = find_profile(config, gpu.profile);
   const std::string title = "profile " + in_quotes(gpu.profile);
   if (const auto reserved = reserved_request(gpu.profile); !profile && !reserved.empty())
@@ -220,17 +295,12 @@ Resolution resolve(const Config& config, const GpuRequest& gpu) {
             {{},
              title + " is not defined",
              "add [profile " + gpu.profile + "] to /etc/gpuward/gpuward.conf"}};
-  const bool needs_type = profile->use == Use::mdev || profile->use == Use::vendor_vf;
-  if (needs_type && profile->types.empty())
-    return {{},
-            {{},
-             title + " requests memory only, which this version does not support",
-             "set type in " + to_string(profile->position)}};
+  if (profile->memory_mib) return resolve_fraction(*profile, gpu);
   return {*profile, {}};
 }
 
 std::string profile_word(const GpuRequest& gpu) {
-  return gpu.settled ? profile_of(*gpu.settled).name : gpu.profile;
+  return names_profile(gpu) ? gpu.profile : profile_of(*gpu.settled, gpu.profile).name;
 }
 
 std::vector<ResolvedRequest> resolve_requests(const Config& config, const Domain& domain) {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "allocation/fraction.hpp"
 #include "base/error.hpp"
 #include "config/config.hpp"
 #include "config/request_words.hpp"
@@ -42,7 +44,7 @@ Request parse_request(std::string_view text);
 struct OfferedType {
   std::string id;    ///< "nvidia-745", of a vendor_vf "1145"
   std::string name;  ///< "NVIDIA A2-1Q"; "" when the driver gives none
-  Use use = Use::mdev;
+  Use use = default_use;
   bool operator==(const OfferedType&) const = default;
 };
 
@@ -59,6 +61,8 @@ struct HostOffer {
   std::vector<OfferedModel> models;
   /// GPUs that have vGPU types of which some, or all, cannot be created now: those are unknown.
   std::vector<std::string> partly_listed{};
+  /// Its GPUs for a request by memory, of a profile with these selectors; not read for others.
+  std::function<std::vector<FractionGpu>(const std::vector<GpuSelector>&)> fraction_gpus{};
 };
 
 /// What is to be written into the domain for each of `count` GPUs.
@@ -72,6 +76,17 @@ struct WantedGpus {
 /// Throws Error where types of several ids have this name.
 std::optional<SettledRequest> settle_type(const std::vector<OfferedType>& types,
                                           const std::string& text);
+
+/// What a profile with `memory` requests.
+FractionRequest fraction_of(const Profile& profile);
+
+/// What the domain's GPU requests by memory, in its own words or by its profile; nothing for
+/// another request.
+std::optional<FractionRequest> fraction_of(const Config& config, const GpuRequest& gpu);
+
+/// What serves a GPU that requests a fraction now: what was settled while it is available or
+/// nothing else is. Nothing where no GPU serves it.
+std::optional<SettledRequest> settle_fraction(const FractionChoice& choice, const GpuRequest& gpu);
 
 /// Whether only the host can tell what the request means: no word, pair or profile.
 bool needs_host(const Config& config, const Request& request);

@@ -26,8 +26,9 @@
 //
 // and one hostdev for each gpu; <gpuward:console> and <gpuward:protected> are told of in
 // console.cpp and protect.cpp. A gpu with use='...' is of a request that names no profile: profile
-// is its text, the attributes after it what serves it. A gpu with console='off' keeps the console
-// out. The attributes of gpuward:domain tell detach what else to put back:
+// is its text, the attributes after it what serves it; with of='profile' it is of a profile that
+// requests memory. A gpu with console='off' keeps the console out. The attributes of gpuward:domain
+// tell detach what else to put back:
 //   metadata='made'      <metadata> is attach's own
 //   metadata='opened'    it was <metadata/>, which libvirt keeps
 //   devices='opened'     it was <devices/>, which only hand-written XML has
@@ -145,7 +146,7 @@ GuestSlot free_guest_slot(const DomainEdit& edit) {
 std::string pci_text(const std::string& alias, Use use, const PciAddress& function,
                      const std::string& guest_address) {
   return std::string("\n    <hostdev mode='subsystem' type='pci' managed='") +
-         (use == Use::vendor_vf ? "no" : "yes") +
+         (traits_of(use).keeps_driver ? "no" : "yes") +
          "'>"
          "\n      <source>"
          "\n        <address " +
@@ -213,7 +214,8 @@ std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEd
 std::vector<std::pair<const char*, std::string>> settled_attributes(const SettledRequest& settled) {
   return {{"use", std::string(use_word(settled.use))},
           {"type", settled.type},
-          {"device", settled.device}};
+          {"device", settled.device},
+          {"of", settled.of_profile ? "profile" : ""}};
 }
 
 std::string settled_text(const std::optional<SettledRequest>& settled) {
@@ -428,7 +430,8 @@ void require_pci(const DomainEdit& edit) {
 }  // namespace
 
 std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
-  if (gpu.settled ? !is_request_text(gpu.profile) : !is_profile_name(gpu.profile))
+  const bool is_profile = names_profile({{}, gpu.profile, gpu.settled});
+  if (is_profile ? !is_profile_name(gpu.profile) : !is_request_text(gpu.profile))
     throw Error("'" + shown(gpu.profile) + "'",
                 "not a profile name: only letters, digits and _.+- are allowed");
   DomainEdit edit(xml);
@@ -436,7 +439,7 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   if (!gpu.console) take_console_out(xml);  // an error names a line of the XML as its author has it
   const std::string alias = free_alias(edit.domain);
   insert_asked(edit, alias, gpu);
-  if (gpu.use == Use::mdev)
+  if (is_mediated(gpu.use))
     insert_mdev(edit, alias, gpu.model);
   else
     insert_functions(edit, alias, gpu.use, gpu.functions);
@@ -600,11 +603,11 @@ std::string settle_request(std::string_view xml, std::string_view alias,
     set_or_remove(edit, *request, attribute, value);
   const Hostdev* const hostdev = find_hostdev(edit.domain, alias);
   const bool has_mdev = hostdev && hostdev->type == Hostdev::Type::mdev;
-  if (has_mdev == (settled.use == Use::mdev)) return edit.result();
+  if (has_mdev == is_mediated(settled.use)) return edit.result();
   if (const auto removal = hostdevs_to_detach(edit.devices(), name); !removal.empty())
     edit.remove_from(edit.devices(), removal, false);
   std::string without = edit.result();
-  if (settled.use != Use::mdev) return without;
+  if (is_pci(settled.use)) return without;
   DomainEdit next(without);
   insert_mdev(next, name, model);
   return next.result();

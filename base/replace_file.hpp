@@ -11,4 +11,11 @@ namespace gpuward {
 /// somebody could have put a link at in the meantime. Throws SystemError.
 void replace_file(const std::string& path, std::string_view text);
 
+/// Whether there is a file already that is to be replaced.
+enum class Present { yes, no };
+
+/// Puts a file of this user with mode 0644 at `path` in one step, and it is on disk when this
+/// returns. Throws Error, also where one is there with Present::no; never follows a link there.
+void install_file(const std::string& path, std::string_view text, Present present);
+
 }  // namespace gpuward

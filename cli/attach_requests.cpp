@@ -3,11 +3,13 @@
 
 #include <algorithm>
 
+#include "allocation/fraction_host.hpp"
 #include "allocation/offered_types.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/reassignment.hpp"
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/host_offer.hpp"
@@ -61,10 +63,10 @@ static std::string why_not(const PoolDevice& device, const DeviceUse& use,
 static Error no_device(const Settings& settings, const Config& config, const Profile& profile,
                        const std::string& domain, const std::vector<PoolDevice>& pool) {
   const std::string hint = "run: gpuward list gpus";
-  std::string devices;
-  for (const PoolDevice& device : pool)
-    devices += (devices.empty() ? "" : ", ") + to_string(device.address) +
-               (has_others_vgpu(device) ? " has a vGPU that gpuward did not create" : "");
+  const std::string devices = joined(pool, ", ", [](const PoolDevice& device) {
+    return to_string(device.address) +
+           (has_others_vgpu(device) ? " has a vGPU that gpuward did not create" : "");
+  });
   if (!pool.empty())
     return Error(title_of(profile),
                  "all devices are already assigned to " + domain_title(domain) + ": " + devices,
@@ -76,9 +78,8 @@ static Error no_device(const Settings& settings, const Config& config, const Pro
 
 static Error none_to_assign(const Profile& profile, const std::vector<PoolDevice>& pool,
                             const DeviceUse& use, const std::string& domain) {
-  std::string reasons;
-  for (const PoolDevice& device : pool)
-    reasons += (reasons.empty() ? "" : "; ") + why_not(device, use, domain);
+  const std::string reasons =
+      joined(pool, "; ", [&](const PoolDevice& device) { return why_not(device, use, domain); });
   return Error(title_of(profile), "no GPU can be assigned: " + reasons, "run: gpuward list gpus");
 }
 
@@ -201,7 +202,7 @@ static std::vector<PoolDevice> require_devices(const Settings& settings, const C
 static void warn_of_device(const Settings& settings, const WantedGpus& wanted,
                            const PoolDevice& device, const DevicesInUse& taken) {
   warn_of_host_programs(device, taken);
-  if (wanted.request.settled) name_companions(device);
+  if (!names_profile(wanted.request)) name_companions(device);
   warn_of_staying(device);
   warn_of_no_iommu(settings.root, device);
 }
@@ -227,29 +228,54 @@ std::string with_gpus(const Settings& settings, const Config& config,
   return xml;
 }
 
+static bool is_fraction(const WantedGpus& wanted) {
+  return wanted.profile.memory_mib.has_value();
+}
+
+/// Of a fraction with what serves it, which the words do not say.
 static std::string title_of(const WantedGpus& wanted) {
-  return (wanted.request.settled ? "request " : "profile ") + in_quotes(wanted.request.profile) +
-         (wanted.count > 1 ? ":" + std::to_string(wanted.count) : "");
+  std::string title = (names_profile(wanted.request) ? "profile " : "request ") +
+                      in_quotes(wanted.request.profile) +
+                      (wanted.count > 1 ? ":" + std::to_string(wanted.count) : "");
+  if (!is_fraction(wanted)) return title;
+  const SettledRequest& settled = *wanted.request.settled;
+  return title + " by " +
+         (settled.type.empty() ? "whole GPU " + settled.device : "type " + settled.type);
 }
 
 std::string attached_text(const std::vector<WantedGpus>& gpus) {
   unsigned count = 0;
-  std::string titles;
-  for (const WantedGpus& wanted : gpus) {
-    count += wanted.count;
-    titles += (titles.empty() ? "" : ", ") + title_of(wanted);
-  }
+  for (const WantedGpus& wanted : gpus) count += wanted.count;
+  const std::string titles =
+      joined(gpus, ", ", [](const WantedGpus& wanted) { return title_of(wanted); });
   return (count == 1 ? "GPU" : std::to_string(count) + " GPUs") + " attached (" + titles + ")";
 }
 
+/// What serves the GPU now, of a request by type.
+static std::optional<SettledRequest> settled_type_now(const Settings& settings,
+                                                      const Config& config, const GpuRequest& gpu) {
+  if (names_profile(gpu) || gpu.settled->type.empty()) return {};
+  return settle_type(offered_types(settings.root, config, read_gpus(settings.root, config)).types,
+                     gpu.profile);
+}
+
+/// The same of a request by memory.
+static std::optional<SettledRequest> settled_fraction_now(const Settings& settings,
+                                                          const Config& config,
+                                                          const GpuRequest& gpu) {
+  const auto request = fraction_of(config, gpu);
+  if (!request) return {};
+  const Profile* const profile = names_profile(gpu) ? find_profile(config, gpu.profile) : nullptr;
+  const auto gpus = fraction_gpus(settings.root, config, read_host(settings.root, config),
+                                  profile ? profile->gpus : std::vector<GpuSelector>());
+  return settle_fraction(fraction_choice(*request, gpus), gpu);
+}
+
 std::string with_requests_settled(const Settings& settings, const Config& config, std::string xml) {
-  std::optional<std::vector<OfferedType>> types;
   for (const GpuRequest& gpu : parse_domain(xml).requests) {
-    if (!gpu.settled || gpu.settled->type.empty()) continue;
-    if (!types)
-      types = offered_types(settings.root, config, read_gpus(settings.root, config)).types;
-    const auto now = settle_type(*types, gpu.profile);
-    if (now && *now != *gpu.settled)
+    const auto now = fraction_of(config, gpu) ? settled_fraction_now(settings, config, gpu)
+                                              : settled_type_now(settings, config, gpu);
+    if (now && now != gpu.settled)
       xml = settle_request(xml, gpu.alias, *now, hostdev_model(settings.root, {now->type}));
   }
   return xml;

@@ -24,8 +24,8 @@ std::string with_gpus(const Settings& settings, const Config& config,
 /// "GPU attached (profile 'small')", "3 GPUs attached (profile 'small':2, request 'whole')"
 std::string attached_text(const std::vector<WantedGpus>& gpus);
 
-/// `xml` where what serves a request by type, which names no profile, is what attach would settle
-/// now: the driver of the host's GPUs may offer it in another way since.
+/// `xml` where what serves a request by type or by memory is what attach would settle now: the
+/// driver of the host's GPUs may offer it in another way since.
 std::string with_requests_settled(const Settings& settings, const Config& config, std::string xml);
 
 }  // namespace gpuward

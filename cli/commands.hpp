@@ -29,12 +29,22 @@ int show_command(const Settings& settings, const std::string& name);
 /// `parts`: of "config", "journal" and "versions" those to add.
 int gather_command(const Settings& settings, const std::string& file,
                    const std::vector<std::string>& parts);
+/// `write`: installs what else is printed.
+int setup_command(const Settings& settings, bool write);
+/// Exit status 3 where something is unknown and nothing differs.
+int verify_command(const Settings& settings, const std::string& domain);
 int check_command(const Settings& settings, const std::vector<std::string>& files);
 int plan_command(const Settings& settings);
 int apply_command(const Settings& settings);
 int reconcile_command(const Settings& settings);
 int explain_command(const Settings& settings, const std::string& domain);
 int doctor_command(const Settings& settings);
+/// As they are written on the command line; "" for none.
+struct FractionWords {
+  std::string size, share, workload;
+};
+/// Status 1 where nothing serves the request.
+int fit_command(const Settings& settings, const FractionWords& words);
 /// `domain`: "" for all sections.
 int quota_command(const Settings& settings, const std::string& domain);
 /// `domain`: may be a pattern of names. No requests: the UUIDs of its instances are updated.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 
 namespace gpuward {
@@ -49,8 +50,7 @@ std::string place(const Gap& gap) {
 }
 
 LayerState xml_layer(const Case& c) {
-  std::string found;
-  for (const Gap* gap : gaps_of(c)) found += (found.empty() ? "" : "; ") + place(*gap);
+  std::string found = joined(gaps_of(c), "; ", [](const Gap* gap) { return place(*gap); });
   if (!found.empty()) return {State::open, "xml", found};
   if (c.is(Guard::migration) && c.domain.qemu && *c.domain.qemu < first_qemu_with_enable_migration)
     return {State::holds, "xml",

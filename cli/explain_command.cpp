@@ -87,7 +87,7 @@ struct DomainQuota {
 
 static DomainQuota quota_of(const Root& root, const Config& config, const GuardedDomain& domain) {
   const ClaimedDevices claimed = claimed_devices(root);
-  return {quota_of_domain(config, claimed.claims, domain.name, domain.owner),
+  return {quota_of_domain(config, counted_claims(root, config, claimed), domain.name, domain.owner),
           claimed.unreadable.empty()};
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "cli/gpu_model.hpp"
+#include "kinds/kind.hpp"
 
 namespace gpuward {
 

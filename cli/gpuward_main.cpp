@@ -13,6 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/json_schema.hpp"
 #include "cli/output.hpp"
+#include "cli/unknown_command.hpp"
 
 using namespace gpuward;
 
@@ -27,7 +28,8 @@ struct CommandLine {
   Settings settings;
   std::function<int()> chosen;
   std::string name, alias, owner, reason, what = "instances", archive = "gpuward-gather.tar";
-  bool all = false, tree = false;
+  std::string size, share, workload;
+  bool all = false, tree = false, write = false;
   std::vector<std::string> files, parts, requests;
   Rewrite rewrite;
   CLI::Option* is_anyway = nullptr;
@@ -59,6 +61,8 @@ struct CommandLine {
   int list() { return tree ? list_tree_command(settings) : list_command(settings, what); }
   int show() { return show_command(settings, name); }
   int gather() { return gather_command(settings, archive, parts); }
+  int setup() { return setup_command(settings, write); }
+  int verify() { return verify_command(settings, name); }
   int check() { return check_command(settings, files); }
   int plan() { return plan_command(settings); }
   int apply() { return apply_command(settings); }
@@ -75,6 +79,7 @@ struct CommandLine {
   int reconcile() { return reconcile_command(settings); }
   int explain() { return explain_command(settings, name); }
   int doctor() { return doctor_command(settings); }
+  int fit() { return fit_command(settings, {size, share, workload}); }
   int quota() { return quota_command(settings, name); }
   int run_rewrite() { return rewrite_command(settings, rewrite); }
 };
@@ -125,6 +130,11 @@ CommandLine::CommandLine() {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::IsMember({"config", "journal", "versions"}));
+
+  verb = add("setup", "Show this host's GPUs and print a first gpuward.conf for them",
+             &CommandLine::setup);
+  verb->add_flag("--write", write, "install it as /etc/gpuward/gpuward.conf");
+  json(verb);
 
   verb = add("check", "Print all errors of the configuration", &CommandLine::check);
   verb->add_option("file", files, "files to check instead of the installed configuration");
@@ -224,6 +234,26 @@ CommandLine::CommandLine() {
   verb->add_option("domain", name, "domain name or UUID")->required();
   json(verb);
 
+  verb =
+      add("fit", "List which types and GPUs serve a request for a part of a GPU, and which do not",
+          &CommandLine::fit);
+  verb->add_option("size", size, "memory, such as 4096MiB or 4GiB, or with a share: 4096MiB/25%")
+      ->required();
+  verb->add_option("share", share, "of the compute units, such as 25%");
+  verb->add_option("--workload", workload, "as of a profile: graphics or compute")
+      ->check(CLI::IsMember({"graphics", "compute"}));
+  verb->add_option("--tree", settings.root.prefix,
+                   "directory with the files of another host, as gpuward gather records them")
+      ->type_name("DIR")
+      ->check(CLI::ExistingDirectory);
+  json(verb);
+
+  verb = add("verify",
+             "Compare what kernel and driver have set for a running domain's GPUs with its claim",
+             &CommandLine::verify);
+  verb->add_option("domain", name, "domain name or UUID")->required();
+  json(verb);
+
   verb = add("quota", "Show quotas and what domains use of them", &CommandLine::quota);
   verb->add_option("domain", name, "only the quotas of this domain, by name or UUID");
   json(verb);
@@ -248,6 +278,19 @@ static std::string hint_of(int code) {
   }
 }
 
+/// What is wrong with the command line; CLI11 does not name a word that is no command.
+static int report_usage(const CommandLine& line, const CLI::ParseError& error) {
+  constexpr int usage = 2;
+  const bool has_no_command = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
+                              line.app.get_subcommands().empty();
+  if (!has_no_command) return line.app.exit(error) == 0 ? 0 : usage;
+  std::vector<std::string> names;
+  for (const CLI::App* verb : line.app.get_subcommands(nullptr))
+    if (!verb->get_group().empty()) names.push_back(verb->get_name());
+  print_failure(unknown_command(line.app.remaining(), {names.begin(), names.end()}));
+  return usage;
+}
+
 // NOLINTNEXTLINE(bugprone-exception-escape): out of memory before there is anything to report
 int main(int argc, char** argv) {
   set_up_signals();
@@ -255,7 +298,7 @@ int main(int argc, char** argv) {
   try {
     line.app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return line.app.exit(error) == 0 ? 0 : 2;
+    return report_usage(line, error);
   }
   log::start(log::is_journal(STDERR_FILENO) ? log::To::service : log::To::terminal, "gpuward");
   try {

@@ -30,10 +30,11 @@ Config require_config(const Root& root) {
       "run: gpuward check");
 }
 
-/// libvirt is asked only where it matters: check runs also where there is none.
-static bool gives_vendor_vfs(const Config& config) {
+/// What only some versions of libvirt support. libvirt is asked only where it matters: check runs
+/// also where there is none.
+static bool keeps_drivers(const Config& config) {
   return std::any_of(config.profiles.begin(), config.profiles.end(),
-                     [](const Profile& profile) { return profile.use == Use::vendor_vf; });
+                     [](const Profile& profile) { return traits_of(profile.use).keeps_driver; });
 }
 
 /// Programs of the profiles that root would not run.
@@ -51,7 +52,7 @@ static void add_problems(LoadedConfig& loaded, const std::vector<ConfigProblem>&
 /// What the configuration and this host must not have together.
 static void add_host_problems(const Settings& settings, LoadedConfig& loaded) {
   const Config& config = loaded.config;
-  if (gives_vendor_vfs(config))
+  if (keeps_drivers(config))
     add_problems(loaded,
                  unsupported_by(config, libvirt_version_at(settings.root, settings.connect)));
   add_problems(loaded, unclear_gpus(settings.root, config));

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 
+#include "allocation/fraction_host.hpp"
 #include "allocation/offered_types.hpp"
 #include "cli/gpu_model.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/kind.hpp"
 
 namespace gpuward {
 
@@ -16,10 +18,15 @@ HostOffer read_host_offer(const Root& root, const Config& config) {
   HardwareNames names;
   for (const Gpu& gpu : gpus) {
     const auto kinds = kinds_of(gpu);
-    if (std::find(kinds.begin(), kinds.end(), Use::whole) == kinds.end()) continue;
+    if (std::none_of(kinds.begin(), kinds.end(),
+                     [](Use kind) { return traits_of(kind).is_whole_card; }))
+      continue;
     const ModelName name = model_name(names, gpu, gpus);
     offer.models.push_back({name.brief, name.full, pci_id(gpu)});
   }
+  offer.fraction_gpus = [&root, &config](const std::vector<GpuSelector>& selectors) {
+    return fraction_gpus(root, config, read_host(root, config), selectors);
+  };
   return offer;
 }
 

@@ -8,7 +8,8 @@
 namespace gpuward {
 
 /// What a request may name on this host beside a profile: its types, and the models of GPUs that
-/// can be assigned as a whole.
+/// can be assigned as a whole. What serves a fraction is read when that is asked for; `root` and
+/// `config` have to live as long.
 HostOffer read_host_offer(const Root& root, const Config& config);
 
 }  // namespace gpuward

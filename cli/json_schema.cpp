@@ -32,6 +32,7 @@ static constexpr Spelling spellings[] = {
     {"reconcile", "result", "released", "given-back"},
     {"reconcile", "result", "skipped", "left-alone"},
     {"list", "", "memory", ""},
+    {"list", "", "limits", ""},
     {"list", "", "type_name", ""},
     {"show", "", "memory", ""},
     {"show", "", "type_name", ""},

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "cli/commands.hpp"
 #include "cli/gpu_json.hpp"
 #include "cli/gpu_model.hpp"
@@ -15,6 +16,9 @@
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/kind.hpp"
+#include "kinds/type_names.hpp"
+#include "kinds/types.hpp"
 #include "state/claim_store.hpp"
 #include "state/start_permit.hpp"
 
@@ -30,12 +34,7 @@ static std::string numa_text(const Parent& gpu) {
 }
 
 static std::string kinds_text(const Gpu& gpu) {
-  std::string text;
-  for (const Use kind : kinds_of(gpu)) {
-    if (!text.empty()) text += ',';
-    text += use_word(kind);
-  }
-  return text;
+  return joined(kinds_of(gpu), ",", use_word);
 }
 
 /// Used, there, possible.
@@ -110,8 +109,8 @@ static int list_gpus(const Settings& settings) {
 
 /// Of a PCI device without a type its use says what it is.
 static std::string type_text(const GpuInstance& view) {
-  return view.instance.type.empty() && view.use != Use::mdev ? std::string(use_word(view.use))
-                                                             : view.instance.type;
+  return view.instance.type.empty() && is_pci(view.use) ? std::string(use_word(view.use))
+                                                        : view.instance.type;
 }
 
 static json instance_json(const GpuInstance& view, const std::string& type_name) {
@@ -125,7 +124,7 @@ static json instance_json(const GpuInstance& view, const std::string& type_name)
              {"domain", nullptr},
              {"alias", nullptr},
              {"profile", nullptr}};
-  entry[view.use == Use::mdev ? "uuid" : "address"] = view.name;
+  entry[is_mediated(view.use) ? "uuid" : "address"] = view.name;
   if (view.device) {
     entry["domain"] = {{"name", view.domain}, {"uuid", to_string(*view.domain_uuid)}};
     entry["alias"] = view.device->alias;

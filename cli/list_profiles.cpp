@@ -5,15 +5,19 @@
 
 #include "allocation/capacity.hpp"
 #include "allocation/choose_device.hpp"
+#include "allocation/fraction_host.hpp"
 #include "allocation/pool.hpp"
-#include "allocation/type_limit.hpp"
+#include "base/joined.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
+#include "cli/limits_json.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/type_limit.hpp"
+#include "kinds/types.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
@@ -120,7 +124,7 @@ static std::optional<unsigned> available_by_name(const Offers& offers, const Pro
   std::vector<GpuType> types;
   std::set<unsigned> memory;
   for (const std::string& name : profile.types) {
-    GpuType type{.id = name, .name = name, .use = Use::vendor_vf};
+    GpuType type{.id = name, .name = name, .use = profile.use};
     add_size(type);
     const auto of_card = card_memory_of_vgpu(name);
     if (!of_card || type.of_mig) return {};
@@ -162,13 +166,74 @@ static std::optional<unsigned> available(const Offers& offers, const Profile& pr
   if (!gives_pci_devices(profile)) return available_mdevs(offers, profile);
   unsigned count = 0;
   for (const auto& [card, devices] : free_devices(offers, profile)) {
-    const auto of_card = profile.use == Use::vendor_vf
+    const auto of_card = traits_of(profile.use).has_types
                              ? available_vgpus(offers, profile, card, devices)
                              : static_cast<unsigned>(devices.size());
     if (!of_card) return {};
     count += *of_card;
   }
   return count;
+}
+
+/// One profile as it is listed.
+struct ListedProfile {
+  std::string use;
+  std::vector<std::string> types;
+  std::optional<unsigned> available;  ///< nothing where it is not known
+  std::optional<Limits> limits;       ///< likewise
+};
+
+/// Of a profile with `memory`: as attach would serve it now.
+static ListedProfile listed_fraction(const Offers& offers, const Profile& profile) {
+  const FractionChoice choice = fraction_choice(
+      fraction_of(profile), fraction_gpus(offers.root, offers.config, offers.host, profile.gpus));
+  const FractionCandidate* const best = best_fraction(choice);
+  ListedProfile listed{profile.any_use ? "" : std::string(use_word(profile.use)), {}, 0, {}};
+  if (!best) return listed;
+  listed.use = use_word(best->use);
+  if (!best->type.empty()) listed.types = {best->type};
+  listed.limits = best->limits;
+  const SettledRequest served = settled(*best);
+  for (const FractionCandidate& candidate : choice.candidates)
+    if (settled(candidate) == served) *listed.available += candidate.available;
+  return listed;
+}
+
+/// Of a profile of types those of the first that a GPU has.
+static std::optional<Limits> limits_of(const Offers& offers, const Profile& profile) {
+  if (traits_of(profile.use).is_whole_card) return limits_of_whole();
+  for (const std::string& word : profile.types)
+    for (const Offer& offer : offers.gpus)
+      for (const GpuType& type : offer.types)
+        if (type.use == profile.use &&
+            (type.id == word || (traits_of(type.use).has_named_types && type.name == word)))
+          return limits_of(type, {});
+  return {};
+}
+
+static ListedProfile listed(const Offers& offers, const Profile& profile) {
+  if (profile.memory_mib) return listed_fraction(offers, profile);
+  return {std::string(use_word(profile.use)), profile.types, available(offers, profile),
+          limits_of(offers, profile)};
+}
+
+static std::vector<std::string> row_of(const Profile& profile, const ListedProfile& listed) {
+  std::string types;
+  for (const std::string& type : listed.types) types += (types.empty() ? "" : ", ") + type;
+  return {profile.name,
+          listed.use,
+          types,
+          listed.limits ? to_string(listed.limits->memory) : "",
+          listed.limits ? to_string(listed.limits->compute) : "",
+          listed.available ? std::to_string(*listed.available) : ""};
+}
+
+static json json_of(const Profile& profile, const ListedProfile& listed, bool is_known) {
+  return {{"name", profile.name},
+          {"use", listed.use.empty() ? json(nullptr) : json(listed.use)},
+          {"types", listed.types},
+          {"limits", listed.limits ? limits_json(*listed.limits) : json(nullptr)},
+          {"available", is_known && listed.available ? json(*listed.available) : json(nullptr)}};
 }
 
 int list_profiles_command(const Settings& settings) {
@@ -179,22 +244,18 @@ int list_profiles_command(const Settings& settings) {
   std::vector<std::vector<std::string>> rows;
   json profiles = json::array();
   for (const Profile& profile : config.profiles) {
-    const auto count = is_known ? available(offers, profile) : std::optional(0U);
-    const std::string use(use_word(profile.use));
-    std::string types;
-    for (const std::string& type : profile.types) types += (types.empty() ? "" : ", ") + type;
-    rows.push_back({profile.name, use, types, count ? std::to_string(*count) : ""});
-    profiles.push_back({{"name", profile.name},
-                        {"use", use},
-                        {"types", profile.types},
-                        {"available", is_known && count ? json(*count) : json(nullptr)}});
+    ListedProfile found = listed(offers, profile);
+    if (!is_known) found.available = 0;
+    rows.push_back(row_of(profile, found));
+    profiles.push_back(json_of(profile, found, is_known));
   }
   if (settings.json)
     print_json(settings.json, "list", json{{"profiles", std::move(profiles)}});
   else if (rows.empty())
     print_lines("No profile in /etc/gpuward/gpuward.conf yet.\n");
   else
-    print_lines(format_table({"PROFILE", "USE", "TYPES", "AVAILABLE"}, rows));
+    print_lines(format_table(
+        {"PROFILE", "USE", "TYPES", "MEMORY LIMIT", "COMPUTE LIMIT", "AVAILABLE"}, rows));
   return report_unreadable(offers.host.claimed);
 }
 

@@ -9,6 +9,8 @@
 #include "config/config_parser.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/type_names.hpp"
+#include "kinds/types.hpp"
 
 namespace gpuward {
 
@@ -27,7 +29,7 @@ static void add(std::string& text, const std::string& word) {
 
 /// "nvidia-559 (NVIDIA A40-12Q), in-use"; of a PCI device what it is used as.
 static std::string type_and_state(Forest& forest, const GpuInstance& instance) {
-  std::string text = instance.use == Use::mdev ? "" : std::string(use_word(instance.use));
+  std::string text = is_mediated(instance.use) ? "" : std::string(use_word(instance.use));
   if (const std::string& type = instance.instance.type; !type.empty()) {
     const std::string name = forest.type_names.of(instance);
     text += (text.empty() ? "" : " ") + type + (name.empty() ? "" : " (" + name + ')');
@@ -49,9 +51,8 @@ static TreeNode instance_node(Forest& forest, const Gpu& gpu, const GpuInstance&
 
 /// Of a vGPU that no claim names.
 static std::string external_vgpu(Forest& forest, const Gpu& gpu, unsigned id) {
-  GpuInstance vgpu{.instance = {{}, gpu.parent.name, std::to_string(id)},
-                   .use = Use::vendor_vf,
-                   .state = forest.host.claimed.unreadable.empty() ? "external" : "unknown"};
+  GpuInstance vgpu = unclaimed_vgpu(gpu.parent.name, id);
+  vgpu.state = forest.host.claimed.unreadable.empty() ? "external" : "unknown";
   return type_and_state(forest, vgpu);
 }
 

@@ -9,8 +9,8 @@
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
 #include "config/gpu_settings.hpp"
-#include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/types.hpp"
 
 namespace gpuward {
 
@@ -72,8 +72,8 @@ static json types_json_of_schema_1(const std::vector<TypesOfGpu>& gpus) {
   json types = json::array(), vgpus = json::array();
   for (const TypesOfGpu& gpu : gpus)
     for (const GpuType& type : gpu.types) {
-      if (type.use == Use::vendor_vf) vgpus.push_back(type_json(gpu.gpu, type, {}));
-      if (type.use == Use::mdev)
+      if (is_typed_vf(type.use)) vgpus.push_back(type_json(gpu.gpu, type, {}));
+      if (is_mediated(type.use))
         for (const GpuType::On& on : type.on)
           by_parent[{on.parent, type.id}] = type_json(on.parent, type, on.available);
     }
@@ -99,7 +99,7 @@ static bool may_have_types(const Config& config, const Gpu& gpu) {
   constexpr uint16_t nvidia = 0x10de;
   const auto use = settings_of(config, gpu.parent).use;
   return gpu.parent.vendor == nvidia && gpu.most_vfs > 0 && gpu.vfs.empty() &&
-         !gpu.serves_mdevs() && (!use || use == Use::vendor_vf || use == Use::mdev);
+         !gpu.serves_mdevs() && (!use || traits_of(*use).has_types);
 }
 
 static std::string without_vfs_text(const Config& config, const std::vector<Gpu>& gpus) {

@@ -11,15 +11,13 @@
 #include "domain/xml_document.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/kind.hpp"
 #include "lifecycle/reassign.hpp"
 #include "lifecycle/release.hpp"
 #include "pci/pci_device.hpp"
-#include "pci/vendor_vgpu.hpp"
-#include "pci/virtual_functions.hpp"
 #include "state/claim_store.hpp"
 #include "state/quarantine.hpp"
 #include "state/single_use.hpp"
-#include "state/vf_settings.hpp"
 
 namespace gpuward {
 
@@ -59,10 +57,10 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   return taken ? 1 : status;
 }
 
-/// Whether a GPU is requested by its type, without a profile.
-static bool requests_type(const Domain& domain) {
-  return std::any_of(domain.requests.begin(), domain.requests.end(), [](const GpuRequest& gpu) {
-    return gpu.settled && !gpu.settled->type.empty();
+/// Whether a GPU is requested by its type, without a profile, or by memory.
+static bool requests_type(const Config& config, const Domain& domain) {
+  return std::any_of(domain.requests.begin(), domain.requests.end(), [&](const GpuRequest& gpu) {
+    return (gpu.settled && !gpu.settled->type.empty()) || fraction_of(config, gpu);
   });
 }
 
@@ -73,7 +71,7 @@ static int reassign_all(const Settings& settings, const Config& config, DomainSt
     if (found.active || !found.persistent) continue;
     try {
       const Domain domain = parse_domain(store.inactive_xml(found.uuid));
-      if (assigned_devices(config, domain).empty() && !requests_type(domain)) continue;
+      if (assigned_devices(config, domain).empty() && !requests_type(config, domain)) continue;
       any = true;
       status = std::max(status, reassign_one(settings, config, store, found));
     } catch (const Error& error) {
@@ -134,7 +132,7 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
   for (const Claim& seen : claimed_devices(settings.root).claims) {
     // Another domain, which may be starting or stopping, is not waited for.
     if (std::none_of(seen.devices.begin(), seen.devices.end(), [&](const ClaimedDevice& device) {
-          return device.use != Use::mdev && device.address == address;
+          return is_pci(device.use) && device.address == address;
         }))
       continue;
     const Deadlines deadlines;
@@ -147,7 +145,7 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
     auto claim = claims.find(seen.domain);
     if (!claim) continue;
     for (ClaimedDevice& device : claim->devices) {
-      if (device.use == Use::mdev || device.address != address ||
+      if (is_mediated(device.use) || device.address != address ||
           device.state != ClaimedDevice::State::quarantined)
         continue;
       device.scrub.clear();
@@ -168,30 +166,12 @@ static bool clear_quarantine(const Settings& settings, const PciAddress& address
   return false;
 }
 
-/// Whether a vGPU was on it that no domain has claimed. What a process has open stays.
-static bool clear_vgpu(const Settings& settings, const PciAddress& address) {
-  const Root& root = settings.root;
+/// Whether something was on it that no domain has claimed. What a process has open stays.
+static bool clear_unclaimed(const Root& root, const PciAddress& address) {
   const auto device = find_pci_device(root, address);
-  if (!device || !device->physical_function || current_vgpu(root, address).value_or(0) == 0)
-    return false;
-  const Deadlines deadlines;
-  const auto lock = lock_vfs(root, *device->physical_function, deadlines.lock);
-  if (!lock)
-    throw Error(to_string(*device->physical_function),
-                "timed out waiting for another change of its VFs", "run the command again");
-  const ClaimedDevices claimed = claimed_devices(root);
-  if (const auto taker = claimed.taken.find(address); taker != claimed.taken.end() &&
-                                                      taker->second.by == User::By::itself &&
-                                                      !taker->second.is_mark)
-    return false;
-  require_readable(claimed.unreadable);
-  if (const auto holder = OpenDevices(root).vfio_holder_of(address))
-    throw Error("vGPU on " + to_string(address), "in use by " + to_string(*holder),
-                "stop that process first");
-  const KernelChange change = set_vgpu(root, address, 0, deadlines.write);
-  if (!change.failure.empty())
-    throw Error("vGPU on " + to_string(address), "not removed: " + change.failure);
-  return true;
+  if (!device) return false;
+  const auto remove_unclaimed = kind_of(use_of_device(root, *device)).remove_unclaimed;
+  return remove_unclaimed && remove_unclaimed(root, *device, Deadlines());
 }
 
 int clear_command(const Settings& settings, const std::string& text) {
@@ -203,7 +183,7 @@ int clear_command(const Settings& settings, const std::string& text) {
   bool waited = clear_quarantine(settings, *address);
   waited = clear_quarantine_record(settings.root, *address) || waited;
   const bool used = clear_used(settings.root, *address);
-  const bool had_vgpu = clear_vgpu(settings, *address);
+  const bool had_vgpu = clear_unclaimed(settings.root, *address);
   if (!used && !waited && !had_vgpu)
     throw Error("device " + text,
                 "neither quarantined nor marked single-use, and without an unclaimed vGPU",

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "allocation/device_memory.hpp"
 #include "allocation/request.hpp"
+#include "base/joined.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/commands.hpp"
@@ -12,7 +14,7 @@
 #include "cli/table.hpp"
 #include "domain/domain.hpp"
 #include "libvirt/client.hpp"
-#include "lifecycle/pci_request.hpp"
+#include "lifecycle/by_hand.hpp"
 
 namespace gpuward {
 
@@ -38,7 +40,7 @@ json quota_json(const std::vector<QuotaUse>& uses, bool is_known) {
                {"used", nullptr},
                {"max", nullptr},
                {"domains", use.domains}};
-    if (is_known) entry["used"] = use.used;
+    if (is_known && use.unknown.empty()) entry["used"] = use.used;
     if (!use.limit.empty()) {
       entry["limit"] = use.limit;
       entry["max"] = use.max;
@@ -48,17 +50,17 @@ json quota_json(const std::vector<QuotaUse>& uses, bool is_known) {
   return list;
 }
 
-std::string used_text(const QuotaUse& use, bool is_known) {
-  if (use.limit.empty()) return "no limit";
-  const std::string max = std::to_string(use.max);
-  if (!is_known) return use.limit + ": " + max + " at most, use unknown as a claim cannot be read";
-  return use.limit + ": " + std::to_string(use.used) + " of " + max + " used";
+static std::string unit_of(const QuotaUse& use) {
+  return use.limit == "memory" ? " MiB" : "";
 }
 
-static std::string names_text(const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
+std::string used_text(const QuotaUse& use, bool is_known) {
+  if (use.limit.empty()) return "no limit";
+  const std::string max = std::to_string(use.max) + unit_of(use);
+  if (!is_known) return use.limit + ": " + max + " at most, use unknown as a claim cannot be read";
+  if (!use.unknown.empty())
+    return use.limit + ": " + max + " at most, " + use.unknown + " (memory unknown)";
+  return use.limit + ": " + std::to_string(use.used) + " of " + max + " used";
 }
 
 static std::string quota_table(const std::vector<QuotaUse>& uses, bool is_known) {
@@ -66,9 +68,15 @@ static std::string quota_table(const std::vector<QuotaUse>& uses, bool is_known)
   rows.reserve(uses.size());
   for (const QuotaUse& use : uses)
     rows.push_back({to_string(use.quota->domains), use.limit,
-                    is_known ? std::to_string(use.used) : "",
-                    use.limit.empty() ? "" : std::to_string(use.max), names_text(use.domains)});
+                    is_known && use.unknown.empty() ? std::to_string(use.used) + unit_of(use) : "",
+                    use.limit.empty() ? "" : std::to_string(use.max) + unit_of(use),
+                    joined(use.domains)});
   return format_table({"PATTERN", "LIMIT", "USED", "MAX", "DOMAINS"}, rows);
+}
+
+std::vector<Claim> counted_claims(const Root& root, const Config& config,
+                                  const ClaimedDevices& claimed) {
+  return limits_memory(config) ? with_memory(root, claimed.claims) : claimed.claims;
 }
 
 /// As libvirt has it, running or shut off.
@@ -84,12 +92,13 @@ int quota_command(const Settings& settings, const std::string& name) {
   const Config config = require_config(settings.root);
   const ClaimedDevices claimed = claimed_devices(settings.root);
   const bool is_known = claimed.unreadable.empty();
+  const auto claims = counted_claims(settings.root, config, claimed);
   std::vector<QuotaUse> uses;
   if (name.empty()) {
-    uses = quota_use(config, claimed.claims);
+    uses = quota_use(config, claims);
   } else {
     const Domain domain = require_domain(settings, name);
-    uses = quota_of_domain(config, claimed.claims, domain.name, domain.owner);
+    uses = quota_of_domain(config, claims, domain.name, domain.owner);
   }
   if (settings.json)
     print_json(settings.json, "quota", json{{"quotas", quota_json(uses, is_known)}});

@@ -10,6 +10,10 @@
 
 namespace gpuward {
 
+/// As quotas count them: with memory where one limits that.
+std::vector<Claim> counted_claims(const Root& root, const Config& config,
+                                  const ClaimedDevices& claimed);
+
 /// What is used of the quotas that count for one domain.
 std::vector<QuotaUse> quota_of_domain(const Config& config, const std::vector<Claim>& claims,
                                       const std::string& domain, const std::string& owner);

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <set>
-#include <type_traits>
 
 #include "allocation/capacity.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "cli/commands.hpp"
 #include "cli/gpu_model.hpp"
@@ -17,6 +17,9 @@
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/kind.hpp"
+#include "kinds/type_names.hpp"
+#include "kinds/types.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
@@ -51,7 +54,7 @@ class Facts {
 
 static std::optional<Holder> holder_of(const Root& root, const GpuInstance& view) {
   const OpenDevices open(root, Uninspected::ignore);
-  return view.use == Use::mdev ? open.holder_of(view.instance.uuid)
+  return is_mediated(view.use) ? open.holder_of(view.instance.uuid)
                                : open.holder_of(view.device->address);
 }
 
@@ -76,17 +79,8 @@ static Facts instance_facts(const Settings& settings, const GpuInstance& view) {
 
 // ---- a GPU
 
-template <typename Things>
-static std::string joined(const Things& things) {
-  std::string text;
-  for (const auto& thing : things) {
-    if (!text.empty()) text += ", ";
-    if constexpr (std::is_same_v<std::decay_t<decltype(thing)>, PciAddress>)
-      text += to_string(thing);
-    else
-      text += thing;
-  }
-  return text;
+static std::string addresses_text(const std::vector<PciAddress>& addresses) {
+  return joined(addresses, ", ", [](const PciAddress& address) { return to_string(address); });
 }
 
 static std::string class_text(const Gpu& gpu) {
@@ -101,15 +95,13 @@ static std::string class_text(const Gpu& gpu) {
 }
 
 static std::string kinds_text(const Gpu& gpu) {
-  std::vector<std::string_view> words;
-  for (const Use kind : kinds_of(gpu)) words.push_back(use_word(kind));
-  return joined(words);
+  return joined(kinds_of(gpu), ", ", use_word);
 }
 
 static std::string group_text(const GpuDetails& details) {
   if (!details.group) return {};
-  return std::to_string(details.group->number) + " (" + joined(details.group->members) + "), " +
-         (details.viable ? "viable" : "not viable: " + details.viable.reason.problem);
+  return std::to_string(details.group->number) + " (" + addresses_text(details.group->members) +
+         "), " + (details.viable ? "viable" : "not viable: " + details.viable.reason.problem);
 }
 
 static std::string link_text(const std::string& speed, const std::string& width) {
@@ -142,7 +134,7 @@ static void add_pci_facts(const Root& root, Facts& facts, const Gpu& gpu) {
   const GpuDetails details = read_details(root, gpu);
   facts.add("class", class_text(gpu));
   facts.add("iommu_group", group_text(details));
-  facts.add("companions", joined(details.companions));
+  facts.add("companions", addresses_text(details.companions));
   facts.add("identity", to_string(details.identity));
   add_health(facts, details.health);
   if (const auto owner = used_by(root, *gpu.parent.address))
@@ -161,9 +153,9 @@ static void add_types_of_schema_1(Facts& facts, const Gpu& gpu, const std::vecto
     for (const GpuType::On& on : type.on)
       if (on.available)
         free = free.value_or(0) + (gpu.vfs.empty() ? *on.available : *on.available > 0);
-    facts.add("type " + type.id, type.use == Use::vendor_vf ? type.name
-                                 : free                     ? std::to_string(*free) + unit
-                                        : "capacity not reported by the driver");
+    facts.add("type " + type.id, is_typed_vf(type.use) ? type.name
+                                 : free                ? std::to_string(*free) + unit
+                                                       : "capacity not reported by the driver");
   }
 }
 
@@ -245,10 +237,10 @@ static Facts gpu_facts(const Settings& settings, const Config& config, const Hos
 }
 
 static std::string device_text(const ClaimedDevice& device) {
-  if (device.use == Use::mdev)
+  if (is_mediated(device.use))
     return device.type + " on " + device.parent + ", instance " + device_name(device);
   std::string text(use_word(device.use));
-  if (device.use == Use::vendor_vf) text += ' ' + device.type;
+  if (traits_of(device.use).has_types) text += ' ' + device.type;
   text += ' ' + device_name(device);
   return device.parent == device_name(device) ? text : text + " of " + device.parent;
 }

@@ -10,6 +10,7 @@
 
 #include "base/pci_address.hpp"
 #include "config/domain_pattern.hpp"
+#include "config/isolation.hpp"
 #include "config/use.hpp"
 
 namespace gpuward {
@@ -25,7 +26,8 @@ struct Position {
 std::string to_string(const Position& position);
 
 enum class Policy { block, warn, allow };
-enum class Isolation { memory, memory_and_compute };
+/// What the programs in the guest do with the GPU.
+enum class Workload { graphics, compute };
 enum class Placement { binpack, spread };
 enum class Numa { require, prefer, ignore, socket };
 
@@ -135,7 +137,7 @@ struct DeviceAttribute {
 struct Profile {
   std::string name;
   bool is_configured = true;       ///< false: made of a request, "whole" or "10de:2236"
-  Use use = Use::mdev;             ///< what a domain gets
+  Use use = default_use;           ///< what a domain gets
   std::vector<std::string> types;  ///< of mdev and vendor_vf, first fit; empty when memory is asked
   std::vector<GpuSelector> gpus;   ///< empty: any
   std::vector<DeviceAttribute> attributes;  ///< written in order once the instance exists
@@ -143,6 +145,8 @@ struct Profile {
   Numa numa = Numa::prefer;
   std::optional<unsigned> memory_mib;       ///< multiple of 128
   std::optional<unsigned> compute_percent;  ///< multiple of 5, only beside memory
+  std::optional<Workload> workload;         ///< only beside memory
+  bool any_use = false;  ///< memory without `use`: what serves it is chosen at attach
   bool console = true;
   std::string scrub;      ///< program to run after each release of a PCI device; "" for none
   bool one_time = false;  ///< such a device is given once, until the sysadmin clears it
@@ -160,6 +164,7 @@ struct Quota {
   DomainPattern domains;
   std::map<std::string, unsigned> per_profile;
   std::optional<unsigned> total;
+  std::optional<unsigned> memory_mib;
   Position position;
 };
 

@@ -206,6 +206,7 @@ static void add(GpuSettings& settings, const GpuSection& section, Rank rank) {
   if (!section.reset_method.empty()) settings.reset_method = section.reset_method;
   if (section.adopt) settings.adopt = *section.adopt;
   if (!section.max.empty()) settings.max = section.max;
+  if (section.isolation) settings.isolation = section.isolation;
   if (section.instances.empty()) return;
   settings.instances = section.instances;
   settings.instances_by_name = rank >= Rank::slot;
@@ -216,7 +217,7 @@ GpuSettings settings_of(const Config& config, const GpuId& gpu) {
   const std::vector<Selected> sections = sections_of(config, gpu);
   for (const Selected& each : sections)
     if (each.match == Match::yes) add(settings, *each.section, each.rank);
-  if (settings.use.value_or(Use::mdev) != Use::mdev) settings.instances.clear();
+  if (!traits_of(settings.use.value_or(default_use)).has_instances) settings.instances.clear();
   settings.unclear = reason_unclear(sections, gpu);
   return settings;
 }

@@ -40,6 +40,7 @@ struct GpuSettings {
   bool is_named = false;  ///< a section other than [gpu *] and a pattern speaks of it
   std::vector<InstanceCount> instances;
   std::vector<InstanceCount> max;  ///< that domains may have on one card
+  std::optional<Isolation> isolation;
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
   /// Why it is not known which sections speak of it; without a problem when it is. Such a GPU is
   /// neither assigned nor changed.

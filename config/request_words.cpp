@@ -18,16 +18,19 @@ std::optional<unsigned> mebibytes_of(std::string_view text) {
   return *number * unit;
 }
 
+std::optional<unsigned> parse_percent(std::string_view text) {
+  if (!text.ends_with('%')) return {};
+  text.remove_suffix(1);
+  return to_number<unsigned>(trim(text));
+}
+
 std::optional<GpuPart> parse_gpu_part(std::string_view text) {
   const size_t slash = text.find('/');
   const auto memory = mebibytes_of(text.substr(0, slash));
   if (!memory) return {};
   if (slash == std::string_view::npos) return GpuPart{*memory, {}};
-  std::string_view percent = text.substr(slash + 1);
-  if (!percent.ends_with('%')) return {};
-  percent.remove_suffix(1);
-  const auto compute = to_number<unsigned>(percent);
-  if (!compute || *compute == 0 || *compute > 100) return {};
+  const auto compute = parse_percent(text.substr(slash + 1));
+  if (!compute) return {};
   return GpuPart{*memory, *compute};
 }
 

@@ -19,6 +19,9 @@ struct GpuPart {
 };
 std::optional<GpuPart> parse_gpu_part(std::string_view text);
 
+/// The number of "25%"; nothing for any other text.
+std::optional<unsigned> parse_percent(std::string_view text);
+
 /// The MiB that "4096MiB" or "4GiB" says; nothing for any other text.
 std::optional<unsigned> mebibytes_of(std::string_view text);
 

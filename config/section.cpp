@@ -36,6 +36,12 @@ void reject_unknown_key(const Setting& setting, std::span<const std::string_view
   setting.problems.push_back({setting.position, std::move(message)});
 }
 
+void KeyRules::require(std::string_view key, Use use, bool UseTraits::*trait,
+                       const std::string& found) const {
+  if (has(key) && !(traits_of(use).*trait))
+    problem(key, "requires " + list_uses(trait, "use = ") + "; " + found);
+}
+
 std::string KeyRules::where(std::string_view key) const {
   return " (set at " + to_string(set_at_.find(key)->second) + ")";
 }

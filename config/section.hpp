@@ -73,6 +73,10 @@ class KeyRules {
   bool has(std::string_view key) const { return set_at_.contains(key); }
   /// A problem at the line of `key`: "'key' in [section] WHAT".
   void problem(std::string_view key, std::string_view what) const;
+  /// A problem where the key is set and the kind lacks the trait that it is about; `found`: what
+  /// `use` is.
+  void require(std::string_view key, Use use, bool UseTraits::*trait,
+               const std::string& found) const;
   /// " (set at FILE:LINE)"
   std::string where(std::string_view key) const;
 

@@ -10,11 +10,12 @@
 
 namespace gpuward {
 
-constexpr Choice<Isolation> isolations[] = {{"memory", Isolation::memory},
-                                            {"memory+compute", Isolation::memory_and_compute}};
+constexpr Choice<Isolation> isolations[] = {
+    {isolation_word(Isolation::memory), Isolation::memory},
+    {isolation_word(Isolation::memory_and_compute), Isolation::memory_and_compute}};
 
 static void set_use(GpuSection& gpu, const Setting& setting) {
-  gpu.use = choose(setting, uses);
+  gpu.use = choose_use(setting, true);
 }
 
 static void set_isolation(GpuSection& gpu, const Setting& setting) {
@@ -169,7 +170,7 @@ constexpr Key<GpuSection> keys[] = {
     {"vfs", set_vfs},
     {"instances", set_instances},
     {"max", set_max},
-    {"isolation", set_isolation, false},
+    {"isolation", set_isolation},
     {"expect", set_expect},
     {"exec-quantum", set_exec_quantum},
     {"preempt-timeout", set_preempt_timeout},
@@ -182,30 +183,32 @@ void parse_section(Section<GpuSection>& section, const SectionText& block) {
   set_keys(section, block, keys);
 }
 
+/// What a kind must have for a key to mean something.
+constexpr std::pair<const char*, bool UseTraits::*> keys_of_kinds[] = {
+    {"instances", &UseTraits::has_instances},
+    {"max", &UseTraits::has_types},
+    {"vfs", &UseTraits::is_vf},
+    {"adopt", &UseTraits::can_be_adopted},
+    {"exec-quantum", &UseTraits::has_vf_quota},
+    {"preempt-timeout", &UseTraits::has_vf_quota},
+    {"vf-memory", &UseTraits::has_vf_quota},
+};
+
 void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
   const KeyRules keys_set(section, problems);
   GpuSection& gpu = section.content;
   if (keys_set.has("use") && !gpu.use) return;  // a problem already
-  if (keys_set.has("instances") && !gpu.use) gpu.use = Use::mdev;
+  if (keys_set.has("instances") && !gpu.use) gpu.use = default_use;
   const std::string found =
       keys_set.has("use") ? "'use' is " + std::string(use_word(*gpu.use)) + keys_set.where("use")
                           : "'use' is not set";
-  if (keys_set.has("instances") && gpu.use != Use::mdev)
-    keys_set.problem("instances", "requires use = mdev; " + found);
-  if (keys_set.has("max") && gpu.use.value_or(Use::mdev) != Use::mdev && gpu.use != Use::vendor_vf)
-    keys_set.problem("max", "requires use = mdev or use = vendor-vf; " + found);
-  if (gpu.use == Use::mdev)
+  const Use use = gpu.use.value_or(default_use);
+  for (const auto& [key, trait] : keys_of_kinds) keys_set.require(key, use, trait, found);
+  if (gpu.use && traits_of(use).has_types && !traits_of(use).has_named_types)
     for (const InstanceCount& limit : gpu.max)
       if (!is_name(limit.type))
         keys_set.problem("max", "requires the id of an mdev type, such as nvidia-63, not " +
                                     in_quotes(limit.type));
-  if (keys_set.has("vfs") && gpu.use != Use::vf && gpu.use != Use::vendor_vf)
-    keys_set.problem("vfs", "requires use = vf or use = vendor-vf; " + found);
-  if (keys_set.has("adopt") && gpu.use != Use::vendor_vf)
-    keys_set.problem("adopt", "requires use = vendor-vf; " + found);
-  for (const char* key : {"exec-quantum", "preempt-timeout", "vf-memory"})
-    if (keys_set.has(key) && gpu.use != Use::vf)
-      keys_set.problem(key, "requires use = vf; " + found);
 }
 
 }  // namespace gpuward

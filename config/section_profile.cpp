@@ -3,8 +3,10 @@
 
 #include "base/quote.hpp"
 #include "config/attribute_list.hpp"
+#include "config/fraction_rules.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
+#include "config/request_words.hpp"
 #include "config/section.hpp"
 
 namespace gpuward {
@@ -15,10 +17,8 @@ constexpr Choice<Numa> numas[] = {{"require", Numa::require},
                                   {"prefer", Numa::prefer},
                                   {"ignore", Numa::ignore},
                                   {"socket", Numa::socket}};
-constexpr Choice<Use> profile_uses[] = {{use_word(Use::mdev), Use::mdev},
-                                        {use_word(Use::vf), Use::vf},
-                                        {use_word(Use::vendor_vf), Use::vendor_vf},
-                                        {use_word(Use::whole), Use::whole}};
+constexpr Choice<Workload> workloads[] = {{"graphics", Workload::graphics},
+                                          {"compute", Workload::compute}};
 constexpr Choice<bool> on_off[] = {{"on", true}, {"off", false}};
 
 static void set_type(Profile& profile, const Setting& setting) {
@@ -54,9 +54,8 @@ static void set_console(Profile& profile, const Setting& setting) {
 }
 
 static void set_use(Profile& profile, const Setting& setting) {
-  const auto use = choose(setting, profile_uses);
   // Of one that is not known nothing else is asked.
-  profile.use = use.value_or(Use::off);
+  profile.use = choose_use(setting, false).value_or(no_use);
 }
 
 static void set_scrub(Profile& profile, const Setting& setting) {
@@ -88,44 +87,31 @@ static void set_allow(Profile& profile, const Setting& setting) {
 }
 
 static void set_memory(Profile& profile, const Setting& setting) {
-  constexpr unsigned step = 128;
   profile.memory_mib.reset();
   const auto wanted = mebibytes(setting);
   if (!wanted) return;
-  const unsigned mib = *wanted;
-  if (mib % step != 0) {
-    const unsigned below = mib - mib % step;
-    const std::string near =
-        below == 0 ? std::to_string(step) + "MiB"
-                   : std::to_string(below) + "MiB or " + std::to_string(below + step) + "MiB";
-    return setting.reject(setting.value, "expected a multiple of 128MiB, such as " + near);
-  }
-  profile.memory_mib = mib;
+  if (const std::string advice = memory_advice(*wanted); !advice.empty())
+    return setting.reject(setting.value, advice);
+  profile.memory_mib = wanted;
 }
 
 static void set_compute(Profile& profile, const Setting& setting) {
-  constexpr unsigned step = 5;
-  std::string_view digits = setting.value;
-  const bool percent = digits.ends_with('%');
-  if (percent) digits.remove_suffix(1);
-  profile.compute_percent = number_within(trim(digits), step, 100);
-  if (percent && profile.compute_percent && *profile.compute_percent % step == 0) return;
   profile.compute_percent.reset();
-  setting.reject(setting.value, "expected a multiple of 5% from 5% to 100%");
+  const auto percent = parse_percent(setting.value);
+  const std::string advice = percent ? compute_advice(*percent) : std::string(compute_rule);
+  if (!advice.empty()) return setting.reject(setting.value, advice);
+  profile.compute_percent = percent;
+}
+
+static void set_workload(Profile& profile, const Setting& setting) {
+  profile.workload = choose(setting, workloads);
 }
 
 constexpr Key<Profile> keys[] = {
-    {"type", set_type},
-    {"gpu", set_gpu},
-    {"placement", set_placement},
-    {"numa", set_numa},
-    {"memory", set_memory, false},
-    {"compute", set_compute, false},
-    {"console", set_console},
-    {"use", set_use},
-    {"scrub", set_scrub},
-    {"one-time", set_one_time},
-    {"allow", set_allow},
+    {"type", set_type},         {"gpu", set_gpu},           {"placement", set_placement},
+    {"numa", set_numa},         {"memory", set_memory},     {"compute", set_compute},
+    {"workload", set_workload}, {"console", set_console},   {"use", set_use},
+    {"scrub", set_scrub},       {"one-time", set_one_time}, {"allow", set_allow},
     {"set", set_attributes},
 };
 
@@ -133,28 +119,23 @@ void parse_section(Section<Profile>& section, const SectionText& block) {
   set_keys(section, block, keys);
 }
 
-static bool wants_type(Use use) {
-  return use == Use::mdev || use == Use::vendor_vf;
-}
-
 static void check_use(const Section<Profile>& section, const KeyRules& keys_set) {
   const Profile& profile = section.content;
-  if (profile.use == Use::off) return;
+  if (is_off(profile.use)) return;
   const std::string found = "'use' is " + std::string(use_word(profile.use)) +
                             (keys_set.has("use") ? keys_set.where("use") : " by default");
-  for (const char* key : {"type", "memory", "set"})
-    if (keys_set.has(key) && !wants_type(profile.use))
-      keys_set.problem(key, "requires use = mdev or use = vendor-vf; " + found);
+  for (const char* key : {"type", "set"})
+    keys_set.require(key, profile.use, &UseTraits::has_types, found);
+  keys_set.require("memory", profile.use, &UseTraits::has_known_memory, found);
   for (const char* key : {"scrub", "one-time"})
-    if (keys_set.has(key) && profile.use == Use::mdev)
-      keys_set.problem(key, "requires use = whole, vf or vendor-vf; " + found);
-  if (profile.use == Use::vendor_vf)
+    if (!profile.any_use) keys_set.require(key, profile.use, &UseTraits::outlives_domain, found);
+  if (is_typed_vf(profile.use))
     for (const DeviceAttribute& attribute : profile.attributes)
       if (attribute.name != vgpu_params)
         keys_set.problem("set", "has " + in_quotes(attribute.name) +
                                     "; with use = vendor-vf only " + std::string(vgpu_params) +
                                     " can be set");
-  if (profile.use == Use::mdev)
+  if (traits_of(profile.use).has_types && !traits_of(profile.use).has_named_types)
     for (const std::string& type : profile.types)
       if (!is_name(type))
         keys_set.problem("type", "names '" + type + "', which is not an mdev type");
@@ -173,10 +154,11 @@ void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
   const KeyRules keys_set(section, problems);
   if (keys_set.has("type") && keys_set.has("memory"))
     keys_set.problem("memory", "and 'type' are mutually exclusive" + keys_set.where("type"));
-  if (keys_set.has("compute") && !keys_set.has("memory"))
-    keys_set.problem("compute", "requires 'memory'");
+  for (const char* key : {"compute", "workload"})
+    if (keys_set.has(key) && !keys_set.has("memory")) keys_set.problem(key, "requires 'memory'");
+  section.content.any_use = keys_set.has("memory") && !keys_set.has("use");
   check_use(section, keys_set);
-  if (wants_type(section.content.use) && !keys_set.has("type") && !keys_set.has("memory"))
+  if (traits_of(section.content.use).has_types && !keys_set.has("type") && !keys_set.has("memory"))
     problems.push_back({section.content.position, section.title + " requires 'type' or 'memory'"});
 }
 

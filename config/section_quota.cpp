@@ -6,12 +6,21 @@ namespace gpuward {
 
 constexpr std::string_view total_key = "total", memory_key = "memory";
 
+/// 0.1.0 read "memory = 4" as a limit of a profile of that name: that refuses no domain.
+static void set_memory(Quota& quota, const Setting& setting, const SectionText& block) {
+  quota.memory_mib.reset();
+  if (number_within(setting.value, 0, ~0U))
+    report_unsupported_key(block, setting);
+  else
+    quota.memory_mib = mebibytes(setting);
+}
+
 void parse_section(Section<Quota>& section, const SectionText& block) {
   constexpr unsigned most = 65535;
   for (const Setting& setting : settings(block)) {
     section.set_at.insert_or_assign(std::string(setting.key), setting.position);
     if (setting.key == memory_key) {
-      report_unsupported_key(block, setting);
+      set_memory(section.content, setting, block);
       continue;
     }
     const auto limit = number_within(setting.value, 0, most);

@@ -16,6 +16,17 @@ void Setting::reject(std::string_view what, std::string_view advice) const {
   problems.push_back({position, std::move(message)});
 }
 
+std::optional<Use> choose_use(const Setting& setting, bool may_be_off) {
+  std::vector<std::string_view> words;
+  for (const UseTraits& kind : use_traits) {
+    if (is_off(kind.use) && !may_be_off) continue;
+    if (kind.word == setting.value) return kind.use;
+    words.push_back(kind.word);
+  }
+  setting.reject(setting.value, suggestion(setting.value, words));
+  return {};
+}
+
 std::vector<std::string_view> split_list(const Setting& setting) {
   std::vector<std::string_view> result;
   std::set<std::string_view> seen;

@@ -56,11 +56,10 @@ std::optional<T> choose(const Setting& setting, const Choice<T> (&choices)[n]) {
   return {};
 }
 
-constexpr Choice<Use> uses[] = {{use_word(Use::mdev), Use::mdev},
-                                {use_word(Use::vf), Use::vf},
-                                {use_word(Use::vendor_vf), Use::vendor_vf},
-                                {use_word(Use::whole), Use::whole},
-                                {use_word(Use::off), Use::off}};
+/// The kind that the value names; `may_be_off`: or that no GPU is assigned. Nothing, and a problem,
+/// for any other value.
+std::optional<Use> choose_use(const Setting& setting, bool may_be_off);
+
 constexpr Choice<bool> yes_no[] = {{"yes", true}, {"no", false}};
 
 /// The items between commas; an empty one and the same one twice are problems and left out.

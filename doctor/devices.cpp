@@ -48,10 +48,6 @@ static std::string how_to_turn_iommu_on(const Root& root) {
          ") in the firmware and restart";
 }
 
-static bool is_passed_on(Use use) {
-  return use == Use::vf || use == Use::vendor_vf || use == Use::whole;
-}
-
 static Finding iommu_is_off(const Root& root, const std::string& gpu, bool wanted) {
   return {
       wanted ? Severity::problem : Severity::warning, "iommu", gpu,
@@ -83,9 +79,9 @@ Findings check_iommu(const Root& root, const Config& config) {
   const bool off = list_directory(root.sys("kernel/iommu_groups")).empty();
   for (const Gpu& gpu : read_gpus(root, config)) {
     const auto use = settings_of(config, gpu.parent).use;
-    if (!gpu.parent.address || use == Use::off) continue;
+    if (!gpu.parent.address || is_off(use)) continue;
     if (off)
-      findings.push_back(iommu_is_off(root, gpu.parent.name, use && is_passed_on(*use)));
+      findings.push_back(iommu_is_off(root, gpu.parent.name, use && is_pci(*use)));
     else if (auto finding = group_in_passthrough(root, gpu.parent.name))
       findings.push_back(std::move(*finding));
   }
@@ -286,7 +282,7 @@ Findings check_other_tools(const Root& root, const Config& config) {
     check_definitions(root, parent, ours, instances, findings);
   }
   for (const Gpu& gpu : gpus)
-    if (gpu.parent.address && settings_of(config, gpu.parent).use != Use::off)
+    if (gpu.parent.address && !is_off(settings_of(config, gpu.parent).use))
       if (auto finding = driver_override(root, gpu)) findings.push_back(std::move(*finding));
   return findings;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "allocation/request_verdict.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "doctor/findings.hpp"
 #include "domain/xml_document.hpp"
@@ -136,9 +137,7 @@ Findings check_started_anyway(const Root& root) {
   Findings findings;
   std::vector<std::string> unreadable;
   for (const StartPermit& permit : all_started_anyway(root, unreadable)) {
-    std::string refusals;
-    for (const std::string& refusal : permit.refusals)
-      refusals += (refusals.empty() ? "" : "; ") + refusal;
+    const std::string refusals = joined(permit.refusals, "; ");
     findings.push_back(
         {Severity::warning, "domains", shown(permit.name),
          "domain was started anyway (" + shown(to_string(permit)) +

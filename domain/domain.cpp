@@ -144,26 +144,34 @@ static std::vector<Hostdev> hostdevs_of(const Element& root, Reading reading) {
   return hostdevs;
 }
 
-/// What stands beside a request that names no profile. The type becomes a part of a path, the
-/// device a selector.
+/// What stands beside a request that names no profile, or one of memory. The type becomes a part of
+/// a path, the device a selector.
 static std::optional<SettledRequest> settled_request(const Element& element,
                                                      const std::string& alias) {
   const auto use = element.attribute("use");
   if (!use) return {};
-  SettledRequest settled{use_of(*use).value_or(Use::off),
+  SettledRequest settled{use_of(*use).value_or(no_use),
                          std::string(element.attribute("type").value_or("")),
                          std::string(element.attribute("device").value_or(""))};
-  const bool has_type = settled.use == Use::mdev || settled.use == Use::vendor_vf;
-  if (!has_type && settled.use != Use::whole)
-    throw error_at(element,
-                   "gpu " + alias + ": use='" + shown(*use) + "' is not whole, mdev or vendor-vf");
+  if (!traits_of(settled.use).is_requestable)
+    throw error_at(element, "gpu " + alias + ": use='" + shown(*use) + "' is not " +
+                                list_uses(&UseTraits::is_requestable));
+  const bool has_type = traits_of(settled.use).has_types;
   if (has_type != !settled.type.empty() || (has_type && !is_name(settled.type)))
     throw error_at(element, "gpu " + alias + ": type='" + shown(settled.type) +
                                 "' is not a type of use='" + std::string(*use) + "'");
   if (!settled.device.empty() && (has_type || !is_id_pair(settled.device)))
     throw error_at(element, "gpu " + alias + ": device='" + shown(settled.device) +
                                 "' is not a vendor:device pair of use='whole'");
+  const auto of = element.attribute("of");
+  if (of && *of != "profile")
+    throw error_at(element, "gpu " + alias + ": of='" + shown(*of) + "' is not profile");
+  settled.of_profile = of.has_value();
   return settled;
+}
+
+bool names_profile(const GpuRequest& gpu) {
+  return !gpu.settled || gpu.settled->of_profile;
 }
 
 bool is_request_text(std::string_view text) {
@@ -178,7 +186,7 @@ static GpuRequest asked_gpu(const Element& element, const std::vector<GpuRequest
                  std::string(element.attribute("profile").value_or(""))};
   check_alias(element, gpu.alias);
   gpu.settled = settled_request(element, gpu.alias);
-  if (gpu.settled ? !is_request_text(gpu.profile) : !is_profile_name(gpu.profile))
+  if (names_profile(gpu) ? !is_profile_name(gpu.profile) : !is_request_text(gpu.profile))
     throw error_at(element,
                    "gpu " + gpu.alias + ": '" + shown(gpu.profile) + "' is not a profile name");
   for (const GpuRequest& other : before)

@@ -35,22 +35,26 @@ struct Hostdev {
   size_t place = 0;                   ///< among the children of <devices>
 };
 
-/// What serves a request that names no profile, as attach settled it: prepare reads no more of the
-/// host for it than for a profile.
+/// What serves a request that names no profile, or one of memory, as attach settled it: prepare
+/// reads no more of the host for it than for a profile.
 struct SettledRequest {
-  Use use = Use::whole;  ///< whole, mdev or vendor_vf
-  std::string type{};    ///< id of the type, of mdev and vendor_vf
-  std::string device{};  ///< of whole: vendor:device, "" for any GPU
+  Use use = whole_use;      ///< a requestable kind; by default any whole GPU
+  std::string type{};       ///< id of the type, of a kind with types
+  std::string device{};     ///< of whole: vendor:device, "" for any GPU
+  bool of_profile = false;  ///< the request names a profile, which requests memory
   bool operator==(const SettledRequest&) const = default;
 };
 
 /// One <gpu alias='ua-gpuward-N' profile='TEXT'/> in our metadata: what the domain asks for. With
-/// use='...' TEXT is no profile, and what serves it is beside it.
+/// use='...' TEXT is no profile unless of='profile', and what serves it is beside it.
 struct GpuRequest {
   std::string alias;
   std::string profile;  ///< its name, or the text that attach was given, without ":N"
-  std::optional<SettledRequest> settled{};  ///< nothing for a profile
+  std::optional<SettledRequest> settled{};  ///< nothing for a profile that says what serves it
 };
+
+/// Whether its text is the name of a profile.
+bool names_profile(const GpuRequest& gpu);
 
 /// A host device that QEMU is given past libvirt: by -device or -set in <qemu:commandline>, or by
 /// <qemu:override>.

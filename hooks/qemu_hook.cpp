@@ -22,6 +22,7 @@
 #include "hooks/start_anyway.hpp"
 #include "hooks/unparsed_xml.hpp"
 #include "inventory/gpu_hostdevs.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/release.hpp"
 #include "lifecycle/settle.hpp"
@@ -308,7 +309,7 @@ void release_claim(const Hook& hook, const Claims& claims, const std::optional<C
   if (!claim) return;
   const auto kept = release_devices(hook.root, claims, *claim, hook.deadlines);
   if (std::any_of(claim->devices.begin(), claim->devices.end(),
-                  [](const ClaimedDevice& device) { return device.use != Use::mdev; }))
+                  [](const ClaimedDevice& device) { return is_pci(device.use); }))
     wait_for_reassignment(hook.root, claim->domain, hook.deadlines.settle_wait());
   for (size_t i = 1; i < kept.size(); ++i)
     log::warning(domain_title(claim->name) + ": " + to_string(quarantine_reason(kept[i])));

@@ -5,7 +5,7 @@
 
 #include "base/root.hpp"
 #include "hooks/stdin_xml.hpp"
-#include "lifecycle/deadlines.hpp"
+#include "kinds/deadlines.hpp"
 
 namespace gpuward {
 

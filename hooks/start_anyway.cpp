@@ -29,7 +29,7 @@ static bool is_gpu_of_profile(const Domain& domain, const Hostdev& hostdev) {
   if (!hostdev.address || !is_ours(hostdev) || gpu_alias(hostdev.alias) != hostdev.alias)
     return false;
   return std::none_of(domain.requests.begin(), domain.requests.end(), [&](const GpuRequest& gpu) {
-    return gpu.alias == hostdev.alias && gpu.settled;
+    return gpu.alias == hostdev.alias && !names_profile(gpu);
   });
 }
 

@@ -48,16 +48,17 @@ struct GpuType {
   };
   std::string id;      ///< "nvidia-745", of the vendor VFIO framework "1153"
   std::string name{};  ///< as the vendor names it: "NVIDIA L40S-12Q"
-  Use use = Use::mdev;
+  Use use = default_use;
   std::optional<unsigned> memory_mib{};
   /// What one takes of each thing that the card's types share: mbochs {MiB}, NVIDIA {MIG slices,
   /// MiB}, GVT-g {fences, low, high}. Empty where the driver does not say.
   std::vector<unsigned> takes{};
   /// All that run on the card at a time have one size of memory: NVIDIA's default without MIG.
   bool one_size = false;
-  bool of_mig = false;             ///< NVIDIA's, on a GPU instance of MIG
-  std::optional<unsigned> most{};  ///< max_instance: how many the card can have
-  std::vector<On> on{};            ///< each that was counted
+  bool of_mig = false;                 ///< NVIDIA's, on a GPU instance of MIG
+  std::optional<bool> has_graphics{};  ///< false: for compute alone
+  std::optional<unsigned> most{};      ///< max_instance: how many the card can have
+  std::vector<On> on{};                ///< each that was counted
   std::string device_api{};
   std::string description{};
 };
@@ -67,7 +68,7 @@ struct GpuInstance {
   Instance instance{};  ///< of an mdev; else parent and type of the claim
   std::string name{};   ///< UUID or PCI address
   bool exists = true;   ///< false of what is claimed or in quarantine and gone
-  Use use = Use::mdev;
+  Use use = default_use;
   /// in-use, quarantined: claimed by a domain; provisioned: by gpuward's `instances`; external: by
   /// another program; missing: claimed but not existing; unknown: external, or of a claim that
   /// cannot be read

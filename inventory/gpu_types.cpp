@@ -8,8 +8,6 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "pci/pci_device.hpp"
-#include "pci/vendor_vgpu.hpp"
-#include "pci/virtual_functions.hpp"
 
 namespace gpuward {
 
@@ -28,7 +26,14 @@ struct VgpuName {
   std::string_view model;
   unsigned slices = 0;  ///< of MIG
   unsigned gigabytes = 0;
+  bool has_graphics = false;
 };
+
+/// C series is for compute alone. On a GPU instance of MIG graphics need a profile with "+gfx",
+/// which the name ends with (NVIDIA's vgpu-device-manager, vgpu_type.go: ME, NOME, MEALL, GFX).
+static bool has_graphics(std::string_view series, bool of_mig) {
+  return series.front() != 'C' && (!of_mig || series.ends_with("GFX"));
+}
 
 static std::optional<VgpuName> parse_vgpu_name(std::string_view name) {
   const size_t dash = name.rfind('-');
@@ -47,6 +52,7 @@ static std::optional<VgpuName> parse_vgpu_name(std::string_view name) {
       parsed.slices = *slices;
       parsed.model = parsed.model.substr(0, before);
     }
+  parsed.has_graphics = has_graphics(last.substr(series), parsed.slices > 0);
   if (const size_t brand = parsed.model.find(' '); brand != std::string_view::npos)
     parsed.model.remove_prefix(brand + 1);  // "NVIDIA", "GRID"
   return parsed;
@@ -66,6 +72,7 @@ static void add_size_of_nvidia(GpuType& type) {
   type.takes = {vgpu ? vgpu->slices : 0, *type.memory_mib};
   type.of_mig = type.takes.front() > 0;
   type.one_size = !type.of_mig;
+  if (vgpu) type.has_graphics = vgpu->has_graphics;
 }
 
 /// "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4 …" of GVT-g, whose instances need enough of
@@ -80,6 +87,7 @@ static bool add_size_of_gvt(GpuType& type) {
   if (!low || !high) return false;
   type.memory_mib = *low + *high;
   if (fences) type.takes = {*fences, *low, *high};
+  type.has_graphics = true;
   return true;
 }
 
@@ -102,88 +110,6 @@ void add_size(GpuType& type) {
   type.takes.clear();
   type.one_size = false;
   type.of_mig = false;
-}
-
-// ---- types of a GPU
-
-static GpuType with_size(GpuType type) {
-  add_size(type);
-  return type;
-}
-
-static bool is_counted(const std::vector<std::string>* counted, const GpuType& type) {
-  return !counted || std::any_of(counted->begin(), counted->end(), [&](const std::string& word) {
-    return word == type.id || (type.use == Use::vendor_vf && word == type.name);
-  });
-}
-
-static void add_mdev_types(const Root& root, const std::string& parent,
-                           const std::vector<std::string>* counted, bool of_one_part,
-                           std::map<std::string, GpuType>& types) {
-  for (const std::string& id : type_ids(root, parent)) {
-    GpuType& type = types[id];
-    if (type.id.empty()) {
-      type = with_size({.id = id,
-                        .name = type_name(root, parent, id),
-                        .use = Use::mdev,
-                        .description = type_description(root, parent, id)});
-      if (!of_one_part) type.device_api = device_api(root, parent, id);
-    }
-    if (is_counted(counted, type))
-      type.on.push_back({parent, available_instances(root, parent, id)});
-  }
-}
-
-static void add_vgpu_types(const Root& root, const PciAddress& vf,
-                           const std::vector<std::string>* counted,
-                           std::map<unsigned, GpuType>& types) {
-  for (const VgpuType& vgpu : creatable_vgpus(root, vf)) {
-    GpuType& type = types[vgpu.id];
-    if (type.id.empty())
-      type = with_size({.id = std::to_string(vgpu.id),
-                        .name = vgpu.name,
-                        .use = Use::vendor_vf,
-                        .device_api = "vfio-pci"});
-    if (is_counted(counted, type)) type.on.push_back({to_string(vf), 1});
-  }
-}
-
-/// By the key: names of mdev types as text, ids of vGPUs as numbers.
-template <typename Key>
-static std::vector<GpuType> values(std::map<Key, GpuType> types) {
-  std::vector<GpuType> result;
-  result.reserve(types.size());
-  for (auto& [id, type] : types) result.push_back(std::move(type));
-  return result;
-}
-
-static std::vector<GpuType> read_types(const Root& root, const Gpu& gpu,
-                                       const std::vector<std::string>* counted, bool of_one_part) {
-  if (gpu.serves_mdevs()) {
-    std::map<std::string, GpuType> types;
-    for (const std::string& parent : gpu.mdev_parents) {
-      add_mdev_types(root, parent, counted, of_one_part, types);
-      if (of_one_part && !types.empty()) break;
-    }
-    return values(std::move(types));
-  }
-  if (!gpu.offers_vgpus) return {};
-  std::map<unsigned, GpuType> types;
-  for (const PciAddress& vf : gpu.vfs) {
-    add_vgpu_types(root, vf, counted, types);
-    if (of_one_part && !types.empty()) break;
-  }
-  return values(std::move(types));
-}
-
-std::vector<GpuType> types_of(const Root& root, const Gpu& gpu,
-                              const std::vector<std::string>* counted) {
-  return read_types(root, gpu, counted, false);
-}
-
-std::vector<GpuType> catalogue_of(const Root& root, const Gpu& gpu) {
-  const std::vector<std::string> none;
-  return read_types(root, gpu, &none, true);
 }
 
 // ---- memory of a GPU
@@ -230,7 +156,7 @@ static std::optional<unsigned> total_memory(const Root& root, const Gpu& gpu,
 static std::optional<unsigned> memory_of(const GpuInstance& instance,
                                          const std::vector<GpuType>& types,
                                          const std::optional<unsigned>& total) {
-  if (instance.use == Use::whole) return total;
+  if (traits_of(instance.use).is_whole_card) return total;
   for (const GpuType& type : types)
     if (type.id == instance.instance.type) return type.memory_mib;
   return {};
@@ -244,8 +170,8 @@ GpuMemory memory_of(const Root& root, const Gpu& gpu, const std::vector<GpuType>
         part && memory.given_mib ? std::optional(*memory.given_mib + *part) : std::nullopt;
   };
   for (const size_t at : use.at)
-    // vGPUs are counted below, whoever set them.
-    if (instances[at].use != Use::vendor_vf && instances[at].exists)
+    // vGPUs on VFs are counted below, whoever set them.
+    if (!is_typed_vf(instances[at].use) && instances[at].exists)
       add(memory_of(instances[at], types, memory.total_mib));
   for (const auto& vgpu : use.vgpus) {
     const std::string id = std::to_string(vgpu.second);
@@ -254,36 +180,6 @@ GpuMemory memory_of(const Root& root, const Gpu& gpu, const std::vector<GpuType>
     add(type == types.end() ? std::nullopt : type->memory_mib);
   }
   return memory;
-}
-
-// ---- names
-
-std::string TypeNames::of_mdev(const Instance& instance) {
-  if (instance.type.empty()) return {};
-  // "nvidia-559": the driver's name is in it, so it means the same on all its GPUs.
-  const auto found = mdevs_.find(instance.type);
-  if (found != mdevs_.end()) return found->second;
-  return mdevs_[instance.type] = type_name(root_, instance.parent, instance.type);
-}
-
-std::string TypeNames::of_vgpu(const std::string& card, const std::string& id) {
-  const auto address = parse_pci_address(card);
-  if (!address) return {};
-  auto found = vgpus_.find(card);
-  if (found == vgpus_.end()) {
-    found = vgpus_.emplace(card, std::map<std::string, std::string>()).first;
-    for (const PciAddress& vf : virtual_functions(root_, *address))
-      for (VgpuType& type : creatable_vgpus(root_, vf))
-        found->second.emplace(std::to_string(type.id), std::move(type.name));
-  }
-  const auto name = found->second.find(id);
-  return name == found->second.end() ? std::string() : name->second;
-}
-
-std::string TypeNames::of(const GpuInstance& instance) {
-  if (instance.use == Use::mdev) return of_mdev(instance.instance);
-  if (instance.use != Use::vendor_vf) return {};
-  return of_vgpu(instance.instance.parent, instance.instance.type);
 }
 
 }  // namespace gpuward

@@ -123,17 +123,6 @@ std::vector<Gpu> read_gpus(const Root& root, const Config& config) {
   return gpus;
 }
 
-std::vector<Use> kinds_of(const Gpu& gpu) {
-  std::vector<Use> kinds;
-  if (gpu.serves_mdevs()) kinds.push_back(Use::mdev);
-  if (gpu.offers_vgpus) kinds.push_back(Use::vendor_vf);
-  // The VFs of a driver that makes mdevs or vGPUs of them are of no use without it.
-  if ((gpu.most_vfs > 0 && kinds.empty()) || gpu.is_vf) kinds.push_back(Use::vf);
-  if (gpu.parent.address && !gpu.is_vf && !is_bridge_class(gpu.pci_class))
-    kinds.push_back(Use::whole);
-  return kinds;
-}
-
 GpuDetails read_details(const Root& root, const Gpu& gpu) {
   GpuDetails details;
   if (!gpu.parent.address) return details;
@@ -198,7 +187,7 @@ std::vector<GpuInstance> read_instances(const Root& root, const ClaimedDevices& 
   }
   for (const Claim& claim : claimed.with_quarantined())
     for (const ClaimedDevice& device : claim.devices)
-      if (device.use == Use::mdev)
+      if (is_mediated(device.use))
         add_claimed_mdev(mdevs, claim, device);
       else
         pci_devices.push_back(claimed_pci_device(root, claim, device));

@@ -30,9 +30,6 @@ std::vector<GpuInstance> read_instances(const Root& root, const ClaimedDevices& 
 std::map<std::string, GpuUse> use_of_gpus(const Root& root, const std::vector<Gpu>& gpus,
                                           const std::vector<GpuInstance>& instances);
 
-/// What it can be assigned as, whatever the configuration says.
-std::vector<Use> kinds_of(const Gpu& gpu);
-
 GpuDetails read_details(const Root& root, const Gpu& gpu);
 
 }  // namespace gpuward

@@ -109,7 +109,7 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
                             : User{.domain = {},
                                    .what = quarantine_text(claim.name),
                                    .remedy = quarantine_remedy(claim)};
-  if (device.use == Use::mdev) {
+  if (is_mediated(device.use)) {
     found.instances.emplace(device.instance, taker);
     return block_for_instance(root, device.parent, to_string(device.instance), taker, found.taken);
   }
@@ -177,7 +177,7 @@ std::optional<Holder> OpenDevices::holder_of(const Uuid& instance) const {
 }
 
 std::optional<Holder> OpenDevices::guest_of(const ClaimedDevice& device) const {
-  return device.use == Use::mdev ? holder_of(device.instance) : vfio_holder_of(device.address);
+  return is_mediated(device.use) ? holder_of(device.instance) : vfio_holder_of(device.address);
 }
 
 struct FoundInstance {
@@ -193,7 +193,7 @@ static InstancesByParent instances_by_parent(const Root& root) {
   std::set<Uuid> claimed;
   for (const Claim& claim : Claims(root).all().readable)
     for (const ClaimedDevice& device : claim.devices)
-      if (device.use == Use::mdev) claimed.insert(device.instance);
+      if (is_mediated(device.use)) claimed.insert(device.instance);
   ProvisionedUuids ready;
   for (const Instance& instance : found)
     instances[instance.parent].push_back(
@@ -310,7 +310,7 @@ void add_own_devices(const Root& root, const Uuid& domain, const std::vector<Pci
 static std::string part_of(const ClaimedDevice& device, const PciAddress& pf,
                            const std::vector<PciAddress>& vfs) {
   const auto parent = parse_pci_address(device.parent);
-  if (device.use != Use::mdev)
+  if (is_pci(device.use))
     return parent == pf || device.address == pf ? to_string(device.address) : "";
   const bool is_on_vf = parent && std::find(vfs.begin(), vfs.end(), *parent) != vfs.end();
   return is_on_vf ? "instance " + to_string(device.instance) + " on " + device.parent : "";

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "base/uuid.hpp"
@@ -52,6 +53,12 @@ struct User {
   bool is_mark = false;  ///< nobody uses it; it was given once for all
   std::string remedy{};  ///< "run: COMMAND"; "" where it depends on who asks
 };
+
+/// A device that another domain or a process has: a refusal that ends with that use.
+struct InUse : Error {
+  using Error::Error;
+};
+
 /// Of a device with the mark of single use.
 std::string single_use_text(const std::string& domain);
 /// Of a device in quarantine. `domain`: "" where the record of it cannot be read.

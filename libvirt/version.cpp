@@ -14,7 +14,7 @@ std::vector<ConfigProblem> unsupported_by(const Config& config, unsigned version
   const std::string found =
       std::to_string(version / 1000000) + '.' + std::to_string(version / 1000 % 1000);
   for (const Profile& profile : config.profiles)
-    if (profile.use == Use::vendor_vf)
+    if (traits_of(profile.use).keeps_driver)
       problems.push_back(
           {profile.position,
            (profile.is_configured ? "[profile " + profile.name + "]" : title_of(profile)) +

@@ -9,15 +9,10 @@
 #include "config/config.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
-#include "lifecycle/deadlines.hpp"
+#include "kinds/deadlines.hpp"
 #include "state/claim.hpp"
 
 namespace gpuward {
-
-/// A device that another domain or a process has: a refusal that ends with that use.
-struct InUse : Error {
-  using Error::Error;
-};
 
 /// One GPU that a domain requests and that is a PCI device, and what decides about it.
 struct PciRequest {
@@ -47,15 +42,5 @@ void require_unclaimed(const PciRequest& request, const ClaimedDevice& device,
 /// The same for the device that the domain's XML names for this GPU, whether or not it is of the
 /// profile's pool: who has it is worth more than why it is not.
 void require_source_unclaimed(const PciRequest& request, const ClaimedDevices& claimed);
-
-/// Adds the GPUs that the domain's author wrote into its XML, with their companions there, to the
-/// claim, so that they are known to be in use.
-void add_devices_by_hand(const Root& root, const Config& config, const Domain& domain,
-                         Claim& claim);
-
-/// Whether the domain may have one of those: nobody else has claimed it, it waits for nobody, and
-/// its [gpu] section does not keep it from domains. Throws Error.
-void require_allowed(const Root& root, const Config& config, const Domain& domain,
-                     const ClaimedDevice& device, const ClaimedDevices& claimed);
 
 }  // namespace gpuward

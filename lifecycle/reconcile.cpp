@@ -7,7 +7,7 @@
 #include "config/config_parser.hpp"
 #include "domain/xml_document.hpp"
 #include "inventory/usage.hpp"
-#include "lifecycle/pci_device_life.hpp"
+#include "kinds/vf.hpp"
 #include "lifecycle/release.hpp"
 #include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"

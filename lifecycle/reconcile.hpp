@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/root.hpp"
-#include "lifecycle/deadlines.hpp"
+#include "kinds/deadlines.hpp"
 #include "state/claim.hpp"
 
 namespace gpuward {

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lifecycle/release.hpp"
 
-#include <cerrno>
-#include <utility>
-
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/kernel_write.hpp"
@@ -11,15 +8,13 @@
 #include "base/quote.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
-#include "lifecycle/pci_device_life.hpp"
-#include "mdev/instance.hpp"
+#include "kinds/kind.hpp"
+#include "lifecycle/scrub.hpp"
+#include "pci/pci_device.hpp"
+#include "state/quarantine.hpp"
+#include "state/single_use.hpp"
 
 namespace gpuward {
-
-std::string describe_device(const ClaimedDevice& device) {
-  return device.use == Use::mdev ? "instance " + to_string(device.instance) + " on " + device.parent
-                                 : to_string(device.address);
-}
 
 std::string remedy_of(const QuarantinedDevice& kept) {
   if (!kept.remedy.empty()) return kept.remedy;
@@ -33,51 +28,47 @@ Reason quarantine_reason(const QuarantinedDevice& kept) {
           "remains quarantined: " + kept.reason, remedy_of(kept)};
 }
 
-KernelChange remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
-                             std::function<void(pid_t)> on_start) {
-  if (!instance_directory(root, instance)) return {};
-  if (const auto holder = wait_until_closed(deadlines.release_wait(),
-                                            [&] { return OpenDevices(root).holder_of(instance); }))
-    return {"in use by " + to_string(*holder)};
-  const auto found = find_instance(root, instance);
-  if (!found)
-    return {
-        "removal is blocked in the kernel until the process using the instance exits; check: "
-        "journalctl -k"};
-  // A removal now would leave a device without `remove` (EAGAIN, drivers/vfio/mdev/mdev_sysfs.c).
-  if (found->type.empty()) return {"driver is still creating the instance"};
-  const KernelWrite write = removal(root, instance);
-  const WriteResult result =
-      write_in_child({&write, 1}, deadlines.writing(std::move(on_start))).front();
-  if (result.outcome == WriteResult::Outcome::blocked)
-    return {"removal is " + blocked_in_kernel(result.child) + "; check: journalctl -k",
-            result.child};
-  const bool gone_already = result.code == ENOENT || result.code == ENODEV;
-  if (result.outcome == WriteResult::Outcome::failed && !gone_already)
-    return {"kernel rejected the removal: " + errno_text(result.code)};
-  const auto wait = deadlines.write_wait();
-  if (!wait_until_gone(root, instance, wait))
-    return {"instance still exists " + std::to_string(wait.count() / 1000) +
-            " s after its removal"};
-  return {};
-}
-
 bool has_blocked_writer(const Root& root, const ClaimedDevice& device) {
   return is_running(root, device.writer);
 }
 
-/// Whether the instance in sysfs is the one that was claimed: someone may have removed ours and
-/// made another of that UUID on another parent, which is none of our business.
-static bool is_claimed_one(const Root& root, const ClaimedDevice& device) {
-  if (const auto instance = find_instance(root, device.instance))
-    return instance->parent == device.parent;
-  return instance_directory(root, device.instance).has_value();  // its removal has begun
+static std::string what_is_written(const Root& root, const ClaimedDevice& device) {
+  const Kind& kind = kind_of(device.use);
+  return kind.blocked_write ? kind.blocked_write(root, device) : "driver";
 }
 
-static std::string what_is_written(const Root& root, const ClaimedDevice& device) {
-  if (device.use != Use::mdev) return "driver";
-  const auto instance = find_instance(root, device.instance);
-  return instance && !instance->type.empty() ? "removal" : "creation";
+/// Nothing more is to be done for it. A single use is on disk before the quarantine goes from it.
+static void set_free(const Root& root, const Claim& owner, const ClaimedDevice& device) {
+  if (device.one_time) mark_used(root, device.address, owner.domain, owner.name);
+  clear_quarantine_record(root, device.address);
+}
+
+/// Takes the domain's traces off a PCI device that libvirt has given back. Throws Error where to
+/// try again is no remedy.
+static std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
+                                  const Deadlines& deadlines) {
+  if (!exists(pci_path(root, device.address))) {
+    // Nothing left to release, but the same card, or a VF of that number, may come again as its
+    // guest left it. A second record would be without the identity of the card, and would keep
+    // another card at this address in quarantine.
+    if (!device.scrub.empty()) {
+      if (!is_on_record(root, owner, device.address)) record_quarantine(root, owner, device);
+      throw Error({}, "device disappeared before it was scrubbed",
+                  "run: gpuward clear " + to_string(device.address));
+    }
+    set_free(root, owner, device);
+    return {};
+  }
+  if (const auto holder = wait_until_closed(deadlines.release_wait(), [&] {
+        return OpenDevices(root).vfio_holder_of(device.address);
+      }))
+    return "in use by " + to_string(*holder);
+  const Kind& kind = kind_of(device.use);
+  if (kind.tear_down)
+    if (std::string why = kind.tear_down(root, owner, device, deadlines); !why.empty()) return why;
+  if (std::string why = scrub(root, owner, device, deadlines); !why.empty()) return why;
+  set_free(root, owner, device);
+  return {};
 }
 
 /// Why the device cannot be given to another yet; "" when it can.
@@ -98,19 +89,8 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
                  describe_device(device) + " is also claimed by another domain, not released");
     return {};
   }
-  if (device.use == Use::mdev && is_by_hand(device)) {
-    const auto holder = wait_until_closed(
-        deadlines.release_wait(), [&] { return OpenDevices(root).holder_of(device.instance); });
-    return holder ? "in use by " + to_string(*holder) : "";
-  }
-  if (device.use != Use::mdev) return tear_down_pci_device(root, claim, device, deadlines);
-  if (!is_claimed_one(root, device)) return {};
-  KernelChange removal = remove_instance(root, device.instance, deadlines, [&](pid_t writer) {
-    device.writer = identify(root, writer);
-    Claims(root).update(claim, device);
-  });
-  device.writer = {};  // what is left of a removal that hangs can be seen in sysfs
-  return std::move(removal.failure);
+  return is_pci(device.use) ? end_pci_device(root, claim, device, deadlines)
+                            : kind_of(device.use).tear_down(root, claim, device, deadlines);
 }
 
 /// What cannot be read of a device may still have it in use, and does not keep the others.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/kernel_write.hpp"
 #include "base/root.hpp"
-#include "lifecycle/deadlines.hpp"
+#include "kinds/deadlines.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {
@@ -32,18 +30,10 @@ std::vector<QuarantinedDevice> release_devices(const Root& root, const Claims& c
 /// must not take away what the next owner has.
 bool has_blocked_writer(const Root& root, const ClaimedDevice& device);
 
-/// "instance UUID on mbochs", "0000:41:00.0"
-std::string describe_device(const ClaimedDevice& device);
-
 /// The command that ends it.
 std::string remedy_of(const QuarantinedDevice& kept);
 
 /// What is reported of a device that remains in quarantine: the caller logs or throws it.
 Reason quarantine_reason(const QuarantinedDevice& kept);
-
-/// Removes one instance that nobody has open; no failure when it is gone. `on_start`: as of
-/// WriteOptions.
-KernelChange remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
-                             std::function<void(pid_t)> on_start = {});
 
 }  // namespace gpuward

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/root.hpp"
-#include "lifecycle/deadlines.hpp"
+#include "kinds/deadlines.hpp"
 #include "state/claim.hpp"
 
 namespace gpuward {

@@ -13,11 +13,13 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/joined.hpp"
 #include "base/kernel_read.hpp"
 #include "base/retried.hpp"
 #include "base/text.hpp"
 #include "base/uuid.hpp"
 #include "config/gpu_settings.hpp"
+#include "pci/config_space.hpp"
 #include "pci/health.hpp"
 #include "pci/pci_device.hpp"
 
@@ -25,38 +27,11 @@ namespace gpuward {
 
 // ---- what sits there
 
-/// One register of configuration space, little endian; nothing for less than root beyond byte 64.
-static std::optional<uint32_t> config_register(int config, unsigned offset) {
-  unsigned char bytes[4];
-  const ssize_t size =
-      retried([&] { return ::pread(config, bytes, sizeof bytes, static_cast<off_t>(offset)); });
-  if (size != sizeof bytes) return {};
-  return bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
-}
-
-constexpr unsigned first_capability = 0x100;
-constexpr uint32_t no_answer = 0xffffffff;  // what is read of a card that is gone
-
-/// Where the extended capability of that id begins: 16 bits of id, 4 of version, 12 of the next
-/// one's offset (PCIe, Extended Capability Header).
-static std::optional<unsigned> find_capability(int config, unsigned id) {
-  constexpr unsigned last = 0xffc, least_size = 8;
-  unsigned offset = first_capability;
-  for (unsigned seen = 0; seen < (last - first_capability) / least_size; ++seen) {
-    const auto header = config_register(config, offset);
-    if (!header || *header == 0 || *header == no_answer) return {};
-    if ((*header & 0xffff) == id) return offset;
-    offset = *header >> 20 & last;
-    if (offset < first_capability) return {};
-  }
-  return {};
-}
-
 /// The serial number of PCIe, 0 when the card has none; nothing when the card does not answer.
 static std::optional<uint64_t> serial_number(int config) {
-  if (config_register(config, first_capability) == no_answer) return {};
+  if (config_register(config, first_extended_capability) == no_answer) return {};
   constexpr unsigned device_serial_number = 3;
-  const auto offset = find_capability(config, device_serial_number);
+  const auto offset = find_extended_capability(config, device_serial_number);
   if (!offset) return 0;
   const auto low = config_register(config, *offset + 4),
              high = config_register(config, *offset + 8);
@@ -229,9 +204,7 @@ Verdict identity_verdict(const GpuSection& section, const Identity& found) {
   std::string text =
       to_string(section.position) + " expects " + to_string(section.expect) + ", found " +
       (present.empty() ? std::string("a card without a readable identity") : present);
-  std::string missing;
-  for (const std::string& word : unreadable(section.expect, found))
-    missing += (missing.empty() ? "" : ", ") + word;
+  const std::string missing = joined(unreadable(section.expect, found));
   if (!missing.empty())
     text += " (" + missing +
             " cannot be read: a UUID needs NVIDIA's driver, a serial number root and a card that "

@@ -47,7 +47,16 @@ std::optional<PciAddress> virtual_function_address(const Root& root, const PciAd
 
 WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most) {
   const unsigned asked = settings.vfs.value_or(GpuSection::max_vfs);
-  return {asked == GpuSection::max_vfs ? most : asked, use == Use::vendor_vf, settings.quota};
+  return {asked == GpuSection::max_vfs ? most : asked, traits_of(use).keeps_driver, settings.quota};
+}
+
+static std::string profile_directory(const std::string& pf_path, unsigned number) {
+  return pf_path + "/sriov_admin/vf" + std::to_string(number) + "/profile/";
+}
+
+std::string vf_profile_path(const Root& root, const PciAddress& pf, unsigned number,
+                            const std::string& attribute) {
+  return profile_directory(pci_path(root, pf), number) + attribute;
 }
 
 /// One value and what to say when the kernel does not take it.
@@ -61,7 +70,7 @@ static void add_quota(std::vector<VfStep>& steps, const std::string& pf_path, un
   constexpr uint64_t bytes_per_mib = 1 << 20;
   for (unsigned number = 1; number <= count; ++number) {  // xe counts VFs from 1
     const std::string vf = "vf" + std::to_string(number);
-    const std::string profile = pf_path + "/sriov_admin/" + vf + "/profile/";
+    const std::string profile = profile_directory(pf_path, number);
     const auto add = [&](const char* attribute, uint64_t value) {
       steps.push_back({{profile + attribute, std::to_string(value)},
                        "setting " + std::string(attribute) + " of " + vf});

@@ -26,6 +26,13 @@ unsigned total_vfs(const Root& root, const PciAddress& pf);
 std::optional<PciAddress> virtual_function_address(const Root& root, const PciAddress& pf,
                                                    unsigned index);
 
+/// Where xe has what a VF is to get, before it is enabled as well (sriov_admin, Linux 6.19); VFs
+/// are numbered from 1.
+inline constexpr const char* vf_profile_attributes[] = {"vram_quota", "exec_quantum_ms",
+                                                        "preempt_timeout_us"};
+std::string vf_profile_path(const Root& root, const PciAddress& pf, unsigned number,
+                            const std::string& attribute);
+
 /// What to make of a PF.
 struct WantedVfs {
   unsigned count = 0;

@@ -8,12 +8,12 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/joined.hpp"
 #include "base/kernel_write.hpp"
-#include "config/gpu_settings.hpp"
-#include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
-#include "lifecycle/release.hpp"
+#include "kinds/mdev.hpp"
+#include "kinds/types.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/identity.hpp"
 #include "state/claim_store.hpp"
@@ -83,12 +83,6 @@ ProvisionView scan_host(const Root& root, const Config& config) {
 
 static bool offers(const ProvisionView::MdevParent& gpu, const std::string& type) {
   return std::find(gpu.types.begin(), gpu.types.end(), type) != gpu.types.end();
-}
-
-static std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text.empty() ? "none" : text;
 }
 
 static std::string title(const Instance& instance) {
@@ -163,7 +157,7 @@ static void plan_gpu(Planning& planning, const ProvisionView::MdevParent& gpu) {
     if (!offers(gpu, count.type)) {
       if (settings.instances_by_name)
         plan.errors.push_back(gpu.parent.name + " does not support type " + count.type +
-                              "; supported: " + joined(gpu.types));
+                              "; supported: " + (gpu.types.empty() ? "none" : joined(gpu.types)));
       continue;
     }
     CardRoom* const room = planning.room_of(gpu);

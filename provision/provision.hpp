@@ -11,7 +11,7 @@
 #include "allocation/capacity.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
-#include "lifecycle/deadlines.hpp"
+#include "kinds/deadlines.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "mdev/provisioned.hpp"

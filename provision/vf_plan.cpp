@@ -42,7 +42,7 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
   std::vector<VfChange> changes;
   for (const PhysicalFunction& pf : pfs) {
     const GpuSettings settings = settings_of(config, pf.identity);
-    if (settings.use != Use::vf && settings.use != Use::vendor_vf) continue;
+    if (!settings.use || !traits_of(*settings.use).is_vf) continue;
     // A network card or an NVMe disk has VFs, too, and others use those: [gpu *] is not about them.
     if (!pf.is_gpu && !settings.is_named) continue;
     const WantedVfs wanted = wanted_vfs(settings, *settings.use, pf.most);

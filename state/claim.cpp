@@ -32,12 +32,12 @@ bool is_by_hand(const ClaimedDevice& device) {
 }
 
 bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other) {
-  if ((one.use == Use::mdev) != (other.use == Use::mdev)) return false;
-  return one.use == Use::mdev ? one.instance == other.instance : one.address == other.address;
+  if (is_mediated(one.use) != is_mediated(other.use)) return false;
+  return is_mediated(one.use) ? one.instance == other.instance : one.address == other.address;
 }
 
 std::string device_name(const ClaimedDevice& device) {
-  return device.use == Use::mdev ? to_string(device.instance) : to_string(device.address);
+  return is_mediated(device.use) ? to_string(device.instance) : to_string(device.address);
 }
 
 /// "mdev STATE ALIAS PROFILE UUID PARENT TYPE", "whole STATE ALIAS PROFILE ADDRESS PARENT -".
@@ -51,6 +51,8 @@ std::string format_device(const ClaimedDevice& device) {
   if (device.scrub_process) line += " scrub-pid=" + to_string(device.scrub_process);
   if (!device.scrub.empty()) line += " scrub=" + device.scrub;
   if (device.one_time) line += " one-time";
+  if (device.memory_mib) line += " memory=" + std::to_string(*device.memory_mib);
+  if (device.fraction) line.append(" fraction=").append(isolation_word(*device.fraction));
   return line;
 }
 
@@ -81,10 +83,18 @@ static bool parse_process_word(std::string_view text, Process& process) {
   return process.pid != 0;
 }
 
-/// What a line may end with: "writer=PID@START", "scrub-pid=PID@START", "scrub=PATH", "one-time".
-/// Version 1 has "maker=PID" and "scrubber=PID".
+/// What a line may end with: "writer=PID@START", "scrub-pid=PID@START", "scrub=PATH", "one-time",
+/// "memory=MIB", "fraction=ISOLATION". Version 1 has "maker=PID" and "scrubber=PID".
 static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word == "one-time") return device.one_time = true;
+  if (word.starts_with("memory=")) {
+    device.memory_mib = to_number<unsigned>(word.substr(7));
+    return device.memory_mib.value_or(0) > 0;
+  }
+  if (word.starts_with("fraction=")) {
+    device.fraction = isolation_of(word.substr(9));
+    return device.fraction.has_value();
+  }
   if (word.starts_with("scrub=/")) {
     device.scrub = word.substr(6);
     return true;
@@ -108,14 +118,14 @@ std::optional<ClaimedDevice> parse_device(std::string_view line) {
   ClaimedDevice device;
   const auto use = use_of(words[0]);
   const auto state = state_of(words[1]);
-  if (!use || *use == Use::off || !state) return {};
+  if (!use || is_off(use) || !state) return {};
   if (!std::all_of(words.begin(), words.begin() + 7, is_path_part)) return {};
   device.use = *use;
   device.state = *state;
   device.alias = words[2];
   device.profile = words[3];
-  const auto instance = *use == Use::mdev ? parse_uuid(words[4]) : Uuid{};
-  const auto address = *use == Use::mdev ? PciAddress{} : parse_pci_address(words[4]);
+  const auto instance = is_mediated(*use) ? parse_uuid(words[4]) : Uuid{};
+  const auto address = is_mediated(*use) ? PciAddress{} : parse_pci_address(words[4]);
   if (!instance || !address) return {};
   device.instance = *instance;
   device.address = *address;

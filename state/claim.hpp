@@ -9,6 +9,7 @@
 #include "base/pci_address.hpp"
 #include "base/process.hpp"
 #include "base/uuid.hpp"
+#include "config/isolation.hpp"
 #include "config/use.hpp"
 
 namespace gpuward {
@@ -36,10 +37,12 @@ struct ClaimedDevice {
   /// removes its vGPU.
   Process writer{};
   Process scrub_process{};  ///< waits for its scrub program
-  Use use = Use::mdev;
-  PciAddress address{};   ///< of all that are no mdev
-  std::string scrub{};    ///< program to run when it is given back, "" for none
-  bool one_time = false;  ///< not to be given again before the sysadmin clears it
+  Use use = default_use;
+  PciAddress address{};                  ///< of all that are no mdev
+  std::string scrub{};                   ///< program to run when it is given back, "" for none
+  bool one_time = false;                 ///< not to be given again before the sysadmin clears it
+  std::optional<unsigned> memory_mib{};  ///< of its card; nothing where it was not determined
+  std::optional<Isolation> fraction{};   ///< of a request by memory: what it must not share
   bool operator==(const ClaimedDevice&) const = default;
 };
 

@@ -65,7 +65,7 @@ static ClaimedDevice device_of(const Root& root, const DeviceRecord& record, con
                         .instance = {},
                         .parent = {},
                         .type = "-"};
-  unknown.use = Use::whole;
+  unknown.use = unknown_use;
   unknown.scrub = unknown_scrub;
   ClaimedDevice device = parse_device(record.detail).value_or(unknown);
   device.address = now.address;

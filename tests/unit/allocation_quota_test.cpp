@@ -54,7 +54,8 @@ ClaimedDevice pci_device(const std::string& alias, const std::string& profile, U
 
 Quota quota_of(const std::string& pattern, std::map<std::string, unsigned> per_profile,
                std::optional<unsigned> total, int line = 1) {
-  return {*parse_domain_pattern(pattern), std::move(per_profile), total, {"gpuward.conf", line}};
+  return {
+      *parse_domain_pattern(pattern), std::move(per_profile), total, {}, {"gpuward.conf", line}};
 }
 
 Config with(std::vector<Quota> quotas) {
@@ -102,6 +103,77 @@ TEST(CountGpus, what_is_in_quarantine_is_used_by_no_domain) {
   Claim claim = claim_of(1, "web01", "", {{"small", 2}});
   claim.devices[0].state = ClaimedDevice::State::quarantined;
   EXPECT_THAT(count_gpus(claim), ElementsAre(Pair("small", 1)));
+}
+
+// ---- memory
+
+/// A domain with devices of so much memory; 0: not known.
+Claim claim_with(unsigned number, const std::vector<unsigned>& memory) {
+  Claim claim = claim_of(number, "web0" + std::to_string(number), "",
+                         {{"small", static_cast<unsigned>(memory.size())}});
+  for (size_t at = 0; at < memory.size(); ++at)
+    if (memory[at]) claim.devices[at].memory_mib = memory[at];
+  return claim;
+}
+
+Config memory_quota(unsigned mib) {
+  Config config = with({quota_of("web*", {}, {}, 3)});
+  config.quotas[0].memory_mib = mib;
+  return config;
+}
+
+std::optional<QuotaRefusal> memory_refusal(unsigned limit, const std::vector<Claim>& claims,
+                                           const Claim& wanted) {
+  return quota_refusal(
+      memory_quota(limit),
+      {wanted.domain, wanted.name, wanted.owner, count_gpus(wanted), count_memory(wanted)}, claims);
+}
+
+TEST(MemoryQuota, is_counted_in_mebibytes_of_all_claims) {
+  const std::vector<Claim> claims{claim_with(1, {4096, 2048}), claim_with(2, {1024})};
+  EXPECT_FALSE(memory_refusal(8192, claims, claim_with(3, {1024})));
+  EXPECT_EQ(to_string(memory_refusal(8192, claims, claim_with(3, {1024, 128}))->reason),
+            "[quota web*] (gpuward.conf:3): memory = 8192MiB would be exceeded: domains 'web01', "
+            "'web02' use 7168, domain 'web03' requests 1152MiB; shut one of them down or raise the "
+            "limit; for what is used run: gpuward quota web03");
+  EXPECT_FALSE(memory_refusal(8192, claims, claim_with(1, {4096, 2048, 1024})))
+      << "its own earlier claim does not count";
+  EXPECT_FALSE(memory_refusal(1024, claims, claim_with(3, {2048}))->passes);
+}
+
+TEST(MemoryQuota, what_is_not_known_is_refused) {
+  const auto own = memory_refusal(8192, {}, claim_with(3, {0}));
+  ASSERT_TRUE(own);
+  EXPECT_FALSE(own->passes);
+  EXPECT_THAT(own->reason.problem, testing::HasSubstr("domain 'web03': "));
+  const auto others = memory_refusal(8192, {claim_with(1, {1024, 0})}, claim_with(3, {128}));
+  ASSERT_TRUE(others);
+  EXPECT_TRUE(others->passes);
+  EXPECT_THAT(others->reason.problem, testing::HasSubstr("domain 'web01': "));
+}
+
+TEST(MemoryQuota, a_card_counts_once_and_quarantine_does_not) {
+  Claim claim{uuid_of(1), "web01", {}};
+  claim.devices = {pci_device("ua-gpuward-0", "card", Use::whole, "0000:41:00.0"),
+                   pci_device("ua-gpuward-0-1", "card", Use::whole, "0000:41:00.1"),
+                   pci_device("ua-gpuward-1", "card", Use::whole, "0000:42:00.0"),
+                   // its audio function, which its author gave the domain too
+                   pci_device("-", "-", Use::whole, "0000:41:00.4")};
+  claim.devices[0].memory_mib = claim.devices[2].memory_mib = 16384;
+  claim.devices[2].state = ClaimedDevice::State::quarantined;
+  EXPECT_EQ(count_memory(claim).mib, 16384u);
+  EXPECT_EQ(count_memory(claim).unknown, "");
+}
+
+TEST(MemoryQuota, is_shown_as_a_limit_of_its_section) {
+  const Config config = memory_quota(8192);
+  EXPECT_TRUE(limits_memory(config));
+  auto uses = quota_use(config, {claim_with(1, {4096}), claim_with(2, {0})});
+  ASSERT_EQ(uses.size(), 1u);
+  EXPECT_EQ(uses[0].limit, "memory");
+  EXPECT_EQ(uses[0].used, 4096u);
+  EXPECT_EQ(uses[0].max, 8192u);
+  EXPECT_THAT(uses[0].unknown, testing::HasSubstr("web02"));
 }
 
 // ---- which section counts

@@ -8,6 +8,7 @@
 
 #include "config/gpu_selector.hpp"
 #include "domain_fixtures.hpp"
+#include "inventory/gpu_types.hpp"
 
 namespace gpuward {
 namespace {
@@ -208,9 +209,117 @@ TEST_F(RequestTest, what_nothing_serves_is_refused_with_what_there_is) {
             "request 'smal': neither a profile nor a type or model of a GPU on this host; write "
             "whole, vendor:device, a profile (small), a model (L40S, Tesla M60) or a type of: "
             "gpuward list types");
-  EXPECT_EQ(refusal("4GiB/25%"),
-            "request '4GiB/25%': this version serves no part of a GPU by its size; run: gpuward "
-            "list types");
+}
+
+// ---- fractions
+
+/// An A40 with room for all of its types.
+FractionGpu a40() {
+  const auto type = [](const std::string& id, unsigned gib, unsigned most) {
+    GpuType made{.id = id,
+                 .name = "NVIDIA A40-" + std::to_string(gib) + "Q",
+                 .description = "framebuffer=" + std::to_string(gib * 1024) +
+                                "M, max_instance=" + std::to_string(most)};
+    add_size(made);
+    made.on = {{"0000:41:00.0", most}};
+    return made;
+  };
+  FractionGpu gpu{.name = "0000:41:00.0", .memory_mib = 49152};
+  gpu.types = {type("nvidia-560", 4, 12), type("nvidia-561", 6, 8), type("nvidia-566", 48, 1)};
+  Gpu card;
+  card.parent.name = gpu.name;
+  card.mdev_parents = {gpu.name};
+  gpu.room = card_room(card, gpu.types, {});
+  return gpu;
+}
+
+struct FractionRequestTest : RequestTest {
+  FractionRequestTest() {
+    host_.fraction_gpus = [this](const std::vector<GpuSelector>& selectors) {
+      selectors_ = selectors;
+      return std::vector{gpu_};
+    };
+    Profile quarter = profile("quarter", Use::mdev);
+    quarter.memory_mib = 5120;
+    quarter.any_use = true;
+    config_.profiles = {quarter};
+  }
+  FractionGpu gpu_ = a40();
+  std::vector<GpuSelector> selectors_;
+};
+
+TEST_F(FractionRequestTest, a_size_is_served_by_the_type_that_wastes_the_least) {
+  const WantedGpus gpus = found("5GiB:2");
+  EXPECT_EQ(gpus.request.settled, (SettledRequest{Use::mdev, "nvidia-561"}));
+  EXPECT_EQ(gpus.count, 2u);
+  EXPECT_EQ(gpus.profile.types, std::vector<std::string>{"nvidia-561"});
+  EXPECT_EQ(gpus.profile.memory_mib, 5120u);
+  EXPECT_EQ(title_of(gpus.profile), "request '5120MiB' (nvidia-561)");
+  EXPECT_EQ(profile_word(gpus.request), "nvidia-561");
+  EXPECT_EQ(resolve({}, gpus.request).profile, gpus.profile) << "a start needs no host";
+}
+
+TEST_F(FractionRequestTest, numbers_outside_the_rules_are_refused_with_the_nearest) {
+  EXPECT_EQ(refusal("4000MiB/7%"),
+            "request '4000MiB/7%': expected a multiple of 128MiB, such as 3968MiB or 4096MiB; "
+            "expected a multiple of 5% from 5% to 100%, such as 5% or 10%");
+  EXPECT_THAT(refusal("64GiB"), HasSubstr("more than one GPU has; the largest has 49152 MiB"));
+  gpu_.types.pop_back();  // one that takes the whole card has all compute units, too
+  EXPECT_THAT(refusal("4GiB/25%"), HasSubstr("(scheduler: unknown)"));
+  EXPECT_THAT(refusal("25%"), HasSubstr("neither a profile nor a type")) << "compute alone is none";
+}
+
+TEST_F(FractionRequestTest, a_profile_of_memory_keeps_what_serves_it) {
+  config_.profiles[0].gpus = {*parse_gpu_selector("0000:41:00.0")};
+  config_.profiles[0].scrub = "/bin/true";
+  const WantedGpus gpus = found("quarter");
+  EXPECT_EQ(selectors_, config_.profiles[0].gpus);
+  EXPECT_EQ(gpus.request.settled, (SettledRequest{Use::mdev, "nvidia-561", {}, true}));
+  EXPECT_EQ(gpus.profile.name, "quarter");
+  EXPECT_EQ(gpus.profile.scrub, "/bin/true");
+  EXPECT_EQ(gpus.profile.types, std::vector<std::string>{"nvidia-561"});
+  EXPECT_EQ(profile_word(gpus.request), "quarter") << "quotas count it by its profile";
+  EXPECT_EQ(title_of(gpus.profile), "profile 'quarter' (nvidia-561)");
+  EXPECT_EQ(title_of(config_.profiles[0]), "profile 'quarter'");
+}
+
+TEST_F(FractionRequestTest, the_use_and_workload_of_a_profile_count) {
+  EXPECT_FALSE(fraction_of(config_.profiles[0]).use);
+  config_.profiles[0].workload = Workload::graphics;
+  EXPECT_EQ(fraction_of(config_.profiles[0]).workload, Workload::graphics);
+  config_.profiles[0].any_use = false;
+  config_.profiles[0].use = Use::whole;
+  EXPECT_THAT(refusal("quarter"), HasSubstr("the profile has use = whole"));
+}
+
+TEST_F(FractionRequestTest, a_profile_of_memory_that_changed_is_refused_with_reassign) {
+  const GpuRequest gpu{"ua-gpuward-0", "quarter", SettledRequest{Use::mdev, "t", {}, true}};
+  EXPECT_TRUE(resolve(config_, gpu).profile);
+  config_.profiles[0].any_use = false;
+  config_.profiles[0].use = Use::vendor_vf;
+  EXPECT_EQ(to_string(resolve(config_, gpu).refusal),
+            "profile 'quarter' has use = vendor-vf, the domain uses mdev; run gpuward reassign for "
+            "the domain");
+  EXPECT_EQ(to_string(resolve(config_, {"ua-gpuward-0", "quarter"}).refusal),
+            "profile 'quarter' requests memory, and no type is set for it; run gpuward reassign "
+            "for the domain");
+  config_.profiles.clear();
+  EXPECT_THAT(to_string(resolve(config_, gpu).refusal), HasSubstr("'quarter' is not defined"));
+}
+
+TEST_F(FractionRequestTest, what_was_settled_stays_while_it_is_available) {
+  const GpuRequest gpu{"ua-gpuward-0", "4GiB", SettledRequest{Use::mdev, "nvidia-561"}};
+  const auto now = [&] {
+    return settle_fraction(fraction_choice({{4096, {}}}, {gpu_}), gpu)->type;
+  };
+  EXPECT_EQ(now(), "nvidia-561") << "although another one wastes less";
+  limit(gpu_.room, "nvidia-561", 0);
+  EXPECT_EQ(now(), "nvidia-560");
+  limit(gpu_.room, "nvidia-560", 0);
+  limit(gpu_.room, "nvidia-566", 0);
+  EXPECT_EQ(now(), "nvidia-561") << "no other is available either";
+  gpu_.types.clear();
+  EXPECT_FALSE(settle_fraction(fraction_choice({{4096, {}}}, {gpu_}), gpu));
 }
 
 TEST_F(RequestTest, types_that_no_vf_can_create_now_are_said_to_be_unknown) {
@@ -229,9 +338,12 @@ TEST_F(RequestTest, a_number_of_gpus_is_split_off_last) {
 
 TEST_F(RequestTest, only_a_name_that_is_no_profile_needs_the_host) {
   config_.profiles = {profile("small", Use::mdev, {"mtty-1"})};
-  for (const char* text : {"whole", "10de:26b9", "4GiB", "small", "small:2"})
+  for (const char* text : {"whole", "10de:26b9", "small", "small:2"})
     EXPECT_FALSE(needs_host(config_, parse_request(text))) << text;
   EXPECT_TRUE(needs_host(config_, parse_request("L40S")));
+  EXPECT_TRUE(needs_host(config_, parse_request("4GiB")));
+  config_.profiles[0].memory_mib = 4096;
+  EXPECT_TRUE(needs_host(config_, parse_request("small")));
 }
 
 // ---- at start

@@ -152,13 +152,13 @@ TEST(RequestVerdictTest,
               HasSubstr("add [profile small]"));
 }
 
-TEST(RequestVerdictTest, a_profile_by_memory_is_refused_with_its_place) {
+TEST(RequestVerdictTest, a_profile_by_memory_that_was_not_settled_is_refused) {
   Config by_memory = config;
   by_memory.profiles[0].types.clear();
   by_memory.profiles[0].memory_mib = 1024;
   const Verdict verdict = request_verdict(by_memory, web01());
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(to_string(verdict.reason), HasSubstr("/etc/gpuward/gpuward.conf:7"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("run gpuward reassign for the domain"));
 }
 
 TEST(ArrivalVerdictTest, one_with_a_gpu_is_blocked_unless_the_policy_says_otherwise) {

@@ -62,5 +62,21 @@ TEST_F(ReplaceFileTest, refuses_what_is_no_file) {
   EXPECT_THROW(replace_file(top(), ""), Error);
 }
 
+TEST_F(ReplaceFileTest, installs_a_file_where_there_is_none_and_replaces_one_that_is_known) {
+  const mode_t before = ::umask(077);
+  install_file(path("a.conf"), "one", Present::no);
+  ::umask(before);
+  EXPECT_EQ(read_file(path("a.conf")), "one");
+  struct stat info;
+  ASSERT_EQ(::stat(path("a.conf").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0644u);
+  EXPECT_EQ(info.st_nlink, 1u);
+  EXPECT_THROW(install_file(path("a.conf"), "two", Present::no), Error);
+  EXPECT_EQ(read_file(path("a.conf")), "one") << "another may have written it meanwhile";
+  install_file(path("a.conf"), "three", Present::yes);
+  EXPECT_EQ(read_file(path("a.conf")), "three");
+  EXPECT_EQ(list_directory(top()), std::vector<std::string>{"a.conf"}) << "nothing is left over";
+}
+
 }  // namespace
 }  // namespace gpuward

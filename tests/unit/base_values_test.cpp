@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "base/text.hpp"
@@ -150,6 +151,14 @@ TEST(TextTest, split_keeps_empty_parts) {
   EXPECT_EQ(split("a, b ,c", ','), (Parts{"a", "b", "c"}));
   EXPECT_EQ(split(",", ','), (Parts{"", ""}));
   EXPECT_EQ(split("", ','), (Parts{""}));
+}
+
+TEST(JoinedTest, puts_the_separator_between_and_keeps_empty_parts) {
+  EXPECT_EQ(joined(std::vector<std::string>{"a", "b", "c"}), "a, b, c");
+  EXPECT_EQ(joined(std::set<std::string>{"b", "a"}, "; "), "a; b");
+  EXPECT_EQ(joined(Parts{"", "a", ""}, ","), ",a,");
+  EXPECT_EQ(joined(Parts{}), "");
+  EXPECT_EQ(joined(std::vector<int>{1, 2}, "+", [](int n) { return std::to_string(n); }), "1+2");
 }
 
 TEST(TextTest, a_number_is_the_whole_text) {

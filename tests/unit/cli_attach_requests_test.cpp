@@ -103,5 +103,74 @@ TEST_F(AttachRequestsTest, warns_where_there_is_no_iommu) {
   EXPECT_THAT(said_, HasSubstr("0000:41:00.0 has no IOMMU group, the domain does not start"));
 }
 
+// ---- fractions
+
+class AttachFractionTest : public AttachRequestsTest {
+ protected:
+  AttachFractionTest() {
+    add_type("0000:41:00.0", "nvidia-560", "4096M", 12);
+    add_type("0000:41:00.0", "nvidia-561", "6144M", 8);
+  }
+  void add_type(const std::string& parent, const std::string& type, const std::string& size,
+                unsigned most) {
+    host_.parent(parent)
+        .type(type, most)
+        .attribute("mdev_supported_types/" + type + "/description",
+                   "num_heads=4, framebuffer=" + size + ", max_instance=" + std::to_string(most));
+  }
+  std::string with(const std::string& word) {
+    const auto wanted = require_requests(settings_, config_, {word});
+    text_ = attached_text(wanted);
+    return with_gpus(settings_, config_, wanted, empty_domain, use_);
+  }
+  std::string text_;
+};
+
+TEST_F(AttachFractionTest, a_size_is_settled_to_a_type) {
+  const Domain domain = parse_domain(with("5GiB"));
+  ASSERT_EQ(domain.requests.size(), 1u);
+  EXPECT_EQ(domain.requests[0].profile, "5GiB");
+  EXPECT_EQ(domain.requests[0].settled, (SettledRequest{Use::mdev, "nvidia-561"}));
+  EXPECT_TRUE(domain.hostdevs[0].instance);
+  EXPECT_EQ(text_, "GPU attached (request '5GiB' by type nvidia-561)");
+}
+
+TEST_F(AttachFractionTest, a_profile_of_memory_is_settled_again_when_that_changes) {
+  Profile quarter;
+  quarter.name = "quarter";
+  quarter.memory_mib = 4096;
+  quarter.any_use = true;
+  config_.profiles = {quarter};
+  const std::string xml = with("quarter");
+  EXPECT_EQ(parse_domain(xml).requests[0].settled,
+            (SettledRequest{Use::mdev, "nvidia-560", {}, true}));
+  EXPECT_EQ(text_, "GPU attached (profile 'quarter' by type nvidia-560)");
+  EXPECT_EQ(with_requests_settled(settings_, config_, xml), xml);
+  config_.profiles[0].memory_mib = 5120;
+  EXPECT_EQ(parse_domain(with_requests_settled(settings_, config_, xml)).requests[0].settled,
+            (SettledRequest{Use::mdev, "nvidia-561", {}, true}));
+}
+
+TEST_F(AttachFractionTest, gpus_that_the_profile_does_not_allow_do_not_serve_it) {
+  Profile quarter;
+  quarter.name = "quarter";
+  quarter.memory_mib = 4096;
+  quarter.any_use = true;
+  quarter.gpus = {*parse_gpu_selector("0000:42:00.0")};
+  config_.profiles = {quarter};
+  EXPECT_THAT(error_of([&] { with("quarter"); }), HasSubstr("not in gpu of the profile"));
+  add_type("0000:42:00.0", "nvidia-700", "8192M", 2);
+  EXPECT_EQ(parse_domain(with("quarter")).requests[0].settled->type, "nvidia-700");
+}
+
+TEST_F(AttachFractionTest, a_whole_gpu_whose_memory_is_known_serves_it) {
+  card("0000:43:00.0", 0x74a1, 30);
+  host_.pci_gpu("0000:43:00.0").attribute("mem_info_vram_total", "17163091968");
+  const Domain domain = parse_domain(with("15GiB"));
+  EXPECT_EQ(domain.requests[0].settled, (SettledRequest{Use::whole, {}, "10de:74a1"}));
+  EXPECT_EQ(to_string(*domain.hostdevs[0].address), "0000:43:00.0");
+  EXPECT_EQ(text_, "GPU attached (request '15GiB' by whole GPU 10de:74a1)");
+}
+
 }  // namespace
 }  // namespace gpuward

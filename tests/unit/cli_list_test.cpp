@@ -279,7 +279,8 @@ TEST_F(ListTest, with_a_claim_that_cannot_be_read_nothing_is_available) {
   EXPECT_TRUE(list("profiles")[0]["available"].is_null());
   testing::internal::CaptureStdout();
   list_command({host_.root(), "", 0, false}, "profiles");
-  EXPECT_THAT(testing::internal::GetCapturedStdout(), testing::HasSubstr("4Q     0\n"));
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::HasSubstr("4Q     none          none           0\n"));
 }
 
 /// A full card lists no types, but is not one that has none.
@@ -320,7 +321,8 @@ TEST_F(ListTest, of_vfs_that_are_not_enabled_the_name_of_the_type_tells_how_many
   EXPECT_TRUE(profile("NVIDIA A100-1-5C").is_null()) << "its GPU instances";
   testing::internal::CaptureStdout();
   EXPECT_EQ(list_command({host_.root(), "", 0, false}, "profiles"), 0);
-  EXPECT_THAT(testing::internal::GetCapturedStdout(), testing::HasSubstr("A100-1-5C  -\n"));
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::HasSubstr("A100-1-5C  -             -              -\n"));
 }
 
 /// prepare creates no instance on a card that is not the expected one.

@@ -72,6 +72,28 @@ TEST_F(QuotaCommandTest, explain_says_it_in_words) {
   EXPECT_TRUE(quota_of_domain(config, claims_.all().readable, "db", "").empty());
 }
 
+/// The claim does not say how much memory the device has; the host does.
+TEST_F(QuotaCommandTest, memory_is_shown_in_mebibytes) {
+  host_.config("[quota web-*]\nmemory = 6GiB\n");
+  host_.parent("mtty").type("a", 4).attribute("mdev_supported_types/a/description",
+                                              "framebuffer=4096M, max_instance=4");
+  EXPECT_EQ(printed(0),
+            "PATTERN  LIMIT   USED      MAX       DOMAINS\n"
+            "web-*    memory  4096 MiB  6144 MiB  web-1\n");
+  EXPECT_EQ(json::parse(printed(2))["quotas"][0]["used"], 4096);
+  host_.parent("mtty").attribute("mdev_supported_types/a/description", "two ports");
+  EXPECT_THAT(printed(0), HasSubstr("memory  -     6144 MiB  web-1\n"));
+  EXPECT_TRUE(json::parse(printed(2))["quotas"][0]["used"].is_null());
+}
+
+TEST_F(QuotaCommandTest, explain_says_whose_memory_is_unknown) {
+  Quota quota;
+  const QuotaUse use{&quota, "memory", 6144, 4096, {}, "domain 'a': 0000:41:00.4"};
+  EXPECT_EQ(used_text(use, true),
+            "memory: 6144 MiB at most, domain 'a': 0000:41:00.4 (memory unknown)");
+  EXPECT_EQ(used_text({&quota, "memory", 6144, 4096, {}}, true), "memory: 4096 of 6144 MiB used");
+}
+
 TEST_F(QuotaCommandTest, what_is_used_is_unknown_while_a_claim_cannot_be_read) {
   write_file_atomically(host_.root().run("claims/00000000-1d52-d8f3-2516-782e98ab3fa0"), "x\n");
   testing::internal::CaptureStderr();

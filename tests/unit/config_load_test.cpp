@@ -278,7 +278,7 @@ TEST_F(ConfigLoad, InstalledFileWithItsExamplesSwitchedOn) {
   const LoadedConfig loaded = load(text);
   EXPECT_THAT(told(loaded), IsEmpty());
   EXPECT_THAT(loaded.config.gpus, SizeIs(2));
-  EXPECT_THAT(loaded.config.profiles, SizeIs(2));
+  EXPECT_THAT(loaded.config.profiles, SizeIs(3));
   EXPECT_THAT(loaded.unsupported, IsEmpty());  // what `check` would refuse is no example
 }
 
@@ -296,7 +296,7 @@ TEST_F(ConfigLoad, ExamplesOfTheManualPage) {
     if (line.starts_with('.')) example = "\n";
     if (inside && !line.starts_with('.')) example += line + "\n";
   }
-  EXPECT_EQ(examples, 4);
+  EXPECT_EQ(examples, 5);
 }
 
 }  // namespace gpuward

@@ -118,16 +118,36 @@ TEST_F(ConfigProfile, Compute) {
   EXPECT_EQ(profile("memory = 1GiB\ncompute = 5%").compute_percent, 5U);
   EXPECT_EQ(profile("compute = 100 %\nmemory = 1GiB").compute_percent, 100U);
   for (const std::string bad : {"25", "0%", "105%", "7%", "%", "-5%", "x%", "25%%"})
-    EXPECT_THAT(
-        problems("[profile p]\nmemory = 1GiB\ncompute = " + bad),
-        ElementsAre("gpuward.conf:3: bad value '" + bad +
-                    "' for 'compute' in [profile p]; expected a multiple of 5% from 5% to 100%"));
+    EXPECT_THAT(problems("[profile p]\nmemory = 1GiB\ncompute = " + bad),
+                ElementsAre(testing::StartsWith(
+                    "gpuward.conf:3: bad value '" + bad +
+                    "' for 'compute' in [profile p]; expected a multiple of 5% from 5% to 100%")));
+  EXPECT_THAT(problems("[profile p]\nmemory = 1GiB\ncompute = 7%"),
+              ElementsAre(testing::EndsWith("such as 5% or 10%")));
+  EXPECT_THAT(problems("[profile p]\nmemory = 1GiB\ncompute = 104%"),
+              ElementsAre(testing::EndsWith("such as 100%")));
+}
+
+/// No device is taken from a domain for another one.
+TEST_F(ConfigProfile, ThereAreNoPriorities) {
+  EXPECT_THAT(problems("[profile p]\ntype = t\npriority = 1\n"),
+              ElementsAre(testing::HasSubstr("unknown key 'priority' in [profile p]")));
+}
+
+TEST_F(ConfigProfile, MemoryWithoutUseIsServedByAnyKind) {
+  EXPECT_TRUE(profile("memory = 1GiB").any_use);
+  EXPECT_FALSE(profile("memory = 1GiB\nuse = mdev").any_use);
+  EXPECT_FALSE(profile("type = t").any_use);
+  EXPECT_TRUE(profile("memory = 1GiB\none-time = yes").one_time) << "it may be a PCI device";
+  EXPECT_EQ(profile("memory = 1GiB\nuse = whole").use, Use::whole);
+  EXPECT_EQ(profile("memory = 1GiB\nworkload = graphics").workload, Workload::graphics);
 }
 
 TEST_F(ConfigProfile, WhatGoesTogether) {
   EXPECT_EQ(complaint("memory = 1GiB"),
             "'memory' in [profile p] and 'type' are mutually exclusive (set at gpuward.conf:2)");
   EXPECT_EQ(complaint("compute = 25%"), "'compute' in [profile p] requires 'memory'");
+  EXPECT_EQ(complaint("workload = compute"), "'workload' in [profile p] requires 'memory'");
   EXPECT_THAT(problems("\n[profile p]\n"),
               ElementsAre("gpuward.conf:2: [profile p] requires 'type' or 'memory'"));
   EXPECT_THAT(problems("[profile p]\ncompute = 25%\n"), SizeIs(2));
@@ -195,7 +215,7 @@ TEST_F(ConfigProfile, UnknownKey) {
   EXPECT_EQ(complaint("types = a"), "unknown key 'types' in [profile p]; did you mean 'type'?");
   EXPECT_EQ(complaint("colour = red"),
             "unknown key 'colour' in [profile p]; possible: type, gpu, placement, numa, memory, "
-            "compute, console, use, scrub, one-time, allow, set");
+            "compute, workload, console, use, scrub, one-time, allow");
 }
 
 TEST_F(ConfigProfile, Use) {

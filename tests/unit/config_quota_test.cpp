@@ -88,12 +88,18 @@ TEST_F(ConfigQuota, PatternsMatchNamesAndOwners) {
   EXPECT_TRUE(matches(*parse_domain_pattern("[o]wner:x"), "owner:x", ""));
 }
 
-/// 0.1.0 read "memory = 4" as a limit of a profile of that name: that refuses no domain now.
-TEST_F(ConfigQuota, MemoryIsNotSupportedWhateverItsValue) {
-  for (const char* value : {"4", "4GiB", "4G"}) {
-    EXPECT_THAT(problems(std::string("[quota *]\nmemory = ") + value + "\n"), IsEmpty());
-    EXPECT_EQ(load_all().unsupported.size(), 1u) << value;
-  }
+TEST_F(ConfigQuota, MemoryIsInMebibytes) {
+  EXPECT_THAT(problems("[quota *]\nmemory = 64GiB\n"), IsEmpty());
+  EXPECT_EQ(load_all().config.quotas.front().memory_mib, 65536u);
+  EXPECT_THAT(problems("[quota *]\nmemory = 4G\n"),
+              ElementsAre(testing::HasSubstr("expected a number and MiB or GiB")));
+}
+
+/// 0.1.0 read it as a limit of a profile of that name: that refuses no domain now.
+TEST_F(ConfigQuota, MemoryWithoutUnitHasNoEffect) {
+  EXPECT_THAT(problems("[quota *]\nmemory = 4\n"), IsEmpty());
+  EXPECT_EQ(load_all().unsupported.size(), 1u);
+  EXPECT_FALSE(load_all().config.quotas.front().memory_mib);
 }
 
 }  // namespace gpuward

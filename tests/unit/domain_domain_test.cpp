@@ -188,6 +188,21 @@ TEST(ParseDomain, ReadsWhatServesARequestThatNamesNoProfile) {
   EXPECT_EQ(domain.requests[4].settled, std::nullopt);
 }
 
+TEST(ParseDomain, ReadsWhatServesAProfileOfMemory) {
+  const Domain domain = parse_domain(domain_with(
+      "", asking("<g:gpu alias='ua-gpuward-0' profile='quarter' use='mdev' type='nvidia-560' "
+                 "of='profile'/>"
+                 "<g:gpu alias='ua-gpuward-1' profile='4GiB' use='mdev' type='nvidia-560'/>")));
+  EXPECT_EQ(domain.requests[0].settled, (SettledRequest{Use::mdev, "nvidia-560", {}, true}));
+  EXPECT_TRUE(names_profile(domain.requests[0]));
+  EXPECT_FALSE(names_profile(domain.requests[1]));
+  const auto error = [](const std::string& attributes) {
+    return error_in(domain_with("", asking("<g:gpu alias='ua-gpuward-0' " + attributes + "/>")));
+  };
+  EXPECT_THAT(error("profile='x' use='whole' of='x'"), HasSubstr("of='x' is not profile"));
+  EXPECT_THAT(error("profile='a b' use='whole' of='profile'"), HasSubstr("not a profile name"));
+}
+
 TEST(ParseDomain, RefusesWhatServesNoRequest) {
   const auto error = [](const std::string& attributes) {
     return error_in(domain_with("", asking("<g:gpu alias='ua-gpuward-0' " + attributes + "/>")));

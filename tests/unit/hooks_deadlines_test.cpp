@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The hook answers in time, whatever is locked, open or blocked.
-#include "lifecycle/deadlines.hpp"
+#include "kinds/deadlines.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

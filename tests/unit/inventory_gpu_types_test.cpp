@@ -7,6 +7,8 @@
 #include "allocation/capacity.hpp"
 #include "fake_host.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/type_names.hpp"
+#include "kinds/types.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {

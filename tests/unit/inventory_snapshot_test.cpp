@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "fake_host.hpp"
+#include "kinds/kind.hpp"
 #include "mdev/provisioned.hpp"
 #include "state/claim_store.hpp"
 

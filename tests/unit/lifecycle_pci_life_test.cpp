@@ -15,6 +15,7 @@
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"

@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
 #include "mdev/instance.hpp"
@@ -715,7 +716,7 @@ class QuotaTest : public ClaimDevicesTest {
   void quota(const std::string& pattern, std::map<std::string, unsigned> per_profile,
              std::optional<unsigned> total = {}) {
     config_.quotas.push_back(
-        {*parse_domain_pattern(pattern), std::move(per_profile), total, {"gpuward.conf", 3}});
+        {*parse_domain_pattern(pattern), std::move(per_profile), total, {}, {"gpuward.conf", 3}});
   }
 };
 

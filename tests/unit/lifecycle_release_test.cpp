@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "kinds/mdev.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 
+#include "allocation/pool.hpp"
 #include "allocation/request_verdict.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/release.hpp"
 #include "pci/pci_device.hpp"
@@ -107,7 +109,7 @@ TEST_F(RequestsTest, without_a_profile_it_counts_in_the_total_alone) {
   card.use = Use::whole;
   card.allowed = {*parse_domain_pattern("db-*")};
   config_.profiles = {card};
-  config_.quotas = {{*parse_domain_pattern("vm*"), {{"card", 0}}, 0, {"gpuward.conf", 3}}};
+  config_.quotas = {{*parse_domain_pattern("vm*"), {{"card", 0}}, 0, {}, {"gpuward.conf", 3}}};
   add(vm_, "whole", whole_, "0000:41:00.0");
   EXPECT_EQ(refusal(vm_),
             "[quota vm*] (gpuward.conf:3): total = 0 would be exceeded: domain 'vm1' requests 1; "
@@ -226,6 +228,170 @@ TEST_F(RequestsTest, a_type_that_another_kind_offers_now_is_refused_with_reassig
   vm_.requests.erase(vm_.requests.begin());
   vm_.hostdevs.erase(vm_.hostdevs.begin());
   EXPECT_THAT(refusal(vm_), HasSubstr("run: gpuward list types"));
+}
+
+// ---- fractions
+
+class FractionTest : public RequestsTest {
+ protected:
+  FractionTest() {
+    host_.parent("0000:41:00.0").type("nvidia-560", 40).type("nvidia-561", 40);
+    size("nvidia-560", "4096M");
+    size("nvidia-561", "6144M");
+  }
+  void size(const std::string& type, const std::string& framebuffer) {
+    host_.parent("0000:41:00.0")
+        .attribute("mdev_supported_types/" + type + "/description",
+                   "num_heads=4, framebuffer=" + framebuffer + ", max_instance=40");
+  }
+  /// Of a domain with one GPU that requests so much.
+  Domain requesting(unsigned number, const std::string& size,
+                    const std::string& type = "nvidia-560") {
+    Domain domain = domain_of(number);
+    return add(domain, size, SettledRequest{Use::mdev, type});
+  }
+  ClaimedDevice device_of(const Domain& domain) { return claims_.find(domain.uuid)->devices[0]; }
+};
+
+TEST_F(FractionTest, the_claim_has_its_memory_and_isolation) {
+  const Domain domain = requesting(1, "4GiB");
+  EXPECT_EQ(refusal(domain), "");
+  EXPECT_THAT(claimed(domain), ElementsAre("nvidia-560 0000:41:00.0 nvidia-560"));
+  EXPECT_EQ(device_of(domain).memory_mib, 4096u);
+  EXPECT_EQ(device_of(domain).fraction, Isolation::memory);
+  const Domain by_type = requesting(2, "nvidia-560");
+  EXPECT_EQ(refusal(by_type), "");
+  EXPECT_FALSE(device_of(by_type).fraction);
+}
+
+TEST_F(FractionTest, twenty_on_a_gpu_and_any_number_by_type) {
+  for (unsigned number = 1; number <= 20; ++number)
+    EXPECT_EQ(refusal(requesting(number, "4GiB")), "");
+  EXPECT_THAT(refusal(requesting(21, "4GiB")),
+              HasSubstr("0000:41:00.0: 20 fractions are on the GPU, the most there may be"));
+  EXPECT_EQ(refusal(requesting(22, "nvidia-560")), "");
+  end_domain(domain_of(7));
+  EXPECT_EQ(refusal(requesting(21, "4GiB")), "");
+}
+
+TEST_F(FractionTest, several_of_one_domain_count_too) {
+  Domain domain = domain_of(1);
+  for (int count = 0; count < 21; ++count)
+    add(domain, "4GiB", SettledRequest{Use::mdev, "nvidia-560"});
+  EXPECT_THAT(refusal(domain), HasSubstr("20 fractions are on the GPU"));
+  EXPECT_THAT(host_.instances(), IsEmpty());
+}
+
+TEST_F(FractionTest, one_isolation_on_a_gpu) {
+  EXPECT_EQ(refusal(requesting(1, "4GiB")), "");
+  EXPECT_THAT(refusal(requesting(2, "4GiB/25%")),
+              HasSubstr("isolation of the GPU is memory by the fractions on it"));
+  end_domain(domain_of(1));
+  gpu_section("0000:41:00.0", Use::mdev);
+  config_.gpus[0].isolation = Isolation::memory_and_compute;
+  EXPECT_THAT(refusal(requesting(1, "4GiB")), HasSubstr("memory+compute by [gpu]"));
+}
+
+/// The author of the XML may have written another type, and a driver may have changed it.
+TEST_F(FractionTest, a_type_with_less_memory_is_refused_with_reassign) {
+  EXPECT_EQ(refusal(requesting(1, "6GiB")),
+            "GPU 0: request '6144MiB' (nvidia-560) has 4096 MiB of memory, requested are 6144 MiB; "
+            "run: gpuward reassign vm1");
+  size("nvidia-560", "?");
+  EXPECT_THAT(refusal(requesting(1, "4GiB")), HasSubstr("has an unknown amount of memory"));
+  EXPECT_THAT(host_.instances(), IsEmpty());
+}
+
+TEST_F(FractionTest, a_type_that_is_gone_is_refused_with_reassign) {
+  EXPECT_EQ(refusal(requesting(1, "5GiB", "nvidia-9")),
+            "GPU 0: no GPU allowed by request '5120MiB' (nvidia-9) supports type nvidia-9, GPUs of "
+            "this host offer it now with use mdev; run: gpuward reassign vm1");
+}
+
+TEST_F(FractionTest, a_profile_of_memory_is_served_as_it_was_settled) {
+  Profile quarter;
+  quarter.name = "quarter";
+  quarter.memory_mib = 6144;
+  quarter.any_use = true;
+  config_.profiles = {quarter};
+  add(vm_, "quarter", SettledRequest{Use::mdev, "nvidia-561", {}, true});
+  EXPECT_EQ(refusal(vm_), "");
+  EXPECT_THAT(claimed(vm_), ElementsAre("quarter 0000:41:00.0 nvidia-561"));
+  EXPECT_EQ(device_of(vm_).fraction, Isolation::memory);
+  config_.profiles[0].memory_mib = 8192;
+  Domain other = domain_of(2);
+  EXPECT_THAT(refusal(add(other, "quarter", SettledRequest{Use::mdev, "nvidia-561", {}, true})),
+              HasSubstr("requested are 8192 MiB; run: gpuward reassign vm2"));
+}
+
+TEST_F(FractionTest, a_quota_of_memory_counts_types_and_fractions) {
+  config_.quotas = {{*parse_domain_pattern("vm*"), {}, {}, 10240, {"gpuward.conf", 3}}};
+  EXPECT_EQ(refusal(requesting(1, "4GiB")), "");
+  EXPECT_EQ(refusal(requesting(2, "nvidia-561", "nvidia-561")), "");
+  EXPECT_EQ(refusal(requesting(3, "4GiB")),
+            "[quota vm*] (gpuward.conf:3): memory = 10240MiB would be exceeded: domains 'vm1', "
+            "'vm2' use 10240, domain 'vm3' requests 4096MiB; shut one of them down or raise the "
+            "limit; for what is used run: gpuward quota vm3");
+  EXPECT_EQ(host_.instances().size(), 2u);
+  end_domain(domain_of(2));
+  EXPECT_EQ(refusal(requesting(3, "4GiB")), "");
+  size("nvidia-560", "?");
+  end_domain(domain_of(3));
+  EXPECT_THAT(refusal(requesting(4, "nvidia-560")), HasSubstr("has an unknown amount of memory"));
+}
+
+TEST_F(FractionTest, a_lost_claim_is_a_fraction_again) {
+  const Domain domain = requesting(1, "4GiB");
+  host_.instance("0000:41:00.0", "nvidia-560", instance_uuid(domain.uuid, "ua-gpuward-0"));
+  check_running_domain(host_.root(), config_, domain, patient);
+  EXPECT_EQ(device_of(domain).fraction, Isolation::memory);
+}
+
+class VgpuFractionTest : public RequestsTest {
+ protected:
+  VgpuFractionTest() {
+    host_.sriov("0000:42:00.0", 4);
+    host_.set_vfs("0000:42:00.0", 4);
+    for (const std::string vf : {"0000:42:00.1", "0000:42:00.2"}) {
+      const std::string current = pci_path(host_.root(), at(vf)) + "/nvidia/current_vgpu_type";
+      host_.pci_gpu(vf)
+          .attribute("nvidia/current_vgpu_type", "0")
+          .attribute("nvidia/creatable_vgpu_types", "1145 : NVIDIA L40S-1B\n1146 : NVIDIA L40S-2B")
+          .attribute("vfio-dev/vfio0/dev", "1:2");
+      host_.reacts(vf, "nvidia/current_vgpu_type", [current](const std::string& value) {
+        write_file_atomically(current, value + '\n');
+        return 0;
+      });
+    }
+  }
+};
+
+TEST_F(VgpuFractionTest, the_claim_has_its_memory_and_isolation) {
+  const SettledRequest settled{Use::vendor_vf, "1146"};
+  EXPECT_EQ(refusal(add(vm_, "2GiB", settled, "0000:42:00.1")), "");
+  EXPECT_THAT(claimed(vm_), ElementsAre("1146 0000:42:00.1 1146"));
+  const ClaimedDevice device = claims_.find(vm_.uuid)->devices[0];
+  EXPECT_EQ(device.memory_mib, 2048u);
+  EXPECT_EQ(device.fraction, Isolation::memory);
+  Domain other = domain_of(2);
+  EXPECT_THAT(refusal(add(other, "2GiB/25%", settled, "0000:42:00.2")),
+              HasSubstr("0000:42:00.0: isolation of the GPU is memory by the fractions on it; run: "
+                        "gpuward reassign vm2"));
+  const auto is_full = [&](const std::optional<unsigned>& percent) {
+    Profile profile;
+    profile.is_configured = false;
+    profile.use = Use::vendor_vf;
+    profile.types = {"1146"};
+    profile.memory_mib = 2048;
+    profile.compute_percent = percent;
+    std::string why;
+    return find_in_pool(host_.root(), config_, profile, at("0000:42:00.2"), why)->is_full;
+  };
+  EXPECT_FALSE(is_full({}));
+  EXPECT_TRUE(is_full(25)) << "so reassign and the guard choose a VF of another card";
+  Domain third = domain_of(3);
+  EXPECT_THAT(refusal(add(third, "4GiB", settled, "0000:42:00.2")),
+              HasSubstr("has 2048 MiB of memory, requested are 4096 MiB"));
 }
 
 // ---- several GPUs

@@ -161,6 +161,21 @@ TEST(ClaimTextTest, boot_and_state_read_back) {
   EXPECT_TRUE(parse_claim(text, "FILE").completed);
 }
 
+TEST(ClaimTextTest, has_the_memory_and_the_isolation_of_a_fraction) {
+  const std::string line =
+      "mdev claimed ua-gpuward-0 nvidia-560 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 0000:41:00.4 "
+      "nvidia-560";
+  for (const char* const rest :
+       {"", " memory=4096", " fraction=memory", " memory=4096 fraction=memory+compute"}) {
+    const auto device = parse_device(line + rest);
+    ASSERT_TRUE(device) << rest;
+    EXPECT_EQ(format_device(*device), line + rest);
+  }
+  for (const char* const rest : {" memory=0", " memory=", " memory=4GiB", " memory=-1",
+                                 " fraction=", " fraction=compute", " fractions=memory"})
+    EXPECT_FALSE(parse_device(line + rest)) << rest;
+}
+
 TEST(ClaimTextTest, version_1_is_read) {
   const Claim claim = parse_claim(
       "gpuward-claim 1\ndomain 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 web01\n"

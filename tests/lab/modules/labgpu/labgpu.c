@@ -4,7 +4,8 @@
  * is a PCI card, and that comes and goes. The card itself is never touched: QEMU's pci-testdev is
  * taken when it appears, any other one through driver_override.
  *
- * Each card has two units: labgpu-half takes one, labgpu-whole both.
+ * Each card has 1 GiB, of which any mix of labgpu-eighth, labgpu-quarter, labgpu-half and labgpu-whole
+ * takes its part. The description is worded as that of mbochs, which shares its memory alike.
  */
 #include <linux/delay.h>
 #include <linux/jiffies.h>
@@ -16,8 +17,8 @@
 #include <linux/version.h>
 #include <linux/vfio.h>
 
-#define UNITS_PER_CARD 2
-#define MIB_PER_UNIT 512
+#define UNITS_PER_CARD 8
+#define MIB_PER_UNIT 128
 
 #define REGION_SHIFT 40
 #define CONFIG_START ((loff_t)VFIO_PCI_CONFIG_REGION_INDEX << REGION_SHIFT)
@@ -32,11 +33,22 @@ struct labgpu_type {
 	unsigned int units;
 };
 
+/* The kernel puts the driver's name before sysfs_name: labgpu-half. */
+static const struct {
+	const char *sysfs_name;
+	const char *pretty_name;
+	unsigned int units;
+} all_types[] = {
+	{ "eighth", "Lab GPU eighth", 1 },
+	{ "quarter", "Lab GPU quarter", 2 },
+	{ "half", "Lab GPU half", 4 },
+	{ "whole", "Lab GPU whole", UNITS_PER_CARD },
+};
+
 struct labgpu_card {
 	struct mdev_parent parent;
-	struct labgpu_type half;
-	struct labgpu_type whole;
-	struct mdev_type *types[2];
+	struct labgpu_type types[ARRAY_SIZE(all_types)];
+	struct mdev_type *mdev_types[ARRAY_SIZE(all_types)];
 	spinlock_t lock;
 	unsigned int free_units; /* under lock */
 };
@@ -88,10 +100,7 @@ static unsigned int labgpu_get_available(struct mdev_type *type)
 
 static ssize_t labgpu_show_description(struct mdev_type *type, char *buf)
 {
-	unsigned int units = type_of(type)->units;
-
-	return sysfs_emit(buf, "framebuffer=%uM, max_instance=%u\n", units * MIB_PER_UNIT,
-			  UNITS_PER_CARD / units);
+	return sysfs_emit(buf, "Lab GPU, %u MB video memory\n", type_of(type)->units * MIB_PER_UNIT);
 }
 
 /* --- An instance, as VFIO's users see it: a PCI function with a config space and no more --- */
@@ -315,23 +324,21 @@ static struct mdev_driver labgpu_mdev_driver = {
 static int labgpu_pci_probe(struct pci_dev *pci, const struct pci_device_id *id)
 {
 	struct labgpu_card *card = devm_kzalloc(&pci->dev, sizeof(*card), GFP_KERNEL);
+	unsigned int i;
 
 	if (!card)
 		return -ENOMEM;
 	spin_lock_init(&card->lock);
 	card->free_units = UNITS_PER_CARD;
-	/* The kernel puts the driver's name before these: labgpu-half, labgpu-whole. */
-	card->half.mdev_type.sysfs_name = "half";
-	card->half.mdev_type.pretty_name = "Lab GPU half";
-	card->half.units = 1;
-	card->whole.mdev_type.sysfs_name = "whole";
-	card->whole.mdev_type.pretty_name = "Lab GPU whole";
-	card->whole.units = UNITS_PER_CARD;
-	card->types[0] = &card->half.mdev_type;
-	card->types[1] = &card->whole.mdev_type;
+	for (i = 0; i < ARRAY_SIZE(all_types); i++) {
+		card->types[i].mdev_type.sysfs_name = all_types[i].sysfs_name;
+		card->types[i].mdev_type.pretty_name = all_types[i].pretty_name;
+		card->types[i].units = all_types[i].units;
+		card->mdev_types[i] = &card->types[i].mdev_type;
+	}
 	pci_set_drvdata(pci, card);
-	return mdev_register_parent(&card->parent, &pci->dev, &labgpu_mdev_driver, card->types,
-				    ARRAY_SIZE(card->types));
+	return mdev_register_parent(&card->parent, &pci->dev, &labgpu_mdev_driver, card->mdev_types,
+				    ARRAY_SIZE(card->mdev_types));
 }
 
 /* Removes the instances, too; blocks while one is open. */

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "lifecycle/attributes.hpp"
+#include "kinds/attributes.hpp"
 
 #include <cerrno>
 
 #include "base/kernel_write.hpp"
 #include "base/quote.hpp"
 #include "domain/domain.hpp"
-#include "lifecycle/release.hpp"
 #include "mdev/instance.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim_store.hpp"
@@ -14,7 +13,7 @@
 namespace gpuward {
 
 static std::string directory_of(const Root& root, const ClaimedDevice& device) {
-  return device.use == Use::mdev ? instance_path(root, device.instance)
+  return is_mediated(device.use) ? instance_path(root, device.instance)
                                  : pci_path(root, device.address);
 }
 

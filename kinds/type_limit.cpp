@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "allocation/type_limit.hpp"
+#include "kinds/type_limit.hpp"
 
 #include <algorithm>
 #include <set>
@@ -11,7 +11,7 @@
 namespace gpuward {
 
 std::string card_of(const Root& root, const ClaimedDevice& device) {
-  if (device.use != Use::mdev) return device.parent;
+  if (is_pci(device.use)) return device.parent;
   const auto address = parse_pci_address(device.parent);
   const auto parent = address ? find_pci_device(root, *address) : std::nullopt;
   return parent && parent->physical_function ? to_string(*parent->physical_function)
@@ -46,29 +46,19 @@ static std::optional<ReachedLimit> reached(const Root& root, const InstanceCount
                       "shut one of the domains down"};
 }
 
-/// mdevs are called by their id alone, as /sys/bus/mdev names them.
 static const InstanceCount* limit_of(const std::vector<InstanceCount>& max, Use use,
                                      const std::string& id, const std::string& name) {
   for (const InstanceCount& limit : max)
-    if (limit.type == id || (use == Use::vendor_vf && limit.type == name)) return &limit;
+    if (limit.type == id || (traits_of(use).has_named_types && limit.type == name)) return &limit;
   return nullptr;
 }
 
 std::optional<ReachedLimit> reached_limit(const Root& root, const std::vector<InstanceCount>& max,
-                                          const std::string& card, const std::string& type,
+                                          const std::string& card, const LimitedType& type,
                                           const std::vector<Claim>& claims) {
-  const InstanceCount* const limit = limit_of(max, Use::mdev, type, {});
+  const InstanceCount* const limit = limit_of(max, type.use, type.id, type.name);
   if (!limit) return {};
-  return reached(root, *limit, Use::mdev, card, type, claims);
-}
-
-std::optional<ReachedLimit> reached_limit(const Root& root, const std::vector<InstanceCount>& max,
-                                          const std::string& card, const VgpuType& type,
-                                          const std::vector<Claim>& claims) {
-  const std::string id = std::to_string(type.id);
-  const InstanceCount* const limit = limit_of(max, Use::vendor_vf, id, type.name);
-  if (!limit) return {};
-  return reached(root, *limit, Use::vendor_vf, card, id, claims);
+  return reached(root, *limit, type.use, card, type.id, claims);
 }
 
 std::optional<unsigned> remaining_of(const Root& root, const std::vector<InstanceCount>& max,

@@ -8,7 +8,6 @@
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "inventory/gpu.hpp"
-#include "pci/vendor_vgpu.hpp"
 #include "state/claim.hpp"
 
 namespace gpuward {
@@ -26,14 +25,16 @@ struct ReachedLimit {
   std::string remedy;         ///< "shut one of the domains down", or of a limit of 0 to raise it
 };
 
-/// Nothing while one more mdev of the type may be created on the card.
-std::optional<ReachedLimit> reached_limit(const Root& root, const std::vector<InstanceCount>& max,
-                                          const std::string& card, const std::string& type,
-                                          const std::vector<Claim>& claims);
+/// A type that `max` may have: by its id, or by its name where the kind has named types.
+struct LimitedType {
+  Use use;
+  std::string id;
+  std::string name{};
+};
 
-/// The same of a vGPU on a VF of the card; `max` may have its id or its name.
+/// Nothing while one more of the type may be created on the card.
 std::optional<ReachedLimit> reached_limit(const Root& root, const std::vector<InstanceCount>& max,
-                                          const std::string& card, const VgpuType& type,
+                                          const std::string& card, const LimitedType& type,
                                           const std::vector<Claim>& claims);
 
 /// How many more of the type may be created on the card; nothing where it has no limit.

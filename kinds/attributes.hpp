@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "lifecycle/pci_device_life.hpp"
+#include "kinds/device_setup.hpp"
 
 namespace gpuward {
 

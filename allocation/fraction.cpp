@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/fraction.hpp"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "config/fraction_rules.hpp"
+#include "inventory/gpu_types.hpp"
+
+namespace gpuward {
+
+std::string fraction_advice(const GpuPart& part) {
+  const std::string memory = memory_advice(part.memory_mib);
+  const std::string compute = part.compute_percent ? compute_advice(*part.compute_percent) : "";
+  return memory + (memory.empty() || compute.empty() ? "" : "; ") + compute;
+}
+
+std::string to_string(const GpuPart& part) {
+  std::string text = std::to_string(part.memory_mib) + " MiB";
+  if (part.compute_percent)
+    text += " with " + std::to_string(*part.compute_percent) + " % of the compute units";
+  return text;
+}
+
+// ---- what a type gives
+
+/// Which driver divides the card, as the size of the type shows it (GpuType::takes).
+static bool is_time_sliced(const GpuType& type) {
+  return type.one_size;
+}
+static bool is_of_gvt(const GpuType& type) {
+  return type.takes.size() == 3;
+}
+
+/// Whether a vGPU of this type leaves no memory for another one.
+static bool takes_all_memory(const GpuType& type, const FractionGpu& gpu) {
+  return is_time_sliced(type) && gpu.memory_mib && type.memory_mib == gpu.memory_mib;
+}
+
+/// Of which fixed-share scheduling counts, all that the memory has room for; max_instance may be
+/// less, which makes the shares larger.
+static std::optional<unsigned> most_of(const GpuType& type) {
+  if (type.most) return std::max(*type.most, 1U);
+  const auto memory = card_memory_of_vgpu(type.name);
+  if (!memory || !type.memory_mib) return {};
+  return std::max(*memory / *type.memory_mib, 1U);
+}
+
+static Limit compute_limit(const GpuType& type, const std::optional<VgpuScheduler>& scheduler) {
+  if (type.of_mig) return {Limit::Kind::hard};
+  // Time slices by weight of those that run (drivers/gpu/drm/i915/gvt/sched_policy.c).
+  if (is_of_gvt(type)) return {Limit::Kind::contended};
+  if (!is_time_sliced(type) || !scheduler) return {};
+  const auto most = most_of(type);
+  if (scheduler->policy == VgpuScheduler::Policy::best_effort || !most) return {};
+  if (scheduler->time_slice_ms == 0) return {};
+  // With equal share fewer may run, and take their turns more often.
+  return {Limit::Kind::averaged, scheduler->time_slice_ms * *most};
+}
+
+Limits limits_of(const GpuType& type, const std::optional<VgpuScheduler>& scheduler) {
+  // Each of these drivers reserves the memory when it creates the instance.
+  const bool is_known = type.memory_mib && !type.takes.empty();
+  return {{is_known ? Limit::Kind::hard : Limit::Kind::none}, compute_limit(type, scheduler)};
+}
+
+Limits limits_of_whole() {
+  return {{Limit::Kind::hard}, {Limit::Kind::hard}};
+}
+
+/// Compute slices of the card: A30 has 4, H100 and others 7 (NVIDIA's MIG User Guide); of a model
+/// that has fewer than 7 each is more than is counted here. The largest type does not show it: a
+/// driver may list only what can still be created.
+static unsigned mig_slices(const GpuType& type) {
+  return type.name.find("A30-") != std::string::npos ? 4 : 7;
+}
+
+/// What the driver guarantees to one instance of the compute units, in percent, rounded down.
+/// Nothing: no share. Best effort and equal share give what the others leave; so does GVT-g, whose
+/// driver does not say how many others there can be.
+static std::optional<unsigned> guaranteed_share(const GpuType& type, const FractionGpu& gpu) {
+  if (type.of_mig) return 100 * std::min(type.takes.front(), mig_slices(type)) / mig_slices(type);
+  if (takes_all_memory(type, gpu)) return 100;
+  if (!is_time_sliced(type) || !gpu.scheduler) return {};
+  if (gpu.scheduler->policy != VgpuScheduler::Policy::fixed_share) return {};
+  const auto most = most_of(type);
+  return most ? std::optional(100 / *most) : std::nullopt;
+}
+
+static std::string scheduler_word(const std::optional<VgpuScheduler>& scheduler) {
+  if (!scheduler) return "unknown";
+  return scheduler->policy == VgpuScheduler::Policy::best_effort ? "best effort" : "equal share";
+}
+
+static std::string no_share_text(const GpuType& type, const FractionGpu& gpu) {
+  if (is_time_sliced(type))
+    return "no share of the compute units is guaranteed (scheduler: " +
+           scheduler_word(gpu.scheduler) + ")";
+  if (is_of_gvt(type))
+    return "no share of the compute units is guaranteed: instances that run share by weight";
+  return "no share of the compute units is guaranteed by its driver";
+}
+
+// ---- what serves the request
+
+static std::string text_of(unsigned mib) {
+  return std::to_string(mib) + " MiB";
+}
+
+static std::string refused_share(const FractionRequest& request, const GpuType& type,
+                                 const FractionGpu& gpu) {
+  if (!request.part.compute_percent) return {};
+  if (request.workload == Workload::graphics)
+    return "isolation memory+compute is not for workload = graphics";
+  const auto share = guaranteed_share(type, gpu);
+  if (!share) return no_share_text(type, gpu);
+  if (*share >= *request.part.compute_percent) return {};
+  return "guarantees " + std::to_string(*share) + " % of the compute units";
+}
+
+static std::string refused_isolation(const FractionRequest& request, const FractionGpu& gpu) {
+  const Isolation wanted = isolation_of(request.part);
+  if (!gpu.isolation || *gpu.isolation == wanted) return {};
+  return "isolation of the GPU is " + std::string(isolation_word(*gpu.isolation)) +
+         " by [gpu], the request needs " + std::string(isolation_word(wanted));
+}
+
+static std::string refused_use(const FractionRequest& request, Use use) {
+  if (!request.use || request.use == use) return {};
+  return "the profile has use = " + std::string(use_word(*request.use));
+}
+
+/// Why the type never serves it; "" when it does.
+static std::string refused_type(const FractionRequest& request, const GpuType& type,
+                                const FractionGpu& gpu) {
+  if (std::string use = refused_use(request, type.use); !use.empty()) return use;
+  if (!gpu.types_refused.empty()) return gpu.types_refused;
+  if (!type.memory_mib) return "memory of the type is unknown";
+  if (*type.memory_mib < request.part.memory_mib) return "has " + text_of(*type.memory_mib);
+  if (request.workload == Workload::graphics && type.has_graphics != true)
+    return type.has_graphics ? "has no graphics" : "whether it has graphics is unknown";
+  if (std::string share = refused_share(request, type, gpu); !share.empty()) return share;
+  return refused_isolation(request, gpu);
+}
+
+static FractionCandidate candidate_of(const FractionRequest& request, const GpuType& type,
+                                      const FractionGpu& gpu) {
+  FractionCandidate found{.gpu = gpu.name, .use = type.use, .type = type.id, .name = type.name};
+  found.memory_mib = *type.memory_mib;
+  found.compute_percent = guaranteed_share(type, gpu);
+  found.unused_mib = found.memory_mib - request.part.memory_mib;
+  if (request.part.compute_percent)
+    found.unused_percent = *found.compute_percent - *request.part.compute_percent;
+  found.limits = takes_all_memory(type, gpu) ? limits_of_whole() : limits_of(type, gpu.scheduler);
+  found.unavailable = tenant_refusal(gpu.isolation, gpu.tenants, isolation_of(request.part));
+  if (!found.unavailable.empty()) return found;
+  const auto places = most_fractions_per_gpu - static_cast<unsigned>(gpu.tenants.size());
+  found.available = std::min(room_for(gpu.room, type.id), places);
+  if (found.available == 0) found.unavailable = reason_full(gpu.room, type.id);
+  return found;
+}
+
+/// That another one of the vendor:device has no less memory: the domain may get that at a start.
+static std::string refused_of_model(const FractionRequest& request, const FractionGpu& gpu,
+                                    const std::vector<FractionGpu>& gpus) {
+  for (const FractionGpu& other : gpus) {
+    if (other.device != gpu.device || &other == &gpu) continue;
+    if (!other.memory_mib) return "memory of " + other.name + ", of the same model, is unknown";
+    if (*other.memory_mib < request.part.memory_mib)
+      return other.name + ", of the same model, has " + text_of(*other.memory_mib);
+  }
+  return {};
+}
+
+static std::string refused_whole(const FractionRequest& request, const FractionGpu& gpu,
+                                 const std::vector<FractionGpu>& gpus) {
+  if (std::string use = refused_use(request, whole_use); !use.empty()) return use;
+  if (!gpu.whole_refused.empty()) return gpu.whole_refused;
+  if (!gpu.memory_mib) return "memory of the GPU is unknown";
+  if (*gpu.memory_mib < request.part.memory_mib) return "has " + text_of(*gpu.memory_mib);
+  return refused_of_model(request, gpu, gpus);
+}
+
+static FractionCandidate whole_candidate(const FractionRequest& request, const FractionGpu& gpu) {
+  FractionCandidate found{.gpu = gpu.name, .use = whole_use, .device = gpu.device};
+  found.memory_mib = *gpu.memory_mib;
+  found.compute_percent = 100;
+  found.unused_mib = found.memory_mib - request.part.memory_mib;
+  found.unused_percent = request.part.compute_percent ? 100 - *request.part.compute_percent : 0;
+  found.limits = limits_of_whole();
+  found.unavailable = gpu.whole_in_use;
+  found.available = found.unavailable.empty() ? 1 : 0;
+  return found;
+}
+
+static auto order(const FractionCandidate& one) {
+  // A whole GPU has no name, so of what wastes the same it is the first.
+  return std::tie(one.unused_mib, one.unused_percent, one.name, one.type, one.gpu);
+}
+
+static void add_types(const FractionRequest& request, const FractionGpu& gpu,
+                      FractionChoice& choice) {
+  for (const GpuType& type : gpu.types)
+    if (std::string reason = refused_type(request, type, gpu); reason.empty())
+      choice.candidates.push_back(candidate_of(request, type, gpu));
+    else
+      choice.left_out.push_back({gpu.name, type.id, type.name, std::move(reason)});
+  // Of a card whose driver lists none.
+  if (gpu.types.empty() && !gpu.types_refused.empty())
+    choice.left_out.push_back({gpu.name, {}, {}, gpu.types_refused});
+  if (gpu.hides_types)
+    choice.left_out.push_back(
+        {gpu.name,
+         {},
+         {},
+         "types that cannot be created beside its vGPUs are not listed by the driver"});
+}
+
+FractionChoice fraction_choice(const FractionRequest& request,
+                               const std::vector<FractionGpu>& gpus) {
+  FractionChoice choice;
+  for (const FractionGpu& gpu : gpus) {
+    add_types(request, gpu, choice);
+    if (!gpu.vfs_refused.empty()) choice.left_out.push_back({gpu.name, {}, {}, gpu.vfs_refused});
+    if (gpu.device.empty()) continue;
+    if (std::string reason = refused_whole(request, gpu, gpus); reason.empty())
+      choice.candidates.push_back(whole_candidate(request, gpu));
+    else
+      choice.left_out.push_back({gpu.name, {}, {}, "not whole: " + reason});
+  }
+  std::sort(choice.candidates.begin(), choice.candidates.end(),
+            [](const auto& one, const auto& other) { return order(one) < order(other); });
+  return choice;
+}
+
+const FractionCandidate* best_fraction(const FractionChoice& choice) {
+  for (const FractionCandidate& candidate : choice.candidates)
+    if (candidate.available > 0) return &candidate;
+  return choice.candidates.empty() ? nullptr : &choice.candidates.front();
+}
+
+SettledRequest settled(const FractionCandidate& candidate) {
+  return {candidate.use, candidate.type, candidate.device};
+}
+
+/// The largest GPU's memory; nothing while that of one is not known.
+static std::optional<unsigned> most_memory(const std::vector<FractionGpu>& gpus) {
+  unsigned most = 0;
+  for (const FractionGpu& gpu : gpus) {
+    if (!gpu.memory_mib) return {};
+    most = std::max(most, *gpu.memory_mib);
+  }
+  return most;
+}
+
+Reason fraction_refusal(const FractionRequest& request, const std::vector<FractionGpu>& gpus,
+                        const FractionChoice& choice) {
+  if (gpus.empty()) return {{}, "no GPU on this host", "run: gpuward list types"};
+  const auto most = most_memory(gpus);
+  if (most && request.part.memory_mib > *most)
+    return {{},
+            text_of(request.part.memory_mib) + " is more than one GPU has; the largest has " +
+                text_of(*most),
+            "request at most " + std::to_string(*most) + "MiB, or several GPUs"};
+  std::set<std::string> reasons;
+  for (const FractionLeftOut& one : choice.left_out)
+    reasons.insert(one.gpu + (one.type.empty() ? "" : " " + one.type) + ": " + one.reason);
+  constexpr size_t shown = 3;
+  std::string text;
+  size_t count = 0;
+  for (const std::string& reason : reasons)
+    if (count++ < shown) text += (text.empty() ? "" : "; ") + reason;
+  if (reasons.size() > shown) text += "; ...";
+  const std::string problem = "no GPU serves " + to_string(request.part);
+  if (text.empty()) return {{}, problem, {}};
+  const std::string share =
+      request.part.compute_percent ? " " + std::to_string(*request.part.compute_percent) + "%" : "";
+  return {{},
+          problem + ": " + text,
+          "for all of them run: gpuward fit " + std::to_string(request.part.memory_mib) + "MiB" +
+              share};
+}
+
+}  // namespace gpuward

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "allocation/capacity.hpp"
+#include "allocation/limit.hpp"
+#include "config/config.hpp"
+#include "config/request_words.hpp"
+#include "domain/domain.hpp"
+#include "inventory/gpu.hpp"
+#include "kinds/fraction_limit.hpp"
+
+namespace gpuward {
+
+// Which types and GPUs serve a request for a part of a GPU, and why the others do not. Pure. A type
+// serves it that has the memory and for which the driver guarantees the share of the compute units;
+// what is not known is not guaranteed.
+
+struct FractionRequest {
+  GpuPart part;
+  std::optional<Workload> workload{};
+  std::optional<Use> use{};  ///< of a profile that has one
+};
+
+/// What is wrong with its numbers whatever the GPU, with the rule and the nearest valid ones; ""
+/// when nothing is.
+std::string fraction_advice(const GpuPart& part);
+
+/// Which of its vGPUs NVIDIA's driver runs when (Virtual GPU Software User Guide, "vGPU
+/// Schedulers"). NVML alone reports it (nvmlDeviceGetVgpuSchedulerState), no file of sysfs.
+struct VgpuScheduler {
+  enum class Policy { best_effort, equal_share, fixed_share } policy = Policy::best_effort;
+  unsigned time_slice_ms = 0;  ///< 0: not known
+};
+
+/// One GPU, as far as it matters here.
+struct FractionGpu {
+  std::string name;
+  std::string device{};                  ///< vendor:device, "" of what is no PCI device
+  std::optional<unsigned> memory_mib{};  ///< in total
+  std::vector<GpuType> types{};
+  bool hides_types = false;     ///< the driver lists only those that can be created now
+  std::string types_refused{};  ///< why domains get none of its types; "" when they do
+  CardRoom room{};              ///< what of these fits now
+  std::string whole_refused{};  ///< why no domain gets it whole; "" when one does
+  std::string whole_in_use{};   ///< why none gets it now
+  std::string vfs_refused{};    ///< why its VFs do not serve; "" where it has none
+  std::optional<VgpuScheduler> scheduler{};
+  std::optional<Isolation> isolation{};  ///< of [gpu]
+  std::vector<Isolation> tenants{};      ///< fractions on it, by claims
+};
+
+/// A type or a whole GPU that serves the request.
+struct FractionCandidate {
+  std::string gpu;
+  Use use = whole_use;
+  std::string type{};    ///< id; "" of a whole GPU
+  std::string name{};    ///< of the type
+  std::string device{};  ///< of a whole GPU: vendor:device
+  unsigned memory_mib = 0;
+  std::optional<unsigned> compute_percent{};  ///< guaranteed; nothing when none is
+  unsigned unused_mib = 0;                    ///< more than requested
+  unsigned unused_percent = 0;                ///< likewise; 0 where no share is requested
+  Limits limits{};
+  unsigned available = 0;     ///< how many more fit now
+  std::string unavailable{};  ///< why none does
+};
+
+/// A type, a whole GPU or its VFs that do not serve it.
+struct FractionLeftOut {
+  std::string gpu;
+  std::string type{}, name{};  ///< "" of a whole GPU or its VFs
+  std::string reason;
+};
+
+struct FractionChoice {
+  std::vector<FractionCandidate> candidates;  ///< the best first
+  std::vector<FractionLeftOut> left_out;
+};
+
+/// The best has the smallest waste of memory, then of compute units, then the first name.
+FractionChoice fraction_choice(const FractionRequest& request,
+                               const std::vector<FractionGpu>& gpus);
+
+/// What serves the request: the best candidate of which one is available, else the best; nothing
+/// without candidates.
+const FractionCandidate* best_fraction(const FractionChoice& choice);
+
+/// As attach writes it into the domain.
+SettledRequest settled(const FractionCandidate& candidate);
+
+/// Why nothing serves it.
+Reason fraction_refusal(const FractionRequest& request, const std::vector<FractionGpu>& gpus,
+                        const FractionChoice& choice);
+
+/// How hard the parts of this type are limited.
+Limits limits_of(const GpuType& type, const std::optional<VgpuScheduler>& scheduler);
+/// Of a whole GPU.
+Limits limits_of_whole();
+
+/// "4096 MiB", "4096 MiB with 25 % of the compute units"
+std::string to_string(const GpuPart& part);
+
+}  // namespace gpuward

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/place_mdev.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include "allocation/fraction_host.hpp"
+#include "allocation/offered_types.hpp"
+#include "allocation/placement.hpp"
+#include "allocation/request.hpp"
+#include "base/error.hpp"
+#include "base/joined.hpp"
+#include "base/quote.hpp"
+#include "base/text.hpp"
+#include "config/gpu_settings.hpp"
+#include "inventory/snapshot.hpp"
+#include "kinds/fraction_limit.hpp"
+#include "kinds/type_limit.hpp"
+#include "mdev/instance.hpp"
+#include "mdev/parent.hpp"
+#include "pci/card_facts.hpp"
+#include "pci/identity.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+namespace {
+
+using State = ClaimedDevice::State;
+
+/// What the parents of the host have for one GPU.
+struct Search {
+  std::vector<Candidate> candidates;
+  std::map<std::string, std::string> unavailable;  ///< parents and who has them, with the remedy
+  Reason unexpected;                               ///< a GPU that is not the one that [gpu] expects
+};
+
+bool is_near(const MdevPlacing& placing, const Profile& profile, const Parent& parent) {
+  DevicePlace place{parent.numa_node};
+  const bool by_socket = profile.numa == Numa::socket;
+  if ((by_socket || !placing.domain.cpus.empty()) && parent.address)
+    place.cpus = local_cpus(pci_path(placing.root, *parent.address));
+  if (by_socket) widen_to_socket(placing.root, place);
+  return is_near(profile.numa, {placing.domain.numa_nodes, placing.domain.cpus}, place);
+}
+
+/// With what this domain has been placed on it.
+std::vector<Claim> with_own(const MdevPlacing& placing) {
+  std::vector<Claim> claims = placing.others;
+  std::erase_if(claims, [&](const Claim& claim) { return claim.domain == placing.claim.domain; });
+  claims.push_back(placing.claim);
+  return claims;
+}
+
+/// What of [gpu] max, or of the fractions on it, keeps another instance of the type from the card
+/// of this parent.
+std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Profile& profile,
+                                          const Parent& parent, const std::string& type,
+                                          const std::vector<Claim>& claims) {
+  std::string fractions = fraction_refusal(placing.root, placing.config, profile, parent, claims);
+  if (!fractions.empty())
+    return ReachedLimit{std::move(fractions), false, "shut one of the domains down"};
+  const auto max = settings_of(placing.config, parent).max;
+  const std::string card =
+      parent.physical_function ? to_string(*parent.physical_function) : parent.name;
+  return reached_limit(placing.root, max, card, {profile.use, type}, claims);
+}
+
+Search search_parents(const MdevPlacing& placing, const Profile& profile) {
+  Search found;
+  const auto claims = with_own(placing);
+  for (const std::string& name : parent_names(placing.root)) {
+    const auto parent = find_parent(placing.root, placing.config, name);
+    if (!parent) continue;
+    if (!serves(placing.config, profile, *parent)) {
+      if (Reason unclear = unclear_for(profile, *parent); !unclear.problem.empty())
+        found.unexpected = std::move(unclear);
+      continue;
+    }
+    if (const Verdict verdict = check_identity(placing.root, placing.config, *parent); !verdict) {
+      found.unexpected = verdict.reason;
+      continue;
+    }
+    const auto user = user_of_parent(placing.taken, *parent);
+    for (unsigned rank = 0; rank < profile.types.size(); ++rank) {
+      const std::string& type = profile.types[rank];
+      const auto available = available_instances(placing.root, name, type);
+      if (!available || placing.refused.contains({name, type})) continue;
+      const auto limit = limit_reached(placing, profile, *parent, type, claims);
+      if (user)
+        found.unavailable.emplace(user->what, user->remedy);
+      else if (limit)
+        found.unavailable.emplace(limit->text, limit->is_permanent ? limit->remedy : "");
+      else
+        found.candidates.push_back(
+            {name, type, *available, rank, is_near(placing, profile, *parent),
+             parent->physical_function ? to_string(*parent->physical_function) : ""});
+    }
+  }
+  return found;
+}
+
+bool is_of(const Candidate& candidate, const ClaimedDevice& device) {
+  return candidate.parent == device.parent && candidate.type == device.type;
+}
+
+/// What `device` takes that the kernel does not count yet.
+void subtract(std::vector<Candidate>& candidates, const ClaimedDevice& device) {
+  for (Candidate& candidate : candidates)
+    if (is_of(candidate, device) && candidate.available > 0) --candidate.available;
+}
+
+/// Only root can read the lock. Another user only asks, as `gpuward doctor` does: to that user no
+/// domain is worked on.
+bool is_worked_on(const MdevPlacing& placing, const Uuid& domain) try {
+  return placing.claims.is_worked_on(domain);
+} catch (const SystemError& error) {
+  if (error.code != EACCES || ::geteuid() == 0) throw;
+  return false;
+}
+
+/// Others that have claimed and not yet created. To be called after available_instances was read:
+/// one created in between is then counted by neither, and the kernel has the last word; the other
+/// way round it would be counted twice and a domain refused for nothing.
+void subtract_pending(const MdevPlacing& placing, std::vector<Candidate>& candidates) {
+  if (placing.others.empty()) return;
+  // One look at all instances: one for each claim would be made while eighty others wait.
+  const auto there = instance_names(placing.root);
+  for (const Claim& other : placing.others) {
+    if (other.domain == placing.claim.domain) continue;
+    for (const ClaimedDevice& device : other.devices)
+      if (is_mediated(device.use) && device.state == State::claimed &&
+          !std::binary_search(there.begin(), there.end(), to_string(device.instance)) &&
+          is_worked_on(placing, other.domain))
+        subtract(candidates, device);
+  }
+}
+
+/// Other domains: the claim of this one is on disk already when the kernel has no room.
+std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domain,
+                             const Profile& profile) {
+  std::set<std::string> names;
+  for (const Claim& claim : claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (claim.domain != domain &&
+          std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
+        names.insert(in_quotes(claim.name));
+  return first_three_of(names);
+}
+
+std::string unavailable_text(const Search& found) {
+  std::set<std::string> users;
+  for (const auto& [user, remedy] : found.unavailable) users.insert(user);
+  return first_three_of(users);
+}
+
+std::string way_to_capacity(const Profile& profile) {
+  return profile.is_configured ? "shut one down or add GPUs to [profile " + profile.name + "]"
+                               : "shut one of the domains down";
+}
+
+/// All that have its types are in use in another way than by mdevs.
+[[noreturn]] void throw_unavailable(const Search& found, const ClaimedDevice& device,
+                                    const Profile& profile) {
+  std::string remedy;
+  for (const auto& [user, way_out] : found.unavailable)
+    if (remedy.empty()) remedy = way_out;
+  throw InUse(gpu_title(device.alias),
+              "no GPU of " + title_of(profile) + " is available: " + unavailable_text(found),
+              remedy.empty() ? way_to_capacity(profile) : remedy);
+}
+
+/// What serves a GPU's request by type or memory now.
+std::optional<SettledRequest> settled_now(const MdevPlacing& placing, const GpuRequest& gpu) {
+  const Root& root = placing.root;
+  const Config& config = placing.config;
+  if (const auto fraction = fraction_of(config, gpu))
+    return settle_fraction(
+        fraction_choice(*fraction, fraction_gpus(root, config, read_host(root, config))), gpu);
+  return settle_type(offered_types(root, config, read_gpus(root, config)).types, gpu.profile);
+}
+
+/// What attach would settle for the GPU now, where that is not what it settled: the driver of the
+/// GPUs has changed since.
+std::optional<SettledRequest> settled_otherwise(const MdevPlacing& placing,
+                                                const ClaimedDevice& device) {
+  for (const GpuRequest& gpu : placing.domain.requests) {
+    if (gpu.alias != device.alias || !gpu.settled) continue;
+    auto now = settled_now(placing, gpu);
+    if (now && now != gpu.settled) return now;
+  }
+  return {};
+}
+
+[[noreturn]] void throw_no_type(const MdevPlacing& placing, const ClaimedDevice& device,
+                                const Profile& profile, const std::string& types) {
+  const std::string title = gpu_title(device.alias);
+  const std::string problem = "no GPU allowed by " + title_of(profile) + " supports type " + types;
+  if (const auto now = settled_otherwise(placing, device))
+    throw Error(
+        title,
+        problem + ", GPUs of this host offer it now with use " + std::string(use_word(now->use)),
+        "run: gpuward reassign " + shell_word(placing.domain.name));
+  throw Error(title, problem, "run: gpuward list types");
+}
+
+/// "; 1 of 2 requested are available", of a profile of which the domain requests several.
+std::string available_of_requested(const MdevPlacing& placing, const ClaimedDevice& device) {
+  unsigned requested = 0, placed = 0;
+  for (const ClaimedDevice& own : placing.claim.devices) {
+    if (is_pci(own.use) || own.profile != device.profile) continue;
+    ++requested;
+    placed += own.parent.empty() ? 0 : 1;
+  }
+  if (requested < 2) return {};
+  return "; " + std::to_string(placed) + " of " + std::to_string(requested) +
+         " requested are available";
+}
+
+std::string list_types(const Profile& profile) {
+  std::string types;
+  for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
+  return types;
+}
+
+/// The parents that have the types of the profile.
+std::string list_parents(const MdevPlacing& placing, const Search& found) {
+  std::set<std::string> parents;
+  for (const Candidate& candidate : found.candidates) parents.insert(candidate.parent);
+  for (const ParentType& refused : placing.refused) parents.insert(refused.parent);
+  return joined(parents);
+}
+
+[[noreturn]] void throw_no_capacity(const MdevPlacing& placing, const ClaimedDevice& device,
+                                    const Profile& profile, const Search& found) {
+  const bool is_nowhere = found.candidates.empty() && placing.refused.empty();
+  if (found.candidates.empty() && !found.unexpected.problem.empty())
+    throw Error(about(gpu_title(device.alias), found.unexpected));
+  if (is_nowhere && !found.unavailable.empty()) throw_unavailable(found, device, profile);
+  if (is_nowhere) throw_no_type(placing, device, profile, list_types(profile));
+  std::string text =
+      "no available instance of " + list_types(profile) + " on " + list_parents(placing, found);
+  if (requires_near(profile.numa))
+    text += std::string(" local to the domain's memory and CPUs (numa = ") +
+            (profile.numa == Numa::socket ? "socket)" : "require)");
+  if (const std::string holders = holders_of_types(placing.others, placing.domain.uuid, profile);
+      !holders.empty())
+    text += " (in use by domains " + holders + ")";
+  if (!found.unavailable.empty()) text += "; " + unavailable_text(found);
+  text += available_of_requested(placing, device);
+  throw InUse(gpu_title(device.alias), text, way_to_capacity(profile));
+}
+
+}  // namespace
+
+void place_mdev(const MdevPlacing& placing, const Profile& profile, ClaimedDevice& device) {
+  Search found = search_parents(placing, profile);
+  subtract_pending(placing, found.candidates);
+  for (const ClaimedDevice& own : placing.claim.devices)
+    if (needs_instance(own, placing.existing) && own.alias != device.alias)
+      subtract(found.candidates, own);
+  const auto chosen = place(profile, found.candidates);
+  if (!chosen) throw_no_capacity(placing, device, profile, found);
+  device.parent = chosen->parent;
+  device.type = chosen->type;
+}
+
+bool needs_instance(const ClaimedDevice& device, const std::set<std::string>& existing) {
+  return is_mediated(device.use) && !is_by_hand(device) && !existing.contains(device.alias);
+}
+
+void require_within_max(const MdevPlacing& placing, const Profile& profile, const Parent& parent,
+                        const ClaimedDevice& device) {
+  const auto claims = without_device(with_own(placing), device);
+  const auto limit = limit_reached(placing, profile, parent, device.type, claims);
+  if (!limit) return;
+  const Reason reason{
+      is_by_hand(device) ? "hostdev " + to_string(device.instance) : gpu_title(device.alias),
+      "instance " + to_string(device.instance) + " already exists, and " + limit->text,
+      limit->remedy};
+  if (limit->is_permanent) throw Error(reason);
+  throw InUse(reason);
+}
+
+void require_parent_available(const MdevPlacing& placing, const Profile& profile,
+                              const ClaimedDevice& device) {
+  const auto parent = find_parent(placing.root, placing.config, device.parent);
+  if (!parent) return;
+  if (Verdict verdict = check_identity(placing.root, placing.config, *parent); !verdict)
+    throw Error(about(gpu_title(device.alias), std::move(verdict.reason)));
+  const std::string what = "instance " + to_string(device.instance) + " already exists, and ";
+  if (const auto user = user_of_parent(placing.taken, *parent))
+    throw InUse(gpu_title(device.alias), what + user->what,
+                user->remedy.empty() ? "shut that domain down" : user->remedy);
+  require_within_max(placing, profile, *parent, device);
+}
+
+}  // namespace gpuward

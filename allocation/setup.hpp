@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "allocation/capacity.hpp"
+#include "inventory/gpu.hpp"
+#include "inventory/usage.hpp"
+
+namespace gpuward {
+
+// What `gpuward setup` proposes for a host: which GPUs domains may be assigned and as what, which
+// are left to the host and why, and a profile for each useful part of a card. Pure: what the host
+// has comes in as values.
+
+/// A GPU of the host, as far as the proposal depends on it.
+struct SetupGpu {
+  Gpu gpu{};
+  std::string model{};           ///< as `list gpus` prints it; "" of what is no PCI device
+  std::vector<GpuType> types{};  ///< all of it
+  CardRoom room{};               ///< of them, now
+  GpuMemory memory{};
+  unsigned instances = 0;           ///< mdevs, vGPUs and claimed devices on it
+  std::set<std::string> domains{};  ///< that have a claim on it
+  std::set<std::string> by_hand{};  ///< whose definition has it, or a part of it, written by hand
+  std::vector<Holder> programs{};   ///< of the host that have it, or a companion, open
+  std::string unknown_programs{};   ///< why these are not known; "" when they are
+  std::string not_whole{};          ///< why it cannot be assigned as a whole; "" when it can
+  bool shows_console = false;       ///< boot display of the host
+};
+
+struct SetupHost {
+  std::vector<SetupGpu> gpus{};  ///< by name
+  /// Whether libvirt's definitions were read: without them it is not known which domain has a GPU
+  /// written by hand, and a section with use = off would keep that one from starting.
+  bool knows_definitions = true;
+  std::string no_vendor_vfs{};     ///< why this host's libvirt takes none; "" when it does
+  std::set<std::string> models{};  ///< names that a request may have instead of a profile's
+};
+
+/// A GPU that domains may be assigned.
+struct SetupSection {
+  const SetupGpu* gpu = nullptr;  ///< of the host that was asked about
+  Use use = whole_use;
+  std::optional<unsigned> vfs{};  ///< to enable; nothing where they are, or none are needed
+};
+
+/// One that is left to the host, or to who has it.
+struct LeftAlone {
+  const SetupGpu* gpu = nullptr;
+  std::string reason{};
+  bool is_off = false;  ///< use = off in its section
+};
+
+/// A part of a card that a domain can request.
+struct SetupProfile {
+  std::string name{};
+  Use use = whole_use;
+  std::string type{};       ///< as the configuration takes it; of kinds with types
+  std::string type_name{};  ///< as its vendor names it
+  std::string device{};     ///< vendor:device, of the others
+  std::optional<unsigned> memory_mib{}, card_mib{};
+  std::optional<unsigned> most{};   ///< on an empty card
+  std::vector<std::string> gpus{};  ///< names of those that serve it
+};
+
+struct Setup {
+  std::vector<SetupSection> sections{};
+  std::vector<LeftAlone> left_alone{};
+  std::vector<SetupProfile> profiles{};
+};
+
+/// `host` must live as long as the proposal.
+Setup propose_setup(const SetupHost& host);
+
+}  // namespace gpuward

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/fraction_host.hpp"
+#include "base/quote.hpp"
+#include "cli/commands.hpp"
+#include "cli/limits_json.hpp"
+#include "cli/memory_text.hpp"
+#include "cli/output.hpp"
+#include "cli/table.hpp"
+#include "config/fraction_rules.hpp"
+
+namespace gpuward {
+
+using nlohmann::json;
+
+static GpuPart require_part(const FractionWords& words) {
+  if (parse_percent(words.size))
+    throw Error("SIZE " + in_quotes(words.size), "compute units are requested with memory only",
+                "write such as: gpuward fit 4096MiB " + shell_word(words.size));
+  auto part = parse_gpu_part(words.size);
+  if (!part)
+    throw Error("SIZE " + in_quotes(words.size),
+                "expected a number and MiB or GiB, such as 4096MiB or 4GiB");
+  if (words.share.empty()) return *part;
+  if (part->compute_percent)
+    throw Error("SIZE " + in_quotes(words.size),
+                "has a share of its own beside " + in_quotes(words.share));
+  part->compute_percent = parse_percent(words.share);
+  if (!part->compute_percent)
+    throw Error("SHARE " + in_quotes(words.share), std::string(compute_rule));
+  return *part;
+}
+
+static FractionRequest require_request(const FractionWords& words) {
+  const GpuPart part = require_part(words);
+  if (const std::string advice = fraction_advice(part); !advice.empty())
+    throw Error(in_quotes(words.size + (words.share.empty() ? "" : " " + words.share)), advice);
+  FractionRequest request{part};
+  if (words.workload == "graphics") request.workload = Workload::graphics;
+  if (words.workload == "compute") request.workload = Workload::compute;
+  return request;
+}
+
+// ---- text
+
+static std::string percent_text(const std::optional<unsigned>& percent) {
+  return percent ? std::to_string(*percent) + " %" : "";
+}
+
+static std::string waste_text(const FractionRequest& request, const FractionCandidate& candidate) {
+  const std::string memory = std::to_string(candidate.unused_mib) + " MiB";
+  return request.part.compute_percent ? memory + ", " + percent_text(candidate.unused_percent)
+                                      : memory;
+}
+
+static std::string candidate_table(const FractionRequest& request,
+                                   const std::vector<FractionCandidate>& candidates) {
+  std::vector<std::vector<std::string>> rows;
+  rows.reserve(candidates.size());
+  for (const FractionCandidate& one : candidates)
+    rows.push_back({one.gpu, std::string(use_word(one.use)), one.type, one.name,
+                    memory_text(one.memory_mib), to_string(one.limits.memory),
+                    percent_text(one.compute_percent), to_string(one.limits.compute),
+                    waste_text(request, one), std::to_string(one.available), one.unavailable});
+  return format_table({"GPU", "USE", "TYPE", "NAME", "MEMORY", "MEMORY LIMIT", "COMPUTE",
+                       "COMPUTE LIMIT", "WASTE", "AVAILABLE", "REASON"},
+                      rows);
+}
+
+static std::string left_out_table(const std::vector<FractionLeftOut>& left_out) {
+  std::vector<std::vector<std::string>> rows;
+  rows.reserve(left_out.size());
+  for (const FractionLeftOut& one : left_out)
+    rows.push_back({one.gpu, one.type, one.name, one.reason});
+  return format_table({"GPU", "TYPE", "NAME", "NOT SUITABLE"}, rows);
+}
+
+// ---- JSON
+
+template <typename T>
+static json or_null(const std::optional<T>& value) {
+  return value ? json(*value) : json(nullptr);
+}
+
+static json text_or_null(const std::string& text) {
+  return text.empty() ? json(nullptr) : json(text);
+}
+
+static json candidate_json(const FractionRequest& request, const FractionCandidate& one) {
+  json waste{{"memory", one.unused_mib}, {"compute", nullptr}};
+  if (request.part.compute_percent) waste["compute"] = one.unused_percent;
+  return {{"gpu", one.gpu},
+          {"use", use_word(one.use)},
+          {"type", text_or_null(one.type)},
+          {"type_name", text_or_null(one.name)},
+          {"memory", one.memory_mib},
+          {"compute", or_null(one.compute_percent)},
+          {"waste", std::move(waste)},
+          {"limits", limits_json(one.limits)},
+          {"available", one.available},
+          {"reason", text_or_null(one.unavailable)}};
+}
+
+static json choice_json(const FractionRequest& request, const FractionChoice& choice) {
+  json candidates = json::array(), left_out = json::array();
+  for (const FractionCandidate& one : choice.candidates)
+    candidates.push_back(candidate_json(request, one));
+  for (const FractionLeftOut& one : choice.left_out)
+    left_out.push_back({{"gpu", one.gpu},
+                        {"type", text_or_null(one.type)},
+                        {"type_name", text_or_null(one.name)},
+                        {"reason", one.reason}});
+  return {{"memory", request.part.memory_mib},
+          {"compute", or_null(request.part.compute_percent)},
+          {"candidates", std::move(candidates)},
+          {"left_out", std::move(left_out)}};
+}
+
+int fit_command(const Settings& settings, const FractionWords& words) {
+  const FractionRequest request = require_request(words);
+  const Config config = require_config(settings.root);
+  const Host host = read_host(settings.root, config);
+  const auto gpus = fraction_gpus(settings.root, config, host);
+  FractionChoice choice = fraction_choice(request, gpus);
+  // With a claim that cannot be read no domain is assigned a GPU.
+  if (!host.claimed.unreadable.empty())
+    for (FractionCandidate& one : choice.candidates) {
+      one.available = 0;
+      one.unavailable = "a claim cannot be read";
+    }
+  if (settings.json)
+    print_json(settings.json, "fit", choice_json(request, choice));
+  else {
+    if (!choice.candidates.empty()) print_lines(candidate_table(request, choice.candidates));
+    if (!choice.left_out.empty() && !choice.candidates.empty()) print_lines("\n");
+    if (!choice.left_out.empty()) print_lines(left_out_table(choice.left_out));
+  }
+  const int status = report_unreadable(host.claimed);
+  if (!choice.candidates.empty()) return status;
+  print_failure(fraction_refusal(request, gpus, {}));  // the reasons are printed above
+  return 1;
+}
+
+}  // namespace gpuward

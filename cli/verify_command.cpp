@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "base/quote.hpp"
+#include "base/text.hpp"
+#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "cli/verify.hpp"
+#include "config/config_parser.hpp"
+#include "config/gpu_settings.hpp"
+#include "inventory/gpu_types.hpp"
+#include "kinds/type_names.hpp"
+#include "pci/pci_device.hpp"
+#include "pci/virtual_functions.hpp"
+
+namespace gpuward {
+
+static Claim require_claim(const Root& root, const std::string& domain) {
+  const ClaimedDevices claimed = claimed_devices(root);
+  for (const Claim& claim : claimed.claims)
+    if ((claim.name == domain || to_string(claim.domain) == domain) && !claim.devices.empty())
+      return claim;
+  for (const UnreadableClaim& unreadable : claimed.unreadable)
+    throw Error(unreadable_reason(unreadable));
+  throw Error(domain_title(domain), "no GPU is claimed; only a running domain has a claim",
+              "run: gpuward list domains");
+}
+
+/// Its name and size, as far as the driver reports them.
+static GpuType type_of(const Root& root, const ClaimedDevice& device) {
+  const GpuInstance instance{.instance = {device.instance, device.parent, device.type},
+                             .use = device.use};
+  GpuType type{.id = device.type, .name = TypeNames(root).of(instance), .use = device.use};
+  if (is_mediated(device.use))
+    type.description = type_description(root, device.parent, device.type);
+  add_size(type);
+  return type;
+}
+
+static DeviceModel model_of(const Root& root, const ClaimedDevice& device,
+                            const DeviceReadings& found) {
+  DeviceModel model;
+  const bool has_type = traits_of(device.use).has_types;
+  const auto address =
+      is_mediated(device.use) ? parse_pci_address(device.parent) : std::optional(device.address);
+  if (const auto pci = address ? find_pci_device(root, *address) : std::nullopt) {
+    model.vendor = pci->vendor;
+    model.device = pci->device;
+  }
+  const auto card = parse_pci_address(device.parent);
+  if (const auto pci = card ? find_pci_device(root, *card) : std::nullopt)
+    model.driver = pci->driver;
+  if (has_type) model.type = type_of(root, device);
+  const auto quota = found.vf_profile.find(vf_profile_attributes[0]);
+  if (quota != found.vf_profile.end())
+    model.vram_quota = to_number<uint64_t>(quota->second.text.value_or(""));
+  return model;
+}
+
+/// What the configuration gives each VF of its card; nothing when it has errors.
+static std::optional<VfQuota> quota_of(const Root& root, const LoadedConfig& loaded,
+                                       const ClaimedDevice& device) {
+  if (!loaded.problems.empty()) return {};
+  const std::string path = root.sys("bus/pci/devices/") + device.parent;
+  return settings_of(loaded.config, read_identity(path, device.parent)).quota;
+}
+
+static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedConfig& loaded,
+                             const std::vector<PciAddress>& own, const OpenDevices& open,
+                             const ClaimedDevice& device) {
+  const DeviceReadings found = read_back(root, domain, device, own, open);
+  const auto quota =
+      traits_of(device.use).has_vf_quota ? quota_of(root, loaded, device) : VfQuota{};
+  const DeviceModel model = model_of(root, device, found);
+  return {device, compare(device, quota, found),
+          limits_of(device, model, quota.value_or(VfQuota{})), guest_check(device, model)};
+}
+
+int verify_command(const Settings& settings, const std::string& domain) {
+  const Root& root = settings.root;
+  const Claim claim = require_claim(root, domain);
+  const LoadedConfig loaded = load_host_config(root);
+  const OpenDevices open(root);
+  std::vector<PciAddress> own;
+  for (const ClaimedDevice& device : claim.devices)
+    if (is_pci(device.use)) own.push_back(device.address);
+  std::vector<VerifiedDevice> devices;
+  for (const ClaimedDevice& device : claim.devices)
+    if (device.state == ClaimedDevice::State::claimed)
+      devices.push_back(verify(root, claim.domain, loaded, own, open, device));
+  if (devices.empty())
+    throw Error(domain_title(claim.name), "all GPUs of the claim are quarantined",
+                "run: gpuward reconcile");
+  if (settings.json)
+    print_json(settings.json, "verify", verify_json(claim, devices));
+  else
+    print_lines(verify_text(claim, devices));
+  return exit_status(state_of(devices));
+}
+
+}  // namespace gpuward

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "kinds/pool_device.hpp"
+
+#include "config/gpu_settings.hpp"
+#include "pci/card_facts.hpp"
+#include "pci/identity.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+Parent identity_of(const Root& root, const Config& config, const std::string& name) {
+  if (const auto address = parse_pci_address(name)) return read_identity(root, config, *address);
+  Parent parent = read_identity(root.sys("class/mdev_bus/") + name, name);
+  read_card_facts(root, config, parent);
+  return parent;
+}
+
+std::string unexpected_identity(const PoolQuery& query, const Parent& device) {
+  if (Reason unclear = settings_of(query.config, device).unclear; !unclear.problem.empty())
+    return std::move(unclear.problem);
+  const Verdict verdict = check_identity(query.root, query.config, device);
+  return verdict ? "" : "not the expected GPU: " + verdict.reason.problem;
+}
+
+std::string not_allowed_by(const Profile& profile, const GpuId& gpu) {
+  if (Reason unclear = unclear_for(profile, gpu); !unclear.problem.empty())
+    return std::move(unclear.problem);
+  return "neither " +
+         (profile.is_configured ? "[profile " + profile.name + "]" : title_of(profile)) +
+         " nor the [gpu] section of " +
+         (gpu.physical_function ? gpu.name + " or its PF " + to_string(*gpu.physical_function)
+                                : "the device") +
+         " allows it";
+}
+
+}  // namespace gpuward

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/pci_address.hpp"
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "mdev/parent.hpp"
+
+namespace gpuward {
+
+/// A PCI device that a profile may give.
+struct PoolDevice {
+  PciAddress address;
+  std::optional<PciAddress> physical_function;  ///< of a VF
+  std::optional<int> numa_node;
+  std::vector<PciAddress> functions;  ///< what a domain gets: itself, then companions
+  bool exists = true;                 ///< false for a VF that is made at the first prepare
+  std::vector<PciAddress> host_bound_members{};  ///< used by the host, in a whole GPU's IOMMU group
+  std::vector<PciAddress> staying{};             ///< of its slot, in IOMMU groups of their own
+  bool has_vgpu = false;                         ///< a VF that has a vGPU already, whoever made it
+  bool is_full = false;  ///< a VF without a vGPU whose card has no room for one of the profile
+  std::vector<int> local_cpus{};   ///< CPUs of its NUMA node, with numa = socket of its socket
+  std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
+  bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it
+};
+
+/// Whose devices are looked for.
+struct PoolQuery {
+  const Root& root;
+  const Config& config;
+  const Profile& profile;
+};
+
+/// A PCI device, or a parent of mdevs that is none, as a section of the configuration sees it: one
+/// that names a VF counts more than its PF's.
+Parent identity_of(const Root& root, const Config& config, const std::string& name);
+
+/// "" where the device is the one that its section expects, and it is known which that is.
+std::string unexpected_identity(const PoolQuery& query, const Parent& device);
+
+/// Why the profile or a [gpu] section keeps the device, or its card, from domains.
+std::string not_allowed_by(const Profile& profile, const GpuId& gpu);
+
+}  // namespace gpuward

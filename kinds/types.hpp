@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/root.hpp"
+#include "inventory/gpu.hpp"
+
+namespace gpuward {
+
+/// The types of a GPU, by id; of a card with VFs one for all of them. How many instances a part of
+/// the GPU has room for is read of each part, so only of the types `counted` where that is given.
+std::vector<GpuType> types_of(const Root& root, const Gpu& gpu,
+                              const std::vector<std::string>* counted = nullptr);
+
+/// Likewise without any counts, from the first part of the GPU that lists types: all of its VFs
+/// offer the same.
+std::vector<GpuType> catalogue_of(const Root& root, const Gpu& gpu);
+
+/// Whether it is one of those that are to be counted: all, or those of these ids or names.
+bool is_counted(const std::vector<std::string>* counted, const GpuType& type);
+
+/// With what its name and description say of its size.
+GpuType with_size(GpuType type);
+
+/// A vGPU on a VF of the card that no claim names.
+GpuInstance unclaimed_vgpu(const std::string& card, unsigned type);
+
+}  // namespace gpuward

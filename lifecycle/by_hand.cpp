@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lifecycle/by_hand.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/quote.hpp"
+#include "config/gpu_settings.hpp"
+#include "inventory/gpu_hostdevs.hpp"
+#include "kinds/kind.hpp"
+#include "lifecycle/device_user.hpp"
+#include "mdev/instance.hpp"
+#include "pci/card_facts.hpp"
+#include "pci/pci_device.hpp"
+
+namespace gpuward {
+
+Claim new_claim(const Domain& domain) {
+  Claim claim{domain.uuid, domain.name, {}};
+  claim.owner = domain.owner;
+  return claim;
+}
+
+std::string alias_word(const std::string& alias) {
+  return is_profile_name(alias) && alias != "." && alias != ".." ? alias : "-";
+}
+
+/// Whether a GPU of the domain is in this slot: the function is its companion.
+static bool has_slot_mate(const PciAddress& address, const std::vector<const Hostdev*>& gpus) {
+  return std::any_of(gpus.begin(), gpus.end(), [&](const Hostdev* gpu) {
+    return gpu->address && gpu->address->domain == address.domain &&
+           gpu->address->bus == address.bus && gpu->address->slot == address.slot;
+  });
+}
+
+static std::optional<ClaimedDevice> device_by_hand(const Root& root, const Hostdev& hostdev) {
+  ClaimedDevice device{.alias = alias_word(hostdev.alias),
+                       .profile = "-",
+                       .instance = {},
+                       .parent = {},
+                       .type = "-"};
+  if (hostdev.type == Hostdev::Type::mdev) {
+    const auto instance = hostdev.instance ? find_instance(root, *hostdev.instance) : std::nullopt;
+    if (!instance) return {};
+    device.instance = instance->uuid;
+    device.parent = instance->parent;
+    if (!instance->type.empty()) device.type = instance->type;
+    return device;
+  }
+  const auto pci = hostdev.address ? find_pci_device(root, *hostdev.address) : std::nullopt;
+  if (!pci) return {};
+  device.use = use_by_hand(*pci);
+  device.address = pci->address;
+  device.parent = to_string(pci->physical_function.value_or(pci->address));
+  return device;
+}
+
+void add_devices_by_hand(const Root& root, const Config& config, const Domain& domain,
+                         Claim& claim) {
+  const auto gpus = gpu_hostdevs(root, config, domain);
+  for (const Hostdev& hostdev : domain.hostdevs) {
+    if (is_ours(hostdev)) continue;
+    const bool is_gpu_here = std::find(gpus.begin(), gpus.end(), &hostdev) != gpus.end();
+    if (!is_gpu_here && !(hostdev.address && has_slot_mate(*hostdev.address, gpus))) continue;
+    const auto device = device_by_hand(root, hostdev);
+    const bool is_known =
+        device && std::any_of(claim.devices.begin(), claim.devices.end(),
+                              [&](const auto& other) { return is_same_device(*device, other); });
+    if (device && !is_known) claim.devices.push_back(*device);
+  }
+}
+
+static std::string by_hand_title(const ClaimedDevice& device) {
+  return "hostdev " + device_name(device);
+}
+
+/// Whether [gpu] switches it off; without a problem when it does not.
+static Reason switched_off(const Root& root, const Config& config, const ClaimedDevice& device) {
+  Parent identity = identity_of(root, device);
+  read_card_facts(root, config, identity);
+  GpuSettings settings = settings_of(config, identity);
+  if (!settings.unclear.problem.empty()) return std::move(settings.unclear);
+  if (!is_off(settings.use)) return {};
+  const auto& card = identity.physical_function;
+  const bool is_by_card =
+      card && is_off(settings_of(config, read_identity(root, config, *card)).use);
+  return {
+      {},
+      "use = off is set in the [gpu] section of " + (is_by_card ? to_string(*card) : identity.name),
+      {}};
+}
+
+void require_allowed(const Root& root, const Config& config, const Domain& domain,
+                     const ClaimedDevice& device, const ClaimedDevices& claimed) {
+  const std::string edit = "name another device in: virsh edit " + shell_word(domain.name);
+  if (const auto taker = taker_of(root, claimed, domain, device))
+    throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *taker),
+                taker->remedy.empty() ? edit : taker->remedy);
+  if (const Reason off = switched_off(root, config, device); !off.problem.empty())
+    throw Error(by_hand_title(device), off.problem, off.remedy.empty() ? edit : off.remedy);
+}
+
+}  // namespace gpuward

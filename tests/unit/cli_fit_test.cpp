@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/file.hpp"
+#include "cli/commands.hpp"
+#include "domain_fixtures.hpp"
+#include "fake_host.hpp"
+#include "state/claim_store.hpp"
+
+namespace gpuward {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+class FitTest : public testing::Test {
+ protected:
+  FitTest() {
+    add_type("nvidia-560", "NVIDIA A40-4Q", "4096M", 12);
+    add_type("nvidia-566", "NVIDIA A40-48Q", "49152M", 1);
+    add_type("nvidia-567", "NVIDIA A40-4C", "4096M", 12);
+  }
+  void add_type(const std::string& type, const std::string& name, const std::string& size,
+                unsigned most) {
+    host_.parent("0000:41:00.0")
+        .type(type, most)
+        .attribute("mdev_supported_types/" + type + "/name", name)
+        .attribute("mdev_supported_types/" + type + "/description",
+                   "num_heads=4, framebuffer=" + size + ", max_instance=" + std::to_string(most));
+  }
+  std::string fit(const FractionWords& words, int schema = 0) {
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    status_ = fit_command({host_.root(), "", schema, false}, words);
+    error_ = testing::internal::GetCapturedStderr();
+    return testing::internal::GetCapturedStdout();
+  }
+  std::string refusal(const FractionWords& words) {
+    return error_of([&] { fit_command({host_.root(), "", 0, false}, words); });
+  }
+  /// A domain that has a fraction of the GPU.
+  void claim(const std::optional<Isolation>& fraction, unsigned count) {
+    Claims claims(host_.root());
+    claims.make_ready();
+    Claim claim{*parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0"), "web01", {}};
+    for (unsigned number = 0; number < count; ++number) {
+      claim.devices.push_back({.alias = "ua-gpuward-" + std::to_string(number),
+                               .profile = "nvidia-560",
+                               .instance = {},
+                               .parent = "0000:41:00.0",
+                               .type = "nvidia-560"});
+      claim.devices.back().instance.bytes[15] = static_cast<uint8_t>(number + 1);
+      claim.devices.back().fraction = fraction;
+    }
+    claims.write(claim);
+  }
+  FakeHost host_;
+  int status_ = 0;
+  std::string error_;
+};
+
+TEST_F(FitTest, lists_what_serves_the_request_and_why_the_rest_does_not) {
+  const std::string text = fit({"4GiB", "", "graphics"});
+  EXPECT_EQ(status_, 0);
+  EXPECT_THAT(text,
+              HasSubstr("0000:41:00.0  mdev  nvidia-560  NVIDIA A40-4Q   4 GiB   hard         "
+                        " -        none           0 MiB      12         -\n"));
+  EXPECT_LT(text.find("nvidia-560"), text.find("nvidia-566"));
+  EXPECT_THAT(text, HasSubstr("0000:41:00.0  nvidia-567  NVIDIA A40-4C  has no graphics\n"));
+  EXPECT_THAT(text, HasSubstr("not whole: supports mediated devices"));
+}
+
+TEST_F(FitTest, json_has_the_limits_apart) {
+  const json found = json::parse(fit({"4096MiB/25%", "", ""}, 2));
+  EXPECT_EQ(found["memory"], 4096);
+  EXPECT_EQ(found["compute"], 25);
+  ASSERT_EQ(found["candidates"].size(), 1u) << "the one that takes the whole card";
+  const json& one = found["candidates"][0];
+  EXPECT_EQ(one["type"], "nvidia-566");
+  EXPECT_EQ(one["compute"], 100);
+  EXPECT_EQ(one["waste"], (json{{"memory", 45056}, {"compute", 75}}));
+  EXPECT_EQ(one["limits"], (json{{"memory", "hard"}, {"compute", "hard"}}));
+  EXPECT_EQ(one["available"], 1);
+  EXPECT_EQ(one["reason"], nullptr);
+  EXPECT_EQ(found["left_out"].size(), 3u);
+}
+
+TEST_F(FitTest, what_nothing_serves_has_status_1) {
+  EXPECT_THAT(fit({"64GiB", "", ""}), HasSubstr("nvidia-566"));
+  EXPECT_EQ(status_, 1);
+  EXPECT_THAT(error_, HasSubstr("more than one GPU has; the largest has 49152 MiB"));
+  EXPECT_EQ(json::parse(fit({"64GiB", "", ""}, 2))["candidates"], json::array());
+}
+
+TEST_F(FitTest, fractions_are_counted_from_claims) {
+  claim(Isolation::memory_and_compute, 1);
+  EXPECT_THAT(fit({"4GiB", "", ""}),
+              HasSubstr("isolation of the GPU is memory+compute by the fractions on it"));
+  claim({}, 1);
+  EXPECT_THAT(fit({"4GiB", "", ""}), testing::Not(HasSubstr("by the fractions")));
+  claim(Isolation::memory, 20);
+  EXPECT_THAT(fit({"4GiB", "", ""}), HasSubstr("20 fractions are on the GPU"));
+}
+
+TEST_F(FitTest, the_gpu_section_decides_too) {
+  host_.config("[gpu *]\nisolation = memory+compute\n");
+  EXPECT_THAT(fit({"4GiB", "", ""}),
+              HasSubstr("isolation of the GPU is memory+compute by [gpu], the request needs "
+                        "memory"));
+  host_.config("[gpu *]\nuse = off\n");
+  EXPECT_THAT(fit({"4GiB", "", ""}), HasSubstr("[gpu] has use = off"));
+  EXPECT_EQ(status_, 1);
+  host_.config("[gpu 0000:41:00.0]\nmax = nvidia-560:3\n");
+  EXPECT_EQ(json::parse(fit({"4GiB", "", "graphics"}, 2))["candidates"][0]["available"], 3);
+}
+
+TEST_F(FitTest, words_outside_the_rules_are_refused) {
+  EXPECT_EQ(refusal({"25%", "", ""}),
+            "SIZE '25%': compute units are requested with memory only; write such as: gpuward fit "
+            "4096MiB '25%'");
+  EXPECT_THAT(refusal({"4096", "", ""}), HasSubstr("expected a number and MiB or GiB"));
+  EXPECT_EQ(refusal({"4GiB", "quarter", ""}),
+            "SHARE 'quarter': expected a multiple of 5% from 5% to 100%");
+  EXPECT_THAT(refusal({"4GiB/25%", "25%", ""}), HasSubstr("has a share of its own"));
+  EXPECT_THAT(refusal({"4000MiB", "", ""}), HasSubstr("such as 3968MiB or 4096MiB"));
+}
+
+TEST_F(FitTest, list_profiles_has_what_serves_a_profile_of_memory) {
+  host_.config(
+      "[profile quarter]\nmemory = 4GiB\nworkload = graphics\n[profile large]\n"
+      "memory = 64GiB\n");
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 2, false}, "profiles");
+  const json profiles = json::parse(testing::internal::GetCapturedStdout())["profiles"];
+  EXPECT_EQ(profiles[0]["use"], "mdev");
+  EXPECT_EQ(profiles[0]["types"], json::array({"nvidia-560"}));
+  EXPECT_EQ(profiles[0]["available"], 12);
+  EXPECT_EQ(profiles[0]["limits"]["memory"], "hard");
+  EXPECT_EQ(profiles[1]["use"], nullptr);
+  EXPECT_EQ(profiles[1]["available"], 0);
+  EXPECT_EQ(profiles[1]["limits"], nullptr);
+}
+
+}  // namespace
+}  // namespace gpuward
