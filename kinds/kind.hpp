@@ -92,8 +92,9 @@ struct Kind {
   /// Whether the device is what set_up or creation claims to have made. Throws Error.
   void (*require_set_up)(const Root& root, const ClaimedDevice& device) = nullptr;
 
-  /// Undoes set_up of a device that nobody has open. Returns why it cannot be given to another yet;
-  /// "" when it can. Who hangs in the driver is noted in `device`. `owner`: its claim on disk.
+  /// Undoes set_up of a PCI device that nobody has open; removes an mdev once nobody has it open.
+  /// Returns why it cannot be given to another yet; "" when it can. Who hangs in the driver is
+  /// noted in `device`. `owner`: its claim on disk.
   std::string (*tear_down)(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) = nullptr;
 
