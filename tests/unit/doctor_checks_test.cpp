@@ -366,7 +366,7 @@ TEST_F(DoctorTest, each_mistake_of_the_configuration_is_a_problem) {
 
 TEST_F(DoctorTest, NamesWithoutParentAndKeysWithoutEffect) {
   host_.config(
-      "[gpu mttyy]\nuse = off\n[profile p]\ntype = t\ngpu = mttz\n[quota *]\nmemory = 1GiB\n");
+      "[gpu mttyy]\nuse = off\n[profile p]\ntype = t\ngpu = mttz\n[quota *]\nmemory = 1\n");
   EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Tristate::no)),
               AllOf(Contains(AllOf(HasSubstr("problem "),
                                    HasSubstr("'memory' in [quota *] is not supported"))),
