@@ -6,6 +6,7 @@
 #include "allocation/placement.hpp"
 #include "config/gpu_settings.hpp"
 #include "kinds/kind.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 
 namespace gpuward {

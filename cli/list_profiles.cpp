@@ -7,6 +7,7 @@
 #include "allocation/choose_device.hpp"
 #include "allocation/fraction_host.hpp"
 #include "allocation/pool.hpp"
+#include "allocation/request.hpp"
 #include "base/joined.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"

@@ -9,6 +9,7 @@
 #include "inventory/gpu_hostdevs.hpp"
 #include "inventory/usage.hpp"
 #include "inventory/viommu.hpp"
+#include "kinds/device_setup.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/release.hpp"
 #include "protection/protect.hpp"

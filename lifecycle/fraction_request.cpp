@@ -2,6 +2,7 @@
 #include "lifecycle/fraction_request.hpp"
 
 #include "allocation/device_memory.hpp"
+#include "base/error.hpp"
 #include "base/quote.hpp"
 #include "config/use.hpp"
 
