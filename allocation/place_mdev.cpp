@@ -139,14 +139,27 @@ void subtract_pending(const MdevPlacing& placing, std::vector<Candidate>& candid
   }
 }
 
+/// The cards that have the types of the profile: what is on one shares it, whatever its type.
+std::set<std::string> cards_of(const MdevPlacing& placing, const Search& found) {
+  std::set<std::string> cards;
+  for (const Candidate& candidate : found.candidates)
+    cards.insert(candidate.card.empty() ? candidate.parent : candidate.card);
+  for (const ParentType& refused : placing.refused) {
+    const auto parent = find_parent(placing.root, refused.parent);
+    cards.insert(parent && parent->physical_function ? to_string(*parent->physical_function)
+                                                     : refused.parent);
+  }
+  return cards;
+}
+
 /// Other domains: the claim of this one is on disk already when the kernel has no room.
-std::string holders_of_types(const std::vector<Claim>& claims, const Uuid& domain,
-                             const Profile& profile) {
+std::string holders_of(const MdevPlacing& placing, const Search& found) {
+  const auto cards = cards_of(placing, found);
   std::set<std::string> names;
-  for (const Claim& claim : claims)
+  for (const Claim& claim : placing.others)
     for (const ClaimedDevice& device : claim.devices)
-      if (claim.domain != domain &&
-          std::find(profile.types.begin(), profile.types.end(), device.type) != profile.types.end())
+      if (claim.domain != placing.domain.uuid && is_mediated(device.use) &&
+          cards.contains(card_of(placing.root, device)))
         names.insert(in_quotes(claim.name));
   return first_three_of(names);
 }
@@ -246,8 +259,7 @@ std::string list_parents(const MdevPlacing& placing, const Search& found) {
   if (requires_near(profile.numa))
     text += std::string(" local to the domain's memory and CPUs (numa = ") +
             (profile.numa == Numa::socket ? "socket)" : "require)");
-  if (const std::string holders = holders_of_types(placing.others, placing.domain.uuid, profile);
-      !holders.empty())
+  if (const std::string holders = holders_of(placing, found); !holders.empty())
     text += " (in use by domains " + holders + ")";
   if (!found.unavailable.empty()) text += "; " + unavailable_text(found);
   text += available_of_requested(placing, device);

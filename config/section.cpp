@@ -23,10 +23,9 @@ std::vector<Setting> settings(const SectionText& block) {
   return result;
 }
 
-void report_unsupported_key(const SectionText& block, const Setting& setting) {
+void report_no_effect(const SectionText& block, const Setting& setting, const std::string& why) {
   block.unsupported.push_back(
-      {setting.position, in_quotes(setting.key) + " in " + block.title +
-                             " is not supported by this version and has no effect; remove it"});
+      {setting.position, in_quotes(setting.key) + " in " + block.title + " has no effect: " + why});
 }
 
 void reject_unknown_key(const Setting& setting, std::span<const std::string_view> known) {

@@ -39,8 +39,8 @@ struct SectionText {
 /// are problems and left out.
 std::vector<Setting> settings(const SectionText& block);
 
-/// The key is valid, and this version does nothing with its value.
-void report_unsupported_key(const SectionText& block, const Setting& setting);
+/// The key has no effect with this value, and why: `check` refuses it, and no domain is refused.
+void report_no_effect(const SectionText& block, const Setting& setting, const std::string& why);
 
 void reject_unknown_key(const Setting& setting, std::span<const std::string_view> known);
 
@@ -53,7 +53,6 @@ void set_keys(Section<Content>& section, const SectionText& block, const Key<Con
     if (key != std::end(table)) {
       section.set_at.insert_or_assign(std::string(key->name), setting.position);
       key->set(section.content, setting);
-      if (!key->is_supported) report_unsupported_key(block, setting);
       continue;
     }
     std::array<std::string_view, n> names;

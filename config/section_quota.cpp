@@ -10,7 +10,8 @@ constexpr std::string_view total_key = "total", memory_key = "memory";
 static void set_memory(Quota& quota, const Setting& setting, const SectionText& block) {
   quota.memory_mib.reset();
   if (number_within(setting.value, 0, ~0U))
-    report_unsupported_key(block, setting);
+    report_no_effect(block, setting,
+                     in_quotes(setting.value) + " has no unit; write MiB or GiB, such as 64GiB");
   else
     quota.memory_mib = mebibytes(setting);
 }

@@ -32,7 +32,6 @@ template <typename Content>
 struct Key {
   std::string_view name;
   void (*set)(Content& content, const Setting& setting);
-  bool is_supported = true;  ///< false while nothing in this version acts on its value
 };
 
 /// A word that a value may be, and what it stands for.

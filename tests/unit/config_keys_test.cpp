@@ -110,8 +110,8 @@ TEST_F(ConfigKeys, WhatHasNoEffectIsNamed) {
   EXPECT_THAT(loaded.problems, IsEmpty());
   ASSERT_THAT(loaded.unsupported, SizeIs(1));
   EXPECT_EQ(loaded.unsupported.front().message,
-            "'memory' in [quota web-*] is not supported by this version and has no effect; remove "
-            "it");
+            "'memory' in [quota web-*] has no effect: '4' has no unit; write MiB or GiB, such as "
+            "64GiB");
 }
 
 TEST_F(ConfigKeys, SupportedOnesAreNot) {

@@ -260,6 +260,16 @@ TEST_F(ClaimDevicesTest, when_all_is_full_the_holders_are_named) {
   EXPECT_EQ(where(vm_), "mbochs/mbochs-small") << "the first keeps its own";
 }
 
+/// A card's types share what it has.
+TEST_F(ClaimDevicesTest, holders_of_other_types_of_the_card_are_named) {
+  host_.parent("mbochs").type("mbochs-small", 0).type("mbochs-large", 1);
+  host_.parent("other").type("mbochs-large", 1);
+  config_.profiles.push_back(profile_of("large", {"mbochs-large"}));
+  for (unsigned number = 2; number <= 3; ++number) prepare(domain_of(number, {"large"}));
+  const std::string on_card = where(domain_of(2, {"large"})).starts_with("mbochs/") ? "vm2" : "vm3";
+  EXPECT_THAT(refusal(vm_), HasSubstr("on mbochs (in use by domains '" + on_card + "')"));
+}
+
 TEST_F(ClaimDevicesTest, of_many_holders_three_are_named) {
   host_.parent("mbochs").type("mbochs-small", 5);
   for (unsigned number = 1; number <= 5; ++number) prepare(domain_of(number, {"small"}));
