@@ -60,9 +60,8 @@ std::vector<Claim> with_own(const MdevPlacing& placing) {
 std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Profile& profile,
                                           const Parent& parent, const std::string& type,
                                           const std::vector<Claim>& claims) {
-  std::string fractions = fraction_refusal(placing.root, placing.config, profile, parent, claims);
-  if (!fractions.empty())
-    return ReachedLimit{std::move(fractions), false, "shut one of the domains down"};
+  if (auto fractions = fraction_limit(placing.root, placing.config, profile, parent, claims))
+    return fractions;
   const auto max = settings_of(placing.config, parent).max;
   const std::string card =
       parent.physical_function ? to_string(*parent.physical_function) : parent.name;
@@ -76,8 +75,9 @@ Search search_parents(const MdevPlacing& placing, const Profile& profile) {
     const auto parent = find_parent(placing.root, placing.config, name);
     if (!parent) continue;
     if (!serves(placing.config, profile, *parent)) {
-      if (Reason unclear = unclear_for(profile, *parent); !unclear.problem.empty())
-        found.unexpected = std::move(unclear);
+      Reason unclear = settings_of(placing.config, *parent).unclear;
+      if (unclear.problem.empty()) unclear = unclear_for(profile, *parent);
+      if (!unclear.problem.empty()) found.unexpected = std::move(unclear);
       continue;
     }
     if (const Verdict verdict = check_identity(placing.root, placing.config, *parent); !verdict) {
@@ -190,9 +190,12 @@ std::string way_to_capacity(const Profile& profile) {
 std::optional<SettledRequest> settled_now(const MdevPlacing& placing, const GpuRequest& gpu) {
   const Root& root = placing.root;
   const Config& config = placing.config;
-  if (const auto fraction = fraction_of(config, gpu))
-    return settle_fraction(
-        fraction_choice(*fraction, fraction_gpus(root, config, read_host(root, config))), gpu);
+  if (const auto fraction = fraction_of(config, gpu)) {
+    const Profile* const profile = names_profile(gpu) ? find_profile(config, gpu.profile) : nullptr;
+    const auto gpus = fraction_gpus(root, config, read_host(root, config),
+                                    profile ? profile->gpus : std::vector<GpuSelector>());
+    return settle_fraction(fraction_choice(*fraction, gpus), gpu);
+  }
   return settle_type(offered_types(root, config, read_gpus(root, config)).types, gpu.profile);
 }
 
@@ -257,8 +260,7 @@ std::string list_parents(const MdevPlacing& placing, const Search& found) {
   std::string text =
       "no available instance of " + list_types(profile) + " on " + list_parents(placing, found);
   if (requires_near(profile.numa))
-    text += std::string(" local to the domain's memory and CPUs (numa = ") +
-            (profile.numa == Numa::socket ? "socket)" : "require)");
+    text += " local to the domain's memory and CPUs " + numa_text(profile.numa);
   if (const std::string holders = holders_of(placing, found); !holders.empty())
     text += " (in use by domains " + holders + ")";
   if (!found.unavailable.empty()) text += "; " + unavailable_text(found);

@@ -29,6 +29,11 @@ constexpr bool requires_near(Numa numa) {
   return numa == Numa::require || numa == Numa::socket;
 }
 
+/// "(numa = socket)", of one that requires_near().
+inline std::string numa_text(Numa numa) {
+  return numa == Numa::socket ? "(numa = socket)" : "(numa = require)";
+}
+
 /// Whether the device is near the domain's memory and CPUs. Of one without a NUMA node that is not
 /// known: never with `numa = require` or `socket`. Near a domain that tells nothing is every
 /// device.

@@ -89,7 +89,7 @@ static std::string reason_to_move(const PoolDomain& domain, const PoolGpu& gpu,
   if (const auto taker = find_user(*here, use.taken)) return taker->what;
   if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
   if (!is_near_enough(gpu.profile, *here, place_of(domain)))
-    return "device is not local to the domain's memory and CPUs (numa = require)";
+    return "device is not local to the domain's memory and CPUs " + numa_text(gpu.profile.numa);
   if (here->is_full) {
     const PoolDevice* const other = choose_device(gpu.profile, pool, use, place_of(domain));
     if (other && !other->is_full)

@@ -88,7 +88,7 @@ bool sets_unified_memory(const std::vector<DeviceAttribute>& attributes) {
     return attribute.name == vgpu_params &&
            std::any_of(words.begin(), words.end(), [](std::string_view word) {
              // "plugin0.enable_uvm=1" of older drivers
-             return word.ends_with("enable_uvm=1");
+             return trim(word).ends_with("enable_uvm=1");
            });
   });
 }

@@ -157,6 +157,13 @@ void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
   for (const char* key : {"compute", "workload"})
     if (keys_set.has(key) && !keys_set.has("memory")) keys_set.problem(key, "requires 'memory'");
   section.content.any_use = keys_set.has("memory") && !keys_set.has("use");
+  if (section.content.any_use && keys_set.has("set"))
+    keys_set.problem("set", "requires 'use' beside 'memory': each kind has attributes of its own");
+  if (keys_set.has("compute") && sets_unified_memory(section.content.attributes))
+    keys_set.problem("set",
+                     "has enable_uvm=1, and a vGPU with unified memory has no isolation of "
+                     "memory and compute units" +
+                         keys_set.where("compute"));
   check_use(section, keys_set);
   if (traits_of(section.content.use).has_types && !keys_set.has("type") && !keys_set.has("memory"))
     problems.push_back({section.content.position, section.title + " requires 'type' or 'memory'"});

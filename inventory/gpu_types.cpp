@@ -135,8 +135,8 @@ std::optional<unsigned> card_memory_of_vgpu(std::string_view name) {
   return {};
 }
 
-static std::optional<unsigned> total_memory(const Root& root, const Gpu& gpu,
-                                            const std::vector<GpuType>& types) {
+std::optional<unsigned> total_memory(const Root& root, const Gpu& gpu,
+                                     const std::vector<GpuType>& types) {
   if (!gpu.parent.address) return {};
   const auto bytes = to_number<uint64_t>(
       read_optional_attribute(pci_path(root, *gpu.parent.address) + "/mem_info_vram_total")

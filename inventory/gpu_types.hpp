@@ -14,7 +14,12 @@ namespace gpuward {
 /// Adds what the type's name and description say of its size, each driver in its own words.
 void add_size(GpuType& type);
 
-/// The memory of a GPU and what of it is given away. `types`: all of the GPU, counted or not.
+/// The memory of a GPU, in MiB, as amdgpu reports it or as NVIDIA's types show it; nothing where
+/// neither does. `types`: all of the GPU, counted or not.
+std::optional<unsigned> total_memory(const Root& root, const Gpu& gpu,
+                                     const std::vector<GpuType>& types);
+
+/// The same, and what of it is given away.
 GpuMemory memory_of(const Root& root, const Gpu& gpu, const std::vector<GpuType>& types,
                     const GpuUse& use, const std::vector<GpuInstance>& instances);
 

@@ -45,13 +45,19 @@ std::string tenant_refusal(const std::optional<Isolation>& configured,
   return {};
 }
 
-std::string fraction_refusal(const Root& root, const Config& config, const Profile& profile,
-                             const Parent& part, const std::vector<Claim>& claims) {
+std::optional<ReachedLimit> fraction_limit(const Root& root, const Config& config,
+                                           const Profile& profile, const Parent& part,
+                                           const std::vector<Claim>& claims) {
   if (!is_fraction(profile)) return {};
   const std::string card = part.physical_function ? to_string(*part.physical_function) : part.name;
-  const std::string why = tenant_refusal(settings_of(config, part).isolation,
-                                         fractions_on(root, card, claims), isolation_of(profile));
-  return why.empty() ? "" : card + ": " + why;
+  const auto configured = settings_of(config, part).isolation;
+  const Isolation wanted = isolation_of(profile);
+  const std::string why = tenant_refusal(configured, fractions_on(root, card, claims), wanted);
+  if (why.empty()) return {};
+  const bool is_permanent = configured && *configured != wanted;
+  return ReachedLimit{card + ": " + why, is_permanent,
+                      is_permanent ? "change isolation in the [gpu] section of " + card
+                                   : "shut one of the domains down"};
 }
 
 }  // namespace gpuward

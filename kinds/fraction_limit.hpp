@@ -8,6 +8,7 @@
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "config/request_words.hpp"
+#include "kinds/type_limit.hpp"
 #include "mdev/parent.hpp"
 #include "state/claim.hpp"
 
@@ -35,9 +36,11 @@ std::vector<Isolation> fractions_on(const Root& root, const std::string& card,
 std::string tenant_refusal(const std::optional<Isolation>& configured,
                            const std::vector<Isolation>& tenants, Isolation wanted);
 
-/// The same for a fraction of the profile on the card of this PCI device or parent of mdevs; ""
-/// too when the profile requests none. `claims`: without the device that is to be placed.
-std::string fraction_refusal(const Root& root, const Config& config, const Profile& profile,
-                             const Parent& part, const std::vector<Claim>& claims);
+/// The same for a fraction of the profile on the card of this PCI device or parent of mdevs;
+/// nothing too when the profile requests none. Permanent is what [gpu] says. `claims`: without the
+/// device that is to be placed.
+std::optional<ReachedLimit> fraction_limit(const Root& root, const Config& config,
+                                           const Profile& profile, const Parent& part,
+                                           const std::vector<Claim>& claims);
 
 }  // namespace gpuward

@@ -22,7 +22,10 @@ std::string unexpected_identity(const PoolQuery& query, const Parent& device) {
   return verdict ? "" : "not the expected GPU: " + verdict.reason.problem;
 }
 
-std::string not_allowed_by(const Profile& profile, const GpuId& gpu) {
+std::string not_allowed_by(const PoolQuery& query, const GpuId& gpu) {
+  const Profile& profile = query.profile;
+  if (Reason unclear = settings_of(query.config, gpu).unclear; !unclear.problem.empty())
+    return std::move(unclear.problem);
   if (Reason unclear = unclear_for(profile, gpu); !unclear.problem.empty())
     return std::move(unclear.problem);
   return "neither " +

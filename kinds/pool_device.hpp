@@ -43,6 +43,6 @@ Parent identity_of(const Root& root, const Config& config, const std::string& na
 std::string unexpected_identity(const PoolQuery& query, const Parent& device);
 
 /// Why the profile or a [gpu] section keeps the device, or its card, from domains.
-std::string not_allowed_by(const Profile& profile, const GpuId& gpu);
+std::string not_allowed_by(const PoolQuery& query, const GpuId& gpu);
 
 }  // namespace gpuward

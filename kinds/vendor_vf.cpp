@@ -6,6 +6,7 @@
 #include "base/file.hpp"
 #include "base/joined.hpp"
 #include "base/log.hpp"
+#include "base/quote.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
 #include "kinds/attributes.hpp"
@@ -91,7 +92,7 @@ static std::optional<unsigned> memory(const Root& root, const ClaimedDevice& dev
     for (const VgpuType& vgpu : creatable_vgpus(root, vf))
       if (is_called(vgpu, type))
         return with_size({.id = std::to_string(vgpu.id), .name = vgpu.name}).memory_mib;
-  return {};
+  return with_size({.id = type, .name = type}).memory_mib;  // where its name says so
 }
 
 // ---- the pool
@@ -99,10 +100,9 @@ static std::optional<unsigned> memory(const Root& root, const ClaimedDevice& dev
 /// Whether a type of the profile can be created on this VF, which has no vGPU, within [gpu] max.
 static bool has_room(const PoolQuery& query, const GpuSettings& settings, const PciDevice& vf) {
   if (query.profile.memory_mib &&
-      !fraction_refusal(query.root, query.config, query.profile,
-                        read_identity(query.root, query.config, vf.address),
-                        claimed_devices(query.root).claims)
-           .empty())
+      fraction_limit(query.root, query.config, query.profile,
+                     read_identity(query.root, query.config, vf.address),
+                     claimed_devices(query.root).claims))
     return false;
   auto types = creatable_vgpus(query.root, vf.address);
   if (!settings.max.empty() && first_fit(query.profile.types, types)) {
@@ -219,6 +219,19 @@ static void require_creatable(const Root& root, const Config& config, const Prof
   }
 }
 
+/// Which type is created is known only here: a full card lists none before.
+static void require_requested_memory(const Profile& profile, const Claim& owner,
+                                     const VgpuType& type, ClaimedDevice& device) {
+  const auto memory = with_size({.id = std::to_string(type.id), .name = type.name}).memory_mib;
+  if (memory) device.memory_mib = memory;
+  if (!profile.memory_mib || memory >= profile.memory_mib) return;
+  throw Error(device_title(device),
+              "type " + type.name + " has " +
+                  (memory ? std::to_string(*memory) + " MiB" : "an unknown amount") +
+                  " of memory, requested are " + std::to_string(*profile.memory_mib) + " MiB",
+              "run: gpuward reassign " + shell_word(owner.name));
+}
+
 static void create_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
   const auto& [root, config, profile, owner, deadlines] = setup;
   if (const std::string what = vgpu_text(root, device); !what.empty()) {
@@ -230,6 +243,7 @@ static void create_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
         set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
   }
   const VgpuType type = creatable_type(root, config, profile, device);
+  require_requested_memory(profile, owner, type, device);
   device.type = std::to_string(type.id);
   require_changed(
       device, "cannot create " + type.name,

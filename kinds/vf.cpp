@@ -51,7 +51,7 @@ std::optional<FoundVf> find_vf(const PoolQuery& query, const PciDevice& device, 
   }
   const Parent parent = read_identity(root, config, device.address);
   if (!serves(config, profile, parent)) {
-    why = not_allowed_by(profile, parent);
+    why = not_allowed_by(query, parent);
     return {};
   }
   const GpuSettings settings = settings_of(config, parent);
@@ -78,7 +78,9 @@ std::vector<PoolDevice> vfs_to_enable(const PoolQuery& query, const PciAddress& 
   const unsigned count = std::min(settings.vfs.value_or(most), most);
   for (unsigned index = 0; index < count; ++index) {
     const auto address = virtual_function_address(root, pf, index);
-    if (address && serves(config, profile, identity_to_come(card, *address)))
+    if (!address) continue;
+    const GpuId vf = identity_to_come(card, *address);
+    if (serves(config, profile, vf) && settings_of(config, vf).unclear.problem.empty())
       coming.push_back({*address, pf, device->numa_node, {*address}, false});
   }
   return coming;

@@ -6,11 +6,12 @@
 #include "base/file.hpp"
 #include "base/kernel_write.hpp"
 #include "base/log.hpp"
-#include "base/text.hpp"
 #include "base/uuid.hpp"
 #include "config/gpu_settings.hpp"
 #include "domain/domain.hpp"
+#include "inventory/gpu_types.hpp"
 #include "kinds/rows.hpp"
+#include "kinds/types.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/class_device.hpp"
 #include "pci/health.hpp"
@@ -115,7 +116,7 @@ static std::optional<PoolDevice> find_whole(const PoolQuery& query, const PciDev
   }
   const Parent parent = read_identity(root, config, device.address);
   if (!serves(config, profile, parent)) {
-    why = not_allowed_by(profile, parent);
+    why = not_allowed_by(query, parent);
     return {};
   }
   const GpuSettings settings = settings_of(config, parent);
@@ -164,14 +165,12 @@ static void apply_reset_method(const DeviceSetup& setup, ClaimedDevice& device) 
                  "scrub = PROGRAM in the profile");
 }
 
-/// amdgpu reports it while it is bound to the card (mem_info_vram_total, drivers/gpu/drm/amd).
+/// As `list gpus` shows it.
 static std::optional<unsigned> memory(const Root& root, const ClaimedDevice& device,
                                       const std::string& /*type*/) {
-  const auto bytes = to_number<uint64_t>(
-      read_optional_attribute(pci_path(root, device.address) + "/mem_info_vram_total")
-          .value_or(""));
-  const auto mib = static_cast<unsigned>(bytes.value_or(0) >> 20);
-  return mib ? std::optional(mib) : std::nullopt;
+  Gpu gpu{.parent = read_identity(pci_path(root, device.address), to_string(device.address))};
+  if (find_parent(root, gpu.parent.name)) gpu.mdev_parents = {gpu.parent.name};
+  return total_memory(root, gpu, catalogue_of(root, gpu));
 }
 
 static bool is_offered(const Gpu& gpu) {

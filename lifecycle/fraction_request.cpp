@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lifecycle/fraction_request.hpp"
 
+#include <algorithm>
+
 #include "allocation/device_memory.hpp"
 #include "base/error.hpp"
 #include "base/quote.hpp"
@@ -8,15 +10,25 @@
 
 namespace gpuward {
 
-/// The type of a vGPU that is still to be created is that of the request.
-static std::string type_of(const Profile& profile, const ClaimedDevice& device) {
-  const bool is_created = !is_typed_vf(device.use) || device.type != "-";
-  return is_created || profile.types.empty() ? device.type : profile.types.front();
+/// Of a vGPU that is still to be created: that of the largest type that it may be. A full card, and
+/// one whose VFs are not enabled, lists no types; a request by memory then counts as what it
+/// requests, and whoever creates the vGPU refuses less.
+static std::optional<unsigned> memory_to_come(const Root& root, const Profile& profile,
+                                              const ClaimedDevice& device) {
+  unsigned most = 0;
+  for (const std::string& type : profile.types) {
+    const auto memory = memory_of_device(root, device, type);
+    if (!memory) return profile.memory_mib;
+    most = std::max(most, *memory);
+  }
+  return most ? std::optional(most) : std::nullopt;
 }
 
 void require_memory(const Root& root, const Domain& domain, const Profile& profile,
                     ClaimedDevice& device) {
-  device.memory_mib = memory_of_device(root, device, type_of(profile, device));
+  const bool is_to_come = is_typed_vf(device.use) && device.type == "-";
+  device.memory_mib = is_to_come ? memory_to_come(root, profile, device)
+                                 : memory_of_device(root, device, device.type);
   if (!profile.memory_mib || device.memory_mib >= profile.memory_mib) return;
   const std::string found =
       device.memory_mib ? std::to_string(*device.memory_mib) + " MiB" : "an unknown amount";

@@ -69,7 +69,7 @@ std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request) {
                 reassign_command(domain));
   if (!is_near_enough(profile, *found, {domain.numa_nodes, domain.cpus}))
     throw Error(title(device),
-                "device is not local to the domain's memory and CPUs (numa = require)",
+                "device is not local to the domain's memory and CPUs " + numa_text(profile.numa),
                 reassign_command(domain));
   if (traits_of(profile.use).keeps_driver && hostdev.managed)
     throw Error(title(device), "hostdev has managed='yes', which would unbind NVIDIA's driver",

@@ -10,6 +10,7 @@
 #include "allocation/quota.hpp"
 #include "allocation/request.hpp"
 #include "base/error.hpp"
+#include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "inventory/usage.hpp"
@@ -25,6 +26,7 @@
 #include "lifecycle/release.hpp"
 #include "mdev/parent.hpp"
 #include "pci/card_facts.hpp"
+#include "pci/pci_device.hpp"
 #include "state/claim_store.hpp"
 #include "state/quarantine.hpp"
 #include "state/single_use.hpp"
@@ -97,8 +99,10 @@ void require_quota(const Preparation& preparation, const std::vector<Claim>& cla
 void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims) {
   const bool is_limited = limits_memory(preparation.config);
   for (ClaimedDevice& device : preparation.claim.devices) {
-    const bool is_companion = gpu_alias(device.alias) != device.alias;
-    if (device.state != State::claimed || is_companion) continue;
+    // A companion's is ua-gpuward-0-1, or the author's own.
+    const bool is_gpu =
+        device.alias.starts_with(alias_prefix) && gpu_alias(device.alias) == device.alias;
+    if (device.state != State::claimed || (!is_gpu && !is_by_hand(device))) continue;
     if (is_by_hand(device))
       device.memory_mib =
           is_limited ? memory_of_device(preparation.root, device, device.type) : std::nullopt;
@@ -118,13 +122,19 @@ void require_fraction_free(const Preparation& preparation, const ClaimedDevice& 
   std::erase_if(claims,
                 [&](const Claim& claim) { return claim.domain == preparation.claim.domain; });
   claims.push_back(preparation.claim);
-  const std::string why =
-      fraction_refusal(preparation.root, preparation.config, preparation.profile_of(device),
-                       read_identity(preparation.root, preparation.config, device.address),
-                       without_device(std::move(claims), device));
-  if (!why.empty())
-    throw InUse(gpu_title(device.alias), why,
-                "run: gpuward reassign " + shell_word(preparation.domain.name));
+  // Of a VF that is not enabled yet nothing but its card is known.
+  const std::string part = exists(pci_path(preparation.root, device.address))
+                               ? to_string(device.address)
+                               : device.parent;
+  const auto limit =
+      fraction_limit(preparation.root, preparation.config, preparation.profile_of(device),
+                     identity_of(preparation.root, preparation.config, part),
+                     without_device(std::move(claims), device));
+  if (!limit) return;
+  const Reason reason{gpu_title(device.alias), limit->text,
+                      "run: gpuward reassign " + shell_word(preparation.domain.name)};
+  if (limit->is_permanent) throw Error(reason);
+  throw InUse(reason);
 }
 
 /// Decides where each instance that does not exist yet shall be.

@@ -89,7 +89,7 @@ std::string hostdev_model(const Root& root, const std::vector<std::string>& type
   constexpr std::string_view models[] = {"vfio-pci", "vfio-ap", "vfio-ccw"};
   for (const std::string& type : types)
     for (const std::string& parent : parent_names(root)) {
-      const std::string api = is_device_name(type) ? device_api(root, parent, type) : "";
+      std::string api = is_device_name(type) ? device_api(root, parent, type) : "";
       if (std::find(std::begin(models), std::end(models), api) != std::end(models)) return api;
     }
   return std::string(models[0]);

@@ -25,6 +25,8 @@ GpuFact serial_fact(const Identity& identity, bool is_root) {
   }
   if (identity.unread)
     fact.unknown = "cannot be read: the card sleeps or does not answer";
+  else if (identity.lacks_driver_serial)
+    fact.unknown = "cannot be read: amdgpu is not bound to the card";
   else if (!is_root && !has_number_of_pcie)
     fact.unknown = "cannot be read: only root can";
   return fact;
@@ -96,10 +98,10 @@ static std::optional<PciAddress> other_with(const Root& root, const Config& conf
                                             const PciAddress& card,
                                             const std::vector<std::string>& serials) {
   for (const PciAddress& address : pci_addresses(root)) {
+    // VFs first, of which there may be a thousand.
+    if (is_same_slot(address, card) || read_link(pci_path(root, address) + "/physfn")) continue;
     const GpuId gpu = read_identity(pci_path(root, address), to_string(address));
-    if (is_same_slot(address, card) || gpu.physical_function ||
-        !has_facts(root, config, gpu, address))
-      continue;
+    if (!has_facts(root, config, gpu, address)) continue;
     const GpuFact other = read_serials(root, address);
     if (std::find_first_of(other.values.begin(), other.values.end(), serials.begin(),
                            serials.end()) != other.values.end())

@@ -129,8 +129,15 @@ static std::optional<std::string> slot_of(const Root& root, const PciAddress& ad
 static void read_serials(const Root& root, const PciAddress& address, Sleepers sleepers,
                          Identity& identity) {
   const std::string path = pci_path(root, address);
-  add_serial(identity.serials, read_attribute(path + "/serial_number"));
-  add_serial(identity.serials, read_attribute(path + "/unique_id"));
+  const auto number = read_attribute(path + "/serial_number");
+  const auto unique = read_attribute(path + "/unique_id");
+  add_serial(identity.serials, number);
+  add_serial(identity.serials, unique);
+  constexpr uint16_t amd = 0x1002;
+  const auto driver = read_link(path + "/driver");
+  const bool is_amd = hex_number(read_attribute(path + "/vendor").value_or("")) == amd;
+  identity.lacks_driver_serial =
+      is_amd && !number && !unique && !(driver && base_name(*driver) == "amdgpu");
   const auto serial = pcie_serial_number(root, address, sleepers);
   identity.unread = !serial;
   if (serial && *serial != 0) identity.serials.push_back(serial_text(*serial));

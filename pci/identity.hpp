@@ -24,6 +24,8 @@ struct Identity {
   std::optional<std::string> subsystem;  ///< "10de:1234"
   std::optional<std::string> slot;       ///< as the firmware names it
   bool unread = false;  ///< PCIe's serial number is unknown: the card sleeps or does not answer
+  /// An AMD card's is unknown: only amdgpu reports it, and another driver or none is bound.
+  bool lacks_driver_serial = false;
   bool operator==(const Identity&) const = default;
 };
 

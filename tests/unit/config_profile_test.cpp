@@ -318,6 +318,19 @@ TEST_F(ConfigProfile, SetGoesWithInstances) {
                           "vendor-vf only nvidia/vgpu_params can be set"));
 }
 
+TEST_F(ConfigProfile, UnifiedMemoryHasNoIsolationOfComputeUnits) {
+  const std::string profile =
+      "[profile p]\nuse = mdev\nmemory = 1GiB\nset = nvidia/vgpu_params=\"a=1, enable_uvm=1 \"\n";
+  EXPECT_THAT(problems(profile), IsEmpty());
+  EXPECT_THAT(problems(profile + "compute = 25%\n"),
+              ElementsAre(HasSubstr("has no isolation of memory and compute units")));
+}
+
+TEST_F(ConfigProfile, AttributesOfAnyKindAreRefused) {
+  EXPECT_THAT(problems("[profile p]\nmemory = 1GiB\nset = assign_adapter=5\n"),
+              ElementsAre(HasSubstr("requires 'use' beside 'memory'")));
+}
+
 TEST_F(ConfigProfile, UnifiedMemoryCannotBeMigrated) {
   const std::string allow = "[guard]\nmigration = allow\n", block = "[guard]\nmigration = block\n";
   for (const std::string params :

@@ -369,7 +369,7 @@ TEST_F(DoctorTest, NamesWithoutParentAndKeysWithoutEffect) {
       "[gpu mttyy]\nuse = off\n[profile p]\ntype = t\ngpu = mttz\n[quota *]\nmemory = 1\n");
   EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Tristate::no)),
               AllOf(Contains(AllOf(HasSubstr("problem "),
-                                   HasSubstr("'memory' in [quota *] is not supported"))),
+                                   HasSubstr("'memory' in [quota *] has no effect"))),
                     Contains(AllOf(HasSubstr("warning "),
                                    HasSubstr("gpuward.conf:1: no mdev parent is named 'mttyy'"))),
                     Contains(AllOf(HasSubstr("warning "),

@@ -833,8 +833,8 @@ TEST_F(MaxTest, no_more_of_the_type_are_created_on_the_card_than_it_permits) {
   max("a", "mbochs-small", 2);
   for (unsigned number = 1; number <= 3; ++number) prepare(domain_of(number, {"small"}));
   EXPECT_EQ(refusal(domain_of(4, {"small"})),
-            "GPU 0: no available instance of mbochs-small on b (in use by domains 'vm1', 'vm2', "
-            "'vm3'); max = mbochs-small:2 is reached on a by domains 'vm2', 'vm3'; shut one down "
+            "GPU 0: no available instance of mbochs-small on b (in use by domains 'vm1'); "
+            "max = mbochs-small:2 is reached on a by domains 'vm2', 'vm3'; shut one down "
             "or add GPUs to [profile small]");
   end_domain(domain_of(2, {"small"}));
   prepare(domain_of(4, {"small"}));

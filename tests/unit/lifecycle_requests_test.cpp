@@ -366,6 +366,25 @@ class VgpuFractionTest : public RequestsTest {
   }
 };
 
+/// Its size is unknown then.
+TEST_F(VgpuFractionTest, a_full_card_lists_no_types_and_is_said_to_be_full) {
+  for (const std::string vf : {"0000:42:00.1", "0000:42:00.2"})
+    host_.pci_gpu(vf).attribute("nvidia/creatable_vgpu_types", "");
+  const SettledRequest settled{Use::vendor_vf, "1146"};
+  EXPECT_THAT(refusal(add(vm_, "2GiB", settled, "0000:42:00.1")),
+              HasSubstr("can be created on the VF (creatable: none)"));
+}
+
+TEST_F(VgpuFractionTest, a_type_that_is_smaller_by_now_is_refused_where_it_is_created) {
+  for (const std::string vf : {"0000:42:00.1", "0000:42:00.2"})
+    host_.pci_gpu(vf).attribute("nvidia/creatable_vgpu_types", "1146 : GPU of no known name");
+  const SettledRequest settled{Use::vendor_vf, "1146"};
+  EXPECT_THAT(refusal(add(vm_, "2GiB", settled, "0000:42:00.1")),
+              HasSubstr("type GPU of no known name has an unknown amount of memory, requested are "
+                        "2048 MiB; run: gpuward reassign vm1"));
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
 TEST_F(VgpuFractionTest, the_claim_has_its_memory_and_isolation) {
   const SettledRequest settled{Use::vendor_vf, "1146"};
   EXPECT_EQ(refusal(add(vm_, "2GiB", settled, "0000:42:00.1")), "");

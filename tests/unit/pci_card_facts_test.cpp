@@ -107,6 +107,14 @@ TEST_F(CardFactsTest, a_serial_number_of_two_cards_selects_neither) {
   EXPECT_EQ(unclear(gpu), "") << "neither is the one that is meant";
 }
 
+TEST_F(CardFactsTest, only_amdgpu_tells_the_number_of_an_amd_card) {
+  host_.pci_gpu(other).pci_id(0x1002, 0x744c).attribute("power_state", "D0").driver("vfio-pci");
+  select("serial=1324");
+  EXPECT_THAT(unclear(other), HasSubstr("amdgpu is not bound to the card"));
+  host_.pci_gpu(other).driver("amdgpu");
+  EXPECT_EQ(unclear(other), "") << "an older card has none";
+}
+
 TEST_F(CardFactsTest, companions_and_what_is_no_gpu_have_none) {
   add("0000:41:00.1", "1324").attribute("class", "0x040300");
   add("0000:41:00.2", "1324").attribute("class", "0x038000");

@@ -254,7 +254,7 @@ TEST_F(IdentityVerdictTest, what_cannot_be_read_is_refused) {
 
 TEST_F(IdentityTest, is_checked_by_every_section_that_speaks_of_the_device) {
   device().attribute("subsystem_vendor", "0x10de").attribute("subsystem_device", "0x0145");
-  const Parent card{gpu, parse_pci_address(gpu), 0x1234, 0x1111, {}};
+  const Parent card{{gpu, parse_pci_address(gpu), 0x1234, 0x1111}};
   Config config;
   EXPECT_TRUE(check_identity(host_.root(), config, card));
   GpuSection by_id;
@@ -275,7 +275,7 @@ TEST_F(IdentityTest, of_a_vf_is_that_of_its_card_unless_a_section_names_the_vf) 
   has(ConfigSpace::with_serial(1, 2));
   const std::string vf = "0000:41:00.4";
   host_.pci_gpu(vf).attribute("power_state", "D0");
-  Parent parent{vf, parse_pci_address(vf), 0x1234, 0x1111, {}};
+  Parent parent{{vf, parse_pci_address(vf), 0x1234, 0x1111}};
   parent.physical_function = parse_pci_address(gpu);
   parent.card_vendor = parent.vendor;
   parent.card_device = parent.device;
