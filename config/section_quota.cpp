@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/quote.hpp"
+#include "base/text.hpp"
 #include "config/section.hpp"
 
 namespace gpuward {
 
 constexpr std::string_view total_key = "total", memory_key = "memory";
 
-/// 0.1.0 read "memory = 4" as a limit of a profile of that name: that refuses no domain.
+/// No memory at all, which no request has: "0MiB", "0GiB".
+static bool is_none(std::string_view text) {
+  if (!text.ends_with("MiB") && !text.ends_with("GiB")) return false;
+  return to_number<unsigned>(trim(text.substr(0, text.size() - 3))) == 0U;
+}
+
+/// 0.1.0 read "memory = 4" as a limit of a profile of that name: that refuses no domain. What is no
+/// limit leaves that of an earlier file in force.
 static void set_memory(Quota& quota, const Setting& setting, const SectionText& block) {
-  quota.memory_mib.reset();
-  if (number_within(setting.value, 0, ~0U))
+  if (is_none(setting.value))
+    quota.memory_mib = 0;
+  else if (number_within(setting.value, 0, ~0U))
     report_no_effect(block, setting,
                      in_quotes(setting.value) + " has no unit; write MiB or GiB, such as 64GiB");
-  else
-    quota.memory_mib = mebibytes(setting);
+  else if (const auto limit = mebibytes(setting))
+    quota.memory_mib = limit;
 }
 
 void parse_section(Section<Quota>& section, const SectionText& block) {

@@ -102,4 +102,19 @@ TEST_F(ConfigQuota, MemoryWithoutUnitHasNoEffect) {
   EXPECT_FALSE(load_all().config.quotas.front().memory_mib);
 }
 
+TEST_F(ConfigQuota, MemoryWithoutUnitLeavesTheEarlierLimit) {
+  write(main_file(), "[quota *]\nmemory = 64GiB\n");
+  write(drop_in("a.conf"), "[quota *]\nmemory = 32\n");
+  EXPECT_EQ(load_all().config.quotas.front().memory_mib, 65536u);
+  write(drop_in("a.conf"), "[quota *]\nmemory = 32GiB\n");
+  EXPECT_EQ(load_all().config.quotas.front().memory_mib, 32768u);
+}
+
+TEST_F(ConfigQuota, NoMemoryIsALimit) {
+  for (const std::string none : {"0MiB", "0 GiB"}) {
+    EXPECT_THAT(problems("[quota *]\nmemory = " + none + "\n"), IsEmpty());
+    EXPECT_EQ(load_all().config.quotas.front().memory_mib, 0u);
+  }
+}
+
 }  // namespace gpuward
