@@ -199,7 +199,7 @@ static SetupHost read_setup_host(const Root& root, const Host& host,
 // ---- --write
 
 static constexpr const char* merge_by_hand =
-    "run: gpuward setup, and write what is wanted of it into gpuward.conf";
+    "write what is wanted of the output of gpuward setup into gpuward.conf";
 
 static void require_known_domains(const Reason& unknown) {
   if (unknown.problem.empty()) return;

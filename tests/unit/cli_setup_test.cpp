@@ -133,8 +133,8 @@ TEST_F(SetupCommandTest, write_does_not_override_sections_of_the_administrator) 
   write_file_atomically(file, "# ours\n[gpu *]\nuse = off\n");
   EXPECT_EQ(write(), file +
                          ":2: has [gpu *], which a section of the same GPU in gpuward.conf may "
-                         "override; nothing is written; run: gpuward setup, and write what is "
-                         "wanted of it into gpuward.conf");
+                         "override; nothing is written; write what is wanted of the output of "
+                         "gpuward setup into gpuward.conf");
   EXPECT_FALSE(exists(path()));
   write_file_atomically(file, "[gpu *\n");
   EXPECT_THAT(write(), HasSubstr("whether it has a [gpu] section is unknown"));
