@@ -102,6 +102,25 @@ static std::vector<const GpuType*> cuts_of(const SetupGpu& gpu) {
   return cuts;
 }
 
+// ---- command lines
+
+/// QEMU takes an address with or without its domain: 0000:41:00.0, 41:00.0.
+static bool has_part(const std::string& text, const SetupGpu& gpu) {
+  return std::any_of(gpu.parts.begin(), gpu.parts.end(), [&](const std::string& part) {
+    const bool is_address = parse_pci_address(part).has_value();
+    return text.find(is_address ? part.substr(part.find(':') + 1) : part) != std::string::npos;
+  });
+}
+
+void add_command_lines(const std::vector<OnCommandLine>& devices, std::vector<SetupGpu>& gpus) {
+  for (const OnCommandLine& device : devices) {
+    const bool is_told = std::any_of(
+        gpus.begin(), gpus.end(), [&](const SetupGpu& gpu) { return has_part(device.text, gpu); });
+    for (SetupGpu& gpu : gpus)
+      if (is_told ? has_part(device.text, gpu) : device.is_gpu) gpu.by_hand.insert(device.domain);
+  }
+}
+
 // ---- what a GPU is given as
 
 /// How a GPU is to be assigned, or why it is left alone.
@@ -119,22 +138,32 @@ static std::string names_of(const std::set<std::string>& names) {
   return (names.size() == 1 ? "domain " : "domains ") + joined(names, ", ", in_quotes);
 }
 
+/// Which domain has it, or may have it, past gpuward: however it would be assigned, the two would
+/// take it from each other.
+static std::string reason_by_hand(const SetupHost& host, const SetupGpu& gpu) {
+  if (!gpu.by_hand.empty()) return "written by hand in the definition of " + names_of(gpu.by_hand);
+  if (host.unknown_domains.problem.empty()) return {};
+  return "which domains have it is unknown: " + without_remedy(host.unknown_domains);
+}
+
 /// Who else has it: for a card of which the host's driver is to have nothing any more, or less.
 static std::string reason_in_use(const SetupGpu& gpu) {
-  if (!gpu.by_hand.empty()) return "written by hand in the definition of " + names_of(gpu.by_hand);
   if (!gpu.domains.empty()) return {};  // its programs are their QEMUs
   if (!gpu.programs.empty()) return "in use by " + to_string(gpu.programs.front());
   return gpu.unknown_programs.empty() ? ""
                                       : "which programs use it is unknown: " + gpu.unknown_programs;
 }
 
+static Decision leave_without_group() {
+  return leave(
+      "no IOMMU group; enable the IOMMU in the firmware and with intel_iommu=on or amd_iommu=on "
+      "on the kernel command line");
+}
+
 static Decision as_whole(const SetupGpu& gpu) {
   if (!gpu.not_whole.empty()) return leave(gpu.not_whole);
   if (std::string reason = reason_in_use(gpu); !reason.empty()) return leave(std::move(reason));
-  if (!gpu.gpu.iommu_group)
-    return leave(
-        "no IOMMU group; enable the IOMMU in the firmware and with intel_iommu=on or amd_iommu=on "
-        "on the kernel command line");
+  if (!gpu.gpu.iommu_group) return leave_without_group();
   return {whole_use, {}, {}};
 }
 
@@ -151,8 +180,15 @@ static Decision as_new_vfs(const SetupGpu& gpu, Use use) {
     return leave("boot display of the host; to assign VFs of it set use = vf and vfs in [gpu " +
                  gpu.gpu.parent.name + "]");
   if (std::string reason = reason_in_use(gpu); !reason.empty()) return leave(std::move(reason));
-  if (!gpu.gpu.iommu_group) return as_whole(gpu);
+  if (!gpu.gpu.iommu_group) return leave_without_group();
   return {use, {}, std::min(few, gpu.gpu.most_vfs)};
+}
+
+/// The host keeps its PF. After a restart of the host they do not exist unless `vfs` enables them.
+static Decision as_present_vfs(const SetupGpu& gpu, Use use) {
+  if (!gpu.gpu.iommu_group) return leave_without_group();
+  const auto count = static_cast<unsigned>(gpu.gpu.vfs.size());
+  return {use, {}, gpu.sets_vfs ? std::optional(count) : std::nullopt};
 }
 
 static std::optional<Use> first_with(const std::vector<Use>& kinds, bool UseTraits::*trait) {
@@ -164,6 +200,9 @@ static std::optional<Use> first_with(const std::vector<Use>& kinds, bool UseTrai
 static Decision decide(const SetupHost& host, const SetupGpu& gpu) {
   const Gpu& card = gpu.gpu;
   if (!parse_gpu_selector(card.parent.name)) return leave("no section can have such a name");
+  if (std::string reason = reason_by_hand(host, gpu); !reason.empty())
+    return leave(std::move(reason));
+  if (!gpu.attached_whole.empty()) return as_whole(gpu);
   const auto kinds = kinds_of(card);
   if (const auto use = first_with(kinds, &UseTraits::has_types)) {
     if (traits_of(*use).keeps_driver && !host.no_vendor_vfs.empty())
@@ -173,7 +212,7 @@ static Decision decide(const SetupHost& host, const SetupGpu& gpu) {
   }
   if (card.is_vf) return leave("VF of a device that is not a GPU");
   const auto vf = first_with(kinds, &UseTraits::is_vf);
-  if (vf && !card.vfs.empty() && card.parent.vendor != nvidia) return {vf, {}, {}};
+  if (vf && !card.vfs.empty() && card.parent.vendor != nvidia) return as_present_vfs(gpu, *vf);
   if (vf && card.vfs.empty() && can_enable_vfs(card)) return as_new_vfs(gpu, *vf);
   return as_whole(gpu);
 }
@@ -301,16 +340,34 @@ static std::vector<SetupProfile> with_unique_names(std::vector<NamedProfile> nam
   return profiles;
 }
 
+/// Whether it could serve the profiles that name no GPU: use = off does not keep it from them.
+static bool is_open_to_types(const LeftAlone& left) {
+  return !left.is_off && !left.gpu->types.empty();
+}
+
+/// A vendor:device would let in cards that are left alone, and those that are added later, which
+/// nobody has looked at. A type lets in all that offer it.
+static void name_gpus(Setup& setup) {
+  const bool is_any_open =
+      std::any_of(setup.left_alone.begin(), setup.left_alone.end(), is_open_to_types);
+  for (SetupProfile& profile : setup.profiles)
+    profile.names_gpus = is_any_open || !traits_of(profile.use).has_types;
+}
+
+/// The hook refuses a hostdev of a GPU with use = off.
+static bool can_be_off(const SetupHost& host, const SetupGpu& gpu) {
+  return host.unknown_domains.problem.empty() && gpu.by_hand.empty() && gpu.attached.empty() &&
+         gpu.attached_whole.empty() && gpu.domains.empty() &&
+         parse_gpu_selector(gpu.gpu.parent.name);
+}
+
 Setup propose_setup(const SetupHost& host) {
   Setup setup;
   std::vector<NamedProfile> profiles;
   for (const SetupGpu& gpu : host.gpus) {
     Decision decision = decide(host, gpu);
     if (!decision.use) {
-      // The hook refuses a hostdev written by hand of a GPU with use = off.
-      const bool is_off = host.knows_definitions && gpu.by_hand.empty() && gpu.domains.empty() &&
-                          parse_gpu_selector(gpu.gpu.parent.name);
-      setup.left_alone.push_back({&gpu, std::move(decision.reason), is_off});
+      setup.left_alone.push_back({&gpu, std::move(decision.reason), can_be_off(host, gpu)});
       continue;
     }
     setup.sections.push_back({&gpu, *decision.use, decision.vfs});
@@ -318,6 +375,7 @@ Setup propose_setup(const SetupHost& host) {
       add_profile(profiles, gpu, std::move(profile));
   }
   setup.profiles = with_unique_names(std::move(profiles), other_requests(host));
+  name_gpus(setup);
   return setup;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "allocation/capacity.hpp"
+#include "base/error.hpp"
 #include "inventory/gpu.hpp"
 #include "inventory/usage.hpp"
 
@@ -21,22 +22,28 @@ struct SetupGpu {
   Gpu gpu{};
   std::string model{};           ///< as `list gpus` prints it; "" of what is no PCI device
   std::vector<GpuType> types{};  ///< all of it
-  CardRoom room{};               ///< of them, now
+  /// Names of the card, its companions, VFs and instances: PCI addresses and UUIDs.
+  std::vector<std::string> parts{};
+  CardRoom room{};  ///< of them, now
   GpuMemory memory{};
-  unsigned instances = 0;           ///< mdevs, vGPUs and claimed devices on it
-  std::set<std::string> domains{};  ///< that have a claim on it
-  std::set<std::string> by_hand{};  ///< whose definition has it, or a part of it, written by hand
-  std::vector<Holder> programs{};   ///< of the host that have it, or a companion, open
-  std::string unknown_programs{};   ///< why these are not known; "" when they are
-  std::string not_whole{};          ///< why it cannot be assigned as a whole; "" when it can
-  bool shows_console = false;       ///< boot display of the host
+  unsigned instances = 0;            ///< mdevs, vGPUs and claimed devices on it
+  std::set<std::string> domains{};   ///< that have a claim on it
+  std::set<std::string> by_hand{};   ///< whose definition has it, or a part of it, written by hand
+  std::set<std::string> attached{};  ///< whose definition has it, or a part, by gpuward
+  std::set<std::string> attached_whole{};  ///< of these, those that have the card itself
+  std::vector<Holder> programs{};          ///< of the host that have it, or a companion, open
+  std::string unknown_programs{};          ///< why these are not known; "" when they are
+  std::string not_whole{};                 ///< why it cannot be assigned as a whole; "" when it can
+  bool shows_console = false;              ///< boot display of the host
+  bool sets_vfs = false;                   ///< the kernel has sriov_numvfs for it
 };
 
 struct SetupHost {
   std::vector<SetupGpu> gpus{};  ///< by name
-  /// Whether libvirt's definitions were read: without them it is not known which domain has a GPU
-  /// written by hand, and a section with use = off would keep that one from starting.
-  bool knows_definitions = true;
+  /// Why it is not known which domains have GPUs, running or by their definitions; without a
+  /// problem when it is. No GPU is then proposed, and none has use = off, which would keep a domain
+  /// that has it written by hand from starting.
+  Reason unknown_domains{};
   std::string no_vendor_vfs{};     ///< why this host's libvirt takes none; "" when it does
   std::set<std::string> models{};  ///< names that a request may have instead of a profile's
 };
@@ -45,7 +52,7 @@ struct SetupHost {
 struct SetupSection {
   const SetupGpu* gpu = nullptr;  ///< of the host that was asked about
   Use use = whole_use;
-  std::optional<unsigned> vfs{};  ///< to enable; nothing where they are, or none are needed
+  std::optional<unsigned> vfs{};  ///< to enable; nothing where none are needed
 };
 
 /// One that is left to the host, or to who has it.
@@ -62,6 +69,7 @@ struct SetupProfile {
   std::string type{};       ///< as the configuration takes it; of kinds with types
   std::string type_name{};  ///< as its vendor names it
   std::string device{};     ///< vendor:device, of the others
+  bool names_gpus = false;  ///< only `gpus` serve it: others that could are left alone
   std::optional<unsigned> memory_mib{}, card_mib{};
   std::optional<unsigned> most{};   ///< on an empty card
   std::vector<std::string> gpus{};  ///< names of those that serve it
@@ -72,6 +80,16 @@ struct Setup {
   std::vector<LeftAlone> left_alone{};
   std::vector<SetupProfile> profiles{};
 };
+
+/// A device that a definition has at QEMU's command line.
+struct OnCommandLine {
+  std::string text{};    ///< in lower case
+  std::string domain{};  ///< name
+  bool is_gpu = false;   ///< or it cannot be told what it is
+};
+/// Adds the domain to `by_hand` of the card that the text names a part of, as QEMU takes it; to
+/// that of each card where it is a GPU and the text does not tell which.
+void add_command_lines(const std::vector<OnCommandLine>& devices, std::vector<SetupGpu>& gpus);
 
 /// `host` must live as long as the proposal.
 Setup propose_setup(const SetupHost& host);

@@ -105,11 +105,15 @@ static void write_beside(const Target& target, const std::string& path, std::str
   try {
     fill(fd.get(), text, attributes);
     put_in_place(directory, temporary, target.name, present);
-    require_done([&] { return ::fsync(directory); }, "cannot sync the directory");
   } catch (const Error& error) {
     ::unlinkat(directory, temporary.c_str(), 0);
     throw Error(path, "cannot " + verb + " the file: " + std::string(error.what()));
   }
+  if (retried([&] { return ::fsync(directory); }) != 0)
+    throw Error(path,
+                "the file is in place, but its directory cannot be synced: " + errno_text(errno) +
+                    "; after a power failure it may be as before",
+                "run: sync");
 }
 
 void replace_file(const std::string& path, std::string_view text) {

@@ -13,6 +13,9 @@
 #include "cli/gpu_model.hpp"
 #include "cli/output.hpp"
 #include "cli/setup_text.hpp"
+#include "config/config_parser.hpp"
+#include "config/ini_file.hpp"
+#include "config/names.hpp"
 #include "config/packaged_config.hpp"
 #include "config/request_words.hpp"
 #include "domain/domain.hpp"
@@ -29,24 +32,35 @@ namespace gpuward {
 
 // ---- what libvirt has
 
-/// GPUs that the authors of definitions wrote by hand: names of the domains by PCI address or UUID
-/// of the mdev.
+/// Names of domains by PCI address or UUID of the mdev that their definitions have.
+using DomainsByDevice = std::map<std::string, std::set<std::string>>;
+
+/// Devices that definitions have: those that their authors wrote by hand, and those that gpuward
+/// attached.
 struct Definitions {
-  std::map<std::string, std::set<std::string>> by_hand{};
-  bool are_known = true;
+  DomainsByDevice by_hand{}, attached{};
+  std::vector<OnCommandLine> on_command_lines{};
+  Reason unknown{};      ///< why one or all of them are not known; without a problem when they are
   unsigned libvirt = 0;  ///< version, 0 when it is not known
 };
 
-static void add_by_hand(const std::string& xml, Definitions& definitions) {
+static void add_definition(const Root& root, const std::string& xml, Definitions& definitions) {
   const Domain domain = parse_domain(xml);
-  for (const Hostdev& hostdev : domain.hostdevs)
-    if (!is_ours(hostdev)) definitions.by_hand[source_of(hostdev)].insert(domain.name);
+  for (const Hostdev& hostdev : domain.hostdevs) {
+    DomainsByDevice& devices = is_ours(hostdev) ? definitions.attached : definitions.by_hand;
+    devices[source_of(hostdev)].insert(domain.name);
+  }
+  const auto gpus = command_line_gpus(root, Config{}, domain);
+  for (const CommandLineDevice& device : domain.command_line) {
+    const bool is_gpu = std::find(gpus.begin(), gpus.end(), &device) != gpus.end();
+    definitions.on_command_lines.push_back({lower_case(device.text), domain.name, is_gpu});
+  }
 }
 
 static void warn_unknown(Definitions& definitions, const std::string& what, const Error& error) {
-  definitions.are_known = false;
-  log::warning(what + ": " + without_remedy(error.reason) +
-               "; whether GPUs are written into definitions by hand is unknown, ignoring");
+  Reason reason = about(what, error.reason);
+  log::warning(without_remedy(reason) + "; which GPUs definitions have is unknown");
+  if (definitions.unknown.problem.empty()) definitions.unknown = std::move(reason);
 }
 
 /// A directory that stands for the host has no libvirt, unless one is named.
@@ -57,8 +71,10 @@ static Definitions read_definitions(const Settings& settings) {
     const DomainStore store(settings.root, settings.connect);
     definitions.libvirt = store.version();
     for (const DomainStore::Found& found : store.all()) try {
-        add_by_hand(found.persistent ? store.inactive_xml(found.uuid) : store.live_xml(found.uuid),
-                    definitions);
+        add_definition(
+            settings.root,
+            found.persistent ? store.inactive_xml(found.uuid) : store.live_xml(found.uuid),
+            definitions);
       } catch (const Error& error) {
         warn_unknown(definitions, "domain " + found.name, error);
       }
@@ -68,19 +84,23 @@ static Definitions read_definitions(const Settings& settings) {
   return definitions;
 }
 
-/// Of the card with its companions, VFs and instances.
-static std::set<std::string> by_hand_of(const Root& root, const Definitions& definitions,
-                                        const Gpu& gpu, const GpuUse& use,
-                                        const std::vector<GpuInstance>& instances) {
+/// The card with its companions, VFs and instances.
+static std::vector<std::string> parts_of(const Root& root, const Gpu& gpu, const GpuUse& use,
+                                         const std::vector<GpuInstance>& instances) {
   std::vector<std::string> parts{gpu.parent.name};
   for (const PciAddress& vf : gpu.vfs) parts.push_back(to_string(vf));
   if (gpu.parent.address)
     for (const PciAddress& other : companions(root, *gpu.parent.address))
       parts.push_back(to_string(other));
   for (const size_t at : use.at) parts.push_back(instances[at].name);
+  return parts;
+}
+
+static std::set<std::string> domains_with(const DomainsByDevice& devices,
+                                          const std::vector<std::string>& parts) {
   std::set<std::string> domains;
   for (const std::string& part : parts)
-    if (const auto found = definitions.by_hand.find(part); found != definitions.by_hand.end())
+    if (const auto found = devices.find(part); found != devices.end())
       domains.insert(found->second.begin(), found->second.end());
   return domains;
 }
@@ -136,14 +156,21 @@ static SetupGpu read_gpu(const Root& root, const Host& host, const Gpu& gpu, con
   const auto kinds = kinds_of(gpu);
   if (!gpu.parent.address) return found;
   found.shows_console = shows_console(root, *gpu.parent.address);
+  found.sets_vfs = exists(pci_path(root, *gpu.parent.address) + "/sriov_numvfs");
   if (std::find(kinds.begin(), kinds.end(), whole_use) != kinds.end())
     found.not_whole = reason_not_whole(root, *gpu.parent.address);
   return found;
 }
 
+/// Why it is not known which domains have GPUs.
+static Reason unknown_domains(const Host& host, const Definitions& definitions) {
+  if (host.claimed.unreadable.empty()) return definitions.unknown;
+  return unreadable_reason(host.claimed.unreadable.front());
+}
+
 static SetupHost read_setup_host(const Root& root, const Host& host,
                                  const Definitions& definitions) {
-  SetupHost found{.knows_definitions = definitions.are_known};
+  SetupHost found{.unknown_domains = unknown_domains(host, definitions)};
   Config vendor_vfs;
   for (const UseTraits& row : use_traits)
     if (row.keeps_driver) vendor_vfs.profiles.emplace_back().use = row.use;
@@ -157,15 +184,51 @@ static SetupHost read_setup_host(const Root& root, const Host& host,
     SetupGpu read = read_gpu(root, host, gpu, use);
     const ModelName model = model_name(names, gpu, host.gpus);
     read.model = model.brief;
-    read.by_hand = by_hand_of(root, definitions, gpu, use, host.instances);
+    read.parts = parts_of(root, gpu, use, host.instances);
+    read.by_hand = domains_with(definitions.by_hand, read.parts);
+    read.attached = domains_with(definitions.attached, read.parts);
+    if (!gpu.is_vf) read.attached_whole = domains_with(definitions.attached, {gpu.parent.name});
     add_programs(root, open, read);
     found.models.insert({model.brief, model.full});
     found.gpus.push_back(std::move(read));
   }
+  add_command_lines(definitions.on_command_lines, found.gpus);
   return found;
 }
 
 // ---- --write
+
+static constexpr const char* merge_by_hand =
+    "write what is wanted of the output of gpuward setup into gpuward.conf";
+
+static void require_known_domains(const Reason& unknown) {
+  if (unknown.problem.empty()) return;
+  throw Error("gpuward setup --write",
+              without_remedy(unknown) + "; which domains have GPUs is unknown, nothing is written",
+              unknown.remedy.empty() ? merge_by_hand : unknown.remedy);
+}
+
+/// A section by address, as setup writes it, overrides `use = off` of [gpu *] or [gpu 10de:2236],
+/// whichever file that is in.
+static void require_no_gpu_sections(const Root& root) {
+  const std::string main_file = root.etc("gpuward/gpuward.conf");
+  for (const std::string& file : config_files(root)) {
+    if (file == main_file) continue;
+    const IniFile ini = parse_ini(read_file(file).value_or(""));
+    for (const IniSection& section : ini.sections) {
+      if (section.header.substr(0, section.header.find_first_of(" \t")) != "gpu") continue;
+      throw Error(file + ':' + std::to_string(section.line),
+                  "has [" + section.header +
+                      "], which a section of the same GPU in gpuward.conf may override; nothing "
+                      "is written",
+                  merge_by_hand);
+    }
+    if (!ini.problems.empty())
+      throw Error(file + ':' + std::to_string(ini.problems.front().line),
+                  ini.problems.front().message + "; whether it has a [gpu] section is unknown",
+                  "run: gpuward check");
+  }
+}
 
 /// The file as it is; nothing when there is none. Throws Error for one that is not to be replaced.
 static std::optional<std::string> replaceable_file(const std::string& path,
@@ -191,6 +254,7 @@ static void write_config(const Root& root, const std::string& text) {
     throw Error(untrusted.path, untrusted.found, "run: " + untrusted.command);
   const auto before = replaceable_file(path, text);
   if (before == text) return;
+  require_no_gpu_sections(root);
   make_directory_durably(directory);
   install_file(path, text, before ? Present::yes : Present::no);
 }
@@ -202,7 +266,10 @@ int setup_command(const Settings& settings, bool write) {
   const SetupHost found = read_setup_host(root, host, definitions);
   const Setup setup = propose_setup(found);
   const std::string config = setup_config(setup), report = setup_report(found, setup);
-  if (write) write_config(root, config);
+  if (write) {
+    require_known_domains(found.unknown_domains);
+    write_config(root, config);
+  }
   if (settings.json) {
     nlohmann::json object = setup_json(found, setup);
     object["config"] = config;

@@ -39,6 +39,8 @@ static std::string usage_of(const SetupGpu& gpu) {
   if (!gpu.domains.empty()) users.push_back("in use by domains: " + joined(gpu.domains));
   if (!gpu.by_hand.empty())
     users.push_back("written by hand in the definitions of: " + joined(gpu.by_hand));
+  if (!gpu.attached.empty())
+    users.push_back("attached in the definitions of: " + joined(gpu.attached));
   for (const Holder& program : gpu.programs) users.push_back("open in " + to_string(program));
   if (!gpu.unknown_programs.empty())
     users.push_back("programs that use it are unknown: " + gpu.unknown_programs);
@@ -81,11 +83,17 @@ static std::string other_uses(const SetupSection& section) {
   return "; or " + listed(words);
 }
 
+/// A whole card needs no section, and use = whole in one is the administrator's word to assign it
+/// even so where the pool refuses it (kinds/whole.cpp, is_meant_whole).
 static std::string section_text(const SetupSection& section) {
   const SetupGpu& gpu = *section.gpu;
-  std::string text = '\n' + comment(title_of(gpu)) + "[gpu " + gpu.gpu.parent.name +
-                     "]\nuse = " + std::string(use_word(section.use)) + "  " + other_uses(section) +
-                     '\n';
+  const bool is_comment = traits_of(section.use).is_whole_card;
+  const std::string mark = is_comment ? "# " : "";
+  std::string text = '\n' + comment(title_of(gpu));
+  if (is_comment)
+    text += comment("Assigned by its profile alone; use = whole here skips checks (boot display).");
+  text += mark + "[gpu " + gpu.gpu.parent.name + "]\n" + mark +
+          "use = " + std::string(use_word(section.use)) + "  " + other_uses(section) + '\n';
   if (section.vfs)
     text += "vfs = " + std::to_string(*section.vfs) + "  ; of " + std::to_string(gpu.gpu.most_vfs) +
             " that the card can have\n";
@@ -125,7 +133,7 @@ static std::string profile_text(const SetupProfile& profile) {
   std::string text = '\n' + comment(describe(profile)) + "[profile " + profile.name + "]\n";
   if (profile.use != default_use) text += "use = " + std::string(use_word(profile.use)) + '\n';
   if (!profile.type.empty()) text += "type = " + profile.type + '\n';
-  if (!profile.device.empty()) text += "gpu = " + profile.device + '\n';
+  if (profile.names_gpus) text += "gpu = " + joined(profile.gpus) + '\n';
   return text;
 }
 

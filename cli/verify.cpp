@@ -4,6 +4,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "allocation/fraction.hpp"
 #include "base/quote.hpp"
 #include "base/utf8.hpp"
 
@@ -57,12 +58,28 @@ GuestCheck guest_check(const ClaimedDevice& device, const DeviceModel& model) {
 
 // ---- limits
 
+static std::vector<std::string> limits_of_card() {
+  const Limits whole = limits_of_whole();
+  return {"memory of the card: " + to_string(whole.memory),
+          "compute units of the card: " + to_string(whole.compute)};
+}
+
+/// Which scheduler NVIDIA's driver runs is not known here.
+static void add_limits_of_type(const GpuType& type, std::vector<std::string>& limits) {
+  const Limits of_type = limits_of(type, std::nullopt);
+  const bool is_known = of_type.memory.kind != Limit::Kind::none;
+  if (type.memory_mib)
+    limits.push_back("memory " + std::to_string(*type.memory_mib) + " MiB, by the type" +
+                     (is_known ? ": " + to_string(of_type.memory) : ""));
+  if (of_type.compute.kind != Limit::Kind::none)
+    limits.push_back("compute units, by the type: " + to_string(of_type.compute));
+}
+
 std::vector<std::string> limits_of(const ClaimedDevice& device, const DeviceModel& model,
                                    const VfQuota& quota) {
-  if (traits_of(device.use).is_whole_card) return {"none: the whole card"};
+  if (traits_of(device.use).is_whole_card) return limits_of_card();
   std::vector<std::string> limits;
-  if (model.type.memory_mib)
-    limits.push_back("memory " + std::to_string(*model.type.memory_mib) + " MiB, by the type");
+  add_limits_of_type(model.type, limits);
   if (model.vram_quota)
     limits.push_back("memory " + std::to_string(*model.vram_quota) + " bytes, by vram_quota");
   if (!traits_of(device.use).has_vf_quota) return limits;

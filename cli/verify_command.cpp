@@ -8,6 +8,7 @@
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/type_names.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/virtual_functions.hpp"
 
@@ -55,23 +56,26 @@ static DeviceModel model_of(const Root& root, const ClaimedDevice& device,
   return model;
 }
 
-/// What the configuration gives each VF of its card; nothing when it has errors.
-static std::optional<VfQuota> quota_of(const Root& root, const LoadedConfig& loaded,
-                                       const ClaimedDevice& device) {
-  if (!loaded.problems.empty()) return {};
-  const std::string path = root.sys("bus/pci/devices/") + device.parent;
-  return settings_of(loaded.config, read_identity(path, device.parent)).quota;
+static ExpectedQuota quota_of(const Root& root, const LoadedConfig& loaded,
+                              const ClaimedDevice& device) {
+  if (!traits_of(device.use).has_vf_quota) return {};
+  if (!loaded.problems.empty()) return {{}, "the configuration has errors; run: gpuward check"};
+  const auto card = parse_pci_address(device.parent);
+  if (!card) return {{}, "the claim names no card of the VF"};
+  const GpuSettings settings =
+      settings_of(loaded.config, read_identity(root, loaded.config, *card));
+  if (settings.unclear.problem.empty()) return {settings.quota, {}};
+  return {{}, to_string(settings.unclear)};
 }
 
 static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedConfig& loaded,
                              const std::vector<PciAddress>& own, const OpenDevices& open,
                              const ClaimedDevice& device) {
   const DeviceReadings found = read_back(root, domain, device, own, open);
-  const auto quota =
-      traits_of(device.use).has_vf_quota ? quota_of(root, loaded, device) : VfQuota{};
+  const ExpectedQuota expected = quota_of(root, loaded, device);
   const DeviceModel model = model_of(root, device, found);
-  return {device, compare(device, quota, found),
-          limits_of(device, model, quota.value_or(VfQuota{})), guest_check(device, model)};
+  return {device, compare(device, expected, found), limits_of(device, model, expected.quota),
+          guest_check(device, model)};
 }
 
 int verify_command(const Settings& settings, const std::string& domain) {

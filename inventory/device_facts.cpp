@@ -107,11 +107,10 @@ DeviceReadings read_back(const Root& root, const Uuid& domain, const ClaimedDevi
   }
   const std::string path = pci_path(root, device.address);
   found.driver = read_link_name(path + "/driver");
-  const Reading vfio = attempt([&]() -> std::optional<std::string> {
+  found.vfio = attempt([&]() -> std::optional<std::string> {
     const auto names = list_directory(path + "/vfio-dev");
     return names.empty() ? std::nullopt : std::optional(names.front());
   });
-  found.is_vfio = vfio.text.has_value();
   read_group(root, device, own, found);
   found.ports = acs_above(root, device.address);
   if (is_typed_vf(device.use)) found.vgpu_type = read_text(path + "/nvidia/current_vgpu_type");
@@ -159,8 +158,12 @@ static DeviceFact driver_fact(const ClaimedDevice& device, const DeviceReadings&
   const std::string expected =
       traits_of(device.use).keeps_driver ? "a driver of VFIO's" : "vfio-pci or a variant of it";
   if (!found.driver.unknown.empty()) return unknown_fact("driver", expected, found.driver.unknown);
+  const bool is_named = found.driver.text == "vfio-pci";
+  if (found.driver.text && !is_named && !found.vfio.unknown.empty())
+    return unknown_fact("driver", expected,
+                        "whether " + *found.driver.text + " is one: " + found.vfio.unknown);
   return fact("driver", expected, found.driver.text.value_or("none"),
-              found.driver.text && (found.is_vfio || found.driver.text == "vfio-pci"));
+              found.driver.text && (is_named || found.vfio.text));
 }
 
 /// The kernel shows the type of the domain in which the host's drivers would have the device: in a
@@ -211,29 +214,30 @@ static uint64_t quota_bytes(unsigned mib) {
   return (uint64_t{mib} + mib % 2) << 20;
 }
 
-static void add_quota_facts(const std::optional<VfQuota>& quota, const DeviceReadings& found,
+static void add_quota_facts(const ExpectedQuota& expected, const DeviceReadings& found,
                             DeviceFacts& facts) {
-  if (!quota) {
-    facts.push_back(unknown_fact("quota of the VF", {}, "the configuration has errors"));
+  if (!expected.unknown.empty()) {
+    facts.push_back(unknown_fact("quota of the VF", {}, expected.unknown));
     return;
   }
   const auto add = [&](const char* attribute, const std::optional<uint64_t>& value) {
     if (!value) return;
     const auto reading = found.vf_profile.find(attribute);
-    const std::string expected = std::to_string(*value);
+    const std::string number = std::to_string(*value);
     if (reading == found.vf_profile.end())
-      facts.push_back(unknown_fact(attribute, expected, "device is not a VF of the claimed card"));
+      facts.push_back(unknown_fact(attribute, number, "device is not a VF of the claimed card"));
     else if (!reading->second.text && reading->second.unknown.empty())
-      facts.push_back(unknown_fact(attribute, expected, "not reported by the driver"));
+      facts.push_back(unknown_fact(attribute, number, "not reported by the driver"));
     else
-      facts.push_back(equal(attribute, expected, reading->second));
+      facts.push_back(equal(attribute, number, reading->second));
   };
-  if (quota->memory_mib) add("vram_quota", quota_bytes(*quota->memory_mib));
-  add("exec_quantum_ms", quota->exec_quantum_ms);
-  add("preempt_timeout_us", quota->preempt_timeout_us);
+  const VfQuota& quota = expected.quota;
+  if (quota.memory_mib) add("vram_quota", quota_bytes(*quota.memory_mib));
+  add("exec_quantum_ms", quota.exec_quantum_ms);
+  add("preempt_timeout_us", quota.preempt_timeout_us);
 }
 
-DeviceFacts compare(const ClaimedDevice& device, const std::optional<VfQuota>& quota,
+DeviceFacts compare(const ClaimedDevice& device, const ExpectedQuota& expected,
                     const DeviceReadings& found) {
   DeviceFacts facts;
   if (is_mediated(device.use)) {
@@ -249,7 +253,7 @@ DeviceFacts compare(const ClaimedDevice& device, const std::optional<VfQuota>& q
   facts.push_back(driver_fact(device, found));
   if (is_typed_vf(device.use))
     facts.push_back(equal("current_vgpu_type", device.type, found.vgpu_type));
-  if (traits_of(device.use).has_vf_quota) add_quota_facts(quota, found, facts);
+  if (traits_of(device.use).has_vf_quota) add_quota_facts(expected, found, facts);
   add_group_facts(found, facts);
   for (const PortAcs& acs : found.ports) facts.push_back(acs_fact(acs));
   facts.push_back(process_fact(found));

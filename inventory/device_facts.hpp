@@ -30,8 +30,8 @@ struct DeviceReadings {
   Reading process{};         ///< that has it open through VFIO
   Reading process_uuid{};    ///< the domain's UUID where the process was started with it, else ""
   Reading driver{};
-  bool is_vfio = false;  ///< the driver has made it a VFIO device
-  Reading vgpu_type{};   ///< current_vgpu_type
+  Reading vfio{};       ///< name of the VFIO device that the driver has made of it
+  Reading vgpu_type{};  ///< current_vgpu_type
   Reading group{}, group_type{};
   bool is_noiommu = false;
   Reading host_bound{};  ///< other members of its group that host drivers have, "" for none
@@ -52,8 +52,13 @@ struct DeviceFact {
 };
 using DeviceFacts = std::vector<DeviceFact>;
 
-/// `quota`: what the configuration gives each VF of the card; nothing when it is not known.
-DeviceFacts compare(const ClaimedDevice& device, const std::optional<VfQuota>& quota,
+/// What the configuration gives each VF of a card.
+struct ExpectedQuota {
+  VfQuota quota{};
+  std::string unknown{};  ///< why it is not known; "" when it is
+};
+
+DeviceFacts compare(const ClaimedDevice& device, const ExpectedQuota& expected,
                     const DeviceReadings& found);
 
 /// differs where one does, else unknown where one is.

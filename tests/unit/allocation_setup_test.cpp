@@ -44,6 +44,21 @@ SetupGpu card_with_types(const std::string& address,
   return gpu;
 }
 
+/// Of Intel, with so many VFs that are enabled.
+SetupGpu card_with_vfs(const std::string& address, unsigned count) {
+  SetupGpu gpu = card(address);
+  gpu.gpu.parent.vendor = 0x8086;
+  gpu.gpu.driver = "xe";
+  gpu.gpu.most_vfs = 24;
+  gpu.sets_vfs = true;
+  PciAddress vf = *parse_pci_address(address);
+  for (unsigned number = 1; number <= count; ++number) {
+    vf.function = static_cast<uint8_t>(number);
+    gpu.gpu.vfs.push_back(vf);
+  }
+  return gpu;
+}
+
 std::vector<std::string> names(const Setup& setup) {
   std::vector<std::string> names;
   for (const SetupProfile& profile : setup.profiles) names.push_back(profile.name);
@@ -153,8 +168,94 @@ TEST(SetupTest, a_card_that_a_definition_has_by_hand_is_not_switched_off) {
   EXPECT_FALSE(left_alone(host).is_off);
   host.gpus[0].by_hand.clear();
   host.gpus[0].programs = {{812, "Xorg"}};
-  host.knows_definitions = false;
+  host.unknown_domains = {"libvirt", "no connection", {}};
   EXPECT_FALSE(left_alone(host).is_off);
+}
+
+/// Cards that definitions have, or may have, by hand: whatever they would be assigned as.
+TEST(SetupTest, a_card_that_a_definition_may_have_is_left_alone_as_each_kind) {
+  SetupHost host{.gpus = {card_with_types("0000:41:00.0", {{"NVIDIA A10-4Q", 4096}}),
+                          card_with_vfs("0000:53:00.0", 2), card("0000:54:00.0")}};
+  EXPECT_EQ(propose_setup(host).sections.size(), 3U);
+  host.unknown_domains = {"libvirt", "no connection", {}};
+  const auto unknown = propose_setup(host);
+  EXPECT_THAT(unknown.sections, IsEmpty());
+  ASSERT_EQ(unknown.left_alone.size(), 3U);
+  for (const LeftAlone& left : unknown.left_alone) {
+    EXPECT_EQ(left.reason, "which domains have it is unknown: libvirt: no connection");
+    EXPECT_FALSE(left.is_off);
+  }
+  host.unknown_domains = {};
+  for (SetupGpu& gpu : host.gpus) gpu.by_hand = {"db02"};
+  const auto by_hand = propose_setup(host);
+  ASSERT_EQ(by_hand.left_alone.size(), 3U);
+  for (const LeftAlone& left : by_hand.left_alone)
+    EXPECT_EQ(left.reason, "written by hand in the definition of domain 'db02'");
+}
+
+/// One of them may be in the pool of a profile that goes by vendor:device or type alone.
+TEST(SetupTest, profiles_do_not_let_in_what_is_left_alone) {
+  SetupHost host{.gpus = {card("0000:41:00.0"), card("0000:42:00.0")}};
+  host.gpus[1].by_hand = {"db02"};
+  auto setup = propose_setup(host);
+  ASSERT_EQ(setup.profiles.size(), 1U);
+  EXPECT_TRUE(setup.profiles[0].names_gpus);
+  EXPECT_THAT(setup.profiles[0].gpus, ElementsAre("0000:41:00.0"));
+  host = {.gpus = {card_with_types("0000:41:00.0", {{"NVIDIA A10-4Q", 4096}}),
+                   card_with_types("0000:42:00.0", {{"NVIDIA A10-4Q", 4096}})}};
+  EXPECT_FALSE(propose_setup(host).profiles.at(0).names_gpus);
+  host.gpus[1].by_hand = {"db02"};
+  setup = propose_setup(host);
+  EXPECT_TRUE(setup.profiles.at(0).names_gpus);
+  EXPECT_THAT(setup.profiles[0].gpus, ElementsAre("0000:41:00.0"));
+}
+
+TEST(SetupTest, a_device_at_qemus_command_line_is_written_by_hand) {
+  const auto by_hand = [](const OnCommandLine& device) {
+    std::vector<SetupGpu> gpus{card("0000:41:00.0"), card("0000:42:00.0")};
+    gpus[0].parts = {"0000:41:00.0"};
+    gpus[1].parts = {"0000:42:00.0", "0000:42:00.1", "00000000-0000-4000-8000-000000000001"};
+    add_command_lines({device}, gpus);
+    std::vector<std::string> found;
+    for (const SetupGpu& gpu : gpus)
+      if (gpu.by_hand.contains("db02")) found.push_back(gpu.gpu.parent.name);
+    return found;
+  };
+  EXPECT_THAT(by_hand({"vfio-pci,host=42:00.0", "db02", true}), ElementsAre("0000:42:00.0"));
+  EXPECT_THAT(by_hand({"vfio-pci,host=0000:42:00.1", "db02", false}), ElementsAre("0000:42:00.0"))
+      << "its companion";
+  EXPECT_THAT(by_hand({"vfio-pci,sysfsdev=/sys/bus/mdev/devices/"
+                       "00000000-0000-4000-8000-000000000001",
+                       "db02", true}),
+              ElementsAre("0000:42:00.0"));
+  EXPECT_THAT(by_hand({"vfio-pci,host=42:0.0", "db02", true}),
+              ElementsAre("0000:41:00.0", "0000:42:00.0"))
+      << "it may be either";
+  EXPECT_THAT(by_hand({"vfio-pci,host=07:00.0", "db02", false}), IsEmpty()) << "a network card";
+}
+
+/// The domain is shut off: nothing of it is in use.
+TEST(SetupTest, a_card_that_gpuward_attached_as_a_whole_stays_whole) {
+  SetupHost host{.gpus = {card("0000:53:00.0")}};
+  SetupGpu& gpu = host.gpus[0];
+  gpu.gpu.most_vfs = 31;
+  gpu.gpu.parent.vendor = 0x8086;
+  gpu.gpu.driver = "i915";
+  EXPECT_EQ(propose_setup(host).sections[0].use, Use::vf);
+  gpu.attached = gpu.attached_whole = {"web01"};
+  EXPECT_EQ(propose_setup(host).sections[0].use, Use::whole);
+  gpu.programs = {{812, "Xorg"}};
+  EXPECT_EQ(left_alone(host).reason, "in use by process 812 (Xorg)");
+  EXPECT_FALSE(left_alone(host).is_off) << "which would keep web01 from starting";
+}
+
+TEST(SetupTest, vfs_that_are_enabled_are_enabled_again_where_the_kernel_can) {
+  SetupHost host{.gpus = {card_with_vfs("0000:53:00.0", 2)}};
+  EXPECT_EQ(propose_setup(host).sections.at(0).vfs, 2U);
+  host.gpus[0].sets_vfs = false;
+  EXPECT_FALSE(propose_setup(host).sections.at(0).vfs);
+  host.gpus[0].gpu.iommu_group.reset();
+  EXPECT_THAT(left_alone(host).reason, HasSubstr("enable the IOMMU"));
 }
 
 TEST(SetupTest, vfs_are_enabled_where_the_driver_gives_them_a_part) {

@@ -3,11 +3,27 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "fake_host.hpp"
+
+/// Directories alone: the disk has what is in the file, and not its name.
+static bool directories_do_not_sync = false;
+
+// Comes before the C library's.
+extern "C" int fsync(int fd) {
+  struct stat info;
+  if (directories_do_not_sync && ::fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_fsync, fd));
+}
 
 namespace gpuward {
 namespace {
@@ -76,6 +92,21 @@ TEST_F(ReplaceFileTest, installs_a_file_where_there_is_none_and_replaces_one_tha
   install_file(path("a.conf"), "three", Present::yes);
   EXPECT_EQ(read_file(path("a.conf")), "three");
   EXPECT_EQ(list_directory(top()), std::vector<std::string>{"a.conf"}) << "nothing is left over";
+}
+
+TEST_F(ReplaceFileTest, says_that_the_file_is_there_where_the_directory_does_not_sync) {
+  std::string why;
+  directories_do_not_sync = true;
+  try {
+    install_file(path("a.conf"), "one", Present::no);
+  } catch (const Error& error) {
+    why = error.what();
+  }
+  directories_do_not_sync = false;
+  EXPECT_EQ(why, path("a.conf") +
+                     ": the file is in place, but its directory cannot be synced: Input/output "
+                     "error; after a power failure it may be as before; run: sync");
+  EXPECT_EQ(read_file(path("a.conf")), "one");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
@@ -35,7 +36,7 @@ class SetupCommandTest : public testing::Test {
   std::string setup() {
     testing::internal::CaptureStdout();
     testing::internal::CaptureStderr();
-    setup_command({host_.root(), "", 0, false}, false);
+    setup_command({host_.root(), libvirt_, 0, false}, false);
     report_ = testing::internal::GetCapturedStderr();
     return testing::internal::GetCapturedStdout();
   }
@@ -44,7 +45,7 @@ class SetupCommandTest : public testing::Test {
     testing::internal::CaptureStdout();
     std::string why;
     try {
-      setup_command({host_.root(), "", 0, false}, true);
+      setup_command({host_.root(), libvirt_, 0, false}, true);
     } catch (const Error& error) {
       why = error.what();
     }
@@ -58,9 +59,88 @@ class SetupCommandTest : public testing::Test {
       lines.push_back(to_string(problem));
     return lines;
   }
+  /// This domain is defined, with these devices.
+  void define(const std::string& devices) {
+    host_.file("/libvirt.xml",
+               "<node><domain type='test'><name>db02</name>"
+               "<uuid>d0000000-0000-4000-8000-000000000002</uuid><memory>8192</memory>"
+               "<os><type>hvm</type></os><devices>" +
+                   devices + "</devices></domain></node>");
+    libvirt_ = "test://" + host_.root().prefix + "/libvirt.xml";
+  }
+  static std::string hostdev(const std::string& bus, const std::string& alias = "") {
+    return "<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' "
+           "bus='0x" +
+           bus + "' slot='0x00' function='0x0'/></source>" +
+           (alias.empty() ? "" : "<alias name='" + alias + "'/>") + "</hostdev>";
+  }
   FakeHost host_;
-  std::string report_;
+  std::string report_, libvirt_;
 };
+
+/// An active `use = whole` would have the pool skip its checks, and vendor:device would let in what
+/// is left alone.
+TEST_F(SetupCommandTest, a_whole_card_is_assigned_by_its_profile_alone) {
+  host_.pci_gpu("0000:42:00.0").pci_id(0x10de, 0x2236);
+  host_.iommu_group(2, {"0000:42:00.0"});
+  define(hostdev("42"));
+  const std::string text = setup();
+  EXPECT_THAT(report_, HasSubstr("0000:42:00.0: written by hand in the definition of domain "
+                                 "'db02'"));
+  EXPECT_THAT(text, HasSubstr("# [gpu 0000:41:00.0]\n# use = whole  ; or off\n"));
+  EXPECT_THAT(text, HasSubstr("use = whole\ngpu = 0000:41:00.0\n"));
+  host_.config(text);
+  const Config config = load_host_config(host_.root()).config;
+  EXPECT_THAT(config.gpus, IsEmpty());
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 2, false}, "profiles");
+  const json profiles = json::parse(testing::internal::GetCapturedStdout())["profiles"];
+  ASSERT_EQ(profiles.size(), 1U);
+  EXPECT_EQ(profiles[0]["available"], 1U);
+}
+
+TEST_F(SetupCommandTest, a_card_attached_to_a_domain_that_is_shut_off_is_not_switched_off) {
+  host_.process(812, "Xorg", {"/dev/dri/card1"});
+  EXPECT_THAT(setup(), HasSubstr("use = off"));
+  define(hostdev("41", "ua-gpuward-0"));
+  EXPECT_THAT(setup(), Not(HasSubstr("use = off")));
+  EXPECT_THAT(report_, HasSubstr("attached in the definitions of: db02"));
+  host_.ends(812);
+  host_.sriov("0000:41:00.0", 7);
+  host_.pci_gpu("0000:41:00.0").pci_id(0x8086, 0x56c0).driver("i915");
+  EXPECT_THAT(setup(), HasSubstr("# use = whole"));
+  define("");
+  EXPECT_THAT(setup(), HasSubstr("use = vf"));
+}
+
+TEST_F(SetupCommandTest, nothing_is_proposed_or_written_while_domains_are_unknown) {
+  host_.file("/run/gpuward/claims/d0000000-0000-4000-8000-000000000001", "nonsense\n");
+  EXPECT_THAT(setup(), Not(HasSubstr("[profile")));
+  EXPECT_THAT(report_, HasSubstr("0000:41:00.0: which domains have it is unknown: "));
+  EXPECT_THAT(write(), HasSubstr("gpuward setup --write: "));
+  EXPECT_FALSE(exists(path()));
+  std::filesystem::remove(
+      host_.root().at("/run/gpuward/claims/d0000000-0000-4000-8000-000000000001"));
+  libvirt_ = "qemu+unix:///system?socket=/nonexistent";
+  EXPECT_THAT(setup(), Not(HasSubstr("[profile")));
+  EXPECT_THAT(write(), HasSubstr("which domains have GPUs is unknown, nothing is written"));
+  EXPECT_FALSE(exists(path()));
+}
+
+/// Sections by address outrank [gpu *].
+TEST_F(SetupCommandTest, write_does_not_override_sections_of_the_administrator) {
+  const std::string file = host_.root().etc("gpuward/conf.d/10-off.conf");
+  write_file_atomically(file, "# ours\n[gpu *]\nuse = off\n");
+  EXPECT_EQ(write(), file +
+                         ":2: has [gpu *], which a section of the same GPU in gpuward.conf may "
+                         "override; nothing is written; write what is wanted of the output of "
+                         "gpuward setup into gpuward.conf");
+  EXPECT_FALSE(exists(path()));
+  write_file_atomically(file, "[gpu *\n");
+  EXPECT_THAT(write(), HasSubstr("whether it has a [gpu] section is unknown"));
+  write_file_atomically(file, "[profile gpu]\ntype = a\n");
+  EXPECT_EQ(write(), "");
+}
 
 TEST_F(SetupCommandTest, what_is_printed_passes_check_and_its_profiles_can_be_assigned) {
   host_.parent("mtty").type("mtty-1", 24).type("mtty-2", 12);

@@ -15,6 +15,7 @@ namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
+using testing::Not;
 
 const Uuid web = *parse_uuid("d0000000-0000-4000-8000-000000000001");
 const Uuid instance = *parse_uuid("00000000-0000-4000-8000-000000000001");
@@ -66,7 +67,7 @@ TEST_F(VerifyTest, a_domain_that_has_what_it_claims) {
             "  ok       parent: 0000:41:00.0\n"
             "  ok       type: nvidia-563\n"
             "  ok       process: process 4711 (qemu-system-x86)\n"
-            "  limit    memory 12288 MiB, by the type\n"
+            "  limit    memory 12288 MiB, by the type: hard\n"
             "  guest    run: nvidia-smi --query-gpu=name,memory.total --format=csv,noheader\n"
             "           expected: name NVIDIA A40-12Q; memory at most 12288 MiB (nominal; the "
             "guest's driver reserves a part, so that less is usable)\n");
@@ -98,8 +99,35 @@ TEST_F(VerifyTest, the_status_is_3_where_one_is_unknown) {
   EXPECT_THAT(printed_, HasSubstr("  unknown  IOMMU group type: expected DMA, DMA-FQ, identity, "
                                   "blocked or unmanaged, not reported by the kernel\n"));
   EXPECT_THAT(printed_, HasSubstr("  guest    run: lspci -n -d 10de:2236\n"));
+  EXPECT_THAT(printed_, HasSubstr("  limit    memory of the card: hard\n"
+                                  "  limit    compute units of the card: hard\n"));
   host_.file("/sys/kernel/iommu_groups/7/type", "DMA-FQ\n");
   EXPECT_EQ(verify(), 0) << printed_;
+}
+
+/// A section may go by what only a look at the card tells.
+TEST_F(VerifyTest, the_quota_of_a_vf_is_that_of_whichever_section_selects_its_card) {
+  host_.sriov("0000:53:00.0", 1);
+  host_.set_vfs("0000:53:00.0", 1);
+  host_.pci_gpu("0000:53:00.0")
+      .pci_id(0x8086, 0xe211)
+      .attribute("serial_number", "1324")
+      .attribute("sriov_admin/vf1/profile/exec_quantum_ms", "20");
+  ClaimedDevice vf = whole_card("0000:53:00.1");
+  vf.use = Use::vf;
+  vf.parent = "0000:53:00.0";
+  claim(vf);
+  host_.config("[gpu serial=1324]\nuse = vf\nexec-quantum = 25\n");
+  EXPECT_EQ(verify(), 1);
+  EXPECT_THAT(printed_, HasSubstr("  differs  exec_quantum_ms: expected 25, found 20\n"));
+  EXPECT_THAT(printed_, HasSubstr("  limit    execution quantum 25 ms\n"));
+  host_.pci_gpu("0000:54:00.0").attribute("serial_number", "1324");
+  verify();
+  EXPECT_THAT(printed_, HasSubstr("  unknown  quota of the VF: "));
+  EXPECT_THAT(printed_, Not(HasSubstr("the configuration has errors")));
+  host_.config("[gpu *]\nuse = x\n");
+  verify();
+  EXPECT_THAT(printed_, HasSubstr("  unknown  quota of the VF: the configuration has errors"));
 }
 
 TEST_F(VerifyTest, a_domain_without_a_claim_is_refused) {

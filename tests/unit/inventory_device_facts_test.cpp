@@ -62,7 +62,7 @@ DeviceReadings good() {
 }
 
 TEST(DeviceFactsTest, all_is_ok_where_the_kernel_has_what_is_claimed) {
-  EXPECT_THAT(states(compare(whole_card("0000:41:00.0"), VfQuota{}, good())),
+  EXPECT_THAT(states(compare(whole_card("0000:41:00.0"), ExpectedQuota{}, good())),
               ElementsAre("driver: ok", "IOMMU group: ok", "IOMMU group type: ok",
                           "IOMMU group members: ok", "process: ok"));
 }
@@ -71,7 +71,7 @@ TEST(DeviceFactsTest, each_that_is_something_else_differs) {
   const auto state_with = [](const std::string& what, const auto& change) {
     DeviceReadings found = good();
     change(found);
-    return find(compare(whole_card("0000:41:00.0"), VfQuota{}, found), what).state;
+    return find(compare(whole_card("0000:41:00.0"), ExpectedQuota{}, found), what).state;
   };
   EXPECT_EQ(state_with("driver", [](auto& found) { found.driver.text = "nvidia"; }),
             State::differs);
@@ -79,7 +79,7 @@ TEST(DeviceFactsTest, each_that_is_something_else_differs) {
   EXPECT_EQ(state_with("driver",
                        [](auto& found) {
                          found.driver.text = "nvgrace-gpu-vfio-pci";
-                         found.is_vfio = true;
+                         found.vfio.text = "vfio0";
                        }),
             State::ok);
   EXPECT_EQ(state_with("IOMMU group", [](auto& found) { found.group.text.reset(); }),
@@ -103,14 +103,28 @@ TEST(DeviceFactsTest, what_cannot_be_read_is_unknown_and_not_ok) {
   found.group_type.text.reset();
   found.host_bound.text.reset();
   found.process = {{}, "/proc/1/fd: Permission denied"};
-  const DeviceFacts facts = compare(whole_card("0000:41:00.0"), VfQuota{}, found);
+  const DeviceFacts facts = compare(whole_card("0000:41:00.0"), ExpectedQuota{}, found);
   EXPECT_THAT(states(facts),
               ElementsAre("driver: unknown", "IOMMU group: ok", "IOMMU group type: unknown",
                           "IOMMU group members: unknown", "process: unknown"));
   EXPECT_EQ(facts[0].reason, "Permission denied");
   EXPECT_EQ(state_of(facts), State::unknown);
   found.group.text.reset();
-  EXPECT_EQ(state_of(compare(whole_card("0000:41:00.0"), VfQuota{}, found)), State::differs);
+  EXPECT_EQ(state_of(compare(whole_card("0000:41:00.0"), ExpectedQuota{}, found)), State::differs);
+}
+
+TEST(DeviceFactsTest, whether_a_driver_is_one_of_vfios_may_be_unknown) {
+  DeviceReadings found = good();
+  found.vfio = {{}, "Permission denied"};
+  const auto driver = [&] {
+    return find(compare(whole_card("0000:41:00.0"), ExpectedQuota{}, found), "driver");
+  };
+  EXPECT_EQ(driver().state, State::ok) << "vfio-pci is known by its name";
+  found.driver.text = "nvgrace-gpu-vfio-pci";
+  EXPECT_EQ(driver().state, State::unknown);
+  EXPECT_EQ(driver().reason, "whether nvgrace-gpu-vfio-pci is one: Permission denied");
+  found.vfio = {};
+  EXPECT_EQ(driver().state, State::differs);
 }
 
 TEST(DeviceFactsTest, a_vgpu_has_the_type_of_the_claim_byte_for_byte) {
@@ -121,9 +135,9 @@ TEST(DeviceFactsTest, a_vgpu_has_the_type_of_the_claim_byte_for_byte) {
                                                   {"0", State::differs},
                                                   {"01153", State::differs}}) {
     found.vgpu_type.text = text;
-    EXPECT_EQ(
-        find(compare(vf(Use::vendor_vf, "1153"), VfQuota{}, found), "current_vgpu_type").state,
-        state)
+    EXPECT_EQ(find(compare(vf(Use::vendor_vf, "1153"), ExpectedQuota{}, found), "current_vgpu_type")
+                  .state,
+              state)
         << text;
   }
 }
@@ -133,20 +147,20 @@ TEST(DeviceFactsTest, a_vf_has_the_quota_of_the_configuration) {
   found.vf_profile = {{"vram_quota", {"2147483648", {}}},
                       {"exec_quantum_ms", {"20", {}}},
                       {"preempt_timeout_us", {{}, "Input/output error"}}};
-  const auto facts = compare(vf(Use::vf), VfQuota{20U, 500U, 2047U}, found);
+  const auto facts = compare(vf(Use::vf), ExpectedQuota{VfQuota{20U, 500U, 2047U}, {}}, found);
   EXPECT_EQ(find(facts, "vram_quota").state, State::ok) << "rounded up to 2 MiB";
   EXPECT_EQ(find(facts, "exec_quantum_ms").state, State::ok);
   EXPECT_EQ(find(facts, "preempt_timeout_us").reason, "Input/output error");
-  const auto other = find(compare(vf(Use::vf), VfQuota{25U, {}, {}}, found), "exec_quantum_ms");
+  const auto other = find(compare(vf(Use::vf), {{25U, {}, {}}, {}}, found), "exec_quantum_ms");
   EXPECT_EQ(other.state, State::differs);
   EXPECT_EQ(other.expected, "25");
   EXPECT_EQ(other.found, "20");
-  EXPECT_EQ(find(compare(vf(Use::vf), {}, found), "quota of the VF").state, State::unknown);
+  EXPECT_EQ(find(compare(vf(Use::vf), {{}, "errors"}, found), "quota of the VF").reason, "errors");
   found.vf_profile["exec_quantum_ms"] = {};
-  EXPECT_EQ(find(compare(vf(Use::vf), VfQuota{20U, {}, {}}, found), "exec_quantum_ms").state,
+  EXPECT_EQ(find(compare(vf(Use::vf), {{20U, {}, {}}, {}}, found), "exec_quantum_ms").state,
             State::unknown);
   found.vf_profile.clear();
-  EXPECT_EQ(find(compare(vf(Use::vf), VfQuota{20U, {}, {}}, found), "exec_quantum_ms").state,
+  EXPECT_EQ(find(compare(vf(Use::vf), {{20U, {}, {}}, {}}, found), "exec_quantum_ms").state,
             State::unknown);
 }
 
@@ -155,17 +169,17 @@ TEST(DeviceFactsTest, all_that_a_port_can_isolate_is_switched_on) {
   DeviceReadings found = good();
   const PciAddress port = at("0000:40:01.0");
   found.ports = {{port, uint16_t{0x1d}, uint16_t{0x1d}, {}}};
-  EXPECT_EQ(state_of(compare(whole_card("0000:41:00.0"), VfQuota{}, found)), State::ok);
+  EXPECT_EQ(state_of(compare(whole_card("0000:41:00.0"), ExpectedQuota{}, found)), State::ok);
   found.ports = {{port, uint16_t{0x0d}, uint16_t{0x0d}, {}}};
-  EXPECT_EQ(state_of(compare(whole_card("0000:41:00.0"), VfQuota{}, found)), State::ok);
+  EXPECT_EQ(state_of(compare(whole_card("0000:41:00.0"), ExpectedQuota{}, found)), State::ok);
   found.ports = {{port, uint16_t{0x1d}, uint16_t{0x0d}, {}}};
-  const auto facts = compare(whole_card("0000:41:00.0"), VfQuota{}, found);
+  const auto facts = compare(whole_card("0000:41:00.0"), ExpectedQuota{}, found);
   EXPECT_EQ(find(facts, "ACS of port 0000:40:01.0").expected,
             "SrcValid ReqRedir CmpltRedir UpstreamFwd");
   EXPECT_EQ(find(facts, "ACS of port 0000:40:01.0").found, "SrcValid ReqRedir CmpltRedir");
   EXPECT_EQ(state_of(facts), State::differs);
   found.ports = {{port, {}, {}, "port has no ACS capability"}};
-  EXPECT_EQ(state_of(compare(whole_card("0000:41:00.0"), VfQuota{}, found)), State::unknown);
+  EXPECT_EQ(state_of(compare(whole_card("0000:41:00.0"), ExpectedQuota{}, found)), State::unknown);
 }
 
 // ---- reading
@@ -179,7 +193,7 @@ TEST(DeviceFactsReadingTest, an_mdev_is_read_by_its_uuid) {
   FakeHost host;
   host.parent("mtty").type("mtty-1", 4).type("mtty-2", 2);
   const auto facts = [&] {
-    return compare(mdev(), VfQuota{},
+    return compare(mdev(), ExpectedQuota{},
                    read_back(host.root(), web, mdev(), {}, OpenDevices(host.root())));
   };
   EXPECT_THAT(states(facts()),
@@ -221,8 +235,17 @@ TEST(DeviceFactsReadingTest, a_pci_device_is_read_with_its_group_and_the_vf_prof
   EXPECT_EQ(read().host_bound.text, "");
   EXPECT_EQ(read().process.text, "process 4711 (qemu-system-x86)");
   EXPECT_EQ(read().vf_profile.at("vram_quota").text, "2147483648");
-  EXPECT_EQ(state_of(compare(device, VfQuota{{}, {}, 2048U}, read())), State::ok);
-  EXPECT_EQ(state_of(compare(device, VfQuota{{}, {}, 4096U}, read())), State::differs);
+  EXPECT_EQ(state_of(compare(device, {{{}, {}, 2048U}, {}}, read())), State::ok);
+  EXPECT_EQ(state_of(compare(device, {{{}, {}, 4096U}, {}}, read())), State::differs);
+}
+
+TEST(DeviceFactsReadingTest, a_vfio_device_that_cannot_be_read_is_unknown) {
+  FakeHost host;
+  host.pci_gpu("0000:41:00.0").driver("xe-vfio-pci").link("vfio-dev", "vfio-dev");  // ELOOP
+  const ClaimedDevice card = whole_card("0000:41:00.0");
+  const auto found = read_back(host.root(), web, card, {}, OpenDevices(host.root()));
+  EXPECT_THAT(found.vfio.unknown, HasSubstr("vfio-dev"));
+  EXPECT_EQ(find(compare(card, ExpectedQuota{}, found), "driver").state, State::unknown);
 }
 
 }  // namespace
