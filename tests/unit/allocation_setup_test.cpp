@@ -17,7 +17,7 @@ using testing::IsEmpty;
 /// A card that can be assigned as a whole.
 SetupGpu card(const std::string& address, uint16_t device = 0x2236) {
   SetupGpu gpu;
-  gpu.gpu.parent = {address, *parse_pci_address(address), 0x10de, device, {}};
+  gpu.gpu.parent = {{address, *parse_pci_address(address), 0x10de, device}};
   gpu.gpu.pci_class = 0x030200;
   gpu.gpu.driver = "nvidia";
   gpu.gpu.iommu_group = 1;
