@@ -15,12 +15,6 @@ namespace {
 constexpr const char* total_limit = "total";
 constexpr const char* memory_limit = "memory";  // a profile must not be called so
 
-/// Not a companion, whose alias is ua-gpuward-0-1 or the author's own.
-bool is_gpu_of_profile(const ClaimedDevice& device) {
-  return !is_by_hand(device) && device.alias.starts_with(alias_prefix) &&
-         gpu_alias(device.alias) == device.alias;
-}
-
 /// The slot of a card; nothing for a VF or an mdev, each of which is a GPU of its own.
 std::optional<PciAddress> slot_of(const ClaimedDevice& device) {
   if (!traits_of(device.use).is_whole_card) return {};
@@ -144,6 +138,11 @@ GpuCounts count_gpus(const Claim& claim) {
   }
   if (const unsigned by_hand = count_by_hand(used, slots)) gpus["-"] = by_hand;
   return gpus;
+}
+
+bool is_gpu_of_profile(const ClaimedDevice& device) {
+  return !is_by_hand(device) && device.alias.starts_with(alias_prefix) &&
+         gpu_alias(device.alias) == device.alias;
 }
 
 MemoryCount count_memory(const Claim& claim) {

@@ -25,6 +25,10 @@ using GpuCounts = std::map<std::string, unsigned>;
 /// quarantine is used by no domain.
 GpuCounts count_gpus(const Claim& claim);
 
+/// Whether it is the GPU of a request: no companion of one, whose alias is ua-gpuward-0-1 or the
+/// author's own, and not written by hand.
+bool is_gpu_of_profile(const ClaimedDevice& device);
+
 /// Memory of GPUs that a domain uses, in MiB.
 struct MemoryCount {
   unsigned mib = 0;

@@ -99,10 +99,8 @@ void require_quota(const Preparation& preparation, const std::vector<Claim>& cla
 void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims) {
   const bool is_limited = limits_memory(preparation.config);
   for (ClaimedDevice& device : preparation.claim.devices) {
-    // A companion's is ua-gpuward-0-1, or the author's own.
-    const bool is_gpu =
-        device.alias.starts_with(alias_prefix) && gpu_alias(device.alias) == device.alias;
-    if (device.state != State::claimed || (!is_gpu && !is_by_hand(device))) continue;
+    if (device.state != State::claimed) continue;
+    if (!is_gpu_of_profile(device) && !is_by_hand(device)) continue;
     if (is_by_hand(device))
       device.memory_mib =
           is_limited ? memory_of_device(preparation.root, device, device.type) : std::nullopt;
