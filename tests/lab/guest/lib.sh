@@ -214,15 +214,25 @@ pci() { echo "/sys/bus/pci/devices/$1"; }
 # driver_of ADDRESS: nothing where it has none.
 driver_of() { [ ! -e "$(pci "$1")/driver" ] || basename "$(readlink "$(pci "$1")/driver")"; }
 
+# unbind ADDRESS: from the driver that it has, if any. A module that is being loaded binds its devices, and so
+# makes their `driver` link, before it makes its `unbind` file (bus_add_driver in drivers/base/bus.c).
+unbind() {
+    local file
+    file=$(pci "$1")/driver
+    wait_until 60 test ! -e "$file" -o -e "$file/unbind"
+    [ ! -e "$file" ] || echo "$1" >"$file/unbind"
+}
+
 # --- Virtual functions, with a lab driver's vGPUs (see modules/) ---
 
 # sriov_cards: PCI addresses; first the nvme with 4 VFs, then an igb with 7.
 sriov_cards() { printf '%s\n' /sys/bus/pci/devices/*/sriov_totalvfs | cut -d/ -f6; }
 
-# enable_vfs CARD COUNT
+# enable_vfs CARD COUNT: with the drivers that udev loads for them.
 enable_vfs() {
     echo 0 >"$(pci "$1")/sriov_numvfs"
     echo "$2" >"$(pci "$1")/sriov_numvfs"
+    udevadm settle
 }
 
 # vfs_of CARD: addresses of its VFs, the first one first.
@@ -238,7 +248,7 @@ bind_labvgpu() {
     local vf
     modprobe labvgpu
     for vf; do
-        [ ! -e "$(pci "$vf")/driver" ] || echo "$vf" >"$(pci "$vf")/driver/unbind"
+        unbind "$vf"
         echo labvgpu >"$(pci "$vf")/driver_override"
         echo "$vf" >/sys/bus/pci/drivers_probe
     done
