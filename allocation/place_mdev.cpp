@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <deque>
+#include <iterator>
 #include <map>
 
 #include "allocation/fraction_host.hpp"
 #include "allocation/offered_types.hpp"
+#include "allocation/place_several.hpp"
 #include "allocation/placement.hpp"
 #include "allocation/request.hpp"
 #include "base/error.hpp"
@@ -19,6 +22,7 @@
 #include "inventory/snapshot.hpp"
 #include "kinds/fraction_limit.hpp"
 #include "kinds/type_limit.hpp"
+#include "kinds/types.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "pci/card_facts.hpp"
@@ -268,11 +272,16 @@ std::string list_parents(const MdevPlacing& placing, const Search& found) {
   throw InUse(gpu_title(device.alias), text, way_to_capacity(profile));
 }
 
-}  // namespace
-
-void place_mdev(const MdevPlacing& placing, const Profile& profile, ClaimedDevice& device) {
+/// Without what the domain has on them.
+Search search_for(const MdevPlacing& placing, const Profile& profile) {
   Search found = search_parents(placing, profile);
   subtract_pending(placing, found.candidates);
+  return found;
+}
+
+void place_mdev(const MdevPlacing& placing, const MdevRequest& request) {
+  const auto& [profile, device] = request;
+  Search found = search_for(placing, profile);
   for (const ClaimedDevice& own : placing.claim.devices)
     if (needs_instance(own, placing.existing) && own.alias != device.alias)
       subtract(found.candidates, own);
@@ -280,6 +289,91 @@ void place_mdev(const MdevPlacing& placing, const Profile& profile, ClaimedDevic
   if (!chosen) throw_no_capacity(placing, device, profile, found);
   device.parent = chosen->parent;
   device.type = chosen->type;
+}
+
+// ---- several at once
+
+/// Requests of one profile have the same candidates.
+struct Wanted {
+  const Profile& profile;
+  std::vector<Candidate> candidates;
+};
+
+bool is_same_profile(const Profile& a, const Profile& b) {
+  return a.name == b.name && a.types == b.types && a.memory_mib == b.memory_mib;
+}
+
+/// What the cards of the candidates have room for together.
+std::map<std::string, CardRoom> rooms_of(const MdevPlacing& placing,
+                                         const std::deque<Wanted>& wanted) {
+  std::set<std::string> parents;
+  std::vector<std::string> types;
+  for (const Wanted& each : wanted)
+    for (const Candidate& candidate : each.candidates) {
+      parents.insert(candidate.parent);
+      types.push_back(candidate.type);
+    }
+  std::map<std::string, std::vector<std::string>> present;  // types by parent
+  for (const Instance& instance : list_instances(placing.root))
+    present[instance.parent].push_back(instance.type);
+  std::map<std::string, CardRoom> rooms;
+  for (const Gpu& gpu : read_gpus(placing.root, placing.config)) {
+    std::vector<std::string> on_card;
+    bool is_candidate = false;
+    for (const std::string& parent : gpu.mdev_parents) {
+      is_candidate = is_candidate || parents.contains(parent);
+      on_card.insert(on_card.end(), present[parent].begin(), present[parent].end());
+    }
+    if (is_candidate)
+      rooms[gpu.parent.name] =
+          card_room(gpu, types_of(placing.root, gpu, &types), std::move(on_card),
+                    [&](const std::string& name) { return parents.contains(name); });
+  }
+  return rooms;
+}
+
+void note(const std::vector<Candidate>& chosen, const std::vector<MdevRequest>& requests) {
+  for (size_t number = 0; number < requests.size(); ++number) {
+    ClaimedDevice& device = requests[number].device;
+    device.parent = number < chosen.size() ? chosen[number].parent : "";
+    if (number < chosen.size()) device.type = chosen[number].type;
+  }
+}
+
+/// Whether all of them have been placed, so that a later one is not left without because an earlier
+/// one has what it could have left to it.
+bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
+  std::deque<Wanted> wanted;  // its elements stay where they are
+  std::vector<SeveralRequest> several;
+  for (const MdevRequest& request : requests) {
+    auto same = std::find_if(wanted.begin(), wanted.end(), [&](const Wanted& other) {
+      return is_same_profile(other.profile, request.profile);
+    });
+    if (same == wanted.end()) {
+      wanted.push_back({request.profile, search_for(placing, request.profile).candidates});
+      same = std::prev(wanted.end());
+    }
+    several.push_back({same->profile, same->candidates});
+  }
+  const auto is_allowed = [&](const std::vector<Candidate>& chosen, const Candidate& next) {
+    note(chosen, requests);
+    const auto parent = find_parent(placing.root, placing.config, next.parent);
+    return parent && !limit_reached(placing, several[chosen.size()].profile, *parent, next.type,
+                                    with_own(placing));
+  };
+  const auto chosen = place_several(several, rooms_of(placing, wanted), is_allowed);
+  note(chosen.value_or(std::vector<Candidate>()), requests);
+  return chosen.has_value();
+}
+
+}  // namespace
+
+void place_mdevs(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
+  for (const MdevRequest& request : requests) request.device.parent.clear();
+  // Where none is found the kernel may still have room: a driver need not say what its types share.
+  // If it has none, the first that is left without says who has it.
+  if (requests.size() > 1 && place_together(placing, requests)) return;
+  for (const MdevRequest& request : requests) place_mdev(placing, request);
 }
 
 bool needs_instance(const ClaimedDevice& device, const std::set<std::string>& existing) {

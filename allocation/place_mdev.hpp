@@ -37,9 +37,15 @@ struct MdevPlacing {
 /// Whether an instance is still to be created.
 bool needs_instance(const ClaimedDevice& device, const std::set<std::string>& existing);
 
-/// Notes in `device`, which is one of the claim, the parent and type that it gets. Throws InUse or
-/// Error with who has what it could have had.
-void place_mdev(const MdevPlacing& placing, const Profile& profile, ClaimedDevice& device);
+/// A device of the claim that is still to be created.
+struct MdevRequest {
+  const Profile& profile;
+  ClaimedDevice& device;
+};
+
+/// Notes in each device the parent and type that it gets. All together have room, as far as the
+/// drivers tell what their types share. Throws InUse or Error with who has what it could have had.
+void place_mdevs(const MdevPlacing& placing, const std::vector<MdevRequest>& requests);
 
 /// Whether one more instance of the type may be on its card, by [gpu] max and by the fractions on
 /// the card; of one that exists, which claims may name. Throws InUse, or Error where no domain that

@@ -137,12 +137,11 @@ void require_fraction_free(const Preparation& preparation, const ClaimedDevice& 
 
 /// Decides where each instance that does not exist yet shall be.
 void place_mdevs(Preparation& preparation, const MdevPlacing& placing) {
-  std::vector<ClaimedDevice*> devices;
+  std::vector<MdevRequest> requests;
   for (ClaimedDevice& device : preparation.claim.devices)
-    if (needs_instance(device, preparation.made)) devices.push_back(&device);
-  for (ClaimedDevice* const device : devices) device->parent.clear();
-  for (ClaimedDevice* const device : devices)
-    place_mdev(placing, preparation.profile_of(*device), *device);
+    if (needs_instance(device, preparation.made))
+      requests.push_back({preparation.profile_of(device), device});
+  place_mdevs(placing, requests);
 }
 
 /// An instance that the domain's XML names without a profile: as prepare places those that it

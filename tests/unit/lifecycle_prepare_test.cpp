@@ -13,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
 #include "lifecycle/check_running.hpp"
 #include "lifecycle/reconcile.hpp"
@@ -150,6 +151,41 @@ TEST_F(ClaimDevicesTest, several_gpus_come_together) {
   EXPECT_EQ(where(domain, 1), "mtty/mtty-1");
   EXPECT_EQ(where(domain, 2), "mbochs/mbochs-small");
   EXPECT_EQ(claims_.find(domain.uuid)->devices.size(), 3u);
+}
+
+TEST_F(ClaimDevicesTest, of_several_one_that_may_be_anywhere_leaves_its_place_to_one_that_may_not) {
+  host_.parent("a").type("mbochs-small", 1);
+  host_.parent("b").type("mbochs-small", 1);
+  config_.profiles.push_back(profile_of("only-a", {"mbochs-small"}));
+  config_.profiles.back().gpus = {*parse_gpu_selector("a")};
+  const Domain domain = domain_of(1, {"small", "only-a"});
+  prepare(domain);
+  EXPECT_EQ(where(domain, 0), "b/mbochs-small");
+  EXPECT_EQ(where(domain, 1), "a/mbochs-small");
+}
+
+/// The kernel says of each type what fits without the other.
+TEST_F(ClaimDevicesTest, of_several_types_on_one_card_what_they_share_is_counted) {
+  host_.parent("a").type("mtty-1", 2).type("mtty-2", 1);
+  host_.parent("b").type("mtty-1", 4);
+  const Domain domain = domain_of(1, {"port", "two-ports"});
+  prepare(domain);
+  EXPECT_EQ(where(domain, 0), "b/mtty-1");
+  EXPECT_EQ(where(domain, 1), "a/mtty-2");
+  EXPECT_EQ(host_.writes().size(), 2u) << "none was refused and placed again";
+}
+
+TEST_F(ClaimDevicesTest, of_several_no_more_than_max_are_on_a_card) {
+  host_.parent("a").type("mbochs-small", 2);
+  host_.parent("b").type("mbochs-small", 4);
+  GpuSection section;
+  section.selector = *parse_gpu_selector("a");
+  section.max = {{"mbochs-small", 1}};
+  config_.gpus = {section};
+  const Domain domain = domain_of(1, {"small", "small"});
+  prepare(domain);
+  EXPECT_EQ(where(domain, 0), "a/mbochs-small");
+  EXPECT_EQ(where(domain, 1), "b/mbochs-small");
 }
 
 TEST_F(ClaimDevicesTest, instances_of_others_are_not_touched) {

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/place_several.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "simulated_kernel.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::ElementsAre;
+
+Profile profile(const std::string& name, const std::vector<std::string>& types) {
+  Profile profile;
+  profile.name = name;
+  profile.types = types;
+  return profile;
+}
+
+/// A host of cards that are mdev parents themselves, each with one type of a pool.
+struct Host {
+  std::map<std::string, CardRoom> rooms;
+  std::vector<Candidate> all;
+
+  /// A card with so many MiB and types of these sizes: "16" takes 16 MiB.
+  void add(const std::string& name, unsigned mib, const std::vector<unsigned>& sizes) {
+    Kernel kernel{Kernel::Kind::pool, {}, {mib}};
+    for (const unsigned size : sizes)
+      kernel.types.push_back({std::to_string(size),
+                              "virtual display, " + std::to_string(size) + " MB video memory",
+                              {size}});
+    rooms[name] = kernel.room();
+    for (size_t at = 0; at < kernel.types.size(); ++at)
+      all.push_back({name, kernel.types[at].id, kernel.available(at), 0, true});
+  }
+  /// Of these types, on these cards.
+  std::vector<Candidate> candidates(const Profile& profile,
+                                    const std::vector<std::string>& cards) const {
+    std::vector<Candidate> found;
+    for (const Candidate& candidate : all)
+      for (unsigned rank = 0; rank < profile.types.size(); ++rank)
+        if (candidate.type == profile.types[rank] &&
+            std::find(cards.begin(), cards.end(), candidate.parent) != cards.end()) {
+          found.push_back(candidate);
+          found.back().rank = rank;
+        }
+    return found;
+  }
+};
+
+std::vector<std::string> places(const std::optional<std::vector<Candidate>>& chosen) {
+  if (!chosen) return {"none"};
+  std::vector<std::string> names;
+  for (const Candidate& candidate : *chosen)
+    names.push_back(candidate.parent + "/" + candidate.type);
+  return names;
+}
+
+TEST(PlaceSeveralTest, one_that_may_be_anywhere_leaves_its_place_to_one_that_may_not) {
+  Host host;
+  host.add("a", 16, {16});
+  host.add("b", 16, {16});
+  const Profile any = profile("any", {"16"}), only_a = profile("a", {"16"});
+  const auto anywhere = host.candidates(any, {"a", "b"}), on_a = host.candidates(only_a, {"a"});
+  const SeveralRequest requests[] = {{any, anywhere}, {only_a, on_a}};
+  EXPECT_THAT(places(place_several(requests, host.rooms)), ElementsAre("b/16", "a/16"));
+}
+
+/// Each alone has room on the first card; the small one is put there first, as that is fuller.
+TEST(PlaceSeveralTest, types_that_share_a_pool_are_counted_together) {
+  Host host;
+  host.add("a", 16, {16, 4});
+  host.add("b", 32, {4});
+  const Profile small = profile("small", {"4"}), large = profile("large", {"16"});
+  const auto smalls = host.candidates(small, {"a", "b"}), larges = host.candidates(large, {"a"});
+  const SeveralRequest requests[] = {{small, smalls}, {large, larges}};
+  EXPECT_THAT(places(place_several(requests, host.rooms)), ElementsAre("b/4", "a/16"));
+}
+
+TEST(PlaceSeveralTest, all_or_none) {
+  Host host;
+  host.add("a", 16, {16});
+  const Profile any = profile("any", {"16"});
+  const auto on_a = host.candidates(any, {"a"});
+  const SeveralRequest requests[] = {{any, on_a}, {any, on_a}};
+  EXPECT_FALSE(place_several(requests, host.rooms));
+}
+
+TEST(PlaceSeveralTest, each_has_a_virtual_function_of_its_own) {
+  Kernel kernel{Kernel::Kind::homogeneous, {{"q", nvidia(4096, 12), {4096}, 12}}, {49152}};
+  kernel.total = 49152;
+  kernel.vfs = 3;
+  const Gpu gpu = card_with_vfs(3);
+  std::vector<Candidate> candidates;
+  for (const std::string& vf : gpu.mdev_parents)
+    candidates.push_back({vf, "q", 1, 0, true, gpu.parent.name});
+  const Profile quarter = profile("quarter", {"q"});
+  const std::map<std::string, CardRoom> rooms{{gpu.parent.name, kernel.room()}};
+  std::vector<SeveralRequest> requests(3, {quarter, candidates});
+  EXPECT_THAT(places(place_several(requests, rooms)),
+              ElementsAre("0000:41:00.1/q", "0000:41:00.2/q", "0000:41:00.3/q"));
+  requests.push_back({quarter, candidates});
+  EXPECT_FALSE(place_several(requests, rooms));
+}
+
+TEST(PlaceSeveralTest, what_is_not_allowed_beside_the_others_goes_elsewhere) {
+  Host host;
+  host.add("a", 64, {16});
+  host.add("b", 64, {16});
+  const Profile any = profile("any", {"16"});
+  const auto anywhere = host.candidates(any, {"a", "b"});
+  const std::vector<SeveralRequest> requests(3, {any, anywhere});
+  const auto one_on_a = [](const std::vector<Candidate>& chosen, const Candidate& next) {
+    return next.parent != "a" || std::none_of(chosen.begin(), chosen.end(),
+                                              [](auto& other) { return other.parent == "a"; });
+  };
+  EXPECT_THAT(places(place_several(requests, host.rooms, one_on_a)),
+              ElementsAre("a/16", "b/16", "b/16"));
+}
+
+/// Equal requests are not tried in each order: 16 of which the last finds no room would take more
+/// steps than there are atoms.
+TEST(PlaceSeveralTest, many_equal_ones_without_room_are_refused_at_once) {
+  Host host;
+  for (const char* const name : {"a", "b", "c", "d", "e"}) host.add(name, 48, {16});
+  const Profile any = profile("any", {"16"});
+  const auto anywhere = host.candidates(any, {"a", "b", "c", "d", "e"});
+  std::vector<SeveralRequest> requests(15, {any, anywhere});
+  EXPECT_TRUE(place_several(requests, host.rooms));
+  requests.push_back(requests.front());
+  EXPECT_FALSE(place_several(requests, host.rooms));
+}
+
+// ---- against every way to place them
+
+using Kernels = std::map<std::string, Kernel>;
+
+/// Whether the kernels create them all in some way.
+bool fits(Kernels& kernels, std::span<const SeveralRequest> requests) {
+  if (requests.empty()) return true;
+  for (const Candidate& candidate : requests.front().candidates) {
+    Kernel& kernel = kernels.at(candidate.parent);
+    const Kernel before = kernel;
+    const bool is_created = kernel.create(std::stoul(candidate.type));
+    if (is_created && fits(kernels, requests.subspan(1))) return true;
+    kernel = before;
+  }
+  return false;
+}
+
+/// A few cards of small pools whose sizes divide each other, as types of drivers do, and requests
+/// that may be on some of the cards.
+struct Case {
+  Kernels kernels{};
+  std::map<std::string, CardRoom> rooms{};
+  std::deque<Profile> profiles{};
+  std::deque<std::vector<Candidate>> candidates{};
+  std::vector<SeveralRequest> requests{};
+};
+
+void add_card(Random& random, const std::string& name, Case& result) {
+  Kernel kernel{Kernel::Kind::pool, {}, {4 * any(random, 1, 6)}};
+  for (const unsigned mib : {4U, 8U, 16U})
+    kernel.types.push_back({std::to_string(kernel.types.size()),
+                            "virtual display, " + std::to_string(mib) + " MB video memory",
+                            {mib}});
+  result.rooms[name] = kernel.room();
+  result.rooms[name].card = name;
+  result.kernels.emplace(name, kernel);
+}
+
+void add_request(Random& random, Case& result) {
+  const std::string type = std::to_string(any(random, 0, 2));
+  result.profiles.push_back(profile("p" + std::to_string(result.profiles.size()), {type}));
+  result.profiles.back().placement = any(random, 0, 1) ? Placement::spread : Placement::binpack;
+  result.candidates.emplace_back();
+  for (auto& [name, kernel] : result.kernels)
+    if (any(random, 0, 2))
+      result.candidates.back().push_back({name, type, kernel.available(std::stoul(type)), 0, true});
+  result.requests.push_back({result.profiles.back(), result.candidates.back()});
+}
+
+TEST(PlaceSeveralPropertyTest, refused_only_where_no_way_to_place_them_exists) {
+  Random random(20261130);
+  unsigned placed = 0, refused = 0;
+  for (int round = 0; round < 5000; ++round) {
+    Case host;
+    for (unsigned number = any(random, 1, 4); number > 0; --number)
+      add_card(random, std::string(1, static_cast<char>('a' + number)), host);
+    for (unsigned number = any(random, 1, 6); number > 0; --number) add_request(random, host);
+    const auto chosen = place_several(host.requests, host.rooms);
+    ASSERT_EQ(chosen.has_value(), fits(host.kernels, host.requests)) << "round " << round;
+    ++(chosen ? placed : refused);
+    if (!chosen) continue;
+    // `fits` has created them its way.
+    for (auto& [name, kernel] : host.kernels) {
+      const unsigned total = static_cast<unsigned>(host.rooms[name].types[0].available) * 4;
+      kernel.left = {total};
+      kernel.present.clear();
+    }
+    for (size_t number = 0; number < chosen->size(); ++number)
+      ASSERT_TRUE(
+          host.kernels.at((*chosen)[number].parent).create(std::stoul((*chosen)[number].type)))
+          << "round " << round;
+  }
+  EXPECT_GT(placed, 500U);
+  EXPECT_GT(refused, 500U);
+}
+
+}  // namespace
+}  // namespace gpuward
