@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -19,21 +20,24 @@ const std::string& card_of(const Candidate& candidate) {
 }
 
 bool is_same_place(const Candidate& a, const Candidate& b) {
-  return card_of(a) == card_of(b) && a.type == b.type;
+  return a.type == b.type && card_of(a) == card_of(b);
 }
 
-/// The VFs of a card are as good as each other: one candidate for all that have room.
+/// The VFs of a card are as good as each other: one candidate, the card, for all that have room.
 std::vector<Candidate> by_card(std::span<const Candidate> candidates) {
   std::vector<Candidate> result;
+  std::map<std::pair<std::string_view, std::string_view>, size_t> places;
   for (const Candidate& candidate : candidates) {
     if (candidate.available == 0) continue;
-    const auto same = std::find_if(result.begin(), result.end(), [&](const Candidate& other) {
-      return is_same_place(other, candidate);
-    });
-    if (same == result.end())
+    const auto [place, is_new] =
+        places.try_emplace({card_of(candidate), candidate.type}, result.size());
+    if (is_new) {
       result.push_back(candidate);
-    else
-      same->available += candidate.available;
+      result.back().parent = card_of(candidate);
+      result.back().card.clear();
+    } else {
+      result[place->second].available += candidate.available;
+    }
   }
   return result;
 }
@@ -43,7 +47,7 @@ struct Search {
   std::span<const SeveralRequest> requests;
   const IsAllowed& is_allowed;
   std::map<std::string, CardRoom> rooms;
-  std::vector<std::vector<Candidate>> candidates{};
+  std::map<const Candidate*, std::vector<Candidate>> cards{};  ///< by the first of a request
   std::vector<Candidate> chosen{};
   unsigned steps = 0;
   /// Card, type and profile of those that are chosen, in order of name: which of several equal
@@ -52,7 +56,7 @@ struct Search {
   std::set<Places> visited{};
 
   std::vector<Candidate> left_for_next() const {
-    std::vector<Candidate> left = candidates[chosen.size()];
+    std::vector<Candidate> left = cards.at(requests[chosen.size()].candidates.data());
     for (const Candidate& other : chosen)
       for (Candidate& candidate : left)
         if (is_same_place(candidate, other) && candidate.available > 0) --candidate.available;
@@ -67,12 +71,21 @@ struct Search {
     return !visited.insert(std::move(places)).second;
   }
 
-  bool choose(const Candidate& candidate) {
-    if (is_allowed && !is_allowed(chosen, candidate)) return false;
-    CardRoom& room = rooms[card_of(candidate)];
+  /// The first parent on the card that has room.
+  const Candidate& parent_on(const Candidate& card) const {
+    const auto& all = requests[chosen.size()].candidates;
+    return *std::find_if(all.begin(), all.end(), [&](const Candidate& candidate) {
+      return candidate.available > 0 && is_same_place(candidate, card);
+    });
+  }
+
+  bool choose(const Candidate& card) {
+    const Candidate& parent = parent_on(card);
+    if (is_allowed && !is_allowed(chosen, parent)) return false;
+    CardRoom& room = rooms[card_of(card)];
     const CardRoom before = room;
-    if (!take(room, candidate.type)) return false;
-    chosen.push_back(candidate);
+    if (!take(room, card.type)) return false;
+    chosen.push_back(parent);
     if (find()) return true;
     chosen.pop_back();
     room = before;
@@ -92,17 +105,16 @@ struct Search {
   }
 };
 
-/// The first VF that has room and that no other has; a card that is the parent itself has room for
-/// several.
+/// A parent on each card: of VFs the first that has room and that no other has.
 bool choose_parents(std::span<const SeveralRequest> requests, std::vector<Candidate>& chosen) {
   std::set<std::string> used;
   for (size_t number = 0; number < chosen.size(); ++number) {
-    if (chosen[number].card.empty()) continue;
-    const auto& of_card = requests[number].candidates;
-    const auto found = std::find_if(of_card.begin(), of_card.end(), [&](const Candidate& vf) {
-      return vf.available > 0 && is_same_place(vf, chosen[number]) && !used.contains(vf.parent);
+    const auto& all = requests[number].candidates;
+    const auto found = std::find_if(all.begin(), all.end(), [&](const Candidate& candidate) {
+      return candidate.available > 0 && is_same_place(candidate, chosen[number]) &&
+             (candidate.card.empty() || !used.contains(candidate.parent));
     });
-    if (found == of_card.end()) return false;
+    if (found == all.end()) return false;
     chosen[number] = *found;
     used.insert(found->parent);
   }
@@ -116,7 +128,9 @@ std::optional<std::vector<Candidate>> place_several(std::span<const SeveralReque
                                                     const IsAllowed& is_allowed) {
   Search search{requests, is_allowed, std::move(rooms)};
   for (const SeveralRequest& request : requests)
-    search.candidates.push_back(by_card(request.candidates));
+    if (const auto [of_request, is_new] = search.cards.try_emplace(request.candidates.data());
+        is_new)
+      of_request->second = by_card(request.candidates);
   if (!search.find() || !choose_parents(requests, search.chosen)) return {};
   return std::move(search.chosen);
 }

@@ -2,8 +2,10 @@
 #include "allocation/placement.hpp"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "base/file.hpp"
 #include "base/number_set.hpp"
@@ -63,32 +65,29 @@ void widen_to_socket(const Root& root, DevicePlace& place) {
   }
 }
 
-/// What its card has left of its type: each VF of NVIDIA's counts only itself.
-static unsigned left_on_card(const Candidate& candidate, std::span<const Candidate> all) {
-  if (candidate.card.empty()) return candidate.available;
-  unsigned left = 0;
-  for (const Candidate& other : all)
-    if (other.card == candidate.card && other.type == candidate.type) left += other.available;
+/// What each card has left of each type: each VF of NVIDIA's counts only itself.
+using LeftOnCards = std::map<std::pair<std::string_view, std::string_view>, unsigned>;
+
+static LeftOnCards left_on_cards(std::span<const Candidate> candidates) {
+  LeftOnCards left;
+  for (const Candidate& candidate : candidates)
+    if (!candidate.card.empty()) left[{candidate.card, candidate.type}] += candidate.available;
   return left;
 }
 
-static bool better(const Profile& profile, std::span<const Candidate> all, const Candidate& a,
-                   const Candidate& b) {
+std::optional<Candidate> place(const Profile& profile, std::span<const Candidate> candidates) {
+  const LeftOnCards on_cards = left_on_cards(candidates);
   const bool numa_counts = profile.numa != Numa::ignore;
   const auto key = [&](const Candidate& c) {
-    const unsigned left = left_on_card(c, all);
+    const unsigned left = c.card.empty() ? c.available : on_cards.at({c.card, c.type});
     const unsigned fullness = profile.placement == Placement::binpack ? left : ~0U - left;
     return std::tuple(c.rank, numa_counts && !c.near, fullness, std::string_view(c.parent));
   };
-  return key(a) < key(b);
-}
-
-std::optional<Candidate> place(const Profile& profile, std::span<const Candidate> candidates) {
   const Candidate* best = nullptr;
   for (const Candidate& candidate : candidates) {
     if (candidate.available == 0) continue;
     if (requires_near(profile.numa) && !candidate.near) continue;
-    if (!best || better(profile, candidates, candidate, *best)) best = &candidate;
+    if (!best || key(candidate) < key(*best)) best = &candidate;
   }
   if (!best) return {};
   return *best;

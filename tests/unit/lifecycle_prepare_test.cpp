@@ -188,6 +188,20 @@ TEST_F(ClaimDevicesTest, of_several_no_more_than_max_are_on_a_card) {
   EXPECT_EQ(where(domain, 1), "b/mbochs-small");
 }
 
+TEST_F(ClaimDevicesTest, of_several_each_has_a_virtual_function_of_its_own) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.sriov("0000:41:00.0", 3);
+  host_.set_vfs("0000:41:00.0", 3);
+  for (const char* const vf : {"0000:41:00.1", "0000:41:00.2", "0000:41:00.3"})
+    host_.parent(vf).type("nvidia-1", 1).type("nvidia-2", 1);
+  config_.profiles = {profile_of("one", {"nvidia-1"}), profile_of("two", {"nvidia-2"})};
+  const Domain domain = domain_of(1, {"one", "two", "one"});
+  prepare(domain);
+  EXPECT_EQ(where(domain, 0), "0000:41:00.1/nvidia-1");
+  EXPECT_EQ(where(domain, 1), "0000:41:00.2/nvidia-2");
+  EXPECT_EQ(where(domain, 2), "0000:41:00.3/nvidia-1");
+}
+
 TEST_F(ClaimDevicesTest, instances_of_others_are_not_touched) {
   host_.parent("mbochs").type("mbochs-small", 2);
   const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000001");
