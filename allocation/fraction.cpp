@@ -47,8 +47,18 @@ static std::optional<unsigned> most_of(const GpuType& type) {
   return std::max(*memory / *type.memory_mib, 1U);
 }
 
-static Limit compute_limit(const GpuType& type, const std::optional<VgpuScheduler>& scheduler) {
-  if (type.of_mig) return {Limit::Kind::hard};
+/// Whether a vGPU of this type has a GPU instance of MIG to itself. On Blackwell several may take
+/// turns on one, which all have the same framebuffer: the largest alone leaves no room for another.
+static bool has_gpu_instance(const GpuType& type, const FractionGpu& gpu) {
+  return type.of_mig && std::none_of(gpu.types.begin(), gpu.types.end(), [&](const GpuType& other) {
+           return other.of_mig && other.takes.front() == type.takes.front() &&
+                  other.memory_mib > type.memory_mib;
+         });
+}
+
+static Limit compute_limit(const GpuType& type, const FractionGpu& gpu) {
+  const auto& scheduler = gpu.scheduler;
+  if (type.of_mig) return {has_gpu_instance(type, gpu) ? Limit::Kind::hard : Limit::Kind::none};
   // Time slices by weight of those that run (drivers/gpu/drm/i915/gvt/sched_policy.c).
   if (is_of_gvt(type)) return {Limit::Kind::contended};
   if (!is_time_sliced(type) || !scheduler) return {};
@@ -59,10 +69,11 @@ static Limit compute_limit(const GpuType& type, const std::optional<VgpuSchedule
   return {Limit::Kind::averaged, scheduler->time_slice_ms * *most};
 }
 
-Limits limits_of(const GpuType& type, const std::optional<VgpuScheduler>& scheduler) {
+Limits limits_of(const GpuType& type, const FractionGpu& gpu) {
+  if (takes_all_memory(type, gpu)) return limits_of_whole();
   // Each of these drivers reserves the memory when it creates the instance.
   const bool is_known = type.memory_mib && !type.takes.empty();
-  return {{is_known ? Limit::Kind::hard : Limit::Kind::none}, compute_limit(type, scheduler)};
+  return {{is_known ? Limit::Kind::hard : Limit::Kind::none}, compute_limit(type, gpu)};
 }
 
 Limits limits_of_whole() {
@@ -80,6 +91,7 @@ static unsigned mig_slices(const GpuType& type) {
 /// Nothing: no share. Best effort and equal share give what the others leave; so does GVT-g, whose
 /// driver does not say how many others there can be.
 static std::optional<unsigned> guaranteed_share(const GpuType& type, const FractionGpu& gpu) {
+  if (type.of_mig && !has_gpu_instance(type, gpu)) return {};
   if (type.of_mig) return 100 * std::min(type.takes.front(), mig_slices(type)) / mig_slices(type);
   if (takes_all_memory(type, gpu)) return 100;
   if (!is_time_sliced(type) || !gpu.scheduler) return {};
@@ -97,6 +109,8 @@ static std::string no_share_text(const GpuType& type, const FractionGpu& gpu) {
   if (is_time_sliced(type))
     return "no share of the compute units is guaranteed (scheduler: " +
            scheduler_word(gpu.scheduler) + ")";
+  if (type.of_mig)
+    return "no share of the compute units is guaranteed: several may run on one GPU instance";
   if (is_of_gvt(type))
     return "no share of the compute units is guaranteed: instances that run share by weight";
   return "no share of the compute units is guaranteed by its driver";
@@ -149,10 +163,11 @@ static FractionCandidate candidate_of(const FractionRequest& request, const GpuT
   FractionCandidate found{.gpu = gpu.name, .use = type.use, .type = type.id, .name = type.name};
   found.memory_mib = *type.memory_mib;
   found.compute_percent = guaranteed_share(type, gpu);
+  found.has_graphics = type.has_graphics;
   found.unused_mib = found.memory_mib - request.part.memory_mib;
   if (request.part.compute_percent)
     found.unused_percent = *found.compute_percent - *request.part.compute_percent;
-  found.limits = takes_all_memory(type, gpu) ? limits_of_whole() : limits_of(type, gpu.scheduler);
+  found.limits = limits_of(type, gpu);
   found.unavailable = tenant_refusal(gpu.isolation, gpu.tenants, isolation_of(request.part));
   if (!found.unavailable.empty()) return found;
   const auto places = most_fractions_per_gpu - static_cast<unsigned>(gpu.tenants.size());
@@ -241,15 +256,32 @@ const FractionCandidate* best_fraction(const FractionChoice& choice) {
 }
 
 SettledRequest settled(const FractionCandidate& candidate) {
-  return {candidate.use, candidate.type, candidate.device};
+  SettledRequest request{candidate.use, candidate.type, candidate.device};
+  request.granted = {candidate.memory_mib, candidate.compute_percent, candidate.has_graphics};
+  // Of more than 100 of a type each has 0 %: none.
+  if (request.granted.compute_percent == 0U) request.granted.compute_percent.reset();
+  return request;
 }
 
-/// The largest GPU's memory; nothing while that of one is not known.
-static std::optional<unsigned> most_memory(const std::vector<FractionGpu>& gpus) {
-  unsigned most = 0;
+/// Whether domains get the GPU by this request whatever they request of its memory.
+static bool may_serve(const FractionRequest& request, const FractionGpu& gpu) {
+  const bool by_type = gpu.types_refused.empty() &&
+                       std::any_of(gpu.types.begin(), gpu.types.end(), [&](const GpuType& type) {
+                         return refused_use(request, type.use).empty();
+                       });
+  return by_type || (!gpu.device.empty() && gpu.whole_refused.empty() &&
+                     refused_use(request, whole_use).empty());
+}
+
+/// The largest GPU's memory of those that the request may use; nothing while that of one is not
+/// known, or without one.
+static std::optional<unsigned> most_memory(const FractionRequest& request,
+                                           const std::vector<FractionGpu>& gpus) {
+  std::optional<unsigned> most;
   for (const FractionGpu& gpu : gpus) {
+    if (!may_serve(request, gpu)) continue;
     if (!gpu.memory_mib) return {};
-    most = std::max(most, *gpu.memory_mib);
+    most = std::max(most.value_or(0), *gpu.memory_mib);
   }
   return most;
 }
@@ -257,12 +289,14 @@ static std::optional<unsigned> most_memory(const std::vector<FractionGpu>& gpus)
 Reason fraction_refusal(const FractionRequest& request, const std::vector<FractionGpu>& gpus,
                         const FractionChoice& choice) {
   if (gpus.empty()) return {{}, "no GPU on this host", "run: gpuward list types"};
-  const auto most = most_memory(gpus);
-  if (most && request.part.memory_mib > *most)
+  const auto most = most_memory(request, gpus);
+  if (most >= fraction_memory_step && request.part.memory_mib > *most)
     return {{},
-            text_of(request.part.memory_mib) + " is more than one GPU has; the largest has " +
+            text_of(request.part.memory_mib) +
+                " is more than any GPU has that the request may use; the largest has " +
                 text_of(*most),
-            "request at most " + std::to_string(*most) + "MiB, or several GPUs"};
+            "request at most " + std::to_string(*most - *most % fraction_memory_step) +
+                "MiB, or several GPUs"};
   std::set<std::string> reasons;
   for (const FractionLeftOut& one : choice.left_out)
     reasons.insert(one.gpu + (one.type.empty() ? "" : " " + one.type) + ": " + one.reason);

@@ -63,6 +63,7 @@ struct FractionCandidate {
   std::string device{};  ///< of a whole GPU: vendor:device
   unsigned memory_mib = 0;
   std::optional<unsigned> compute_percent{};  ///< guaranteed; nothing when none is
+  std::optional<bool> has_graphics{};         ///< of a type
   unsigned unused_mib = 0;                    ///< more than requested
   unsigned unused_percent = 0;                ///< likewise; 0 where no share is requested
   Limits limits{};
@@ -97,8 +98,9 @@ SettledRequest settled(const FractionCandidate& candidate);
 Reason fraction_refusal(const FractionRequest& request, const std::vector<FractionGpu>& gpus,
                         const FractionChoice& choice);
 
-/// How hard the parts of this type are limited.
-Limits limits_of(const GpuType& type, const std::optional<VgpuScheduler>& scheduler);
+/// How hard the parts of this type are limited on the GPU, of which memory, all types and the
+/// scheduler matter.
+Limits limits_of(const GpuType& type, const FractionGpu& gpu);
 /// Of a whole GPU.
 Limits limits_of_whole();
 

@@ -162,6 +162,17 @@ void add_whole(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
                          ", which is bound to a host driver";
 }
 
+/// amdgpu, which alone reports it, is not bound to a card that a domain has whole: what it was when
+/// the domain started.
+std::optional<unsigned> claimed_memory(const Judgement& judgement, const Gpu& gpu) {
+  for (const Claim& claim : judgement.host.claimed.claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (traits_of(device.use).is_whole_card && device.address == gpu.parent.address &&
+          device.memory_mib)
+        return device.memory_mib;
+  return {};
+}
+
 FractionGpu judged(const Judgement& judgement, const Gpu& gpu) {
   FractionGpu found{.name = gpu.parent.name};
   add_types(judgement, gpu, found);
@@ -172,6 +183,7 @@ FractionGpu judged(const Judgement& judgement, const Gpu& gpu) {
       memory_of(judgement.root, gpu, found.types,
                 use == judgement.uses.end() ? GpuUse{} : use->second, judgement.host.instances)
           .total_mib;
+  if (!found.memory_mib) found.memory_mib = claimed_memory(judgement, gpu);
   found.isolation = settings_of(judgement.config, gpu.parent).isolation;
   found.tenants = fractions_on(judgement.root, gpu.parent.name, judgement.host.claimed.claims);
   return found;

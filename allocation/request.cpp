@@ -260,9 +260,32 @@ WantedGpus resolve(const Config& config, const HostOffer& host, const Request& r
 
 // ---- what serves it, at every start
 
+/// "requests 8192 MiB, type nvidia-560 has 4096 MiB": what the profile has come to request that the
+/// settled type does not have; "" where that has all of it. prepare asks the device itself for the
+/// memory that is not known here.
+static std::string missing_of_type(const Profile& profile, const SettledRequest& settled) {
+  const Granted& granted = settled.granted;
+  const std::string type = "type " + settled.type;
+  if (granted.memory_mib && *granted.memory_mib < profile.memory_mib)
+    return "requests " + std::to_string(*profile.memory_mib) + " MiB, " + type + " has " +
+           std::to_string(*granted.memory_mib) + " MiB";
+  if (profile.compute_percent > granted.compute_percent)
+    return "requests " + std::to_string(*profile.compute_percent) + " % of the compute units, " +
+           (granted.compute_percent
+                ? type + " is guaranteed " + std::to_string(*granted.compute_percent) + " %"
+                : "the share of " + type + " is not known");
+  if (profile.workload == Workload::graphics && granted.has_graphics != true)
+    return "has workload = graphics, " + (granted.has_graphics
+                                              ? type + " has no graphics"
+                                              : "whether " + type + " has graphics is not known");
+  return {};
+}
+
 /// A profile with `memory`, served as it was settled.
-static Resolution resolve_fraction(const Profile& profile, const GpuRequest& gpu) {
-  const std::string remedy = "run gpuward reassign for the domain";
+static Resolution resolve_fraction(const Profile& profile, const GpuRequest& gpu,
+                                   const std::string& domain) {
+  const std::string remedy =
+      "run: gpuward reassign " + (domain.empty() ? "DOMAIN" : shell_word(domain));
   const std::string title = "profile " + in_quotes(gpu.profile);
   if (!gpu.settled)
     return {{}, {{}, title + " requests memory, and no type is set for it", remedy}};
@@ -273,6 +296,10 @@ static Resolution resolve_fraction(const Profile& profile, const GpuRequest& gpu
              title + " has use = " + std::string(use_word(profile.use)) + ", the domain uses " +
                  std::string(use_word(settled.use)),
              remedy}};
+  // A whole GPU has all of both.
+  if (const std::string missing = settled.type.empty() ? "" : missing_of_type(profile, settled);
+      !missing.empty())
+    return {{}, {{}, title + " " + missing, remedy}};
   Profile served = profile;
   served.use = settled.use;
   if (!settled.type.empty()) served.types = {settled.type};
@@ -281,7 +308,7 @@ static Resolution resolve_fraction(const Profile& profile, const GpuRequest& gpu
   return {std::move(served), {}};
 }
 
-Resolution resolve(const Config& config, const GpuRequest& gpu) {
+Resolution resolve(const Config& config, const GpuRequest& gpu, const std::string& domain) {
   if (!names_profile(gpu)) return {profile_of(*gpu.settled, gpu.profile), {}};
   const Profile* const profile = find_profile(config, gpu.profile);
   const std::string title = "profile " + in_quotes(gpu.profile);
@@ -295,7 +322,7 @@ Resolution resolve(const Config& config, const GpuRequest& gpu) {
             {{},
              title + " is not defined",
              "add [profile " + gpu.profile + "] to /etc/gpuward/gpuward.conf"}};
-  if (profile->memory_mib) return resolve_fraction(*profile, gpu);
+  if (profile->memory_mib) return resolve_fraction(*profile, gpu, domain);
   return {*profile, {}};
 }
 
@@ -306,7 +333,7 @@ std::string profile_word(const GpuRequest& gpu) {
 std::vector<ResolvedRequest> resolve_requests(const Config& config, const Domain& domain) {
   std::vector<ResolvedRequest> requests;
   for (const GpuRequest& gpu : domain.requests) {
-    Resolution resolution = resolve(config, gpu);
+    Resolution resolution = resolve(config, gpu, domain.name);
     if (!resolution.profile) throw Error(about(gpu_title(gpu.alias), resolution.refusal));
     requests.push_back({gpu.alias, std::move(*resolution.profile)});
   }

@@ -106,7 +106,8 @@ struct Resolution {
   std::optional<Profile> profile;
   Reason refusal;
 };
-Resolution resolve(const Config& config, const GpuRequest& gpu);
+/// `domain`: name for the command that the refusal may tell to run, where it is known.
+Resolution resolve(const Config& config, const GpuRequest& gpu, const std::string& domain = {});
 
 /// One word for what serves the request, as claims have it: the profile's name, "whole",
 /// vendor:device or the id of the type.

@@ -49,7 +49,7 @@ Verdict request_verdict(const Config& config, const Domain& domain) {
   }
   for (const GpuRequest& gpu : domain.requests) {
     // First: without its profile nothing is known of what the hostdev should be.
-    const Resolution found = resolve(config, gpu);
+    const Resolution found = resolve(config, gpu, domain.name);
     if (!found.profile) return Verdict::deny(about(gpu_title(gpu.alias), found.refusal));
     if (const auto reason = access_refusal(*found.profile, domain.name, domain.owner))
       return Verdict::deny(about(gpu_title(gpu.alias), *reason));

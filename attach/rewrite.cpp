@@ -27,8 +27,9 @@
 // and one hostdev for each gpu; <gpuward:console> and <gpuward:protected> are told of in
 // console.cpp and protect.cpp. A gpu with use='...' is of a request that names no profile: profile
 // is its text, the attributes after it what serves it; with of='profile' it is of a profile that
-// requests memory. A gpu with console='off' keeps the console out. The attributes of gpuward:domain
-// tell detach what else to put back:
+// requests memory; of both memory='4096' (MiB), compute='25' (percent) and graphics='yes' say what
+// it has as far as that is known. A gpu with console='off' keeps the console out. The attributes of
+// gpuward:domain tell detach what else to put back:
 //   metadata='made'      <metadata> is attach's own
 //   metadata='opened'    it was <metadata/>, which libvirt keeps
 //   devices='opened'     it was <devices/>, which only hand-written XML has
@@ -210,12 +211,22 @@ std::vector<std::pair<std::string, std::string>> before_first_gpu(const DomainEd
   return attributes;
 }
 
+std::string number_text(const std::optional<unsigned>& number) {
+  return number ? std::to_string(*number) : "";
+}
+
 /// What serves a request, as attributes of <gpuward:gpu>; "" without one.
 std::vector<std::pair<const char*, std::string>> settled_attributes(const SettledRequest& settled) {
+  const Granted& granted = settled.granted;
   return {{"use", std::string(use_word(settled.use))},
           {"type", settled.type},
           {"device", settled.device},
-          {"of", settled.of_profile ? "profile" : ""}};
+          {"of", settled.of_profile ? "profile" : ""},
+          {"memory", number_text(granted.memory_mib)},
+          {"compute", number_text(granted.compute_percent)},
+          {"graphics", !granted.has_graphics   ? ""
+                       : *granted.has_graphics ? "yes"
+                                               : "no"}};
 }
 
 std::string settled_text(const std::optional<SettledRequest>& settled) {
@@ -603,7 +614,10 @@ std::string settle_request(std::string_view xml, std::string_view alias,
     set_or_remove(edit, *request, attribute, value);
   const Hostdev* const hostdev = find_hostdev(edit.domain, alias);
   const bool has_mdev = hostdev && hostdev->type == Hostdev::Type::mdev;
-  if (has_mdev == is_mediated(settled.use)) return edit.result();
+  // managed is of the kind: assign_device writes hostdevs anew where there are none.
+  const bool is_kept_so =
+      !hostdev || has_mdev || hostdev->managed != traits_of(settled.use).keeps_driver;
+  if (has_mdev == is_mediated(settled.use) && is_kept_so) return edit.result();
   if (const auto removal = hostdevs_to_detach(edit.devices(), name); !removal.empty())
     edit.remove_from(edit.devices(), removal, false);
   std::string without = edit.result();

@@ -275,7 +275,7 @@ std::string with_requests_settled(const Settings& settings, const Config& config
   for (const GpuRequest& gpu : parse_domain(xml).requests) {
     const auto now = fraction_of(config, gpu) ? settled_fraction_now(settings, config, gpu)
                                               : settled_type_now(settings, config, gpu);
-    if (now && now != gpu.settled)
+    if (now && (now != gpu.settled || now->granted != gpu.settled->granted))
       xml = settle_request(xml, gpu.alias, *now, hostdev_model(settings.root, {now->type}));
   }
   return xml;

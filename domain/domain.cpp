@@ -144,6 +144,31 @@ static std::vector<Hostdev> hostdevs_of(const Element& root, Reading reading) {
   return hostdevs;
 }
 
+/// The number of an attribute that attach wrote; nothing without it.
+static std::optional<unsigned> granted_number(const Element& element, const std::string& alias,
+                                              const char* name, unsigned most) {
+  const auto text = element.attribute(name);
+  if (!text) return {};
+  const auto number = to_number<unsigned>(*text);
+  if (!number || *number == 0 || *number > most)
+    throw error_at(element, "gpu " + alias + ": " + name + "='" + shown(*text) +
+                                "' is not a number from 1 to " + std::to_string(most));
+  return number;
+}
+
+static Granted granted_of(const Element& element, const std::string& alias) {
+  Granted granted{granted_number(element, alias, "memory", ~0U),
+                  granted_number(element, alias, "compute", 100),
+                  {}};
+  const auto graphics = element.attribute("graphics");
+  if (!graphics) return granted;
+  if (*graphics != "yes" && *graphics != "no")
+    throw error_at(element,
+                   "gpu " + alias + ": graphics='" + shown(*graphics) + "' is not yes or no");
+  granted.has_graphics = *graphics == "yes";
+  return granted;
+}
+
 /// What stands beside a request that names no profile, or one of memory. The type becomes a part of
 /// a path, the device a selector.
 static std::optional<SettledRequest> settled_request(const Element& element,
@@ -167,6 +192,7 @@ static std::optional<SettledRequest> settled_request(const Element& element,
   if (of && *of != "profile")
     throw error_at(element, "gpu " + alias + ": of='" + shown(*of) + "' is not profile");
   settled.of_profile = of.has_value();
+  settled.granted = granted_of(element, alias);
   return settled;
 }
 

@@ -35,6 +35,15 @@ struct Hostdev {
   size_t place = 0;                   ///< among the children of <devices>
 };
 
+/// What a type or a whole GPU has, as attach found it. Nothing is unknown, as all of it is in
+/// metadata of a version that did not keep it.
+struct Granted {
+  std::optional<unsigned> memory_mib{};
+  std::optional<unsigned> compute_percent{};  ///< guaranteed; nothing also where none is
+  std::optional<bool> has_graphics{};         ///< of a type
+  bool operator==(const Granted&) const = default;
+};
+
 /// What serves a request that names no profile, or one of memory, as attach settled it: prepare
 /// reads no more of the host for it than for a profile.
 struct SettledRequest {
@@ -42,7 +51,12 @@ struct SettledRequest {
   std::string type{};       ///< id of the type, of a kind with types
   std::string device{};     ///< of whole: vendor:device, "" for any GPU
   bool of_profile = false;  ///< the request names a profile, which requests memory
-  bool operator==(const SettledRequest&) const = default;
+  Granted granted{};        ///< of a request by memory
+  /// Whether the same serves it; `granted` only says what that has.
+  bool operator==(const SettledRequest& other) const {
+    return use == other.use && type == other.type && device == other.device &&
+           of_profile == other.of_profile;
+  }
 };
 
 /// One <gpu alias='ua-gpuward-N' profile='TEXT'/> in our metadata: what the domain asks for. With

@@ -147,6 +147,23 @@ TEST(FractionTest, a_slice_is_a_seventh_whatever_else_is_listed) {
   EXPECT_EQ(share("NVIDIA A30-1-6C"), 25U);
 }
 
+/// Blackwell: four of 12 GiB may run on a GPU instance of two slices and 48 GiB.
+TEST(FractionTest, what_may_share_a_gpu_instance_has_no_share) {
+  const FractionGpu gpu = card({vgpu("1", "NVIDIA RTX Pro 6000 DC-2-12Q", 12288, 8),
+                                vgpu("2", "NVIDIA RTX Pro 6000 DC-2-48Q", 49152, 2),
+                                vgpu("3", "NVIDIA RTX Pro 6000 DC-1-24Q", 24576, 4)},
+                               98304);
+  const FractionChoice choice = fraction_choice(request(8192, 10), {gpu});
+  EXPECT_THAT(types_of(choice), ElementsAre("3", "2"));
+  EXPECT_EQ(reason_of(choice, "1"),
+            "no share of the compute units is guaranteed: several may run on one GPU instance");
+  const FractionChoice any_share = fraction_choice(request(8192), {gpu});
+  EXPECT_EQ(any_share.candidates[0].type, "1");
+  EXPECT_FALSE(any_share.candidates[0].compute_percent);
+  EXPECT_EQ(to_string(any_share.candidates[0].limits.compute), "none");
+  EXPECT_EQ(to_string(any_share.candidates[0].limits.memory), "hard");
+}
+
 TEST(FractionTest, all_of_the_card_is_the_whole_gpu) {
   FractionGpu whole = whole_card("0000:05:00.0", 49152);
   EXPECT_THAT(types_of(fraction_choice(request(49152), {a40(), whole})),
@@ -162,8 +179,22 @@ TEST(FractionTest, more_than_a_gpu_has_is_refused_with_what_the_largest_has) {
   const std::vector<FractionGpu> gpus{a40(), a100()};
   const FractionRequest wanted = request(65536);
   const Reason reason = fraction_refusal(wanted, gpus, fraction_choice(wanted, gpus));
-  EXPECT_EQ(reason.problem, "65536 MiB is more than one GPU has; the largest has 49152 MiB");
+  EXPECT_EQ(
+      reason.problem,
+      "65536 MiB is more than any GPU has that the request may use; the largest has 49152 MiB");
   EXPECT_EQ(reason.remedy, "request at most 49152MiB, or several GPUs");
+}
+
+TEST(FractionTest, the_most_is_valid_and_of_a_gpu_that_the_request_may_use) {
+  FractionGpu closed = a40(), unknown = whole_card("0000:06:00.0", {});
+  closed.types_refused = "not in gpu of the profile";
+  closed.whole_refused = unknown.whole_refused = "not in gpu of the profile";
+  const std::vector<FractionGpu> gpus{closed, unknown, whole_card("0000:05:00.0", 16368)};
+  const FractionRequest wanted = request(32768);
+  const auto remedy = [&] {
+    return fraction_refusal(wanted, gpus, fraction_choice(wanted, gpus)).remedy;
+  };
+  EXPECT_EQ(remedy(), "request at most 16256MiB, or several GPUs");
 }
 
 TEST(FractionTest, what_is_not_known_serves_nothing) {
@@ -253,7 +284,9 @@ TEST(FractionTest, one_that_is_available_serves_before_a_better_one_that_is_not)
 
 TEST(FractionTest, limits_of_each_driver) {
   const auto limits = [](const GpuType& type, const std::optional<VgpuScheduler>& scheduler = {}) {
-    const Limits found = limits_of(type, scheduler);
+    FractionGpu gpu = card({type}, {});
+    gpu.scheduler = scheduler;
+    const Limits found = limits_of(type, gpu);
     return to_string(found.memory) + ", " + to_string(found.compute);
   };
   const GpuType time_sliced = vgpu("1", "NVIDIA A40-4Q", 4096, 12);

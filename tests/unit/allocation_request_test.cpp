@@ -263,7 +263,9 @@ TEST_F(FractionRequestTest, numbers_outside_the_rules_are_refused_with_the_neare
   EXPECT_EQ(refusal("4000MiB/7%"),
             "request '4000MiB/7%': expected a multiple of 128MiB, such as 3968MiB or 4096MiB; "
             "expected a multiple of 5% from 5% to 100%, such as 5% or 10%");
-  EXPECT_THAT(refusal("64GiB"), HasSubstr("more than one GPU has; the largest has 49152 MiB"));
+  EXPECT_THAT(
+      refusal("64GiB"),
+      HasSubstr("more than any GPU has that the request may use; the largest has 49152 MiB"));
   gpu_.types.pop_back();  // one that takes the whole card has all compute units, too
   EXPECT_THAT(refusal("4GiB/25%"), HasSubstr("(scheduler: unknown)"));
   EXPECT_THAT(refusal("25%"), HasSubstr("neither a profile nor a type")) << "compute alone is none";
@@ -298,13 +300,47 @@ TEST_F(FractionRequestTest, a_profile_of_memory_that_changed_is_refused_with_rea
   config_.profiles[0].any_use = false;
   config_.profiles[0].use = Use::vendor_vf;
   EXPECT_EQ(to_string(resolve(config_, gpu).refusal),
-            "profile 'quarter' has use = vendor-vf, the domain uses mdev; run gpuward reassign for "
-            "the domain");
+            "profile 'quarter' has use = vendor-vf, the domain uses mdev; run: gpuward reassign "
+            "DOMAIN");
   EXPECT_EQ(to_string(resolve(config_, {"ua-gpuward-0", "quarter"}).refusal),
-            "profile 'quarter' requests memory, and no type is set for it; run gpuward reassign "
-            "for the domain");
+            "profile 'quarter' requests memory, and no type is set for it; run: gpuward "
+            "reassign DOMAIN");
   config_.profiles.clear();
   EXPECT_THAT(to_string(resolve(config_, gpu).refusal), HasSubstr("'quarter' is not defined"));
+}
+
+TEST_F(FractionRequestTest, a_profile_that_requests_more_than_was_settled_is_refused) {
+  GpuRequest gpu{"ua-gpuward-0", "quarter", SettledRequest{Use::mdev, "t", {}, true}};
+  Profile& profile = config_.profiles[0];
+  const auto refused = [&] { return to_string(resolve(config_, gpu, "vm 1").refusal); };
+  EXPECT_EQ(refused(), "") << "as attach of an earlier version left it";
+  profile.compute_percent = 25;
+  EXPECT_EQ(refused(),
+            "profile 'quarter' requests 25 % of the compute units, the share of type t is not "
+            "known; run: gpuward reassign 'vm 1'");
+  gpu.settled->granted = {5120, 20, false};
+  EXPECT_THAT(refused(), HasSubstr("25 % of the compute units, type t is guaranteed 20 %;"));
+  gpu.settled->granted.compute_percent = 25;
+  EXPECT_EQ(refused(), "");
+  profile.compute_percent.reset();
+  profile.workload = Workload::compute;
+  EXPECT_EQ(refused(), "") << "any type serves that";
+  profile.workload = Workload::graphics;
+  EXPECT_THAT(refused(), HasSubstr("has workload = graphics, type t has no graphics;"));
+  gpu.settled->granted.has_graphics.reset();
+  EXPECT_THAT(refused(), HasSubstr("whether type t has graphics is not known;"));
+  gpu.settled->granted.has_graphics = true;
+  EXPECT_EQ(refused(), "");
+  profile.memory_mib = 8192;
+  EXPECT_THAT(refused(), HasSubstr("requests 8192 MiB, type t has 5120 MiB;"));
+  gpu.settled = SettledRequest{Use::whole, {}, "10de:2235", true};
+  EXPECT_EQ(refused(), "") << "a whole GPU shares nothing; prepare asks it for its memory";
+}
+
+TEST_F(FractionRequestTest, what_serves_it_is_kept_with_what_that_has) {
+  EXPECT_EQ(found("quarter").request.settled->granted, (Granted{6144, {}, true}));
+  gpu_.scheduler = VgpuScheduler{VgpuScheduler::Policy::fixed_share, 2};
+  EXPECT_EQ(found("quarter").request.settled->granted, (Granted{6144, 12, true}));
 }
 
 TEST_F(FractionRequestTest, what_was_settled_stays_while_it_is_available) {

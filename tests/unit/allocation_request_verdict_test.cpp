@@ -158,7 +158,7 @@ TEST(RequestVerdictTest, a_profile_by_memory_that_was_not_settled_is_refused) {
   by_memory.profiles[0].memory_mib = 1024;
   const Verdict verdict = request_verdict(by_memory, web01());
   EXPECT_FALSE(verdict);
-  EXPECT_THAT(to_string(verdict.reason), HasSubstr("run gpuward reassign for the domain"));
+  EXPECT_THAT(to_string(verdict.reason), HasSubstr("run: gpuward reassign web01"));
 }
 
 TEST(ArrivalVerdictTest, one_with_a_gpu_is_blocked_unless_the_policy_says_otherwise) {

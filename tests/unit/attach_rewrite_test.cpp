@@ -141,6 +141,31 @@ TEST_P(EachDomain, IsTheSameAgainAfterARequestWasSettledOtherwise) {
   EXPECT_EQ(settle_request(first, alias, mdev), first);
 }
 
+TEST(Attach, KeepsWhatTheTypeHas) {
+  SettledRequest mdev{Use::mdev, "nvidia-745"};
+  mdev.granted = {4096, 25, true};
+  const std::string xml =
+      attach_gpu(fixture(fixtures().front()), {"4GiB/25%", true, Use::mdev, {}, mdev});
+  EXPECT_EQ(parse_domain(xml).requests[0].settled->granted, mdev.granted);
+  mdev.granted = {6144, {}, false};
+  const std::string settled = settle_request(xml, "ua-gpuward-0", mdev);
+  EXPECT_EQ(parse_domain(settled).requests[0].settled->granted, mdev.granted);
+}
+
+TEST_P(EachDomain, IsManagedAsItsKindIsAfterARequestWasSettledOtherwise) {
+  const SettledRequest vgpu{Use::vendor_vf, "745"}, whole{};
+  const std::string alias = "ua-gpuward-0";
+  const PciAddress vf{0, 0x42, 0, 1}, card{0, 0x41, 0, 0};
+  const std::string first =
+      attach_gpu(fixture(GetParam()), {"8GiB", true, Use::vendor_vf, {vf}, vgpu});
+  const std::string second =
+      assign_device(settle_request(first, alias, whole), alias, Use::whole, {card});
+  ASSERT_NE(find_hostdev(parse_domain(second), alias), nullptr);
+  EXPECT_TRUE(find_hostdev(parse_domain(second), alias)->managed);
+  EXPECT_EQ(assign_device(settle_request(second, alias, vgpu), alias, Use::vendor_vf, {vf}), first);
+  EXPECT_EQ(settle_request(second, alias, whole), second);
+}
+
 TEST_P(EachDomain, LosesNoLineToAttach) {
   std::string before = fixture(GetParam());
   const std::string after = attached(before);

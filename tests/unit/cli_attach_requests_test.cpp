@@ -146,6 +146,11 @@ TEST_F(AttachFractionTest, a_profile_of_memory_is_settled_again_when_that_change
             (SettledRequest{Use::mdev, "nvidia-560", {}, true}));
   EXPECT_EQ(text_, "GPU attached (profile 'quarter' by type nvidia-560)");
   EXPECT_EQ(with_requests_settled(settings_, config_, xml), xml);
+  EXPECT_EQ(parse_domain(xml).requests[0].settled->granted.memory_mib, 4096u);
+  std::string earlier = xml;
+  const std::string written = " memory='4096'";
+  earlier.erase(earlier.find(written), written.size());
+  EXPECT_EQ(with_requests_settled(settings_, config_, earlier), xml) << "reassign adds it";
   config_.profiles[0].memory_mib = 5120;
   EXPECT_EQ(parse_domain(with_requests_settled(settings_, config_, xml)).requests[0].settled,
             (SettledRequest{Use::mdev, "nvidia-561", {}, true}));

@@ -91,7 +91,9 @@ TEST_F(FitTest, json_has_the_limits_apart) {
 TEST_F(FitTest, what_nothing_serves_has_status_1) {
   EXPECT_THAT(fit({"64GiB", "", ""}), HasSubstr("nvidia-566"));
   EXPECT_EQ(status_, 1);
-  EXPECT_THAT(error_, HasSubstr("more than one GPU has; the largest has 49152 MiB"));
+  EXPECT_THAT(
+      error_,
+      HasSubstr("more than any GPU has that the request may use; the largest has 49152 MiB"));
   EXPECT_EQ(json::parse(fit({"64GiB", "", ""}, 2))["candidates"], json::array());
 }
 
@@ -103,6 +105,33 @@ TEST_F(FitTest, fractions_are_counted_from_claims) {
   EXPECT_THAT(fit({"4GiB", "", ""}), testing::Not(HasSubstr("by the fractions")));
   claim(Isolation::memory, 20);
   EXPECT_THAT(fit({"4GiB", "", ""}), HasSubstr("20 fractions are on the GPU"));
+}
+
+/// amdgpu has let go of the card, and says nothing of its memory.
+TEST_F(FitTest, a_card_that_a_domain_has_keeps_its_memory) {
+  for (const char* const address : {"0000:05:00.0", "0000:06:00.0"})
+    host_.pci_gpu(address).attribute("vendor", "0x1002").attribute("device", "0x74a1");
+  host_.pci_gpu("0000:05:00.0").attribute("mem_info_vram_total", "17163091968");
+  const auto candidates = [&] { return json::parse(fit({"15GiB", "", ""}, 2))["candidates"]; };
+  ASSERT_EQ(candidates().size(), 1u) << "the A40 alone";
+  Claims claims(host_.root());
+  claims.make_ready();
+  Claim claim{*parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0"), "web01", {}};
+  claim.devices.push_back({.alias = "ua-gpuward-0",
+                           .profile = "whole",
+                           .instance = {},
+                           .parent = "0000:06:00.0",
+                           .type = "-",
+                           .use = Use::whole,
+                           .address = *parse_pci_address("0000:06:00.0"),
+                           .memory_mib = 16368});
+  claims.write(claim);
+  const json found = candidates();
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0]["gpu"], "0000:05:00.0");
+  EXPECT_EQ(found[0]["available"], 1);
+  EXPECT_EQ(found[1]["gpu"], "0000:06:00.0");
+  EXPECT_EQ(found[1]["available"], 0);
 }
 
 TEST_F(FitTest, the_gpu_section_decides_too) {
@@ -142,6 +171,15 @@ TEST_F(FitTest, list_profiles_has_what_serves_a_profile_of_memory) {
   EXPECT_EQ(profiles[1]["use"], nullptr);
   EXPECT_EQ(profiles[1]["available"], 0);
   EXPECT_EQ(profiles[1]["limits"], nullptr);
+}
+
+TEST_F(FitTest, list_profiles_has_the_limits_that_fit_has) {
+  host_.config("[profile card]\ntype = nvidia-566\n[profile part]\ntype = nvidia-560\n");
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 2, false}, "profiles");
+  const json profiles = json::parse(testing::internal::GetCapturedStdout())["profiles"];
+  EXPECT_EQ(profiles[0]["limits"], (json{{"memory", "hard"}, {"compute", "hard"}}));
+  EXPECT_EQ(profiles[1]["limits"]["compute"], "none");
 }
 
 }  // namespace

@@ -203,6 +203,25 @@ TEST(ParseDomain, ReadsWhatServesAProfileOfMemory) {
   EXPECT_THAT(error("profile='a b' use='whole' of='profile'"), HasSubstr("not a profile name"));
 }
 
+TEST(ParseDomain, ReadsWhatThatHas) {
+  const Domain domain = parse_domain(domain_with(
+      "", asking("<g:gpu alias='ua-gpuward-0' profile='4GiB' use='mdev' type='t' memory='4096' "
+                 "compute='25' graphics='no'/>"
+                 "<g:gpu alias='ua-gpuward-1' profile='4GiB' use='mdev' type='t'/>")));
+  EXPECT_EQ(domain.requests[0].settled->granted, (Granted{4096, 25, false}));
+  EXPECT_EQ(domain.requests[1].settled->granted, Granted{}) << "of an earlier version";
+  EXPECT_EQ(domain.requests[0].settled, domain.requests[1].settled) << "the same serves both";
+  const auto error = [](const std::string& attribute) {
+    return error_in(domain_with("", asking("<g:gpu alias='ua-gpuward-0' profile='4GiB' "
+                                           "use='mdev' type='t' " +
+                                           attribute + "/>")));
+  };
+  for (const char* const bad : {"", "0", "-1", "4GiB", "99999999999"})
+    EXPECT_THAT(error("memory='" + std::string(bad) + "'"), HasSubstr("is not a number from 1"));
+  EXPECT_THAT(error("compute='101'"), HasSubstr("compute='101' is not a number from 1 to 100"));
+  EXPECT_THAT(error("graphics='1'"), HasSubstr("graphics='1' is not yes or no"));
+}
+
 TEST(ParseDomain, RefusesWhatServesNoRequest) {
   const auto error = [](const std::string& attributes) {
     return error_in(domain_with("", asking("<g:gpu alias='ua-gpuward-0' " + attributes + "/>")));
