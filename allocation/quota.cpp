@@ -147,17 +147,26 @@ bool is_gpu_of_profile(const ClaimedDevice& device) {
 
 MemoryCount count_memory(const Claim& claim) {
   MemoryCount memory;
-  std::set<PciAddress> slots;
-  for (const ClaimedDevice& device : claim.devices) {
-    if (device.state != ClaimedDevice::State::claimed) continue;
-    if (!is_by_hand(device) && !is_gpu_of_profile(device)) continue;
-    // A companion written by hand has none of its own.
-    if (const auto slot = slot_of(device); slot && !slots.insert(*slot).second) continue;
+  // A companion written by hand, which may come first, has none of its own.
+  std::map<PciAddress, const ClaimedDevice*> cards;
+  const auto add = [&](const ClaimedDevice& device) {
     if (device.memory_mib)
       memory.mib += *device.memory_mib;
     else
       memory.unknown = device_name(device);
+  };
+  for (const ClaimedDevice& device : claim.devices) {
+    if (device.state != ClaimedDevice::State::claimed) continue;
+    if (!is_by_hand(device) && !is_gpu_of_profile(device)) continue;
+    const auto slot = slot_of(device);
+    if (!slot) {
+      add(device);
+      continue;
+    }
+    const ClaimedDevice*& of_card = cards.try_emplace(*slot, &device).first->second;
+    if (!of_card->memory_mib && device.memory_mib) of_card = &device;
   }
+  for (const auto& card : cards) add(*card.second);
   return memory;
 }
 

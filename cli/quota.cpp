@@ -122,6 +122,8 @@ static Claim claim_to_be(const Settings& settings, const Config& config, const D
                          .instance = instance_uuid(domain.uuid, gpu.alias),
                          .parent = {},
                          .type = {}};
+    if (gpu.settled && !gpu.settled->type.empty())
+      device.memory_mib = gpu.settled->granted.memory_mib;
     const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
     const auto profile = resolve(config, gpu).profile;
     if (hostdev && hostdev->address && profile) {
@@ -134,6 +136,14 @@ static Claim claim_to_be(const Settings& settings, const Config& config, const D
   return claim;
 }
 
+/// What is known of it before the start, which counts all of it.
+static std::optional<MemoryCount> least_memory(const Root& root, const Config& config,
+                                               const Claim& claim) {
+  if (!limits_memory(config)) return {};
+  const unsigned mib = count_memory(with_memory(root, {claim}).front()).mib;
+  return mib > 0 ? std::optional(MemoryCount{mib}) : std::nullopt;
+}
+
 void require_permitted(const Settings& settings, const Config& config, const std::string& xml) {
   const Domain domain = parse_domain(xml);
   for (const GpuRequest& gpu : domain.requests)
@@ -141,10 +151,11 @@ void require_permitted(const Settings& settings, const Config& config, const std
       if (const auto reason = access_refusal(*profile, domain.name, domain.owner))
         throw Error(about(domain_title(domain.name), *reason));
   const ClaimedDevices claimed = claimed_devices(settings.root);
-  const auto refusal = quota_refusal(
-      config,
-      {domain.uuid, domain.name, domain.owner, count_gpus(claim_to_be(settings, config, domain))},
-      claimed.claims);
+  const Claim claim = claim_to_be(settings, config, domain);
+  const auto refusal = quota_refusal(config,
+                                     {domain.uuid, domain.name, domain.owner, count_gpus(claim),
+                                      least_memory(settings.root, config, claim)},
+                                     counted_claims(settings.root, config, claimed));
   if (!refusal) return;
   if (!refusal->passes) throw Error(refusal->reason);
   log::warning(domain_title(domain.name) +

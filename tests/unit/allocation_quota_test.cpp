@@ -165,6 +165,22 @@ TEST(MemoryQuota, a_card_counts_once_and_quarantine_does_not) {
   EXPECT_EQ(count_memory(claim).unknown, "");
 }
 
+TEST(MemoryQuota, of_a_card_by_hand_the_function_with_memory_counts) {
+  Claim claim{uuid_of(1), "web01", {}};
+  claim.devices = {pci_device("-", "-", Use::whole, "0000:41:00.1"),
+                   pci_device("-", "-", Use::whole, "0000:41:00.0")};
+  claim.devices[1].memory_mib = 16384;
+  EXPECT_EQ(count_memory(claim).mib, 16384u);
+  EXPECT_EQ(count_memory(claim).unknown, "");
+  claim.devices[1].memory_mib.reset();
+  EXPECT_EQ(count_memory(claim).unknown, "0000:41:00.1") << "none is known";
+}
+
+TEST(MemoryQuota, a_limit_of_none_refuses_all_that_has_memory) {
+  EXPECT_FALSE(memory_refusal(0, {}, claim_with(3, {128}))->passes);
+  EXPECT_FALSE(memory_refusal(0, {}, claim_with(3, {})));
+}
+
 TEST(MemoryQuota, is_shown_as_a_limit_of_its_section) {
   const Config config = memory_quota(8192);
   EXPECT_TRUE(limits_memory(config));

@@ -38,6 +38,7 @@ class QuotaCommandTest : public testing::Test {
   FakeHost host_;
   Claims claims_{host_.root()};
   int status_ = -1;
+  std::string said_;
 };
 
 TEST_F(QuotaCommandTest, a_row_for_each_limit) {
@@ -92,6 +93,32 @@ TEST_F(QuotaCommandTest, explain_says_whose_memory_is_unknown) {
   EXPECT_EQ(used_text(use, true),
             "memory: 6144 MiB at most, domain 'a': 0000:41:00.4 (memory unknown)");
   EXPECT_EQ(used_text({&quota, "memory", 6144, 4096, {}}, true), "memory: 4096 of 6144 MiB used");
+}
+
+/// Before a domain's definition is changed.
+TEST_F(QuotaCommandTest, memory_that_is_known_is_refused_beyond_the_limit) {
+  const auto refusal = [&](const std::string& settled) {
+    const std::string xml =
+        "<domain><name>web-2</name><uuid>5dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid><metadata>"
+        "<g:domain xmlns:g='urn:gpuward:domain:1'><g:gpu alias='ua-gpuward-0' profile='8GiB' " +
+        settled + "/></g:domain></metadata></domain>";
+    testing::internal::CaptureStderr();
+    const std::string error = error_of([&] {
+      require_permitted({host_.root(), "", 0, false}, require_config(host_.root()), xml);
+    });
+    said_ = testing::internal::GetCapturedStderr();
+    return error;
+  };
+  host_.parent("mtty").type("a", 4).attribute("mdev_supported_types/a/description",
+                                              "framebuffer=4096M, max_instance=4");
+  host_.config("[quota web-*]\nmemory = 6GiB\n");
+  EXPECT_THAT(refusal("use='mdev' type='b' memory='8192'"),
+              HasSubstr("memory = 6144MiB would be exceeded: domain 'web-2' requests 8192MiB"));
+  EXPECT_EQ(refusal("use='mdev' type='b'"), "") << "the start counts what is not known yet";
+  EXPECT_EQ(refusal("use='mdev' type='b' memory='4096'"), "");
+  EXPECT_THAT(said_, HasSubstr("no start is possible now"));
+  EXPECT_EQ(refusal("use='mdev' type='b' memory='2048'"), "");
+  EXPECT_EQ(said_, "");
 }
 
 TEST_F(QuotaCommandTest, what_is_used_is_unknown_while_a_claim_cannot_be_read) {
