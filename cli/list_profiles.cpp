@@ -200,6 +200,13 @@ static ListedProfile listed_fraction(const Offers& offers, const Profile& profil
   return listed;
 }
 
+/// As far as it matters for how hard its types are limited.
+static FractionGpu sizes_of(const Offers& offers, const Offer& offer) {
+  return {.name = offer.gpu->parent.name,
+          .memory_mib = memory_of(offers.root, *offer.gpu, offer.types, {}, {}).total_mib,
+          .types = offer.types};
+}
+
 /// Of a profile of types those of the first that a GPU has.
 static std::optional<Limits> limits_of(const Offers& offers, const Profile& profile) {
   if (traits_of(profile.use).is_whole_card) return limits_of_whole();
@@ -208,7 +215,7 @@ static std::optional<Limits> limits_of(const Offers& offers, const Profile& prof
       for (const GpuType& type : offer.types)
         if (type.use == profile.use &&
             (type.id == word || (traits_of(type.use).has_named_types && type.name == word)))
-          return limits_of(type, {});
+          return limits_of(type, sizes_of(offers, offer));
   return {};
 }
 
