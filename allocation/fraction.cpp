@@ -49,11 +49,15 @@ static std::optional<unsigned> most_of(const GpuType& type) {
 
 /// Whether a vGPU of this type has a GPU instance of MIG to itself. On Blackwell several may take
 /// turns on one, which all have the same framebuffer: the largest alone leaves no room for another.
+/// Not known of a type that the driver does not list beside the others.
 static bool has_gpu_instance(const GpuType& type, const FractionGpu& gpu) {
-  return type.of_mig && std::none_of(gpu.types.begin(), gpu.types.end(), [&](const GpuType& other) {
-           return other.of_mig && other.takes.front() == type.takes.front() &&
-                  other.memory_mib > type.memory_mib;
-         });
+  const auto is_it = [&](const GpuType& other) { return other.id == type.id; };
+  const auto is_larger = [&](const GpuType& other) {
+    return other.of_mig && other.takes.front() == type.takes.front() &&
+           other.memory_mib > type.memory_mib;
+  };
+  return type.of_mig && std::any_of(gpu.types.begin(), gpu.types.end(), is_it) &&
+         std::none_of(gpu.types.begin(), gpu.types.end(), is_larger);
 }
 
 static Limit compute_limit(const GpuType& type, const FractionGpu& gpu) {

@@ -65,8 +65,9 @@ static std::vector<std::string> limits_of_card() {
 }
 
 /// Which scheduler NVIDIA's driver runs is not known here.
-static void add_limits_of_type(const GpuType& type, std::vector<std::string>& limits) {
-  const Limits of_type = limits_of(type, std::nullopt);
+static void add_limits_of_type(const DeviceModel& model, std::vector<std::string>& limits) {
+  const GpuType& type = model.type;
+  const Limits of_type = limits_of(type, FractionGpu{.name = {}, .types = model.types});
   const bool is_known = of_type.memory.kind != Limit::Kind::none;
   if (type.memory_mib)
     limits.push_back("memory " + std::to_string(*type.memory_mib) + " MiB, by the type" +
@@ -79,7 +80,7 @@ std::vector<std::string> limits_of(const ClaimedDevice& device, const DeviceMode
                                    const VfQuota& quota) {
   if (traits_of(device.use).is_whole_card) return limits_of_card();
   std::vector<std::string> limits;
-  add_limits_of_type(model.type, limits);
+  add_limits_of_type(model, limits);
   if (model.vram_quota)
     limits.push_back("memory " + std::to_string(*model.vram_quota) + " bytes, by vram_quota");
   if (!traits_of(device.use).has_vf_quota) return limits;

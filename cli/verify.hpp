@@ -32,6 +32,7 @@ struct DeviceModel {
   uint16_t vendor = 0, device = 0;       ///< of the PCI function, of an mdev its parent
   std::string driver{};                  ///< of the card, of a VF its PF
   GpuType type{};                        ///< of mdev and vendor_vf
+  std::vector<GpuType> types{};          ///< all that the driver lists for its card
   std::optional<uint64_t> vram_quota{};  ///< of a VF, in bytes, as the driver has it
 };
 

@@ -8,6 +8,7 @@
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/type_names.hpp"
+#include "kinds/types.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/virtual_functions.hpp"
@@ -36,6 +37,18 @@ static GpuType type_of(const Root& root, const ClaimedDevice& device) {
   return type;
 }
 
+/// All types that the driver lists for its card now.
+static std::vector<GpuType> types_of_card(const Root& root, const ClaimedDevice& device) {
+  Gpu card;
+  if (is_mediated(device.use)) {
+    card.mdev_parents = {device.parent};
+  } else if (const auto pf = parse_pci_address(device.parent)) {
+    card.vfs = virtual_functions(root, *pf);
+    card.offers_vgpus = true;
+  }
+  return catalogue_of(root, card);
+}
+
 static DeviceModel model_of(const Root& root, const ClaimedDevice& device,
                             const DeviceReadings& found) {
   DeviceModel model;
@@ -49,7 +62,10 @@ static DeviceModel model_of(const Root& root, const ClaimedDevice& device,
   const auto card = parse_pci_address(device.parent);
   if (const auto pci = card ? find_pci_device(root, *card) : std::nullopt)
     model.driver = pci->driver;
-  if (has_type) model.type = type_of(root, device);
+  if (has_type) {
+    model.type = type_of(root, device);
+    model.types = types_of_card(root, device);
+  }
   const auto quota = found.vf_profile.find(vf_profile_attributes[0]);
   if (quota != found.vf_profile.end())
     model.vram_quota = to_number<uint64_t>(quota->second.text.value_or(""));

@@ -6,6 +6,8 @@
 
 #include "base/file.hpp"
 #include "cli/commands.hpp"
+#include "cli/domain_edits.hpp"
+#include "domain_fixtures.hpp"
 #include "fake_host.hpp"
 #include "state/claim_store.hpp"
 

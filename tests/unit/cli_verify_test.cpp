@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "cli/commands.hpp"
 #include "fake_host.hpp"
+#include "inventory/gpu_types.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
 
@@ -152,6 +153,28 @@ TEST(GuestCheckTest, a_vf_of_xe_prints_what_it_was_given) {
   EXPECT_THAT(
       limits_of(vf, model, {20U, {}, 6144U}),
       testing::ElementsAre("memory 6442450944 bytes, by vram_quota", "execution quantum 20 ms"));
+}
+
+/// Several vGPUs may take turns on one GPU instance, which the other types of it tell.
+TEST(GuestCheckTest, compute_units_of_mig_are_limited_where_nothing_shares_the_gpu_instance) {
+  const auto type = [](const std::string& id, const std::string& name, unsigned mib) {
+    GpuType found{.id = id,
+                  .name = name,
+                  .description = "framebuffer=" + std::to_string(mib) + "M, max_instance=4"};
+    add_size(found);
+    return found;
+  };
+  const ClaimedDevice device{
+      .alias = "a", .profile = "p", .instance = {}, .parent = "card", .type = "1"};
+  DeviceModel model{.type = type("1", "NVIDIA RTX Pro 6000-1-12Q", 12288)};
+  ASSERT_TRUE(model.type.of_mig);
+  const auto limits = [&] { return limits_of(device, model, {}); };
+  const std::string memory = "memory 12288 MiB, by the type: hard";
+  EXPECT_THAT(limits(), testing::ElementsAre(memory)) << "no type is listed";
+  model.types = {model.type};
+  EXPECT_THAT(limits(), testing::ElementsAre(memory, "compute units, by the type: hard"));
+  model.types.push_back(type("2", "NVIDIA RTX Pro 6000-1-24Q", 24576));
+  EXPECT_THAT(limits(), testing::ElementsAre(memory));
 }
 
 TEST(GuestCheckTest, without_a_known_command_the_size_alone_is_given) {
