@@ -30,6 +30,7 @@ struct Judgement {
   const std::vector<GpuSelector>& gpus;  ///< of a profile; empty: any
   DevicesInUse taken;
   std::map<std::string, GpuUse> uses;
+  KnownCards& cards;
 };
 
 /// What the fraction is given as.
@@ -66,11 +67,12 @@ Part mdev_part(const Judgement& judgement, const Parent& parent, Use use) {
 }
 
 Part vf_part(const Judgement& judgement, const PciAddress& vf, Use use) {
-  Part part{read_identity(judgement.root, judgement.config, vf), {}, false};
+  Part part{read_identity(judgement.root, judgement.config, vf, judgement.cards), {}, false};
   part.refused = not_served_as(judgement, part.parent, use);
   if (!part.refused.empty()) return part;
+  const Profile profile = profile_of(judgement, use);
   const auto device =
-      find_in_pool(judgement.root, judgement.config, profile_of(judgement, use), vf, part.refused);
+      find_in_pool({judgement.root, judgement.config, profile, judgement.cards}, vf, part.refused);
   // Whether one more vGPU fits is not asked here: that is so of each type.
   part.is_free = device && !find_user(*device, judgement.taken) && !has_others_vgpu(*device);
   return part;
@@ -83,7 +85,8 @@ std::vector<Part> parts_of(const Judgement& judgement, const Gpu& gpu) {
     for (const std::string& name : kind_of(use).parts(gpu))
       if (const auto vf = parse_pci_address(name); vf && is_pci(use))
         parts.push_back(vf_part(judgement, *vf, use));
-      else if (const auto parent = find_parent(judgement.root, judgement.config, name);
+      else if (const auto parent =
+                   find_parent(judgement.root, judgement.config, name, judgement.cards);
                parent && is_mediated(use))
         parts.push_back(mdev_part(judgement, *parent, use));
   }
@@ -193,12 +196,14 @@ FractionGpu judged(const Judgement& judgement, const Gpu& gpu) {
 
 std::vector<FractionGpu> fraction_gpus(const Root& root, const Config& config, const Host& host,
                                        const std::vector<GpuSelector>& selectors) {
+  KnownCards cards;
   const Judgement judgement{root,
                             config,
                             host,
                             selectors,
                             taken_devices(root, Uuid{}),
-                            use_of_gpus(root, host.gpus, host.instances)};
+                            use_of_gpus(root, host.gpus, host.instances),
+                            cards};
   std::vector<FractionGpu> gpus;
   gpus.reserve(host.gpus.size());
   for (const Gpu& gpu : host.gpus) gpus.push_back(judged(judgement, gpu));

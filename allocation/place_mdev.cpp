@@ -75,8 +75,9 @@ std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Prof
 Search search_parents(const MdevPlacing& placing, const Profile& profile) {
   Search found;
   const auto claims = with_own(placing);
+  KnownCards cards;
   for (const std::string& name : parent_names(placing.root)) {
-    const auto parent = find_parent(placing.root, placing.config, name);
+    const auto parent = find_parent(placing.root, placing.config, name, cards);
     if (!parent) continue;
     if (!serves(placing.config, profile, *parent)) {
       Reason unclear = settings_of(placing.config, *parent).unclear;

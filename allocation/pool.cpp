@@ -26,9 +26,10 @@ static PoolDevice with_local_cpus(const Root& root, const Profile& profile, Pool
   return device;
 }
 
-std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile) {
+std::vector<PoolDevice> pool_of(const PoolQuery& query) {
+  const Root& root = query.root;
+  const Profile& profile = query.profile;
   std::vector<PoolDevice> pool;
-  const PoolQuery query{root, config, profile};
   const Kind& kind = kind_of(profile.use);
   if (!kind.find) return pool;
   for (const PciAddress& address : pci_addresses(root)) {
@@ -46,27 +47,34 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
   return pool;
 }
 
+std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile) {
+  KnownCards cards;
+  return pool_of({root, config, profile, cards});
+}
+
 /// Whether somebody who wrote this profile may have meant this device.
-static bool may_be_meant(const Root& root, const Config& config, const Profile& profile,
-                         const PciDevice& device) {
+static bool may_be_meant(const PoolQuery& query, const PciDevice& device) {
+  const auto& [root, config, profile, cards] = query;
   if (device.physical_function.has_value() == traits_of(profile.use).is_whole_card) return false;
   if (profile.gpus.empty()) return is_gpu_class(device.pci_class);
-  return std::any_of(profile.gpus.begin(), profile.gpus.end(), [&](const GpuSelector& gpu) {
-    return gpu.by == GpuSelector::By::any
-               ? is_gpu_class(device.pci_class)
-               : match(gpu, read_identity(root, config, device.address)) != Match::no;
-  });
+  const Parent identity = read_identity(root, config, device.address, cards);
+  return std::any_of(query.profile.gpus.begin(), query.profile.gpus.end(),
+                     [&](const GpuSelector& gpu) {
+                       return gpu.by == GpuSelector::By::any ? is_gpu_class(device.pci_class)
+                                                             : match(gpu, identity) != Match::no;
+                     });
 }
 
 std::string explain_empty_pool(const Root& root, const Config& config, const Profile& profile) {
   constexpr int most = 3;
-  const PoolQuery query{root, config, profile};
+  KnownCards cards;
+  const PoolQuery query{root, config, profile, cards};
   const Kind& kind = kind_of(profile.use);
   std::string text;
   int listed = 0;
   for (const PciAddress& address : pci_addresses(root)) {
     const auto device = find_pci_device(root, address);
-    if (!device || !kind.find || !may_be_meant(root, config, profile, *device)) continue;
+    if (!device || !kind.find || !may_be_meant(query, *device)) continue;
     std::string why;
     kind.find(query, *device, why);
     if (listed++ == most) return text + "; ...";
@@ -77,10 +85,10 @@ std::string explain_empty_pool(const Root& root, const Config& config, const Pro
                                : "no GPU of this host matches the request";
 }
 
-std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
-                                       const Profile& profile, const PciAddress& address,
+std::optional<PoolDevice> find_in_pool(const PoolQuery& query, const PciAddress& address,
                                        std::string& why) {
-  const PoolQuery query{root, config, profile};
+  const Root& root = query.root;
+  const Profile& profile = query.profile;
   const Kind& kind = kind_of(profile.use);
   if (!kind.find) {
     why = "use = " + std::string(use_word(profile.use));
@@ -100,6 +108,13 @@ std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
         return with_local_cpus(root, profile, std::move(coming));
       }
   return {};
+}
+
+std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
+                                       const Profile& profile, const PciAddress& address,
+                                       std::string& why) {
+  KnownCards cards;
+  return find_in_pool({root, config, profile, cards}, address, why);
 }
 
 }  // namespace gpuward

@@ -18,6 +18,7 @@ bool gives_pci_devices(const Profile& profile);
 /// All devices that the profile may give on this host, in the order of their addresses: its pool.
 /// Whether one is in use is not looked at.
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile);
+std::vector<PoolDevice> pool_of(const PoolQuery& query);
 
 /// Why the pool is empty: what keeps the devices out that come to mind, three at most.
 std::string explain_empty_pool(const Root& root, const Config& config, const Profile& profile);
@@ -26,6 +27,8 @@ std::string explain_empty_pool(const Root& root, const Config& config, const Pro
 /// pool.
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
                                        const Profile& profile, const PciAddress& address,
+                                       std::string& why);
+std::optional<PoolDevice> find_in_pool(const PoolQuery& query, const PciAddress& address,
                                        std::string& why);
 
 }  // namespace gpuward

@@ -49,29 +49,37 @@ static void add_problems(LoadedConfig& loaded, const std::vector<ConfigProblem>&
   loaded.problems.insert(loaded.problems.end(), more.begin(), more.end());
 }
 
-/// What the configuration and this host must not have together.
-static void add_host_problems(const Settings& settings, LoadedConfig& loaded) {
+/// What the configuration and this host must not have together. `unclear`: GPUs of which it is not
+/// known which sections speak of them.
+static void add_host_problems(const Settings& settings, const UnclearGpus& unclear,
+                              LoadedConfig& loaded) {
   const Config& config = loaded.config;
   if (keeps_drivers(config))
     add_problems(loaded,
                  unsupported_by(config, libvirt_version_at(settings.root, settings.connect)));
-  add_problems(loaded, unclear_gpus(settings.root, config));
+  add_problems(loaded, unclear.errors);
   if (config.profiles.empty()) return;
   const auto gpus = read_gpus(settings.root, config);
   add_problems(loaded,
                profiles_named_as_types(config, offered_types(settings.root, config, gpus).types));
 }
 
+static void print_warnings(const std::vector<ConfigProblem>& warnings) {
+  for (const ConfigProblem& warning : warnings)
+    std::fprintf(stderr, "warning: %s\n", to_string(warning).c_str());
+}
+
 int check_command(const Settings& settings, const std::vector<std::string>& files) {
   const auto names = files.empty() ? config_files(settings.root) : files;
   LoadedConfig loaded = files.empty() ? load_host_config(settings.root) : load_config(files);
   add_scrub_problems(settings.root, loaded);
-  if (files.empty()) add_host_problems(settings, loaded);
+  const UnclearGpus unclear =
+      files.empty() ? unclear_gpus(settings.root, loaded.config) : UnclearGpus();
+  if (files.empty()) add_host_problems(settings, unclear, loaded);
   add_problems(loaded, loaded.unsupported);
   const bool good = loaded.problems.empty();
-  if (files.empty())
-    for (const ConfigProblem& warning : unmatched_selectors(settings.root, loaded.config))
-      std::fprintf(stderr, "warning: %s\n", to_string(warning).c_str());
+  print_warnings(unclear.unread);
+  if (files.empty()) print_warnings(unmatched_selectors(settings.root, loaded.config));
   if (settings.json) {
     json problems = json::array();
     for (const ConfigProblem& problem : loaded.problems)

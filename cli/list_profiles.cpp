@@ -43,6 +43,7 @@ struct Offers {
   Host host;
   DevicesInUse taken;
   std::vector<Offer> gpus;
+  KnownCards& cards;
 };
 
 static std::vector<std::string> types_of_profiles(const Config& config) {
@@ -52,8 +53,8 @@ static std::vector<std::string> types_of_profiles(const Config& config) {
   return types;
 }
 
-static Offers read_offers(const Root& root, const Config& config) {
-  Offers offers{root, config, read_host(root, config), taken_devices(root, Uuid{}), {}};
+static Offers read_offers(const Root& root, const Config& config, KnownCards& cards) {
+  Offers offers{root, config, read_host(root, config), taken_devices(root, Uuid{}), {}, cards};
   const auto counted = types_of_profiles(config);
   auto uses = use_of_gpus(root, offers.host.gpus, offers.host.instances);
   for (const Gpu& gpu : offers.host.gpus) {
@@ -62,7 +63,7 @@ static Offers read_offers(const Root& root, const Config& config) {
                 types_of(root, gpu, &counted),
                 present_types(uses[gpu.parent.name], offers.host.instances)};
     for (const std::string& name : gpu.mdev_parents)
-      if (auto parent = find_parent(root, config, name))
+      if (auto parent = find_parent(root, config, name, cards))
         offer.parents.push_back(std::move(*parent));
     offers.gpus.push_back(std::move(offer));
   }
@@ -105,7 +106,7 @@ static std::map<PciAddress, std::set<std::string>> free_devices(const Offers& of
                                                                 const Profile& profile) {
   std::map<PciAddress, std::set<std::string>> free;
   std::set<unsigned> groups;
-  for (const PoolDevice& device : pool_of(offers.root, offers.config, profile)) {
+  for (const PoolDevice& device : pool_of({offers.root, offers.config, profile, offers.cards})) {
     if (find_user(device, offers.taken) || has_others_vgpu(device) || !is_viable(device, {}) ||
         device.is_full)
       continue;
@@ -156,9 +157,11 @@ static std::optional<unsigned> available_vgpus(const Offers& offers, const Profi
     return other.gpu->parent.address == card;
   });
   if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus)
-    return available_by_name(offers, profile, read_identity(offers.root, offers.config, card), vfs);
+    return available_by_name(offers, profile,
+                             read_identity(offers.root, offers.config, card, offers.cards), vfs);
   const std::string& vf = *vfs.begin();
-  const Parent part = read_identity(offers.root, offers.config, *parse_pci_address(vf));
+  const Parent part =
+      read_identity(offers.root, offers.config, *parse_pci_address(vf), offers.cards);
   return std::min(static_cast<unsigned>(vfs.size()),
                   room_for_first(room_within_max(offers, *offer, part, vfs), profile.types));
 }
@@ -246,7 +249,8 @@ static json json_of(const Profile& profile, const ListedProfile& listed, bool is
 
 int list_profiles_command(const Settings& settings) {
   const Config config = require_config(settings.root);
-  const Offers offers = read_offers(settings.root, config);
+  KnownCards cards;
+  const Offers offers = read_offers(settings.root, config, cards);
   // With a claim that cannot be read no domain is assigned a GPU.
   const bool is_known = offers.host.claimed.unreadable.empty();
   std::vector<std::vector<std::string>> rows;

@@ -14,6 +14,7 @@ namespace gpuward {
 struct GpuFact {
   std::vector<std::string> values{};  ///< lower case; a card may have several serial numbers
   std::string unknown = "is unread";  ///< why there may be others; "" when these are all
+  bool is_shared = false;             ///< that is so because another card of the host has the same
 };
 
 /// The marks by which a selector can name a card, whatever its address is; of a VF, those of its

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/joined.hpp"
+#include "config/gpu_keys.hpp"
 #include "config/gpu_selector.hpp"
 
 namespace gpuward {
@@ -159,38 +161,70 @@ static std::string title_of(const GpuSection& section) {
   return "[gpu " + to_string(section.selector) + "] (" + to_string(section.position) + ")";
 }
 
-static const std::string& unknown_fact(const GpuSelector& selector, const GpuId& gpu) {
-  return fact_of(selector.by, gpu.card)->unknown;
+static Unclear may_select(const std::string& what, const GpuSelector& selector, const GpuId& gpu) {
+  const GpuFact& fact = *fact_of(selector.by, gpu.card);
+  return {{"device " + gpu.name,
+           what + " may select the GPU, whose " + std::string(selector_word(selector.by)) + ' ' +
+               fact.unknown,
+           {}},
+          !fact.is_shared};
 }
 
-static Reason may_select(const std::string& what, const GpuSelector& selector, const GpuId& gpu) {
-  return {"device " + gpu.name,
-          what + " may select the GPU, whose " + std::string(selector_word(selector.by)) + ' ' +
-              unknown_fact(selector, gpu),
-          {}};
+/// A section that was written for this very device, or for its card.
+static bool is_of_address(const Selected& each) {
+  return each.rank >= Rank::card;
 }
 
-/// `sections` in the order of their ranks, those that match first. A section of its address that
-/// sets `use` was written for this very device: whether one of a lower rank speaks of it does not
-/// matter then.
-static Reason reason_unclear(const std::vector<Selected>& sections, const GpuId& gpu) {
-  const bool is_decided = std::any_of(sections.begin(), sections.end(), [](const Selected& each) {
-    return each.rank >= Rank::card && each.section->use;
-  });
+static std::optional<Use> use_of_address(const std::vector<Selected>& sections) {
+  std::optional<Use> use;
+  for (const Selected& each : sections)
+    if (is_of_address(each) && each.section->use) use = each.section->use;
+  return use;
+}
+
+/// Keys of a section that may speak of the GPU or not which no section of its address decides. A
+/// key that means nothing with the use of these decides nothing.
+static std::vector<const char*> undecided_keys(const GpuSection& section,
+                                               const std::vector<Selected>& sections) {
+  const auto use = use_of_address(sections);
+  if (!use) return {"use"};
+  std::vector<const char*> keys;
+  if (is_off(use)) return keys;
+  for (const GpuKey& key : gpu_keys) {
+    if (!key.is_set(section) || (key.trait && !(traits_of(*use).*key.trait))) continue;
+    const bool is_decided = std::any_of(
+        sections.begin(), sections.end(),
+        [&](const Selected& each) { return is_of_address(each) && key.is_set(*each.section); });
+    if (!is_decided) keys.push_back(key.name);
+  }
+  return keys;
+}
+
+/// Why it matters whether the section speaks of the GPU; without a problem when it does not.
+static Unclear may_matter(const GpuSection& section, const std::vector<Selected>& sections,
+                          const GpuId& gpu) {
+  const std::string keys = joined(undecided_keys(section, sections));
+  if (keys.empty()) return {};
+  const std::string sets = keys == "use" ? "" : ", which sets " + keys + ',';
+  Unclear unclear = may_select(title_of(section) + sets, section.selector, gpu);
+  unclear.remedy = "set " + keys + " in [gpu " +
+                   to_string(gpu.physical_function.value_or(*gpu.address)) + "], which counts more";
+  return unclear;
+}
+
+/// `sections` in the order of their ranks, those that match first.
+static Unclear reason_unclear(const std::vector<Selected>& sections, const GpuId& gpu) {
   for (size_t i = 0; i < sections.size(); ++i) {
     const Selected& each = sections[i];
-    if (each.match == Match::unknown && !is_decided) {
-      Reason reason = may_select(title_of(*each.section), each.section->selector, gpu);
-      reason.remedy = "set use in [gpu " + to_string(gpu.physical_function.value_or(*gpu.address)) +
-                      "], which counts more";
-      return reason;
+    if (each.match == Match::unknown) {
+      Unclear unclear = may_matter(*each.section, sections, gpu);
+      if (!unclear.problem.empty()) return unclear;
+    } else if (i > 0 && each.rank == sections[i - 1].rank && sections[i - 1].match == Match::yes) {
+      return {{"device " + gpu.name,
+               "selected by both " + title_of(*sections[i - 1].section) + " and " +
+                   title_of(*each.section) + ", of which neither counts more",
+               "change one of them, then run: gpuward check"}};
     }
-    if (i > 0 && each.rank == sections[i - 1].rank && each.match == Match::yes &&
-        sections[i - 1].match == Match::yes)
-      return {"device " + gpu.name,
-              "selected by both " + title_of(*sections[i - 1].section) + " and " +
-                  title_of(*each.section) + ", of which neither counts more",
-              "change one of them, then run: gpuward check"};
   }
   return {};
 }
@@ -230,7 +264,7 @@ bool serves(const Config& config, const Profile& profile, const GpuId& gpu) {
   return named && settings_of(config, gpu).use.value_or(profile.use) == profile.use;
 }
 
-Reason unclear_for(const Profile& profile, const GpuId& gpu) {
+Unclear unclear_for(const Profile& profile, const GpuId& gpu) {
   const GpuSelector* unknown = nullptr;
   for (const GpuSelector& selector : profile.gpus) {
     const Match found = match(selector, gpu);

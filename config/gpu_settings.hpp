@@ -30,6 +30,11 @@ bool has_selector(const Config& config, GpuSelector::By by);
 /// Whether one needs CardFacts.
 bool needs_facts(const Config& config);
 
+/// Why it is not known which sections or profiles speak of a GPU; without a problem when it is.
+struct Unclear : Reason {
+  bool is_unread = false;  ///< what they go by cannot be read now; else they have to be changed
+};
+
 /// What the configuration says of one GPU, all sections that select it taken together.
 struct GpuSettings {
   std::optional<Use> use;
@@ -42,22 +47,22 @@ struct GpuSettings {
   std::vector<InstanceCount> max;  ///< that domains may have on one card
   std::optional<Isolation> isolation;
   bool instances_by_name = false;  ///< the section that gives them names this very GPU
-  /// Why it is not known which sections speak of it; without a problem when it is. Such a GPU is
-  /// neither assigned nor changed.
-  Reason unclear;
+  /// Why it is not known which sections speak of it. Such a GPU is neither assigned nor changed.
+  Unclear unclear;
 };
 
 /// The more precise section wins key by key: its address or name, then that of the card that it is
 /// a VF of, then serial number or UUID, slot, subsystem, IOMMU group, a pattern of addresses,
-/// vendor:device (its own before that of its card), then *. Two sections of one of these ranks, and
-/// one that may speak of it or not and is not outranked by a `use` of its address, are unclear.
+/// vendor:device (its own before that of its card), then *. Two sections of one of these ranks are
+/// unclear, and so is one that may speak of it or not, unless a section of its address sets `use`
+/// and each key of that one that means something with this use.
 GpuSettings settings_of(const Config& config, const GpuId& gpu);
 
 /// Whether domains may get by this profile what it is for: the profile allows the GPU and the GPU
 /// is not kept for another use.
 bool serves(const Config& config, const Profile& profile, const GpuId& gpu);
 
-/// Why it is not known whether the profile allows the GPU; without a problem when it is.
-Reason unclear_for(const Profile& profile, const GpuId& gpu);
+/// Why it is not known whether the profile allows the GPU.
+Unclear unclear_for(const Profile& profile, const GpuId& gpu);
 
 }  // namespace gpuward

@@ -4,6 +4,7 @@
 
 #include "base/quote.hpp"
 #include "base/uuid.hpp"
+#include "config/gpu_keys.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
 #include "config/section.hpp"
@@ -183,17 +184,6 @@ void parse_section(Section<GpuSection>& section, const SectionText& block) {
   set_keys(section, block, keys);
 }
 
-/// What a kind must have for a key to mean something.
-constexpr std::pair<const char*, bool UseTraits::*> keys_of_kinds[] = {
-    {"instances", &UseTraits::has_instances},
-    {"max", &UseTraits::has_types},
-    {"vfs", &UseTraits::is_vf},
-    {"adopt", &UseTraits::can_be_adopted},
-    {"exec-quantum", &UseTraits::has_vf_quota},
-    {"preempt-timeout", &UseTraits::has_vf_quota},
-    {"vf-memory", &UseTraits::has_vf_quota},
-};
-
 void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
   const KeyRules keys_set(section, problems);
   GpuSection& gpu = section.content;
@@ -203,7 +193,8 @@ void check(Section<GpuSection>& section, std::vector<ConfigProblem>& problems) {
       keys_set.has("use") ? "'use' is " + std::string(use_word(*gpu.use)) + keys_set.where("use")
                           : "'use' is not set";
   const Use use = gpu.use.value_or(default_use);
-  for (const auto& [key, trait] : keys_of_kinds) keys_set.require(key, use, trait, found);
+  for (const GpuKey& key : gpu_keys)
+    if (key.trait) keys_set.require(key.name, use, key.trait, found);
   if (gpu.use && traits_of(use).has_types && !traits_of(use).has_named_types)
     for (const InstanceCount& limit : gpu.max)
       if (!is_name(limit.type))

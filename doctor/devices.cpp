@@ -233,8 +233,10 @@ static void find_unexpected(const Root& root, const Config& config, std::set<std
   for (const Gpu& gpu : read_gpus(root, config))
     if (const Verdict verdict = check_identity(root, config, gpu.parent); !verdict) {
       reasons.insert(to_string(verdict.reason));
-      findings.push_back({Severity::problem, "devices", gpu.parent.name,
-                          without_remedy(verdict.reason),
+      // What cannot be read now, as of a card that a guest has, is no defect.
+      const bool is_unread = settings_of(config, gpu.parent).unclear.is_unread;
+      findings.push_back({is_unread ? Severity::warning : Severity::problem, "devices",
+                          gpu.parent.name, without_remedy(verdict.reason),
                           verdict.reason.remedy.empty() ? "gpuward show " + gpu.parent.name
                                                         : hint(verdict.reason)});
     }

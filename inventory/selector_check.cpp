@@ -2,12 +2,15 @@
 #include "inventory/selector_check.hpp"
 
 #include <algorithm>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "config/gpu_selector.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/snapshot.hpp"
 #include "mdev/parent.hpp"
+#include "pci/card_facts.hpp"
 
 namespace gpuward {
 
@@ -32,14 +35,25 @@ static bool needs_gpus(const Config& config) {
   return needs_facts(config) || has_selector(config, By::addresses);
 }
 
+/// The GPUs of the host and their VFs, as selectors see them.
+static std::vector<Parent> read_parts(const Root& root, const Config& config) {
+  std::vector<Parent> parts;
+  KnownCards cards;
+  for (Gpu& gpu : read_gpus(root, config)) {
+    parts.push_back(std::move(gpu.parent));
+    for (const PciAddress& vf : gpu.vfs) parts.push_back(read_identity(root, config, vf, cards));
+  }
+  return parts;
+}
+
 std::vector<ConfigProblem> unmatched_selectors(const Root& root, const Config& config) {
   const auto parents = parent_names(root);
-  const auto gpus = needs_gpus(config) ? read_gpus(root, config) : std::vector<Gpu>();
+  const auto parts = needs_gpus(config) ? read_parts(root, config) : std::vector<Parent>();
   const auto is_matched = [&](const GpuSelector& selector) {
     if (selector.by == By::name)
       return std::find(parents.begin(), parents.end(), selector.name) != parents.end();
-    return std::any_of(gpus.begin(), gpus.end(), [&](const Gpu& gpu) {
-      return match(selector, gpu.parent) != Match::no;  // unclear_gpus reports what is unknown
+    return std::any_of(parts.begin(), parts.end(), [&](const Parent& part) {
+      return match(selector, part) != Match::no;  // unclear_gpus reports what is unknown
     });
   };
   std::vector<ConfigProblem> problems;
@@ -53,17 +67,23 @@ std::vector<ConfigProblem> unmatched_selectors(const Root& root, const Config& c
   return problems;
 }
 
-std::vector<ConfigProblem> unclear_gpus(const Root& root, const Config& config) {
-  std::vector<ConfigProblem> problems;
-  if (!needs_gpus(config)) return problems;
-  for (const Gpu& gpu : read_gpus(root, config)) {
-    if (const Reason unclear = settings_of(config, gpu.parent).unclear; !unclear.problem.empty())
-      problems.push_back({{}, to_string(unclear)});
+UnclearGpus unclear_gpus(const Root& root, const Config& config) {
+  UnclearGpus found;
+  if (!needs_gpus(config)) return found;
+  // What is so of a card is not reported again of each of its VFs.
+  std::set<std::pair<std::string, std::string>> reported;
+  const auto add = [&](const Parent& part, const Unclear& unclear, const Position& position) {
+    const std::string card =
+        part.physical_function ? to_string(*part.physical_function) : part.name;
+    if (unclear.problem.empty() || !reported.emplace(card, unclear.problem).second) return;
+    (unclear.is_unread ? found.unread : found.errors).push_back({position, to_string(unclear)});
+  };
+  for (const Parent& part : read_parts(root, config)) {
+    add(part, settings_of(config, part).unclear, {});
     for (const Profile& profile : config.profiles)
-      if (const Reason unclear = unclear_for(profile, gpu.parent); !unclear.problem.empty())
-        problems.push_back({profile.position, to_string(unclear)});
+      add(part, unclear_for(profile, part), profile.position);
   }
-  return problems;
+  return found;
 }
 
 }  // namespace gpuward

@@ -13,8 +13,14 @@ namespace gpuward {
 /// selector is misspelt.
 std::vector<ConfigProblem> unmatched_selectors(const Root& root, const Config& config);
 
-/// GPUs of this host of which it is not known which sections speak of them
-/// (GpuSettings::unclear); such a GPU is not assigned. Without a position.
-std::vector<ConfigProblem> unclear_gpus(const Root& root, const Config& config);
+/// GPUs and VFs of this host of which it is not known which sections and profiles speak of them;
+/// such a GPU is not assigned. Those of sections are without a position.
+struct UnclearGpus {
+  std::vector<ConfigProblem> errors{};
+  /// What a selector goes by cannot be read now: the user is not root, the card sleeps, or a guest
+  /// has it.
+  std::vector<ConfigProblem> unread{};
+};
+UnclearGpus unclear_gpus(const Root& root, const Config& config);
 
 }  // namespace gpuward

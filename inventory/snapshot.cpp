@@ -119,7 +119,8 @@ std::vector<Gpu> read_gpus(const Root& root, const Config& config) {
       gpus.push_back({.parent = std::move(*parent),
                       .driver = driver_of(root.sys("class/mdev_bus/") + name),
                       .mdev_parents = {name}});
-  for (Gpu& gpu : gpus) read_card_facts(root, config, gpu.parent);
+  KnownCards cards;
+  for (Gpu& gpu : gpus) read_card_facts(root, config, gpu.parent, cards);
   return gpus;
 }
 

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "kinds/pool_device.hpp"
 
-#include "config/gpu_settings.hpp"
-#include "pci/card_facts.hpp"
 #include "pci/identity.hpp"
-#include "pci/pci_device.hpp"
 
 namespace gpuward {
 
@@ -13,13 +10,6 @@ Parent identity_of(const Root& root, const Config& config, const std::string& na
   Parent parent = read_identity(root.sys("class/mdev_bus/") + name, name);
   read_card_facts(root, config, parent);
   return parent;
-}
-
-std::string unexpected_identity(const PoolQuery& query, const Parent& device) {
-  if (Reason unclear = settings_of(query.config, device).unclear; !unclear.problem.empty())
-    return std::move(unclear.problem);
-  const Verdict verdict = check_identity(query.root, query.config, device);
-  return verdict ? "" : "not the expected GPU: " + verdict.reason.problem;
 }
 
 std::string not_allowed_by(const PoolQuery& query, const GpuId& gpu) {
@@ -34,6 +24,29 @@ std::string not_allowed_by(const PoolQuery& query, const GpuId& gpu) {
          (gpu.physical_function ? gpu.name + " or its PF " + to_string(*gpu.physical_function)
                                 : "the device") +
          " allows it";
+}
+
+/// "" where the device is the one that its section expects, and it is known which that is.
+static std::string unexpected_identity(const PoolQuery& query, const Parent& device) {
+  if (Reason unclear = settings_of(query.config, device).unclear; !unclear.problem.empty())
+    return std::move(unclear.problem);
+  const Verdict verdict = check_identity(query.root, query.config, device);
+  return verdict ? "" : "not the expected GPU: " + verdict.reason.problem;
+}
+
+std::optional<GpuSettings> allowed_settings(const PoolQuery& query, const PciDevice& device,
+                                            ReasonNotOfKind reason, std::string& why) {
+  const auto& [root, config, profile, cards] = query;
+  const Parent parent = read_identity(root, config, device.address, cards);
+  if (!serves(config, profile, parent)) {
+    why = not_allowed_by(query, parent);
+    return {};
+  }
+  GpuSettings settings = settings_of(config, parent);
+  why = reason(query, settings, device);
+  if (why.empty()) why = unexpected_identity(query, parent);
+  if (!why.empty()) return {};
+  return settings;
 }
 
 }  // namespace gpuward

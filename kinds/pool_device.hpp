@@ -8,7 +8,10 @@
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
+#include "config/gpu_settings.hpp"
 #include "mdev/parent.hpp"
+#include "pci/card_facts.hpp"
+#include "pci/pci_device.hpp"
 
 namespace gpuward {
 
@@ -33,14 +36,21 @@ struct PoolQuery {
   const Root& root;
   const Config& config;
   const Profile& profile;
+  KnownCards& cards;
 };
 
 /// A PCI device, or a parent of mdevs that is none, as a section of the configuration sees it: one
 /// that names a VF counts more than its PF's.
 Parent identity_of(const Root& root, const Config& config, const std::string& name);
 
-/// "" where the device is the one that its section expects, and it is known which that is.
-std::string unexpected_identity(const PoolQuery& query, const Parent& device);
+/// Why a device that its sections allow is none of the kind; "" when it is one.
+using ReasonNotOfKind = std::string (*)(const PoolQuery& query, const GpuSettings& settings,
+                                        const PciDevice& device);
+
+/// What the configuration says of a device of the kind that the profile may give, and that is the
+/// one its section expects; nothing, and why, of any other.
+std::optional<GpuSettings> allowed_settings(const PoolQuery& query, const PciDevice& device,
+                                            ReasonNotOfKind reason, std::string& why);
 
 /// Why the profile or a [gpu] section keeps the device, or its card, from domains.
 std::string not_allowed_by(const PoolQuery& query, const GpuId& gpu);

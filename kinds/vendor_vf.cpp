@@ -101,7 +101,7 @@ static std::optional<unsigned> memory(const Root& root, const ClaimedDevice& dev
 static bool has_room(const PoolQuery& query, const GpuSettings& settings, const PciDevice& vf) {
   if (query.profile.memory_mib &&
       fraction_limit(query.root, query.config, query.profile,
-                     read_identity(query.root, query.config, vf.address),
+                     read_identity(query.root, query.config, vf.address, query.cards),
                      claimed_devices(query.root).claims))
     return false;
   auto types = creatable_vgpus(query.root, vf.address);
@@ -115,9 +115,9 @@ static bool has_room(const PoolQuery& query, const GpuSettings& settings, const 
   return first_fit(query.profile.types, types) != nullptr;
 }
 
-static std::string reason_not_vf(const Root& root, const GpuSettings& /*settings*/,
+static std::string reason_not_vf(const PoolQuery& query, const GpuSettings& /*settings*/,
                                  const PciDevice& device) {
-  if (offers_vgpus(root, device.address)) return {};
+  if (offers_vgpus(query.root, device.address)) return {};
   return "no nvidia/current_vgpu_type; check that NVIDIA's vGPU driver is loaded";
 }
 

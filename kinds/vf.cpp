@@ -32,7 +32,7 @@ static GpuId identity_to_come(const Parent& card, const PciAddress& vf) {
   return {to_string(vf), vf, 0, 0, card.address, card.vendor, card.device, card.card};
 }
 
-static std::string reason_not_vf(const Root& /*root*/, const GpuSettings& settings,
+static std::string reason_not_vf(const PoolQuery& /*query*/, const GpuSettings& settings,
                                  const PciDevice& device) {
   if (!is_gpu_class(device.pci_class) && !(settings.is_named && settings.use))
     return "neither display nor accelerator class; to assign it set use = vf in [gpu " +
@@ -40,38 +40,30 @@ static std::string reason_not_vf(const Root& /*root*/, const GpuSettings& settin
   return {};
 }
 
-std::optional<FoundVf> find_vf(const PoolQuery& query, const PciDevice& device, ReasonNotVf reason,
-                               std::string& why) {
-  const auto& [root, config, profile] = query;
-  const auto pf = device.physical_function ? find_pci_device(root, *device.physical_function)
+std::optional<FoundVf> find_vf(const PoolQuery& query, const PciDevice& device,
+                               ReasonNotOfKind reason, std::string& why) {
+  const auto pf = device.physical_function ? find_pci_device(query.root, *device.physical_function)
                                            : std::optional<PciDevice>();
   if (!pf) {
     why = "not a virtual function (VF)";
     return {};
   }
-  const Parent parent = read_identity(root, config, device.address);
-  if (!serves(config, profile, parent)) {
-    why = not_allowed_by(query, parent);
-    return {};
-  }
-  const GpuSettings settings = settings_of(config, parent);
-  why = reason(root, settings, device);
-  if (why.empty()) why = unexpected_identity(query, parent);
-  if (!why.empty()) return {};
+  auto settings = allowed_settings(query, device, reason, why);
+  if (!settings) return {};
   PoolDevice found{device.address, pf->address, pf->numa_node, {device.address}};
-  found.has_vgpu = current_vgpu(root, device.address).value_or(0) != 0;
-  found.adopt = settings.adopt;
-  return FoundVf{std::move(found), settings};
+  found.has_vgpu = current_vgpu(query.root, device.address).value_or(0) != 0;
+  found.adopt = settings->adopt;
+  return FoundVf{std::move(found), std::move(*settings)};
 }
 
 std::vector<PoolDevice> vfs_to_enable(const PoolQuery& query, const PciAddress& pf) {
-  const auto& [root, config, profile] = query;
+  const auto& [root, config, profile, cards] = query;
   std::vector<PoolDevice> coming;
   const unsigned most = total_vfs(root, pf);
   if (most == 0 || !virtual_functions(root, pf).empty()) return coming;
   const auto device = find_pci_device(root, pf);
   if (!device) return coming;
-  const Parent card = read_identity(root, config, pf);
+  const Parent card = read_identity(root, config, pf, cards);
   const GpuSettings settings = settings_of(config, card);
   if (!is_gpu_class(device->pci_class) && !settings.is_named) return coming;
   if (settings.use != profile.use || !check_identity(root, config, card)) return coming;

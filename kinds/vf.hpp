@@ -7,7 +7,6 @@
 
 #include "base/error.hpp"
 #include "base/lock.hpp"
-#include "config/gpu_settings.hpp"
 #include "inventory/gpu.hpp"
 #include "kinds/device_setup.hpp"
 #include "kinds/pool_device.hpp"
@@ -24,13 +23,9 @@ struct FoundVf {
   GpuSettings settings;  ///< of the VF
 };
 
-/// Why a VF that its sections allow is no device of the kind; "" when it is one.
-using ReasonNotVf = std::string (*)(const Root& root, const GpuSettings& settings,
-                                    const PciDevice& device);
-
 /// Kind::find of a VF.
-std::optional<FoundVf> find_vf(const PoolQuery& query, const PciDevice& device, ReasonNotVf reason,
-                               std::string& why);
+std::optional<FoundVf> find_vf(const PoolQuery& query, const PciDevice& device,
+                               ReasonNotOfKind reason, std::string& why);
 
 /// Kind::to_be_enabled: the VFs that a PF without any will have once they are needed.
 std::vector<PoolDevice> vfs_to_enable(const PoolQuery& query, const PciAddress& pf);

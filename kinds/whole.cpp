@@ -53,28 +53,23 @@ static std::string lost_with_driver(const Root& root, const PciAddress& address)
   return {};
 }
 
-/// A function beside a GPU in its slot is its companion and no GPU of its own.
-static bool is_companion(const Root& root, const PciAddress& address) {
-  if (address.function == 0) return false;
-  const auto first = find_pci_device(root, {address.domain, address.bus, address.slot, 0});
-  return first && is_gpu_class(first->pci_class);
-}
-
 /// A section names it, for this use.
 static bool is_meant_whole(const GpuSettings& settings) {
   return settings.is_named && settings.use == Use::whole;
 }
 
 /// Why a function cannot be given whole by this profile; "" when it can.
-static std::string reason_not_whole(const Root& root, const GpuSettings& settings,
+static std::string reason_not_whole(const PoolQuery& query, const GpuSettings& settings,
                                     const PciDevice& device) {
+  const Root& root = query.root;
   if (is_bridge_class(device.pci_class)) return "PCI bridge";
   if (std::string lost = lost_with_driver(root, device.address); !lost.empty()) return lost;
   if (is_meant_whole(settings)) return {};
   if (!is_gpu_class(device.pci_class))
     return "neither display nor accelerator class; to assign it set use = whole in [gpu " +
            to_string(device.address) + "]";
-  if (is_companion(root, device.address)) return "companion of the GPU in the same slot";
+  if (is_companion(root, device.address, query.cards))
+    return "companion of the GPU in the same slot";
   if (!settings.use && exists(pci_path(root, device.address) + "/mdev_supported_types"))
     return "supports mediated devices; to assign it as a whole set use = whole in [gpu " +
            to_string(device.address) + "]";
@@ -109,23 +104,17 @@ static std::string used_below_companion(const Root& root, const PoolDevice& gpu)
 
 static std::optional<PoolDevice> find_whole(const PoolQuery& query, const PciDevice& device,
                                             std::string& why) {
-  const auto& [root, config, profile] = query;
+  const Root& root = query.root;
   if (device.physical_function) {
     why = "virtual function (VF)";
     return {};
   }
-  const Parent parent = read_identity(root, config, device.address);
-  if (!serves(config, profile, parent)) {
-    why = not_allowed_by(query, parent);
-    return {};
-  }
-  const GpuSettings settings = settings_of(config, parent);
-  why = reason_not_whole(root, settings, device);
-  if (why.empty()) why = unexpected_identity(query, parent);
-  if (!why.empty()) return {};
+  const auto settings = allowed_settings(query, device, reason_not_whole, why);
+  if (!settings) return {};
   PoolDevice found{device.address, {}, device.numa_node, {}};
   add_functions(root, device, found);
-  if (!profile.is_configured && !is_meant_whole(settings)) why = used_below_companion(root, found);
+  if (!query.profile.is_configured && !is_meant_whole(*settings))
+    why = used_below_companion(root, found);
   if (!why.empty()) return {};
   if (const auto group = iommu_group_of(root, device.address))
     found.host_bound_members = host_bound_members(root, *group, found.functions);

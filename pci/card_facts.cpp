@@ -35,7 +35,10 @@ GpuFact serial_fact(const Identity& identity, bool is_root) {
 GpuFact uuid_fact(const Identity& identity, uint16_t vendor) {
   constexpr uint16_t nvidia = 0x10de;
   if (identity.uuid) return {{*identity.uuid}, ""};
-  return {{}, vendor == nvidia ? "cannot be read: NVIDIA's driver is not bound to the card" : ""};
+  if (vendor != nvidia) return {{}, ""};
+  return {{},
+          identity.is_unstarted ? "cannot be read: NVIDIA's driver has not started the card"
+                                : "cannot be read: NVIDIA's driver is not bound to the card"};
 }
 
 static GpuFact known(const std::optional<std::string>& value) {
@@ -44,25 +47,27 @@ static GpuFact known(const std::optional<std::string>& value) {
   return fact;
 }
 
-static bool is_gpu_function(const Root& root, const PciAddress& address) {
-  return is_gpu_class(hex_number(read_attribute(pci_path(root, address) + "/class").value_or("")));
+static bool is_gpu_function(const Root& root, const PciAddress& address, KnownCards& cards) {
+  const auto [known, is_new] = cards.are_gpus.try_emplace(address, false);
+  if (is_new)
+    known->second =
+        is_gpu_class(hex_number(read_attribute(pci_path(root, address) + "/class").value_or("")));
+  return known->second;
 }
 
-/// A function beside a GPU in its slot is its companion: PCIe gives all functions of a card one
-/// serial number.
-static bool is_companion(const Root& root, const PciAddress& address) {
+bool is_companion(const Root& root, const PciAddress& address, KnownCards& cards) {
   return address.function != 0 &&
-         is_gpu_function(root, {address.domain, address.bus, address.slot, 0});
+         is_gpu_function(root, {address.domain, address.bus, address.slot, 0}, cards);
 }
 
 /// Whether selectors by marks speak of it at all.
 static bool has_facts(const Root& root, const Config& config, const GpuId& gpu,
-                      const PciAddress& card) {
+                      const PciAddress& card, KnownCards& cards) {
   const bool is_declared =
       std::any_of(config.gpus.begin(), config.gpus.end(),
                   [&](const GpuSection& section) { return declares_gpu(section.selector, gpu); });
   if (is_declared) return true;
-  if (is_gpu_function(root, card)) return !is_companion(root, card);
+  if (is_gpu_function(root, card, cards)) return !is_companion(root, card, cards);
   return exists(pci_path(root, *gpu.address) + "/mdev_supported_types");
 }
 
@@ -88,21 +93,38 @@ static GpuFact read_serials(const Root& root, const PciAddress& card) try {
   return {{}, "cannot be read: " + errno_text(error.code)};
 }
 
+static const GpuFact& own_serials(const Root& root, const PciAddress& card, KnownCards& cards) {
+  const auto known = cards.serials.find(card);
+  if (known != cards.serials.end()) return known->second;
+  return cards.serials.emplace(card, read_serials(root, card)).first->second;
+}
+
 static bool is_same_slot(const PciAddress& one, const PciAddress& other) {
   return one.domain == other.domain && one.bus == other.bus && one.slot == other.slot;
+}
+
+static const std::vector<PciAddress>& gpus_of(const Root& root, const Config& config,
+                                              KnownCards& cards) {
+  if (cards.gpus) return *cards.gpus;
+  cards.gpus.emplace();
+  for (const PciAddress& address : pci_addresses(root)) {
+    // VFs first, of which there may be a thousand.
+    if (read_link(pci_path(root, address) + "/physfn")) continue;
+    const GpuId gpu = read_identity(pci_path(root, address), to_string(address));
+    if (has_facts(root, config, gpu, address, cards)) cards.gpus->push_back(address);
+  }
+  return *cards.gpus;
 }
 
 /// Another GPU of the host with one of these numbers: boards with two GPUs, and some cards without
 /// a number of their own, have one in common.
 static std::optional<PciAddress> other_with(const Root& root, const Config& config,
                                             const PciAddress& card,
-                                            const std::vector<std::string>& serials) {
-  for (const PciAddress& address : pci_addresses(root)) {
-    // VFs first, of which there may be a thousand.
-    if (is_same_slot(address, card) || read_link(pci_path(root, address) + "/physfn")) continue;
-    const GpuId gpu = read_identity(pci_path(root, address), to_string(address));
-    if (!has_facts(root, config, gpu, address)) continue;
-    const GpuFact other = read_serials(root, address);
+                                            const std::vector<std::string>& serials,
+                                            KnownCards& cards) {
+  for (const PciAddress& address : gpus_of(root, config, cards)) {
+    if (is_same_slot(address, card)) continue;
+    const GpuFact& other = own_serials(root, address, cards);
     if (std::find_first_of(other.values.begin(), other.values.end(), serials.begin(),
                            serials.end()) != other.values.end())
       return address;
@@ -110,11 +132,12 @@ static std::optional<PciAddress> other_with(const Root& root, const Config& conf
   return {};
 }
 
-static GpuFact serials_of(const Root& root, const Config& config, const PciAddress& card) {
-  GpuFact fact = read_serials(root, card);
+static GpuFact serials_of(const Root& root, const Config& config, const PciAddress& card,
+                          KnownCards& cards) {
+  const GpuFact fact = own_serials(root, card, cards);
   if (!is_selected_by(config, fact.values)) return fact;
-  if (const auto other = other_with(root, config, card, fact.values))
-    return {{}, "is also that of GPU " + to_string(*other)};
+  if (const auto other = other_with(root, config, card, fact.values, cards))
+    return {{}, "is also that of GPU " + to_string(*other), true};
   return fact;
 }
 
@@ -123,35 +146,64 @@ static GpuFact iommu_group_fact(const Root& root, const PciAddress& card) {
   return known(link ? std::optional(std::string(base_name(*link))) : std::nullopt);
 }
 
-void read_card_facts(const Root& root, const Config& config, GpuId& gpu) {
+static CardFacts read_facts(const Root& root, const Config& config, const PciAddress& card,
+                            uint16_t vendor, KnownCards& cards) {
+  const GpuFact none{{}, ""};
+  CardFacts facts{none, none, none, none, none};
+  if (has_selector(config, By::serial)) facts.serial = serials_of(root, config, card, cards);
+  const IdentityParts parts{.uuid = has_selector(config, By::uuid),
+                            .subsystem = has_selector(config, By::subsystem),
+                            .slot = has_selector(config, By::slot)};
+  const Identity identity = find_identity(root, card, Sleepers::leave, parts);
+  if (parts.uuid) facts.uuid = uuid_fact(identity, vendor);
+  facts.subsystem = known(identity.subsystem);
+  facts.slot = known(identity.slot);
+  if (has_selector(config, By::iommu_group)) facts.iommu_group = iommu_group_fact(root, card);
+  return facts;
+}
+
+void read_card_facts(const Root& root, const Config& config, GpuId& gpu, KnownCards& cards) {
   if (!needs_facts(config)) return;
   const GpuFact none{{}, ""};
   gpu.card = {none, none, none, none, none};
   if (!gpu.address) return;
   const PciAddress card = gpu.physical_function.value_or(*gpu.address);
-  if (!has_facts(root, config, gpu, card)) return;
-  if (has_selector(config, By::serial)) gpu.card.serial = serials_of(root, config, card);
-  const IdentityParts parts{.uuid = has_selector(config, By::uuid),
-                            .subsystem = has_selector(config, By::subsystem),
-                            .slot = has_selector(config, By::slot)};
-  const Identity identity = find_identity(root, card, Sleepers::leave, parts);
-  if (parts.uuid)
-    gpu.card.uuid = uuid_fact(identity, gpu.physical_function ? gpu.card_vendor : gpu.vendor);
-  gpu.card.subsystem = known(identity.subsystem);
-  gpu.card.slot = known(identity.slot);
-  if (has_selector(config, By::iommu_group)) gpu.card.iommu_group = iommu_group_fact(root, card);
+  if (!has_facts(root, config, gpu, card, cards)) return;
+  auto found = cards.facts.find(card);
+  if (found == cards.facts.end()) {
+    const uint16_t vendor = gpu.physical_function ? gpu.card_vendor : gpu.vendor;
+    found = cards.facts.emplace(card, read_facts(root, config, card, vendor, cards)).first;
+  }
+  gpu.card = found->second;
+}
+
+Parent read_identity(const Root& root, const Config& config, const PciAddress& address,
+                     KnownCards& cards) {
+  Parent parent = read_identity(pci_path(root, address), to_string(address));
+  read_card_facts(root, config, parent, cards);
+  return parent;
+}
+
+std::optional<Parent> find_parent(const Root& root, const Config& config, const std::string& name,
+                                  KnownCards& cards) {
+  auto parent = find_parent(root, name);
+  if (parent) read_card_facts(root, config, *parent, cards);
+  return parent;
+}
+
+void read_card_facts(const Root& root, const Config& config, GpuId& gpu) {
+  KnownCards cards;
+  read_card_facts(root, config, gpu, cards);
 }
 
 Parent read_identity(const Root& root, const Config& config, const PciAddress& address) {
-  Parent parent = read_identity(pci_path(root, address), to_string(address));
-  read_card_facts(root, config, parent);
-  return parent;
+  KnownCards cards;
+  return read_identity(root, config, address, cards);
 }
 
 std::optional<Parent> find_parent(const Root& root, const Config& config, const std::string& name) {
-  auto parent = find_parent(root, name);
-  if (parent) read_card_facts(root, config, *parent);
-  return parent;
+  KnownCards cards;
+  return find_parent(root, config, name, cards);
 }
 
 }  // namespace gpuward

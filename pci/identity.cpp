@@ -94,17 +94,17 @@ static void add_serial(std::vector<std::string>& serials, const std::optional<st
 
 /// "GPU UUID: GPU-4dea22b3-..."; "GPU-" and question marks while the driver has not started the
 /// card.
-static std::optional<std::string> nvidia_uuid(const Root& root, const PciAddress& address) {
+static void read_nvidia_uuid(const Root& root, const PciAddress& address, Identity& identity) {
   const auto text =
       read_attribute(root.proc("driver/nvidia/gpus/") + to_string(address) + "/information");
-  if (!text) return {};
+  if (!text) return;
   for (const std::string_view line : split(*text, '\n')) {
     if (!line.starts_with("GPU UUID:")) continue;
     std::string_view word = trim(line.substr(line.find(':') + 1));
     if (word.starts_with("GPU-")) word.remove_prefix(4);
-    if (const auto uuid = parse_uuid(word)) return to_string(*uuid);
+    if (const auto uuid = parse_uuid(word)) identity.uuid = to_string(*uuid);
   }
-  return {};
+  identity.is_unstarted = !identity.uuid;
 }
 
 static std::optional<std::string> subsystem_of(const std::string& path) {
@@ -147,7 +147,7 @@ Identity find_identity(const Root& root, const PciAddress& address, Sleepers sle
                        const IdentityParts& parts) {
   Identity identity;
   if (parts.serial) read_serials(root, address, sleepers, identity);
-  if (parts.uuid) identity.uuid = nvidia_uuid(root, address);
+  if (parts.uuid) read_nvidia_uuid(root, address, identity);
   if (parts.subsystem) identity.subsystem = subsystem_of(pci_path(root, address));
   if (parts.slot) identity.slot = slot_of(root, address);
   return identity;

@@ -26,6 +26,8 @@ struct Identity {
   bool unread = false;  ///< PCIe's serial number is unknown: the card sleeps or does not answer
   /// An AMD card's is unknown: only amdgpu reports it, and another driver or none is bound.
   bool lacks_driver_serial = false;
+  /// NVIDIA's driver is bound and does not know the UUID: it has not started the card.
+  bool is_unstarted = false;
   bool operator==(const Identity&) const = default;
 };
 

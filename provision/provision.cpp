@@ -64,8 +64,9 @@ static void add_rooms(const Root& root, const Config& config, ProvisionView& vie
 
 ProvisionView scan_host(const Root& root, const Config& config) {
   ProvisionView view;
+  KnownCards cards;
   for (const std::string& name : parent_names(root)) {
-    auto parent = find_parent(root, config, name);
+    auto parent = find_parent(root, config, name, cards);
     if (!parent || !is_expected(root, config, *parent, view)) continue;
     auto types = list_directory(root.sys("class/mdev_bus/") + name + "/mdev_supported_types");
     view.parents.push_back({std::move(*parent), std::move(types)});
@@ -73,7 +74,7 @@ ProvisionView scan_host(const Root& root, const Config& config) {
       if (const auto uuid = parse_uuid(file)) view.mdevctl.emplace(name, *uuid);
   }
   for (PhysicalFunction& pf : physical_functions(root)) {
-    read_card_facts(root, config, pf.identity);
+    read_card_facts(root, config, pf.identity, cards);
     if (is_expected(root, config, pf.identity, view)) view.pfs.push_back(std::move(pf));
   }
   view.instances = list_instances(root);

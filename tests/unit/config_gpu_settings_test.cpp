@@ -302,6 +302,46 @@ TEST(SettingsTest, use_in_a_section_of_its_address_makes_it_clear) {
   EXPECT_NE(settings_of(config, unread).unclear.problem, "");
 }
 
+TEST(SettingsTest, each_key_of_a_section_that_may_fit_must_be_set_in_one_of_its_address) {
+  GpuId unread = marked();
+  unread.card.serial = {{}, "cannot be read"};
+  auto config =
+      config_of({section(by("0000:41:00.0"), Use::mdev), section(by("serial=1324"), std::nullopt)});
+  GpuSection& itself = config.gpus[0];
+  GpuSection& maybe = config.gpus[1];
+  const auto unclear = [&] { return to_string(settings_of(config, unread).unclear); };
+  EXPECT_EQ(unclear(), "") << "a section without keys says nothing more of it";
+  maybe.max = {{"t", 2}};
+  maybe.isolation = Isolation::memory;
+  maybe.vfs = 4;
+  EXPECT_EQ(unclear(),
+            "device 0000:41:00.0: [gpu serial=1324] (), which sets max, isolation, may select the "
+            "GPU, whose serial number cannot be read; set max, isolation in [gpu 0000:41:00.0], "
+            "which counts more");
+  EXPECT_TRUE(settings_of(config, unread).unclear.is_unread);
+  itself.max = {{"t", 1}};
+  EXPECT_THAT(unclear(), HasSubstr("; set isolation in "));
+  itself.isolation = Isolation::memory;
+  EXPECT_EQ(unclear(), "") << "mdev has no vfs";
+  maybe.expect.slot = "4";
+  EXPECT_THAT(unclear(), HasSubstr("; set expect in "));
+  itself.use = Use::off;
+  EXPECT_EQ(unclear(), "") << "no domain gets it";
+  itself.use = Use::vf;
+  EXPECT_THAT(unclear(), HasSubstr("; set vfs, expect in "));
+  config.gpus.push_back(section(by("slot=4"), std::nullopt));
+  config.gpus[2].vfs = 2;
+  EXPECT_THAT(unclear(), HasSubstr("; set vfs, expect in ")) << "a slot counts less than a number";
+}
+
+TEST(SettingsTest, a_mark_of_two_cards_is_not_unread) {
+  GpuId shared = marked();
+  shared.card.serial = {{}, "is also that of GPU 0000:42:00.0", true};
+  const auto config = config_of({section(by("serial=1324"), Use::off)});
+  EXPECT_NE(settings_of(config, shared).unclear.problem, "");
+  EXPECT_FALSE(settings_of(config, shared).unclear.is_unread);
+}
+
 TEST(SettingsTest, a_pattern_names_no_gpu_and_a_number_names_this_very_one) {
   const auto of = [](const char* text) {
     return settings_of(config_of({section(by(text), std::nullopt, {{"t", 1}})}), marked());

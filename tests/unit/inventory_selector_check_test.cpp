@@ -34,7 +34,12 @@ class SelectorCheckTest : public testing::Test {
   std::vector<std::string> unmatched() const {
     return texts(unmatched_selectors(host_.root(), config_));
   }
-  std::vector<std::string> unclear() const { return texts(unclear_gpus(host_.root(), config_)); }
+  std::vector<std::string> unclear() const {
+    return texts(unclear_gpus(host_.root(), config_).errors);
+  }
+  std::vector<std::string> unread() const {
+    return texts(unclear_gpus(host_.root(), config_).unread);
+  }
   static std::vector<std::string> texts(const std::vector<ConfigProblem>& problems) {
     std::vector<std::string> texts;
     for (const ConfigProblem& problem : problems) texts.push_back(to_string(problem));
@@ -71,6 +76,36 @@ TEST_F(SelectorCheckTest, names_gpus_of_two_sections_of_one_rank) {
   EXPECT_THAT(unclear(), ElementsAre(HasSubstr("device 0000:41:00.0: selected by both [gpu "
                                                "0000:41:*] (gpuward.conf:3) and [gpu 0000:*] "
                                                "(gpuward.conf:7)")));
+}
+
+TEST_F(SelectorCheckTest, looks_at_vfs_too) {
+  host_.sriov("0000:41:00.0", 3);
+  host_.set_vfs("0000:41:00.0", 3);
+  section("0000:41:00.3*", 3);
+  section("0000:41:00.4*", 4);
+  EXPECT_THAT(unmatched(), ElementsAre(HasSubstr("gpuward.conf:4: ")));
+  section("0000:41:*.3", 5);
+  EXPECT_THAT(unclear(), ElementsAre(HasSubstr("device 0000:41:00.3: selected by both")));
+}
+
+TEST_F(SelectorCheckTest, says_once_what_is_so_of_a_card_and_its_vfs) {
+  host_.sriov("0000:41:00.0", 3);
+  host_.set_vfs("0000:41:00.0", 3);
+  section("0000:41:*", 3);
+  section("0000:41:00.*", 4);
+  EXPECT_THAT(unclear(), ElementsAre(HasSubstr("device 0000:41:00.0: ")));
+}
+
+TEST_F(SelectorCheckTest, what_cannot_be_read_now_is_no_error) {
+  host_.pci_gpu("0000:42:00.0")
+      .attribute("serial_number", "")
+      .attribute("power_state", "D3cold")
+      .attribute("config", std::string(4096, '\0'));
+  section("serial=1324", 3);
+  EXPECT_THAT(unclear(), IsEmpty());
+  EXPECT_THAT(unread(), ElementsAre(HasSubstr("device 0000:42:00.0: [gpu serial=1324] "
+                                              "(gpuward.conf:3) may select the GPU, whose serial "
+                                              "number cannot be read")));
 }
 
 TEST_F(SelectorCheckTest, names_cards_with_one_serial_number) {

@@ -6,6 +6,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/gpu_settings.hpp"
@@ -142,12 +144,18 @@ TEST_F(CardFactsTest, the_uuid_is_known_while_nvidias_driver_has_the_card) {
   EXPECT_EQ(uuid_fact(identity, 0x10de).unknown, "");
   identity.uuid.reset();
   EXPECT_THAT(uuid_fact(identity, 0x10de).unknown, HasSubstr("NVIDIA's driver is not bound"));
+  identity.is_unstarted = true;
+  EXPECT_THAT(uuid_fact(identity, 0x10de).unknown, HasSubstr("has not started the card"));
   EXPECT_EQ(uuid_fact(identity, 0x1002).unknown, "") << "no other vendor's card has one";
   select("uuid=GPU-" + uuid);
   EXPECT_EQ(unclear(gpu), "");
   host_.pci_gpu(gpu).pci_id(0x10de, 0x2235);
   EXPECT_THAT(unclear(gpu), HasSubstr("whose UUID cannot be read"));
-  host_.file("/proc/driver/nvidia/gpus/" + gpu + "/information", "GPU UUID: \t GPU-" + uuid + "\n");
+  const std::string information = "/proc/driver/nvidia/gpus/" + gpu + "/information";
+  // In place of the question marks of the driver's, of which C++ makes trigraphs.
+  host_.file(information, "GPU UUID: \t GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\n");
+  EXPECT_THAT(unclear(gpu), HasSubstr("NVIDIA's driver has not started the card"));
+  host_.file(information, "GPU UUID: \t GPU-" + uuid + "\n");
   EXPECT_EQ(use(gpu), Use::off);
 }
 
@@ -184,6 +192,48 @@ class Opened {
  private:
   Fd fd_;
 };
+
+/// A card may have 256 VFs, and a host 16 cards.
+TEST_F(CardFactsTest, are_read_once_for_all_parts_of_a_card) {
+  add(other, "0777");
+  host_.sriov(gpu, 3);
+  host_.set_vfs(gpu, 3);
+  for (const char* selector : {"serial=1324", "subsystem=1002:0c34"}) select(selector);
+  const Opened card(pci_path(host_.root(), *parse_pci_address(gpu))),
+      second(pci_path(host_.root(), *parse_pci_address(other)));
+  KnownCards cards;
+  const auto use_of = [&](const std::string& address) {
+    return settings_of(config_,
+                       read_identity(host_.root(), config_, *parse_pci_address(address), cards))
+        .use;
+  };
+  for (const char* part : {"0000:41:00.0", "0000:41:00.1", "0000:41:00.2", "0000:41:00.3"})
+    EXPECT_EQ(use_of(part), Use::off) << part;
+  const auto opened = card.names(), of_other = second.names();
+  EXPECT_EQ(std::count(opened.begin(), opened.end(), "serial_number"), 1);
+  EXPECT_EQ(std::count(opened.begin(), opened.end(), "subsystem_vendor"), 1);
+  EXPECT_EQ(std::count(of_other.begin(), of_other.end(), "serial_number"), 1);
+}
+
+TEST_F(CardFactsTest, a_declared_vf_shares_what_was_read_of_its_card) {
+  host_.pci_gpu(gpu).attribute("class", "0x020000");
+  host_.sriov(gpu, 2);
+  host_.set_vfs(gpu, 2);
+  for (const char* const vf : {"0000:41:00.1", "0000:41:00.2"})
+    host_.pci_gpu(vf).attribute("class", "0x020000");
+  select("serial=1324");
+  GpuSection declared;
+  declared.selector = parse_gpu_selector("0000:41:00.1").value();
+  config_.gpus.push_back(declared);
+  KnownCards cards;
+  const auto use_of = [&](const std::string& address) {
+    return settings_of(config_,
+                       read_identity(host_.root(), config_, *parse_pci_address(address), cards))
+        .use;
+  };
+  EXPECT_EQ(use_of("0000:41:00.1"), Use::off);
+  EXPECT_EQ(use_of("0000:41:00.2"), std::nullopt) << "of a network card";
+}
 
 TEST_F(CardFactsTest, without_a_selector_that_needs_them_no_file_is_opened) {
   const PciAddress address = *parse_pci_address(gpu);
