@@ -36,6 +36,10 @@ static Error attribute_error(const Profile& profile, const ClaimedDevice& device
 void write_attributes(const DeviceSetup& setup, ClaimedDevice& device) {
   const auto& attributes = setup.profile.attributes;
   if (attributes.empty()) return;
+  // A write that begins with no time left would look like one that is blocked.
+  if (setup.deadlines.end.is_over())
+    throw Error(gpu_title(device.alias), "timed out before its attributes were set",
+                "run again: virsh start " + shell_word(setup.owner.name));
   const std::string directory = directory_of(setup.root, device);
   std::vector<KernelWrite> writes;
   writes.reserve(attributes.size());
@@ -44,6 +48,7 @@ void write_attributes(const DeviceSetup& setup, ClaimedDevice& device) {
   // The claim names the process that writes before it does, as for a creation (prepare.cpp).
   const auto results = write_in_child(writes, setup.deadlines.writing([&](pid_t writer) {
     device.writer = identify(setup.root, writer);
+    device.has_attributes = true;
     Claims(setup.root).update(setup.owner, device);
   }));
   for (size_t i = 0; i < results.size(); ++i) {

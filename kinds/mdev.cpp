@@ -188,6 +188,7 @@ static std::string tear_down(const Root& root, const Claim& owner, ClaimedDevice
         deadlines.release_wait(), [&] { return OpenDevices(root).holder_of(device.instance); });
     return holder ? "in use by " + to_string(*holder) : "";
   }
+  device.has_attributes = false;  // they go with the instance
   if (!is_claimed_one(root, device)) return {};
   KernelChange removal = remove_instance(root, device.instance, deadlines, [&](pid_t writer) {
     device.writer = identify(root, writer);

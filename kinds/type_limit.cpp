@@ -6,6 +6,7 @@
 
 #include "base/quote.hpp"
 #include "base/text.hpp"
+#include "kinds/types.hpp"
 #include "pci/pci_device.hpp"
 
 namespace gpuward {
@@ -18,6 +19,13 @@ std::string card_of(const Root& root, const ClaimedDevice& device) {
                                              : device.parent;
 }
 
+/// What cannot be read of a vGPU may be of any type.
+static bool is_of_type(const Root& root, const ClaimedDevice& device, Use use,
+                       const std::string& type) {
+  const ClaimedType found = claimed_type(root, device);
+  return found.use == use && (found.id == type || found.id.empty());
+}
+
 /// One entry per instance: the domain that has it, in quotes.
 static std::multiset<std::string> users_of_type(const Root& root, Use use, const std::string& card,
                                                 const std::string& type,
@@ -25,7 +33,7 @@ static std::multiset<std::string> users_of_type(const Root& root, Use use, const
   std::multiset<std::string> users;
   for (const Claim& claim : claims)
     for (const ClaimedDevice& device : claim.devices)
-      if (device.use == use && device.type == type && card_of(root, device) == card)
+      if (is_of_type(root, device, use, type) && card_of(root, device) == card)
         users.insert(in_quotes(claim.name));
   return users;
 }

@@ -5,6 +5,7 @@
 
 #include "inventory/gpu_types.hpp"
 #include "kinds/kind.hpp"
+#include "pci/vendor_vgpu.hpp"
 
 namespace gpuward {
 
@@ -17,6 +18,15 @@ bool is_counted(const std::vector<std::string>* counted, const GpuType& type) {
 GpuType with_size(GpuType type) {
   add_size(type);
   return type;
+}
+
+ClaimedType claimed_type(const Root& root, const ClaimedDevice& device) {
+  if (!is_by_hand(device) || !traits_of(device.use).is_vf) return {device.use, device.type};
+  const auto vf = find_pci_device(root, device.address);
+  const Use use = vf ? use_of_device(root, *vf) : device.use;
+  if (!is_typed_vf(use)) return {device.use, device.type};
+  const auto vgpu = current_vgpu(root, device.address);
+  return {use, vgpu == 0U ? "-" : vgpu ? std::to_string(*vgpu) : ""};
 }
 
 static std::vector<GpuType> read_types(const Root& root, const Gpu& gpu,

@@ -24,6 +24,15 @@ bool is_counted(const std::vector<std::string>* counted, const GpuType& type);
 /// With what its name and description say of its size.
 GpuType with_size(GpuType type);
 
+/// The kind of a claimed device and the type that it has.
+struct ClaimedType {
+  Use use = no_use;
+  std::string id{};  ///< "-" of none, "" where it cannot be read
+};
+/// Of a VF written by hand what is on it now, which gpuward does not note; of all others as the
+/// claim has it.
+ClaimedType claimed_type(const Root& root, const ClaimedDevice& device);
+
 /// A vGPU on a VF of the card that no claim names.
 GpuInstance unclaimed_vgpu(const std::string& card, unsigned type);
 

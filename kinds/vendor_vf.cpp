@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/joined.hpp"
+#include "base/kernel_write.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "domain/domain.hpp"
@@ -260,6 +261,28 @@ static void set_up(const DeviceSetup& setup, ClaimedDevice& device) {
   create_vgpu(setup, device);
 }
 
+/// The file stays with the VF, and with it what the next vGPU on it may start with. A space clears
+/// it by NVIDIA's guide, which was not tried on a card: where the driver does not accept that,
+/// nobody is kept from the VF, and what the profile of the next domain sets replaces it.
+static KernelChange clear_parameters(const Root& root, const Claim& owner, ClaimedDevice& device,
+                                     const Deadlines& deadlines) {
+  const std::string file = pci_path(root, device.address) + "/nvidia/vgpu_params";
+  const KernelWrite write{file, " "};
+  const WriteResult result =
+      write_in_child({&write, 1}, named_writing(root, owner, device, deadlines)).front();
+  if (result.outcome == WriteResult::Outcome::blocked)
+    return {"write to vgpu_params is " + blocked_in_kernel(result.child) + "; check: journalctl -k",
+            result.child};
+  device.writer = {};
+  device.has_attributes = false;
+  if (result.outcome != WriteResult::Outcome::written)
+    log::warning(
+        device_title(device) + ": parameters of the vGPU cannot be cleared" +
+        (result.outcome == WriteResult::Outcome::failed ? ": " + errno_text(result.code) : "") +
+        ", ignoring; check: cat " + file);
+  return {};
+}
+
 /// Without the lock of its PF, which prepare takes: only the number of the VFs may not change
 /// meanwhile, and who changes that, with that lock, leaves a PF alone of whose VFs a claim names
 /// one (use_of_vfs), as ours does until this is done. A vGPU less takes nothing from the other VFs.
@@ -267,6 +290,9 @@ static void set_up(const DeviceSetup& setup, ClaimedDevice& device) {
 static std::string remove_vgpu(const Root& root, const Claim& owner, ClaimedDevice& device,
                                const Deadlines& deadlines) {
   if (!offers_vgpus(root, device.address)) return {};
+  if (device.has_attributes)
+    if (KernelChange cleared = clear_parameters(root, owner, device, deadlines); cleared.blocked)
+      return "cannot clear the parameters of the vGPU: " + cleared.failure;
   const KernelChange change =
       set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines));
   if (!change.blocked) device.writer = {};

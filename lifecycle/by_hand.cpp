@@ -5,9 +5,13 @@
 
 #include "base/error.hpp"
 #include "base/quote.hpp"
+#include "base/text.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "kinds/kind.hpp"
+#include "kinds/type_limit.hpp"
+#include "kinds/type_names.hpp"
+#include "kinds/types.hpp"
 #include "lifecycle/device_user.hpp"
 #include "mdev/instance.hpp"
 #include "pci/card_facts.hpp"
@@ -98,6 +102,39 @@ void require_allowed(const Root& root, const Config& config, const Domain& domai
                 taker->remedy.empty() ? edit : taker->remedy);
   if (const Reason off = switched_off(root, config, device); !off.problem.empty())
     throw Error(by_hand_title(device), off.problem, off.remedy.empty() ? edit : off.remedy);
+}
+
+/// Whether a limit of these is written with the name of a type, not its id.
+static bool has_names(const std::vector<InstanceCount>& max) {
+  return std::any_of(max.begin(), max.end(),
+                     [](const InstanceCount& limit) { return !to_number<unsigned>(limit.type); });
+}
+
+void require_vgpu_within_max(const Root& root, const Config& config, const ClaimedDevice& device,
+                             const std::vector<Claim>& claims) {
+  const ClaimedType type = claimed_type(root, device);
+  if (!is_typed_vf(type.use) || type.id == "-") return;
+  const auto max = settings_of(config, read_identity(root, config, device.address)).max;
+  if (max.empty()) return;
+  const std::string section = "the [gpu] section of " + device.parent;
+  if (type.id.empty())
+    throw Error(by_hand_title(device),
+                "type of its vGPU cannot be read, max of " + section + " may not permit it",
+                "check: journalctl -k");
+  const std::string name =
+      TypeNames(root).of({.instance = {{}, device.parent, type.id}, .use = type.use});
+  if (name.empty() && has_names(max))
+    throw Error(by_hand_title(device),
+                "name of its vGPU type " + type.id + " is not listed by the driver, max of " +
+                    section + " may not permit it",
+                "write ids of types instead of names in max of that section");
+  const auto limit = reached_limit(root, max, device.parent, {type.use, type.id, name},
+                                   without_device(claims, device));
+  if (!limit) return;
+  const Reason reason{by_hand_title(device), "has vGPU type " + type.id + ", and " + limit->text,
+                      limit->remedy};
+  if (limit->is_permanent) throw Error(reason);
+  throw InUse(reason);
 }
 
 }  // namespace gpuward

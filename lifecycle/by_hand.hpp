@@ -27,4 +27,10 @@ void add_devices_by_hand(const Root& root, const Config& config, const Domain& d
 void require_allowed(const Root& root, const Config& config, const Domain& domain,
                      const ClaimedDevice& device, const ClaimedDevices& claimed);
 
+/// Whether [gpu] max permits the vGPU that a VF of those has, beside those of `claims`, which may
+/// name this one. What is not known of it is not permitted where there is a limit. Throws Error, or
+/// InUse where a domain that stops helps.
+void require_vgpu_within_max(const Root& root, const Config& config, const ClaimedDevice& device,
+                             const std::vector<Claim>& claims);
+
 }  // namespace gpuward

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "lifecycle/check_running.hpp"
 
+#include "allocation/quota.hpp"
 #include "allocation/request.hpp"
 #include "base/error.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "kinds/fraction_limit.hpp"
 #include "kinds/kind.hpp"
 #include "lifecycle/by_hand.hpp"
+#include "lifecycle/fraction_request.hpp"
 #include "mdev/instance.hpp"
 #include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {
@@ -56,7 +59,17 @@ static std::string check_pci_device(const Root& root, const Config& config, cons
                            .type = "-"});
   claim.devices.back().address = device->address;
   claim.devices.back().use = use_of_device(root, *device);
+  if (is_typed_vf(claim.devices.back().use))
+    if (const unsigned vgpu = current_vgpu(root, device->address).value_or(0))
+      claim.devices.back().type = std::to_string(vgpu);
   return add_profile(config, request, claim.devices.back());
+}
+
+/// As prepare does it.
+static void note_memory(const Root& root, Claim& claim) {
+  for (ClaimedDevice& device : claim.devices)
+    if (!device.memory_mib && (is_gpu_of_profile(device) || is_by_hand(device)))
+      note_memory(root, device);
 }
 
 std::string check_running_domain(const Root& root, const Config& config, const Domain& domain,
@@ -89,6 +102,7 @@ std::string check_running_domain(const Root& root, const Config& config, const D
   }
   if (!claim.devices.empty() && !claims.find(domain.uuid)) {
     claim.completed = true;
+    note_memory(root, claim);
     claims.write(claim);
     found += "claim file was missing and has been re-created; ";
   }
@@ -106,7 +120,9 @@ void claim_by_hand_again(const Root& root, const Config& config, const Domain& d
   if (!found) claim.completed = true;
   const size_t before = claim.devices.size();
   add_devices_by_hand(root, config, domain, claim);
-  if (claim.devices.size() > before) claims.write(claim);
+  if (claim.devices.size() == before) return;
+  note_memory(root, claim);
+  claims.write(claim);
 }
 
 }  // namespace gpuward

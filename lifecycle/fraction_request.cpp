@@ -24,11 +24,19 @@ static std::optional<unsigned> memory_to_come(const Root& root, const Profile& p
   return most ? std::optional(most) : std::nullopt;
 }
 
+/// A vGPU that is still to be created.
+static bool is_to_come(const ClaimedDevice& device) {
+  return is_typed_vf(device.use) && device.type == "-";
+}
+
+void note_memory(const Root& root, ClaimedDevice& device) {
+  if (!is_to_come(device)) device.memory_mib = known_memory(root, device);
+}
+
 void require_memory(const Root& root, const Domain& domain, const Profile& profile,
                     ClaimedDevice& device) {
-  const bool is_to_come = is_typed_vf(device.use) && device.type == "-";
-  device.memory_mib = is_to_come ? memory_to_come(root, profile, device)
-                                 : memory_of_device(root, device, device.type);
+  device.memory_mib = is_to_come(device) ? memory_to_come(root, profile, device)
+                                         : memory_of_device(root, device, device.type);
   if (!profile.memory_mib || device.memory_mib >= profile.memory_mib) return;
   const std::string found =
       device.memory_mib ? std::to_string(*device.memory_mib) + " MiB" : "an unknown amount";

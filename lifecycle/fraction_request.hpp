@@ -13,4 +13,8 @@ namespace gpuward {
 void require_memory(const Root& root, const Domain& domain, const Profile& profile,
                     ClaimedDevice& device);
 
+/// Writes the memory into the claim as far as it is known, for what is counted of it later; whoever
+/// creates a vGPU writes that of its type.
+void note_memory(const Root& root, ClaimedDevice& device);
+
 }  // namespace gpuward

@@ -94,32 +94,39 @@ void require_quota(const Preparation& preparation, const std::vector<Claim>& cla
   if (refusal) throw Error(refusal->reason);
 }
 
-/// What each device has of its card's memory, where that is requested or limited; it is known once
-/// the devices are placed.
+/// What each device has of its card's memory, which is known once the devices are placed: required
+/// where it is requested or limited, noted of all others for later requests.
 void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims) {
   const bool is_limited = limits_memory(preparation.config);
   for (ClaimedDevice& device : preparation.claim.devices) {
     if (device.state != State::claimed) continue;
     if (!is_gpu_of_profile(device) && !is_by_hand(device)) continue;
     if (is_by_hand(device))
-      device.memory_mib =
-          is_limited ? memory_of_device(preparation.root, device, device.type) : std::nullopt;
-    else if (is_limited || preparation.profile_of(device).memory_mib)
-      require_memory(preparation.root, preparation.domain, preparation.profile_of(device), device);
+      device.memory_mib = is_limited ? memory_of_device(preparation.root, device, device.type)
+                                     : known_memory(preparation.root, device);
+    else if (const Profile& profile = preparation.profile_of(device);
+             is_limited || profile.memory_mib)
+      require_memory(preparation.root, preparation.domain, profile, device);
+    else
+      note_memory(preparation.root, device);
   }
   if (is_limited)
     require_quota(preparation, with_memory(preparation.root, claims),
                   count_memory(preparation.claim));
 }
 
+/// With what this domain is to have.
+std::vector<Claim> with_own(const Preparation& preparation, std::vector<Claim> claims) {
+  std::erase_if(claims,
+                [&](const Claim& claim) { return claim.domain == preparation.claim.domain; });
+  claims.push_back(preparation.claim);
+  return claims;
+}
+
 /// Whether the card takes a PCI device that is a fraction of it.
 void require_fraction_free(const Preparation& preparation, const ClaimedDevice& device,
                            const std::vector<Claim>& others) {
   if (!device.fraction) return;
-  std::vector<Claim> claims = others;
-  std::erase_if(claims,
-                [&](const Claim& claim) { return claim.domain == preparation.claim.domain; });
-  claims.push_back(preparation.claim);
   // Of a VF that is not enabled yet nothing but its card is known.
   const std::string part = exists(pci_path(preparation.root, device.address))
                                ? to_string(device.address)
@@ -127,7 +134,7 @@ void require_fraction_free(const Preparation& preparation, const ClaimedDevice& 
   const auto limit =
       fraction_limit(preparation.root, preparation.config, preparation.profile_of(device),
                      identity_of(preparation.root, preparation.config, part),
-                     without_device(std::move(claims), device));
+                     without_device(with_own(preparation, others), device));
   if (!limit) return;
   const Reason reason{gpu_title(device.alias), limit->text,
                       "run: gpuward reassign " + shell_word(preparation.domain.name)};
@@ -144,11 +151,13 @@ void place_mdevs(Preparation& preparation, const MdevPlacing& placing) {
   place_mdevs(placing, requests);
 }
 
-/// An instance that the domain's XML names without a profile: as prepare places those that it
-/// creates.
+/// An instance or a VF that the domain's XML names without a profile: as prepare places those that
+/// it creates.
 void require_allowed_by_hand(const Preparation& preparation, const MdevPlacing& placing,
                              const ClaimedDevice& device, const ClaimedDevices& claimed) {
   require_allowed(preparation.root, preparation.config, preparation.domain, device, claimed);
+  require_vgpu_within_max(preparation.root, preparation.config, device,
+                          with_own(preparation, claimed.claims));
   const auto parent = is_mediated(device.use)
                           ? find_parent(preparation.root, preparation.config, device.parent)
                           : std::optional<Parent>();
@@ -238,7 +247,6 @@ void require_created(const Preparation& preparation) {
 void write_attributes_of_instances(Preparation& preparation) {
   for (ClaimedDevice& device : preparation.claim.devices) {
     if (is_pci(device.use) || device.state != State::claimed || is_by_hand(device)) continue;
-    require_time(preparation);
     write_attributes({preparation.root, preparation.config, preparation.profile_of(device),
                       preparation.claim, preparation.deadlines},
                      device);

@@ -33,6 +33,7 @@ bool has_blocked_writer(const Root& root, const ClaimedDevice& device) {
 }
 
 static std::string what_is_written(const Root& root, const ClaimedDevice& device) {
+  if (device.has_attributes) return "setting of its attributes";
   const Kind& kind = kind_of(device.use);
   return kind.blocked_write ? kind.blocked_write(root, device) : "driver";
 }

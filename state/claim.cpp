@@ -48,6 +48,7 @@ std::string format_device(const ClaimedDevice& device) {
   line += ' ' + device.alias + ' ' + device.profile + ' ' + device_name(device) + ' ' +
           device.parent + ' ' + device.type;
   if (device.writer) line += " writer=" + to_string(device.writer);
+  if (device.has_attributes) line += " attributes";
   if (device.scrub_process) line += " scrub-pid=" + to_string(device.scrub_process);
   if (!device.scrub.empty()) line += " scrub=" + device.scrub;
   if (device.one_time) line += " one-time";
@@ -83,10 +84,12 @@ static bool parse_process_word(std::string_view text, Process& process) {
   return process.pid != 0;
 }
 
-/// What a line may end with: "writer=PID@START", "scrub-pid=PID@START", "scrub=PATH", "one-time",
-/// "memory=MIB", "fraction=ISOLATION". Version 1 has "maker=PID" and "scrubber=PID".
+/// What a line may end with: "writer=PID@START", "attributes", "scrub-pid=PID@START",
+/// "scrub=PATH", "one-time", "memory=MIB", "fraction=ISOLATION". Version 1 has "maker=PID" and
+/// "scrubber=PID".
 static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word == "one-time") return device.one_time = true;
+  if (word == "attributes") return device.has_attributes = true;
   if (word.starts_with("memory=")) {
     device.memory_mib = to_number<unsigned>(word.substr(7));
     return device.memory_mib.value_or(0) > 0;
@@ -146,7 +149,10 @@ Claim after_restart(Claim claim) {
   std::erase_if(claim.devices, [](const ClaimedDevice& device) {
     return device.state != ClaimedDevice::State::quarantined || device.scrub.empty();
   });
-  for (ClaimedDevice& device : claim.devices) device.writer = device.scrub_process = {};
+  for (ClaimedDevice& device : claim.devices) {
+    device.writer = device.scrub_process = {};
+    device.has_attributes = false;
+  }
   return claim;
 }
 

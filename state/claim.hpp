@@ -33,8 +33,8 @@ struct ClaimedDevice {
   /// Name in /sys/class/mdev_bus; of a VF its PF, of a whole GPU or a companion its own address.
   std::string parent;
   std::string type;  ///< of an mdev; of a vendor_vf its id; "-" of others
-  /// The process whose write is blocked in the driver: it creates the device or, of a vendor_vf,
-  /// removes its vGPU.
+  /// The process whose write is blocked in the driver: it creates the device, sets attributes of it
+  /// or, of a vendor_vf, removes its vGPU.
   Process writer{};
   Process scrub_process{};  ///< waits for its scrub program
   Use use = default_use;
@@ -43,6 +43,7 @@ struct ClaimedDevice {
   bool one_time = false;                 ///< not to be given again before the sysadmin clears it
   std::optional<unsigned> memory_mib{};  ///< of its card; nothing where it was not determined
   std::optional<Isolation> fraction{};   ///< of a request by memory: what it must not share
+  bool has_attributes = false;  ///< those of the profile were set on it, or `writer` sets them
   bool operator==(const ClaimedDevice&) const = default;
 };
 

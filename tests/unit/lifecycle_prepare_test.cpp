@@ -14,7 +14,9 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
+#include "domain_fixtures.hpp"
 #include "fake_host.hpp"
+#include "kinds/attributes.hpp"
 #include "lifecycle/check_running.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
@@ -1007,6 +1009,46 @@ TEST_F(CheckDevicesTest, a_lost_claim_is_written_again) {
   EXPECT_EQ(format_claim(*claims_.find(vm_.uuid)), before);
 }
 
+TEST_F(ClaimDevicesTest, the_claim_has_the_memory_whoever_asked_for_it) {
+  host_.parent("mbochs")
+      .type("mbochs-small", 2)
+      .attribute("mdev_supported_types/mbochs-small/description",
+                 "virtual display, 4 MB video memory");
+  prepare(vm_);
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices[0].memory_mib, 4u);
+  const Uuid foreign = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host_.instance("mbochs", "mbochs-small", foreign);
+  Domain by_hand = domain_of(2, {});
+  Hostdev hostdev;
+  hostdev.model = "vfio-pci";
+  hostdev.instance = foreign;
+  by_hand.hostdevs.push_back(hostdev);
+  prepare(by_hand);
+  EXPECT_EQ(claims_.find(by_hand.uuid)->devices[0].memory_mib, 4u);
+  claims_.drop(by_hand.uuid);
+  claim_by_hand_again(host_.root(), config_, by_hand, patient);
+  EXPECT_EQ(claims_.find(by_hand.uuid)->devices.at(0).memory_mib, 4u);
+}
+
+TEST_F(ClaimDevicesTest, memory_that_cannot_be_read_refuses_nobody_who_did_not_ask_for_it) {
+  host_.parent("mbochs").type("mbochs-small", 2);
+  make_directories(host_.root().sys("class/mdev_bus/mbochs/mdev_supported_types/mbochs-small/") +
+                   "description");
+  prepare(vm_);
+  EXPECT_FALSE(claims_.find(vm_.uuid)->devices[0].memory_mib);
+}
+
+TEST_F(CheckDevicesTest, a_claim_that_is_written_again_has_the_memory) {
+  host_.parent("mbochs")
+      .type("mbochs-small", 1)
+      .attribute("mdev_supported_types/mbochs-small/description",
+                 "virtual display, 4 MB video memory");
+  prepare(vm_);
+  claims_.drop(vm_.uuid);
+  check();
+  EXPECT_EQ(claims_.find(vm_.uuid)->devices.at(0).memory_mib, 4u);
+}
+
 TEST_F(CheckDevicesTest, an_instance_that_is_gone_is_told_and_none_is_made) {
   host_.parent("mbochs").type("mbochs-small", 1);
   prepare(vm_);
@@ -1074,7 +1116,28 @@ TEST_F(AttributesTest, one_that_blocks_leaves_the_instance_in_quarantine) {
   ASSERT_TRUE(claim);
   EXPECT_EQ(claim->devices[0].state, State::quarantined);
   EXPECT_TRUE(claim->devices[0].writer.pid);
+  const auto kept = release_devices(host_.root(), claims_, *claim, hasty);
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_THAT(kept[0].reason, testing::StartsWith("setting of its attributes is blocked in the "
+                                                  "kernel (process "));
   host_.lets_go();
+  EXPECT_THAT(release_devices(host_.root(), claims_, *claims_.find(vm_.uuid), patient), IsEmpty());
+  EXPECT_THAT(host_.instances(), IsEmpty());
+}
+
+/// A write that begins with no time left would look like one that is blocked.
+TEST_F(AttributesTest, none_is_begun_when_the_time_is_over) {
+  prepare(vm_);
+  const auto before = host_.writes();
+  Claim claim = *claims_.find(vm_.uuid);
+  Deadlines over = patient;
+  over.end = Deadline::in(milliseconds(0));
+  EXPECT_EQ(error_of([&] {
+              write_attributes({host_.root(), config_, config_.profiles[0], claim, over},
+                               claim.devices[0]);
+            }),
+            "GPU 0: timed out before its attributes were set; run again: virsh start vm1");
+  EXPECT_EQ(host_.writes(), before);
 }
 
 TEST_F(AttributesTest, of_every_gpu_of_the_domain_are_written) {

@@ -9,12 +9,14 @@
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci_fixtures.hpp"
+#include "started_log.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
 
@@ -219,6 +221,70 @@ TEST_F(ClaimVendorVfsTest, no_more_of_a_type_are_created_on_the_card_than_max_pe
   EXPECT_EQ(type(), 1145u);
 }
 
+TEST_F(ClaimVendorVfsTest, a_claim_that_is_written_again_has_the_type_and_its_memory) {
+  host_.pci_gpu(vf(2))
+      .attribute("nvidia/current_vgpu_type", "0")
+      .attribute("nvidia/creatable_vgpu_types", "1145  : NVIDIA L40S-1B\n");
+  EXPECT_EQ(refusal(vm(1)), "");
+  EXPECT_EQ(claims_.find(vm(1).uuid)->devices[0].memory_mib, 1024u);
+  host_.pci_gpu(vf(1)).attribute("nvidia/creatable_vgpu_types", "");
+  claims_.drop(vm(1).uuid);
+  EXPECT_THAT(check_running_domain(host_.root(), config_, vm(1), patient),
+              HasSubstr("claim file was missing"));
+  const auto claim = claims_.find(vm(1).uuid);
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->devices.at(0).type, "1145") << "max counts it";
+  EXPECT_EQ(claim->devices[0].memory_mib, 1024u);
+}
+
+/// One that a domain has by hand, and one that it is to have.
+TEST_F(ClaimVendorVfsTest, max_counts_vgpus_written_by_hand) {
+  const auto by_hand = [](int number) {
+    Domain domain = domain_on(vf(number), static_cast<unsigned>(number), false);
+    domain.requests.clear();
+    domain.hostdevs[0].alias.clear();
+    return domain;
+  };
+  for (const int number : {2, 3})
+    host_.pci_gpu(vf(number))
+        .attribute("vfio-dev/vfio" + std::to_string(number) + "/dev", "1:3")
+        .attribute("nvidia/creatable_vgpu_types", "")
+        .attribute("nvidia/current_vgpu_type", "1145");
+  config_.gpus[0].max = {{"NVIDIA L40S-1B", 1}};
+  EXPECT_EQ(refusal(by_hand(2)), "");
+  EXPECT_THAT(refusal(vm(1)), HasSubstr("max = NVIDIA L40S-1B:1 is reached on 0000:41:00.0 by "
+                                        "domain 'vm2'"));
+  EXPECT_EQ(refusal(by_hand(3)),
+            "hostdev 0000:41:00.3: has vGPU type 1145, and max = NVIDIA L40S-1B:1 is reached on "
+            "0000:41:00.0 by domain 'vm2'; shut one of the domains down");
+  EXPECT_EQ(refusal(by_hand(2)), "") << "its own claim does not count against it";
+  config_.gpus[0].max = {{"1145", 2}};
+  EXPECT_EQ(refusal(by_hand(3)), "");
+  EXPECT_THAT(refusal(vm(1)), HasSubstr("max = 1145:2 is reached"));
+  release(by_hand(3));
+  host_.pci_gpu(vf(3)).attribute("nvidia/current_vgpu_type", "0");
+  EXPECT_EQ(refusal(by_hand(3)), "") << "without a vGPU";
+  EXPECT_EQ(refusal(vm(1)), "");
+}
+
+TEST_F(ClaimVendorVfsTest, what_is_not_known_of_a_vgpu_written_by_hand_is_not_permitted) {
+  Domain domain = domain_on(vf(2), 2, false);
+  domain.requests.clear();
+  domain.hostdevs[0].alias.clear();
+  host_.pci_gpu(vf(1)).attribute("nvidia/creatable_vgpu_types", "");
+  host_.pci_gpu(vf(2))
+      .attribute("nvidia/creatable_vgpu_types", "")
+      .attribute("nvidia/current_vgpu_type", "1145");
+  config_.gpus[0].max = {{"NVIDIA L40S-1B", 1}};
+  EXPECT_THAT(refusal(domain), HasSubstr("name of its vGPU type 1145 is not listed by the driver"));
+  config_.gpus[0].max = {{"1145", 1}};
+  EXPECT_EQ(refusal(domain), "");
+  host_.pci_gpu(vf(1)).attribute("nvidia/creatable_vgpu_types", "1145  : NVIDIA L40S-1B\n");
+  host_.pci_gpu(vf(2)).attribute("nvidia/current_vgpu_type", "?");
+  EXPECT_THAT(refusal(vm(1)), HasSubstr("max = 1145:1 is reached")) << "it may be one";
+  EXPECT_THAT(refusal(domain), HasSubstr("type of its vGPU cannot be read"));
+}
+
 TEST_F(ClaimVendorVfsTest, what_somebody_left_is_taken_away_first_if_it_may_be_adopted) {
   set_type("1146");
   config_.gpus[0].adopt = true;
@@ -282,6 +348,55 @@ TEST_F(ClaimVendorVfsTest, plugin_parameters_are_written_once_the_vgpu_exists) {
   EXPECT_EQ(refusal(vm(1)), "");
   EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("current_vgpu_type 1145"),
                                           HasSubstr("nvidia/vgpu_params enable_uvm=1")));
+  EXPECT_TRUE(claims_.find(vm(1).uuid)->devices[0].has_attributes);
+}
+
+/// The next domain's vGPU is on the same VF.
+TEST_F(ClaimVendorVfsTest, plugin_parameters_are_cleared_before_the_vgpu_is_removed) {
+  host_.reacts(vf(1), "nvidia/vgpu_params", [](const std::string& value) {
+    return value == " " || value == "enable_uvm=1" ? 0 : EINVAL;
+  });
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  EXPECT_EQ(refusal(vm(1)), "");
+  EXPECT_EQ(release(vm(1)), "");
+  const auto writes = host_.writes();
+  ASSERT_EQ(writes.size(), 4u);
+  EXPECT_THAT(writes[2], testing::EndsWith("nvidia/vgpu_params  "));
+  EXPECT_THAT(writes[3], HasSubstr("current_vgpu_type 0"));
+  config_.profiles[0].attributes.clear();
+  EXPECT_EQ(refusal(vm(1)), "");
+  EXPECT_EQ(release(vm(1)), "");
+  EXPECT_EQ(host_.writes().size(), 6u) << "none were set";
+}
+
+TEST_F(ClaimVendorVfsTest, parameters_that_cannot_be_cleared_keep_nobody_from_the_vf) {
+  host_.reacts(vf(1), "nvidia/vgpu_params",
+               [](const std::string& value) { return value == " " ? EINVAL : 0; });
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  EXPECT_EQ(refusal(vm(1)), "");
+  testing::internal::CaptureStderr();
+  {
+    const StartedLog log(log::To::terminal);
+    EXPECT_EQ(release(vm(1)), "");
+  }
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("parameters of the vGPU cannot be cleared: Invalid argument, ignoring"));
+  EXPECT_EQ(type(), 0u);
+}
+
+TEST_F(ClaimVendorVfsTest, a_clearing_that_hangs_is_named) {
+  host_.reacts(vf(1), "nvidia/vgpu_params", [this](const std::string& value) {
+    if (value == " ") host_.hang();
+    return 0;
+  });
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  EXPECT_EQ(refusal(vm(1)), "");
+  EXPECT_THAT(release(vm(1), hasty), HasSubstr("cannot clear the parameters of the vGPU: write to "
+                                               "vgpu_params is blocked in the kernel"));
+  EXPECT_THAT(release(vm(1), hasty), HasSubstr("setting of its attributes is blocked"));
+  host_.lets_go();
+  EXPECT_EQ(release(vm(1)), "");
+  EXPECT_EQ(type(), 0u);
 }
 
 TEST_F(ClaimVendorVfsTest, plugin_parameters_that_the_driver_rejects_undo_the_vgpu) {

@@ -166,7 +166,8 @@ TEST(ClaimTextTest, has_the_memory_and_the_isolation_of_a_fraction) {
       "mdev claimed ua-gpuward-0 nvidia-560 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 0000:41:00.4 "
       "nvidia-560";
   for (const char* const rest :
-       {"", " memory=4096", " fraction=memory", " memory=4096 fraction=memory+compute"}) {
+       {"", " memory=4096", " fraction=memory", " memory=4096 fraction=memory+compute",
+        " writer=4711@12 attributes", " attributes memory=4096"}) {
     const auto device = parse_device(line + rest);
     ASSERT_TRUE(device) << rest;
     EXPECT_EQ(format_device(*device), line + rest);
