@@ -121,6 +121,14 @@ void add_command_lines(const std::vector<OnCommandLine>& devices, std::vector<Se
   }
 }
 
+/// An mdev is created on the card or on a VF of it; a PCI device that comes is a VF.
+void add_absent(const std::vector<AbsentDevice>& devices, std::vector<SetupGpu>& gpus) {
+  for (const AbsentDevice& device : devices)
+    for (SetupGpu& gpu : gpus)
+      if (gpu.gpu.most_vfs > 0 || (device.is_mdev && gpu.gpu.serves_mdevs()))
+        gpu.absent.insert(device.domains.begin(), device.domains.end());
+}
+
 // ---- what a GPU is given as
 
 /// How a GPU is to be assigned, or why it is left alone.
@@ -357,7 +365,7 @@ static void name_gpus(Setup& setup) {
 /// The hook refuses a hostdev of a GPU with use = off.
 static bool can_be_off(const SetupHost& host, const SetupGpu& gpu) {
   return host.unknown_domains.problem.empty() && gpu.by_hand.empty() && gpu.attached.empty() &&
-         gpu.attached_whole.empty() && gpu.domains.empty() &&
+         gpu.attached_whole.empty() && gpu.absent.empty() && gpu.domains.empty() &&
          parse_gpu_selector(gpu.gpu.parent.name);
 }
 

@@ -31,11 +31,13 @@ struct SetupGpu {
   std::set<std::string> by_hand{};   ///< whose definition has it, or a part of it, written by hand
   std::set<std::string> attached{};  ///< whose definition has it, or a part, by gpuward
   std::set<std::string> attached_whole{};  ///< of these, those that have the card itself
-  std::vector<Holder> programs{};          ///< of the host that have it, or a companion, open
-  std::string unknown_programs{};          ///< why these are not known; "" when they are
-  std::string not_whole{};                 ///< why it cannot be assigned as a whole; "" when it can
-  bool shows_console = false;              ///< boot display of the host
-  bool sets_vfs = false;                   ///< the kernel has sriov_numvfs for it
+  /// Whose definition has a device that does not exist now and may be a part of it when it does.
+  std::set<std::string> absent{};
+  std::vector<Holder> programs{};  ///< of the host that have it, or a companion, open
+  std::string unknown_programs{};  ///< why these are not known; "" when they are
+  std::string not_whole{};         ///< why it cannot be assigned as a whole; "" when it can
+  bool shows_console = false;      ///< boot display of the host
+  bool sets_vfs = false;           ///< the kernel has sriov_numvfs for it
 };
 
 struct SetupHost {
@@ -90,6 +92,14 @@ struct OnCommandLine {
 /// Adds the domain to `by_hand` of the card that the text names a part of, as QEMU takes it; to
 /// that of each card where it is a GPU and the text does not tell which.
 void add_command_lines(const std::vector<OnCommandLine>& devices, std::vector<SetupGpu>& gpus);
+
+/// A device that definitions have and that does not exist now: an mdev, or a PCI device.
+struct AbsentDevice {
+  bool is_mdev = false;
+  std::set<std::string> domains{};  ///< names
+};
+/// Adds the domains to `absent` of each GPU that the device may become a part of.
+void add_absent(const std::vector<AbsentDevice>& devices, std::vector<SetupGpu>& gpus);
 
 /// `host` must live as long as the proposal.
 Setup propose_setup(const SetupHost& host);

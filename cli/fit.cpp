@@ -1,39 +1,74 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <algorithm>
+
 #include "allocation/fraction_host.hpp"
 #include "base/quote.hpp"
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/limits_json.hpp"
 #include "cli/memory_text.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/fraction_rules.hpp"
+#include "config/names.hpp"
 
 namespace gpuward {
 
 using nlohmann::json;
 
+static unsigned up_to(unsigned number, unsigned step, unsigned most) {
+  const unsigned below = std::min(number, most) / step * step;
+  return std::max(below < std::min(number, most) ? below + step : below, step);
+}
+
+/// The command with the nearest values that are valid and not less.
+static std::string command_for(const GpuPart& part) {
+  constexpr unsigned most_mib = 16U << 20, most_percent = 100;
+  const std::string size =
+      std::to_string(up_to(part.memory_mib, fraction_memory_step, most_mib)) + "MiB";
+  if (!part.compute_percent) return "run: gpuward fit " + size;
+  return "run: gpuward fit " + size + ' ' +
+         std::to_string(up_to(*part.compute_percent, fraction_compute_step, most_percent)) + '%';
+}
+
+/// "5GB", "5g", "4096": the number is meant, with another unit.
+static GpuPart part_like(const FractionWords& words) {
+  const size_t end = words.size.find_first_not_of("0123456789");
+  const auto number = to_number<unsigned>(std::string_view(words.size).substr(0, end));
+  constexpr unsigned usual_mib = 4096, most_gib = 16U << 10;
+  GpuPart part{usual_mib, parse_percent(words.share)};
+  if (!number) return part;
+  const std::string unit =
+      end == std::string::npos ? "m" : lower_case(std::string_view(words.size).substr(end, 1));
+  if (unit == "g" && *number <= most_gib) part.memory_mib = *number * 1024;
+  if (unit == "m") part.memory_mib = *number;
+  return part;
+}
+
 static GpuPart require_part(const FractionWords& words) {
-  if (parse_percent(words.size))
-    throw Error("SIZE " + in_quotes(words.size), "compute units are requested with memory only",
-                "write such as: gpuward fit 4096MiB " + shell_word(words.size));
+  const std::string size = "SIZE " + in_quotes(words.size);
+  if (const auto share = parse_percent(words.size))
+    throw Error(size, "compute units are requested with memory only",
+                command_for({part_like(words).memory_mib, share}));
   auto part = parse_gpu_part(words.size);
   if (!part)
-    throw Error("SIZE " + in_quotes(words.size),
-                "expected a number and MiB or GiB, such as 4096MiB or 4GiB");
+    throw Error(size, "expected a number and MiB or GiB, such as 4096MiB or 4GiB",
+                command_for(part_like(words)));
   if (words.share.empty()) return *part;
   if (part->compute_percent)
-    throw Error("SIZE " + in_quotes(words.size),
-                "has a share of its own beside " + in_quotes(words.share));
+    throw Error(size, "has a share of its own beside " + in_quotes(words.share),
+                command_for(*part));
   part->compute_percent = parse_percent(words.share);
   if (!part->compute_percent)
-    throw Error("SHARE " + in_quotes(words.share), std::string(compute_rule));
+    throw Error("SHARE " + in_quotes(words.share), std::string(compute_rule), command_for(*part));
   return *part;
 }
 
 static FractionRequest require_request(const FractionWords& words) {
   const GpuPart part = require_part(words);
   if (const std::string advice = fraction_advice(part); !advice.empty())
-    throw Error(in_quotes(words.size + (words.share.empty() ? "" : " " + words.share)), advice);
+    throw Error(in_quotes(words.size + (words.share.empty() ? "" : " " + words.share)), advice,
+                command_for(part));
   FractionRequest request{part};
   if (words.workload == "graphics") request.workload = Workload::graphics;
   if (words.workload == "compute") request.workload = Workload::compute;

@@ -10,6 +10,7 @@
 #include "base/replace_file.hpp"
 #include "base/trusted_file.hpp"
 #include "cli/commands.hpp"
+#include "cli/definitions.hpp"
 #include "cli/gpu_model.hpp"
 #include "cli/output.hpp"
 #include "cli/setup_text.hpp"
@@ -18,71 +19,16 @@
 #include "config/names.hpp"
 #include "config/packaged_config.hpp"
 #include "config/request_words.hpp"
-#include "domain/domain.hpp"
-#include "inventory/gpu_hostdevs.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
 #include "kinds/kind.hpp"
 #include "kinds/types.hpp"
-#include "libvirt/client.hpp"
 #include "libvirt/version.hpp"
 #include "pci/pci_device.hpp"
 
 namespace gpuward {
 
-// ---- what libvirt has
-
-/// Names of domains by PCI address or UUID of the mdev that their definitions have.
-using DomainsByDevice = std::map<std::string, std::set<std::string>>;
-
-/// Devices that definitions have: those that their authors wrote by hand, and those that gpuward
-/// attached.
-struct Definitions {
-  DomainsByDevice by_hand{}, attached{};
-  std::vector<OnCommandLine> on_command_lines{};
-  Reason unknown{};      ///< why one or all of them are not known; without a problem when they are
-  unsigned libvirt = 0;  ///< version, 0 when it is not known
-};
-
-static void add_definition(const Root& root, const std::string& xml, Definitions& definitions) {
-  const Domain domain = parse_domain(xml);
-  for (const Hostdev& hostdev : domain.hostdevs) {
-    DomainsByDevice& devices = is_ours(hostdev) ? definitions.attached : definitions.by_hand;
-    devices[source_of(hostdev)].insert(domain.name);
-  }
-  const auto gpus = command_line_gpus(root, Config{}, domain);
-  for (const CommandLineDevice& device : domain.command_line) {
-    const bool is_gpu = std::find(gpus.begin(), gpus.end(), &device) != gpus.end();
-    definitions.on_command_lines.push_back({lower_case(device.text), domain.name, is_gpu});
-  }
-}
-
-static void warn_unknown(Definitions& definitions, const std::string& what, const Error& error) {
-  Reason reason = about(what, error.reason);
-  log::warning(without_remedy(reason) + "; which GPUs definitions have is unknown");
-  if (definitions.unknown.problem.empty()) definitions.unknown = std::move(reason);
-}
-
-/// A directory that stands for the host has no libvirt, unless one is named.
-static Definitions read_definitions(const Settings& settings) {
-  Definitions definitions;
-  if (!settings.root.prefix.empty() && settings.connect.empty()) return definitions;
-  try {
-    const DomainStore store(settings.root, settings.connect);
-    definitions.libvirt = store.version();
-    for (const DomainStore::Found& found : store.all()) try {
-        add_definition(
-            settings.root,
-            found.persistent ? store.inactive_xml(found.uuid) : store.live_xml(found.uuid),
-            definitions);
-      } catch (const Error& error) {
-        warn_unknown(definitions, "domain " + found.name, error);
-      }
-  } catch (const Error& error) {
-    warn_unknown(definitions, "libvirt", error);
-  }
-  return definitions;
-}
+// ---- what definitions have of a card
 
 /// The card with its companions, VFs and instances.
 static std::vector<std::string> parts_of(const Root& root, const Gpu& gpu, const GpuUse& use,
@@ -193,6 +139,7 @@ static SetupHost read_setup_host(const Root& root, const Host& host,
     found.gpus.push_back(std::move(read));
   }
   add_command_lines(definitions.on_command_lines, found.gpus);
+  add_absent(absent_devices(root, definitions), found.gpus);
   return found;
 }
 

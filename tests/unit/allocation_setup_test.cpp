@@ -234,6 +234,23 @@ TEST(SetupTest, a_device_at_qemus_command_line_is_written_by_hand) {
   EXPECT_THAT(by_hand({"vfio-pci,host=07:00.0", "db02", false}), IsEmpty()) << "a network card";
 }
 
+/// The hook would refuse a domain that is shut off now.
+TEST(SetupTest, a_card_that_an_absent_device_may_be_on_is_not_switched_off) {
+  const auto is_off = [](SetupGpu gpu, bool is_mdev) {
+    SetupHost host{.gpus = {std::move(gpu)}};
+    host.gpus[0].programs = {{812, "Xorg"}};
+    for (GpuType& type : host.gpus[0].types) type.on.clear();
+    host.gpus[0].room = card_room(host.gpus[0].gpu, host.gpus[0].types, {});
+    add_absent({{is_mdev, {"web01"}}}, host.gpus);
+    return left_alone(host).is_off;
+  };
+  EXPECT_TRUE(is_off(card("0000:41:00.0"), true)) << "it has neither mdevs nor VFs";
+  EXPECT_FALSE(is_off(card_with_types("0000:41:00.0", {{"NVIDIA A10-4Q", 4096}}), true));
+  EXPECT_TRUE(is_off(card_with_types("0000:41:00.0", {{"NVIDIA A10-4Q", 4096}}), false));
+  EXPECT_FALSE(is_off(card_with_vfs("0000:41:00.0", 0), false));
+  EXPECT_FALSE(is_off(card_with_vfs("0000:41:00.0", 0), true));
+}
+
 /// The domain is shut off: nothing of it is in use.
 TEST(SetupTest, a_card_that_gpuward_attached_as_a_whole_stays_whole) {
   SetupHost host{.gpus = {card("0000:53:00.0")}};

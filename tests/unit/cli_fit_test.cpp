@@ -148,13 +148,31 @@ TEST_F(FitTest, the_gpu_section_decides_too) {
 
 TEST_F(FitTest, words_outside_the_rules_are_refused) {
   EXPECT_EQ(refusal({"25%", "", ""}),
-            "SIZE '25%': compute units are requested with memory only; write such as: gpuward fit "
-            "4096MiB '25%'");
+            "SIZE '25%': compute units are requested with memory only; run: gpuward fit 4096MiB "
+            "25%");
   EXPECT_THAT(refusal({"4096", "", ""}), HasSubstr("expected a number and MiB or GiB"));
   EXPECT_EQ(refusal({"4GiB", "quarter", ""}),
-            "SHARE 'quarter': expected a multiple of 5% from 5% to 100%");
+            "SHARE 'quarter': expected a multiple of 5% from 5% to 100%; run: gpuward fit 4096MiB");
   EXPECT_THAT(refusal({"4GiB/25%", "25%", ""}), HasSubstr("has a share of its own"));
   EXPECT_THAT(refusal({"4000MiB", "", ""}), HasSubstr("such as 3968MiB or 4096MiB"));
+}
+
+TEST_F(FitTest, words_outside_the_rules_have_a_command_with_valid_ones) {
+  const auto command = [&](const FractionWords& words) {
+    const std::string text = refusal(words);
+    const size_t at = text.rfind("; run: ");
+    return at == std::string::npos ? text : text.substr(at + 7);
+  };
+  EXPECT_EQ(command({"5GB", "", ""}), "gpuward fit 5120MiB");
+  EXPECT_EQ(command({"5g", "25%", ""}), "gpuward fit 5120MiB 25%");
+  EXPECT_EQ(command({"600M", "", ""}), "gpuward fit 640MiB");
+  EXPECT_EQ(command({"4096", "", ""}), "gpuward fit 4096MiB");
+  EXPECT_EQ(command({"half", "", ""}), "gpuward fit 4096MiB");
+  EXPECT_EQ(command({"99999999999999999999GB", "", ""}), "gpuward fit 4096MiB");
+  EXPECT_EQ(command({"4000MiB", "7%", ""}), "gpuward fit 4096MiB 10%");
+  EXPECT_EQ(command({"1MiB", "500%", ""}), "gpuward fit 128MiB 100%");
+  EXPECT_EQ(command({"4GiB/25%", "25%", ""}), "gpuward fit 4096MiB 25%");
+  EXPECT_EQ(command({"0%", "", ""}), "gpuward fit 4096MiB 5%");
 }
 
 TEST_F(FitTest, list_profiles_has_what_serves_a_profile_of_memory) {

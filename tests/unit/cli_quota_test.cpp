@@ -9,6 +9,7 @@
 #include "cli/domain_edits.hpp"
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"
+#include "started_log.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {
@@ -104,6 +105,7 @@ TEST_F(QuotaCommandTest, memory_that_is_known_is_refused_beyond_the_limit) {
         "<domain><name>web-2</name><uuid>5dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid><metadata>"
         "<g:domain xmlns:g='urn:gpuward:domain:1'><g:gpu alias='ua-gpuward-0' profile='8GiB' " +
         settled + "/></g:domain></metadata></domain>";
+    const StartedLog log(log::To::terminal);
     testing::internal::CaptureStderr();
     const std::string error = error_of([&] {
       require_permitted({host_.root(), "", 0, false}, require_config(host_.root()), xml);

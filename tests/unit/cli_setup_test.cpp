@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "cli/commands.hpp"
+#include "cli/definitions.hpp"
 #include "config/config_parser.hpp"
 #include "config/packaged_config.hpp"
 #include "fake_host.hpp"
@@ -97,6 +98,37 @@ TEST_F(SetupCommandTest, a_whole_card_is_assigned_by_its_profile_alone) {
   const json profiles = json::parse(testing::internal::GetCapturedStdout())["profiles"];
   ASSERT_EQ(profiles.size(), 1U);
   EXPECT_EQ(profiles[0]["available"], 1U);
+}
+
+TEST_F(SetupCommandTest, a_card_of_which_a_shut_off_domain_may_have_a_vf_is_not_switched_off) {
+  host_.process(812, "Xorg", {"/dev/dri/card1"});
+  host_.sriov("0000:41:00.0", 7);
+  EXPECT_THAT(setup(), HasSubstr("use = off"));
+  define(hostdev("43", "ua-gpuward-0"));
+  EXPECT_THAT(setup(), Not(HasSubstr("use = off"))) << "no such device now";
+  host_.pci_gpu("0000:43:00.0").attribute("class", "0x020000");
+  EXPECT_THAT(setup(), HasSubstr("use = off")) << "it is another device";
+  define(
+      "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address "
+      "uuid='00000000-0000-4000-8000-000000000001'/></source></hostdev>");
+  EXPECT_THAT(setup(), Not(HasSubstr("use = off")));
+}
+
+/// libvirt's test driver drops what is QEMU's.
+TEST_F(SetupCommandTest, a_readconfig_may_have_any_gpu) {
+  const auto unknown = [&](const std::string& argument) {
+    Definitions definitions;
+    add_definition(host_.root(),
+                   "<domain><name>db02</name><uuid>d0000000-0000-4000-8000-000000000002</uuid>\n"
+                   "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>\n"
+                   "<q:arg value='" +
+                       argument + "'/><q:arg value='/x'/></q:commandline></domain>",
+                   definitions);
+    return to_string(definitions.unknown);
+  };
+  EXPECT_EQ(unknown("-readconfig"),
+            "domain 'db02': the file of -readconfig (line 3) is not searched for GPUs");
+  EXPECT_EQ(unknown("-kernel"), "");
 }
 
 TEST_F(SetupCommandTest, a_card_attached_to_a_domain_that_is_shut_off_is_not_switched_off) {
