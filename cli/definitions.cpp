@@ -34,8 +34,8 @@ void add_definition(const Root& root, const std::string& xml, Definitions& defin
   }
   if (domain.readconfig != 0)
     warn_unknown(definitions, domain_title(domain.name),
-                 Error({}, "the file of -readconfig (line " + std::to_string(domain.readconfig) +
-                               ") is not searched for GPUs"));
+                 Error("domain XML line " + std::to_string(domain.readconfig),
+                       "the file of -readconfig is not searched for GPUs"));
 }
 
 /// A directory that stands for the host has no libvirt, unless one is named.

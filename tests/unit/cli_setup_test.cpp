@@ -127,7 +127,7 @@ TEST_F(SetupCommandTest, a_readconfig_may_have_any_gpu) {
     return to_string(definitions.unknown);
   };
   EXPECT_EQ(unknown("-readconfig"),
-            "domain 'db02': the file of -readconfig (line 3) is not searched for GPUs");
+            "domain 'db02': domain XML line 3: the file of -readconfig is not searched for GPUs");
   EXPECT_EQ(unknown("-kernel"), "");
 }
 

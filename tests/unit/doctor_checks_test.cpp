@@ -739,6 +739,15 @@ TEST_F(DoctorDevices, hardware_that_expect_refuses_is_told_once) {
                         HasSubstr(" | reinstall that card"))));
 }
 
+/// As of a card that a guest has.
+TEST_F(DoctorDevices, a_mark_that_cannot_be_read_is_a_warning) {
+  host_.pci_gpu(card).pci_id(0x10de, 0x2235);
+  const std::string text = "[gpu uuid=4dea22b3-1d52-d8f3-2516-782e98ab3fa0]\nuse = off\n";
+  EXPECT_THAT(told(check_devices(root_, config(text))),
+              ElementsAre(AllOf(HasSubstr("warning " + card + ": device " + card),
+                                HasSubstr("whose UUID cannot be read"))));
+}
+
 TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_are_told) {
   host_.sriov(card, 4);
   EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),

@@ -1030,14 +1030,6 @@ TEST_F(ClaimDevicesTest, the_claim_has_the_memory_whoever_asked_for_it) {
   EXPECT_EQ(claims_.find(by_hand.uuid)->devices.at(0).memory_mib, 4u);
 }
 
-TEST_F(ClaimDevicesTest, memory_that_cannot_be_read_refuses_nobody_who_did_not_ask_for_it) {
-  host_.parent("mbochs").type("mbochs-small", 2);
-  make_directories(host_.root().sys("class/mdev_bus/mbochs/mdev_supported_types/mbochs-small/") +
-                   "description");
-  prepare(vm_);
-  EXPECT_FALSE(claims_.find(vm_.uuid)->devices[0].memory_mib);
-}
-
 TEST_F(CheckDevicesTest, a_claim_that_is_written_again_has_the_memory) {
   host_.parent("mbochs")
       .type("mbochs-small", 1)

@@ -285,6 +285,19 @@ TEST_F(ClaimVendorVfsTest, what_is_not_known_of_a_vgpu_written_by_hand_is_not_pe
   EXPECT_THAT(refusal(domain), HasSubstr("type of its vGPU cannot be read"));
 }
 
+TEST_F(ClaimVendorVfsTest, memory_that_cannot_be_read_refuses_nobody_who_did_not_request_it) {
+  Domain domain = domain_on(vf(2), 2, false);
+  domain.requests.clear();
+  domain.hostdevs[0].alias.clear();
+  host_.pci_gpu(vf(2))
+      .attribute("nvidia/creatable_vgpu_types", "")
+      .attribute("nvidia/current_vgpu_type", "1145");
+  host_.pci_gpu(vf(1)).without("nvidia/creatable_vgpu_types");
+  make_directories(pci_path(host_.root(), at(vf(1))) + "/nvidia/creatable_vgpu_types");  // EISDIR
+  EXPECT_EQ(refusal(domain), "");
+  EXPECT_FALSE(claims_.find(domain.uuid)->devices.at(0).memory_mib);
+}
+
 TEST_F(ClaimVendorVfsTest, what_somebody_left_is_taken_away_first_if_it_may_be_adopted) {
   set_type("1146");
   config_.gpus[0].adopt = true;
