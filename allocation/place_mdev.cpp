@@ -356,9 +356,10 @@ bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& 
     }
     several.push_back({same->profile, same->candidates});
   }
+  KnownCards cards;
   const auto is_allowed = [&](const std::vector<Candidate>& chosen, const Candidate& next) {
     note(chosen, requests);
-    const auto parent = find_parent(placing.root, placing.config, next.parent);
+    const auto parent = find_parent(placing.root, placing.config, next.parent, cards);
     return parent && !limit_reached(placing, several[chosen.size()].profile, *parent, next.type,
                                     with_own(placing));
   };
