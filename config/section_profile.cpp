@@ -146,8 +146,8 @@ void check_migration(const Section<Profile>& section, const GuardPolicy& guard,
   if (guard.migration != Policy::allow || !sets_unified_memory(section.content.attributes)) return;
   KeyRules(section, problems)
       .problem("set",
-               "has enable_uvm=1, and a vGPU with unified memory cannot be migrated; [guard] has "
-               "migration = allow");
+               "has enable_uvm=1, and a vGPU with unified memory cannot be migrated; [guard] has " +
+                   setting_text(Guard::migration, guard.migration));
 }
 
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
