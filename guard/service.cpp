@@ -85,6 +85,9 @@ void GuardService::disconnected() {
   table_.mark_all_stale();
   pools_.disconnected();
   open_ports_.disconnected();
+  // Our caller tells systemd that the connection is gone: the next status is news whatever it is.
+  const std::scoped_lock lock(status_mutex_);
+  status_.clear();
 }
 
 void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection) {
@@ -554,6 +557,7 @@ void GuardService::say_withheld() {
 
 void GuardService::show_status() {
   const std::scoped_lock lock(status_mutex_);
+  if (!connected_) return;
   std::string status = "STATUS=Connected to " + uri_ +
                        ", domains with a GPU: " + std::to_string(table_.gpu_domains());
   if (status == status_) return;
