@@ -10,6 +10,8 @@
 #include "allocation/fraction_host.hpp"
 #include "allocation/offered_types.hpp"
 #include "allocation/placement.hpp"
+#include "allocation/pool.hpp"
+#include "allocation/quota.hpp"
 #include "allocation/request.hpp"
 #include "base/error.hpp"
 #include "base/joined.hpp"
@@ -68,8 +70,27 @@ std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Prof
   return reached_limit(placing.root, max, card, {profile.use, type}, claims);
 }
 
-Search search_parents(const MdevPlacing& placing, const Profile& profile) {
+/// Where the other GPUs of the domain are, as far as they have been placed.
+std::vector<GpuSpot> spots_beside(const MdevPlacing& placing, const ClaimedDevice& device) {
+  std::vector<PciAddress> cards;
+  for (const ClaimedDevice& other : placing.claim.devices) {
+    if (other.alias == device.alias || other.parent.empty() || !is_gpu_of_profile(other)) continue;
+    if (const auto card = parse_pci_address(card_of(placing.root, other))) cards.push_back(*card);
+  }
+  return spots_of(placing.root, cards);
+}
+
+/// Not read for the only GPU of a domain.
+unsigned distance_of(const Root& root, const Parent& parent, const std::vector<GpuSpot>& beside) {
+  const auto card = parent.physical_function ? parent.physical_function : parent.address;
+  if (beside.empty() || !card) return 0;
+  return distance_to({*card, parent.numa_node, bus_path(root, *card)}, beside);
+}
+
+Search search_parents(const MdevPlacing& placing, const Profile& profile,
+                      const ClaimedDevice& device) {
   Search found;
+  const auto beside = spots_beside(placing, device);
   const auto claims = with_own(placing);
   for (const std::string& name : parent_names(placing.root)) {
     const auto parent = find_parent(placing.root, placing.config, name);
@@ -97,7 +118,8 @@ Search search_parents(const MdevPlacing& placing, const Profile& profile) {
       else
         found.candidates.push_back(
             {name, type, *available, rank, is_near(placing, profile, *parent),
-             parent->physical_function ? to_string(*parent->physical_function) : ""});
+             parent->physical_function ? to_string(*parent->physical_function) : "",
+             distance_of(placing.root, *parent, beside)});
     }
   }
   return found;
@@ -271,7 +293,7 @@ std::string list_parents(const MdevPlacing& placing, const Search& found) {
 }  // namespace
 
 void place_mdev(const MdevPlacing& placing, const Profile& profile, ClaimedDevice& device) {
-  Search found = search_parents(placing, profile);
+  Search found = search_parents(placing, profile, device);
   subtract_pending(placing, found.candidates);
   for (const ClaimedDevice& own : placing.claim.devices)
     if (needs_instance(own, placing.existing) && own.alias != device.alias)

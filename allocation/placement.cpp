@@ -78,7 +78,8 @@ static bool better(const Profile& profile, std::span<const Candidate> all, const
   const auto key = [&](const Candidate& c) {
     const unsigned left = left_on_card(c, all);
     const unsigned fullness = profile.placement == Placement::binpack ? left : ~0U - left;
-    return std::tuple(c.rank, numa_counts && !c.near, fullness, std::string_view(c.parent));
+    return std::tuple(c.rank, numa_counts && !c.near, fullness, c.distance,
+                      std::string_view(c.parent));
   };
   return key(a) < key(b);
 }

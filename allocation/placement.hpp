@@ -56,12 +56,13 @@ struct Candidate {
   unsigned rank = 0;       ///< place of the type in the profile's list
   bool near = true;        ///< on a NUMA node of the domain, or either is not told
   std::string card{};      ///< whose VF the parent is; "" when it is a card itself
+  unsigned distance = 0;   ///< of the card to the other GPUs of the domain
 };
 
 /// The best of them that has room; nothing when none has.
 /// First the type named first, then the near one, then that on the fullest card (binpack) or the
-/// emptiest (spread), by what all its parents have left, then by name, so that the same host gives
-/// the same answer.
+/// emptiest (spread), by what all its parents have left, then that nearest to the other GPUs of the
+/// domain, then by name, so that the same host gives the same answer.
 std::optional<Candidate> place(const Profile& profile, std::span<const Candidate> candidates);
 
 }  // namespace gpuward

@@ -9,6 +9,7 @@
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "mdev/parent.hpp"
+#include "pci/bus_path.hpp"
 
 namespace gpuward {
 
@@ -26,6 +27,7 @@ struct PoolDevice {
   std::vector<int> local_cpus{};   ///< CPUs of its NUMA node, with numa = socket of its socket
   std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
   bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it
+  std::optional<BusPath> bus{};    ///< of its card; nothing where it is not known or was not read
 };
 
 /// Whose devices are looked for.
