@@ -38,6 +38,18 @@ bool is_possible(const Profile& profile, const PoolDevice& device, const DeviceU
          is_near_enough(profile, device, domain);
 }
 
+std::string why_impossible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
+                           const DomainPlace& domain) {
+  if (const auto user = find_user(device, use.taken)) return user->what;
+  if (has_others_vgpu(device)) return "has a vGPU that gpuward did not create";
+  if (!is_viable(device, use.own))
+    return "in an IOMMU group with " + to_string(device.host_bound_members.front()) +
+           ", which is bound to a host driver";
+  if (!is_near_enough(profile, device, domain))
+    return "not local to the domain's memory and CPUs " + numa_text(profile.numa);
+  return {};
+}
+
 GpuSpot spot_of(const PoolDevice& device) {
   return {device.physical_function.value_or(device.address), device.numa_node, device.bus};
 }

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "allocation/distance.hpp"
@@ -50,6 +51,11 @@ bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own);
 /// Whether nothing keeps the domain from having it.
 bool is_possible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
                  const DomainPlace& domain);
+
+/// What keeps the domain from having it, after the device: "in use by domain 'web01'"; "" where
+/// nothing does.
+std::string why_impossible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
+                           const DomainPlace& domain);
 
 /// Whether no domain can have both: they are one device, share a companion, or one is a VF of the
 /// other.

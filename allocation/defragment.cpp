@@ -232,13 +232,8 @@ Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevi
               "assigned to shut-off " + domain_title(group.owners.front().domain->name) +
                   ", for which no other device is available",
               {}};
-  if (has_others_vgpu(device))
-    return {device.address, "has a vGPU that gpuward did not create", {}};
-  if (!is_viable(device, {}))
-    return {device.address,
-            "in an IOMMU group with " + to_string(device.host_bound_members.front()) +
-                ", which is bound to a host driver",
-            {}};
+  if (std::string why = why_impossible(host.profile, device, {host.taken, {}}, {}); !why.empty())
+    return {device.address, std::move(why), {}};
   if (search.excluded.contains(device.address))
     return {device.address, "parts of its card are assigned to a shut-off domain", {}};
   return {device.address, "card has no capacity for another vGPU of " + title_of(host.profile), {}};

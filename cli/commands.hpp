@@ -59,7 +59,14 @@ int unprotect_command(const Settings& settings, const std::string& domain);
 int start_command(const Settings& settings, const std::string& domain);
 int start_anyway_command(const Settings& settings, const std::string& domain,
                          const std::string& reason);
-int reassign_command(const Settings& settings, const std::string& domain);
+/// As they are written on the command line; "" for none.
+struct ReassignWords {
+  std::string to;     ///< address of the device that a GPU is to have
+  std::string alias;  ///< of that GPU
+};
+/// `domain`: "" for all that are shut off, not with `words`.
+int reassign_command(const Settings& settings, const std::string& domain,
+                     const ReassignWords& words);
 int clear_command(const Settings& settings, const std::string& address);
 
 /// XML on stdin, XML on stdout, no libvirt.

@@ -31,6 +31,7 @@ struct CommandLine {
   std::string size, share, workload;
   bool all = false, tree = false, write = false;
   std::vector<std::string> files, parts, requests;
+  ReassignWords reassign_words;
   Rewrite rewrite;
   CLI::Option* is_anyway = nullptr;
 
@@ -74,7 +75,7 @@ struct CommandLine {
     return is_anyway->count() ? start_anyway_command(settings, name, reason)
                               : start_command(settings, name);
   }
-  int reassign() { return reassign_command(settings, name); }
+  int reassign() { return reassign_command(settings, name, reassign_words); }
   int clear() { return clear_command(settings, name); }
   int reconcile() { return reconcile_command(settings); }
   int explain() { return explain_command(settings, name); }
@@ -198,7 +199,16 @@ CommandLine::CommandLine() {
   for (const char* const word : {"reassign", "repoint"}) {
     verb = add(word, "Assign available devices to the GPUs of shut-off domains",
                &CommandLine::reassign);
-    verb->add_option("domain", name, "domain name or UUID; without it all shut-off domains");
+    CLI::Option* of_domain =
+        verb->add_option("domain", name, "domain name or UUID; without it all shut-off domains");
+    CLI::Option* to = verb->add_option("--to", reassign_words.to,
+                                       "PCI address of the device that its GPU is to have");
+    to->type_name("ADDRESS")->check(not_empty)->needs(of_domain);
+    verb->add_option("--gpu", reassign_words.alias,
+                     "which of its GPUs gets that device, such as ua-gpuward-0")
+        ->type_name("ALIAS")
+        ->check(not_empty)
+        ->needs(to);
     dry_run(verb, "only show what would change in the XML");
   }
   verb->group("");  // hidden
