@@ -236,7 +236,10 @@ Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevi
     return {device.address, std::move(why), {}};
   if (search.excluded.contains(device.address))
     return {device.address, "parts of its card are assigned to a shut-off domain", {}};
-  return {device.address, "card has no capacity for another vGPU of " + title_of(host.profile), {}};
+  return {device.address,
+          "its card has no capacity, or none that is known, for another vGPU of " +
+              title_of(host.profile),
+          {}};
 }
 
 }  // namespace
@@ -258,6 +261,36 @@ Defragmented defragment(const Fragmented& host, unsigned wanted) {
     if (!given.contains(device.address))
       found.in_the_way.push_back(hindrance(search, outcome, device));
   return found;
+}
+
+// ---- mdevs
+
+/// How many more fit without these; nothing where that is not known.
+static std::optional<unsigned> freed(const CardRoom& room, const std::vector<std::string>& removed,
+                                     const std::vector<std::string>& types) {
+  CardRoom after = room;
+  for (const std::string& type : removed)
+    if (!give_back(after, type)) return {};
+  const unsigned before = room_for_first(room, types);
+  return std::max(room_for_first(after, types), before) - before;
+}
+
+std::vector<RoomUser> room_users(const std::vector<SharedCard>& cards,
+                                 const std::vector<std::string>& types) {
+  std::map<std::string, std::optional<unsigned>> sums;
+  for (const SharedCard& card : cards)
+    for (const auto& [user, removed] : card.types) {
+      auto& sum = sums.emplace(user, 0U).first->second;
+      const auto more = freed(card.room, removed, types);
+      sum = sum && more ? std::optional(*sum + *more) : std::nullopt;
+    }
+  std::vector<RoomUser> users;
+  for (const auto& [user, frees] : sums)
+    if (frees != 0U) users.push_back({user, frees});
+  std::stable_sort(users.begin(), users.end(), [](const RoomUser& one, const RoomUser& other) {
+    return one.frees.value_or(0) > other.frees.value_or(0);
+  });
+  return users;
 }
 
 }  // namespace gpuward

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "allocation/capacity.hpp"
 #include "allocation/reassignment.hpp"
 
 namespace gpuward {
@@ -54,5 +56,24 @@ struct Defragmented {
 /// domains that share one device stay together. With GPUs that share companions, and a card whose
 /// VFs others have, it may find less than there is, never more.
 Defragmented defragment(const Fragmented& host, unsigned wanted);
+
+// ---- mdevs
+
+/// A card that a profile of mdevs may have instances on, and who has instances there.
+struct SharedCard {
+  CardRoom room;
+  std::map<std::string, std::vector<std::string>> types{};  ///< ids of types, by who has them
+};
+
+/// What more of the profile would fit without the instances of one user.
+struct RoomUser {
+  std::string user;
+  std::optional<unsigned> frees;  ///< nothing where that is not known
+  bool operator==(const RoomUser&) const = default;
+};
+
+/// Those that would make room for more, the most first. `types`: of the profile.
+std::vector<RoomUser> room_users(const std::vector<SharedCard>& cards,
+                                 const std::vector<std::string>& types);
 
 }  // namespace gpuward

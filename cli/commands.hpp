@@ -35,6 +35,9 @@ int setup_command(const Settings& settings, bool write);
 int verify_command(const Settings& settings, const std::string& domain);
 int check_command(const Settings& settings, const std::vector<std::string>& files);
 int plan_command(const Settings& settings);
+/// `request`: for how many more GPUs of what, as attach takes it. Status 1 where there is no room
+/// for all.
+int defragment_command(const Settings& settings, const std::string& request);
 int apply_command(const Settings& settings);
 int reconcile_command(const Settings& settings);
 int explain_command(const Settings& settings, const std::string& domain);

@@ -28,7 +28,7 @@ struct CommandLine {
   Settings settings;
   std::function<int()> chosen;
   std::string name, alias, owner, reason, what = "instances", archive = "gpuward-gather.tar";
-  std::string size, share, workload;
+  std::string size, share, workload, request;
   bool all = false, tree = false, write = false;
   std::vector<std::string> files, parts, requests;
   ReassignWords reassign_words;
@@ -65,7 +65,9 @@ struct CommandLine {
   int setup() { return setup_command(settings, write); }
   int verify() { return verify_command(settings, name); }
   int check() { return check_command(settings, files); }
-  int plan() { return plan_command(settings); }
+  int plan() {
+    return request.empty() ? plan_command(settings) : defragment_command(settings, request);
+  }
   int apply() { return apply_command(settings); }
   int attach() { return attach_command(settings, name, requests, owner); }
   int detach() { return detach_command(settings, name, alias); }
@@ -141,7 +143,13 @@ CommandLine::CommandLine() {
   verb->add_option("file", files, "files to check instead of the installed configuration");
   json(verb);
 
-  verb = add("plan", "Print what apply would do", &CommandLine::plan);
+  verb = add("plan", "Print what apply would do, or how to make room for more GPUs",
+             &CommandLine::plan);
+  verb->add_option("--defragment", request,
+                   "instead: which shut-off domains to reassign so that there is room for N more "
+                   "GPUs of a profile")
+      ->type_name("REQUEST:N")
+      ->check(not_empty);
   json(verb);
 
   verb = add("apply", "Set up VFs and instances as configured", &CommandLine::apply);

@@ -119,11 +119,13 @@ TEST_F(DefragmentTest, names_who_is_in_the_way) {
   off("one", {2});
   by_hand_[card(3)] = {{}, "assigned to domain 'hand'"};
   pools_[title_of(profile("big"))][3].is_full = true;
-  EXPECT_EQ(in_the_way("big", 2),
-            (Texts{"1: web has it",
-                   "2: assigned to shut-off domain 'vm1', for which no other device is available",
-                   "3: assigned to domain 'hand'",
-                   "4: card has no capacity for another vGPU of profile 'big'"}));
+  EXPECT_EQ(
+      in_the_way("big", 2),
+      (Texts{"1: web has it",
+             "2: assigned to shut-off domain 'vm1', for which no other device is available",
+             "3: assigned to domain 'hand'",
+             "4: its card has no capacity, or none that is known, for another vGPU of profile "
+             "'big'"}));
   EXPECT_EQ(plan("big", 2).possible, 1U);
   EXPECT_THAT(in_the_way("big", 1), IsEmpty());
 }
@@ -153,6 +155,44 @@ TEST_F(DefragmentTest, no_more_vgpus_than_their_card_has_room_for) {
   EXPECT_EQ(plan("any", 3).possible, 2U);
   most_.clear();
   EXPECT_EQ(plan("any", 3).possible, 3U);
+}
+
+// ---- mdevs
+
+/// One pool of 1 GiB, as labgpu and mbochs have; each type takes its MiB.
+SharedCard shared_card(const std::vector<std::string>& present) {
+  Gpu gpu;
+  gpu.parent.name = "a";
+  gpu.mdev_parents = {"a"};
+  unsigned left = 1024;
+  for (const std::string& type : present) left -= type == "big" ? 512 : 128;
+  std::vector<GpuType> types;
+  for (const auto& [id, size] : {std::pair("big", 512U), std::pair("small", 128U)}) {
+    GpuType type{.id = id, .memory_mib = size, .takes = {size}};
+    type.most = 1024 / size;
+    type.on = {{"a", left / size}};
+    types.push_back(type);
+  }
+  return {card_room(gpu, types, present), {}};
+}
+
+TEST(RoomUsersTest, what_each_would_free) {
+  SharedCard one = shared_card({"big", "small", "small", "small", "small"});
+  one.types = {{"web01", {"big"}}, {"web02", {"small", "small"}}, {"web03", {"small", "small"}}};
+  SharedCard other = shared_card({"big", "big"});
+  other.types = {{"web04", {"big", "big"}}};
+  const std::vector<SharedCard> cards{one, other};
+  EXPECT_THAT(room_users(cards, {"big"}), ElementsAre(RoomUser{"web04", 2}, RoomUser{"web01", 1}))
+      << "web02 and web03 only together";
+  EXPECT_THAT(room_users(cards, {"small"}),
+              ElementsAre(RoomUser{"web04", 8}, RoomUser{"web01", 4}, RoomUser{"web02", 2},
+                          RoomUser{"web03", 2}));
+}
+
+TEST(RoomUsersTest, what_is_not_known_is_said) {
+  SharedCard card = shared_card({"big", "big"});
+  card.types = {{"web01", {"unlisted"}}};
+  EXPECT_THAT(room_users({card}, {"big"}), ElementsAre(RoomUser{"web01", std::nullopt}));
 }
 
 // ---- against a search through everything
