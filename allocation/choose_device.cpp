@@ -2,6 +2,7 @@
 #include "allocation/choose_device.hpp"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <utility>
 
@@ -56,6 +57,11 @@ GpuSpot spot_of(const PoolDevice& device) {
 
 namespace {
 
+/// Of Costs, then of what is left.
+constexpr std::array device_criteria{Criterion::capacity, Criterion::vgpu, Criterion::numa,
+                                     Criterion::assigned, Criterion::fill, Criterion::distance,
+                                     Criterion::name};
+
 /// What one of several requests is chosen by.
 struct Choosing {
   const Profile& profile;
@@ -71,7 +77,7 @@ struct Choosing {
           return other.physical_function == device.physical_function && find_user(other, use.taken);
         }));
   }
-  /// In the order of Criterion.
+  /// In the order of device_criteria.
   Costs costs_of(const PoolDevice& device) const {
     const auto assigned = use.assigned_count.find(device.address);
     const unsigned fill = fill_of(device);
@@ -86,13 +92,13 @@ struct Choosing {
 
 }  // namespace
 
-Criterion deciding(const Profile& profile, const std::vector<PoolDevice>& pool,
-                   const DeviceUse& use, const DomainPlace& domain, const PoolDevice& one,
-                   const PoolDevice& other) {
+Decision decide(const Profile& profile, const std::vector<PoolDevice>& pool, const DeviceUse& use,
+                const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other) {
   const Choosing choosing{profile, pool, use, domain};
   const Costs costs = choosing.costs_of(one), others = choosing.costs_of(other);
-  return static_cast<Criterion>(std::mismatch(costs.begin(), costs.end(), others.begin()).first -
-                                costs.begin());
+  const auto differs = std::mismatch(costs.begin(), costs.end(), others.begin()).first;
+  return {device_criteria[static_cast<size_t>(differs - costs.begin())],
+          std::tie(costs, one.address) < std::tie(others, other.address)};
 }
 
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
@@ -213,8 +219,7 @@ static Chosen best_together(const DeviceRequest& request, const DeviceUse& use,
     if (device.physical_function) return {};
     if (!is_possible(request.profile, device, use, domain)) continue;
     Costs costs = choosing.costs_of(device);
-    auto& distance = costs[static_cast<size_t>(Criterion::distance)];
-    spots.push_back({spot_of(device), {}, static_cast<unsigned>(std::exchange(distance, 0))});
+    spots.push_back({spot_of(device), {}, static_cast<unsigned>(std::exchange(costs.back(), 0))});
     spots.back().costs = costs;
     possible.push_back(&device);
   }

@@ -25,21 +25,9 @@ struct DeviceUse {
 /// Where a device is plugged in.
 GpuSpot spot_of(const PoolDevice& device);
 
-/// What decides between two devices that a domain could have, in this order.
-enum class Criterion {
-  capacity,  ///< room on the card
-  vgpu,      ///< without a vGPU that would be removed
-  numa,      ///< near the domain's memory and CPUs
-  assigned,  ///< assigned to fewer domains that are shut off
-  fill,      ///< on the fuller or emptier PF
-  distance,  ///< nearer to the other GPUs of the domain
-  address,
-};
-
-/// The first criterion by which one device is better or worse than the other.
-Criterion deciding(const Profile& profile, const std::vector<PoolDevice>& pool,
-                   const DeviceUse& use, const DomainPlace& domain, const PoolDevice& one,
-                   const PoolDevice& other);
+/// Which of two devices that a domain could have is the better one, and by what.
+Decision decide(const Profile& profile, const std::vector<PoolDevice>& pool, const DeviceUse& use,
+                const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other);
 
 /// Whether a vGPU is on it that only the administrator may remove: gpuward did not make it, as
 /// nobody has claimed it.

@@ -36,7 +36,8 @@ using State = ClaimedDevice::State;
 /// What the parents of the host have for one GPU.
 struct Search {
   std::vector<Candidate> candidates;
-  std::map<std::string, std::string> unavailable;  ///< parents and who has them, with the remedy
+  std::map<std::string, std::string> unavailable;  ///< who has parents, with the remedy
+  std::vector<UnavailableParent> without;          ///< these parents
   Reason unexpected;                               ///< a GPU that is not the one that [gpu] expects
 };
 
@@ -111,6 +112,7 @@ Search search_parents(const MdevPlacing& placing, const Profile& profile,
       const auto available = available_instances(placing.root, name, type);
       if (!available || placing.refused.contains({name, type})) continue;
       const auto limit = limit_reached(placing, profile, *parent, type, claims);
+      if (user || limit) found.without.push_back({{name, type}, user ? user->what : limit->text});
       if (user)
         found.unavailable.emplace(user->what, user->remedy);
       else if (limit)
@@ -292,12 +294,26 @@ std::string list_parents(const MdevPlacing& placing, const Search& found) {
 
 }  // namespace
 
-void place_mdev(const MdevPlacing& placing, const Profile& profile, ClaimedDevice& device) {
+/// With what is available for this device.
+static Search search_for(const MdevPlacing& placing, const Profile& profile,
+                         const ClaimedDevice& device) {
   Search found = search_parents(placing, profile, device);
   subtract_pending(placing, found.candidates);
   for (const ClaimedDevice& own : placing.claim.devices)
     if (needs_instance(own, placing.existing) && own.alias != device.alias)
       subtract(found.candidates, own);
+  return found;
+}
+
+MdevChoice choose_parent(const MdevPlacing& placing, const Profile& profile,
+                         const ClaimedDevice& device) {
+  Search found = search_for(placing, profile, device);
+  const auto chosen = place(profile, found.candidates);
+  return {std::move(found.candidates), std::move(found.without), chosen};
+}
+
+void place_mdev(const MdevPlacing& placing, const Profile& profile, ClaimedDevice& device) {
+  const Search found = search_for(placing, profile, device);
   const auto chosen = place(profile, found.candidates);
   if (!chosen) throw_no_capacity(placing, device, profile, found);
   device.parent = chosen->parent;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "allocation/placement.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "domain/domain.hpp"
@@ -36,6 +38,23 @@ struct MdevPlacing {
 
 /// Whether an instance is still to be created.
 bool needs_instance(const ClaimedDevice& device, const std::set<std::string>& existing);
+
+/// A type of a parent that gives the domain nothing.
+struct UnavailableParent {
+  ParentType of;
+  std::string why;
+};
+
+/// Where an instance could be.
+struct MdevChoice {
+  std::vector<Candidate> candidates;  ///< with what is available for it
+  std::vector<UnavailableParent> unavailable;
+  std::optional<Candidate> chosen;
+};
+
+/// For `device`, which is one of the claim; what place_mdev would note in it.
+MdevChoice choose_parent(const MdevPlacing& placing, const Profile& profile,
+                         const ClaimedDevice& device);
 
 /// Notes in `device`, which is one of the claim, the parent and type that it gets. Throws InUse or
 /// Error with who has what it could have had.

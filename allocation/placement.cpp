@@ -2,6 +2,7 @@
 #include "allocation/placement.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 #include <tuple>
 
@@ -72,16 +73,47 @@ static unsigned left_on_card(const Candidate& candidate, std::span<const Candida
   return left;
 }
 
-static bool better(const Profile& profile, std::span<const Candidate> all, const Candidate& a,
-                   const Candidate& b) {
-  const bool numa_counts = profile.numa != Numa::ignore;
-  const auto key = [&](const Candidate& c) {
-    const unsigned left = left_on_card(c, all);
-    const unsigned fullness = profile.placement == Placement::binpack ? left : ~0U - left;
-    return std::tuple(c.rank, numa_counts && !c.near, fullness, c.distance,
-                      std::string_view(c.parent));
-  };
-  return key(a) < key(b);
+using CandidateCosts = std::array<unsigned, 4>;
+static constexpr std::array candidate_criteria{Criterion::type, Criterion::numa, Criterion::fill,
+                                               Criterion::distance, Criterion::name};
+
+static CandidateCosts costs_of(const Profile& profile, std::span<const Candidate> all,
+                               const Candidate& candidate) {
+  const bool is_far = profile.numa != Numa::ignore && !candidate.near;
+  const unsigned left = left_on_card(candidate, all);
+  return {candidate.rank, is_far, profile.placement == Placement::binpack ? left : ~0U - left,
+          candidate.distance};
+}
+
+Decision decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
+                const Candidate& other) {
+  const auto costs = costs_of(profile, all, one), others = costs_of(profile, all, other);
+  const auto differs = std::mismatch(costs.begin(), costs.end(), others.begin()).first;
+  return {candidate_criteria[static_cast<size_t>(differs - costs.begin())],
+          std::tie(costs, one.parent) < std::tie(others, other.parent)};
+}
+
+std::string why_worse(Criterion by, Placement placement) {
+  switch (by) {
+    case Criterion::type:
+      return "the profile names its type later";
+    case Criterion::capacity:
+      return "its card has no capacity for another vGPU of the profile";
+    case Criterion::vgpu:
+      return "has a vGPU that would be removed";
+    case Criterion::numa:
+      return "not local to the domain's memory and CPUs";
+    case Criterion::assigned:
+      return "assigned to more shut-off domains";
+    case Criterion::fill:
+      return placement == Placement::binpack ? "its card is emptier (placement = binpack)"
+                                             : "its card is fuller (placement = spread)";
+    case Criterion::distance:
+      return "farther from the other GPUs of the domain";
+    case Criterion::name:
+      break;
+  }
+  return "as good, but later by name";
 }
 
 std::optional<Candidate> place(const Profile& profile, std::span<const Candidate> candidates) {
@@ -89,7 +121,7 @@ std::optional<Candidate> place(const Profile& profile, std::span<const Candidate
   for (const Candidate& candidate : candidates) {
     if (candidate.available == 0) continue;
     if (requires_near(profile.numa) && !candidate.near) continue;
-    if (!best || better(profile, candidates, candidate, *best)) best = &candidate;
+    if (!best || decide(profile, candidates, candidate, *best).is_first_better) best = &candidate;
   }
   if (!best) return {};
   return *best;

@@ -59,6 +59,32 @@ struct Candidate {
   unsigned distance = 0;   ///< of the card to the other GPUs of the domain
 };
 
+/// What decides between two devices that a domain could have, in this order. Those of mdevs know
+/// type, numa, fill, distance and name, PCI devices all but type.
+enum class Criterion {
+  type,      ///< named earlier by the profile
+  capacity,  ///< room on the card
+  vgpu,      ///< without a vGPU that would be removed
+  numa,      ///< near the domain's memory and CPUs
+  assigned,  ///< assigned to fewer domains that are shut off
+  fill,      ///< on the fuller or emptier card
+  distance,  ///< nearer to the other GPUs of the domain
+  name,      ///< lower address or name
+};
+
+/// What makes one of two devices the better one.
+struct Decision {
+  Criterion by;
+  bool is_first_better;
+};
+
+/// Why the other device was chosen: "farther from the other GPUs of the domain".
+std::string why_worse(Criterion by, Placement placement);
+
+/// `all`: among which the two are.
+Decision decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
+                const Candidate& other);
+
 /// The best of them that has room; nothing when none has.
 /// First the type named first, then the near one, then that on the fullest card (binpack) or the
 /// emptiest (spread), by what all its parents have left, then that nearest to the other GPUs of the

@@ -35,6 +35,8 @@ int setup_command(const Settings& settings, bool write);
 int verify_command(const Settings& settings, const std::string& domain);
 int check_command(const Settings& settings, const std::vector<std::string>& files);
 int plan_command(const Settings& settings);
+/// Status 1 where one of its GPUs has no available device.
+int plan_domain_command(const Settings& settings, const std::string& domain);
 /// `request`: for how many more GPUs of what, as attach takes it. Status 1 where there is no room
 /// for all.
 int defragment_command(const Settings& settings, const std::string& request);

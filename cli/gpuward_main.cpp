@@ -66,7 +66,8 @@ struct CommandLine {
   int verify() { return verify_command(settings, name); }
   int check() { return check_command(settings, files); }
   int plan() {
-    return request.empty() ? plan_command(settings) : defragment_command(settings, request);
+    if (!request.empty()) return defragment_command(settings, request);
+    return name.empty() ? plan_command(settings) : plan_domain_command(settings, name);
   }
   int apply() { return apply_command(settings); }
   int attach() { return attach_command(settings, name, requests, owner); }
@@ -143,13 +144,19 @@ CommandLine::CommandLine() {
   verb->add_option("file", files, "files to check instead of the installed configuration");
   json(verb);
 
-  verb = add("plan", "Print what apply would do, or how to make room for more GPUs",
+  verb = add("plan",
+             "Print what apply would do, which devices a domain would get, or how to make room",
              &CommandLine::plan);
+  CLI::Option* of_domain = verb->add_option(
+      "domain", name,
+      "domain name or UUID, shut off: instead, its GPUs' devices and why not others");
+  of_domain->check(not_empty);
   verb->add_option("--defragment", request,
                    "instead: which shut-off domains to reassign so that there is room for N more "
                    "GPUs of a profile")
       ->type_name("REQUEST:N")
-      ->check(not_empty);
+      ->check(not_empty)
+      ->excludes(of_domain);
   json(verb);
 
   verb = add("apply", "Set up VFs and instances as configured", &CommandLine::apply);
@@ -207,11 +214,11 @@ CommandLine::CommandLine() {
   for (const char* const word : {"reassign", "repoint"}) {
     verb = add(word, "Assign available devices to the GPUs of shut-off domains",
                &CommandLine::reassign);
-    CLI::Option* of_domain =
+    CLI::Option* one =
         verb->add_option("domain", name, "domain name or UUID; without it all shut-off domains");
     CLI::Option* to = verb->add_option("--to", reassign_words.to,
                                        "PCI address of the device that its GPU is to have");
-    to->type_name("ADDRESS")->check(not_empty)->needs(of_domain);
+    to->type_name("ADDRESS")->check(not_empty)->needs(one);
     verb->add_option("--gpu", reassign_words.alias,
                      "which of its GPUs gets that device, such as ua-gpuward-0")
         ->type_name("ALIAS")

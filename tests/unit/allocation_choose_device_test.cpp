@@ -191,8 +191,8 @@ TEST_F(ChooseDeviceTest, near_each_other_counts_less_than_near_the_domain_and_fu
   DeviceUse use{taken({"0000:42:00.1"}), {}};
   use.beside = {spot_of(vfs[0])};
   EXPECT_EQ(chosen(profile_, vfs, use), "0000:42:00.0") << "the fuller card is elsewhere";
-  EXPECT_EQ(deciding(profile_, vfs, use, {}, vfs[1], vfs[0]), Criterion::fill);
-  EXPECT_EQ(deciding(profile_, vfs, {}, {}, vfs[0], vfs[2]), Criterion::address);
+  EXPECT_EQ(decide(profile_, vfs, use, {}, vfs[1], vfs[0]).by, Criterion::fill);
+  EXPECT_EQ(decide(profile_, vfs, {}, {}, vfs[0], vfs[2]).by, Criterion::name);
 }
 
 TEST_F(ChooseDeviceTest, one_that_may_have_any_leaves_it_to_one_that_may_not) {
