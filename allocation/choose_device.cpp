@@ -42,13 +42,12 @@ bool is_possible(const Profile& profile, const PoolDevice& device, const DeviceU
 std::string why_impossible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
                            const DomainPlace& domain) {
   if (const auto user = find_user(device, use.taken)) return user->what;
-  if (has_others_vgpu(device)) return "has a vGPU that gpuward did not create";
-  if (!is_viable(device, use.own))
-    return "in an IOMMU group with " + to_string(device.host_bound_members.front()) +
-           ", which is bound to a host driver";
+  if (has_others_vgpu(device)) return "device has a vGPU that gpuward did not create";
   if (!is_near_enough(profile, device, domain))
-    return "not local to the domain's memory and CPUs " + numa_text(profile.numa);
-  return {};
+    return "device is not local to the domain's memory and CPUs " + numa_text(profile.numa);
+  if (is_viable(device, use.own)) return {};
+  return "IOMMU group is not viable: " + to_string(device.host_bound_members.front()) +
+         " is bound to a host driver";
 }
 
 GpuSpot spot_of(const PoolDevice& device) {
@@ -92,8 +91,8 @@ struct Choosing {
 
 }  // namespace
 
-Decision decide(const Profile& profile, const std::vector<PoolDevice>& pool, const DeviceUse& use,
-                const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other) {
+Comparison decide(const Profile& profile, const std::vector<PoolDevice>& pool, const DeviceUse& use,
+                  const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other) {
   const Choosing choosing{profile, pool, use, domain};
   const Costs costs = choosing.costs_of(one), others = choosing.costs_of(other);
   const auto differs = std::mismatch(costs.begin(), costs.end(), others.begin()).first;

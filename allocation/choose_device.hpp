@@ -26,8 +26,8 @@ struct DeviceUse {
 GpuSpot spot_of(const PoolDevice& device);
 
 /// Which of two devices that a domain could have is the better one, and by what.
-Decision decide(const Profile& profile, const std::vector<PoolDevice>& pool, const DeviceUse& use,
-                const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other);
+Comparison decide(const Profile& profile, const std::vector<PoolDevice>& pool, const DeviceUse& use,
+                  const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other);
 
 /// Whether a vGPU is on it that only the administrator may remove: gpuward did not make it, as
 /// nobody has claimed it.

@@ -215,6 +215,10 @@ std::vector<DeviceMove> in_order(std::vector<std::pair<const Group*, PciAddress>
   return moves;
 }
 
+std::string assigned_to(const Group& group) {
+  return "assigned to shut-off " + domain_title(group.owners.front().domain->name);
+}
+
 /// Why no further domain gets the device, after the moves.
 Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevice& device) {
   const Fragmented& host = search.host;
@@ -222,24 +226,16 @@ Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevi
     return {device.address, user->what, user->domain};
   if (const auto user = find_user(device, host.by_hand)) return {device.address, user->what, {}};
   for (const auto& [group, to] : outcome.moved)
-    if (to == device.address)
-      return {device.address,
-              "to be assigned to " + domain_title(group->owners.front().domain->name),
-              {}};
+    if (to == device.address) return {device.address, assigned_to(*group), {}};
   for (const Group& group : search.groups)
     if (group.at == device.address)
-      return {device.address,
-              "assigned to shut-off " + domain_title(group.owners.front().domain->name) +
-                  ", for which no other device is available",
-              {}};
+      return {device.address, assigned_to(group) + ", for which no other device is available", {}};
   if (std::string why = why_impossible(host.profile, device, {host.taken, {}}, {}); !why.empty())
     return {device.address, std::move(why), {}};
-  if (search.excluded.contains(device.address))
-    return {device.address, "parts of its card are assigned to a shut-off domain", {}};
-  return {device.address,
-          "its card has no capacity, or none that is known, for another vGPU of " +
-              title_of(host.profile),
-          {}};
+  for (const Group& group : search.groups)
+    if (are_parts_of_one(search.device(group.at), group.at, device))
+      return {device.address, assigned_to(group), {}};
+  return {device.address, why_worse(Criterion::capacity, host.profile), {}};
 }
 
 }  // namespace

@@ -48,22 +48,6 @@ unsigned distance_to(const GpuSpot& spot, std::span<const GpuSpot> others) {
   });
 }
 
-std::string to_string(Distance distance) {
-  switch (distance) {
-    case Distance::one_switch:
-      return "below one PCIe switch";
-    case Distance::one_root_port:
-      return "below one root port";
-    case Distance::one_host_bridge:
-      return "below one host bridge";
-    case Distance::one_node:
-      return "on one NUMA node";
-    case Distance::far:
-      break;
-  }
-  return "on different NUMA nodes, or not known";
-}
-
 // ---- the nearest
 
 namespace {

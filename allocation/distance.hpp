@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "pci/bus_path.hpp"
@@ -35,9 +34,6 @@ Distance distance(const GpuSpot& one, const GpuSpot& other);
 
 /// The sum of the distances to all of these.
 unsigned distance_to(const GpuSpot& spot, std::span<const GpuSpot> others);
-
-/// "behind one PCIe switch".
-std::string to_string(Distance distance);
 
 /// What speaks against a device, what counts first at the front; less is better.
 using Costs = std::array<uint64_t, 6>;

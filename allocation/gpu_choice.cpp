@@ -22,13 +22,13 @@ static ConsideredDevice considered(const MdevChoice& choice, const Profile& prof
   if (candidate.available == 0) {
     device.why = "no available instance";
   } else if (requires_near(profile.numa) && !candidate.near) {
-    device.why = "not local to the domain's memory and CPUs " + numa_text(profile.numa);
+    device.why = "device is not local to the domain's memory and CPUs " + numa_text(profile.numa);
   } else if (choice.chosen->parent == candidate.parent && choice.chosen->type == candidate.type) {
     device.result = Result::chosen;
   } else {
     device.result = Result::available;
-    device.why = why_worse(decide(profile, choice.candidates, *choice.chosen, candidate).by,
-                           profile.placement);
+    device.why =
+        why_worse(decide(profile, choice.candidates, *choice.chosen, candidate).by, profile);
   }
   return device;
 }
@@ -74,7 +74,7 @@ struct Reassigned {
       const PoolDevice* const device = other.alias == gpu.alias ? nullptr : device_of(other);
       if (!device) continue;
       for (const PciAddress& function : device->functions)
-        use.taken[function] = {domain.uuid, "assigned to another GPU of this domain"};
+        use.taken[function] = assigned_to_another_gpu(domain);
       use.beside.push_back(spot_of(*device));
     }
     return use;
@@ -89,10 +89,9 @@ static std::string why_not(const Reassigned& after, const PoolGpu& gpu, const De
   if (!after.move_of(gpu))
     return "the GPU stays at " + to_string(chosen.address) + ", which is available";
   const DomainPlace place{after.domain.numa_nodes, after.domain.cpus};
-  const Decision decision =
+  const Comparison comparison =
       decide(gpu.profile, after.pools.at(title_of(gpu.profile)), use, place, chosen, device);
-  if (decision.is_first_better) return why_worse(decision.by, gpu.profile.placement);
-  return "together the GPUs of the domain have better devices without it";
+  return comparison.is_first_better ? why_worse(comparison.by, gpu.profile) : "not chosen";
 }
 
 static ConsideredDevice considered(const Reassigned& after, const PoolGpu& gpu,

@@ -85,29 +85,29 @@ static CandidateCosts costs_of(const Profile& profile, std::span<const Candidate
           candidate.distance};
 }
 
-Decision decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
-                const Candidate& other) {
+Comparison decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
+                  const Candidate& other) {
   const auto costs = costs_of(profile, all, one), others = costs_of(profile, all, other);
   const auto differs = std::mismatch(costs.begin(), costs.end(), others.begin()).first;
   return {candidate_criteria[static_cast<size_t>(differs - costs.begin())],
           std::tie(costs, one.parent) < std::tie(others, other.parent)};
 }
 
-std::string why_worse(Criterion by, Placement placement) {
+std::string why_worse(Criterion by, const Profile& profile) {
   switch (by) {
     case Criterion::type:
       return "the profile names its type later";
     case Criterion::capacity:
-      return "its card has no capacity for another vGPU of the profile";
+      return "GPU has no capacity for another vGPU of " + title_of(profile);
     case Criterion::vgpu:
-      return "has a vGPU that would be removed";
+      return "device has a vGPU that gpuward did not create";
     case Criterion::numa:
-      return "not local to the domain's memory and CPUs";
+      return "device is not local to the domain's memory and CPUs";
     case Criterion::assigned:
       return "assigned to more shut-off domains";
     case Criterion::fill:
-      return placement == Placement::binpack ? "its card is emptier (placement = binpack)"
-                                             : "its card is fuller (placement = spread)";
+      return "card is " +
+             std::string(profile.placement == Placement::binpack ? "emptier" : "fuller");
     case Criterion::distance:
       return "farther from the other GPUs of the domain";
     case Criterion::name:

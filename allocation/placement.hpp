@@ -73,17 +73,17 @@ enum class Criterion {
 };
 
 /// What makes one of two devices the better one.
-struct Decision {
+struct Comparison {
   Criterion by;
   bool is_first_better;
 };
 
 /// Why the other device was chosen: "farther from the other GPUs of the domain".
-std::string why_worse(Criterion by, Placement placement);
+std::string why_worse(Criterion by, const Profile& profile);
 
 /// `all`: among which the two are.
-Decision decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
-                const Candidate& other);
+Comparison decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
+                  const Candidate& other);
 
 /// The best of them that has room; nothing when none has.
 /// First the type named first, then the near one, then that on the fullest card (binpack) or the

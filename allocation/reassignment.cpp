@@ -107,7 +107,7 @@ static bool is_held_by_process(const std::vector<PoolDevice>& pool, const Device
   });
 }
 
-static User assigned_to_another_gpu(const PoolDomain& domain) {
+User assigned_to_another_gpu(const PoolDomain& domain) {
   return {domain.uuid, "device assigned to another GPU of this domain"};
 }
 

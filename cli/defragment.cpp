@@ -47,7 +47,7 @@ std::string text_of(const RoomPlan& plan) {
   rows.clear();
   for (const RoomUser& each : plan.users)
     rows.push_back({each.user, each.frees ? std::to_string(*each.frees) : ""});
-  if (!rows.empty()) text += '\n' + format_table({"HAS INSTANCES", "WOULD MAKE ROOM FOR"}, rows);
+  if (!rows.empty()) text += '\n' + format_table({"HAS INSTANCES", "WOULD FREE"}, rows);
   return text;
 }
 
@@ -87,8 +87,7 @@ static std::vector<PoolDomain> shut_off(const Settings& settings, const Config& 
     try {
       off.push_back(pool_domain(config, parse_domain(store.inactive_xml(found.uuid))));
     } catch (const Error& error) {
-      log::warning(domain_title(found.name) + ": " + error.what() +
-                   "; what is assigned to it is not known");
+      log::warning(found.name, error.what());  // what is assigned to it is not known
     }
   }
   std::sort(off.begin(), off.end(),
@@ -149,7 +148,7 @@ static void plan_devices(const Settings& settings, const Config& config, const O
 
 static std::string user_of(const GpuInstance& instance, const std::string& card) {
   if (!instance.domain.empty()) return domain_title(instance.domain);
-  if (instance.state == "provisioned") return "instances = of [gpu " + card + "]";
+  if (instance.state == "provisioned") return "provisioned on " + card;
   return "instance " + instance.name + " (" + instance.state + ")";
 }
 

@@ -31,7 +31,7 @@ static const char* word_of(ConsideredDevice::Result result) {
 static std::string table_of(const std::vector<GpuChoice>& gpus) {
   std::vector<std::vector<std::string>> rows;
   for (const GpuChoice& gpu : gpus) {
-    if (gpu.devices.empty()) rows.push_back({gpu.alias, gpu.title, "", "", "", "no such device"});
+    if (gpu.devices.empty()) rows.push_back({gpu.alias, gpu.title, "", "", "", "no device"});
     for (const ConsideredDevice& device : gpu.devices)
       rows.push_back(
           {gpu.alias, gpu.title, device.device, device.type, word_of(device.result), device.why});

@@ -135,7 +135,7 @@ static DeviceUse use_for(const Root& root, const PoolDomain& domain, const PoolG
   use.taken.merge(by_hand[domain.uuid]);
   for (const PoolGpu& other : domain.gpus)
     if (other.alias != gpu.alias && other.at)
-      use.taken[*other.at] = {domain.uuid, "assigned to another GPU of this domain"};
+      use.taken[*other.at] = assigned_to_another_gpu(domain);
   return use;
 }
 

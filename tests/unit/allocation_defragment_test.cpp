@@ -119,13 +119,11 @@ TEST_F(DefragmentTest, names_who_is_in_the_way) {
   off("one", {2});
   by_hand_[card(3)] = {{}, "assigned to domain 'hand'"};
   pools_[title_of(profile("big"))][3].is_full = true;
-  EXPECT_EQ(
-      in_the_way("big", 2),
-      (Texts{"1: web has it",
-             "2: assigned to shut-off domain 'vm1', for which no other device is available",
-             "3: assigned to domain 'hand'",
-             "4: its card has no capacity, or none that is known, for another vGPU of profile "
-             "'big'"}));
+  EXPECT_EQ(in_the_way("big", 2),
+            (Texts{"1: web has it",
+                   "2: assigned to shut-off domain 'vm1', for which no other device is available",
+                   "3: assigned to domain 'hand'",
+                   "4: GPU has no capacity for another vGPU of profile 'big'"}));
   EXPECT_EQ(plan("big", 2).possible, 1U);
   EXPECT_THAT(in_the_way("big", 1), IsEmpty());
 }

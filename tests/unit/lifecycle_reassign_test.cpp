@@ -200,7 +200,7 @@ TEST_F(RepointTest, a_gpu_goes_to_the_device_that_is_named) {
   EXPECT_THAT(refusal(one, "", "0000:44:00.0"),
               HasSubstr("0000:44:00.0 does not match profile 'card': device does not exist"));
   EXPECT_THAT(refusal(two, "ua-gpuward-1", "0000:41:00.0"),
-              HasSubstr("cannot be assigned: assigned to another GPU of this domain"));
+              HasSubstr("cannot be assigned: device assigned to another GPU of this domain"));
   EXPECT_THAT(refusal(two, "", "0000:43:00.0"),
               HasSubstr("several GPUs have a PCI device: ua-gpuward-0, ua-gpuward-1"));
   EXPECT_THAT(refusal(two, "ua-gpuward-7", "0000:43:00.0"), HasSubstr("no GPU 'ua-gpuward-7'"));
