@@ -242,7 +242,7 @@ struct RandomHost : SmallHost {
   explicit RandomHost(std::mt19937& random) : in_use(static_cast<unsigned>(1 + random() % 8)) {
     for (size_t number = 0; number < pools.size(); ++number) add_pool(number, random);
     taken_[card(in_use)] = {{}, "in use"};
-    for (size_t count = random() % 5; count > 0; --count) {
+    for (size_t count = random() % 7; count > 0; --count) {
       const size_t of = random() % pools.size();
       if (pools[of].empty()) continue;
       const unsigned device = pools[of][random() % pools[of].size()];
