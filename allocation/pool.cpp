@@ -43,6 +43,7 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
   }
   std::sort(pool.begin(), pool.end(),
             [](const PoolDevice& a, const PoolDevice& b) { return a.address < b.address; });
+  if (kind.mark_full) kind.mark_full(query, pool);
   return pool;
 }
 

@@ -30,6 +30,7 @@ struct UseTraits {
   bool is_whole_card = false;     ///< goes with its companions
   bool outlives_domain = false;   ///< is there as its guest left it: scrub = ..., one-time = ...
   bool is_requestable = false;    ///< serves requests that name no profile
+  bool needs_program = false;     ///< what a card has of it only a program tells, not sysfs
   bool has_known_memory = false;  ///< memory = ...: how much of the card's memory it has is known
 };
 
