@@ -9,7 +9,7 @@
 namespace gpuward {
 
 /// The kind of device that a GPU is given as; "off" not at all.
-enum class Use { mdev, vf, vendor_vf, whole, off };
+enum class Use { mdev, vf, vendor_vf, whole, mig, off };
 
 /// What is true of every device of a kind, on any host: one row per kind, and the only place where
 /// it is written. What reads or changes the host is the kind's row in kinds/kind.hpp.
@@ -59,6 +59,17 @@ inline constexpr std::array use_traits = {
               .is_whole_card = true,
               .outlives_domain = true,
               .is_requestable = true,
+              .has_known_memory = true},
+    UseTraits{.use = Use::mig,
+              .word = "mig",
+              .has_types = true,
+              .has_named_types = true,
+              .is_vf = true,
+              .keeps_driver = true,
+              .can_be_adopted = true,
+              .outlives_domain = true,
+              .is_requestable = true,
+              .needs_program = true,
               .has_known_memory = true},
     UseTraits{.use = Use::off, .word = "off"},
 };
