@@ -318,8 +318,8 @@ std::vector<ClaimedDevice> claim_on_disk(const Preparation& preparation) {
 
 /// A VF on which no type was created: a vGPU that is there is another tool's.
 bool is_untouched(const ClaimedDevice& device) {
-  return is_typed_vf(device.use) && device.type == "-" && device.part.empty() &&
-         !device.writer.pid && device.state == State::claimed;
+  return is_typed_vf(device.use) && device.type == "-" && !device.writer.pid &&
+         device.state == State::claimed;
 }
 
 /// The first cause is what the user must see, so nothing here throws. No guest has had the devices,
