@@ -32,7 +32,8 @@ static void require_mig(const PciAddress& address, const MigCard& card) {
   using Mode = MigCard::Mode;
   const std::string title = "GPU " + to_string(address);
   const std::string command = "nvidia-smi -i " + to_string(address);
-  if (card.mode == Mode::unsupported) throw Error(title, "does not support MIG");
+  if (card.mode == Mode::unsupported)
+    throw Error(title, "does not support MIG", "set another use in its [gpu] section");
   if (card.mode == Mode::off) throw Error(title, "MIG mode is off", "run: " + command + " -mig 1");
   if (card.mode == Mode::pending)
     throw Error(title, "MIG mode is set and takes effect when the GPU is reset",

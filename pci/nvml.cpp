@@ -199,7 +199,8 @@ MigCard read_mig_card(const Root& root, const PciAddress& card,
                       std::chrono::milliseconds deadline) {
   const std::string title = "GPU instances of " + to_string(card);
   const Answer answer = ask(root, {"list", to_string(card)}, deadline);
-  if (!answer.change.failure.empty()) throw Error(title, answer.change.failure);
+  if (!answer.change.failure.empty())
+    throw Error(title, answer.change.failure, "check: nvidia-smi");
   auto read = parse_mig_card(answer.text);
   if (!read) throw Error(title, "gpuward-nvml printed what is not a list");
   return std::move(*read);
