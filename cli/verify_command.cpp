@@ -8,6 +8,7 @@
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/type_names.hpp"
+#include "kinds/types.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/virtual_functions.hpp"
@@ -33,6 +34,11 @@ static GpuType type_of(const Root& root, const ClaimedDevice& device) {
   if (is_mediated(device.use))
     type.description = type_description(root, device.parent, device.type);
   add_size(type);
+  if (device.vgpu.empty()) return type;
+  // The guest sees the vGPU, whose name other VFs may list.
+  type.name = TypeNames(root).of(
+      unclaimed_vgpu(device.parent, to_number<unsigned>(device.vgpu).value_or(0)));
+  if (device.memory_mib) type.memory_mib = device.memory_mib;
   return type;
 }
 

@@ -385,6 +385,29 @@ TEST_F(ListMigTest, without_mig_mode_or_library_the_vfs_say_what_they_offer) {
   EXPECT_EQ(list("types", 2).size(), 1U);
 }
 
+/// The guest sees the vGPU by its own name, which the VFs without one still list.
+TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
+  const std::string uuid = "00000000-0000-4000-8000-000000000001";
+  Claim claim{*parse_uuid(uuid), "web01", {}};
+  claim.devices.push_back(whole_card("0000:41:00.1"));
+  ClaimedDevice& device = claim.devices.back();
+  device.use = Use::mig;
+  device.parent = "0000:41:00.0";
+  device.type = "1g.5gb";
+  device.vgpu = "474";
+  device.memory_mib = 4864;
+  make_directories(host_.root().run("claims"));
+  Claims(host_.root()).write(claim);
+  host_.pci_gpu("0000:41:00.1").pci_id(0x10de, 0x20f1).attribute("nvidia/current_vgpu_type", "474");
+  testing::internal::CaptureStdout();
+  verify_command({host_.root(), "", 0, false}, "web01");
+  const std::string text = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(text, testing::HasSubstr("ok       current_vgpu_type: 474\n"));
+  EXPECT_THAT(text, testing::HasSubstr("memory 4864 MiB, by the type: hard\n"));
+  EXPECT_THAT(text, testing::HasSubstr("compute units, by the type: hard\n"));
+  EXPECT_THAT(text, testing::HasSubstr("name GRID A100-1-5C; memory at most 4864 MiB"));
+}
+
 TEST_F(ListMigTest, of_cards_that_no_section_mentions_the_types_are_listed_too) {
   host_.config("");
   EXPECT_EQ(list("types", 2).size(), 6U);
