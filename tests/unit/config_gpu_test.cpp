@@ -74,9 +74,9 @@ TEST_F(ConfigGpu, Use) {
   EXPECT_EQ(gpu("use = off").use, Use::off);
   EXPECT_EQ(complaint("use = vendor_vf"),
             "bad value 'vendor_vf' for 'use' in [gpu mtty]; did you mean 'vendor-vf'?");
-  EXPECT_EQ(
-      complaint("use = passthrough"),
-      "bad value 'passthrough' for 'use' in [gpu mtty]; possible: mdev, vf, vendor-vf, whole, off");
+  EXPECT_EQ(complaint("use = passthrough"),
+            "bad value 'passthrough' for 'use' in [gpu mtty]; possible: mdev, vf, vendor-vf, "
+            "whole, mig, off");
 }
 
 TEST_F(ConfigGpu, Vfs) {
@@ -91,9 +91,9 @@ TEST_F(ConfigGpu, Vfs) {
 
 TEST_F(ConfigGpu, VfsGoWithVirtualFunctionsOnly) {
   EXPECT_EQ(complaint("vfs = 4"),
-            "'vfs' in [gpu mtty] requires use = vf or use = vendor-vf; 'use' is not set");
+            "'vfs' in [gpu mtty] requires use = vf, vendor-vf or mig; 'use' is not set");
   EXPECT_EQ(complaint("vfs = 4\nuse = mdev"),
-            "'vfs' in [gpu mtty] requires use = vf or use = vendor-vf; 'use' is mdev (set at "
+            "'vfs' in [gpu mtty] requires use = vf, vendor-vf or mig; 'use' is mdev (set at "
             "gpuward.conf:3)");
   EXPECT_THAT(problems("[gpu *]\nuse = fv\nvfs = 4"), SizeIs(1));  // no second complaint
 }
