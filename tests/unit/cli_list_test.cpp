@@ -375,6 +375,9 @@ TEST_F(ListMigTest, profiles_count_what_fits_and_say_how_hard_the_limits_are) {
   EXPECT_EQ(list("profiles", 2)[0]["available"], 4U);
   nvml_.set("mig on\ninstance 1 0 0 8 1\n");
   EXPECT_EQ(list("profiles", 2)[0]["available"], 0U);
+  nvml_.set("mig on\ninstance 1 19 6 1 1\n");
+  host_.pci_gpu("0000:41:00.1").attribute("nvidia/current_vgpu_type", "474");
+  EXPECT_EQ(list("profiles", 2)[0]["available"], 6U) << "the driver counts, whatever the VFs have";
 }
 
 TEST_F(ListMigTest, without_mig_mode_or_library_the_vfs_say_what_they_offer) {

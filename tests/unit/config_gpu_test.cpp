@@ -163,8 +163,8 @@ TEST_F(ConfigGpu, Max) {
             "bad value 'a' for 'max' in [gpu mtty]; expected TYPE:N with N from 0 to 1024, such as "
             "nvidia-63:4");
   EXPECT_THAT(problems("[gpu mtty]\nuse = whole\nmax = a:1\n"),
-              ElementsAre("gpuward.conf:3: 'max' in [gpu mtty] requires use = mdev or use = "
-                          "vendor-vf; 'use' is whole (set at gpuward.conf:2)"));
+              ElementsAre("gpuward.conf:3: 'max' in [gpu mtty] requires use = mdev, vendor-vf or "
+                          "mig; 'use' is whole (set at gpuward.conf:2)"));
 }
 
 TEST_F(ConfigGpu, InstancesAreMdevsOnly) {
