@@ -230,6 +230,16 @@ TEST_F(ConfigProfile, Use) {
               ElementsAre("1145", "NVIDIA L40S-1B"));
 }
 
+TEST_F(ConfigProfile, OfGpuInstances) {
+  EXPECT_THAT(problems("[profile p]\nuse = mig\ntype = 1g.10gb+me, MIG 2g.20gb\n"
+                       "set = nvidia/vgpu_params=a=1\nscrub = /bin/true\n"),
+              IsEmpty());
+  EXPECT_THAT(problems("[profile p]\nuse = mig\nmemory = 4GiB\ncompute = 10%\n"), IsEmpty());
+  EXPECT_THAT(problems("[profile p]\nuse = mig\n"), SizeIs(1));
+  EXPECT_THAT(problems("[profile p]\nuse = mig\ntype = 1g.10gb\nset = a=1\n"),
+              ElementsAre(testing::HasSubstr("with use = mig only nvidia/vgpu_params can be set")));
+}
+
 TEST_F(ConfigProfile, UseThatGivesNothing) {
   EXPECT_THAT(problems("[profile p]\nuse = off\n"),
               ElementsAre("gpuward.conf:2: bad value 'off' for 'use' in [profile p]; possible: "
