@@ -210,7 +210,7 @@ static TypeRoom counted(const GpuType& type, const IsUsable& is_usable, bool on_
   }
   room.reported = room.available;
   room.at_most = is_reported ? room.available : most_available;
-  if (on_vfs && type.of_mig) count_gpu_instances(room, type);
+  if (on_vfs && type.of_mig && !type.is_counted_by_card) count_gpu_instances(room, type);
   return room;
 }
 
@@ -224,7 +224,8 @@ CardRoom card_room(const Gpu& gpu, const std::vector<GpuType>& types,
   room.mixes_sizes = mixes_sizes(room);
   const bool are_known =
       !types.empty() && std::all_of(types.begin(), types.end(), [&](const GpuType& type) {
-        return !type.takes.empty() && type.takes.size() == types.front().takes.size();
+        return !type.is_counted_by_card && !type.takes.empty() &&
+               type.takes.size() == types.front().takes.size();
       });
   if (are_known)
     count_in_units(room, types, on_vfs);

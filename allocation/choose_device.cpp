@@ -2,7 +2,9 @@
 #include "allocation/choose_device.hpp"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
+#include <utility>
 
 namespace gpuward {
 
@@ -31,45 +33,91 @@ bool is_near_enough(const Profile& profile, const PoolDevice& device, const Doma
   return !requires_near(profile.numa) || is_near(profile, device, domain);
 }
 
-/// Whether nothing keeps the domain from having it.
-static bool is_possible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
-                        const DomainPlace& domain) {
+bool is_possible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
+                 const DomainPlace& domain) {
   return !find_user(device, use.taken) && !has_others_vgpu(device) && is_viable(device, use.own) &&
          is_near_enough(profile, device, domain);
 }
 
-/// How many VFs of its PF are taken.
-static int fill_of(const PoolDevice& device, const std::vector<PoolDevice>& pool,
-                   const DevicesInUse& taken) {
-  if (!device.physical_function) return 0;
-  return static_cast<int>(std::count_if(pool.begin(), pool.end(), [&](const PoolDevice& other) {
-    return other.physical_function == device.physical_function && find_user(other, taken);
-  }));
+std::string why_impossible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
+                           const DomainPlace& domain) {
+  if (const auto user = find_user(device, use.taken)) return user->what;
+  if (has_others_vgpu(device)) return "device has a vGPU that gpuward did not create";
+  if (!is_near_enough(profile, device, domain))
+    return "device is not local to the domain's memory and CPUs " + numa_text(profile.numa);
+  if (is_viable(device, use.own)) return {};
+  return "IOMMU group is not viable: " + to_string(device.host_bound_members.front()) +
+         " is bound to a host driver";
+}
+
+GpuSpot spot_of(const PoolDevice& device) {
+  return {device.physical_function.value_or(device.address), device.numa_node, device.bus};
+}
+
+namespace {
+
+/// Of Costs, then of what is left.
+constexpr std::array device_criteria{Criterion::capacity, Criterion::vgpu, Criterion::numa,
+                                     Criterion::assigned, Criterion::fill, Criterion::distance,
+                                     Criterion::name};
+
+/// What one of several requests is chosen by.
+struct Choosing {
+  const Profile& profile;
+  const std::vector<PoolDevice>& pool;
+  const DeviceUse& use;
+  const DomainPlace& domain;
+
+  /// How many VFs of its PF are taken.
+  unsigned fill_of(const PoolDevice& device) const {
+    if (!device.physical_function) return 0;
+    return static_cast<unsigned>(
+        std::count_if(pool.begin(), pool.end(), [&](const PoolDevice& other) {
+          return other.physical_function == device.physical_function && find_user(other, use.taken);
+        }));
+  }
+  /// In the order of device_criteria.
+  Costs costs_of(const PoolDevice& device) const {
+    const auto assigned = use.assigned_count.find(device.address);
+    const unsigned fill = fill_of(device);
+    return {device.is_full,
+            device.has_vgpu,
+            profile.numa != Numa::ignore && !is_near(profile, device, domain),
+            assigned == use.assigned_count.end() ? 0U : assigned->second,
+            profile.placement == Placement::binpack ? ~0U - fill : fill,
+            distance_to(spot_of(device), use.beside)};
+  }
+};
+
+}  // namespace
+
+Comparison decide(const Profile& profile, const std::vector<PoolDevice>& pool, const DeviceUse& use,
+                  const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other) {
+  const Choosing choosing{profile, pool, use, domain};
+  const Costs costs = choosing.costs_of(one), others = choosing.costs_of(other);
+  const auto differs = std::mismatch(costs.begin(), costs.end(), others.begin()).first;
+  return {device_criteria[static_cast<size_t>(differs - costs.begin())],
+          std::tie(costs, one.address) < std::tie(others, other.address)};
 }
 
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use, const DomainPlace& domain) {
-  const int wanted_fill = profile.placement == Placement::binpack ? -1 : 1;
-  const auto cost = [&](const PoolDevice& device) {
-    const auto pointed = use.assigned_count.find(device.address);
-    const bool far = profile.numa != Numa::ignore && !is_near(profile, device, domain);
-    return std::tuple(device.is_full, device.has_vgpu, far,
-                      pointed == use.assigned_count.end() ? 0u : pointed->second,
-                      wanted_fill * fill_of(device, pool, use.taken), device.address);
-  };
+  const Choosing choosing{profile, pool, use, domain};
   const PoolDevice* best = nullptr;
+  Costs least{};
   for (const PoolDevice& device : pool) {
     if (!is_possible(profile, device, use, domain)) continue;
-    if (!best || cost(device) < cost(*best)) best = &device;
+    const Costs costs = choosing.costs_of(device);
+    if (best && std::tie(least, best->address) <= std::tie(costs, device.address)) continue;
+    best = &device;
+    least = costs;
   }
   return best;
 }
 
 // ---- several
 
-/// Whether no domain can have both: they are one device, share a companion, or one is a VF of the
-/// other.
-static bool is_conflict(const PoolDevice& one, const PoolDevice& other) {
+bool is_conflict(const PoolDevice& one, const PoolDevice& other) {
   const auto has = [](const PoolDevice& device, const std::optional<PciAddress>& address) {
     return address && std::find(device.functions.begin(), device.functions.end(), *address) !=
                           device.functions.end();
@@ -93,6 +141,7 @@ DeviceUse use_beside_others(const std::vector<DeviceRequest>& requests, const Ch
     const auto& left = requests[other].at;
     if (left && use.assigned_count[*left] > 0) --use.assigned_count[*left];
     ++use.assigned_count[chosen[other]->address];
+    use.beside.push_back(spot_of(*chosen[other]));
   }
   return use;
 }
@@ -142,13 +191,61 @@ struct Matching {
 
 }  // namespace
 
+/// Those that have none yet and are of the pool of this one.
+static std::vector<size_t> of_one_pool(const std::vector<DeviceRequest>& requests,
+                                       const Chosen& chosen, size_t number) {
+  const auto is_same = [](const PoolDevice& one, const PoolDevice& other) {
+    return one.address == other.address;
+  };
+  std::vector<size_t> numbers;
+  const DeviceRequest& first = requests[number];
+  for (size_t other = number; other < requests.size(); ++other)
+    if (!chosen[other] && title_of(requests[other].profile) == title_of(first.profile) &&
+        std::equal(requests[other].pool.begin(), requests[other].pool.end(), first.pool.begin(),
+                   first.pool.end(), is_same))
+      numbers.push_back(other);
+  return numbers;
+}
+
+/// The best devices for so many of one request, none where they are VFs: which PF is fuller changes
+/// with each that is chosen.
+static Chosen best_together(const DeviceRequest& request, const DeviceUse& use,
+                            const DomainPlace& domain, size_t count) {
+  const Choosing choosing{request.profile, request.pool, use, domain};
+  Chosen possible;
+  std::vector<SpotCosts> spots;
+  for (const PoolDevice& device : request.pool) {
+    if (device.physical_function) return {};
+    if (!is_possible(request.profile, device, use, domain)) continue;
+    Costs costs = choosing.costs_of(device);
+    spots.push_back({spot_of(device), {}, static_cast<unsigned>(std::exchange(costs.back(), 0))});
+    spots.back().costs = costs;
+    possible.push_back(&device);
+  }
+  Chosen best;
+  for (const size_t place : nearest(spots, count)) {
+    const PoolDevice* const device = possible[place];
+    if (std::any_of(best.begin(), best.end(),
+                    [&](const PoolDevice* other) { return is_conflict(*other, *device); }))
+      return {};
+    best.push_back(device);
+  }
+  return best;
+}
+
 void choose_devices(const std::vector<DeviceRequest>& requests, const DomainPlace& domain,
                     std::vector<const PoolDevice*>& chosen) {
   chosen.resize(requests.size());
-  for (size_t number = 0; number < requests.size(); ++number)
-    if (!chosen[number])
-      chosen[number] = choose_device(requests[number].profile, requests[number].pool,
-                                     use_beside_others(requests, chosen, number), domain);
+  for (size_t number = 0; number < requests.size(); ++number) {
+    if (chosen[number]) continue;
+    const DeviceRequest& request = requests[number];
+    const auto use = use_beside_others(requests, chosen, number);
+    const auto numbers = of_one_pool(requests, chosen, number);
+    const Chosen best =
+        numbers.size() > 1 ? best_together(request, use, domain, numbers.size()) : Chosen{};
+    for (size_t at = 0; at < best.size(); ++at) chosen[numbers[at]] = best[at];
+    if (best.empty()) chosen[number] = choose_device(request.profile, request.pool, use, domain);
+  }
   for (size_t number = 0; number < requests.size(); ++number)
     if (!chosen[number]) Matching{requests, domain, chosen}.find(number);
 }

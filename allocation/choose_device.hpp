@@ -3,8 +3,10 @@
 
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "allocation/distance.hpp"
 #include "allocation/placement.hpp"
 #include "allocation/pool.hpp"
 #include "config/config.hpp"
@@ -17,7 +19,15 @@ struct DeviceUse {
   DevicesInUse taken;                             ///< by others than the domain
   std::map<PciAddress, unsigned> assigned_count;  ///< by how many other domains that are off
   std::vector<PciAddress> own{};                  ///< what the domain has in its XML
+  std::vector<GpuSpot> beside{};                  ///< where the other GPUs of the domain are
 };
+
+/// Where a device is plugged in.
+GpuSpot spot_of(const PoolDevice& device);
+
+/// Which of two devices that a domain could have is the better one, and by what.
+Comparison decide(const Profile& profile, const std::vector<PoolDevice>& pool, const DeviceUse& use,
+                  const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other);
 
 /// Whether a vGPU is on it that only the administrator may remove: gpuward did not make it, as
 /// nobody has claimed it.
@@ -26,13 +36,26 @@ bool has_others_vgpu(const PoolDevice& device);
 /// Whether VFIO will open its IOMMU group for a domain that has `own`.
 bool is_viable(const PoolDevice& device, const std::vector<PciAddress>& own);
 
+/// Whether nothing keeps the domain from having it.
+bool is_possible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
+                 const DomainPlace& domain);
+
+/// What keeps the domain from having it, after the device: "in use by domain 'web01'"; "" where
+/// nothing does.
+std::string why_impossible(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
+                           const DomainPlace& domain);
+
+/// Whether no domain can have both: they are one device, share a companion, or one is a VF of the
+/// other.
+bool is_conflict(const PoolDevice& one, const PoolDevice& other);
+
 /// Why a domain cannot have the device and its companions, or a VF of its card; nothing when it
 /// can.
 std::optional<User> find_user(const PoolDevice& device, const DevicesInUse& taken);
 
 /// The best for a domain that is there: free, viable, on a card with room, without a vGPU, near,
-/// pointed at by the fewest, then on the fullest (binpack) or emptiest (spread) PF, then by
-/// address. Null when none is free.
+/// pointed at by the fewest, then on the fullest (binpack) or emptiest (spread) PF, near the other
+/// GPUs of the domain, then by address. Null when none is free.
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use, const DomainPlace& domain);
 
@@ -49,7 +72,8 @@ DeviceUse use_beside_others(const std::vector<DeviceRequest>& requests,
                             const std::vector<const PoolDevice*>& chosen, size_t number);
 
 /// A device for each that has none in `chosen`, null where there is none. Each gets the best as
-/// choose_device() has it, in order; where that leaves one without, those before it change to other
+/// choose_device() has it, in order; those of one pool without VFs get the best together, so that
+/// they are near each other. Where that leaves one without, those before it change to other
 /// devices, so that as many as possible have one.
 void choose_devices(const std::vector<DeviceRequest>& requests, const DomainPlace& domain,
                     std::vector<const PoolDevice*>& chosen);

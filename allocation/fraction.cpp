@@ -51,6 +51,7 @@ static std::optional<unsigned> most_of(const GpuType& type) {
 /// turns on one, which all have the same framebuffer: the largest alone leaves no room for another.
 /// Not known of a type that the driver does not list beside the others.
 static bool has_gpu_instance(const GpuType& type, const FractionGpu& gpu) {
+  if (type.of_mig && type.is_counted_by_card) return true;  // created for it alone
   const auto is_it = [&](const GpuType& other) { return other.id == type.id; };
   const auto is_larger = [&](const GpuType& other) {
     return other.of_mig && other.takes.front() == type.takes.front() &&

@@ -13,6 +13,8 @@
 #include "allocation/offered_types.hpp"
 #include "allocation/place_several.hpp"
 #include "allocation/placement.hpp"
+#include "allocation/pool.hpp"
+#include "allocation/quota.hpp"
 #include "allocation/request.hpp"
 #include "base/error.hpp"
 #include "base/joined.hpp"
@@ -38,7 +40,8 @@ using State = ClaimedDevice::State;
 /// What the parents of the host have for one GPU.
 struct Search {
   std::vector<Candidate> candidates;
-  std::map<std::string, std::string> unavailable;  ///< parents and who has them, with the remedy
+  std::map<std::string, std::string> unavailable;  ///< who has parents, with the remedy
+  std::vector<UnavailableParent> without;          ///< these parents
   Reason unexpected;                               ///< a GPU that is not the one that [gpu] expects
 };
 
@@ -72,7 +75,32 @@ std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Prof
   return reached_limit(placing.root, max, card, {profile.use, type}, claims);
 }
 
-Search search_parents(const MdevPlacing& placing, const Profile& profile) {
+/// Where the GPUs of the domain are that have been placed, but for the one of this alias.
+std::vector<GpuSpot> spots_of_domain(const MdevPlacing& placing, const std::string& without = {}) {
+  std::vector<PciAddress> cards;
+  for (const ClaimedDevice& other : placing.claim.devices) {
+    if (other.parent.empty() || other.alias == without || !is_gpu_of_profile(other)) continue;
+    if (const auto card = parse_pci_address(card_of(placing.root, other))) cards.push_back(*card);
+  }
+  return spots_of(placing.root, cards);
+}
+
+/// Nothing of a parent that is no PCI device.
+std::optional<GpuSpot> spot_of(const Root& root, const Parent& parent) {
+  const auto card = parent.physical_function ? parent.physical_function : parent.address;
+  if (!card) return {};
+  return GpuSpot{*card, parent.numa_node, bus_path(root, *card)};
+}
+
+/// Not read for the only GPU of a domain.
+unsigned distance_of(const Root& root, const Parent& parent, const std::vector<GpuSpot>& beside) {
+  if (beside.empty()) return 0;
+  const auto spot = spot_of(root, parent);
+  return spot ? distance_to(*spot, beside) : 0;
+}
+
+Search search_parents(const MdevPlacing& placing, const Profile& profile,
+                      const std::vector<GpuSpot>& beside) {
   Search found;
   const auto claims = with_own(placing);
   KnownCards cards;
@@ -95,6 +123,7 @@ Search search_parents(const MdevPlacing& placing, const Profile& profile) {
       const auto available = available_instances(placing.root, name, type);
       if (!available || placing.refused.contains({name, type})) continue;
       const auto limit = limit_reached(placing, profile, *parent, type, claims);
+      if (user || limit) found.without.push_back({{name, type}, user ? user->what : limit->text});
       if (user)
         found.unavailable.emplace(user->what, user->remedy);
       else if (limit)
@@ -102,7 +131,8 @@ Search search_parents(const MdevPlacing& placing, const Profile& profile) {
       else
         found.candidates.push_back(
             {name, type, *available, rank, is_near(placing, profile, *parent),
-             parent->physical_function ? to_string(*parent->physical_function) : ""});
+             parent->physical_function ? to_string(*parent->physical_function) : "",
+             distance_of(placing.root, *parent, beside)});
     }
   }
   return found;
@@ -112,10 +142,12 @@ bool is_of(const Candidate& candidate, const ClaimedDevice& device) {
   return candidate.parent == device.parent && candidate.type == device.type;
 }
 
-/// What `device` takes that the kernel does not count yet.
+/// What `device` takes that the kernel does not count yet. A VF has one instance of any type.
 void subtract(std::vector<Candidate>& candidates, const ClaimedDevice& device) {
-  for (Candidate& candidate : candidates)
-    if (is_of(candidate, device) && candidate.available > 0) --candidate.available;
+  for (Candidate& candidate : candidates) {
+    const bool is_on_vf = candidate.parent == device.parent && !candidate.card.empty();
+    if ((is_on_vf || is_of(candidate, device)) && candidate.available > 0) --candidate.available;
+  }
 }
 
 /// Only root can read the lock. Another user only asks, as `gpuward doctor` does: to that user no
@@ -273,23 +305,34 @@ std::string list_parents(const MdevPlacing& placing, const Search& found) {
   throw InUse(gpu_title(device.alias), text, way_to_capacity(profile));
 }
 
-/// Without what the domain has on them.
-Search search_for(const MdevPlacing& placing, const Profile& profile) {
-  Search found = search_parents(placing, profile);
+/// Without what the domain has on them. `beside`: where its other GPUs are.
+Search search_for(const MdevPlacing& placing, const Profile& profile,
+                  const std::vector<GpuSpot>& beside) {
+  Search found = search_parents(placing, profile, beside);
   subtract_pending(placing, found.candidates);
   return found;
 }
 
-void place_mdev(const MdevPlacing& placing, const MdevRequest& request) {
+/// With what is available for this device beside the domain's others.
+Search search_beside_others(const MdevPlacing& placing, const MdevRequest& request) {
   const auto& [profile, device] = request;
-  Search found = search_for(placing, profile);
+  Search found = search_for(placing, profile, spots_of_domain(placing, device.alias));
   for (const ClaimedDevice& own : placing.claim.devices)
     if (needs_instance(own, placing.existing) && own.alias != device.alias)
       subtract(found.candidates, own);
-  const auto chosen = place(profile, found.candidates);
-  if (!chosen) throw_no_capacity(placing, device, profile, found);
-  device.parent = chosen->parent;
-  device.type = chosen->type;
+  return found;
+}
+
+void note(const Candidate& chosen, ClaimedDevice& device) {
+  device.parent = chosen.parent;
+  device.type = chosen.type;
+}
+
+void place_mdev(const MdevPlacing& placing, const MdevRequest& request) {
+  const Search found = search_beside_others(placing, request);
+  const auto chosen = place(request.profile, found.candidates);
+  if (!chosen) throw_no_capacity(placing, request.device, request.profile, found);
+  note(*chosen, request.device);
 }
 
 // ---- several at once
@@ -304,9 +347,9 @@ bool is_same_profile(const Profile& a, const Profile& b) {
   return a.name == b.name && a.types == b.types && a.memory_mib == b.memory_mib;
 }
 
-/// What the cards of the candidates have room for together.
-std::map<std::string, CardRoom> rooms_of(const MdevPlacing& placing,
-                                         const std::deque<Wanted>& wanted) {
+/// What the cards of the candidates have room for together, and where they are.
+std::map<std::string, CardToPlaceOn> cards_to_place_on(const MdevPlacing& placing,
+                                                       const std::deque<Wanted>& wanted) {
   std::set<std::string> parents;
   std::vector<std::string> types;
   for (const Wanted& each : wanted)
@@ -317,7 +360,7 @@ std::map<std::string, CardRoom> rooms_of(const MdevPlacing& placing,
   std::map<std::string, std::vector<std::string>> present;  // types by parent
   for (const Instance& instance : list_instances(placing.root))
     present[instance.parent].push_back(instance.type);
-  std::map<std::string, CardRoom> rooms;
+  std::map<std::string, CardToPlaceOn> cards;
   for (const Gpu& gpu : read_gpus(placing.root, placing.config)) {
     std::vector<std::string> on_card;
     bool is_candidate = false;
@@ -325,25 +368,28 @@ std::map<std::string, CardRoom> rooms_of(const MdevPlacing& placing,
       is_candidate = is_candidate || parents.contains(parent);
       on_card.insert(on_card.end(), present[parent].begin(), present[parent].end());
     }
-    if (is_candidate)
-      rooms[gpu.parent.name] =
-          card_room(gpu, types_of(placing.root, gpu, &types), std::move(on_card),
-                    [&](const std::string& name) { return parents.contains(name); });
+    if (!is_candidate) continue;
+    CardToPlaceOn& card = cards[gpu.parent.name];
+    card.room = card_room(gpu, types_of(placing.root, gpu, &types), std::move(on_card),
+                          [&](const std::string& name) { return parents.contains(name); });
+    card.spot = spot_of(placing.root, gpu.parent);
   }
-  return rooms;
+  return cards;
 }
 
-void note(const std::vector<Candidate>& chosen, const std::vector<MdevRequest>& requests) {
-  for (size_t number = 0; number < requests.size(); ++number) {
-    ClaimedDevice& device = requests[number].device;
-    device.parent = number < chosen.size() ? chosen[number].parent : "";
-    if (number < chosen.size()) device.type = chosen[number].type;
-  }
+/// Those of the requests that are chosen; the others have no place.
+void note_all(const std::vector<Candidate>& chosen, const std::vector<MdevRequest>& requests) {
+  for (size_t number = 0; number < requests.size(); ++number)
+    if (number < chosen.size())
+      note(chosen[number], requests[number].device);
+    else
+      requests[number].device.parent.clear();
 }
 
 /// Whether all of them have been placed, so that a later one is not left without because an earlier
 /// one has what it could have left to it.
 bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
+  const auto beside = spots_of_domain(placing);
   std::deque<Wanted> wanted;  // its elements stay where they are
   std::vector<SeveralRequest> several;
   for (const MdevRequest& request : requests) {
@@ -351,31 +397,59 @@ bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& 
       return is_same_profile(other.profile, request.profile);
     });
     if (same == wanted.end()) {
-      wanted.push_back({request.profile, search_for(placing, request.profile).candidates});
+      wanted.push_back({request.profile, search_for(placing, request.profile, beside).candidates});
       same = std::prev(wanted.end());
     }
     several.push_back({same->profile, same->candidates});
   }
   KnownCards cards;
   const auto is_allowed = [&](const std::vector<Candidate>& chosen, const Candidate& next) {
-    note(chosen, requests);
+    note_all(chosen, requests);
     const auto parent = find_parent(placing.root, placing.config, next.parent, cards);
     return parent && !limit_reached(placing, several[chosen.size()].profile, *parent, next.type,
                                     with_own(placing));
   };
-  const auto chosen = place_several(several, rooms_of(placing, wanted), is_allowed);
-  note(chosen.value_or(std::vector<Candidate>()), requests);
+  const auto chosen = place_several(several, cards_to_place_on(placing, wanted), is_allowed);
+  note_all(chosen.value_or(std::vector<Candidate>()), requests);
   return chosen.has_value();
 }
 
 }  // namespace
 
+/// Whether all have been placed. Where they are not the kernel may still have room, one after the
+/// other: a driver need not say what its types share.
+static bool are_placed_together(const MdevPlacing& placing,
+                                const std::vector<MdevRequest>& requests) {
+  note_all({}, requests);
+  return requests.size() > 1 && place_together(placing, requests);
+}
+
 void place_mdevs(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
-  for (const MdevRequest& request : requests) request.device.parent.clear();
-  // Where none is found the kernel may still have room: a driver need not say what its types share.
-  // If it has none, the first that is left without says who has it.
-  if (requests.size() > 1 && place_together(placing, requests)) return;
+  if (are_placed_together(placing, requests)) return;
   for (const MdevRequest& request : requests) place_mdev(placing, request);
+}
+
+/// The candidate that has been noted.
+static std::optional<Candidate> noted(const std::vector<Candidate>& candidates,
+                                      const ClaimedDevice& device) {
+  for (const Candidate& candidate : candidates)
+    if (is_of(candidate, device)) return candidate;
+  return {};
+}
+
+std::vector<MdevChoice> choose_parents(const MdevPlacing& placing,
+                                       const std::vector<MdevRequest>& requests) {
+  const bool are_placed = are_placed_together(placing, requests);
+  std::vector<MdevChoice> choices;
+  choices.reserve(requests.size());
+  for (const MdevRequest& request : requests) {
+    Search found = search_beside_others(placing, request);
+    auto chosen = are_placed ? noted(found.candidates, request.device)
+                             : place(request.profile, found.candidates);
+    if (chosen) note(*chosen, request.device);
+    choices.push_back({std::move(found.candidates), std::move(found.without), std::move(chosen)});
+  }
+  return choices;
 }
 
 bool needs_instance(const ClaimedDevice& device, const std::set<std::string>& existing) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "allocation/placement.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "domain/domain.hpp"
@@ -46,6 +48,23 @@ struct MdevRequest {
 /// Notes in each device the parent and type that it gets. All together have room, as far as the
 /// drivers tell what their types share. Throws InUse or Error with who has what it could have had.
 void place_mdevs(const MdevPlacing& placing, const std::vector<MdevRequest>& requests);
+
+/// A type of a parent that gives the domain nothing.
+struct UnavailableParent {
+  ParentType of;
+  std::string why;
+};
+
+/// Where an instance could be.
+struct MdevChoice {
+  std::vector<Candidate> candidates;  ///< with what is available for it beside the domain's others
+  std::vector<UnavailableParent> unavailable;
+  std::optional<Candidate> chosen;
+};
+
+/// What place_mdevs() notes, which is noted here too; one without a place has none.
+std::vector<MdevChoice> choose_parents(const MdevPlacing& placing,
+                                       const std::vector<MdevRequest>& requests);
 
 /// Whether one more instance of the type may be on its card, by [gpu] max and by the fractions on
 /// the card; of one that exists, which claims may name. Throws InUse, or Error where no domain that

@@ -46,8 +46,8 @@ std::vector<Candidate> by_card(std::span<const Candidate> candidates) {
 struct Search {
   std::span<const SeveralRequest> requests;
   const IsAllowed& is_allowed;
-  std::map<std::string, CardRoom> rooms;
-  std::map<const Candidate*, std::vector<Candidate>> cards{};  ///< by the first of a request
+  std::map<std::string, CardToPlaceOn> cards;
+  std::map<const Candidate*, std::vector<Candidate>> options{};  ///< by the first of a request
   std::vector<Candidate> chosen{};
   unsigned steps = 0;
   /// Card, type and profile of those that are chosen, in order of name: which of several equal
@@ -55,11 +55,23 @@ struct Search {
   using Places = std::vector<std::tuple<std::string, std::string, const Profile*>>;
   std::set<Places> visited{};
 
+  void add_distances(std::vector<Candidate>& left) const {
+    std::vector<GpuSpot> beside;
+    for (const Candidate& other : chosen)
+      if (const auto& spot = cards.at(card_of(other)).spot) beside.push_back(*spot);
+    if (beside.empty()) return;
+    for (Candidate& candidate : left)
+      if (const auto& card = cards.find(card_of(candidate));
+          card != cards.end() && card->second.spot)
+        candidate.distance += distance_to(*card->second.spot, beside);
+  }
+
   std::vector<Candidate> left_for_next() const {
-    std::vector<Candidate> left = cards.at(requests[chosen.size()].candidates.data());
+    std::vector<Candidate> left = options.at(requests[chosen.size()].candidates.data());
     for (const Candidate& other : chosen)
       for (Candidate& candidate : left)
         if (is_same_place(candidate, other) && candidate.available > 0) --candidate.available;
+    add_distances(left);
     return left;
   }
 
@@ -82,7 +94,7 @@ struct Search {
   bool choose(const Candidate& card) {
     const Candidate& parent = parent_on(card);
     if (is_allowed && !is_allowed(chosen, parent)) return false;
-    CardRoom& room = rooms[card_of(card)];
+    CardRoom& room = cards[card_of(card)].room;
     const CardRoom before = room;
     if (!take(room, card.type)) return false;
     chosen.push_back(parent);
@@ -106,7 +118,7 @@ struct Search {
 };
 
 /// A parent on each card: of VFs the first that has room and that no other has.
-bool choose_parents(std::span<const SeveralRequest> requests, std::vector<Candidate>& chosen) {
+bool choose_vfs(std::span<const SeveralRequest> requests, std::vector<Candidate>& chosen) {
   std::set<std::string> used;
   for (size_t number = 0; number < chosen.size(); ++number) {
     const auto& all = requests[number].candidates;
@@ -124,14 +136,14 @@ bool choose_parents(std::span<const SeveralRequest> requests, std::vector<Candid
 }  // namespace
 
 std::optional<std::vector<Candidate>> place_several(std::span<const SeveralRequest> requests,
-                                                    std::map<std::string, CardRoom> rooms,
+                                                    std::map<std::string, CardToPlaceOn> cards,
                                                     const IsAllowed& is_allowed) {
-  Search search{requests, is_allowed, std::move(rooms)};
+  Search search{requests, is_allowed, std::move(cards)};
   for (const SeveralRequest& request : requests)
-    if (const auto [of_request, is_new] = search.cards.try_emplace(request.candidates.data());
+    if (const auto [of_request, is_new] = search.options.try_emplace(request.candidates.data());
         is_new)
       of_request->second = by_card(request.candidates);
-  if (!search.find() || !choose_parents(requests, search.chosen)) return {};
+  if (!search.find() || !choose_vfs(requests, search.chosen)) return {};
   return std::move(search.chosen);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "allocation/capacity.hpp"
+#include "allocation/distance.hpp"
 #include "allocation/placement.hpp"
 #include "config/config.hpp"
 
@@ -20,17 +21,22 @@ struct SeveralRequest {
   std::span<const Candidate> candidates;
 };
 
+struct CardToPlaceOn {
+  CardRoom room;
+  std::optional<GpuSpot> spot{};  ///< nothing where it is no PCI device
+};
+
 /// What the rooms of cards do not tell, [gpu] max and the fractions on a card: whether the next
 /// request may be at this candidate beside those that are chosen for the requests before it.
 using IsAllowed =
     std::function<bool(const std::vector<Candidate>& chosen, const Candidate& candidate)>;
 
 /// A place for each of them, all at once; nothing where there is none, or none was found in a
-/// bounded number of steps. Each gets the best that place() has for it, in order; where that leaves
-/// one without, those before it take the next best. `rooms`: of all cards of the candidates, by
-/// name.
+/// bounded number of steps. Each gets the best that place() has for it, near those before it, in
+/// order; where that leaves one without, those before it take the next best. `cards`: of all
+/// candidates, by name.
 std::optional<std::vector<Candidate>> place_several(std::span<const SeveralRequest> requests,
-                                                    std::map<std::string, CardRoom> rooms,
+                                                    std::map<std::string, CardToPlaceOn> cards,
                                                     const IsAllowed& is_allowed = {});
 
 }  // namespace gpuward

@@ -2,6 +2,7 @@
 #include "allocation/placement.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <string_view>
 #include <tuple>
@@ -75,19 +76,66 @@ static LeftOnCards left_on_cards(std::span<const Candidate> candidates) {
   return left;
 }
 
+static unsigned left_for(const Candidate& candidate, const LeftOnCards& on_cards) {
+  return candidate.card.empty() ? candidate.available
+                                : on_cards.at({candidate.card, candidate.type});
+}
+
+using CandidateCosts = std::array<unsigned, 4>;
+static constexpr std::array candidate_criteria{Criterion::type, Criterion::numa, Criterion::fill,
+                                               Criterion::distance, Criterion::name};
+
+/// `left`: what its card has left of its type.
+static CandidateCosts costs_of(const Profile& profile, unsigned left, const Candidate& candidate) {
+  const bool is_far = profile.numa != Numa::ignore && !candidate.near;
+  return {candidate.rank, is_far, profile.placement == Placement::binpack ? left : ~0U - left,
+          candidate.distance};
+}
+
+Comparison decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
+                  const Candidate& other) {
+  const LeftOnCards on_cards = left_on_cards(all);
+  const auto costs = costs_of(profile, left_for(one, on_cards), one);
+  const auto others = costs_of(profile, left_for(other, on_cards), other);
+  const auto differs = std::mismatch(costs.begin(), costs.end(), others.begin()).first;
+  return {candidate_criteria[static_cast<size_t>(differs - costs.begin())],
+          std::tie(costs, one.parent) < std::tie(others, other.parent)};
+}
+
+std::string why_worse(Criterion by, const Profile& profile) {
+  switch (by) {
+    case Criterion::type:
+      return "the profile names its type later";
+    case Criterion::capacity:
+      return "GPU has no capacity for another vGPU of " + title_of(profile);
+    case Criterion::vgpu:
+      return "device has a vGPU that gpuward did not create";
+    case Criterion::numa:
+      return "device is not local to the domain's memory and CPUs";
+    case Criterion::assigned:
+      return "assigned to more shut-off domains";
+    case Criterion::fill:
+      return "card is " +
+             std::string(profile.placement == Placement::binpack ? "emptier" : "fuller");
+    case Criterion::distance:
+      return "farther from the other GPUs of the domain";
+    case Criterion::name:
+      break;
+  }
+  return "as good, but later by name";
+}
+
 std::optional<Candidate> place(const Profile& profile, std::span<const Candidate> candidates) {
   const LeftOnCards on_cards = left_on_cards(candidates);
-  const bool numa_counts = profile.numa != Numa::ignore;
-  const auto key = [&](const Candidate& c) {
-    const unsigned left = c.card.empty() ? c.available : on_cards.at({c.card, c.type});
-    const unsigned fullness = profile.placement == Placement::binpack ? left : ~0U - left;
-    return std::tuple(c.rank, numa_counts && !c.near, fullness, std::string_view(c.parent));
-  };
+  CandidateCosts best_costs{};
   const Candidate* best = nullptr;
   for (const Candidate& candidate : candidates) {
     if (candidate.available == 0) continue;
     if (requires_near(profile.numa) && !candidate.near) continue;
-    if (!best || key(candidate) < key(*best)) best = &candidate;
+    const auto costs = costs_of(profile, left_for(candidate, on_cards), candidate);
+    if (best && std::tie(costs, candidate.parent) >= std::tie(best_costs, best->parent)) continue;
+    best = &candidate;
+    best_costs = costs;
   }
   if (!best) return {};
   return *best;

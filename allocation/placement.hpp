@@ -56,12 +56,39 @@ struct Candidate {
   unsigned rank = 0;       ///< place of the type in the profile's list
   bool near = true;        ///< on a NUMA node of the domain, or either is not told
   std::string card{};      ///< whose VF the parent is; "" when it is a card itself
+  unsigned distance = 0;   ///< of the card to the other GPUs of the domain
 };
+
+/// What decides between two devices that a domain could have, in this order. Those of mdevs know
+/// type, numa, fill, distance and name, PCI devices all but type.
+enum class Criterion {
+  type,      ///< named earlier by the profile
+  capacity,  ///< room on the card
+  vgpu,      ///< without a vGPU that would be removed
+  numa,      ///< near the domain's memory and CPUs
+  assigned,  ///< assigned to fewer domains that are shut off
+  fill,      ///< on the fuller or emptier card
+  distance,  ///< nearer to the other GPUs of the domain
+  name,      ///< lower address or name
+};
+
+/// What makes one of two devices the better one.
+struct Comparison {
+  Criterion by;
+  bool is_first_better;
+};
+
+/// Why the other device was chosen: "farther from the other GPUs of the domain".
+std::string why_worse(Criterion by, const Profile& profile);
+
+/// `all`: among which the two are.
+Comparison decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
+                  const Candidate& other);
 
 /// The best of them that has room; nothing when none has.
 /// First the type named first, then the near one, then that on the fullest card (binpack) or the
-/// emptiest (spread), by what all its parents have left, then by name, so that the same host gives
-/// the same answer.
+/// emptiest (spread), by what all its parents have left, then that nearest to the other GPUs of the
+/// domain, then by name, so that the same host gives the same answer.
 std::optional<Candidate> place(const Profile& profile, std::span<const Candidate> candidates);
 
 }  // namespace gpuward

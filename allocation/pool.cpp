@@ -26,6 +26,12 @@ static PoolDevice with_local_cpus(const Root& root, const Profile& profile, Pool
   return device;
 }
 
+/// Of one of several that may be chosen: prepare looks at one and need not know.
+static PoolDevice with_place(const Root& root, const Profile& profile, PoolDevice device) {
+  device.bus = bus_path(root, device.physical_function.value_or(device.address));
+  return with_local_cpus(root, profile, std::move(device));
+}
+
 std::vector<PoolDevice> pool_of(const PoolQuery& query) {
   const Root& root = query.root;
   const Profile& profile = query.profile;
@@ -37,14 +43,26 @@ std::vector<PoolDevice> pool_of(const PoolQuery& query) {
     if (!device) continue;
     std::string why;
     if (auto found = kind.find(query, *device, why))
-      pool.push_back(with_local_cpus(root, profile, std::move(*found)));
+      pool.push_back(with_place(root, profile, std::move(*found)));
     if (!kind.to_be_enabled) continue;
     for (PoolDevice& coming : kind.to_be_enabled(query, address))
-      pool.push_back(with_local_cpus(root, profile, std::move(coming)));
+      pool.push_back(with_place(root, profile, std::move(coming)));
   }
   std::sort(pool.begin(), pool.end(),
             [](const PoolDevice& a, const PoolDevice& b) { return a.address < b.address; });
+  if (kind.mark_full) kind.mark_full(query, pool);
   return pool;
+}
+
+std::vector<GpuSpot> spots_of(const Root& root, const std::vector<PciAddress>& devices) {
+  std::vector<GpuSpot> spots;
+  spots.reserve(devices.size());
+  for (const PciAddress& address : devices)
+    if (const auto device = find_pci_device(root, address)) {
+      const PciAddress card = device->physical_function.value_or(address);
+      spots.push_back({card, device->numa_node, bus_path(root, card)});
+    }
+  return spots;
 }
 
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "allocation/distance.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
@@ -19,6 +20,9 @@ bool gives_pci_devices(const Profile& profile);
 /// Whether one is in use is not looked at.
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile);
 std::vector<PoolDevice> pool_of(const PoolQuery& query);
+
+/// Where these devices are plugged in, without those that do not exist.
+std::vector<GpuSpot> spots_of(const Root& root, const std::vector<PciAddress>& devices);
 
 /// Why the pool is empty: what keeps the devices out that come to mind, three at most.
 std::string explain_empty_pool(const Root& root, const Config& config, const Profile& profile);

@@ -107,7 +107,7 @@ static bool is_held_by_process(const std::vector<PoolDevice>& pool, const Device
   });
 }
 
-static User assigned_to_another_gpu(const PoolDomain& domain) {
+User assigned_to_another_gpu(const PoolDomain& domain) {
   return {domain.uuid, "device assigned to another GPU of this domain"};
 }
 
@@ -167,10 +167,13 @@ static void place(const PoolDomain& domain, const DevicePools& pools, DeviceUse&
     const auto pool = pools.find(title_of(gpu.profile));
     if (pool == pools.end()) continue;
     const std::string why = reason_to_move(domain, gpu, pool->second, use);
-    if (why.empty())
-      take(*find_device(pool->second, gpu.at), domain, use.taken);
-    else
+    if (!why.empty()) {
       going.emplace_back(&gpu, why);
+      continue;
+    }
+    const PoolDevice& here = *find_device(pool->second, gpu.at);
+    take(here, domain, use.taken);
+    use.beside.push_back(spot_of(here));
   }
   if (going.empty()) return;
   Placed placed = place_going(domain, pools, use, going);

@@ -58,6 +58,9 @@ DevicesByHand devices_by_hand(const Root& root, const std::vector<PoolDomain>& d
 const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
                               const std::optional<PciAddress>& address);
 
+/// Of a device that is no other GPU's of the domain.
+User assigned_to_another_gpu(const PoolDomain& domain);
+
 /// One GPU that is to be pointed at another device.
 struct Reassignment {
   Uuid domain;

@@ -64,12 +64,12 @@ Verdict request_verdict(const Config& config, const Domain& domain) {
 
 Verdict check_incoming(const Config& config, std::string_view operation) {
   if (config.guard.migration != Policy::block) return Verdict::allow();
-  return Verdict::deny(
-      {{},
-       std::string(operation == "migrate" ? "live migration" : "restoring") +
-           " of a domain with a GPU is blocked on this host",
-       "shut the domain down and start it here, or set migration = allow in [guard] of "
-       "/etc/gpuward/gpuward.conf"});
+  return Verdict::deny({{},
+                        std::string(operation == "migrate" ? "live migration" : "restoring") +
+                            " of a domain with a GPU is blocked on this host",
+                        "shut the domain down and start it here, or set " +
+                            setting_text(Guard::migration, Policy::allow) +
+                            " in [guard] of /etc/gpuward/gpuward.conf"});
 }
 
 }  // namespace gpuward

@@ -40,12 +40,24 @@ static pid_t fork_with(int flags) {
       ::syscall(SYS_clone, flags | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
 }
 
-static void keep_only_output(int output) {
+namespace {
+
+/// What the child has of ours.
+struct Ends {
+  int output;
+  int go;  ///< what it waits for before the program starts; -1: for nothing
+};
+
+}  // namespace
+
+/// As stdout and, while it is waited for, stdin.
+static void keep_only(Ends ends) {
   // Whoever started us without stdin or stdout has given us these numbers for other things.
-  output = ::fcntl(output, F_DUPFD, 3);
+  ends.output = ::fcntl(ends.output, F_DUPFD, 3);
+  if (ends.go >= 0) ends.go = ::fcntl(ends.go, F_DUPFD, 3);
   const int nothing = ::fcntl(::open("/dev/null", O_RDWR), F_DUPFD, 3);
-  ::dup2(nothing, 0);
-  ::dup2(output, 1);
+  ::dup2(ends.go >= 0 ? ends.go : nothing, 0);
+  ::dup2(ends.output, 1);
   ::dup2(nothing, 2);
   ::close_range(3, ~0U, 0);
 }
@@ -58,51 +70,79 @@ static void end_with_parent() {
   if (::poll(&output, 1, 0) != 0) ::_exit(127);
 }
 
-[[noreturn]] static void run(char* const* arguments, RunAs as) {
+/// Its end of the pipe becomes /dev/null, as if there were none.
+static void wait_for_go() {
+  char byte;
+  ssize_t n = ::read(0, &byte, 1);
+  while (n < 0 && errno == EINTR) n = ::read(0, &byte, 1);
+  if (n != 1) ::_exit(127);
+  ::close(0);
+  ::open("/dev/null", O_RDWR);
+}
+
+namespace {
+
+/// What is to be run, and how.
+struct Start {
+  char* const* arguments;
+  RunAs as;
+  Ends ends;
+};
+
+}  // namespace
+
+[[noreturn]] static void run(const Start& start) {
   reset_signals_of_child();
-  if (as == RunAs::nobody && !become_nobody()) ::_exit(127);
+  if (start.as == RunAs::nobody && !become_nobody()) ::_exit(127);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   end_with_parent();
+  if (start.ends.go >= 0) wait_for_go();
   char locale[] = "LC_ALL=C", path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
   char* const environment[] = {locale, path, nullptr};
-  ::execve(arguments[0], arguments, environment);
+  ::execve(start.arguments[0], start.arguments, environment);
   ::_exit(127);
 }
+
+/// Status of the first process where a signal ended the program, as a shell's.
+static constexpr int by_signal = 128;
 
 /// The first process of a PID namespace: with it the kernel ends all others of the namespace,
 /// whatever sessions they made (pid_namespaces(7)). It is not the program itself, which would not
 /// get its own signals as the first.
-[[noreturn]] static void run_as_second(char* const* arguments, RunAs as) {
+[[noreturn]] static void run_as_second(const Start& start) {
   end_with_parent();
   const pid_t program = fork_with(0);
-  if (program == 0) run(arguments, as);
+  if (program == 0) run(start);
   int status = 0;
   for (pid_t ended = 0; ended != program;) {
     ended = ::waitpid(-1, &status, 0);
     if (ended < 0 && errno != EINTR) ::_exit(127);
   }
-  ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 127);
+  ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : by_signal + WTERMSIG(status));
 }
 
 /// Root may make a PID namespace; where the kernel has none, or a container forbids it, and for
 /// others, a process group has to do.
-static pid_t start(char* const* arguments, int output, RunAs as) {
+static pid_t start_process(const Start& start) {
   if (::geteuid() == 0) {
     const pid_t first = fork_with(CLONE_NEWPID);
     if (first > 0) return first;
     if (first == 0) {
-      keep_only_output(output);
+      keep_only(start.ends);
       ::setpgid(0, 0);
-      run_as_second(arguments, as);
+      run_as_second(start);
     }
   }
   const pid_t child = fork_with(0);
   if (child < 0) throw SystemError("cannot fork", errno);
   if (child > 0) return child;
-  keep_only_output(output);
+  keep_only(start.ends);
   ::setpgid(0, 0);
-  run(arguments, as);
+  run(start);
 }
+
+/// In place of a failure's text, which has the time in it.
+static constexpr const char* timed_out = "timed out";
 
 /// Whether `fd` has something before `end`.
 static bool wait_for(int fd, Clock::time_point end) {
@@ -115,17 +155,19 @@ static bool wait_for(int fd, Clock::time_point end) {
   }
 }
 
-static std::optional<std::string> read_all(int fd, Clock::time_point end, size_t limit) {
-  std::string text;
+/// Why not all of it came; "" when it did.
+static std::string read_all(int fd, Clock::time_point end, size_t limit, std::string& text) {
   char part[4096];
   while (wait_for(fd, end)) {
     const ssize_t n = ::read(fd, part, sizeof part);
     if (n < 0 && errno == EINTR) continue;
-    if (n == 0) return text;
-    if (n < 0 || text.size() + static_cast<size_t>(n) > limit) return {};
+    if (n == 0) return {};
+    if (n < 0) return "cannot be read: " + errno_text(errno);
+    if (text.size() + static_cast<size_t>(n) > limit)
+      return "printed more than " + std::to_string(limit) + " bytes and was killed";
     text.append(part, static_cast<size_t>(n));
   }
-  return {};
+  return timed_out;
 }
 
 namespace {
@@ -141,17 +183,6 @@ class Child {
     return process_ && wait_for(process_.get(), end);
   }
 
-  /// Whether it has ended with status 0. It is still not waited for.
-  bool ended_well() const {
-    siginfo_t info{};
-    const auto look = [&] {
-      return ::waitid(P_PID, id_t(pid_), &info, WEXITED | WNOHANG | WNOWAIT);
-    };
-    while (look() < 0 && errno == EINTR) {
-    }
-    return info.si_pid == pid_ && info.si_code == CLD_EXITED && info.si_status == 0;
-  }
-
   /// Its status as wait(2) gives it; nothing when it has not ended.
   std::optional<int> reap() const {
     int status = 0;
@@ -161,13 +192,15 @@ class Child {
   }
 
   /// With all that it started, and before it is waited for. Not waited for longer than a moment: a
-  /// program on a dead network disk cannot even be killed.
-  void kill_with_children() const {
+  /// program on a dead network disk cannot even be killed. Its status; nothing when it goes on.
+  std::optional<int> kill_with_children() const {
     ::kill(-pid_, SIGKILL);
     ::kill(pid_, SIGKILL);
     ends_before(Clock::now() + milliseconds(1000));
-    reap();
+    return reap();
   }
+
+  pid_t pid() const { return pid_; }
 
  private:
   pid_t pid_;
@@ -176,25 +209,87 @@ class Child {
 
 }  // namespace
 
-std::optional<std::string> output_of(const std::string& program,
-                                     const std::vector<std::string>& arguments,
-                                     milliseconds deadline, size_t limit, RunAs as) {
+static std::string signal_text(int signal) {
+  const char* const name = ::sigabbrev_np(signal);
+  return "was killed by signal " + std::to_string(signal) +
+         (name ? " (" + std::string(name) + ")" : "");
+}
+
+static std::string end_text(const std::string& program, int status) {
+  if (WIFSIGNALED(status)) return signal_text(WTERMSIG(status));
+  if (WEXITSTATUS(status) == 127)
+    return ::access(program.c_str(), X_OK) == 0 ? "cannot be run"
+                                                : "cannot be run: " + errno_text(errno);
+  if (WEXITSTATUS(status) > by_signal) return signal_text(WEXITSTATUS(status) - by_signal);
+  return "ended with status " + std::to_string(WEXITSTATUS(status));
+}
+
+static std::string time_text(milliseconds deadline) {
+  return "timed out after " + std::to_string(deadline.count() / 1000) + " s and was killed";
+}
+
+/// Says whose pid it is, then lets it begin.
+static void let_begin(const Child& child, const std::function<void(pid_t)>& on_start, Fd& go) {
+  try {
+    on_start(child.pid());
+  } catch (...) {
+    go.reset();  // it ends without a program
+    child.kill_with_children();
+    throw;
+  }
+  // Should it have died, it prints nothing; the other end is open, so there is no SIGPIPE.
+  while (::write(go.get(), "", 1) < 0 && errno == EINTR) {
+  }
+}
+
+namespace {
+
+struct Pipe {
+  Fd reader, writer;
+  Pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
+    reader = Fd(ends[0]);
+    writer = Fd(ends[1]);
+  }
+};
+
+}  // namespace
+
+ProgramEnd read_program(const std::string& program, const std::vector<std::string>& arguments,
+                        milliseconds deadline, size_t limit, RunAs as,
+                        const std::function<void(pid_t)>& on_start) {
   std::vector<char*> words{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments)
     words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
 
   const auto end = Clock::now() + deadline;
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
-  Fd reader(ends[0]), writer(ends[1]);
-  const Child child(start(words.data(), writer.get(), as));
-  writer.reset();
-  auto text = read_all(reader.get(), end, limit);
-  const bool is_whole = text && child.ends_before(end) && child.ended_well();
-  child.kill_with_children();  // however the program has ended
-  if (!is_whole) text.reset();
-  return text;
+  Pipe output;
+  std::optional<Pipe> go;
+  if (on_start) go.emplace();
+  const Child child(
+      start_process({words.data(), as, {output.writer.get(), go ? go->reader.get() : -1}}));
+  output.writer.reset();
+  if (go) let_begin(child, on_start, go->writer);
+  ProgramEnd ended;
+  ended.failure = read_all(output.reader.get(), end, limit, ended.output);
+  if (ended.failure.empty() && !child.ends_before(end)) ended.failure = timed_out;
+  const auto status = child.kill_with_children();  // however the program has ended
+  if (!status) ended.blocked = child.pid();
+  if (ended.failure == timed_out) ended.failure = time_text(deadline);
+  if (!ended.failure.empty() || !status) return ended;
+  if (WIFEXITED(*status)) ended.status = WEXITSTATUS(*status);
+  if (*status != 0) ended.failure = end_text(program, *status);
+  return ended;
+}
+
+std::optional<std::string> output_of(const std::string& program,
+                                     const std::vector<std::string>& arguments,
+                                     milliseconds deadline, size_t limit, RunAs as) {
+  ProgramEnd end = read_program(program, arguments, deadline, limit, as);
+  return end.failure.empty() && end.status == 0 ? std::optional(std::move(end.output))
+                                                : std::nullopt;
 }
 
 [[noreturn]] static void run_quietly(char* const* arguments, char* const* environment) {
@@ -205,18 +300,6 @@ std::optional<std::string> output_of(const std::string& program,
   reset_signals_of_child();
   ::execve(arguments[0], arguments, environment);
   ::_exit(127);
-}
-
-static std::string end_text(const std::string& program, int status) {
-  if (WIFSIGNALED(status)) {
-    const char* const name = ::sigabbrev_np(WTERMSIG(status));
-    return "was killed by signal " + std::to_string(WTERMSIG(status)) +
-           (name ? " (" + std::string(name) + ")" : "");
-  }
-  if (WEXITSTATUS(status) == 127)
-    return ::access(program.c_str(), X_OK) == 0 ? "cannot be run"
-                                                : "cannot be run: " + errno_text(errno);
-  return "ended with status " + std::to_string(WEXITSTATUS(status));
 }
 
 std::string run_program(const std::string& program, const std::vector<std::string>& environment,
@@ -236,7 +319,7 @@ std::string run_program(const std::string& program, const std::vector<std::strin
   if (status == 0) return {};
   if (status) return end_text(program, *status);
   child.kill_with_children();
-  return "timed out after " + std::to_string(deadline.count() / 1000) + " s and was killed";
+  return time_text(deadline);
 }
 
 }  // namespace gpuward

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +25,22 @@ std::optional<std::string> output_of(const std::string& program,
                                      const std::vector<std::string>& arguments,
                                      std::chrono::milliseconds deadline, size_t limit = 4096,
                                      RunAs as = RunAs::nobody);
+
+/// How a program that was read has ended.
+struct ProgramEnd {
+  std::string output;  ///< all of it where there is no failure; else what came
+  std::string
+      failure;        ///< "ended with status 1", "timed out after 5 s and was killed"; "": status 0
+  int status = -1;    ///< of its exit; -1 where it did not exit by itself
+  pid_t blocked = 0;  ///< it was killed and is still in the kernel, which may yet do what it asked
+};
+
+/// The same with the reason of a failure. `on_start` is called with the process before the program
+/// is started: whoever comes later must find it named even if we are killed. When it throws,
+/// nothing is started; nor is it where we are killed before `on_start` has returned.
+ProgramEnd read_program(const std::string& program, const std::vector<std::string>& arguments,
+                        std::chrono::milliseconds deadline, size_t limit, RunAs as,
+                        const std::function<void(pid_t)>& on_start = {});
 
 /// Runs `program` (a path; no shell, no arguments) as the user that we are, with `environment`
 /// ("NAME=value") and none of our descriptors, ignored or blocked signals; its output goes nowhere.

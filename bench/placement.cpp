@@ -23,13 +23,22 @@ static Profile profile(Use use, const std::vector<std::string>& types) {
 /// Cards of 64 VFs that each have room for one vGPU of two types.
 struct Host {
   std::vector<Candidate> candidates;
-  std::map<std::string, CardRoom> rooms;
+  std::map<std::string, CardToPlaceOn> cards;
   std::vector<PoolDevice> pool;
 };
 
 static PciAddress address(unsigned card, unsigned vf) {
   return {static_cast<uint16_t>(card / 200), static_cast<uint8_t>(card % 200 + 1),
           static_cast<uint8_t>(vf / 8), static_cast<uint8_t>(vf % 8)};
+}
+
+/// Four below a switch.
+static GpuSpot spot(unsigned card) {
+  const PciAddress port{card / 200, 0, static_cast<uint8_t>(card / 16 % 32), 0};
+  const PciAddress upstream{card / 200, 1, static_cast<uint8_t>(card / 4 % 32), 0};
+  const PciAddress downstream{card / 200, 2, static_cast<uint8_t>(card % 32), 0};
+  return {address(card, 0), static_cast<int>(card % 2),
+          BusPath{port, {port, upstream, downstream}}};
 }
 
 static Host host(unsigned cards, unsigned vfs) {
@@ -51,7 +60,7 @@ static Host host(unsigned cards, unsigned vfs) {
         host.candidates.push_back(
             {gpu.mdev_parents.back(), types[rank].id, 1, rank, card % 2 == 0, gpu.parent.name});
     }
-    host.rooms[gpu.parent.name] = card_room(gpu, types, {});
+    host.cards[gpu.parent.name] = {card_room(gpu, types, {}), spot(card)};
     host.pool.push_back({address(card, 0), {}, static_cast<int>(card % 2), {address(card, 0)}});
   }
   return host;
@@ -63,7 +72,7 @@ static void place_mdevs(benchmark::State& state) {
   const Profile wanted = profile(default_use, {"nvidia-2048", "nvidia-4096"});
   const std::vector<SeveralRequest> requests(gpus_of_domain, {wanted, all.candidates});
   for (auto run : state) {
-    const auto chosen = place_several(requests, all.rooms);
+    const auto chosen = place_several(requests, all.cards);
     if (!chosen) state.SkipWithError("no place");
     benchmark::DoNotOptimize(chosen);
   }

@@ -176,6 +176,7 @@ static std::vector<PoolDevice> require_devices(const Settings& settings, const C
   const DevicesInUse own = own_devices(settings.root, domain);
   use.own = pool_domain(config, domain).own;
   for (const auto& device : own) use.taken.insert(device);
+  use.beside = spots_of(settings.root, assigned_devices(config, domain));
   std::vector<DeviceRequest> requests;
   requests.reserve(gpus.size());
   for (const PciGpu& gpu : gpus) requests.push_back({gpu.profile, gpu.pool, use});

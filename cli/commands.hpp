@@ -35,6 +35,11 @@ int setup_command(const Settings& settings, bool write);
 int verify_command(const Settings& settings, const std::string& domain);
 int check_command(const Settings& settings, const std::vector<std::string>& files);
 int plan_command(const Settings& settings);
+/// Status 1 where one of its GPUs has no available device.
+int plan_domain_command(const Settings& settings, const std::string& domain);
+/// `request`: for how many more GPUs of what, as attach takes it. Status 1 where there is no room
+/// for all.
+int defragment_command(const Settings& settings, const std::string& request);
 int apply_command(const Settings& settings);
 int reconcile_command(const Settings& settings);
 int explain_command(const Settings& settings, const std::string& domain);
@@ -59,7 +64,14 @@ int unprotect_command(const Settings& settings, const std::string& domain);
 int start_command(const Settings& settings, const std::string& domain);
 int start_anyway_command(const Settings& settings, const std::string& domain,
                          const std::string& reason);
-int reassign_command(const Settings& settings, const std::string& domain);
+/// As they are written on the command line; "" for none.
+struct ReassignWords {
+  std::string to;     ///< address of the device that a GPU is to have
+  std::string alias;  ///< of that GPU
+};
+/// `domain`: "" for all that are shut off, not with `words`.
+int reassign_command(const Settings& settings, const std::string& domain,
+                     const ReassignWords& words);
 int clear_command(const Settings& settings, const std::string& address);
 
 /// XML on stdin, XML on stdout, no libvirt.

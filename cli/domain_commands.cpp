@@ -176,10 +176,10 @@ static void warn_of_pc(const Config& config, const std::string& name, const std:
   if (config.guard.gpu_hotplug != Policy::block) return;
   if (pci_root_of(parse_document(xml)) != PciRoot::i440fx) return;
   log::warning(
-      domain_title(name) +
-      ": machine type pc: gpu-hotplug = block disables hot-plug of all PCI devices, NICs and "
-      "disks too, and the guest may rename its NICs; to keep hot-plug set gpu-hotplug = warn in "
-      "[guard], then run: gpuward protect " +
+      domain_title(name) + ": machine type pc: " + setting_text(Guard::gpu_hotplug, Policy::block) +
+      " disables hot-plug of all PCI devices, NICs and disks too, and the guest may rename its "
+      "NICs; to keep hot-plug set " +
+      setting_text(Guard::gpu_hotplug, Policy::warn) + " in [guard], then run: gpuward protect " +
       shell_word(name));
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/joined.hpp"
 #include "base/quote.hpp"
+#include "protection/remaining.hpp"
 
 namespace gpuward {
 
@@ -34,9 +35,10 @@ struct Case {
   const GuardedDomain& domain;
   const GuardPolicy& policy;
   Guard guard;
-
-  bool is(Guard other) const { return guard == other; }
 };
+
+/// `explained`: as far as its layers are known.
+GuardFacts facts_of(const Case& c, const ExplainedGuard* explained = nullptr);
 
 std::vector<const Gap*> gaps_of(const Case& c) {
   std::vector<const Gap*> gaps;
@@ -45,20 +47,13 @@ std::vector<const Gap*> gaps_of(const Case& c) {
   return gaps;
 }
 
-std::string place(const Gap& gap) {
-  return gap.element + " (line " + std::to_string(gap.line) + "): " + gap.text;
-}
-
 LayerState xml_layer(const Case& c) {
-  std::string found = joined(gaps_of(c), "; ", [](const Gap* gap) { return place(*gap); });
+  const std::string found =
+      joined(gaps_of(c), "; ", [](const Gap* gap) { return place_text(*gap); });
   if (!found.empty()) return {State::open, "xml", found};
-  if (c.is(Guard::migration) && c.domain.qemu && *c.domain.qemu < first_qemu_with_enable_migration)
-    return {State::holds, "xml",
-            "QEMU before " + std::string(first_qemu_with_enable_migration_text) +
-                " does not migrate VFIO devices unless x-enable-migration is on"};
-  const bool is_strict = c.is(Guard::gpu_hotplug) && c.policy.gpu_hotplug_strict;
-  return {State::holds, "xml",
-          std::string(row_of(c.guard).xml_holds) + (is_strict ? ", and to add any device" : "")};
+  const GuardRow& row = row_of(c.guard);
+  const std::string by = row.xml_holds_by ? row.xml_holds_by(facts_of(c)) : "";
+  return {State::holds, "xml", by.empty() ? std::string(row.xml_holds) : by};
 }
 
 std::string link_trouble(const HookLink& link) {
@@ -84,8 +79,7 @@ std::string what_the_hook_does(const Case& c) {
   const bool refuses =
       policy_of(c.policy, c.guard) == Policy::block && row_of(c.guard).refuses_start;
   return (refuses ? "refuses to start the domain with " : "logs a start with ") +
-         std::string(row_of(c.guard).open_xml) +
-         (c.is(Guard::migration) ? ", and its incoming migration or restore on this host" : "");
+         std::string(row_of(c.guard).open_xml) + std::string(row_of(c.guard).also_refused);
 }
 
 LayerState hook_layer(const Case& c) {
@@ -158,79 +152,28 @@ std::string protect(const Case& c) {
   return c.domain.active ? "; shut the domain down and " + command : "; " + command;
 }
 
+GuardFacts facts_of(const Case& c, const ExplainedGuard* explained) {
+  GuardFacts facts{c.domain.name, c.policy, c.domain.qemu, c.domain.pci_root,
+                   c.domain.configured_pauses};
+  if (!explained) return facts;
+  facts.has_xml = holds(*explained, "xml");
+  facts.has_polkit = holds(*explained, "polkit");
+  facts.has_guard = holds(*explained, "guard");
+  return facts;
+}
+
 /// What the XML allows, and whether anything reverts it.
 void add_open_xml(const Case& c, ExplainedGuard& explained) {
-  const LayerState& xml = layer_of(explained, "xml");
-  const bool guarded = holds(explained, "guard");
-  if (xml.state != State::open) return;
+  const GuardRow& row = row_of(c.guard);
+  if (layer_of(explained, "xml").state != State::open) return;
   const bool starts = c.domain.active || !holds(explained, "hook") ||
-                      explained.policy == Policy::warn || !row_of(c.guard).refuses_start;
-  std::string what =
-      c.is(Guard::migration) ? "root can migrate and save the domain and snapshot its memory"
-      : c.is(Guard::pause)   ? "the guest can suspend itself"
-      : c.is(Guard::gpu_hotplug)
-          ? "the GPU can be removed while the domain runs (virsh detach-device, QEMU's "
-            "monitor, the guest's own eject)"
-          : "users who may change the domain can add memory";
-  if (!starts)
-    what = "the hook refuses to start the domain with its present XML";
-  else if (c.is(Guard::gpu_hotplug))
-    what += " and cannot be restored";
-  else if (c.is(Guard::migration) && guarded)
-    what +=
-        "; gpuward-guard aborts such a job, but a small domain may be saved or migrated before "
-        "that";
-  else if (!c.is(Guard::pause) && guarded)
-    what += ", which gpuward-guard reverts";
+                      explained.policy == Policy::warn || !row.refuses_start;
+  std::string what = "the hook refuses to start the domain with its present XML";
+  if (starts) {
+    what = row.open_allows;
+    if (holds(explained, "guard")) what += row.open_undone;
+  }
   explained.left.push_back(what + protect(c));
-}
-
-void add_pause(const Case& c, ExplainedGuard& explained) {
-  const std::string who =
-      holds(explained, "polkit") ? "root" : "root and users whom libvirt allows to manage domains";
-  const std::string after =
-      holds(explained, "guard") && explained.policy == Policy::block
-          ? "gpuward-guard resumes the domain, usually within milliseconds"
-          : "the domain stays paused until: virsh resume " + shell_word(c.domain.name);
-  explained.left.push_back(
-      who +
-      " can pause the domain (virsh suspend, Pacemaker, a management tool), which libvirt cannot "
-      "block; " +
-      after);
-  explained.left.push_back("libvirt pauses the domain while dumping its memory, which is allowed");
-  explained.left.push_back(
-      "QEMU stops the domain for an internal snapshot and at a guest panic with on_crash = "
-      "preserve, and an I/O limit (virsh blkdeviotune) may stall it: none of these is reverted");
-  for (const Gap& pause : c.domain.configured_pauses)
-    explained.left.push_back(place(pause) + (c.policy.harden
-                                                 ? ""
-                                                 : "; kept as defined unless harden = yes "
-                                                   "is set in [guard]"));
-}
-
-void add_gpu_hotplug(const Case& c, ExplainedGuard& explained) {
-  const bool undone = holds(explained, "guard") && explained.policy == Policy::block;
-  const bool is_pc = c.domain.pci_root == PciRoot::i440fx;
-  if (is_pc)
-    explained.left.push_back(
-        "machine type pc: hot-plug can only be disabled for all of pci.0, including NICs and "
-        "disks; gpu-hotplug = warn in [guard] keeps it enabled");
-  if (holds(explained, "xml") && (is_pc || c.policy.gpu_hotplug_strict)) return;
-  explained.left.push_back(std::string("users who may change the domain can add a GPU at a free "
-                                       "PCI port (virsh attach-device): ") +
-                           (undone ? "gpuward-guard requests the unplug, which the guest may refuse"
-                                   : "which nothing reverts") +
-                           "; gpu-hotplug = strict disables hot-plug of these ports as well");
-}
-
-void add_remaining(const Case& c, ExplainedGuard& explained) {
-  add_open_xml(c, explained);
-  if (c.is(Guard::migration))
-    explained.left.push_back(
-        "the definition of a shut-off domain can be copied to another host (virsh migrate "
-        "--offline), where only gpuward on that host guards it");
-  if (c.is(Guard::pause)) add_pause(c, explained);
-  if (c.is(Guard::gpu_hotplug)) add_gpu_hotplug(c, explained);
 }
 
 ExplainedGuard explain_guard(const Case& c) {
@@ -240,7 +183,9 @@ ExplainedGuard explain_guard(const Case& c) {
     return explained;
   }
   explained.layers = {xml_layer(c), hook_layer(c), polkit_layer(c), guard_layer(c)};
-  add_remaining(c, explained);
+  add_open_xml(c, explained);
+  if (const auto add_remaining = row_of(c.guard).add_remaining)
+    add_remaining(facts_of(c, &explained), explained.left);
   return explained;
 }
 

@@ -48,18 +48,6 @@ void add_xml(const Root& root, const Config& config, std::string_view xml, Guard
   guarded.configured_pauses = configured_pauses(document);
 }
 
-static const char* policy_word(Policy policy) {
-  switch (policy) {
-    case Policy::block:
-      return "block";
-    case Policy::warn:
-      return "warn";
-    case Policy::allow:
-      break;
-  }
-  return "allow";
-}
-
 static json versioned(std::optional<unsigned> version) {
   return version && *version ? json(version_text(*version)) : json(nullptr);
 }
@@ -72,7 +60,7 @@ static json guards_json(const std::vector<ExplainedGuard>& guards) {
       layers.push_back(
           {{"layer", layer.layer}, {"state", to_string(layer.state)}, {"text", layer.text}});
     list.push_back({{"guard", to_string(explained.guard)},
-                    {"policy", policy_word(explained.policy)},
+                    {"policy", to_string(explained.policy)},
                     {"layers", layers},
                     {"remaining", explained.left}});
   }
@@ -169,8 +157,9 @@ static std::string guard_text(const ExplainedGuard& explained) {
     add(layer_name(layer.layer), to_string(layer.state), layer.text);
   for (const std::string& line : explained.left) add("remaining", " ", line);
   if (explained.left.empty()) add("remaining", " ", "nothing");
-  return format_table({std::string(to_string(explained.guard)), policy_word(explained.policy), " "},
-                      rows);
+  return format_table(
+      {std::string(to_string(explained.guard)), std::string(to_string(explained.policy)), " "},
+      rows);
 }
 
 /// "" where nothing was refused.

@@ -28,9 +28,10 @@ struct CommandLine {
   Settings settings;
   std::function<int()> chosen;
   std::string name, alias, owner, reason, what = "instances", archive = "gpuward-gather.tar";
-  std::string size, share, workload;
+  std::string size, share, workload, request;
   bool all = false, tree = false, write = false;
   std::vector<std::string> files, parts, requests;
+  ReassignWords reassign_words;
   Rewrite rewrite;
   CLI::Option* is_anyway = nullptr;
 
@@ -64,7 +65,10 @@ struct CommandLine {
   int setup() { return setup_command(settings, write); }
   int verify() { return verify_command(settings, name); }
   int check() { return check_command(settings, files); }
-  int plan() { return plan_command(settings); }
+  int plan() {
+    if (!request.empty()) return defragment_command(settings, request);
+    return name.empty() ? plan_command(settings) : plan_domain_command(settings, name);
+  }
   int apply() { return apply_command(settings); }
   int attach() { return attach_command(settings, name, requests, owner); }
   int detach() { return detach_command(settings, name, alias); }
@@ -74,7 +78,7 @@ struct CommandLine {
     return is_anyway->count() ? start_anyway_command(settings, name, reason)
                               : start_command(settings, name);
   }
-  int reassign() { return reassign_command(settings, name); }
+  int reassign() { return reassign_command(settings, name, reassign_words); }
   int clear() { return clear_command(settings, name); }
   int reconcile() { return reconcile_command(settings); }
   int explain() { return explain_command(settings, name); }
@@ -140,7 +144,19 @@ CommandLine::CommandLine() {
   verb->add_option("file", files, "files to check instead of the installed configuration");
   json(verb);
 
-  verb = add("plan", "Print what apply would do", &CommandLine::plan);
+  verb = add("plan",
+             "Print what apply would do, which devices a domain would get, or how to make room",
+             &CommandLine::plan);
+  CLI::Option* of_domain = verb->add_option(
+      "domain", name,
+      "domain name or UUID, shut off: instead, its GPUs' devices and why not others");
+  of_domain->check(not_empty);
+  verb->add_option("--defragment", request,
+                   "instead: which shut-off domains to reassign so that there is room for N more "
+                   "GPUs of a profile")
+      ->type_name("REQUEST:N")
+      ->check(not_empty)
+      ->excludes(of_domain);
   json(verb);
 
   verb = add("apply", "Set up VFs and instances as configured", &CommandLine::apply);
@@ -198,7 +214,16 @@ CommandLine::CommandLine() {
   for (const char* const word : {"reassign", "repoint"}) {
     verb = add(word, "Assign available devices to the GPUs of shut-off domains",
                &CommandLine::reassign);
-    verb->add_option("domain", name, "domain name or UUID; without it all shut-off domains");
+    CLI::Option* one =
+        verb->add_option("domain", name, "domain name or UUID; without it all shut-off domains");
+    CLI::Option* to = verb->add_option("--to", reassign_words.to,
+                                       "PCI address of the device that its GPU is to have");
+    to->type_name("ADDRESS")->check(not_empty)->needs(one);
+    verb->add_option("--gpu", reassign_words.alias,
+                     "which of its GPUs gets that device, such as ua-gpuward-0")
+        ->type_name("ALIAS")
+        ->check(not_empty)
+        ->needs(to);
     dry_run(verb, "only show what would change in the XML");
   }
   verb->group("");  // hidden

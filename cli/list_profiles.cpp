@@ -13,6 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/limits_json.hpp"
 #include "cli/output.hpp"
+#include "cli/profile_offers.hpp"
 #include "cli/table.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
@@ -28,24 +29,6 @@ namespace gpuward {
 
 using nlohmann::json;
 
-/// A GPU with what all profiles may be assigned on it.
-struct Offer {
-  const Gpu* gpu;
-  std::vector<Parent> parents;  ///< of mdevs
-  std::vector<GpuType> types;
-  std::vector<std::string> present;
-};
-
-/// What the numbers of all profiles are counted from.
-struct Offers {
-  const Root& root;
-  const Config& config;
-  Host host;
-  DevicesInUse taken;
-  std::vector<Offer> gpus;
-  KnownCards& cards;
-};
-
 static std::vector<std::string> types_of_profiles(const Config& config) {
   std::vector<std::string> types;
   for (const Profile& profile : config.profiles)
@@ -53,7 +36,7 @@ static std::vector<std::string> types_of_profiles(const Config& config) {
   return types;
 }
 
-static Offers read_offers(const Root& root, const Config& config, KnownCards& cards) {
+Offers read_offers(const Root& root, const Config& config, KnownCards& cards) {
   Offers offers{root, config, read_host(root, config), taken_devices(root, Uuid{}), {}, cards};
   const auto counted = types_of_profiles(config);
   auto uses = use_of_gpus(root, offers.host.gpus, offers.host.instances);
@@ -83,20 +66,26 @@ static CardRoom room_within_max(const Offers& offers, const Offer& offer, const 
   return room;
 }
 
+std::optional<CardRoom> room_for_mdevs(const Offers& offers, const Offer& offer,
+                                       const Profile& profile) {
+  std::set<std::string> usable;
+  const Parent* part = nullptr;
+  for (const Parent& parent : offer.parents) {
+    if (!serves(offers.config, profile, parent) || user_of_parent(offers.taken, parent) ||
+        !check_identity(offers.root, offers.config, parent))
+      continue;
+    usable.insert(parent.name);
+    part = &parent;
+  }
+  if (!part) return {};
+  return room_within_max(offers, offer, *part, usable);
+}
+
 static unsigned available_mdevs(const Offers& offers, const Profile& profile) {
   unsigned count = 0;
-  for (const Offer& offer : offers.gpus) {
-    std::set<std::string> usable;
-    const Parent* part = nullptr;
-    for (const Parent& parent : offer.parents) {
-      if (!serves(offers.config, profile, parent) || user_of_parent(offers.taken, parent) ||
-          !check_identity(offers.root, offers.config, parent))
-        continue;
-      usable.insert(parent.name);
-      part = &parent;
-    }
-    if (part) count += room_for_first(room_within_max(offers, offer, *part, usable), profile.types);
-  }
+  for (const Offer& offer : offers.gpus)
+    if (const auto room = room_for_mdevs(offers, offer, profile))
+      count += room_for_first(*room, profile.types);
   return count;
 }
 
@@ -148,11 +137,8 @@ static std::optional<unsigned> available_by_name(const Offers& offers, const Pro
   return room_for_first(room, profile.types);
 }
 
-/// Of so many VFs of a card as have a place for a vGPU of the profile: their card limits how many
-/// fit together. Nothing where that is not known.
-static std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& profile,
-                                               const PciAddress& card,
-                                               const std::set<std::string>& vfs) {
+std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& profile,
+                                        const PciAddress& card, const std::set<std::string>& vfs) {
   const auto offer = std::find_if(offers.gpus.begin(), offers.gpus.end(), [&](const Offer& other) {
     return other.gpu->parent.address == card;
   });

@@ -130,7 +130,9 @@ static std::string without_types_text(const std::vector<Gpu>& gpus,
 
 int list_types_command(const Settings& settings) {
   const Config config = load_config(config_files(settings.root)).config;
-  const Host host = read_host(settings.root, config);
+  Host host = read_host(settings.root, config);
+  for (Gpu& gpu : host.gpus)
+    if (!settings_of(config, gpu.parent).use) gpu.asks_programs = true;
   auto uses = use_of_gpus(settings.root, host.gpus, host.instances);
   std::vector<TypesOfGpu> gpus;
   for (const Gpu& gpu : host.gpus)

@@ -83,9 +83,27 @@ static int reassign_all(const Settings& settings, const Config& config, DomainSt
   return status;
 }
 
-int reassign_command(const Settings& settings, const std::string& domain) {
+/// Where `gpuward plan --defragment` says, say.
+static int reassign_to(const Settings& settings, const Config& config, DomainStore& store,
+                       const DomainStore::Found& found, const ReassignWords& words) {
+  const auto device = parse_pci_address(words.to);
+  if (!device) throw Error(in_quotes(words.to), "not a PCI address such as 0000:41:00.0");
+  const auto lock = lock_definition_of(settings, found);
+  const std::string before = store.inactive_xml(found.uuid);
+  const std::string after =
+      repoint_to(settings.root, config, before, device_use(settings, config, store, found.uuid),
+                 {words.alias, *device});
+  return show_or_define(settings, store, found, before,
+                        after == before ? before : protected_for_attach(settings, config, after),
+                        "GPU reassigned to " + to_string(*device));
+}
+
+int reassign_command(const Settings& settings, const std::string& domain,
+                     const ReassignWords& words) {
   const Config config = require_config(settings.root);
   DomainStore store(settings.root, settings.connect);
+  if (!words.to.empty())
+    return reassign_to(settings, config, store, require_off(store, domain), words);
   if (domain.empty()) return reassign_all(settings, config, store);
   return reassign_one(settings, config, store, require_off(store, domain));
 }

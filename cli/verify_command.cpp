@@ -34,6 +34,12 @@ static GpuType type_of(const Root& root, const ClaimedDevice& device) {
   if (is_mediated(device.use))
     type.description = type_description(root, device.parent, device.type);
   add_size(type);
+  if (device.vgpu.empty()) return type;
+  // The guest sees the vGPU, whose name other VFs may list.
+  type.name = TypeNames(root).of(
+      unclaimed_vgpu(device.parent, to_number<unsigned>(device.vgpu).value_or(0)));
+  if (device.memory_mib) type.memory_mib = device.memory_mib;
+  type.is_counted_by_card = true;
   return type;
 }
 

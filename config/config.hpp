@@ -10,6 +10,7 @@
 
 #include "base/pci_address.hpp"
 #include "config/domain_pattern.hpp"
+#include "config/guard_policy.hpp"
 #include "config/isolation.hpp"
 #include "config/use.hpp"
 
@@ -25,46 +26,10 @@ struct Position {
 /// "FILE:LINE", or "FILE" without a line.
 std::string to_string(const Position& position);
 
-enum class Policy { block, warn, allow };
 /// What the programs in the guest do with the GPU.
 enum class Workload { graphics, compute };
 enum class Placement { binpack, spread };
 enum class Numa { require, prefer, ignore, socket };
-
-/// [guard]
-struct GuardPolicy {
-  Policy migration = Policy::block;
-  Policy pause = Policy::block;
-  Policy memory_hotplug = Policy::block;
-  Policy gpu_hotplug = Policy::block;
-  bool gpu_hotplug_strict = false;  ///< block, and no PCI port stays open for a device to be added
-  bool harden = false;
-};
-
-/// What [guard] guards against.
-enum class Guard { migration, pause, memory_hotplug, gpu_hotplug };
-
-/// A guard's key in [guard], in the order of Guard.
-struct GuardKey {
-  std::string_view name;
-  Policy GuardPolicy::*policy;
-};
-inline constexpr GuardKey guard_keys[] = {
-    {"migration", &GuardPolicy::migration},
-    {"pause", &GuardPolicy::pause},
-    {"memory-hotplug", &GuardPolicy::memory_hotplug},
-    {"gpu-hotplug", &GuardPolicy::gpu_hotplug},
-};
-
-constexpr const GuardKey& key_of(Guard guard) {
-  return guard_keys[static_cast<size_t>(guard)];
-}
-constexpr std::string_view to_string(Guard guard) {
-  return key_of(guard).name;
-}
-constexpr Policy policy_of(const GuardPolicy& policy, Guard guard) {
-  return policy.*key_of(guard).policy;
-}
 
 /// Which GPUs a section or a profile speaks of: the text between "[gpu " and "]", or one item of
 /// "gpu = ".

@@ -20,7 +20,7 @@ bool is_name(std::string_view text) {
 bool is_type_name(std::string_view text) {
   return is_name(text) || (text.find(' ') != std::string_view::npos && text.size() < 64 &&
                            std::all_of(text.begin(), text.end(), [](char c) {
-                             return is_name({&c, 1}) || c == ' ' || c == '-';
+                             return is_name({&c, 1}) || c == ' ' || c == '-' || c == '.';
                            }));
 }
 

@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include <utility>
+
 #include "config/section.hpp"
 
 namespace gpuward {
 
-constexpr Choice<Policy> policies[] = {
-    {"block", Policy::block}, {"warn", Policy::warn}, {"allow", Policy::allow}};
+constexpr Choice<Policy> policies[] = {{to_string(Policy::block), Policy::block},
+                                       {to_string(Policy::warn), Policy::warn},
+                                       {to_string(Policy::allow), Policy::allow}};
 
-constexpr Choice<std::pair<Policy, bool>> gpu_hotplug_policies[] = {
-    {"block", {Policy::block, false}},
+/// Of a guard that has the value strict as well.
+constexpr Choice<std::pair<Policy, bool>> strict_policies[] = {
+    {to_string(Policy::block), {Policy::block, false}},
     {"strict", {Policy::block, true}},
-    {"warn", {Policy::warn, false}},
-    {"allow", {Policy::allow, false}}};
+    {to_string(Policy::warn), {Policy::warn, false}},
+    {to_string(Policy::allow), {Policy::allow, false}}};
 
-template <Policy GuardPolicy::*member>
-static void set_policy(GuardPolicy& guard, const Setting& setting) {
-  if (const auto policy = choose(setting, policies)) guard.*member = *policy;
-}
-
-/// `strict` is block and more.
-static void set_gpu_hotplug(GuardPolicy& guard, const Setting& setting) {
-  if (const auto policy = choose(setting, gpu_hotplug_policies)) {
-    guard.gpu_hotplug = policy->first;
-    guard.gpu_hotplug_strict = policy->second;
+template <size_t guard>
+static void set_policy(GuardPolicy& policy, const Setting& setting) {
+  constexpr GuardKey key = guard_keys[guard];
+  if constexpr (key.strict == nullptr) {
+    if (const auto chosen = choose(setting, policies)) policy.*key.policy = *chosen;
+  } else if (const auto chosen = choose(setting, strict_policies)) {
+    policy.*key.policy = chosen->first;
+    policy.*key.strict = chosen->second;
   }
 }
 
-static void set_harden(GuardPolicy& guard, const Setting& setting) {
-  if (const auto harden = choose(setting, yes_no)) guard.harden = *harden;
+static void set_harden(GuardPolicy& policy, const Setting& setting) {
+  if (const auto harden = choose(setting, yes_no)) policy.harden = *harden;
 }
 
-template <Guard guard>
-constexpr Key<GuardPolicy> set_by_policy{to_string(guard), set_policy<key_of(guard).policy>};
+template <typename Guards>
+struct Keys;
 
-constexpr Key<GuardPolicy> keys[] = {
-    set_by_policy<Guard::migration>,
-    set_by_policy<Guard::pause>,
-    set_by_policy<Guard::memory_hotplug>,
-    {to_string(Guard::gpu_hotplug), set_gpu_hotplug},
-    {"harden", set_harden},
+template <size_t... guards>
+struct Keys<std::index_sequence<guards...>> {
+  static constexpr Key<GuardPolicy> all[] = {{guard_keys[guards].name, set_policy<guards>}...,
+                                             {"harden", set_harden}};
 };
 
 void parse_section(Section<GuardPolicy>& section, const SectionText& block) {
-  set_keys(section, block, keys);
+  set_keys(section, block, Keys<std::make_index_sequence<std::size(guard_keys)>>::all);
 }
 
 }  // namespace gpuward

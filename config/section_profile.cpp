@@ -133,8 +133,8 @@ static void check_use(const Section<Profile>& section, const KeyRules& keys_set)
     for (const DeviceAttribute& attribute : profile.attributes)
       if (attribute.name != vgpu_params)
         keys_set.problem("set", "has " + in_quotes(attribute.name) +
-                                    "; with use = vendor-vf only " + std::string(vgpu_params) +
-                                    " can be set");
+                                    "; with use = " + std::string(use_word(profile.use)) +
+                                    " only " + std::string(vgpu_params) + " can be set");
   if (traits_of(profile.use).has_types && !traits_of(profile.use).has_named_types)
     for (const std::string& type : profile.types)
       if (!is_name(type))
@@ -146,8 +146,8 @@ void check_migration(const Section<Profile>& section, const GuardPolicy& guard,
   if (guard.migration != Policy::allow || !sets_unified_memory(section.content.attributes)) return;
   KeyRules(section, problems)
       .problem("set",
-               "has enable_uvm=1, and a vGPU with unified memory cannot be migrated; [guard] has "
-               "migration = allow");
+               "has enable_uvm=1, and a vGPU with unified memory cannot be migrated; [guard] has " +
+                   setting_text(Guard::migration, guard.migration));
 }
 
 void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {

@@ -9,7 +9,7 @@
 namespace gpuward {
 
 /// The kind of device that a GPU is given as; "off" not at all.
-enum class Use { mdev, vf, vendor_vf, whole, off };
+enum class Use { mdev, vf, vendor_vf, whole, mig, off };
 
 /// What is true of every device of a kind, on any host: one row per kind, and the only place where
 /// it is written. What reads or changes the host is the kind's row in kinds/kind.hpp.
@@ -30,6 +30,7 @@ struct UseTraits {
   bool is_whole_card = false;     ///< goes with its companions
   bool outlives_domain = false;   ///< is there as its guest left it: scrub = ..., one-time = ...
   bool is_requestable = false;    ///< serves requests that name no profile
+  bool needs_program = false;     ///< what a card has of it only a program tells, not sysfs
   bool has_known_memory = false;  ///< memory = ...: how much of the card's memory it has is known
 };
 
@@ -58,6 +59,17 @@ inline constexpr std::array use_traits = {
               .is_whole_card = true,
               .outlives_domain = true,
               .is_requestable = true,
+              .has_known_memory = true},
+    UseTraits{.use = Use::mig,
+              .word = "mig",
+              .has_types = true,
+              .has_named_types = true,
+              .is_vf = true,
+              .keeps_driver = true,
+              .can_be_adopted = true,
+              .outlives_domain = true,
+              .is_requestable = true,
+              .needs_program = true,
               .has_known_memory = true},
     UseTraits{.use = Use::off, .word = "off"},
 };

@@ -25,7 +25,7 @@ static constexpr size_t longest_refusal = 500;
 
 /// Of a guard that warns, or that does not refuse a start yet.
 static Finding warned_gap(const std::string& name, const Gap& gap, Policy policy) {
-  const bool all = gap.guard == Guard::gpu_hotplug && policy == Policy::block;
+  const bool all = !row_of(gap.guard).refuses_start && policy == Policy::block;
   return {Severity::warning, "domains", shown(name),
           "domain starts with a warning: " + gap.element + " (line " + std::to_string(gap.line) +
               "): " + gap.text,

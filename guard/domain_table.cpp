@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "guard/domain_table.hpp"
 
+#include <algorithm>
 #include <utility>
+
+#include "protection/guards.hpp"
 
 namespace gpuward {
 
@@ -20,6 +23,34 @@ void PendingWork::merge(PendingWork&& more) {
   added.merge(more.added);
   removed.merge(more.removed);
   kept.merge(more.kept);
+}
+
+static void add_work(GuardWork work, PendingWork& todo) {
+  switch (work) {
+    case GuardWork::job:
+      todo.job = true;
+      break;
+    case GuardWork::pause:
+      todo.pause = true;
+      break;
+    case GuardWork::devices:
+      todo.inspect = true;
+      break;
+  }
+}
+
+PendingWork work_at(EventKind event, const std::string& device) {
+  PendingWork todo;
+  todo.sweep = true;
+  for (const GuardRow& row : guard_table())
+    if (std::find(row.events.begin(), row.events.end(), event) != row.events.end())
+      add_work(row.work, todo);
+  todo.resumed = event == EventKind::resumed;
+  todo.job_is_migrating = event == EventKind::migrating;
+  if (event == EventKind::device_added) todo.added.insert(device);
+  if (event == EventKind::device_removed) todo.removed.insert(device);
+  if (event == EventKind::device_kept) todo.kept.insert(device);
+  return todo;
 }
 
 void DomainTable::started(const Uuid& uuid, Handle handle, unsigned run) {

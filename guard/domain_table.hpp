@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/uuid.hpp"
+#include "domain/event_kind.hpp"
 #include "libvirt/live_domain.hpp"
 
 namespace gpuward {
@@ -31,6 +32,10 @@ struct PendingWork {
   bool any() const;
   void merge(PendingWork&& more);
 };
+
+/// What the guards whose event it is inspect (guard_table()), and what the event tells beside that.
+/// `device`: of the events that are about one.
+PendingWork work_at(EventKind event, const std::string& device);
 
 /// What the one thread that works on a domain knows of it; no other thread reads it.
 struct DomainState {

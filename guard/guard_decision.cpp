@@ -23,15 +23,10 @@ std::string_view to_string(Job job) {
   return "another job";
 }
 
-static std::string_view word(Policy policy) {
-  return policy == Policy::block ? "block" : policy == Policy::warn ? "warn" : "allow";
-}
-
 static Decision decide(Policy policy, Guard guard, std::string happened) {
   if (policy == Policy::allow) return {};
   return {policy == Policy::block ? Act::undo : Act::report,
-          std::move(happened) + " (" + std::string(to_string(guard)) + " = " +
-              std::string(word(policy)) + ")"};
+          std::move(happened) + " (" + setting_text(guard, policy) + ")"};
 }
 
 Decision on_pause(Policy policy, Condition condition) {

@@ -83,8 +83,8 @@ static void say_closed(const LibvirtDomain& domain, const ClosedPorts& closed) {
   const std::string name = shown(domain.name());
   for (const ClosedPorts::Port& port : closed.ports) {
     const std::string reason = "GPU " + shown(port.alias) + (port.alias.empty() ? "" : " ") + '(' +
-                               port.device +
-                               ") could be removed while the domain runs (gpu-hotplug = block)";
+                               port.device + ") could be removed while the domain runs (" +
+                               setting_text(Guard::gpu_hotplug, Policy::block) + ")";
     const log::Field fields[] = {
         {"GPUWARD_DOMAIN", name},
         {"GPUWARD_UUID", to_string(domain.uuid())},

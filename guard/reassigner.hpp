@@ -40,7 +40,7 @@ bool has_other_hostdevs(const std::string& before, const std::string& after);
 /// What protect may count on for a domain whose XML was `before`. The guard's unit cannot become
 /// another user (systemd/hardening.conf) and so cannot ask a QEMU for its version. Where that is
 /// unknown, an enable-migration that the domain had tells that its QEMU starts with one; an older
-/// QEMU than 8.1 would not.
+/// QEMU than first_qemu_with_enable_migration would not.
 QemuCapabilities abilities_as_before(std::optional<unsigned> version, const Document& before);
 
 /// Keeps domains that are off and have GPUs of a pool pointed at devices of it that are free, so

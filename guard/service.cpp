@@ -62,41 +62,6 @@ void GuardService::note_later(const Uuid& uuid, PendingWork todo, seconds delay)
                    [this, uuid, todo = std::move(todo)] { note(uuid, todo); });
 }
 
-static PendingWork todo_of(const DomainEvent& event) {
-  PendingWork todo;
-  todo.sweep = true;
-  switch (event.kind) {
-    case Kind::started:
-    case Kind::memory_resized:
-      todo.inspect = true;
-      break;
-    case Kind::suspended:
-      todo.pause = true;
-      break;
-    case Kind::resumed:
-      todo.resumed = true;
-      break;
-    case Kind::migrating:
-      todo.job = todo.job_is_migrating = true;
-      break;
-    case Kind::device_added:
-      todo.inspect = true;
-      todo.added.insert(event.device);
-      break;
-    case Kind::device_removed:
-      todo.inspect = true;
-      todo.removed.insert(event.device);
-      break;
-    case Kind::device_kept:
-      todo.kept.insert(event.device);
-      break;
-    case Kind::stopped:
-    case Kind::defined:
-      break;
-  }
-  return todo;
-}
-
 void GuardService::event(const DomainEvent& event) {
   if (event.kind == Kind::defined) {
     pools_.defined(event.domain);
@@ -112,7 +77,7 @@ void GuardService::event(const DomainEvent& event) {
   if (!event.device.empty() && !may_concern_guard(event.device)) return;
   if (event.kind == Kind::started)
     table_.started(uuid, std::make_shared<const LibvirtDomain>(event.domain), event.domain.id());
-  note(uuid, todo_of(event));
+  note(uuid, work_at(event.kind, event.device));
 }
 
 void GuardService::disconnected() {
@@ -120,6 +85,9 @@ void GuardService::disconnected() {
   table_.mark_all_stale();
   pools_.disconnected();
   open_ports_.disconnected();
+  // Our caller tells systemd that the connection is gone: the next status is news whatever it is.
+  const std::scoped_lock lock(status_mutex_);
+  status_.clear();
 }
 
 void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection) {
@@ -589,6 +557,7 @@ void GuardService::say_withheld() {
 
 void GuardService::show_status() {
   const std::scoped_lock lock(status_mutex_);
+  if (!connected_) return;
   std::string status = "STATUS=Connected to " + uri_ +
                        ", domains with a GPU: " + std::to_string(table_.gpu_domains());
   if (status == status_) return;

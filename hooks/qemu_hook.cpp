@@ -361,7 +361,8 @@ void handle_incoming(const Hook& hook) {
   if (config.guard.migration == Policy::warn)
     log::warning(domain_title(seen->domain.name) + ": incoming " +
                  (hook.call.operation == "migrate" ? "migration" : "restore") +
-                 " of a domain with a GPU, allowed by [guard] migration = warn");
+                 " of a domain with a GPU, allowed by [guard] " +
+                 setting_text(Guard::migration, Policy::warn));
   const std::string repointed = replace_sources(hook.input.text);
   if (repointed != hook.input.text) print_for_libvirt(repointed);
 }

@@ -252,7 +252,7 @@ DeviceFacts compare(const ClaimedDevice& device, const ExpectedQuota& expected,
   }
   facts.push_back(driver_fact(device, found));
   if (is_typed_vf(device.use))
-    facts.push_back(equal("current_vgpu_type", device.type, found.vgpu_type));
+    facts.push_back(equal("current_vgpu_type", vgpu_id(device), found.vgpu_type));
   if (traits_of(device.use).has_vf_quota) add_quota_facts(expected, found, facts);
   add_group_facts(found, facts);
   for (const PortAcs& acs : found.ports) facts.push_back(acs_fact(acs));

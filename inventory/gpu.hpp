@@ -35,6 +35,9 @@ struct Gpu {
   std::vector<PciAddress> vfs{};            ///< those that are enabled
   bool offers_vgpus = false;                ///< NVIDIA's vendor VFIO framework on a VF
   bool is_vf = false;                       ///< of a device that is not a GPU
+  /// Whether a kind of which only a program tells what the GPU has of it is asked: where the
+  /// configuration uses the GPU, or leaves it to a profile, as such.
+  bool asks_programs = false;
 
   bool serves_mdevs() const { return !mdev_parents.empty(); }
 };
@@ -57,8 +60,10 @@ struct GpuType {
   bool one_size = false;
   bool of_mig = false;                 ///< NVIDIA's, on a GPU instance of MIG
   std::optional<bool> has_graphics{};  ///< false: for compute alone
-  std::optional<unsigned> most{};      ///< max_instance: how many the card can have
-  std::vector<On> on{};                ///< each that was counted
+  /// `on` says what the card has left, whatever is on it: a GPU instance is created for each.
+  bool is_counted_by_card = false;
+  std::optional<unsigned> most{};  ///< max_instance: how many the card can have
+  std::vector<On> on{};            ///< each that was counted
   std::string device_api{};
   std::string description{};
 };

@@ -102,7 +102,25 @@ static bool add_size_of_mbochs(GpuType& type) {
   return true;
 }
 
+/// "MIG 1g.10gb+gfx", a profile of GPU instances: slices and GB.
+static bool add_size_of_mig(GpuType& type) {
+  std::string_view name = type.name;
+  if (!name.starts_with("MIG ")) return false;
+  name.remove_prefix(4);
+  const auto unit = name.find("g.");
+  if (unit == name.npos) return false;
+  const auto slices = to_number<unsigned>(name.substr(0, unit));
+  const auto gigabytes = leading_number(name.substr(unit + 2));
+  if (!slices || !gigabytes) return false;
+  type.memory_mib = *gigabytes * 1024;
+  type.takes = {*slices, *type.memory_mib};
+  type.of_mig = true;
+  type.has_graphics = name.ends_with("+gfx");
+  return true;
+}
+
 void add_size(GpuType& type) {
+  if (add_size_of_mig(type)) return;
   if (!add_size_of_gvt(type) && !add_size_of_mbochs(type)) add_size_of_nvidia(type);
   if (type.memory_mib != 0U) return;
   // A driver that says 0 says nothing.

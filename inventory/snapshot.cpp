@@ -106,6 +106,15 @@ static std::string driver_of(const std::string& device_path) {
   return driver ? std::string(base_name(*driver)) : std::string();
 }
 
+/// A program takes longer than all else that is read. Of a GPU that no section gives a use it is
+/// asked for profiles that may have it.
+static bool asks_programs(const Config& config, const Parent& gpu) {
+  if (const auto use = settings_of(config, gpu).use) return traits_of(*use).needs_program;
+  return std::any_of(config.profiles.begin(), config.profiles.end(), [&](const Profile& profile) {
+    return traits_of(profile.use).needs_program && serves(config, profile, gpu);
+  });
+}
+
 std::vector<Gpu> read_gpus(const Root& root, const Config& config) {
   const auto parents = parent_names(root);
   GpuSearch search{root, config, {parents.begin(), parents.end()}, {}, {}};
@@ -120,7 +129,10 @@ std::vector<Gpu> read_gpus(const Root& root, const Config& config) {
                       .driver = driver_of(root.sys("class/mdev_bus/") + name),
                       .mdev_parents = {name}});
   KnownCards cards;
-  for (Gpu& gpu : gpus) read_card_facts(root, config, gpu.parent, cards);
+  for (Gpu& gpu : gpus) {
+    read_card_facts(root, config, gpu.parent, cards);
+    gpu.asks_programs = asks_programs(config, gpu.parent);
+  }
   return gpus;
 }
 

@@ -20,8 +20,8 @@ namespace gpuward {
 
 // A kind of device is a file of its own in this folder. What is true of it on any host are its
 // traits (config/use.hpp); what reads or changes a host is its row here. Nothing else compares
-// kinds (tests/static/kinds), so a further kind, such as mig, is its own file kinds/mig.cpp, which
-// ends with the row, and changes in
+// kinds (tests/static/kinds), so a further kind is a file of its own here, which ends with the row,
+// and changes in
 //   config/use.hpp                             its word and its traits
 //   kinds/rows.hpp                             the row's place in the table
 //   inventory/gpu.hpp, inventory/snapshot.cpp  what a GPU tells of it, where that is not read yet
@@ -70,6 +70,10 @@ struct Kind {
   /// Those that do not exist and are enabled when a domain needs one of them: the VFs of this PF.
   std::vector<PoolDevice> (*to_be_enabled)(const PoolQuery& query, const PciAddress& pf) = nullptr;
 
+  /// Marks those of the profile's pool as full whose card has no room for one of it, and asks once
+  /// per card. Null: `find` knows it of each device.
+  void (*mark_full)(const PoolQuery& query, std::vector<PoolDevice>& pool) = nullptr;
+
   // ---- the life of a claimed device
 
   /// What another tool created is the administrator's, and only removed if they say so (adopt =
@@ -97,6 +101,12 @@ struct Kind {
   /// noted in `device`. `owner`: its claim on disk.
   std::string (*tear_down)(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) = nullptr;
+
+  /// Destroys what set_up made of the card for the device alone (ClaimedDevice::part): after
+  /// tear_down, or where the device no longer exists. Returns why it is still there; "" when it is
+  /// not. Throws Error where to try again is no remedy.
+  std::string (*remove_part)(const Root& root, const Claim& owner, ClaimedDevice& device,
+                             const Deadlines& deadlines) = nullptr;
 
   /// What a write that is blocked in the kernel does to the device: "creation", "removal".
   std::string (*blocked_write)(const Root& root, const ClaimedDevice& device) = nullptr;

@@ -10,6 +10,7 @@
 #include "config/config.hpp"
 #include "config/gpu_settings.hpp"
 #include "mdev/parent.hpp"
+#include "pci/bus_path.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 
@@ -29,6 +30,7 @@ struct PoolDevice {
   std::vector<int> local_cpus{};   ///< CPUs of its NUMA node, with numa = socket of its socket
   std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
   bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it
+  std::optional<BusPath> bus{};    ///< of its card; nothing where it is not known or was not read
 };
 
 /// Whose devices are looked for.

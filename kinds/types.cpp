@@ -33,7 +33,7 @@ static std::vector<GpuType> read_types(const Root& root, const Gpu& gpu,
                                        const std::vector<std::string>* counted, bool of_one_part) {
   for (const Use use : kinds_of(gpu))
     if (const Kind& kind = kind_of(use); kind.types)
-      return kind.types(root, gpu, counted, of_one_part);
+      if (auto types = kind.types(root, gpu, counted, of_one_part); !types.empty()) return types;
   return {};
 }
 

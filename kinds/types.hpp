@@ -9,8 +9,9 @@
 
 namespace gpuward {
 
-/// The types of a GPU, by id; of a card with VFs one for all of them. How many instances a part of
-/// the GPU has room for is read of each part, so only of the types `counted` where that is given.
+/// The types of a GPU, by id, of the first kind that has any on it; of a card with VFs one for all
+/// of them. How many instances a part of the GPU has room for is read of each part, so only of the
+/// types `counted` where that is given.
 std::vector<GpuType> types_of(const Root& root, const Gpu& gpu,
                               const std::vector<std::string>* counted = nullptr);
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A VF on which a vGPU of a type is created: NVIDIA's vendor VFIO framework (pci/vendor_vgpu.hpp).
+#include "kinds/vendor_vf.hpp"
+
 #include <algorithm>
 
 #include "base/error.hpp"
@@ -116,7 +118,7 @@ static bool has_room(const PoolQuery& query, const GpuSettings& settings, const 
   return first_fit(query.profile.types, types) != nullptr;
 }
 
-static std::string reason_not_vf(const PoolQuery& query, const GpuSettings& /*settings*/,
+std::string reason_without_vgpus(const PoolQuery& query, const GpuSettings& /*settings*/,
                                  const PciDevice& device) {
   if (offers_vgpus(query.root, device.address)) return {};
   return "no nvidia/current_vgpu_type; check that NVIDIA's vGPU driver is loaded";
@@ -124,7 +126,7 @@ static std::string reason_not_vf(const PoolQuery& query, const GpuSettings& /*se
 
 static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& device,
                                       std::string& why) {
-  auto found = find_vf(query, device, reason_not_vf, why);
+  auto found = find_vf(query, device, reason_without_vgpus, why);
   if (!found) return {};
   found->device.is_full = !found->device.has_vgpu && !has_room(query, found->settings, device);
   return std::move(found->device);
@@ -143,7 +145,7 @@ static std::string vgpu_text(const Root& root, const ClaimedDevice& device) {
   return type ? "VF has vGPU type " + std::to_string(*type) : "VF has a vGPU";
 }
 
-static void require_adoptable(const Root& root, const Config& config, const ClaimedDevice& device) {
+void require_vgpu_adoptable(const Root& root, const Config& config, const ClaimedDevice& device) {
   if (!exists(pci_path(root, device.address))) return;
   const std::string what = vgpu_text(root, device);
   if (what.empty()) return;
@@ -211,7 +213,7 @@ static bool has_vgpus(const Root& root, const PciAddress& pf) {
 static void require_creatable(const Root& root, const Config& config, const Profile& profile,
                               const ClaimedDevice& device) {
   if (!exists(pci_path(root, device.address))) return;
-  if (current_vgpu(root, device.address) != 0u) return;  // require_adoptable looks at that
+  if (current_vgpu(root, device.address) != 0u) return;  // require_vgpu_adoptable looks at that
   try {
     creatable_type(root, config, profile, device);
   } catch (const Error& error) {
@@ -233,19 +235,18 @@ static void require_requested_memory(const Profile& profile, const Claim& owner,
               "run: gpuward reassign " + shell_word(owner.name));
 }
 
-static void create_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
+void remove_adopted_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
   const auto& [root, config, profile, owner, deadlines] = setup;
-  if (const std::string what = vgpu_text(root, device); !what.empty()) {
-    require_adoptable(root, config, device);
-    log::warning(device_title(device) + ": " + what +
-                 " without a claim, removing it (adopt = yes)");
-    require_changed(
-        device, "cannot remove the vGPU",
-        set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
-  }
-  const VgpuType type = creatable_type(root, config, profile, device);
-  require_requested_memory(profile, owner, type, device);
-  device.type = std::to_string(type.id);
+  const std::string what = vgpu_text(root, device);
+  if (what.empty()) return;
+  require_vgpu_adoptable(root, config, device);
+  log::warning(device_title(device) + ": " + what + " without a claim, removing it (adopt = yes)");
+  require_changed(device, "cannot remove the vGPU",
+                  set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
+}
+
+void create_vgpu(const DeviceSetup& setup, const VgpuType& type, ClaimedDevice& device) {
+  const auto& [root, config, profile, owner, deadlines] = setup;
   require_changed(
       device, "cannot create " + type.name,
       set_vgpu(root, device.address, type.id, named_writing(root, owner, device, deadlines)));
@@ -258,7 +259,11 @@ static void create_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
 
 static void set_up(const DeviceSetup& setup, ClaimedDevice& device) {
   const Lock lock = ensure_vf(setup, device);
-  create_vgpu(setup, device);
+  remove_adopted_vgpu(setup, device);
+  const VgpuType type = creatable_type(setup.root, setup.config, setup.profile, device);
+  require_requested_memory(setup.profile, setup.owner, type, device);
+  device.type = std::to_string(type.id);
+  create_vgpu(setup, type, device);
 }
 
 /// The file stays with the VF, and with it what the next vGPU on it may start with. A space clears
@@ -287,8 +292,8 @@ static KernelChange clear_parameters(const Root& root, const Claim& owner, Claim
 /// meanwhile, and who changes that, with that lock, leaves a PF alone of whose VFs a claim names
 /// one (use_of_vfs), as ours does until this is done. A vGPU less takes nothing from the other VFs.
 /// Waiting for the lock would only have a release fail beside a slow prepare.
-static std::string remove_vgpu(const Root& root, const Claim& owner, ClaimedDevice& device,
-                               const Deadlines& deadlines) {
+std::string remove_vgpu(const Root& root, const Claim& owner, ClaimedDevice& device,
+                        const Deadlines& deadlines) {
   if (!offers_vgpus(root, device.address)) return {};
   if (device.has_attributes)
     if (KernelChange cleared = clear_parameters(root, owner, device, deadlines); cleared.blocked)
@@ -305,8 +310,7 @@ static bool is_claimed(const ClaimedDevices& claimed, const PciAddress& device) 
          !taker->second.is_mark;
 }
 
-static bool remove_unclaimed(const Root& root, const PciDevice& device,
-                             const Deadlines& deadlines) {
+bool remove_unclaimed_vgpu(const Root& root, const PciDevice& device, const Deadlines& deadlines) {
   if (current_vgpu(root, device.address).value_or(0) == 0) return false;
   const auto lock = lock_vfs(root, *device.physical_function, deadlines.lock);
   if (!lock)
@@ -343,10 +347,10 @@ constexpr Kind vendor_vf_kind{.use = Use::vendor_vf,
                               .is_of_kind = is_of_kind,
                               .find = find,
                               .to_be_enabled = vfs_to_enable,
-                              .require_adoptable = require_adoptable,
+                              .require_adoptable = require_vgpu_adoptable,
                               .require_creatable = require_creatable,
                               .set_up = set_up,
                               .tear_down = remove_vgpu,
-                              .remove_unclaimed = remove_unclaimed};
+                              .remove_unclaimed = remove_unclaimed_vgpu};
 
 }  // namespace gpuward

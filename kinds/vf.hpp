@@ -34,6 +34,9 @@ std::vector<PoolDevice> vfs_to_enable(const PoolQuery& query, const PciAddress& 
 /// a VF of that card: what can be created on one depends on the others. Throws Error.
 [[nodiscard]] Lock ensure_vf(const DeviceSetup& setup, ClaimedDevice& device);
 
+/// Throws Error where a process that a claim names is blocked in the driver of the device's PF.
+void require_no_blocked_writer(const Root& root, const ClaimedDevice& device);
+
 /// Whether a device waits for its scrub program and is a VF that does not exist although its card
 /// does.
 bool lacks_vf(const Root& root, const ClaimedDevice& device);

@@ -13,6 +13,7 @@
 #include "base/file.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
+#include "libvirt/daemon.hpp"
 
 namespace gpuward {
 
@@ -45,14 +46,11 @@ void require_system_libvirt(const Root& root, const std::string& uri) {
               "rewrite or gpuward protect FILE");
 }
 
-/// The modular daemon where it is enabled, or alone installed.
 static std::string start_daemon(const Root& root) {
-  const bool has_virtqemud = exists(root.at("/usr/sbin/virtqemud"));
-  const bool has_libvirtd = exists(root.at("/usr/sbin/libvirtd"));
-  if (!has_virtqemud && !has_libvirtd) return "run: apt install libvirt-daemon-system";
-  const bool is_enabled = exists(root.etc("systemd/system/sockets.target.wants/virtqemud.socket"));
-  return has_virtqemud && (is_enabled || !has_libvirtd) ? "run: systemctl start virtqemud.socket"
-                                                        : "run: systemctl start libvirtd";
+  const std::string daemon = installed_daemon(root);
+  if (daemon.empty()) return "run: apt install libvirt-daemon-system";
+  return daemon == "virtqemud" ? "run: systemctl start virtqemud.socket"
+                               : "run: systemctl start libvirtd";
 }
 
 std::string connection_remedy(const Root& root, const std::string& uri, bool is_denied) {

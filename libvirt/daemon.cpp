@@ -46,6 +46,13 @@ std::optional<LibvirtDaemon> running_daemon(const Root& root) {
   return {};
 }
 
+std::string installed_daemon(const Root& root) {
+  const bool has_libvirtd = exists(root.at("/usr/sbin/libvirtd"));
+  if (!exists(root.at("/usr/sbin/virtqemud"))) return has_libvirtd ? "libvirtd" : "";
+  const bool is_enabled = exists(root.etc("systemd/system/sockets.target.wants/virtqemud.socket"));
+  return is_enabled || !has_libvirtd ? "virtqemud" : "libvirtd";
+}
+
 std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon) {
   const auto property = output_of(root.at("/usr/bin/busctl"),
                                   {"get-property", "org.freedesktop.systemd1",

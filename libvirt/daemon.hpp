@@ -29,6 +29,10 @@ struct LibvirtDaemon {
 /// Nothing when neither runs; socket activation ends libvirtd when nobody needs it.
 std::optional<LibvirtDaemon> running_daemon(const Root& root);
 
+/// The daemon that a client's connection starts: virtqemud where its socket is enabled or it alone
+/// is installed, else libvirtd; "" where neither is installed.
+std::string installed_daemon(const Root& root);
+
 /// When systemd last had it reload; nothing when it has not since it started, or cannot be told.
 std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon);
 

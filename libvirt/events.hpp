@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "base/uuid.hpp"
+#include "domain/event_kind.hpp"
 #include "libvirt/domain_state.hpp"
 
 // As <libvirt/libvirt.h> has them; that is included in events.cpp alone.
@@ -68,20 +69,10 @@ class LibvirtDomain {
 
 /// Something happened to a domain.
 struct DomainEvent {
-  enum class Kind {
-    started,
-    stopped,
-    suspended,  ///< by whomever: LibvirtDomain::condition tells
-    resumed,
-    migrating,       ///< QEMU began to write its state to another host or into a file
-    device_added,    ///< `device` as libvirt's event names it
-    device_removed,  ///< the guest let go of it
-    device_kept,     ///< the guest refused to let go
-    memory_resized,  ///< virtio-mem
-    defined,         ///< its persistent definition is new, another one, or gone
-  } kind;
+  using Kind = EventKind;
+  Kind kind;
   LibvirtDomain domain;
-  std::string device;
+  std::string device;  ///< of the kinds that are about one
 };
 
 /// libvirt's event loop (virEventRegisterDefaultImpl); once, before the first connection.

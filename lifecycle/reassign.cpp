@@ -115,4 +115,48 @@ Repointed repoint(const Root& root, const Config& config, std::string_view xml,
   return result;
 }
 
+static const PoolGpu& require_gpu(const PoolDomain& domain, const std::string& alias) {
+  for (const PoolGpu& gpu : domain.gpus)
+    if (gpu.alias == alias || (alias.empty() && domain.gpus.size() == 1)) return gpu;
+  std::string aliases;
+  for (const PoolGpu& gpu : domain.gpus) aliases += (aliases.empty() ? "" : ", ") + gpu.alias;
+  const std::string title = domain_title(domain.name);
+  if (aliases.empty()) throw Error(title, "no GPU of the domain has a PCI device");
+  if (alias.empty())
+    throw Error(title, "several GPUs have a PCI device: " + aliases, "name one of them with --gpu");
+  throw Error(title, "no GPU " + in_quotes(alias) + " that has a PCI device, only " + aliases);
+}
+
+/// With what the domain itself has, but for the GPU.
+static DeviceUse use_for(const Root& root, const PoolDomain& domain, const PoolGpu& gpu,
+                         DeviceUse use) {
+  use.own = domain.own;
+  DevicesByHand by_hand = devices_by_hand(root, {domain});
+  use.taken.merge(by_hand[domain.uuid]);
+  for (const PoolGpu& other : domain.gpus)
+    if (other.alias != gpu.alias && other.at)
+      use.taken[*other.at] = assigned_to_another_gpu(domain);
+  return use;
+}
+
+std::string repoint_to(const Root& root, const Config& config, std::string_view xml, DeviceUse use,
+                       const ChosenDevice& chosen) {
+  const PoolDomain domain = pool_domain(config, parse_domain(xml));
+  const PoolGpu& gpu = require_gpu(domain, chosen.alias);
+  const std::string title = domain_title(domain.name) + ": " + gpu_title(gpu.alias);
+  const std::string name = to_string(chosen.device);
+  std::string why;
+  const auto device = find_in_pool(root, config, gpu.profile, chosen.device, why);
+  if (!device)
+    throw Error(title, name + " does not match " + title_of(gpu.profile) + ": " + why,
+                "run: gpuward list gpus");
+  const DeviceUse of_others = use_for(root, domain, gpu, std::move(use));
+  why = why_impossible(gpu.profile, *device, of_others, {domain.numa_nodes, domain.cpus});
+  if (!why.empty())
+    throw Error(title, name + " cannot be assigned: " + why, "run: gpuward list gpus");
+  std::string result = assign_device(xml, gpu.alias, gpu.profile.use, device->functions);
+  require_one_device_each(parse_domain(result));
+  return result;
+}
+
 }  // namespace gpuward

@@ -26,4 +26,15 @@ struct Repointed {
 Repointed repoint(const Root& root, const Config& config, std::string_view xml,
                   const DeviceUse& use);
 
+/// A device that is to be assigned to a GPU.
+struct ChosenDevice {
+  std::string alias;  ///< of the GPU; "" for the only one that has a PCI device
+  PciAddress device;
+};
+
+/// `xml` of a domain that is off with the GPU pointed at this device. Throws Error when the device
+/// is not of the GPU's pool, or anything keeps the domain from having it.
+std::string repoint_to(const Root& root, const Config& config, std::string_view xml, DeviceUse use,
+                       const ChosenDevice& chosen);
+
 }  // namespace gpuward

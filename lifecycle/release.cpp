@@ -44,11 +44,20 @@ static void set_free(const Root& root, const Claim& owner, const ClaimedDevice& 
   clear_quarantine_record(root, device.address);
 }
 
+/// Why what was made of the card for the device is still there; "" when it is not.
+static std::string end_part(const Root& root, const Claim& owner, ClaimedDevice& device,
+                            const Deadlines& deadlines) {
+  const auto remove_part = kind_of(device.use).remove_part;
+  if (device.part.empty() || !remove_part) return {};
+  return remove_part(root, owner, device, deadlines);
+}
+
 /// Takes the domain's traces off a PCI device that libvirt has given back. Throws Error where to
 /// try again is no remedy.
 static std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                                   const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) {
+    if (std::string why = end_part(root, owner, device, deadlines); !why.empty()) return why;
     // Nothing left to release, but the same card, or a VF of that number, may come again as its
     // guest left it. A second record would be without the identity of the card, and would keep
     // another card at this address in quarantine.
@@ -67,6 +76,7 @@ static std::string end_pci_device(const Root& root, const Claim& owner, ClaimedD
   const Kind& kind = kind_of(device.use);
   if (kind.tear_down)
     if (std::string why = kind.tear_down(root, owner, device, deadlines); !why.empty()) return why;
+  if (std::string why = end_part(root, owner, device, deadlines); !why.empty()) return why;
   if (std::string why = scrub(root, owner, device, deadlines); !why.empty()) return why;
   set_free(root, owner, device);
   return {};
@@ -88,7 +98,7 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
   if (is_claimed_by_another(root, claim.domain, device)) {
     log::warning(claim.name,
                  describe_device(device) + " is also claimed by another domain, not released");
-    return {};
+    return end_part(root, claim, device, deadlines);
   }
   return is_pci(device.use) ? end_pci_device(root, claim, device, deadlines)
                             : kind_of(device.use).tear_down(root, claim, device, deadlines);

@@ -9,7 +9,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/retried.hpp"
-#include "base/text.hpp"
+#include "pci/bus_path.hpp"
 #include "pci/config_space.hpp"
 #include "pci/health.hpp"
 #include "pci/pci_device.hpp"
@@ -35,15 +35,6 @@ std::string acs_text(uint16_t flags) {
   for (const AcsFlag& flag : required)
     if ((flags & flag.bit) != 0) text += (text.empty() ? "" : " ") + std::string(flag.name);
   return text.empty() ? "none" : text;
-}
-
-/// The kernel puts a device into the directory of the port above it.
-static std::vector<PciAddress> ports_above(const Root& root, const PciAddress& device) {
-  std::vector<PciAddress> ports;
-  const std::string path = read_link(pci_path(root, device)).value_or("");
-  for (const std::string_view part : split(path, '/'))
-    if (const auto port = parse_pci_address(part); port && *port != device) ports.push_back(*port);
-  return ports;
 }
 
 /// Device/Port Type in the PCI Express Capabilities register; nothing without that.
@@ -89,7 +80,9 @@ static std::optional<PortAcs> acs_of(const Root& root, const PciAddress& port) {
 
 std::vector<PortAcs> acs_above(const Root& root, const PciAddress& device) {
   std::vector<PortAcs> all;
-  for (const PciAddress& port : ports_above(root, device))
+  const auto path = bus_path(root, device);
+  if (!path) return all;
+  for (const PciAddress& port : path->ports)
     if (auto acs = acs_of(root, port)) all.push_back(std::move(*acs));
   return all;
 }

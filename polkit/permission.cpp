@@ -28,17 +28,17 @@ PermissionAnswer permission_answer(const GuardedPermission& permission, std::str
   if (!loaded.problems.empty())
     return {Kind::deny, what + "the configuration is invalid: " +
                             to_string(loaded.problems.front()) + "; run: gpuward check"};
-  const std::string set = std::string(to_string(permission.guard)) + " = ";
-  switch (policy_of(loaded.config.guard, permission.guard)) {
+  const Policy policy = policy_of(loaded.config.guard, permission.guard);
+  const std::string set = what + "[guard] has " + setting_text(permission.guard, policy);
+  switch (policy) {
     case Policy::allow:
       return {};
     case Policy::warn:
-      return {Kind::warn, what + "[guard] has " + set + "warn"};
+      return {Kind::warn, set};
     case Policy::block:
       break;
   }
-  return {Kind::deny,
-          what + "[guard] has " + set + "block in /etc/gpuward/gpuward.conf (or by default)"};
+  return {Kind::deny, set + " in /etc/gpuward/gpuward.conf (or by default)"};
 }
 
 PermissionAnswer permission_answer(const Root& root, std::string_view permission,

@@ -356,7 +356,7 @@ void add_gap_of(const Document& document, const std::vector<const Hostdev*>& gpu
   }
 }
 
-/// With gpu-hotplug = strict: where a GPU could be added.
+/// With `strict`: where a GPU could be added.
 void add_strict_gaps(const Document& document, std::vector<Gap>& gaps) {
   for (const Element& device : devices_of(document)) {
     if (!is_pci_controller(device)) continue;
@@ -694,8 +694,9 @@ void close_gpu_hotplug(ProtectWork& work) {
   if (ports.with_root && first && is_root_open(document)) close_root(work, *first);
 }
 
-void keep_places(ProtectWork& work, const std::vector<GuestPlace>& places, bool closed) {
-  for (const GuestPlace& place : places) {
+void keep_places(ProtectWork& work) {
+  const bool closed = work.policy.gpu_hotplug == Policy::block;
+  for (const GuestPlace& place : work.places) {
     work.add_record(place_record(place));
     const Element* const port = made_port(work.edit.document, place);
     const Element* const target = port ? port->child("target") : nullptr;
@@ -717,8 +718,10 @@ void open_gpu_hotplug(DomainEdit& edit, const Element& record, Undo undo) {
   for (const Element* const port : records(record, "port")) open_port(edit, *port, gone);
 }
 
-void open_gpu_hotplug_of(DomainEdit& edit, const Element& record,
+void open_gpu_hotplug_of(DomainEdit& edit, const Element* recorded,
                          const std::vector<std::string>& aliases) {
+  if (!recorded) return;
+  const Element& record = *recorded;
   const std::set<unsigned> buses = buses_of(edit, aliases);
   std::vector<GuestPlace> places = guest_places(record);
   std::erase_if(places, [&](const GuestPlace& place) {
@@ -739,8 +742,10 @@ void open_gpu_hotplug_of(DomainEdit& edit, const Element& record,
   }
 }
 
-bool closes_other_ports(const Document& document, const Domain& domain, const Element& record,
-                        const GuardPolicy& policy) {
+bool closes_other_ports(const Protected& closed) {
+  const Document& document = closed.document;
+  const Element& record = closed.record;
+  const GuardPolicy& policy = closed.policy;
   const auto places = guest_places(record);
   if (policy.gpu_hotplug != Policy::block)
     return !records(record, "port").empty() ||
@@ -749,7 +754,7 @@ bool closes_other_ports(const Document& document, const Domain& domain, const El
            });
   if (record.attribute("gpu-hotplug") == "strict" && !policy.gpu_hotplug_strict) return true;
   std::vector<const Hostdev*> hostdevs;
-  for (const Hostdev& hostdev : domain.hostdevs) hostdevs.push_back(&hostdev);
+  for (const Hostdev& hostdev : closed.domain.hostdevs) hostdevs.push_back(&hostdev);
   const Ports ports = ports_of(document, hostdevs, policy.gpu_hotplug_strict);
   for (const Element* const port : records(record, "port")) {
     const auto index = recorded_index(*port);

@@ -42,16 +42,4 @@ bool is_port_recorded(const Element& record, unsigned index);
 /// From an earlier protect.
 std::vector<GuestPlace> guest_places(const Element& record);
 
-/// Gives the ports of these places their hot-plug back, or keeps them closed; and records the
-/// places.
-void keep_places(ProtectWork& work, const std::vector<GuestPlace>& places, bool closed);
-/// Opens what was closed for the GPUs of these aliases, which are about to be removed, and takes
-/// their guest addresses and ports away. Takes what is undone out of `record`.
-void open_gpu_hotplug_of(DomainEdit& edit, const Element& record,
-                         const std::vector<std::string>& aliases);
-
-/// Whether `record` closes a port that need not be closed: no hostdev is behind it any more.
-bool closes_other_ports(const Document& document, const Domain& domain, const Element& record,
-                        const GuardPolicy& policy);
-
 }  // namespace gpuward

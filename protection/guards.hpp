@@ -8,6 +8,7 @@
 
 #include "config/config.hpp"
 #include "domain/domain.hpp"
+#include "domain/event_kind.hpp"
 
 namespace gpuward {
 
@@ -20,8 +21,8 @@ struct Gap {
   bool can_be_fixed = true;  ///< by `gpuward protect`; else by the one who wrote it
 };
 
-/// The first QEMU whose vfio-pci has the property enable-migration: 8.1. An older one migrates no
-/// VFIO device but where x-enable-migration is on, and does not start with the property.
+/// The first QEMU whose vfio-pci has the property enable-migration. An older one migrates no VFIO
+/// device but where x-enable-migration is on, and does not start with the property.
 inline constexpr unsigned first_qemu_with_enable_migration = 8'001'000;
 inline constexpr std::string_view first_qemu_with_enable_migration_text = "8.1";
 
@@ -44,32 +45,61 @@ struct GapSearch {
 /// What libvirt checks with polkit before a call (org.libvirt.api.domain.PERMISSION).
 struct GuardedCall {
   std::string_view permission;
-  std::string_view calls;  ///< what virsh calls them
+  std::string_view calls;  ///< what virsh calls them: "save, managedsave"
 };
+
+/// What gpuward-guard inspects at a guard's events.
+enum class GuardWork { job, pause, devices };
 
 class DomainEdit;
 struct ProtectWork;
+struct Protected;
+struct GuardFacts;
 
 /// Whether undoing protect takes away the guest addresses and aliases that protect wrote. They stay
 /// where protect follows: someone may refer to the devices by them.
 enum class Undo { everything, all_but_addresses };
 
-/// One guard: all that is to be known about it.
+/// One guard: all that is to be known about it but its key (config/guard_policy.hpp). A function
+/// that is null does nothing.
 struct GuardRow {
   Guard guard;
+
+  // The domain's XML. `record` is <gpuward:protected>.
   void (*find_gaps)(const GapSearch& search, std::vector<Gap>& gaps);
+  /// Before `close`: what an earlier protect wrote and this one keeps.
+  void (*keep)(ProtectWork& work);
   void (*close)(ProtectWork& work);
-  /// `record` is <gpuward:protected>.
+  /// When all guards are closed.
+  void (*finish)(ProtectWork& work);
   void (*open)(DomainEdit& edit, const Element& record, Undo undo);
+  /// As open, for the devices of these aliases, which are about to be removed. `record` is null
+  /// where someone took the metadata out.
+  void (*open_for)(DomainEdit& edit, const Element* record,
+                   const std::vector<std::string>& aliases);
+  /// Whether something is closed that need not be any more, or cannot be with this QEMU.
+  bool (*closes_too_much)(const Protected& closed);
   std::span<const std::string_view> records;  ///< names of its elements in <gpuward:protected>
   /// A domain with such a gap is refused by prepare; else it starts with a warning.
   bool refuses_start;
-  std::string_view event;  ///< by which libvirt reports that it happened
+
+  // The running domain.
+  std::span<const EventKind> events;  ///< by which libvirt reports that it may have happened
+  GuardWork work;
   std::span<const GuardedCall> calls;
+
+  // What explain prints.
   std::string_view calls_text;  ///< in short
-  std::string_view xml_holds;   ///< explain: what XML without gaps does
-  std::string_view open_xml;    ///< explain: what the hook refuses to start
-  std::string_view undone;      ///< explain: what gpuward-guard does
+  std::string_view xml_holds;   ///< what XML without gaps does
+  /// Instead, or "": where something else holds.
+  std::string (*xml_holds_by)(const GuardFacts& facts);
+  std::string_view open_xml;      ///< what the hook refuses to start
+  std::string_view also_refused;  ///< and what else it refuses
+  std::string_view open_allows;   ///< what such XML allows while the domain runs
+  std::string_view open_undone;   ///< what gpuward-guard does then
+  std::string_view undone;        ///< what gpuward-guard does
+  /// What no layer prevents.
+  void (*add_remaining)(const GuardFacts& facts, std::vector<std::string>& remaining);
 };
 
 /// In the order of Guard.

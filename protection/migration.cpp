@@ -35,7 +35,8 @@ static void add_migration_gap(const Document& document, const Hostdev& gpu, Qemu
              ": allows migration, save and memory snapshots where the driver supports them"});
 }
 
-/// QEMU from 5.2 on and before 8.1 migrates a VFIO device that has this property on.
+/// QEMU from 5.2 on and before first_qemu_with_enable_migration migrates a VFIO device that has
+/// this property on.
 static constexpr std::string_view old_property = "x-enable-migration";
 
 static void add_old_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps) {
@@ -237,9 +238,30 @@ static void restore_aliases(DomainEdit& edit, const Element* record,
   for (const Element* const device : going) edit.remove(*device);
 }
 
+/// Takes the records of these aliases out; which there were.
+static std::vector<std::string> take_records(DomainEdit& edit, const Element& record,
+                                             const std::vector<std::string>& aliases) {
+  std::vector<std::string> ours;
+  for (const Element& each : record.children) {
+    const std::string alias(each.attribute("alias").value_or(""));
+    if (!is_ours(each, "migration") ||
+        std::find(aliases.begin(), aliases.end(), alias) == aliases.end())
+      continue;
+    ours.push_back(alias);
+    edit.remove(each);
+  }
+  return ours;
+}
+
+/// Without the metadata what is written by gpuward's aliases remains to be taken out.
 void restore_migration_of(DomainEdit& edit, const Element* record,
                           const std::vector<std::string>& aliases) {
-  restore_aliases(edit, record, aliases, Undo::everything);
+  restore_aliases(edit, record, record ? take_records(edit, *record, aliases) : aliases,
+                  Undo::everything);
+}
+
+bool has_migration_without_need(const Protected& closed) {
+  return closed.has_record("migration") && !closed.qemu.can_disable_vfio_migration;
 }
 
 std::vector<std::string> migration_aliases(const Element& record) {

@@ -160,6 +160,10 @@ void protect_pause(ProtectWork& work) {
   if (work.policy.harden) close_configured_pauses(work);
 }
 
+bool has_hardened_without_need(const Protected& closed) {
+  return (closed.has_record("disk") || closed.has_record("watchdog")) && !closed.policy.harden;
+}
+
 void restore_pause(DomainEdit& edit, const Element& record, Undo) {
   for (const Element& each : record.children) {
     if (is_ours(each, "pm")) open_guest_suspend(edit, each);

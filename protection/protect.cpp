@@ -32,10 +32,6 @@ static const Element* record_in(const Document& document) {
   return ours ? ours->child("protected", domain_namespace) : nullptr;
 }
 
-static bool has_record(const Element* record, std::string_view name) {
-  return record && record->child(name, domain_namespace);
-}
-
 std::vector<Gap> gaps_to_close(const Document& document, const std::vector<const Hostdev*>& gpus,
                                const GuardPolicy& policy, QemuCapabilities qemu) {
   std::vector<Gap> gaps = guard_gaps({document, gpus, policy, qemu});
@@ -69,19 +65,16 @@ static std::vector<const Hostdev*> gpus_of(const Domain& domain, const IsGpu& is
 }
 
 /// Whether something is closed that need not be any more, or cannot be with this QEMU.
-static bool closes_too_much(const Document& document, const Domain& domain, const Element* record,
-                            const Protection& protection) {
-  const GuardPolicy& policy = protection.policy;
-  const auto has_any = [&](std::span<const std::string_view> names) {
-    return std::any_of(names.begin(), names.end(),
-                       [&](std::string_view name) { return has_record(record, name); });
+static bool closes_too_much(const Protected& closed) {
+  const auto closes_any = [&](const GuardRow& row) {
+    return std::any_of(row.records.begin(), row.records.end(),
+                       [&](std::string_view name) { return closed.has_record(name); });
   };
-  for (const GuardRow& row : guard_table())
-    if (policy_of(policy, row.guard) != Policy::block && has_any(row.records)) return true;
-  const bool cannot = !protection.qemu.can_disable_vfio_migration;
-  return (has_record(record, "migration") && cannot) ||
-         ((has_record(record, "disk") || has_record(record, "watchdog")) && !policy.harden) ||
-         (record && closes_other_ports(document, domain, *record, policy));
+  const auto closes = [&](const GuardRow& row) {
+    return (policy_of(closed.policy, row.guard) != Policy::block && closes_any(row)) ||
+           (row.closes_too_much && row.closes_too_much(closed));
+  };
+  return std::any_of(guard_table().begin(), guard_table().end(), closes);
 }
 
 static void require_closable(const Domain& domain, const std::vector<Gap>& gaps) {
@@ -91,8 +84,8 @@ static void require_closable(const Domain& domain, const std::vector<Gap>& gaps)
                       " (" + gap.element + ")",
                   gap.text,
                   "run: virsh edit " + shell_word(domain.name) + ", or set " +
-                      std::string(to_string(gap.guard)) +
-                      " = warn in [guard] of /etc/gpuward/gpuward.conf");
+                      setting_text(gap.guard, Policy::warn) +
+                      " in [guard] of /etc/gpuward/gpuward.conf");
 }
 
 /// `xml` has nothing of an earlier protect but addresses and aliases, where there is its `record`.
@@ -106,11 +99,11 @@ static std::string protect_anew(std::string_view xml, const Protection& protecti
   ProtectWork work{edit, gpus, protection.policy, places, our_prefix(edit)};
   if (record) work.earlier_aliases = migration_aliases(*record);
   for (const GuardRow& row : guard_table()) {
-    if (row.guard == Guard::gpu_hotplug)
-      keep_places(work, places, protection.policy.gpu_hotplug == Policy::block);
+    if (row.keep) row.keep(work);
     if (has(gaps, row.guard)) row.close(work);
   }
-  remove_earlier_aliases(work);
+  for (const GuardRow& row : guard_table())
+    if (row.finish) row.finish(work);
   if (work.record.empty()) return edit.result();
   add_to_ours(edit, "\n      <" + work.prefix + "protected by='" +
                         (protection.for_good ? "protect" : "attach") + '\'' + work.attributes +
@@ -152,7 +145,10 @@ std::string protect(std::string_view xml, const Protection& protection, const Is
   const auto gpus = gpus_of(domain, is_gpu);
   const auto gaps = blocked_gaps(document, gpus, wanted);
   require_closable(domain, gaps);
-  if (!gaps.empty() || closes_too_much(document, domain, record, wanted)) {
+  const auto is_outdated = [&] {
+    return record && closes_too_much({document, domain, *record, wanted.policy, wanted.qemu});
+  };
+  if (!gaps.empty() || is_outdated()) {
     std::string result = protect_again(xml, record, wanted, is_gpu);
     require_same_devices(xml, result);
     return result;
@@ -204,21 +200,8 @@ bool is_protected_explicitly(const Document& document) {
 std::string unprotect_devices(std::string_view xml, const std::vector<std::string>& aliases) {
   DomainEdit edit(xml);
   const Element* const record = record_in(edit.document);
-  if (!record) {  // someone took the metadata out: what is written by gpuward's aliases remains
-    restore_migration_of(edit, nullptr, aliases);
-    return edit.result();
-  }
-  std::vector<std::string> ours;
-  for (const Element& each : record->children) {
-    const std::string alias(each.attribute("alias").value_or(""));
-    if (!is_ours(each, "migration") ||
-        std::find(aliases.begin(), aliases.end(), alias) == aliases.end())
-      continue;
-    ours.push_back(alias);
-    edit.remove(each);
-  }
-  restore_migration_of(edit, record, ours);
-  open_gpu_hotplug_of(edit, *record, aliases);
+  for (const GuardRow& row : guard_table())
+    if (row.open_for) row.open_for(edit, record, aliases);
   return edit.result();
 }
 

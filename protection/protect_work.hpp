@@ -48,29 +48,50 @@ struct ProtectWork {
   }
 };
 
+/// What an earlier protect closed, and what is asked for now.
+struct Protected {
+  const Document& document;
+  const Domain& domain;
+  const Element& record;
+  const GuardPolicy& policy;
+  QemuCapabilities qemu;
+
+  bool has_record(std::string_view name) const { return record.child(name, domain_namespace); }
+};
+
 // For guard_table().
 
 void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps);
 void protect_migration(ProtectWork& work);
-void restore_migration(DomainEdit& edit, const Element& record, Undo undo);
-/// What was written for the devices of these aliases.
-void restore_migration_of(DomainEdit& edit, const Element* record,
-                          const std::vector<std::string>& aliases);
-/// From an earlier protect.
-std::vector<std::string> migration_aliases(const Element& record);
 /// Takes out what is left of the aliases that an earlier protect gave and that are of no use now.
 void remove_earlier_aliases(ProtectWork& work);
+void restore_migration(DomainEdit& edit, const Element& record, Undo undo);
+void restore_migration_of(DomainEdit& edit, const Element* record,
+                          const std::vector<std::string>& aliases);
+bool has_migration_without_need(const Protected& closed);
+/// From an earlier protect.
+std::vector<std::string> migration_aliases(const Element& record);
 
 void find_pause_gaps(const GapSearch& search, std::vector<Gap>& gaps);
 void protect_pause(ProtectWork& work);
 void restore_pause(DomainEdit& edit, const Element& record, Undo undo);
+bool has_hardened_without_need(const Protected& closed);
 
 void find_memory_gaps(const GapSearch& search, std::vector<Gap>& gaps);
 void protect_memory(ProtectWork& work);
 void restore_memory(DomainEdit& edit, const Element& record, Undo undo);
 
 void find_gpu_hotplug_gaps(const GapSearch& search, std::vector<Gap>& gaps);
+/// Gives the ports of the places of an earlier protect their hot-plug back, or keeps them closed;
+/// and records the places.
+void keep_places(ProtectWork& work);
 void close_gpu_hotplug(ProtectWork& work);
 void open_gpu_hotplug(DomainEdit& edit, const Element& record, Undo undo);
+/// Takes the guest addresses and ports of the GPUs away as well, and what is undone out of
+/// `recorded`.
+void open_gpu_hotplug_of(DomainEdit& edit, const Element* recorded,
+                         const std::vector<std::string>& aliases);
+/// Whether a port is closed that need not be: no hostdev is behind it any more.
+bool closes_other_ports(const Protected& closed);
 
 }  // namespace gpuward

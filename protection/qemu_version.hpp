@@ -10,7 +10,7 @@
 
 namespace gpuward {
 
-/// Version of the QEMU at this path, 8001000 for 8.1.0: what `PATH --version` prints, asked for
+/// Version of the QEMU at this path, 9002001 for 9.2.1: what `PATH --version` prints, asked for
 /// once and kept in /run/gpuward/qemu until the file changes (inode, size, mtime). Asked is only a
 /// program that belongs to root, or to the user that we are, and that nobody else may write to.
 /// Nothing when it cannot be told. Never throws.
@@ -28,7 +28,7 @@ std::vector<KeptQemuVersion> kept_qemu_versions(const Root& root);
 /// What a QEMU of this version can do.
 QemuCapabilities abilities_of(std::optional<unsigned> version);
 
-/// "8.1.0"
+/// "9.2.1"
 std::string version_text(unsigned version);
 
 }  // namespace gpuward

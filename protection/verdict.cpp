@@ -49,7 +49,7 @@ std::vector<std::string> guard_warnings(const GuardPolicy& policy, const std::st
     const Policy set = policy_of(policy, gap.guard);
     if (set == Policy::warn)
       lines.push_back(place_of(gap) + ": " + gap.text + " ([guard] " +
-                      std::string(to_string(gap.guard)) + " = warn)");
+                      setting_text(gap.guard, set) + ")");
     if (set == Policy::block && !row_of(gap.guard).refuses_start)
       lines.push_back(refused_later(gap, domain));
   }

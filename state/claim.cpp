@@ -31,6 +31,10 @@ bool is_by_hand(const ClaimedDevice& device) {
   return device.profile == "-";
 }
 
+const std::string& vgpu_id(const ClaimedDevice& device) {
+  return device.vgpu.empty() ? device.type : device.vgpu;
+}
+
 bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other) {
   if (is_mediated(one.use) != is_mediated(other.use)) return false;
   return is_mediated(one.use) ? one.instance == other.instance : one.address == other.address;
@@ -54,6 +58,8 @@ std::string format_device(const ClaimedDevice& device) {
   if (device.one_time) line += " one-time";
   if (device.memory_mib) line += " memory=" + std::to_string(*device.memory_mib);
   if (device.fraction) line.append(" fraction=").append(isolation_word(*device.fraction));
+  if (!device.part.empty()) line += " part=" + device.part;
+  if (!device.vgpu.empty()) line += " vgpu=" + device.vgpu;
   return line;
 }
 
@@ -85,7 +91,8 @@ static bool parse_process_word(std::string_view text, Process& process) {
 }
 
 /// What a line may end with: "writer=PID@START", "attributes", "scrub-pid=PID@START",
-/// "scrub=PATH", "one-time", "memory=MIB", "fraction=ISOLATION". Version 1 has "maker=PID" and
+/// "scrub=PATH", "one-time", "memory=MIB", "fraction=ISOLATION", "part=TEXT", "vgpu=ID". Version 1
+/// has "maker=PID" and
 /// "scrubber=PID".
 static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word == "one-time") return device.one_time = true;
@@ -97,6 +104,14 @@ static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word.starts_with("fraction=")) {
     device.fraction = isolation_of(word.substr(9));
     return device.fraction.has_value();
+  }
+  if (word.starts_with("part=")) {
+    device.part = word.substr(5);
+    return !device.part.empty();
+  }
+  if (word.starts_with("vgpu=")) {
+    device.vgpu = word.substr(5);
+    return to_number<unsigned>(device.vgpu).has_value();
   }
   if (word.starts_with("scrub=/")) {
     device.scrub = word.substr(6);
@@ -152,6 +167,7 @@ Claim after_restart(Claim claim) {
   for (ClaimedDevice& device : claim.devices) {
     device.writer = device.scrub_process = {};
     device.has_attributes = false;
+    device.part.clear();  // no driver keeps one
   }
   return claim;
 }

@@ -44,12 +44,19 @@ struct ClaimedDevice {
   std::optional<unsigned> memory_mib{};  ///< of its card; nothing where it was not determined
   std::optional<Isolation> fraction{};   ///< of a request by memory: what it must not share
   bool has_attributes = false;  ///< those of the profile were set on it, or `writer` sets them
+  /// What its kind made of the card for it alone, in that kind's words, written before it is made;
+  /// "" for nothing.
+  std::string part{};
+  std::string vgpu{};  ///< id of the vGPU on its VF, where `type` is another word for it
   bool operator==(const ClaimedDevice&) const = default;
 };
 
 /// Whether the domain's author wrote the hostdev: the device is theirs, and gpuward neither makes
 /// nor removes it.
 bool is_by_hand(const ClaimedDevice& device);
+
+/// Id of the vGPU that its VF has, of a typed VF.
+const std::string& vgpu_id(const ClaimedDevice& device);
 
 /// Whether both are the same device of the host.
 bool is_same_device(const ClaimedDevice& one, const ClaimedDevice& other);

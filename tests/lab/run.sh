@@ -159,6 +159,7 @@ run_again() {
 run_parts() {
     local part=first how limit status
     provide_deb >>"$output" 2>&1 || return
+    provide_virtqemud >>"$output" 2>&1 || return
     limit=$(sed -n 's/^# limit: //p' "$LAB/scenarios/$name")
     [ -z "$soak" ] || limit=14400
     while :; do
@@ -180,6 +181,15 @@ provide_deb() {
     built=$(commit_deb "$release" "$commit") || return 1
     mkdir -p "$dir/share/debs"
     cp "$built" "$dir/share/debs/$commit.deb"
+}
+
+# A scenario that says `# virtqemud: RELEASE…` in its head finds libvirt's modular daemon as /lab/virtqemud.tar, on
+# these releases. It has to say what it does without.
+provide_virtqemud() {
+    local built
+    grep -qE "^# virtqemud:.* $release( |$)" "$LAB/scenarios/$name" || return 0
+    built=$(virtqemud "$release") || return 1
+    cp "$built" "$dir/share/virtqemud.tar"
 }
 
 run_part() {

@@ -155,6 +155,46 @@ TEST_F(ChooseDeviceTest, of_several_each_gets_its_own) {
   EXPECT_EQ(chosen_for({}), Texts{});
 }
 
+/// A card below this port of a switch.
+PoolDevice below(int card, int upstream, int node = 0) {
+  PoolDevice found = device("0000:" + std::to_string(card) + ":00.0", node);
+  found.bus = BusPath{at("0000:00:00.0"),
+                      {at("0000:00:01.0"), at("0000:" + std::to_string(upstream) + ":00.0"),
+                       at("0000:" + std::to_string(upstream + 1) + ":00.0")}};
+  return found;
+}
+
+TEST_F(ChooseDeviceTest, several_of_one_pool_are_near_each_other) {
+  const std::vector<PoolDevice> pool{below(41, 10), below(42, 20), below(43, 20), below(44, 30)};
+  EXPECT_EQ(chosen_for({pool}), (Texts{"41"}));
+  EXPECT_EQ(chosen_for({pool, pool}), (Texts{"42", "43"}));
+  EXPECT_EQ(chosen_for({pool, pool}, {{}, {{at("0000:42:00.0"), 1}}}), (Texts{"41", "43"}))
+      << "assigned to fewer counts more";
+  DeviceUse use;
+  use.beside = {spot_of(pool[3])};
+  const std::vector<PoolDevice> more{below(41, 10), below(45, 30)};
+  EXPECT_EQ(chosen_for({more}, use), (Texts{"45"})) << "near what the domain has";
+}
+
+TEST_F(ChooseDeviceTest, near_each_other_counts_less_than_near_the_domain_and_full) {
+  const std::vector<PoolDevice> pool{below(41, 10, 1), below(42, 20), below(43, 20)};
+  const std::vector<DeviceRequest> requests{{profile_, pool, {}}, {profile_, pool, {}}};
+  std::vector<const PoolDevice*> devices;
+  choose_devices(requests, {{1}, {}}, devices);
+  EXPECT_EQ(devices[0]->address, pool[0].address);
+  std::vector<PoolDevice> vfs{below(41, 10), below(42, 20), below(43, 10)};
+  vfs[1].physical_function = at("0000:42:00.7");
+  vfs[0].physical_function = vfs[2].physical_function = at("0000:41:00.7");
+  vfs.push_back(vfs[1]);
+  vfs.back().address = at("0000:42:00.1");
+  vfs.back().functions = {vfs.back().address};
+  DeviceUse use{taken({"0000:42:00.1"}), {}};
+  use.beside = {spot_of(vfs[0])};
+  EXPECT_EQ(chosen(profile_, vfs, use), "0000:42:00.0") << "the fuller card is elsewhere";
+  EXPECT_EQ(decide(profile_, vfs, use, {}, vfs[1], vfs[0]).by, Criterion::fill);
+  EXPECT_EQ(decide(profile_, vfs, {}, {}, vfs[0], vfs[2]).by, Criterion::name);
+}
+
 TEST_F(ChooseDeviceTest, one_that_may_have_any_leaves_it_to_one_that_may_not) {
   EXPECT_EQ(chosen_for({cards({41, 42}), cards({41})}), (Texts{"42", "41"}));
   EXPECT_EQ(chosen_for({cards({41, 42}), cards({42, 43}), cards({41})}), (Texts{"42", "43", "41"}));

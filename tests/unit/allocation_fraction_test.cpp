@@ -136,6 +136,19 @@ TEST(FractionTest, slices_of_mig_are_guaranteed) {
   EXPECT_EQ(to_string(choice.candidates[0].limits.compute), "hard");
 }
 
+/// Beside one of as many slices and more memory, too: no other vGPU gets into its GPU instance.
+TEST(FractionTest, a_gpu_instance_that_is_created_for_one_is_its_own) {
+  GpuType small{.id = "1g.5gb", .name = "1g.5gb", .memory_mib = 4864, .of_mig = true};
+  small.takes = {1, 4864};
+  small.is_counted_by_card = true;
+  GpuType large = small;
+  large.id = large.name = "1g.10gb";
+  large.memory_mib = 9728;
+  const FractionGpu gpu{.name = "0000:41:00.0", .types = {small, large}};
+  EXPECT_EQ(to_string(limits_of(small, gpu).compute), "hard");
+  EXPECT_EQ(to_string(limits_of(large, gpu).compute), "hard");
+}
+
 /// A driver that lists only what can still be created may list the small ones alone.
 TEST(FractionTest, a_slice_is_a_seventh_whatever_else_is_listed) {
   const auto share = [](const std::string& name) {

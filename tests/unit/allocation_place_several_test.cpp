@@ -22,7 +22,7 @@ Profile profile(const std::string& name, const std::vector<std::string>& types) 
 
 /// A host of cards that are mdev parents themselves, each with one type of a pool.
 struct Host {
-  std::map<std::string, CardRoom> rooms;
+  std::map<std::string, CardToPlaceOn> cards;
   std::vector<Candidate> all;
 
   /// A card with so many MiB and types of these sizes: "16" takes 16 MiB.
@@ -32,18 +32,18 @@ struct Host {
       kernel.types.push_back({std::to_string(size),
                               "virtual display, " + std::to_string(size) + " MB video memory",
                               {size}});
-    rooms[name] = kernel.room();
+    cards[name].room = kernel.room();
     for (size_t at = 0; at < kernel.types.size(); ++at)
       all.push_back({name, kernel.types[at].id, kernel.available(at), 0, true});
   }
   /// Of these types, on these cards.
   std::vector<Candidate> candidates(const Profile& profile,
-                                    const std::vector<std::string>& cards) const {
+                                    const std::vector<std::string>& on) const {
     std::vector<Candidate> found;
     for (const Candidate& candidate : all)
       for (unsigned rank = 0; rank < profile.types.size(); ++rank)
         if (candidate.type == profile.types[rank] &&
-            std::find(cards.begin(), cards.end(), candidate.parent) != cards.end()) {
+            std::find(on.begin(), on.end(), candidate.parent) != on.end()) {
           found.push_back(candidate);
           found.back().rank = rank;
         }
@@ -66,7 +66,7 @@ TEST(PlaceSeveralTest, one_that_may_be_anywhere_leaves_its_place_to_one_that_may
   const Profile any = profile("any", {"16"}), only_a = profile("a", {"16"});
   const auto anywhere = host.candidates(any, {"a", "b"}), on_a = host.candidates(only_a, {"a"});
   const SeveralRequest requests[] = {{any, anywhere}, {only_a, on_a}};
-  EXPECT_THAT(places(place_several(requests, host.rooms)), ElementsAre("b/16", "a/16"));
+  EXPECT_THAT(places(place_several(requests, host.cards)), ElementsAre("b/16", "a/16"));
 }
 
 /// Each alone has room on the first card; the small one is put there first, as that is fuller.
@@ -77,7 +77,7 @@ TEST(PlaceSeveralTest, types_that_share_a_pool_are_counted_together) {
   const Profile small = profile("small", {"4"}), large = profile("large", {"16"});
   const auto smalls = host.candidates(small, {"a", "b"}), larges = host.candidates(large, {"a"});
   const SeveralRequest requests[] = {{small, smalls}, {large, larges}};
-  EXPECT_THAT(places(place_several(requests, host.rooms)), ElementsAre("b/4", "a/16"));
+  EXPECT_THAT(places(place_several(requests, host.cards)), ElementsAre("b/4", "a/16"));
 }
 
 TEST(PlaceSeveralTest, all_or_none) {
@@ -86,7 +86,7 @@ TEST(PlaceSeveralTest, all_or_none) {
   const Profile any = profile("any", {"16"});
   const auto on_a = host.candidates(any, {"a"});
   const SeveralRequest requests[] = {{any, on_a}, {any, on_a}};
-  EXPECT_FALSE(place_several(requests, host.rooms));
+  EXPECT_FALSE(place_several(requests, host.cards));
 }
 
 TEST(PlaceSeveralTest, each_has_a_virtual_function_of_its_own) {
@@ -98,12 +98,12 @@ TEST(PlaceSeveralTest, each_has_a_virtual_function_of_its_own) {
   for (const std::string& vf : gpu.mdev_parents)
     candidates.push_back({vf, "q", 1, 0, true, gpu.parent.name});
   const Profile quarter = profile("quarter", {"q"});
-  const std::map<std::string, CardRoom> rooms{{gpu.parent.name, kernel.room()}};
+  const std::map<std::string, CardToPlaceOn> cards{{gpu.parent.name, {kernel.room()}}};
   std::vector<SeveralRequest> requests(3, {quarter, candidates});
-  EXPECT_THAT(places(place_several(requests, rooms)),
+  EXPECT_THAT(places(place_several(requests, cards)),
               ElementsAre("0000:41:00.1/q", "0000:41:00.2/q", "0000:41:00.3/q"));
   requests.push_back({quarter, candidates});
-  EXPECT_FALSE(place_several(requests, rooms));
+  EXPECT_FALSE(place_several(requests, cards));
 }
 
 TEST(PlaceSeveralTest, what_is_not_allowed_beside_the_others_goes_elsewhere) {
@@ -117,8 +117,24 @@ TEST(PlaceSeveralTest, what_is_not_allowed_beside_the_others_goes_elsewhere) {
     return next.parent != "a" || std::none_of(chosen.begin(), chosen.end(),
                                               [](auto& other) { return other.parent == "a"; });
   };
-  EXPECT_THAT(places(place_several(requests, host.rooms, one_on_a)),
+  EXPECT_THAT(places(place_several(requests, host.cards, one_on_a)),
               ElementsAre("a/16", "b/16", "b/16"));
+}
+
+TEST(PlaceSeveralTest, those_that_are_as_full_are_near_each_other) {
+  Host host;
+  for (const char* const name : {"a", "b", "c"}) host.add(name, 16, {16});
+  const auto below = [](uint8_t slot, uint8_t root_port) {
+    const PciAddress bridge{0, 0, 0, 0}, port{0, 0, root_port, 0};
+    return GpuSpot{{0, 1, slot, 0}, 0, BusPath{bridge, {port}}};
+  };
+  host.cards["a"].spot = below(1, 1);
+  host.cards["b"].spot = below(2, 2);
+  host.cards["c"].spot = below(3, 1);
+  const Profile any = profile("any", {"16"});
+  const auto anywhere = host.candidates(any, {"a", "b", "c"});
+  const std::vector<SeveralRequest> requests(2, {any, anywhere});
+  EXPECT_THAT(places(place_several(requests, host.cards)), ElementsAre("a/16", "c/16"));
 }
 
 /// Equal requests are not tried in each order: 16 of which the last finds no room would take more
@@ -129,9 +145,9 @@ TEST(PlaceSeveralTest, many_equal_ones_without_room_are_refused_at_once) {
   const Profile any = profile("any", {"16"});
   const auto anywhere = host.candidates(any, {"a", "b", "c", "d", "e"});
   std::vector<SeveralRequest> requests(15, {any, anywhere});
-  EXPECT_TRUE(place_several(requests, host.rooms));
+  EXPECT_TRUE(place_several(requests, host.cards));
   requests.push_back(requests.front());
-  EXPECT_FALSE(place_several(requests, host.rooms));
+  EXPECT_FALSE(place_several(requests, host.cards));
 }
 
 // ---- against every way to place them
@@ -155,7 +171,7 @@ bool fits(Kernels& kernels, std::span<const SeveralRequest> requests) {
 /// that may be on some of the cards.
 struct Case {
   Kernels kernels{};
-  std::map<std::string, CardRoom> rooms{};
+  std::map<std::string, CardToPlaceOn> cards{};
   std::deque<Profile> profiles{};
   std::deque<std::vector<Candidate>> candidates{};
   std::vector<SeveralRequest> requests{};
@@ -167,8 +183,8 @@ void add_card(Random& random, const std::string& name, Case& result) {
     kernel.types.push_back({std::to_string(kernel.types.size()),
                             "virtual display, " + std::to_string(mib) + " MB video memory",
                             {mib}});
-  result.rooms[name] = kernel.room();
-  result.rooms[name].card = name;
+  result.cards[name].room = kernel.room();
+  result.cards[name].room.card = name;
   result.kernels.emplace(name, kernel);
 }
 
@@ -191,13 +207,13 @@ TEST(PlaceSeveralPropertyTest, refused_only_where_no_way_to_place_them_exists) {
     for (unsigned number = any(random, 1, 4); number > 0; --number)
       add_card(random, std::string(1, static_cast<char>('a' + number)), host);
     for (unsigned number = any(random, 1, 6); number > 0; --number) add_request(random, host);
-    const auto chosen = place_several(host.requests, host.rooms);
+    const auto chosen = place_several(host.requests, host.cards);
     ASSERT_EQ(chosen.has_value(), fits(host.kernels, host.requests)) << "round " << round;
     ++(chosen ? placed : refused);
     if (!chosen) continue;
     // `fits` has created them its way.
     for (auto& [name, kernel] : host.kernels) {
-      const unsigned total = static_cast<unsigned>(host.rooms[name].types[0].available) * 4;
+      const unsigned total = static_cast<unsigned>(host.cards[name].room.types[0].available) * 4;
       kernel.left = {total};
       kernel.present.clear();
     }

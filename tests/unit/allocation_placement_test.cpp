@@ -66,6 +66,12 @@ TEST(PlacementTest, equals_go_by_name) {
   EXPECT_EQ(best(spread, {{"c", "t", 2}, {"a", "t", 2}, {"b", "t", 2}}), "a");
 }
 
+TEST(PlacementTest, of_equally_full_ones_the_nearest_to_the_other_gpus) {
+  EXPECT_EQ(best(spread, {{"a", "t", 2, 0, true, "", 4}, {"b", "t", 2, 0, true, "", 1}}), "b");
+  EXPECT_EQ(best(spread, {{"a", "t", 3, 0, true, "", 4}, {"b", "t", 2, 0, true, "", 1}}), "a");
+  EXPECT_EQ(best(binpack, {{"a", "t", 2, 0, true, "", 4}, {"b", "t", 2, 0, false, "", 1}}), "a");
+}
+
 TEST(PlacementTest, the_type_named_first_wins_over_all_else) {
   EXPECT_EQ(best(binpack, {{"a", "second", 1, 1, true}, {"b", "first", 9, 0, false}}), "b");
 }

@@ -359,6 +359,18 @@ TEST_F(PoolTest, a_vf_is_as_near_as_its_pf) {
   EXPECT_EQ(node(), 1);
 }
 
+TEST_F(PoolTest, a_vf_is_plugged_in_where_its_pf_is) {
+  host_.pci_gpu("0000:00:01.0").attribute("class", "0x060400");
+  host_.sriov("0000:41:00.0", 2);
+  host_.move_below("0000:00:01.0", "0000:41:00.0");
+  section("0000:41:00.0", Use::vf);
+  const auto vf = pool_of(host_.root(), config_, profile(Use::vf)).at(0);
+  EXPECT_EQ(vf.bus, (BusPath{at("0000:00:00.0"), {at("0000:00:01.0")}})) << "yet to be made";
+  const auto spots = spots_of(host_.root(), {at("0000:41:00.0"), at("0000:42:00.0")});
+  ASSERT_THAT(spots, SizeIs(1));
+  EXPECT_EQ(distance(spots[0], {vf.physical_function.value(), {}, vf.bus}), Distance::one_switch);
+}
+
 TEST_F(PoolTest, vendor_vfs_have_nvidias_directory) {
   host_.sriov("0000:41:00.0", 4);
   host_.set_vfs("0000:41:00.0", 2);

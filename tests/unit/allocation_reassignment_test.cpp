@@ -126,6 +126,17 @@ TEST_F(PoolPlanTest, moves_who_is_far_where_numa_is_required) {
   EXPECT_EQ(moves(), Texts{"vm1 1>3"});
 }
 
+/// Cards 1 and 2 are directly below the host bridge, 3 and 4 below one switch.
+TEST_F(PoolPlanTest, moves_near_the_gpus_of_the_domain_that_stay) {
+  for (unsigned number = 1; number <= 4; ++number)
+    pools_[big_title][number - 1].bus =
+        number < 3 ? BusPath{card(0), {card(10 + number)}}
+                   : BusPath{card(0), {card(20), card(21), card(20 + number)}};
+  off({4, 1});
+  taken(1);
+  EXPECT_EQ(moves(), Texts{"vm1 1>3"});
+}
+
 TEST_F(PoolPlanTest, counts_those_on_their_way) {
   off({1});
   taken(1);

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
 
 namespace gpuward {
@@ -69,6 +70,38 @@ TEST(ProgramTest, gives_nothing_when_it_fails) {
 TEST(ProgramTest, gives_nothing_when_it_says_too_much) {
   EXPECT_EQ(output_of("/bin/echo", {std::string(99, 'a')}, long_enough, 100)->size(), 100U);
   EXPECT_EQ(output_of("/bin/echo", {std::string(100, 'a')}, long_enough, 100), std::nullopt);
+}
+
+ProgramEnd read_shell(const std::string& script, std::chrono::milliseconds deadline = long_enough) {
+  return read_program("/bin/sh", {"-c", script}, deadline, 100, RunAs::nobody);
+}
+
+TEST(ProgramTest, tells_why_it_failed) {
+  EXPECT_EQ(read_shell("echo one").failure, "");
+  EXPECT_EQ(read_shell("echo one").status, 0);
+  const ProgramEnd refused = read_shell("echo one; exit 3");
+  EXPECT_EQ(refused.failure, "ended with status 3");
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_EQ(refused.output, "one\n");
+  EXPECT_EQ(read_shell("kill -SEGV $$").failure, "was killed by signal 11 (SEGV)");
+  EXPECT_EQ(read_shell("exec sleep 1000", std::chrono::milliseconds(50)).failure,
+            "timed out after 0 s and was killed");
+  EXPECT_EQ(read_shell("yes").failure, "printed more than 100 bytes and was killed");
+  EXPECT_EQ(read_program("/no/such/program", {}, long_enough, 100, RunAs::nobody).failure,
+            "cannot be run: No such file or directory");
+  EXPECT_EQ(read_shell("echo one").blocked, 0);
+}
+
+TEST(ProgramTest, begins_once_its_process_was_told) {
+  pid_t told = 0;
+  const auto read = [&](const std::function<void(pid_t)>& on_start) {
+    return read_program("/bin/sh", {"-c", "echo run; cat"}, long_enough, 100, RunAs::nobody,
+                        on_start);
+  };
+  EXPECT_EQ(read([&](pid_t process) { told = process; }).output, "run\n") << "stdin is empty";
+  EXPECT_GT(told, 0);
+  EXPECT_THROW(read([](pid_t) { throw Error("claim", "not written"); }), Error);
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
 }
 
 TEST(ProgramTest, is_ended_when_it_takes_too_long) {

@@ -96,6 +96,10 @@ TEST_F(ExplainTest, with_all_layers_at_work_each_holds_what_it_can) {
   EXPECT_THAT(states(Guard::gpu_hotplug), ElementsAre("xml enforced", "hook enforced",
                                                       "polkit not-applicable", "guard enforced"));
   EXPECT_THAT(of(Guard::memory_hotplug).left, IsEmpty());
+  EXPECT_THAT(layer(Guard::migration, "hook").text,
+              HasSubstr("and its incoming migration or restore on this host"));
+  EXPECT_THAT(layer(Guard::pause, "hook").text, Not(HasSubstr("incoming")));
+  EXPECT_THAT(of(Guard::migration).left, ElementsAre(HasSubstr("virsh migrate --offline")));
 }
 
 TEST_F(ExplainTest, roots_pause_is_always_told) {
@@ -148,7 +152,10 @@ TEST_F(ExplainTest, a_gap_of_a_running_domain_names_the_element_and_the_command)
       Contains(AllOf(HasSubstr("root can migrate"), HasSubstr("gpuward-guard aborts such a job"),
                      HasSubstr("a small domain may be saved or migrated before"),
                      HasSubstr("gpuward protect web01"))));
-  EXPECT_THAT(of(Guard::memory_hotplug).left, Contains(HasSubstr("can add memory")));
+  EXPECT_THAT(
+      of(Guard::memory_hotplug).left,
+      ElementsAre("users who may change the domain can add memory, which gpuward-guard reverts; "
+                  "shut the domain down and run: gpuward protect web01"));
   EXPECT_EQ(state(Guard::pause, "xml"), "enforced");
   host_.guard_service = Tristate::no;
   EXPECT_THAT(of(Guard::migration).left, Not(Contains(HasSubstr("aborts"))));

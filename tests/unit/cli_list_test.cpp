@@ -7,6 +7,8 @@
 #include "base/file.hpp"
 #include "cli/commands.hpp"
 #include "fake_host.hpp"
+#include "inventory/snapshot.hpp"
+#include "nvml_fixtures.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
 #include "state/quarantine.hpp"
@@ -323,6 +325,97 @@ TEST_F(ListTest, of_vfs_that_are_not_enabled_the_name_of_the_type_tells_how_many
   EXPECT_EQ(list_command({host_.root(), "", 0, false}, "profiles"), 0);
   EXPECT_THAT(testing::internal::GetCapturedStdout(),
               testing::HasSubstr("A100-1-5C  -             -              -\n"));
+}
+
+// ---- MIG
+
+/// A card with 16 VFs, an A100 in MIG mode (tests/nvml).
+class ListMigTest : public ListTest {
+ protected:
+  ListMigTest() {
+    host_.sriov("0000:41:00.0", 16);
+    host_.set_vfs("0000:41:00.0", 16);
+    for (const Gpu& gpu : read_gpus(host_.root(), {}))
+      for (const PciAddress& vf : gpu.vfs)
+        host_.pci_gpu(to_string(vf))
+            .attribute("nvidia/current_vgpu_type", "0")
+            .attribute("nvidia/creatable_vgpu_types", "474 : GRID A100-1-5C");
+    host_.config(
+        "[gpu *]\nuse = mig\n[profile p]\nuse = mig\ntype = 1g.5gb\n"
+        "[profile q]\nuse = mig\ntype = 3g.20gb, 2g.10gb\n");
+  }
+  json type(const std::string& id) {
+    for (const json& each : list("types", 2))
+      if (each["type"] == id) return each;
+    return {};
+  }
+  NvmlDouble nvml_{host_.root()};
+};
+
+TEST_F(ListMigTest, types_are_the_profiles_with_what_remains) {
+  nvml_.add("instance 1 9 4 4 1");
+  EXPECT_EQ(list("types", 2).size(), 6U);
+  const json small = type("1g.5gb");
+  EXPECT_EQ(small["use"], "mig");
+  EXPECT_EQ(small["available"], 4U);
+  EXPECT_EQ(small["memory"], 4864U);
+  EXPECT_EQ(small["max"], 7U);
+  EXPECT_EQ(small["name"], "MIG 1g.5gb");
+  EXPECT_EQ(type("3g.20gb")["available"], 1U);
+  EXPECT_EQ(type("7g.40gb")["available"], 0U);
+}
+
+TEST_F(ListMigTest, profiles_count_what_fits_and_say_how_hard_the_limits_are) {
+  const json empty = list("profiles", 2);
+  EXPECT_EQ(empty[0]["available"], 7U);
+  EXPECT_EQ(empty[0]["limits"]["memory"], "hard");
+  EXPECT_EQ(empty[0]["limits"]["compute"], "hard");
+  EXPECT_EQ(empty[1]["available"], 2U) << "two of 3g fill the card";
+  nvml_.add("instance 1 9 4 4 1");
+  EXPECT_EQ(list("profiles", 2)[0]["available"], 4U);
+  nvml_.set("mig on\ninstance 1 0 0 8 1\n");
+  EXPECT_EQ(list("profiles", 2)[0]["available"], 0U);
+  nvml_.set("mig on\ninstance 1 19 6 1 1\n");
+  host_.pci_gpu("0000:41:00.1").attribute("nvidia/current_vgpu_type", "474");
+  EXPECT_EQ(list("profiles", 2)[0]["available"], 6U) << "the driver counts, whatever the VFs have";
+}
+
+TEST_F(ListMigTest, without_mig_mode_or_library_the_vfs_say_what_they_offer) {
+  nvml_.set("mig off\n");
+  EXPECT_EQ(type("474")["use"], "vendor-vf");
+  EXPECT_EQ(list("types", 2).size(), 1U);
+  nvml_.remove_program();
+  EXPECT_EQ(list("types", 2).size(), 1U);
+}
+
+/// The guest sees the vGPU by its own name, which the VFs without one still list.
+TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
+  const std::string uuid = "00000000-0000-4000-8000-000000000001";
+  Claim claim{*parse_uuid(uuid), "web01", {}};
+  claim.devices.push_back(whole_card("0000:41:00.1"));
+  ClaimedDevice& device = claim.devices.back();
+  device.use = Use::mig;
+  device.parent = "0000:41:00.0";
+  device.type = "1g.5gb";
+  device.vgpu = "474";
+  device.memory_mib = 4864;
+  make_directories(host_.root().run("claims"));
+  Claims(host_.root()).write(claim);
+  host_.pci_gpu("0000:41:00.1").pci_id(0x10de, 0x20f1).attribute("nvidia/current_vgpu_type", "474");
+  testing::internal::CaptureStdout();
+  verify_command({host_.root(), "", 0, false}, "web01");
+  const std::string text = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(text, testing::HasSubstr("ok       current_vgpu_type: 474\n"));
+  EXPECT_THAT(text, testing::HasSubstr("memory 4864 MiB, by the type: hard\n"));
+  EXPECT_THAT(text, testing::HasSubstr("compute units, by the type: hard\n"));
+  EXPECT_THAT(text, testing::HasSubstr("name GRID A100-1-5C; memory at most 4864 MiB"));
+}
+
+TEST_F(ListMigTest, of_cards_that_no_section_mentions_the_types_are_listed_too) {
+  host_.config("");
+  EXPECT_EQ(list("types", 2).size(), 6U);
+  host_.config("[gpu *]\nuse = vendor-vf\n");
+  EXPECT_EQ(list("types", 2).size(), 1U);
 }
 
 /// prepare creates no instance on a card that is not the expected one.

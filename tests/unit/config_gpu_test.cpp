@@ -74,9 +74,9 @@ TEST_F(ConfigGpu, Use) {
   EXPECT_EQ(gpu("use = off").use, Use::off);
   EXPECT_EQ(complaint("use = vendor_vf"),
             "bad value 'vendor_vf' for 'use' in [gpu mtty]; did you mean 'vendor-vf'?");
-  EXPECT_EQ(
-      complaint("use = passthrough"),
-      "bad value 'passthrough' for 'use' in [gpu mtty]; possible: mdev, vf, vendor-vf, whole, off");
+  EXPECT_EQ(complaint("use = passthrough"),
+            "bad value 'passthrough' for 'use' in [gpu mtty]; possible: mdev, vf, vendor-vf, "
+            "whole, mig, off");
 }
 
 TEST_F(ConfigGpu, Vfs) {
@@ -91,9 +91,9 @@ TEST_F(ConfigGpu, Vfs) {
 
 TEST_F(ConfigGpu, VfsGoWithVirtualFunctionsOnly) {
   EXPECT_EQ(complaint("vfs = 4"),
-            "'vfs' in [gpu mtty] requires use = vf or use = vendor-vf; 'use' is not set");
+            "'vfs' in [gpu mtty] requires use = vf, vendor-vf or mig; 'use' is not set");
   EXPECT_EQ(complaint("vfs = 4\nuse = mdev"),
-            "'vfs' in [gpu mtty] requires use = vf or use = vendor-vf; 'use' is mdev (set at "
+            "'vfs' in [gpu mtty] requires use = vf, vendor-vf or mig; 'use' is mdev (set at "
             "gpuward.conf:3)");
   EXPECT_THAT(problems("[gpu *]\nuse = fv\nvfs = 4"), SizeIs(1));  // no second complaint
 }
@@ -163,8 +163,8 @@ TEST_F(ConfigGpu, Max) {
             "bad value 'a' for 'max' in [gpu mtty]; expected TYPE:N with N from 0 to 1024, such as "
             "nvidia-63:4");
   EXPECT_THAT(problems("[gpu mtty]\nuse = whole\nmax = a:1\n"),
-              ElementsAre("gpuward.conf:3: 'max' in [gpu mtty] requires use = mdev or use = "
-                          "vendor-vf; 'use' is whole (set at gpuward.conf:2)"));
+              ElementsAre("gpuward.conf:3: 'max' in [gpu mtty] requires use = mdev, vendor-vf or "
+                          "mig; 'use' is whole (set at gpuward.conf:2)"));
 }
 
 TEST_F(ConfigGpu, InstancesAreMdevsOnly) {

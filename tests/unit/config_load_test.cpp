@@ -296,7 +296,7 @@ TEST_F(ConfigLoad, ExamplesOfTheManualPage) {
     if (line.starts_with('.')) example = "\n";
     if (inside && !line.starts_with('.')) example += line + "\n";
   }
-  EXPECT_EQ(examples, 5);
+  EXPECT_EQ(examples, 6);
 }
 
 }  // namespace gpuward

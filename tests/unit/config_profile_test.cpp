@@ -230,10 +230,20 @@ TEST_F(ConfigProfile, Use) {
               ElementsAre("1145", "NVIDIA L40S-1B"));
 }
 
+TEST_F(ConfigProfile, OfGpuInstances) {
+  EXPECT_THAT(problems("[profile p]\nuse = mig\ntype = 1g.10gb+me, MIG 2g.20gb\n"
+                       "set = nvidia/vgpu_params=a=1\nscrub = /bin/true\n"),
+              IsEmpty());
+  EXPECT_THAT(problems("[profile p]\nuse = mig\nmemory = 4GiB\ncompute = 10%\n"), IsEmpty());
+  EXPECT_THAT(problems("[profile p]\nuse = mig\n"), SizeIs(1));
+  EXPECT_THAT(problems("[profile p]\nuse = mig\ntype = 1g.10gb\nset = a=1\n"),
+              ElementsAre(testing::HasSubstr("with use = mig only nvidia/vgpu_params can be set")));
+}
+
 TEST_F(ConfigProfile, UseThatGivesNothing) {
   EXPECT_THAT(problems("[profile p]\nuse = off\n"),
               ElementsAre("gpuward.conf:2: bad value 'off' for 'use' in [profile p]; possible: "
-                          "mdev, vf, vendor-vf, whole"));
+                          "mdev, vf, vendor-vf, whole, mig"));
   EXPECT_THAT(problems("[profile p]\nuse = who\nscrub = /bin/true\n"), SizeIs(1))
       << "nothing follows from it";
 }
@@ -243,11 +253,11 @@ TEST_F(ConfigProfile, WhatGoesWithUse) {
               ElementsAre("gpuward.conf:1: [profile p] requires 'type' or 'memory'"));
   EXPECT_THAT(
       problems("[profile p]\nuse = whole\ntype = t\n"),
-      ElementsAre("gpuward.conf:3: 'type' in [profile p] requires use = mdev or use = vendor-vf; "
+      ElementsAre("gpuward.conf:3: 'type' in [profile p] requires use = mdev, vendor-vf or mig; "
                   "'use' is whole (set at gpuward.conf:2)"));
   EXPECT_THAT(problems("[profile p]\ntype = t\none-time = yes\n"),
-              ElementsAre("gpuward.conf:3: 'one-time' in [profile p] requires use = whole, vf or "
-                          "vendor-vf; 'use' is mdev by default"));
+              ElementsAre("gpuward.conf:3: 'one-time' in [profile p] requires use = whole, vf, "
+                          "vendor-vf or mig; 'use' is mdev by default"));
   EXPECT_THAT(problems("[profile p]\ntype = t\nscrub = /bin/true\n"), SizeIs(1));
   EXPECT_THAT(problems("[profile p]\ntype = a b\n"),
               ElementsAre("gpuward.conf:2: 'type' in [profile p] names 'a b', which is not an "
@@ -311,8 +321,8 @@ TEST_F(ConfigProfile, SetOfWhatIsNoAttribute) {
 
 TEST_F(ConfigProfile, SetGoesWithInstances) {
   EXPECT_THAT(problems("[profile p]\nuse = whole\nset = a=1\n"),
-              ElementsAre("gpuward.conf:3: 'set' in [profile p] requires use = mdev or use = "
-                          "vendor-vf; 'use' is whole (set at gpuward.conf:2)"));
+              ElementsAre("gpuward.conf:3: 'set' in [profile p] requires use = mdev, vendor-vf or "
+                          "mig; 'use' is whole (set at gpuward.conf:2)"));
   EXPECT_THAT(problems("[profile p]\nuse = vendor-vf\ntype = 1\nset = assign_domain=1\n"),
               ElementsAre("gpuward.conf:4: 'set' in [profile p] has 'assign_domain'; with use = "
                           "vendor-vf only nvidia/vgpu_params can be set"));

@@ -16,20 +16,26 @@ TEST(UseTest, each_word_is_read_back) {
 
 TEST(UseTest, the_kinds_with_a_trait_are_listed_for_messages) {
   EXPECT_EQ(list_uses(&UseTraits::has_instances), "mdev");
-  EXPECT_EQ(list_uses(&UseTraits::has_types), "mdev or vendor-vf");
-  EXPECT_EQ(list_uses(&UseTraits::outlives_domain), "whole, vf or vendor-vf");
+  EXPECT_EQ(list_uses(&UseTraits::has_types), "mdev, vendor-vf or mig");
+  EXPECT_EQ(list_uses(&UseTraits::outlives_domain), "whole, vf, vendor-vf or mig");
 }
 
 TEST(UseTest, the_key_stands_before_each_of_two_and_once_before_more) {
   EXPECT_EQ(list_uses(&UseTraits::has_vf_quota, "use = "), "use = vf");
-  EXPECT_EQ(list_uses(&UseTraits::is_vf, "use = "), "use = vf or use = vendor-vf");
-  EXPECT_EQ(list_uses(&UseTraits::outlives_domain, "use = "), "use = whole, vf or vendor-vf");
+  EXPECT_EQ(list_uses(&UseTraits::is_vf, "use = "), "use = vf, vendor-vf or mig");
+  EXPECT_EQ(list_uses(&UseTraits::outlives_domain, "use = "), "use = whole, vf, vendor-vf or mig");
+}
+
+TEST(UseTest, two_are_listed_with_what_stands_before_each) {
+  EXPECT_EQ(list_uses(&UseTraits::can_be_adopted), "vendor-vf or mig");
+  EXPECT_EQ(list_uses(&UseTraits::can_be_adopted, "use = "), "use = vendor-vf or use = mig");
 }
 
 TEST(UseTest, a_device_is_mediated_or_on_the_pci_bus) {
   EXPECT_TRUE(is_mediated(Use::mdev));
-  for (const Use use : {Use::vf, Use::vendor_vf, Use::whole}) EXPECT_TRUE(is_pci(use));
+  for (const Use use : {Use::vf, Use::vendor_vf, Use::whole, Use::mig}) EXPECT_TRUE(is_pci(use));
   EXPECT_TRUE(is_typed_vf(Use::vendor_vf));
+  EXPECT_TRUE(is_typed_vf(Use::mig));
   for (const Use use : {Use::mdev, Use::vf, Use::whole}) EXPECT_FALSE(is_typed_vf(use));
 }
 

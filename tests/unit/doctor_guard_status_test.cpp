@@ -236,6 +236,16 @@ TEST_F(HostLayersTest, polkit_is_on_by_the_file_of_the_daemon_that_runs) {
   EXPECT_TRUE(read_guard_status(root_).polkit.changed);
 }
 
+TEST_F(HostLayersTest, polkit_is_on_by_the_file_of_the_daemon_that_will_start) {
+  file("/etc/libvirt/libvirtd.conf", "# nothing\n");
+  file("/etc/libvirt/virtqemud.conf", "access_drivers = [ \"polkit\" ]\n");
+  for (const char* program : {"/usr/sbin/libvirtd", "/usr/sbin/virtqemud"}) file(program, "");
+  EXPECT_EQ(read_guard_status(root_).polkit.config, "/etc/libvirt/libvirtd.conf");
+  file("/etc/systemd/system/sockets.target.wants/virtqemud.socket", "");
+  EXPECT_EQ(read_guard_status(root_).polkit.config, "/etc/libvirt/virtqemud.conf");
+  EXPECT_EQ(read_guard_status(root_).polkit.driver, Tristate::yes);
+}
+
 TEST_F(HostLayersTest, polkit_needs_our_rule_and_its_helper) {
   EXPECT_EQ(read_guard_status(root_).polkit.rule, Tristate::no);
   file("/usr/share/polkit-1/rules.d/10-gpuward.rules", "");

@@ -227,7 +227,7 @@ TEST(ParseDomain, RefusesWhatServesNoRequest) {
     return error_in(domain_with("", asking("<g:gpu alias='ua-gpuward-0' " + attributes + "/>")));
   };
   EXPECT_EQ(error("profile='x' use='vf'"),
-            "domain XML line 4: gpu ua-gpuward-0: use='vf' is not whole, mdev or vendor-vf");
+            "domain XML line 4: gpu ua-gpuward-0: use='vf' is not whole, mdev, vendor-vf or mig");
   EXPECT_THAT(error("profile='x' use='off'"), HasSubstr("use='off' is not"));
   EXPECT_THAT(error("profile='x' use=''"), HasSubstr("use='' is not"));
   EXPECT_THAT(error("profile='x' use='mdev'"), HasSubstr("type='' is not a type of use='mdev'"));

@@ -321,9 +321,12 @@ void FakeHost::move_below(const std::string& bridge, const std::string& address)
   const std::string directory = device(bridge).directory_ + '/' + address;
   fs::rename(moved.directory_, directory);
   moved.directory_ = directory;
+  const std::string target = directory.substr(at("/sys/").size());
   const std::string link = at("/sys/bus/pci/devices/" + address);
   fs::remove(link);
-  fs::create_symlink("../../../" + directory.substr(at("/sys/").size()), link);
+  fs::create_symlink("../../../" + target, link);
+  const std::string parent = at("/sys/class/mdev_bus/" + address);
+  if (fs::remove(parent)) fs::create_symlink("../../" + target, parent);
 }
 
 void FakeHost::parent_goes(const std::string& name) {

@@ -25,6 +25,33 @@ PendingWork added(const std::string& device) {
   return todo;
 }
 
+/// "inspect, added x" beside the sweep that each event is.
+std::string work_text(EventKind event) {
+  const PendingWork todo = work_at(event, "x");
+  std::string text = todo.sweep ? "sweep" : "";
+  for (const auto& [is_set, word] : {std::pair{todo.inspect, " inspect"},
+                                     {todo.pause, " pause"},
+                                     {todo.resumed, " resumed"},
+                                     {todo.job, " job"},
+                                     {todo.job_is_migrating, " migrating"},
+                                     {todo.added.contains("x"), " added"},
+                                     {todo.removed.contains("x"), " removed"},
+                                     {todo.kept.contains("x"), " kept"}})
+    if (is_set) text += word;
+  return text;
+}
+
+TEST(WorkAt, is_what_the_guards_of_the_event_inspect) {
+  EXPECT_EQ(work_text(EventKind::started), "sweep inspect");
+  EXPECT_EQ(work_text(EventKind::memory_resized), "sweep inspect");
+  EXPECT_EQ(work_text(EventKind::suspended), "sweep pause");
+  EXPECT_EQ(work_text(EventKind::resumed), "sweep resumed");
+  EXPECT_EQ(work_text(EventKind::migrating), "sweep job migrating");
+  EXPECT_EQ(work_text(EventKind::device_added), "sweep inspect added");
+  EXPECT_EQ(work_text(EventKind::device_removed), "sweep inspect removed");
+  EXPECT_EQ(work_text(EventKind::device_kept), "sweep kept");
+}
+
 struct Table : ::testing::Test {
   DomainTable table;
   void look_at(const Uuid& uuid, bool has_gpu) {

@@ -67,6 +67,55 @@ class GuardServiceTest : public testing::Test {
   std::string entries_;
 };
 
+/// What notify_manager sends, as systemd receives it.
+class Manager {
+ public:
+  explicit Manager(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      throw std::runtime_error("cannot listen");
+    ::setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  }
+  ~Manager() { ::unsetenv("NOTIFY_SOCKET"); }
+  Manager(const Manager&) = delete;
+  Manager& operator=(const Manager&) = delete;
+
+  /// Whether this status comes.
+  bool gets(const std::string& status) {
+    pollfd wait{socket_.get(), POLLIN, 0};
+    while (::poll(&wait, 1, 10'000) == 1) {
+      char state[1024];
+      const ssize_t size = ::recv(socket_.get(), state, sizeof state, 0);
+      if (std::string(state, size > 0 ? static_cast<size_t>(size) : 0) == status) return true;
+    }
+    return false;
+  }
+
+ private:
+  Fd socket_{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+};
+
+/// The program itself tells systemd meanwhile that it reconnects.
+TEST_F(GuardServiceTest, tells_systemd_when_it_is_connected_again) {
+  Manager manager(host_.root().prefix + "/notify");
+  register_event_loop();
+  const std::string uri = "test://" + host_.root().prefix + "/libvirt.xml";
+  const auto connect = [&] {
+    return std::make_shared<const LibvirtConnection>(
+        uri, [](const DomainEvent&) {}, [](const std::string&) {});
+  };
+  const std::string connected = "STATUS=Connected to " + uri + ", domains with a GPU: 1";
+  GuardService service(host_.root(), uri);
+  service.connected(connect());
+  EXPECT_TRUE(manager.gets(connected));
+  service.disconnected();
+  service.connected(connect());
+  EXPECT_TRUE(manager.gets(connected));
+  EXPECT_TRUE(service.stop(seconds(60)));
+}
+
 TEST_F(GuardServiceTest, unplugs_a_gpu_though_the_job_cannot_be_read) {
   register_event_loop();
   const std::string uri = "test://" + host_.root().prefix + "/libvirt.xml";

@@ -53,6 +53,17 @@ TEST(TypeSizeTest, no_memory_is_unknown_memory) {
   EXPECT_FALSE(type.one_size);
 }
 
+TEST(TypeSizeTest, a_profile_of_gpu_instances_has_slices_and_memory) {
+  const GpuType type = sized("MIG 2g.10gb+gfx", "");
+  EXPECT_EQ(type.memory_mib, 10240U);
+  EXPECT_THAT(type.takes, ElementsAre(2, 10240));
+  EXPECT_TRUE(type.of_mig);
+  EXPECT_EQ(type.has_graphics, true);
+  EXPECT_EQ(sized("MIG 1g.10gb", "").has_graphics, false);
+  for (const char* const other : {"MIG ", "MIG g.10gb", "MIG 1.10gb", "1g.10gb", "MIG 1g.gb"})
+    EXPECT_FALSE(sized(other, "").of_mig) << other;
+}
+
 TEST(TypeSizeTest, of_mig_the_slices_count_too) {
   const GpuType type = sized("GRID A100-2-10C", "framebuffer=10240M, max_instance=3");
   EXPECT_THAT(type.takes, ElementsAre(2, 10240));

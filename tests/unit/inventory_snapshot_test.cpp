@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "config/config_parser.hpp"
 #include "fake_host.hpp"
 #include "kinds/kind.hpp"
 #include "mdev/provisioned.hpp"
@@ -190,6 +191,24 @@ TEST(ReadGpusTest, a_section_makes_a_device_a_gpu_by_address_or_id) {
   ASSERT_THAT(gpus, SizeIs(2));
   EXPECT_EQ(gpus[0].parent.name, "0000:02:00.0");
   EXPECT_EQ(gpus[1].parent.name, "10000:e1:00.0");
+}
+
+/// A card in MIG mode whose GPU instances the administrator creates is left to its VFs.
+TEST(ReadGpusTest, programs_are_asked_of_gpus_that_are_used_so) {
+  FakeHost host;
+  for (const char* card : {"0000:41:00.0", "0000:42:00.0"}) host.pci_gpu(card);
+  const auto asked = [&](const std::string& text) {
+    host.config(text);
+    const auto gpus = read_gpus(host.root(), load_config(config_files(host.root())).config);
+    return std::vector<bool>{gpus[0].asks_programs, gpus[1].asks_programs};
+  };
+  const std::string profile = "[profile p]\nuse = mig\ntype = 1g.10gb\n";
+  EXPECT_THAT(asked(""), ElementsAre(false, false));
+  EXPECT_THAT(asked("[profile p]\nuse = vendor-vf\ntype = 1153\n"), ElementsAre(false, false));
+  EXPECT_THAT(asked("[gpu 0000:41:00.0]\nuse = mig\n"), ElementsAre(true, false));
+  EXPECT_THAT(asked(profile), ElementsAre(true, true));
+  EXPECT_THAT(asked(profile + "gpu = 0000:42:00.0\n"), ElementsAre(false, true));
+  EXPECT_THAT(asked(profile + "[gpu 0000:42:00.0]\nuse = vendor-vf\n"), ElementsAre(true, false));
 }
 
 TEST(ReadGpusTest, tells_the_group_and_whether_it_is_viable) {

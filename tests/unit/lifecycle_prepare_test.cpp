@@ -144,6 +144,24 @@ TEST_F(ClaimDevicesTest, nothing_but_the_claim_and_the_lock_is_left_in_run) {
   EXPECT_THAT(list_directory(host_.root().run("claims")), ElementsAre(to_string(vm_.uuid)));
 }
 
+/// Of equally empty cards; which of them share a switch only their ports show.
+TEST_F(ClaimDevicesTest, several_gpus_are_near_each_other) {
+  for (const char* const card : {"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"})
+    host_.parent(card).type("mbochs-small", 4);
+  for (const char* const port : {"0000:00:01.0", "0000:10:00.0", "0000:11:01.0", "0000:11:02.0"})
+    host_.pci_gpu(port).attribute("class", "0x060400");
+  host_.move_below("0000:00:01.0", "0000:10:00.0");
+  host_.move_below("0000:10:00.0", "0000:11:01.0");
+  host_.move_below("0000:10:00.0", "0000:11:02.0");
+  host_.move_below("0000:11:01.0", "0000:41:00.0");
+  host_.move_below("0000:11:02.0", "0000:43:00.0");
+  config_.profiles[0].placement = Placement::spread;
+  const Domain domain = domain_of(1, {"small", "small"});
+  prepare(domain);
+  EXPECT_EQ(where(domain, 0), "0000:41:00.0/mbochs-small");
+  EXPECT_EQ(where(domain, 1), "0000:43:00.0/mbochs-small");
+}
+
 TEST_F(ClaimDevicesTest, several_gpus_come_together) {
   host_.parent("mbochs").type("mbochs-small", 4);
   host_.parent("mtty").type("mtty-1", 4);

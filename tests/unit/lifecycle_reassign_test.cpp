@@ -179,6 +179,46 @@ TEST_F(RepointTest, a_gpu_whose_edit_is_refused_is_no_obstacle_to_the_others) {
   EXPECT_NE(now[1], busy);
 }
 
+// ---- to a device that is named
+
+TEST_F(RepointTest, a_gpu_goes_to_the_device_that_is_named) {
+  const auto to = [&](const std::string& xml, const std::string& alias, const std::string& device,
+                      const DeviceUse& use = {}) {
+    return repoint_to(host_.root(), config_, xml, use, {alias, at(device)});
+  };
+  const std::string one = domain({"0000:41:00.0"}), two = domain({"0000:41:00.0", "0000:42:00.0"});
+  EXPECT_THAT(devices(to(one, "", "0000:43:00.0")), ElementsAre(at("0000:43:00.0")));
+  EXPECT_EQ(to(one, "", "0000:41:00.0"), one) << "where it is already";
+  EXPECT_THAT(devices(to(two, "ua-gpuward-1", "0000:43:00.0")),
+              ElementsAre(at("0000:41:00.0"), at("0000:43:00.0")));
+  const auto refusal = [&](const auto&... arguments) {
+    return error_of([&] { to(arguments...); });
+  };
+  const DeviceUse use{taken({"0000:43:00.0"}), {}};
+  EXPECT_THAT(refusal(one, "", "0000:43:00.0", use),
+              HasSubstr("GPU 0: 0000:43:00.0 cannot be assigned: web has it"));
+  EXPECT_THAT(refusal(one, "", "0000:44:00.0"),
+              HasSubstr("0000:44:00.0 does not match profile 'card': device does not exist"));
+  EXPECT_THAT(refusal(two, "ua-gpuward-1", "0000:41:00.0"),
+              HasSubstr("cannot be assigned: device assigned to another GPU of this domain"));
+  EXPECT_THAT(refusal(two, "", "0000:43:00.0"),
+              HasSubstr("several GPUs have a PCI device: ua-gpuward-0, ua-gpuward-1"));
+  EXPECT_THAT(refusal(two, "ua-gpuward-7", "0000:43:00.0"), HasSubstr("no GPU 'ua-gpuward-7'"));
+  EXPECT_THAT(refusal(attach_gpu(domain({}), {"small"}), "", "0000:43:00.0"),
+              HasSubstr("no GPU of the domain has a PCI device"));
+}
+
+TEST_F(RepointTest, a_gpu_is_not_assigned_by_name_what_the_domain_has_by_hand) {
+  std::string xml = domain({"0000:42:00.0"});
+  xml.insert(xml.find("</devices>"),
+             "<hostdev mode='subsystem' type='pci'><source><address domain='0x0000' bus='0x41' "
+             "slot='0x00' function='0x0'/></source></hostdev>");
+  EXPECT_THAT(error_of([&] {
+                repoint_to(host_.root(), config_, xml, {}, {"", at("0000:41:00.0")});
+              }),
+              HasSubstr("0000:41:00.0 cannot be assigned: already assigned to this domain"));
+}
+
 TEST_F(RepointTest, an_empty_pool_is_told_with_the_reason) {
   config_.profiles[0].gpus = {*parse_gpu_selector("10de:2236")};
   try {

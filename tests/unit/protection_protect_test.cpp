@@ -373,6 +373,13 @@ TEST(Protect, HardensDisksAndWatchdogsOnlyWhenTold) {
                     HasSubstr("action='none'"), Not(HasSubstr("action='pause'"))));
 }
 
+TEST(Protect, RestoresDisksAndWatchdogsThatAreHardenedNoMore) {
+  for (const std::string& device : {disk, std::string("<watchdog action='pause'/>")}) {
+    const std::string xml = hand_written("", device + gpu);
+    EXPECT_EQ(protect_all(protect(xml, hardened(), any)), protect_all(xml)) << device;
+  }
+}
+
 TEST(Protect, HardensWhateverThePolicyWas) {
   for (const char* policy :
        {" error_policy='stop'", " error_policy=\"enospace\"", " rerror_policy='stop'",

@@ -78,7 +78,7 @@ TEST(GuardTable, each_guard_has_its_row_in_order) {
   ASSERT_EQ(guard_table().size(), std::size(guard_keys));
   for (size_t i = 0; i < guard_table().size(); ++i) {
     EXPECT_EQ(guard_table()[i].guard, static_cast<Guard>(i));
-    EXPECT_FALSE(guard_table()[i].event.empty());
+    EXPECT_FALSE(guard_table()[i].events.empty());
     EXPECT_EQ(guard_table()[i].calls.empty(), guard_table()[i].calls_text.empty());
   }
 }

@@ -167,13 +167,15 @@ TEST(ClaimTextTest, has_the_memory_and_the_isolation_of_a_fraction) {
       "nvidia-560";
   for (const char* const rest :
        {"", " memory=4096", " fraction=memory", " memory=4096 fraction=memory+compute",
-        " writer=4711@12 attributes", " attributes memory=4096"}) {
+        " memory=4864 part=19:6+1:- vgpu=474", " writer=4711@12 attributes",
+        " attributes memory=4096"}) {
     const auto device = parse_device(line + rest);
     ASSERT_TRUE(device) << rest;
     EXPECT_EQ(format_device(*device), line + rest);
   }
-  for (const char* const rest : {" memory=0", " memory=", " memory=4GiB", " memory=-1",
-                                 " fraction=", " fraction=compute", " fractions=memory"})
+  for (const char* const rest :
+       {" memory=0", " memory=", " memory=4GiB", " memory=-1", " fraction=", " fraction=compute",
+        " fractions=memory", " part=", " vgpu=", " vgpu=x"})
     EXPECT_FALSE(parse_device(line + rest)) << rest;
 }
 

@@ -5,6 +5,7 @@
 # A scenario is a bash script in scenarios/, run as root in the guest with `set -euo pipefail`.
 # It may set in its head:   # limit: 3600  seconds it may take per part (default 1800)
 #                           # deb: COMMIT  the package of that commit is /lab/debs/COMMIT.deb, if git has it
+#                           # virtqemud: 13  there libvirt's modular daemon is /lab/virtqemud.tar, to unpack at /
 # To go on after a restart it is run again with another $PART (the first is `first`):
 #
 #     case $PART in

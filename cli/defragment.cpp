@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/defragment.hpp"
+
+#include <algorithm>
+
+#include "allocation/pool.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/quote.hpp"
+#include "cli/attach_requests.hpp"
+#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "cli/profile_offers.hpp"
+#include "cli/table.hpp"
+#include "libvirt/client.hpp"
+
+namespace gpuward {
+
+using nlohmann::json;
+
+std::string command_of(const DeviceMove& move, bool only) {
+  return "gpuward reassign " + shell_word(move.name) + (only ? "" : " --gpu " + move.alias) +
+         " --to " + to_string(move.to);
+}
+
+static std::string count_of(unsigned count, const RoomPlan& plan) {
+  return std::to_string(count) + " of " + std::to_string(plan.wanted) + " more of " + plan.title;
+}
+
+static std::string summary(const RoomPlan& plan) {
+  const auto& [available, possible, moves, in_the_way] = plan.devices;
+  if (moves.empty())
+    return "Room for " + count_of(possible, plan) +
+           (possible == plan.wanted ? "; no domain has to be reassigned.\n"
+                                    : "; reassigning shut-off domains makes no more.\n");
+  return "Room for " + count_of(available, plan) + ", and for " + std::to_string(possible) +
+         " after:\n";
+}
+
+std::string text_of(const RoomPlan& plan) {
+  std::string text = summary(plan);
+  for (const std::string& command : plan.commands) text += command + '\n';
+  std::vector<std::vector<std::string>> rows;
+  for (const Hindrance& each : plan.devices.in_the_way)
+    rows.push_back({to_string(each.device), each.why});
+  if (!rows.empty()) text += '\n' + format_table({"DEVICE", "NOT AVAILABLE"}, rows);
+  rows.clear();
+  for (const RoomUser& each : plan.users)
+    rows.push_back({each.user, each.frees ? std::to_string(*each.frees) : ""});
+  if (!rows.empty()) text += '\n' + format_table({"HAS INSTANCES", "WOULD FREE"}, rows);
+  return text;
+}
+
+json json_of(const RoomPlan& plan) {
+  json moves = json::array(), devices = json::array(), users = json::array();
+  for (size_t at = 0; at < plan.devices.moves.size(); ++at) {
+    const DeviceMove& move = plan.devices.moves[at];
+    moves.push_back({{"domain", {{"name", move.name}, {"uuid", to_string(move.domain)}}},
+                     {"alias", move.alias},
+                     {"from", to_string(move.from)},
+                     {"to", to_string(move.to)},
+                     {"command", plan.commands[at]}});
+  }
+  for (const Hindrance& each : plan.devices.in_the_way)
+    devices.push_back({{"device", to_string(each.device)},
+                       {"reason", each.why},
+                       {"domain", each.domain ? json(to_string(*each.domain)) : json(nullptr)}});
+  for (const RoomUser& each : plan.users)
+    users.push_back(
+        {{"user", each.user}, {"frees", each.frees ? json(*each.frees) : json(nullptr)}});
+  return {{"wanted", plan.wanted},
+          {"available", plan.devices.available},
+          {"possible", plan.devices.possible},
+          {"moves", std::move(moves)},
+          {"not_available", std::move(devices)},
+          {"users", std::move(users)}};
+}
+
+// ---- PCI devices
+
+/// All that are shut off: a GPU that one has by hand is assigned, too.
+static std::vector<PoolDomain> shut_off(const Settings& settings, const Config& config) {
+  const DomainStore store(settings.root, settings.connect);
+  std::vector<PoolDomain> off;
+  for (const DomainStore::Found& found : store.all()) {
+    if (found.active || !found.persistent) continue;
+    try {
+      off.push_back(pool_domain(config, parse_domain(store.inactive_xml(found.uuid))));
+    } catch (const Error& error) {
+      log::warning(found.name, error.what());  // what is assigned to it is not known
+    }
+  }
+  std::sort(off.begin(), off.end(),
+            [](const PoolDomain& one, const PoolDomain& other) { return one.name < other.name; });
+  return off;
+}
+
+static DevicesInUse by_hand_of(const Root& root, const std::vector<PoolDomain>& off) {
+  DevicesInUse by_hand;
+  for (const PoolDomain& domain : off) {
+    DevicesInUse own;
+    add_own_devices(root, domain.uuid, domain.by_hand, domain.mdevs_by_hand, own);
+    for (auto& [device, user] : own)
+      by_hand.emplace(
+          device, User{domain.uuid, "assigned by hand to shut-off " + domain_title(domain.name)});
+  }
+  return by_hand;
+}
+
+/// Of vGPUs how many more each card has room for, as far as that is known.
+static std::map<PciAddress, unsigned> vgpus_of_cards(const Offers& offers, const Profile& profile,
+                                                     const std::vector<PoolDevice>& pool) {
+  std::map<PciAddress, unsigned> most;
+  if (!traits_of(profile.use).has_types) return most;
+  std::map<PciAddress, std::set<std::string>> vfs;
+  for (const PoolDevice& device : pool)
+    if (device.physical_function && !find_user(device, offers.taken))
+      vfs[*device.physical_function].insert(to_string(device.address));
+  for (const auto& [card, free] : vfs)
+    most[card] = available_vgpus(offers, profile, card, free).value_or(0);
+  return most;
+}
+
+static bool has_one_gpu(const std::vector<PoolDomain>& off, const Uuid& domain) {
+  return std::any_of(off.begin(), off.end(), [&](const PoolDomain& each) {
+    return each.uuid == domain && each.gpus.size() == 1;
+  });
+}
+
+static void plan_devices(const Settings& settings, const Config& config, const Offers& offers,
+                         const Profile& profile, RoomPlan& plan) {
+  const auto off = shut_off(settings, config);
+  const auto pool = pool_of({settings.root, config, profile, offers.cards});
+  if (pool.empty())
+    throw Error(title_of(profile),
+                "no device on this host: " + explain_empty_pool(settings.root, config, profile),
+                "run: gpuward list gpus");
+  DevicePools pools = pools_of(settings.root, config, off);
+  pools[title_of(profile)] = pool;
+  plan.devices = defragment({profile, pools, off, offers.taken, by_hand_of(settings.root, off),
+                             vgpus_of_cards(offers, profile, pool)},
+                            plan.wanted);
+  for (const DeviceMove& move : plan.devices.moves)
+    plan.commands.push_back(command_of(move, has_one_gpu(off, move.domain)));
+}
+
+// ---- mdevs
+
+static std::string user_of(const GpuInstance& instance, const std::string& card) {
+  if (!instance.domain.empty()) return domain_title(instance.domain);
+  if (instance.state == "provisioned") return "provisioned on " + card;
+  return "instance " + instance.name + " (" + instance.state + ")";
+}
+
+static std::vector<SharedCard> shared_cards(const Offers& offers, const Profile& profile) {
+  std::vector<SharedCard> cards;
+  const auto uses = use_of_gpus(offers.root, offers.host.gpus, offers.host.instances);
+  for (const Offer& offer : offers.gpus) {
+    auto room = room_for_mdevs(offers, offer, profile);
+    if (!room) continue;
+    SharedCard card{std::move(*room)};
+    const std::string& name = offer.gpu->parent.name;
+    for (const size_t at : uses.at(name).at) {
+      const GpuInstance& instance = offers.host.instances[at];
+      if (is_mediated(instance.use) && instance.exists)
+        card.types[user_of(instance, name)].push_back(instance.instance.type);
+    }
+    cards.push_back(std::move(card));
+  }
+  return cards;
+}
+
+static void plan_mdevs(const Offers& offers, const Profile& profile, RoomPlan& plan) {
+  const auto cards = shared_cards(offers, profile);
+  if (cards.empty())
+    throw Error(title_of(profile), "no GPU of this host can have an instance of it",
+                "run: gpuward list types");
+  unsigned count = 0;
+  for (const SharedCard& card : cards) count += room_for_first(card.room, profile.types);
+  plan.devices.available = plan.devices.possible = std::min(count, plan.wanted);
+  if (count < plan.wanted) plan.users = room_users(cards, profile.types);
+}
+
+int defragment_command(const Settings& settings, const std::string& word) {
+  const Config config = require_config(settings.root);
+  const WantedGpus wanted = require_requests(settings, config, {word}).front();
+  const Profile& profile = wanted.profile;
+  if (profile.memory_mib)
+    throw Error(in_quotes(word), "a request by memory may be served in several ways",
+                "run: gpuward fit " + std::to_string(*profile.memory_mib) + "MiB");
+  Config counted = config;
+  if (!profile.is_configured) counted.profiles.push_back(profile);
+  KnownCards cards;
+  const Offers offers = read_offers(settings.root, counted, cards);
+  if (!offers.host.claimed.unreadable.empty()) return report_unreadable(offers.host.claimed);
+  RoomPlan plan{title_of(profile), wanted.count, {}};
+  if (gives_pci_devices(profile))
+    plan_devices(settings, config, offers, profile, plan);
+  else
+    plan_mdevs(offers, profile, plan);
+  if (settings.json)
+    print_json(settings.json, "plan", json_of(plan));
+  else
+    print_lines(text_of(plan));
+  return plan.devices.possible == plan.wanted ? 0 : 1;
+}
+
+}  // namespace gpuward

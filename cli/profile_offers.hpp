@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "allocation/capacity.hpp"
+#include "config/config.hpp"
+#include "inventory/snapshot.hpp"
+#include "pci/card_facts.hpp"
+
+namespace gpuward {
+
+// What the host has for profiles: `list profiles` and `plan --defragment` count from it
+// (list_profiles.cpp).
+
+/// A GPU with what all profiles may be assigned on it.
+struct Offer {
+  const Gpu* gpu;
+  std::vector<Parent> parents;  ///< of mdevs
+  std::vector<GpuType> types;
+  std::vector<std::string> present;
+};
+
+/// What the numbers of all profiles are counted from.
+struct Offers {
+  const Root& root;
+  const Config& config;
+  Host host;
+  DevicesInUse taken;
+  std::vector<Offer> gpus;
+  KnownCards& cards;
+};
+
+/// Types of the profiles of `config` are counted; all three have to live as long.
+Offers read_offers(const Root& root, const Config& config, KnownCards& cards);
+
+/// What the card has room for of a profile of mdevs, within its [gpu] max; nothing where it serves
+/// none of it.
+std::optional<CardRoom> room_for_mdevs(const Offers& offers, const Offer& offer,
+                                       const Profile& profile);
+
+/// Of so many VFs of a card as have a place for a vGPU of the profile: their card limits how many
+/// fit together. Nothing where that is not known.
+std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& profile,
+                                        const PciAddress& card, const std::set<std::string>& vfs);
+
+}  // namespace gpuward

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/root.hpp"
+#include "config/config.hpp"
+#include "kinds/mig_part.hpp"
+#include "mdev/parent.hpp"
+#include "pci/nvml.hpp"
+#include "state/claim.hpp"
+
+namespace gpuward {
+
+// Which GPU instance of a card a device can have.
+
+/// One card in MIG mode, and what is known of it to whoever asks.
+struct MigView {
+  const Root& root;
+  const Config& config;
+  PciAddress address;
+  MigCard card;
+  std::vector<Claim> claims;
+};
+
+/// Throws Error where the card cannot be asked or is not in MIG mode, with what the administrator
+/// has to do; gpuward does not change the mode, which takes the card from all that use it. A place
+/// that one of the claims names is taken, whether its GPU instance exists yet or not.
+MigView view_card(const Root& root, const Config& config, const PciAddress& address,
+                  std::vector<Claim> claims, std::chrono::milliseconds deadline);
+
+/// What a device can be set up as.
+struct MigFit {
+  std::string profile;  ///< "1g.10gb"
+  unsigned memory_mib = 0;
+  MigPart part;
+};
+
+struct MigChoice {
+  std::optional<MigFit> fit{};
+  std::string problem{};  ///< why there is none
+  bool may_come = false;  ///< once another domain has stopped
+};
+
+/// The first type of the profile of which the card has room for one more. `part`: the VF.
+MigChoice choose_mig(const MigView& view, const Profile& profile, const Parent& part);
+
+/// "1g.10gb" of "MIG 1g.10gb", as nvidia-smi prints it, or without its first word.
+std::string_view profile_word(std::string_view name);
+
+}  // namespace gpuward

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/defragment.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <random>
+#include <set>
+
+#include "allocation_fixtures.hpp"
+
+namespace gpuward {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using Texts = std::vector<std::string>;
+
+PciAddress card(unsigned number) {
+  return {0, static_cast<uint8_t>(number), 0, 0};
+}
+
+Profile profile(const std::string& name) {
+  Profile profile;
+  profile.name = name;
+  profile.use = Use::whole;
+  return profile;
+}
+
+/// Cards 1, 2 …, profiles of some of them, and domains vm1, vm2 … that are shut off.
+struct SmallHost {
+  void pool(const std::string& name, const std::vector<unsigned>& cards) {
+    auto& devices = pools_[title_of(profile(name))];
+    for (const unsigned number : cards)
+      devices.push_back({card(number), {}, {}, {card(number)}, true});
+  }
+  void off(const std::string& name, const std::vector<unsigned>& cards) {
+    const auto number = static_cast<uint8_t>(off_.size() + 1);
+    PoolDomain domain{{}, "vm" + std::to_string(number), {}, {}};
+    domain.uuid.bytes[15] = number;
+    for (const unsigned at : cards)
+      domain.gpus.push_back(
+          {"ua-gpuward-" + std::to_string(domain.gpus.size()), profile(name), card(at)});
+    off_.push_back(domain);
+  }
+  Defragmented plan(const std::string& name, unsigned wanted) {
+    const Profile of = profile(name);
+    return defragment({of, pools_, off_, taken_, by_hand_, most_}, wanted);
+  }
+  /// "vm1 1>2", in order.
+  Texts moves(const std::string& name, unsigned wanted) {
+    Texts texts;
+    for (const DeviceMove& move : plan(name, wanted).moves)
+      texts.push_back(move.name + ' ' + std::to_string(move.from.bus) + '>' +
+                      std::to_string(move.to.bus));
+    return texts;
+  }
+  Texts in_the_way(const std::string& name, unsigned wanted) {
+    Texts texts;
+    for (const Hindrance& each : plan(name, wanted).in_the_way)
+      texts.push_back(std::to_string(each.device.bus) + ": " + each.why);
+    return texts;
+  }
+  std::vector<PoolDomain> off_;
+  DevicePools pools_;
+  DevicesInUse taken_, by_hand_;
+  std::map<PciAddress, unsigned> most_;
+};
+
+struct DefragmentTest : testing::Test, SmallHost {};
+
+TEST_F(DefragmentTest, what_is_available_needs_no_move) {
+  pool("any", {1, 2, 3});
+  off("any", {1});
+  const Defragmented found = plan("any", 2);
+  EXPECT_EQ(found.available, 2U);
+  EXPECT_EQ(found.possible, 2U);
+  EXPECT_THAT(found.moves, IsEmpty());
+  EXPECT_THAT(found.in_the_way, IsEmpty());
+}
+
+TEST_F(DefragmentTest, moves_who_can_have_another) {
+  pool("any", {1, 2, 3});
+  pool("big", {1});
+  off("any", {1});
+  EXPECT_EQ(moves("big", 1), Texts{"vm1 1>2"});
+  EXPECT_EQ(plan("big", 1).available, 0U);
+  EXPECT_EQ(plan("big", 1).possible, 1U);
+  taken_ = taken({"0000:02:00.0"});
+  EXPECT_EQ(moves("big", 1), Texts{"vm1 1>3"});
+}
+
+TEST_F(DefragmentTest, moves_in_turn_where_only_that_helps) {
+  pool("big", {1});
+  pool("two", {1, 2});
+  pool("any", {1, 2, 3});
+  off("two", {1});
+  off("any", {2});
+  EXPECT_EQ(moves("big", 1), (Texts{"vm2 2>3", "vm1 1>2"})) << "the one that makes place first";
+}
+
+TEST_F(DefragmentTest, moves_as_few_as_possible) {
+  pool("any", {1, 2, 3, 4, 5});
+  pool("big", {1, 2});
+  off("any", {1});
+  off("any", {1});
+  off("any", {2});
+  EXPECT_EQ(moves("big", 1), Texts{"vm3 2>3"});
+  EXPECT_EQ(moves("big", 2), (Texts{"vm1 1>4", "vm2 1>4", "vm3 2>3"}))
+      << "those that share one stay together";
+}
+
+TEST_F(DefragmentTest, names_who_is_in_the_way) {
+  pool("big", {1, 2, 3, 4, 5});
+  pool("one", {2});
+  taken_ = taken({"0000:01:00.0"});
+  off("one", {2});
+  by_hand_[card(3)] = {{}, "assigned to domain 'hand'"};
+  pools_[title_of(profile("big"))][3].is_full = true;
+  EXPECT_EQ(in_the_way("big", 2),
+            (Texts{"1: web has it",
+                   "2: assigned to shut-off domain 'vm1', for which no other device is available",
+                   "3: assigned to domain 'hand'",
+                   "4: GPU has no capacity for another vGPU of profile 'big'"}));
+  EXPECT_EQ(plan("big", 2).possible, 1U);
+  EXPECT_THAT(in_the_way("big", 1), IsEmpty());
+}
+
+TEST_F(DefragmentTest, who_is_at_a_device_of_another_is_not_in_the_way) {
+  pool("big", {1, 2});
+  off("big", {1});
+  taken_ = taken({"0000:01:00.0"});
+  EXPECT_EQ(plan("big", 1).possible, 1U);
+  EXPECT_THAT(moves("big", 1), IsEmpty());
+}
+
+TEST_F(DefragmentTest, nothing_that_goes_with_what_another_has) {
+  pool("any", {1, 2, 3});
+  pool("big", {1});
+  off("any", {1});
+  off("any", {3});
+  pools_[title_of(profile("any"))][1].functions.push_back(card(3));
+  EXPECT_THAT(moves("big", 1), IsEmpty()) << "card 2 shares a companion with what vm2 has";
+  EXPECT_EQ(plan("big", 1).possible, 0U);
+}
+
+TEST_F(DefragmentTest, no_more_vgpus_than_their_card_has_room_for) {
+  pool("any", {1, 2, 3});
+  for (PoolDevice& vf : pools_[title_of(profile("any"))]) vf.physical_function = card(9);
+  most_[card(9)] = 2;
+  EXPECT_EQ(plan("any", 3).possible, 2U);
+  most_.clear();
+  EXPECT_EQ(plan("any", 3).possible, 3U);
+}
+
+// ---- mdevs
+
+/// One pool of 1 GiB, as labgpu and mbochs have; each type takes its MiB.
+SharedCard shared_card(const std::vector<std::string>& present) {
+  Gpu gpu;
+  gpu.parent.name = "a";
+  gpu.mdev_parents = {"a"};
+  unsigned left = 1024;
+  for (const std::string& type : present) left -= type == "big" ? 512 : 128;
+  std::vector<GpuType> types;
+  for (const auto& [id, size] : {std::pair("big", 512U), std::pair("small", 128U)}) {
+    GpuType type{.id = id, .memory_mib = size, .takes = {size}};
+    type.most = 1024 / size;
+    type.on = {{"a", left / size}};
+    types.push_back(type);
+  }
+  return {card_room(gpu, types, present), {}};
+}
+
+TEST(RoomUsersTest, what_each_would_free) {
+  SharedCard one = shared_card({"big", "small", "small", "small", "small"});
+  one.types = {{"web01", {"big"}}, {"web02", {"small", "small"}}, {"web03", {"small", "small"}}};
+  SharedCard other = shared_card({"big", "big"});
+  other.types = {{"web04", {"big", "big"}}};
+  const std::vector<SharedCard> cards{one, other};
+  EXPECT_THAT(room_users(cards, {"big"}), ElementsAre(RoomUser{"web04", 2}, RoomUser{"web01", 1}))
+      << "web02 and web03 only together";
+  EXPECT_THAT(room_users(cards, {"small"}),
+              ElementsAre(RoomUser{"web04", 8}, RoomUser{"web01", 4}, RoomUser{"web02", 2},
+                          RoomUser{"web03", 2}));
+}
+
+TEST(RoomUsersTest, what_is_not_known_is_said) {
+  SharedCard card = shared_card({"big", "big"});
+  card.types = {{"web01", {"unlisted"}}};
+  EXPECT_THAT(room_users({card}, {"big"}), ElementsAre(RoomUser{"web01", std::nullopt}));
+}
+
+// ---- against a search through everything
+
+struct Best {
+  unsigned possible = 0;
+  unsigned moves = 0;
+};
+
+/// Each group stays or has one of its targets, no two the same; what is left of the pool is room.
+struct Exhaustive {
+  unsigned wanted;
+  std::vector<unsigned> pool;
+  std::vector<unsigned> at, size;
+  std::vector<std::vector<unsigned>> targets;
+  std::map<unsigned, unsigned> most{};  ///< by card
+  std::function<unsigned(unsigned)> card_of{};
+  Best best{};
+
+  unsigned room(const std::set<unsigned>& assigned) const {
+    std::map<unsigned, unsigned> by_card;
+    for (const unsigned device : pool)
+      if (!assigned.contains(device)) ++by_card[card_of(device)];
+    unsigned sum = 0;
+    for (const auto& [card, count] : by_card) {
+      const auto limit = most.find(card);
+      sum += limit == most.end() ? count : std::min(count, limit->second);
+    }
+    return std::min(sum, wanted);
+  }
+  void search(size_t group, const std::set<unsigned>& assigned, unsigned moves) {
+    if (group == at.size()) {
+      const unsigned possible = room(assigned);
+      if (possible > best.possible || (possible == best.possible && moves < best.moves))
+        best = {possible, moves};
+      return;
+    }
+    const auto go = [&](unsigned device, unsigned cost) {
+      std::set<unsigned> more = assigned;
+      if (more.insert(device).second) search(group + 1, more, moves + cost);
+    };
+    go(at[group], 0);
+    for (const unsigned target : targets[group]) go(target, size[group]);
+  }
+};
+
+/// VFs 1 to 7 of cards 100 to 102, and domains that are assigned some.
+struct RandomHost : SmallHost {
+  explicit RandomHost(std::mt19937& random) : in_use(static_cast<unsigned>(1 + random() % 8)) {
+    for (size_t number = 0; number < pools.size(); ++number) add_pool(number, random);
+    taken_[card(in_use)] = {{}, "in use"};
+    for (size_t count = random() % 7; count > 0; --count) {
+      const size_t of = random() % pools.size();
+      if (pools[of].empty()) continue;
+      const unsigned device = pools[of][random() % pools[of].size()];
+      off(std::to_string(of), {device});
+      if (device != in_use) groups[device].push_back(of);
+    }
+    for (unsigned of = 100; of <= 102; ++of)
+      if (random() % 4 == 0) most_[card(of)] = static_cast<unsigned>(random() % 3);
+  }
+  void add_pool(size_t number, std::mt19937& random) {
+    for (unsigned device = 1; device <= 7; ++device)
+      if (random() % 2 == 0) pools[number].push_back(device);
+    pool(std::to_string(number), pools[number]);
+    for (PoolDevice& vf : pools_[title_of(profile(std::to_string(number)))])
+      vf.physical_function = card(card_of(vf.address.bus));
+  }
+  static unsigned card_of(unsigned device) { return 100 + device / 3; }
+  bool serves(size_t pool, unsigned device) const {
+    return device != in_use &&
+           std::find(pools[pool].begin(), pools[pool].end(), device) != pools[pool].end();
+  }
+  Best best(unsigned wanted) const {
+    Exhaustive all{wanted, {}, {}, {}, {}};
+    all.card_of = card_of;
+    all.best.moves = 99;
+    for (const auto& [of, most] : most_) all.most[of.bus] = most;
+    for (unsigned device = 1; device <= 7; ++device)
+      if (serves(0, device)) all.pool.push_back(device);
+    for (const auto& group : groups) {
+      all.at.push_back(group.first);
+      all.size.push_back(static_cast<unsigned>(group.second.size()));
+      all.targets.emplace_back();
+      for (unsigned target = 1; target <= 7; ++target)
+        if (target != group.first &&
+            std::all_of(group.second.begin(), group.second.end(),
+                        [&](size_t owner) { return serves(owner, target); }))
+          all.targets.back().push_back(target);
+    }
+    all.search(0, {}, 0);
+    return all.best;
+  }
+  unsigned in_use;
+  std::vector<std::vector<unsigned>> pools{3};
+  std::map<unsigned, std::vector<size_t>> groups;  ///< pools of those that are assigned a device
+};
+
+/// Whether none of the moves, in their order, goes to a device that a domain is assigned which does
+/// not come along.
+bool is_in_order(const std::vector<DeviceMove>& moves) {
+  for (size_t at = 0; at < moves.size(); ++at)
+    for (size_t later = at; later < moves.size(); ++later)
+      if (moves[later].from == moves[at].to) return false;
+  return true;
+}
+
+TEST(DefragmentPropertyTest, a_search_through_everything_finds_no_more_room_by_no_fewer_moves) {
+  std::mt19937 random(11);
+  unsigned moved = 0, in_turn = 0;
+  for (int round = 0; round < 3000; ++round) {
+    RandomHost host(random);
+    const auto wanted = static_cast<unsigned>(1 + random() % 4);
+    const Defragmented found = host.plan("0", wanted);
+    const Best best = host.best(wanted);
+    ASSERT_EQ(found.possible, best.possible) << "round " << round;
+    ASSERT_EQ(found.moves.size(), best.moves) << "round " << round;
+    ASSERT_TRUE(is_in_order(found.moves)) << "round " << round;
+    moved += found.moves.empty() ? 0 : 1;
+    in_turn += found.moves.size() > 1 ? 1 : 0;
+  }
+  EXPECT_GT(moved, 100U);
+  EXPECT_GT(in_turn, 20U);
+}
+
+}  // namespace
+}  // namespace gpuward

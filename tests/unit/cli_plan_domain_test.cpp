@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "attach/rewrite.hpp"
+#include "base/error.hpp"
+#include "cli/commands.hpp"
+#include "domain_fixtures.hpp"
+#include "fake_host.hpp"
+#include "pci_fixtures.hpp"
+#include "state/claim_store.hpp"
+
+namespace gpuward {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+/// web01, shut off, in libvirt's test driver.
+class PlanDomainTest : public testing::Test {
+ protected:
+  PlanDomainTest() {
+    host_.config(
+        "[profile card]\nuse = whole\n"
+        "[profile small]\ntype = mbochs-small\n[profile wide]\ntype = mbochs-small\n"
+        "placement = spread\n");
+    claims_.make_ready();
+  }
+  void define(const std::vector<GpuToAttach>& gpus) {
+    std::string xml =
+        "<domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>"
+        "<name>web01</name><uuid>d0000000-0000-4000-8000-000000000001</uuid><memory>8192</memory>"
+        "<os><type arch='x86_64' machine='q35'>hvm</type></os>"
+        "<devices></devices><test:runstate>5</test:runstate></domain>";
+    for (const GpuToAttach& gpu : gpus) xml = attach_gpu(xml, gpu);
+    host_.file("/libvirt.xml", "<node>" + xml + "</node>");
+  }
+  std::string plan(int schema = 0) {
+    testing::internal::CaptureStdout();
+    status_ = plan_domain_command(
+        {host_.root(), "test://" + host_.root().prefix + "/libvirt.xml", schema, false}, "web01");
+    std::fflush(stdout);
+    return testing::internal::GetCapturedStdout();
+  }
+  /// "DEVICE: RESULT REASON" of one GPU.
+  std::vector<std::string> devices(size_t gpu) {
+    std::vector<std::string> lines;
+    const json printed = json::parse(plan(2));
+    for (const json& device : printed["gpus"][gpu]["devices"])
+      lines.push_back(
+          device["device"].get<std::string>() + ": " + device["result"].get<std::string>() +
+          (device["reason"].is_null() ? "" : " " + device["reason"].get<std::string>()));
+    return lines;
+  }
+  void run(const std::string& name, ClaimedDevice device) {
+    Claim claim{*parse_uuid("e0000000-0000-4000-8000-000000000009"), name, {}};
+    claim.devices.push_back(std::move(device));
+    claims_.write(claim);
+  }
+  FakeHost host_;
+  Claims claims_{host_.root()};
+  int status_ = -1;
+};
+
+TEST_F(PlanDomainTest, a_pci_device_stays_while_it_is_available) {
+  for (const char* const card : {"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"})
+    host_.pci_gpu(card);
+  define({{"card", true, Use::whole, {at("0000:42:00.0")}}});
+  EXPECT_THAT(devices(0),
+              ElementsAre("0000:41:00.0: available the GPU stays at 0000:42:00.0, which is "
+                          "available",
+                          "0000:42:00.0: chosen",
+                          "0000:43:00.0: available the GPU stays at 0000:42:00.0, which is "
+                          "available"));
+  EXPECT_EQ(status_, 0);
+  run("db01", whole_card("0000:42:00.0"));
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: chosen instead of 0000:42:00.0: in use by "
+                                      "domain 'db01'",
+                                      "0000:42:00.0: unavailable in use by domain 'db01'",
+                                      "0000:43:00.0: available as good, but later by name"));
+}
+
+TEST_F(PlanDomainTest, without_an_available_device_the_status_is_1) {
+  host_.pci_gpu("0000:41:00.0");
+  define({{"card", true, Use::whole, {at("0000:41:00.0")}}});
+  run("db01", whole_card("0000:41:00.0"));
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: unavailable in use by domain 'db01'"));
+  EXPECT_EQ(status_, 1);
+}
+
+TEST_F(PlanDomainTest, an_mdev_is_placed_as_at_its_start) {
+  for (const char* const card : {"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"})
+    host_.parent(card).type("mbochs-small", 4);
+  host_.instance("0000:43:00.0", "mbochs-small",
+                 *parse_uuid("00000000-0000-4000-8000-000000000001"));
+  define({{"small"}});
+  EXPECT_THAT(devices(0),
+              ElementsAre("0000:41:00.0: available card is emptier",
+                          "0000:42:00.0: available card is emptier", "0000:43:00.0: chosen"));
+  define({{"wide"}, {"wide"}});
+  EXPECT_THAT(devices(0),
+              ElementsAre("0000:41:00.0: chosen", "0000:42:00.0: available card is fuller",
+                          "0000:43:00.0: available card is fuller"));
+  EXPECT_THAT(devices(1),
+              ElementsAre("0000:41:00.0: available card is fuller", "0000:42:00.0: chosen",
+                          "0000:43:00.0: available card is fuller"));
+  EXPECT_THAT(plan(),
+              HasSubstr("ua-gpuward-1  profile 'wide'  0000:42:00.0  mbochs-small  chosen"));
+  EXPECT_EQ(status_, 0);
+  run("db01", whole_card("0000:41:00.0"));
+  EXPECT_THAT(devices(0),
+              ElementsAre("0000:41:00.0: unavailable parent 0000:41:00.0: in use by domain 'db01'",
+                          "0000:42:00.0: chosen",
+                          "0000:43:00.0: available farther from the other GPUs of the domain"));
+}
+
+TEST_F(PlanDomainTest, what_another_gpu_of_the_domain_needs_is_left_to_it) {
+  for (const char* const card : {"0000:41:00.0", "0000:42:00.0"})
+    host_.parent(card).type("mbochs-small", 2);
+  host_.instance("0000:41:00.0", "mbochs-small",
+                 *parse_uuid("00000000-0000-4000-8000-000000000001"));
+  host_.config(
+      "[profile small]\ntype = mbochs-small\n"
+      "[profile first]\ntype = mbochs-small\ngpu = 0000:41:00.0\n");
+  define({{"small"}, {"first"}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: unavailable no available instance",
+                                      "0000:42:00.0: chosen"));
+  EXPECT_THAT(devices(1), ElementsAre("0000:41:00.0: chosen"));
+}
+
+/// Of each type the kernel says what fits without the other.
+TEST_F(PlanDomainTest, what_another_type_of_the_domain_needs_is_left_to_it) {
+  host_.parent("a").type("mtty-1", 2).type("mtty-2", 1);
+  host_.parent("b").type("mtty-1", 4);
+  host_.config("[profile port]\ntype = mtty-1\n[profile two]\ntype = mtty-2\n");
+  define({{"port"}, {"two"}});
+  EXPECT_THAT(devices(0),
+              ElementsAre("a: available left to another GPU of the domain", "b: chosen"));
+  EXPECT_THAT(devices(1), ElementsAre("a: chosen"));
+}
+
+TEST_F(PlanDomainTest, a_domain_without_a_gpu_has_no_plan) {
+  define({});
+  EXPECT_EQ(plan(), "web01: requests no GPU\n");
+}
+
+}  // namespace
+}  // namespace gpuward

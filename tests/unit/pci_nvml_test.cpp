@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// gpuward-nvml and what reads it, with the stand-in for NVIDIA's library (tests/nvml).
+#include "pci/nvml.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "nvml_fixtures.hpp"
+#include "pci_fixtures.hpp"
+
+namespace gpuward {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+using Mode = MigCard::Mode;
+
+constexpr milliseconds long_enough{60'000};
+
+class NvmlTest : public testing::Test {
+ protected:
+  MigCard card() const { return read_mig_card(root_, card_, long_enough); }
+  std::string failure(milliseconds deadline = long_enough) const {
+    try {
+      read_mig_card(root_, card_, deadline);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "(none)";
+  }
+  CreatedGpuInstance create(const std::string& profile) const {
+    const MigCard now = card();
+    const GpuInstanceProfile* const found = find_gpu_instance_profile(now, profile);
+    const auto place = choose_place(now, *found);
+    return create_gpu_instance(root_, card_, {found->id, place.value_or(MemorySlices{})},
+                               long_enough);
+  }
+  DestroyedGpuInstance destroy(unsigned start, std::optional<unsigned> id = {}) const {
+    return destroy_gpu_instance(root_, card_, {19, {start, 1}, id}, long_enough);
+  }
+  TempDir directory_;
+  Root root_{directory_.path()};
+  NvmlDouble nvml_{root_};
+  PciAddress card_ = at("0000:41:00.0");
+};
+
+TEST_F(NvmlTest, a_card_has_profiles_with_places_and_what_remains) {
+  nvml_.add("instance 3 9 4 4 1");
+  const MigCard read = card();
+  EXPECT_EQ(read.mode, Mode::on);
+  ASSERT_THAT(read.profiles, SizeIs(6));
+  const GpuInstanceProfile* const small = find_gpu_instance_profile(read, "1g.5gb");
+  ASSERT_TRUE(small);
+  EXPECT_EQ(small->id, 19U);
+  EXPECT_EQ(small->slices, 1U);
+  EXPECT_EQ(small->memory_mib, 4864U);
+  EXPECT_EQ(small->most, 7U);
+  EXPECT_EQ(small->remaining, 4U);
+  EXPECT_THAT(small->places, SizeIs(7));
+  EXPECT_TRUE(find_gpu_instance_profile(read, "1g.5gb+me"));
+  EXPECT_FALSE(find_gpu_instance_profile(read, "1g"));
+  ASSERT_THAT(read.instances, SizeIs(1));
+  EXPECT_EQ(read.instances[0].id, 3U);
+  EXPECT_EQ(read.instances[0].place, (MemorySlices{4, 4}));
+  EXPECT_EQ(read.instances[0].compute_instances, 1U);
+}
+
+TEST_F(NvmlTest, an_older_driver_tells_profiles_in_version_2) {
+  nvml_.add("lacks-v3");
+  EXPECT_THAT(card().profiles, SizeIs(6));
+  EXPECT_EQ(find_gpu_instance_profile(card(), "2g.10gb")->memory_mib, 9856U);
+}
+
+TEST_F(NvmlTest, the_mode_is_told_apart) {
+  nvml_.set("mig off\n");
+  EXPECT_EQ(card().mode, Mode::off);
+  EXPECT_THAT(card().profiles, SizeIs(6));
+  nvml_.set("mig pending\n");
+  EXPECT_EQ(card().mode, Mode::pending);
+  nvml_.set("mig unsupported\n");
+  EXPECT_EQ(card().mode, Mode::unsupported);
+  EXPECT_THAT(card().profiles, IsEmpty());
+}
+
+TEST_F(NvmlTest, one_is_created_with_its_compute_instance_and_destroyed) {
+  const CreatedGpuInstance created = create("1g.5gb");
+  EXPECT_EQ(created.change.failure, "");
+  EXPECT_EQ(created.id, 1U);
+  EXPECT_EQ(nvml_.instances(), "instance 1 19 6 1 1\n");
+  EXPECT_EQ(destroy(6, 1).change.failure, "");
+  EXPECT_EQ(nvml_.instances(), "");
+  EXPECT_EQ(destroy(6, 1).change.failure, "") << "twice does no harm";
+}
+
+TEST_F(NvmlTest, another_at_its_place_is_not_destroyed) {
+  nvml_.add("instance 5 19 6 1 0");
+  EXPECT_EQ(destroy(6, 1).change.failure, "");
+  EXPECT_EQ(destroy(5, 5).change.failure, "");
+  EXPECT_EQ(nvml_.instances(), "instance 5 19 6 1 0\n");
+  destroy(6);
+  EXPECT_EQ(nvml_.instances(), "") << "whichever is there, where none is named";
+}
+
+TEST_F(NvmlTest, what_fails_is_undone_and_told) {
+  nvml_.add("returns GpuInstanceCreateComputeInstance 999");
+  EXPECT_THAT(create("1g.5gb").change.failure,
+              HasSubstr("GpuInstanceCreateComputeInstance returned 999"));
+  EXPECT_EQ(nvml_.instances(), "");
+  EXPECT_TRUE(create("1g.5gb").is_refused);
+  nvml_.add("returns GpuInstanceDestroy 19");
+  EXPECT_FALSE(create("1g.5gb").is_refused) << "it is left";
+  EXPECT_THAT(nvml_.instances(), HasSubstr(" 19 6 1 0\n"));
+  nvml_.set("mig on\ninstance 5 0 0 8 0\n");
+  const auto refused = create_gpu_instance(root_, card_, {19, {6, 1}}, long_enough);
+  EXPECT_TRUE(refused.is_refused);
+  EXPECT_THAT(refused.change.failure, HasSubstr("no room"));
+  nvml_.set("mig on\ncrashes-after DeviceCreateGpuInstanceWithPlacement\n");
+  EXPECT_FALSE(create("1g.5gb").is_refused) << "not known";
+}
+
+TEST_F(NvmlTest, one_in_use_stays) {
+  nvml_.add("instance 1 19 6 1 1");
+  nvml_.add("returns ComputeInstanceDestroy 19");
+  EXPECT_TRUE(destroy(6, 1).is_in_use);
+  nvml_.without("returns ComputeInstanceDestroy 19");
+  nvml_.add("returns GpuInstanceDestroy 19");
+  const auto kept = destroy(6, 1);
+  EXPECT_TRUE(kept.is_in_use);
+  EXPECT_EQ(kept.change.failure, "GPU instance is in use");
+  EXPECT_THAT(nvml_.instances(), HasSubstr("instance 1 19 6 1"));
+}
+
+TEST_F(NvmlTest, one_that_was_there_is_filled_and_emptied) {
+  nvml_.add("instance 1 19 6 1 0");
+  const GpuInstanceRef there{19, {6, 1}, 1};
+  EXPECT_EQ(fill_gpu_instance(root_, card_, there, long_enough).change.failure, "");
+  EXPECT_EQ(nvml_.instances(), "instance 1 19 6 1 1\n");
+  EXPECT_EQ(empty_gpu_instance(root_, card_, there, long_enough).change.failure, "");
+  EXPECT_EQ(nvml_.instances(), "instance 1 19 6 1 0\n");
+  EXPECT_THAT(fill_gpu_instance(root_, card_, {19, {5, 1}, 2}, long_enough).change.failure,
+              HasSubstr("no longer exists"));
+}
+
+TEST_F(NvmlTest, what_keeps_it_from_asking_is_the_reason) {
+  nvml_.add("returns Init_v2 9");
+  EXPECT_THAT(failure(), HasSubstr("GPU instances of 0000:41:00.0: NVIDIA's driver is not loaded"));
+  nvml_.remove_library();
+  EXPECT_THAT(failure(), HasSubstr("libnvidia-ml.so.1 cannot be loaded: "));
+  nvml_.remove_program();
+  EXPECT_THAT(failure(), HasSubstr("gpuward-nvml cannot be run: No such file or directory"));
+}
+
+TEST_F(NvmlTest, a_library_that_hangs_or_crashes_ends_no_one_else) {
+  nvml_.add("crashes DeviceGetMigMode");
+  EXPECT_THAT(failure(), HasSubstr("gpuward-nvml was killed by signal 6 (ABRT)"));
+  nvml_.set("mig on\nhangs DeviceGetMigMode\n");
+  EXPECT_THAT(failure(milliseconds(300)), HasSubstr("gpuward-nvml timed out"));
+}
+
+TEST_F(NvmlTest, the_caller_is_told_the_process_before_it_changes_anything) {
+  pid_t process = 0;
+  const WriteOptions options(long_enough, {}, [&](pid_t started) {
+    process = started;
+    EXPECT_EQ(nvml_.instances(), "");
+  });
+  EXPECT_EQ(create_gpu_instance(root_, card_, {19, {6, 1}}, options).change.failure, "");
+  EXPECT_GT(process, 0);
+  EXPECT_EQ(nvml_.instances(), "instance 1 19 6 1 1\n");
+  const WriteOptions refuses(long_enough, {}, [](pid_t) { throw Error("claim", "not written"); });
+  EXPECT_THROW(create_gpu_instance(root_, card_, {19, {5, 1}}, refuses), Error);
+  EXPECT_EQ(nvml_.instances(), "instance 1 19 6 1 1\n");
+}
+
+TEST(MigCardTest, a_text_that_is_no_list_is_none) {
+  EXPECT_TRUE(parse_mig_card("mig off\n"));
+  for (const char* text :
+       {"", "mig on", "mig maybe\n", "profile 1 1 1 1 1 x\n", "mig on\nprofile 19 1 9728 7 6 a/b\n",
+        "mig on\nprofile 19 1 9728 7\n", "mig on\ninstance 1 2 3\n", "mig on\nplacement 1 2 3\n",
+        "mig on\n\n", "mig on\nelse\n"})
+    EXPECT_FALSE(parse_mig_card(text)) << text;
+}
+
+/// The largest profiles begin at the first slice, so the small ones are put to the end.
+TEST(MigCardTest, a_place_leaves_most_places_of_the_others) {
+  MigCard card{Mode::on,
+               {{19, "1g", 1, 0, 7, 7, {{0, 1}, {1, 1}, {4, 1}, {5, 1}, {6, 1}}},
+                {9, "3g", 3, 0, 2, 2, {{0, 4}, {4, 4}}},
+                {0, "7g", 7, 0, 1, 1, {{0, 8}}}},
+               {}};
+  EXPECT_EQ(choose_place(card, card.profiles[0])->start, 6U);
+  card.instances.push_back({1, 19, {6, 1}, 1});
+  EXPECT_EQ(choose_place(card, card.profiles[0])->start, 5U) << "beside it, 3g keeps its place";
+  EXPECT_EQ(choose_place(card, card.profiles[1])->start, 0U);
+  EXPECT_FALSE(choose_place(card, card.profiles[2]));
+  card.profiles[0].remaining = 0;
+  EXPECT_FALSE(choose_place(card, card.profiles[0])) << "the driver says that there is none";
+}
+
+}  // namespace
+}  // namespace gpuward
