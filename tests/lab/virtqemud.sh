@@ -51,9 +51,9 @@ virtqemud_commands='
     install -D -m 644 -t ../../tree/usr/lib/systemd/system virtqemud.service virtqemud.socket virtqemud-ro.socket virtqemud-admin.socket
     install -D -m 644 -t ../../tree/etc/libvirt virtqemud.conf
     mkdir -p ../../tree/etc/apparmor.d
-    sed "s,@sbindir@,/usr/sbin,; s,@libexecdir@,/usr/lib/libvirt,; s,@runstatedir@,/run,; s,@sysconfdir@,/etc," \
+    sed "s,@sbindir@,/usr/sbin,g; s,@libexecdir@,/usr/lib/libvirt,g; s,@runstatedir@,/run,g; s,@sysconfdir@,/etc,g" \
         ../../source/src/security/apparmor/usr.sbin.virtqemud.in >../../tree/etc/apparmor.d/usr.sbin.virtqemud
-    ! grep -rn "@[a-z]*dir@" ../../tree/etc/apparmor.d
+    if grep -rn "@[a-z]*dir@" ../../tree/etc/apparmor.d; then exit 1; fi
     tar -C ../../tree -cf ../../virtqemud.tar .'
 
 # In a copy of the root, which is thrown away (as in_copy of autopkgtest.sh).
@@ -77,6 +77,7 @@ build_virtqemud() {
             CC="ccache gcc" CCACHE_DIR=/mnt/ccache chroot . bash -euc "$commands"
     ' build_virtqemud "$root" "$dir" "$CACHE/ccache" "$virtqemud_commands" >"$dir.log" 2>&1 ||
         die "virtqemud does not build, see $dir.log:" "$(tail -n 30 "$dir.log")"
-    mv "$dir/out/virtqemud.tar" "$dir/virtqemud.tar"
+    mv "$dir/out/virtqemud.tar" "$dir/tar"
     rm -rf "${dir:?}"/{upper,work,merged,out}
+    mv "$dir/tar" "$dir/virtqemud.tar"
 }
