@@ -134,7 +134,7 @@ static std::optional<PciAddress> other_with(const Root& root, const Config& conf
 
 static GpuFact serials_of(const Root& root, const Config& config, const PciAddress& card,
                           KnownCards& cards) {
-  const GpuFact fact = own_serials(root, card, cards);
+  GpuFact fact = own_serials(root, card, cards);
   if (!is_selected_by(config, fact.values)) return fact;
   if (const auto other = other_with(root, config, card, fact.values, cards))
     return {{}, "is also that of GPU " + to_string(*other), true};
