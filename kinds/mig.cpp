@@ -151,7 +151,11 @@ static void create_part(const DeviceSetup& setup, const MigFit& fit, ClaimedDevi
   const auto make = part.is_adopted ? fill_gpu_instance : create_gpu_instance;
   const CreatedGpuInstance made =
       make(root, card, part.gpu_instance, named_writing(root, owner, device, deadlines));
-  if (made.is_refused) device.part.clear();
+  if (made.is_refused) {
+    // On disk, too: whoever takes over from us would destroy what another tool has there.
+    device.part.clear();
+    Claims(root).update(owner, device);
+  }
   require_changed(device,
                   part.is_adopted
                       ? "cannot use " + gpu_instance_text(part)
@@ -245,7 +249,11 @@ static std::string remove_part(const Root& root, const Claim& owner, ClaimedDevi
   const auto part = parse_part(device.part);
   const auto card = parse_pci_address(device.parent);
   if (!part || !card) return "GPU instance of the claim cannot be determined";
-  if (!exists(pci_path(root, *card))) return {};
+  if (!exists(pci_path(root, *card))) {
+    // Gone with the card: what a card here has at that place later is another's.
+    device.part.clear();
+    return {};
+  }
   const DestroyedGpuInstance result = end_gpu_instance(
       root, *card, *part, named_writing(root, owner, device, deadlines), deadlines.release_wait());
   if (!result.change.blocked) device.writer = {};

@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "allocation/pool.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "kinds/kind.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
@@ -18,6 +20,7 @@
 #include "pci/vendor_vgpu.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
 
 namespace gpuward {
 namespace {
@@ -333,6 +336,51 @@ TEST_F(MigTest, where_the_driver_refuses_nothing_is_destroyed) {
                                          "has no room for the GPU instance"));
   EXPECT_EQ(nvml_.instances(), "instance 5 19 6 1 0\n");
   EXPECT_FALSE(claims_.find(small_.uuid));
+}
+
+/// Whoever takes over from a hook that is killed then has only the claim on disk.
+TEST_F(MigTest, what_the_driver_refused_is_not_in_the_claim_on_disk) {
+  nvml_.add("adds-before DeviceCreateGpuInstanceWithPlacement instance 5 19 6 1 0");
+  Claim claim{small_.uuid, small_.name, {}};
+  claim.devices.push_back({.alias = "ua-gpuward-0",
+                           .profile = "small",
+                           .instance = {},
+                           .parent = pf,
+                           .type = "-",
+                           .use = Use::mig});
+  claim.devices[0].address = at("0000:42:00.1");
+  claims_.make_ready();
+  claims_.write(claim);
+  ClaimedDevice device = claim.devices[0];
+  EXPECT_THROW(kind_of(Use::mig).set_up(
+                   {host_.root(), config_, config_.profiles[0], claim, patient}, device),
+               Error);
+  ASSERT_TRUE(claimed(small_));
+  EXPECT_EQ(claimed(small_)->type, "1g.5gb");
+  EXPECT_EQ(claimed(small_)->part, "");
+}
+
+/// What is at its place when the card, or another, is there again was created by another tool.
+TEST_F(MigTest, with_the_card_gone_its_place_is_forgotten) {
+  config_.profiles[0].scrub = "/bin/false";
+  prepare(small_);
+  host_.set_vfs(pf, 0);
+  std::filesystem::remove_all(pci_path(host_.root(), at(pf)));
+  const auto kept = release(small_);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_EQ(kept[0].reason, "device disappeared before it was scrubbed");
+  EXPECT_EQ(claimed(small_)->part, "");
+}
+
+TEST_F(MigTest, what_outlasts_a_restart_names_no_gpu_instance) {
+  prepare(small_);
+  const Claim claim = *claims_.find(small_.uuid);
+  ASSERT_NE(claim.devices[0].part, "");
+  record_quarantine(host_.root(), claim, claim.devices[0]);
+  const auto records = quarantine_records(host_.root());
+  ASSERT_THAT(records, SizeIs(1));
+  EXPECT_EQ(records[0].devices[0].type, "1g.5gb");
+  EXPECT_EQ(records[0].devices[0].part, "");
 }
 
 TEST_F(MigTest, an_empty_one_may_be_adopted_and_stays) {
