@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/kind.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -30,9 +31,10 @@ ClaimedType claimed_type(const Root& root, const ClaimedDevice& device) {
 }
 
 static std::vector<GpuType> read_types(const Root& root, const Gpu& gpu,
-                                       const std::vector<std::string>* counted, bool of_one_part) {
+                                       const std::vector<std::string>* counted, bool of_one_part,
+                                       std::optional<Use> configured = {}) {
   for (const Use use : kinds_of(gpu))
-    if (const Kind& kind = kind_of(use); kind.types)
+    if (const Kind& kind = kind_of(use); kind.types && use == configured.value_or(use))
       if (auto types = kind.types(root, gpu, counted, of_one_part); !types.empty()) return types;
   return {};
 }
@@ -40,6 +42,14 @@ static std::vector<GpuType> read_types(const Root& root, const Gpu& gpu,
 std::vector<GpuType> types_of(const Root& root, const Gpu& gpu,
                               const std::vector<std::string>* counted) {
   return read_types(root, gpu, counted, false);
+}
+
+/// A program that does not answer is no reason to take the GPU for another kind.
+std::vector<GpuType> types_of(const Root& root, const Config& config, const Gpu& gpu,
+                              const std::vector<std::string>* counted) {
+  auto configured = settings_of(config, gpu.parent).use;
+  if (configured && !traits_of(*configured).needs_program) configured.reset();
+  return read_types(root, gpu, counted, false, configured);
 }
 
 std::vector<GpuType> catalogue_of(const Root& root, const Gpu& gpu) {

@@ -12,6 +12,7 @@
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
 #include "kinds/kind.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
@@ -208,6 +209,49 @@ TEST_F(MigTest, no_more_than_max_of_a_type) {
   EXPECT_THAT(refusal(domain(2, "small", "0000:42:00.2")),
               HasSubstr("max = 1g.5gb:1 is reached on 0000:42:00.0 by domain 'vm1'"));
   EXPECT_EQ(nvml_.instances(), "instance 1 19 6 1 1\n");
+}
+
+TEST_F(MigTest, room_that_may_come_is_not_hidden_by_a_type_that_never_does) {
+  config_.gpus[0].max = {{"2g.10gb", 0}};
+  nvml_.add("instance 5 19 0 1 1");
+  EXPECT_THAT(refusal(domain(2, "any", "0000:42:00.2")),
+              HasSubstr("no room for a GPU instance 4g.20gb; shut a domain"));
+}
+
+// ---- a running domain whose claim is lost
+
+TEST_F(MigTest, a_lost_claim_is_written_again_with_its_gpu_instance) {
+  prepare(small_);
+  const auto before = claimed(small_);
+  host_.pci_gpu("0000:42:00.1").attribute("nvidia/gpu_instance_id", "1");
+  claims_.drop(small_.uuid);
+  EXPECT_EQ(check_running_domain(host_.root(), config_, small_, patient),
+            "claim file was missing and has been re-created");
+  EXPECT_EQ(claimed(small_), before);
+  EXPECT_THAT(release(small_), IsEmpty());
+  EXPECT_EQ(nvml_.instances(), "");
+}
+
+TEST_F(MigTest, a_lost_claim_of_one_that_may_be_adopted_leaves_it) {
+  config_.gpus[0].adopt = true;
+  prepare(small_);
+  host_.pci_gpu("0000:42:00.1").attribute("nvidia/gpu_instance_id", "1");
+  claims_.drop(small_.uuid);
+  check_running_domain(host_.root(), config_, small_, patient);
+  EXPECT_EQ(claimed(small_)->part, "19:6+1:1:adopted");
+}
+
+TEST_F(MigTest, of_a_lost_claim_it_is_said_where_the_gpu_instance_remains) {
+  prepare(small_);
+  claims_.drop(small_.uuid);
+  EXPECT_THAT(check_running_domain(host_.root(), config_, small_, patient),
+              HasSubstr("GPU 0: GPU instance of 0000:42:00.1 remains when the domain stops, as it "
+                        "is not known: its driver does not say which it is; then run: nvidia-smi "
+                        "mig -i 0000:42:00.0 -lgi, "));
+  EXPECT_EQ(claimed(small_)->use, Use::mig);
+  EXPECT_EQ(claimed(small_)->vgpu, "474");
+  EXPECT_THAT(release(small_), IsEmpty());
+  EXPECT_EQ(vgpu("0000:42:00.1"), "0");
 }
 
 // ---- crashes
@@ -440,11 +484,12 @@ TEST_F(MigTest, a_vgpu_in_another_one_is_refused) {
 
 class NvmlWatch {
  public:
-  explicit NvmlWatch(const Root& root) : mark_(root.at("/usr/lib/asked")) {
+  explicit NvmlWatch(const Root& root, const std::string& then = "exit 1")
+      : mark_(root.at("/usr/lib/asked")) {
     write_file_atomically(mark_, "");
     ::chmod(mark_.c_str(), 0666);
     write_file_atomically(root.at("/usr/sbin/gpuward-nvml"),
-                          "#!/bin/sh\necho \"$3\" >> " + mark_ + "\nexit 1\n", 0755);
+                          "#!/bin/sh\necho \"$3\" >> " + mark_ + '\n' + then + '\n', 0755);
   }
   std::string asked() const { return read_file(mark_).value_or("?"); }
 
@@ -478,6 +523,21 @@ TEST_F(MigTest, the_start_of_other_domains_does_not_ask_the_library) {
 TEST_F(MigTest, a_card_is_asked_once_for_all_of_its_vfs) {
   const NvmlWatch watch(host_.root());
   EXPECT_THAT(pool_of(host_.root(), config_, config_.profiles[0]), SizeIs(4));
+  EXPECT_EQ(watch.asked(), "list\n");
+}
+
+/// With a second card, which is not asked after the first has taken all the time.
+TEST_F(MigTest, a_look_at_all_cards_has_one_deadline) {
+  host_.sriov("0000:43:00.0", 2);
+  host_.set_vfs("0000:43:00.0", 2);
+  add_vf("0000:43:00.1");
+  const NvmlWatch watch(host_.root(), "sleep 30");
+  config_.gpus.push_back(config_.gpus[0]);
+  config_.gpus.back().selector = *parse_gpu_selector("0000:43:00.0");
+  const auto start = std::chrono::steady_clock::now();
+  const auto pool = pool_of(host_.root(), config_, config_.profiles[0]);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(8));
+  EXPECT_EQ(pool.back().address, at("0000:43:00.1"));
   EXPECT_EQ(watch.asked(), "list\n");
 }
 
