@@ -23,6 +23,9 @@ static ConsideredDevice considered(const MdevChoice& choice, const Profile& prof
     device.why = "no available instance";
   } else if (requires_near(profile.numa) && !candidate.near) {
     device.why = "device is not local to the domain's memory and CPUs " + numa_text(profile.numa);
+  } else if (!choice.chosen) {
+    device.result = Result::available;
+    device.why = "left to another GPU of the domain";
   } else if (choice.chosen->parent == candidate.parent && choice.chosen->type == candidate.type) {
     device.result = Result::chosen;
   } else {

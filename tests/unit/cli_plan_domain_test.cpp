@@ -142,6 +142,16 @@ TEST_F(PlanDomainTest, what_another_type_of_the_domain_needs_is_left_to_it) {
   EXPECT_THAT(devices(1), ElementsAre("a: chosen"));
 }
 
+/// Both fill the card up to its limit: neither counts against itself.
+TEST_F(PlanDomainTest, a_card_that_the_domain_fills_up_to_max_is_chosen) {
+  host_.parent("0000:41:00.0").type("mbochs-small", 4);
+  host_.config("[gpu 0000:41:00.0]\nmax = mbochs-small:2\n[profile small]\ntype = mbochs-small\n");
+  define({{"small"}, {"small"}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: chosen"));
+  EXPECT_THAT(devices(1), ElementsAre("0000:41:00.0: chosen"));
+  EXPECT_EQ(status_, 0);
+}
+
 TEST_F(PlanDomainTest, a_domain_without_a_gpu_has_no_plan) {
   define({});
   EXPECT_EQ(plan(), "web01: requests no GPU\n");
