@@ -18,6 +18,8 @@ struct RoomPlan {
   Defragmented devices;                 ///< of PCI devices; of mdevs without moves
   std::vector<RoomUser> users{};        ///< of mdevs: who has instances
   std::vector<std::string> commands{};  ///< one for each move
+  bool is_at_most = false;              ///< some cards may have room for fewer vGPUs
+  std::vector<PciAddress> unknown{};    ///< cards of which it is not known for how many vGPUs
 };
 
 std::string text_of(const RoomPlan& plan);
