@@ -104,6 +104,7 @@ static ConsideredDevice considered(const Reassigned& after, const PoolGpu& gpu,
   ConsideredDevice found{Result::unavailable, to_string(device.address), {}, {}};
   found.why =
       why_impossible(gpu.profile, device, use, {after.domain.numa_nodes, after.domain.cpus});
+  if (found.why.empty() && device.is_full) found.why = why_worse(Criterion::capacity, gpu.profile);
   if (!found.why.empty()) return found;
   found.result = chosen == &device ? Result::chosen : Result::available;
   const Reassignment* const move = after.move_of(gpu);

@@ -93,7 +93,8 @@ json json_of(const RoomPlan& plan) {
 // ---- PCI devices
 
 /// All that are shut off: a GPU that one has by hand is assigned, too.
-static std::vector<PoolDomain> shut_off(const Settings& settings, const Config& config) {
+static std::vector<PoolDomain> shut_off(const Settings& settings, const Config& config,
+                                        RoomPlan& plan) {
   const DomainStore store(settings.root, settings.connect);
   std::vector<PoolDomain> off;
   for (const DomainStore::Found& found : store.all()) {
@@ -101,8 +102,12 @@ static std::vector<PoolDomain> shut_off(const Settings& settings, const Config& 
     try {
       off.push_back(pool_domain(config, parse_domain(store.inactive_xml(found.uuid))));
     } catch (const Error& error) {
-      log::warning(found.name, error.what());  // what is assigned to it is not known
+      log::warning(found.name, error.what());
+      plan.is_unread = true;
     }
+    if (store.has_managed_save(found.uuid))
+      log::warning(found.name,
+                   "has a managed save; its next start uses the devices that it was saved with");
   }
   std::sort(off.begin(), off.end(),
             [](const PoolDomain& one, const PoolDomain& other) { return one.name < other.name; });
@@ -171,7 +176,7 @@ static bool has_one_gpu(const std::vector<PoolDomain>& off, const Uuid& domain) 
 
 static void plan_devices(const Settings& settings, const Config& config, const Offers& offers,
                          const Profile& profile, RoomPlan& plan) {
-  const auto off = shut_off(settings, config);
+  const auto off = shut_off(settings, config, plan);
   const auto pool = pool_of({settings.root, config, profile, offers.cards});
   if (pool.empty())
     throw Error(title_of(profile),
@@ -264,7 +269,7 @@ int defragment_command(const Settings& settings, const std::string& word) {
     print_json(settings.json, "plan", json_of(plan));
   else
     print_lines(text_of(plan));
-  return plan.devices.possible == plan.wanted ? 0 : 1;
+  return plan.devices.possible == plan.wanted && !plan.is_unread ? 0 : 1;
 }
 
 }  // namespace gpuward
