@@ -182,6 +182,11 @@ static std::optional<Use> use_of_address(const std::vector<Selected>& sections) 
   return use;
 }
 
+static bool matters(const GpuKey& key, Use use) {
+  const UseTraits& traits = traits_of(use);
+  return (!key.trait || traits.*key.trait) && (!key.matters_for || traits.*key.matters_for);
+}
+
 /// Keys of a section that may speak of the GPU or not which no section of its address decides. A
 /// key that means nothing with the use of these decides nothing.
 static std::vector<const char*> undecided_keys(const GpuSection& section,
@@ -191,7 +196,7 @@ static std::vector<const char*> undecided_keys(const GpuSection& section,
   std::vector<const char*> keys;
   if (is_off(use)) return keys;
   for (const GpuKey& key : gpu_keys) {
-    if (!key.is_set(section) || (key.trait && !(traits_of(*use).*key.trait))) continue;
+    if (!key.is_set(section) || !matters(key, *use)) continue;
     const bool is_decided = std::any_of(
         sections.begin(), sections.end(),
         [&](const Selected& each) { return is_of_address(each) && key.is_set(*each.section); });

@@ -334,6 +334,22 @@ TEST(SettingsTest, each_key_of_a_section_that_may_fit_must_be_set_in_one_of_its_
   EXPECT_THAT(unclear(), HasSubstr("; set vfs, expect in ")) << "a slot counts less than a number";
 }
 
+TEST(SettingsTest, a_key_that_may_fit_matters_only_where_the_use_of_its_address_goes_by_it) {
+  GpuId unread = marked();
+  unread.card.serial = {{}, "cannot be read"};
+  auto config = config_of(
+      {section(by("0000:41:00.0"), Use::whole), section(by("serial=1324"), std::nullopt)});
+  const auto unclear = [&] { return to_string(settings_of(config, unread).unclear); };
+  config.gpus[1].isolation = Isolation::memory;
+  EXPECT_EQ(unclear(), "") << "a whole GPU is no fraction";
+  config.gpus[1].reset_method = "flr";
+  EXPECT_THAT(unclear(), HasSubstr("; set reset-method in "));
+  config.gpus[0].use = Use::vf;
+  EXPECT_EQ(unclear(), "") << "only a whole GPU's is set";
+  config.gpus[0].use = Use::vendor_vf;
+  EXPECT_THAT(unclear(), HasSubstr("; set isolation in "));
+}
+
 TEST(SettingsTest, a_mark_of_two_cards_is_not_unread) {
   GpuId shared = marked();
   shared.card.serial = {{}, "is also that of GPU 0000:42:00.0", true};
