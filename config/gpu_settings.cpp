@@ -188,15 +188,15 @@ static bool matters(const GpuKey& key, Use use) {
 }
 
 /// Keys of a section that may speak of the GPU or not which no section of its address decides. A
-/// key that means nothing with the use of these decides nothing.
+/// key that means nothing with the use of these decides nothing; without a use any may.
 static std::vector<const char*> undecided_keys(const GpuSection& section,
                                                const std::vector<Selected>& sections) {
   const auto use = use_of_address(sections);
-  if (!use) return {"use"};
   std::vector<const char*> keys;
+  if (!use) keys.push_back("use");
   if (is_off(use)) return keys;
   for (const GpuKey& key : gpu_keys) {
-    if (!key.is_set(section) || !matters(key, *use)) continue;
+    if (!key.is_set(section) || (use && !matters(key, *use))) continue;
     const bool is_decided = std::any_of(
         sections.begin(), sections.end(),
         [&](const Selected& each) { return is_of_address(each) && key.is_set(*each.section); });
@@ -210,7 +210,7 @@ static Unclear may_matter(const GpuSection& section, const std::vector<Selected>
                           const GpuId& gpu) {
   const std::string keys = joined(undecided_keys(section, sections));
   if (keys.empty()) return {};
-  const std::string sets = keys == "use" ? "" : ", which sets " + keys + ',';
+  const std::string sets = use_of_address(sections) ? ", which sets " + keys + ',' : "";
   Unclear unclear = may_select(title_of(section) + sets, section.selector, gpu);
   unclear.remedy = "set " + keys + " in [gpu " +
                    to_string(gpu.physical_function.value_or(*gpu.address)) + "], which counts more";

@@ -300,6 +300,13 @@ TEST(SettingsTest, use_in_a_section_of_its_address_makes_it_clear) {
   EXPECT_EQ(settings_of(config, unread).unclear.problem, "");
   config.gpus[0].use.reset();
   EXPECT_NE(settings_of(config, unread).unclear.problem, "");
+  config.gpus[1].vfs = 4;
+  config.gpus[1].max = {{"t", 2}};
+  config.gpus[0].max = {{"t", 1}};
+  const Unclear unclear = settings_of(config, unread).unclear;
+  EXPECT_THAT(unclear.problem, Not(HasSubstr("which sets"))) << "it may set no use";
+  EXPECT_EQ(unclear.remedy, "set use, vfs in [gpu 0000:41:00.0], which counts more")
+      << "all at once, not one key after the other";
 }
 
 TEST(SettingsTest, each_key_of_a_section_that_may_fit_must_be_set_in_one_of_its_address) {
