@@ -261,6 +261,22 @@ GpuSettings settings_of(const Config& config, const GpuId& gpu) {
   return settings;
 }
 
+GpuSettings permissions_of(const Config& config, const GpuId& gpu, Use use) {
+  const std::vector<Selected> sections = sections_of(config, gpu);
+  const bool is_use_decided = use_of_address(sections).has_value();
+  Config permissions;
+  permissions.gpus.reserve(sections.size());
+  for (const Selected& each : sections) {
+    GpuSection kept;
+    kept.selector = each.section->selector;
+    kept.position = each.section->position;
+    if (!is_use_decided || is_of_address(each)) kept.use = each.section->use;
+    if (!traits_of(use).is_whole_card) kept.max = each.section->max;
+    if (kept.use || !kept.max.empty()) permissions.gpus.push_back(std::move(kept));
+  }
+  return settings_of(permissions, gpu);
+}
+
 bool serves(const Config& config, const Profile& profile, const GpuId& gpu) {
   const bool named = profile.gpus.empty() || std::any_of(profile.gpus.begin(), profile.gpus.end(),
                                                          [&](const GpuSelector& selector) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/kind.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -20,12 +21,19 @@ GpuType with_size(GpuType type) {
   return type;
 }
 
+/// The vGPU that a VF has; nothing also where its driver refuses to be read.
+static std::optional<unsigned> readable_vgpu(const Root& root, const PciAddress& vf) try {
+  return current_vgpu(root, vf);
+} catch (const SystemError&) {
+  return {};
+}
+
 ClaimedType claimed_type(const Root& root, const ClaimedDevice& device) {
   if (!is_by_hand(device) || !traits_of(device.use).is_vf) return {device.use, device.type};
   const auto vf = find_pci_device(root, device.address);
   const Use use = vf ? use_of_device(root, *vf) : device.use;
   if (!is_typed_vf(use)) return {device.use, device.type};
-  const auto vgpu = current_vgpu(root, device.address);
+  const auto vgpu = readable_vgpu(root, device.address);
   return {use, vgpu == 0U ? "-" : vgpu ? std::to_string(*vgpu) : ""};
 }
 

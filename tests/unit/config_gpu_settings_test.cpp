@@ -357,6 +357,34 @@ TEST(SettingsTest, a_key_that_may_fit_matters_only_where_the_use_of_its_address_
   EXPECT_THAT(unclear(), HasSubstr("; set isolation in "));
 }
 
+TEST(PermissionsTest, of_a_device_by_hand_only_use_and_max_leave_it_unclear) {
+  GpuId unread = marked();
+  unread.card.serial = {{}, "cannot be read"};
+  auto config =
+      config_of({section(by("0000:41:00.0"), Use::mdev), section(by("serial=1324"), std::nullopt)});
+  GpuSection& itself = config.gpus[0];
+  GpuSection& maybe = config.gpus[1];
+  const auto remedy = [&](Use use) { return permissions_of(config, unread, use).unclear.remedy; };
+  maybe.isolation = Isolation::memory;
+  maybe.expect.slot = "4";
+  maybe.reset_method = "flr";
+  EXPECT_NE(settings_of(config, unread).unclear.problem, "");
+  EXPECT_EQ(remedy(Use::mdev), "");
+  maybe.use = Use::off;
+  EXPECT_EQ(remedy(Use::mdev), "") << "its address has a use, which counts more";
+  EXPECT_EQ(permissions_of(config, unread, Use::mdev).use, Use::mdev);
+  maybe.max = {{"t", 2}};
+  EXPECT_EQ(remedy(Use::mdev), "set max in [gpu 0000:41:00.0], which counts more");
+  EXPECT_EQ(remedy(Use::whole), "") << "a card has no max";
+  itself.max = {{"t", 1}};
+  EXPECT_EQ(remedy(Use::mdev), "");
+  itself.use.reset();
+  EXPECT_EQ(remedy(Use::mdev), "set use in [gpu 0000:41:00.0], which counts more");
+  EXPECT_EQ(remedy(Use::whole), "set use in [gpu 0000:41:00.0], which counts more");
+  itself.use = Use::off;
+  EXPECT_EQ(permissions_of(config, unread, Use::whole).use, Use::off);
+}
+
 TEST(SettingsTest, a_mark_of_two_cards_is_not_unread) {
   GpuId shared = marked();
   shared.card.serial = {{}, "is also that of GPU 0000:42:00.0", true};
