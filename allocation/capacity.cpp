@@ -201,11 +201,14 @@ static TypeRoom counted(const GpuType& type, const IsUsable& is_usable, bool on_
                 .size = type.memory_mib,
                 .one_size = type.one_size};
   bool is_reported = true;
+  unsigned usable = 0;
   for (const GpuType::On& on : type.on) {
     is_reported = is_reported && on.available;
     const unsigned available = std::min(on.available.value_or(0), most_available);
     if (available == 0 || (is_usable && !is_usable(on.parent))) continue;
-    room.available = std::min(room.available + available, most_available);
+    room.available = type.is_counted_by_card
+                         ? std::min(available, ++usable)  // each says what the card has left
+                         : std::min(room.available + available, most_available);
     parents.insert(on.parent);
   }
   room.reported = room.available;

@@ -56,6 +56,14 @@ struct Search {
     const auto found = devices.find(address);
     return found == devices.end() ? nullptr : found->second;
   }
+  std::optional<unsigned> iommu_group(const PciAddress& address) const {
+    const auto found = host.iommu_groups.find(address);
+    return found == host.iommu_groups.end() ? std::nullopt : std::optional(found->second);
+  }
+  bool are_in_one_iommu_group(const PciAddress& one, const PciAddress& other) const {
+    const auto group = iommu_group(one);
+    return one != other && group && group == iommu_group(other);
+  }
   static DeviceUse use_of(const Fragmented& host, const PoolDomain& domain) {
     return {in_use_by_others(host.taken, domain.uuid), {}, domain.own};
   }
@@ -94,15 +102,25 @@ bool are_parts_of_one(const PoolDevice* device, const PciAddress& address,
   return is_conflict(device ? *device : PoolDevice{address, {}, {}, {address}}, other);
 }
 
+/// The other device of its IOMMU group that a shut-off domain has by hand.
+std::optional<PciAddress> group_by_hand(const Search& search, const PciAddress& address) {
+  for (const auto& [other, user] : search.host.by_hand)
+    if (user.by == User::By::itself && search.are_in_one_iommu_group(address, other)) return other;
+  return {};
+}
+
 Search search_of(const Fragmented& host) {
   Search search{host, groups_of(host.off, host.taken)};
   for (const auto& [title, pool] : host.pools)
     for (const PoolDevice& device : pool) search.devices.emplace(device.address, &device);
   for (const auto& [address, device] : search.devices)
     for (const Group& group : search.groups) {
-      if (address != group.at && are_parts_of_one(search.device(group.at), group.at, *device))
+      if (address != group.at && (are_parts_of_one(search.device(group.at), group.at, *device) ||
+                                  search.are_in_one_iommu_group(address, group.at)))
         search.excluded.insert(address);
     }
+  for (const auto& [address, device] : search.devices)
+    if (group_by_hand(search, address)) search.excluded.insert(address);
   return search;
 }
 
@@ -193,7 +211,10 @@ std::optional<PciAddress> conflict_in(const Search& search, const Outcome& outco
   for (const auto& [group, to] : outcome.moved) assigned.push_back(search.device(to));
   for (const PoolDevice* const one : assigned)
     for (const PoolDevice* const other : assigned)
-      if (one->address < other->address && is_conflict(*one, *other)) return other->address;
+      if (one->address < other->address &&
+          (is_conflict(*one, *other) ||
+           search.are_in_one_iommu_group(one->address, other->address)))
+        return other->address;
   return {};
 }
 
@@ -219,6 +240,22 @@ std::string assigned_to(const Group& group) {
   return "assigned to shut-off " + domain_title(group.owners.front().domain->name);
 }
 
+/// Who has another device of its IOMMU group, after the moves; "" where nobody has.
+std::string why_by_iommu_group(const Search& search, const Outcome& outcome,
+                               const PciAddress& address) {
+  std::map<PciAddress, std::string> users;
+  for (const PciAddress& given : outcome.given) users.emplace(given, "counted as room");
+  for (const auto& [group, to] : outcome.moved) users.emplace(to, assigned_to(*group));
+  for (const Group& group : search.groups) users.emplace(group.at, assigned_to(group));
+  if (const auto by_hand = group_by_hand(search, address))
+    users.emplace(*by_hand, search.host.by_hand.at(*by_hand).what);
+  for (const auto& [other, what] : users)
+    if (search.are_in_one_iommu_group(address, other))
+      return "IOMMU group " + std::to_string(*search.iommu_group(address)) + ", device " +
+             to_string(other) + ": " + what;
+  return {};
+}
+
 /// Why no further domain gets the device, after the moves.
 Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevice& device) {
   const Fragmented& host = search.host;
@@ -235,6 +272,8 @@ Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevi
   for (const Group& group : search.groups)
     if (are_parts_of_one(search.device(group.at), group.at, device))
       return {device.address, assigned_to(group), {}};
+  if (std::string why = why_by_iommu_group(search, outcome, device.address); !why.empty())
+    return {device.address, std::move(why), {}};
   return {device.address, why_worse(Criterion::capacity, host.profile), {}};
 }
 
@@ -261,13 +300,19 @@ Defragmented defragment(const Fragmented& host, unsigned wanted) {
 
 // ---- mdevs
 
-/// How many more fit without these; nothing where that is not known.
-static std::optional<unsigned> freed(const CardRoom& room, const std::vector<std::string>& removed,
+/// How many more fit without what the user has; nothing where that is not known.
+static std::optional<unsigned> freed(const SharedCard& card, const std::string& user,
                                      const std::vector<std::string>& types) {
-  CardRoom after = room;
+  const auto& removed = card.types.at(user);
+  CardRoom after = card.room;
   for (const std::string& type : removed)
     if (!give_back(after, type)) return {};
-  const unsigned before = room_for_first(room, types);
+  const bool counts = !card.not_in_max.contains(user);
+  for (const auto& [type, more] : card.within_max) {
+    const auto gone = counts ? std::count(removed.begin(), removed.end(), type) : 0;
+    limit(after, type, more + static_cast<unsigned>(gone));
+  }
+  const unsigned before = room_for_first(card.room, types);
   return std::max(room_for_first(after, types), before) - before;
 }
 
@@ -277,7 +322,7 @@ std::vector<RoomUser> room_users(const std::vector<SharedCard>& cards,
   for (const SharedCard& card : cards)
     for (const auto& [user, removed] : card.types) {
       auto& sum = sums.emplace(user, 0U).first->second;
-      const auto more = freed(card.room, removed, types);
+      const auto more = freed(card, user, types);
       sum = sum && more ? std::optional(*sum + *more) : std::nullopt;
     }
   std::vector<RoomUser> users;

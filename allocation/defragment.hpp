@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct Fragmented {
   const DevicesInUse& by_hand;
   /// How many more vGPUs of the profile fit on a card, where it is not one for each of its devices.
   std::map<PciAddress, unsigned> most{};
+  /// Numbers of the IOMMU groups of devices: VFIO gives one to one domain. None without an IOMMU.
+  std::map<PciAddress, unsigned> iommu_groups{};
 };
 
 /// A GPU of a shut-off domain that is to be assigned another device.
@@ -63,6 +66,8 @@ Defragmented defragment(const Fragmented& host, unsigned wanted);
 struct SharedCard {
   CardRoom room;
   std::map<std::string, std::vector<std::string>> types{};  ///< ids of types, by who has them
+  std::map<std::string, unsigned> within_max{};  ///< how many more [gpu] max permits, by type
+  std::set<std::string> not_in_max{};            ///< who has no claim: it does not count for max
 };
 
 /// What more of the profile would fit without the instances of one user.

@@ -23,7 +23,7 @@ std::optional<unsigned> known_memory(const Root& root, const ClaimedDevice& devi
 std::vector<Claim> with_memory(const Root& root, std::vector<Claim> claims) {
   for (Claim& claim : claims)
     for (ClaimedDevice& device : claim.devices)
-      if (!device.memory_mib) device.memory_mib = memory_of_device(root, device, device.type);
+      if (!device.memory_mib) device.memory_mib = known_memory(root, device);
   return claims;
 }
 

@@ -47,11 +47,24 @@ static std::optional<unsigned> most_of(const GpuType& type) {
   return std::max(*memory / *type.memory_mib, 1U);
 }
 
+/// Models before Blackwell, A30, A100, A800 and H100 with its like: a GPU instance has one vGPU
+/// (NVIDIA's Virtual GPU Software User Guide), also where it has more memory than its type.
+static bool is_of_one_vgpu_per_instance(const GpuType& type) {
+  const size_t blank = type.name.find(' ');  // after "GRID" or "NVIDIA"
+  if (blank == std::string::npos) return false;
+  const std::string model = type.name.substr(blank + 1);
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return model.starts_with("A30-") || model.starts_with("A100") || model.starts_with("A800") ||
+         (model.size() > 1 && model[0] == 'H' && is_digit(model[1]));
+}
+
 /// Whether a vGPU of this type has a GPU instance of MIG to itself. On Blackwell several may take
 /// turns on one, which all have the same framebuffer: the largest alone leaves no room for another.
 /// Not known of a type that the driver does not list beside the others.
 static bool has_gpu_instance(const GpuType& type, const FractionGpu& gpu) {
   if (type.of_mig && type.is_counted_by_card) return true;  // created for it alone
+  if (type.of_mig && is_of_one_vgpu_per_instance(type)) return true;
+  if (gpu.hides_types) return false;  // one of those may be larger
   const auto is_it = [&](const GpuType& other) { return other.id == type.id; };
   const auto is_larger = [&](const GpuType& other) {
     return other.of_mig && other.takes.front() == type.takes.front() &&
@@ -115,7 +128,8 @@ static std::string no_share_text(const GpuType& type, const FractionGpu& gpu) {
     return "no share of the compute units is guaranteed (scheduler: " +
            scheduler_word(gpu.scheduler) + ")";
   if (type.of_mig)
-    return "no share of the compute units is guaranteed: several may run on one GPU instance";
+    return "no share of the compute units is guaranteed: several may run on one GPU instance" +
+           std::string(gpu.hides_types ? ", and not all types are listed now" : "");
   if (is_of_gvt(type))
     return "no share of the compute units is guaranteed: instances that run share by weight";
   return "no share of the compute units is guaranteed by its driver";

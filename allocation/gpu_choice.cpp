@@ -23,6 +23,9 @@ static ConsideredDevice considered(const MdevChoice& choice, const Profile& prof
     device.why = "no available instance";
   } else if (requires_near(profile.numa) && !candidate.near) {
     device.why = "device is not local to the domain's memory and CPUs " + numa_text(profile.numa);
+  } else if (!choice.chosen) {
+    device.result = Result::available;
+    device.why = "left to another GPU of the domain";
   } else if (choice.chosen->parent == candidate.parent && choice.chosen->type == candidate.type) {
     device.result = Result::chosen;
   } else {
@@ -101,6 +104,7 @@ static ConsideredDevice considered(const Reassigned& after, const PoolGpu& gpu,
   ConsideredDevice found{Result::unavailable, to_string(device.address), {}, {}};
   found.why =
       why_impossible(gpu.profile, device, use, {after.domain.numa_nodes, after.domain.cpus});
+  if (found.why.empty() && device.is_full) found.why = why_worse(Criterion::capacity, gpu.profile);
   if (!found.why.empty()) return found;
   found.result = chosen == &device ? Result::chosen : Result::available;
   const Reassignment* const move = after.move_of(gpu);

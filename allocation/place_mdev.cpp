@@ -75,6 +75,11 @@ std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Prof
   return reached_limit(placing.root, max, card, {profile.use, type}, claims);
 }
 
+/// What limit_reached() looks at needs reads of what others have, for each instance anew.
+bool may_be_limited(const Config& config, const Profile& profile, const Parent& parent) {
+  return profile.memory_mib || !settings_of(config, parent).max.empty();
+}
+
 /// Where the GPUs of the domain are that have been placed, but for the one of this alias.
 std::vector<GpuSpot> spots_of_domain(const MdevPlacing& placing, const std::string& without = {}) {
   std::vector<PciAddress> cards;
@@ -99,10 +104,10 @@ unsigned distance_of(const Root& root, const Parent& parent, const std::vector<G
   return spot ? distance_to(*spot, beside) : 0;
 }
 
+/// `claims`: that count for limits.
 Search search_parents(const MdevPlacing& placing, const Profile& profile,
-                      const std::vector<GpuSpot>& beside) {
+                      const std::vector<GpuSpot>& beside, const std::vector<Claim>& claims) {
   Search found;
-  const auto claims = with_own(placing);
   KnownCards cards;
   for (const std::string& name : parent_names(placing.root)) {
     const auto parent = find_parent(placing.root, placing.config, name, cards);
@@ -307,8 +312,8 @@ std::string list_parents(const MdevPlacing& placing, const Search& found) {
 
 /// Without what the domain has on them. `beside`: where its other GPUs are.
 Search search_for(const MdevPlacing& placing, const Profile& profile,
-                  const std::vector<GpuSpot>& beside) {
-  Search found = search_parents(placing, profile, beside);
+                  const std::vector<GpuSpot>& beside, const std::vector<Claim>& claims) {
+  Search found = search_parents(placing, profile, beside, claims);
   subtract_pending(placing, found.candidates);
   return found;
 }
@@ -316,7 +321,8 @@ Search search_for(const MdevPlacing& placing, const Profile& profile,
 /// With what is available for this device beside the domain's others.
 Search search_beside_others(const MdevPlacing& placing, const MdevRequest& request) {
   const auto& [profile, device] = request;
-  Search found = search_for(placing, profile, spots_of_domain(placing, device.alias));
+  Search found = search_for(placing, profile, spots_of_domain(placing, device.alias),
+                            without_device(with_own(placing), device));
   for (const ClaimedDevice& own : placing.claim.devices)
     if (needs_instance(own, placing.existing) && own.alias != device.alias)
       subtract(found.candidates, own);
@@ -342,10 +348,6 @@ struct Wanted {
   const Profile& profile;
   std::vector<Candidate> candidates;
 };
-
-bool is_same_profile(const Profile& a, const Profile& b) {
-  return a.name == b.name && a.types == b.types && a.memory_mib == b.memory_mib;
-}
 
 /// What the cards of the candidates have room for together, and where they are.
 std::map<std::string, CardToPlaceOn> cards_to_place_on(const MdevPlacing& placing,
@@ -390,24 +392,29 @@ void note_all(const std::vector<Candidate>& chosen, const std::vector<MdevReques
 /// one has what it could have left to it.
 bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
   const auto beside = spots_of_domain(placing);
+  const auto claims = with_own(placing);
   std::deque<Wanted> wanted;  // its elements stay where they are
   std::vector<SeveralRequest> several;
   for (const MdevRequest& request : requests) {
-    auto same = std::find_if(wanted.begin(), wanted.end(), [&](const Wanted& other) {
-      return is_same_profile(other.profile, request.profile);
-    });
+    auto same = std::find_if(wanted.begin(), wanted.end(),
+                             [&](const Wanted& other) { return other.profile == request.profile; });
     if (same == wanted.end()) {
-      wanted.push_back({request.profile, search_for(placing, request.profile, beside).candidates});
+      wanted.push_back(
+          {request.profile, search_for(placing, request.profile, beside, claims).candidates});
       same = std::prev(wanted.end());
     }
     several.push_back({same->profile, same->candidates});
   }
   KnownCards cards;
+  std::map<std::string, std::optional<Parent>> parents;
   const auto is_allowed = [&](const std::vector<Candidate>& chosen, const Candidate& next) {
+    const auto [parent, is_new] = parents.try_emplace(next.parent);
+    if (is_new) parent->second = find_parent(placing.root, placing.config, next.parent, cards);
+    if (!parent->second) return false;
+    const Profile& profile = several[chosen.size()].profile;
+    if (!may_be_limited(placing.config, profile, *parent->second)) return true;
     note_all(chosen, requests);
-    const auto parent = find_parent(placing.root, placing.config, next.parent, cards);
-    return parent && !limit_reached(placing, several[chosen.size()].profile, *parent, next.type,
-                                    with_own(placing));
+    return !limit_reached(placing, profile, *parent->second, next.type, with_own(placing));
   };
   const auto chosen = place_several(several, cards_to_place_on(placing, wanted), is_allowed);
   note_all(chosen.value_or(std::vector<Candidate>()), requests);

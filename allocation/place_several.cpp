@@ -13,7 +13,7 @@ namespace {
 
 /// Domains have few GPUs. So many steps take milliseconds, and are needed only where places are
 /// scarce and the requests differ.
-constexpr unsigned most_steps = 5000;
+constexpr unsigned most_steps = 1000;
 
 const std::string& card_of(const Candidate& candidate) {
   return candidate.card.empty() ? candidate.parent : candidate.card;
@@ -54,6 +54,8 @@ struct Search {
   /// requests has which place makes no difference to those after them.
   using Places = std::vector<std::tuple<std::string, std::string, const Profile*>>;
   std::set<Places> visited{};
+  /// By what there is on a card, the next one last.
+  std::map<Places, bool> allowed{};
 
   void add_distances(std::vector<Candidate>& left) const {
     std::vector<GpuSpot> beside;
@@ -75,12 +77,27 @@ struct Search {
     return left;
   }
 
-  bool is_visited() {
+  Places places_of_chosen() const {
     Places places;
+    places.reserve(chosen.size() + 1);
     for (size_t number = 0; number < chosen.size(); ++number)
       places.emplace_back(card_of(chosen[number]), chosen[number].type, &requests[number].profile);
     std::sort(places.begin(), places.end());
-    return !visited.insert(std::move(places)).second;
+    return places;
+  }
+
+  bool is_visited() { return !visited.insert(places_of_chosen()).second; }
+
+  /// What is on other cards makes no difference.
+  bool is_next_allowed(const Candidate& next) {
+    if (!is_allowed) return true;
+    const std::string& card = card_of(next);
+    Places places = places_of_chosen();
+    std::erase_if(places, [&](const auto& place) { return std::get<0>(place) != card; });
+    places.emplace_back(card, next.type, &requests[chosen.size()].profile);
+    const auto [answer, is_new] = allowed.try_emplace(std::move(places));
+    if (is_new) answer->second = is_allowed(chosen, next);
+    return answer->second;
   }
 
   /// The first parent on the card that has room.
@@ -93,13 +110,14 @@ struct Search {
 
   bool choose(const Candidate& card) {
     const Candidate& parent = parent_on(card);
-    if (is_allowed && !is_allowed(chosen, parent)) return false;
     CardRoom& room = cards[card_of(card)].room;
     const CardRoom before = room;
     if (!take(room, card.type)) return false;
-    chosen.push_back(parent);
-    if (find()) return true;
-    chosen.pop_back();
+    if (is_next_allowed(parent)) {
+      chosen.push_back(parent);
+      if (find()) return true;
+      chosen.pop_back();
+    }
     room = before;
     return false;
   }
@@ -133,6 +151,35 @@ bool choose_vfs(std::span<const SeveralRequest> requests, std::vector<Candidate>
   return true;
 }
 
+/// Asked again where it is a VF that is chosen: its own settings may say less than those of the
+/// card's first.
+bool are_allowed(const std::vector<Candidate>& chosen, const IsAllowed& is_allowed) {
+  if (!is_allowed) return true;
+  std::vector<Candidate> before;
+  before.reserve(chosen.size());
+  for (const Candidate& next : chosen) {
+    if (!next.card.empty() && !is_allowed(before, next)) return false;
+    before.push_back(next);
+  }
+  return true;
+}
+
+/// No more of the request than these fit, were there no others.
+unsigned most_places(const Search& search, const SeveralRequest& request) {
+  unsigned most = 0;
+  for (const Candidate& candidate : search.options.at(request.candidates.data()))
+    if (const auto card = search.cards.find(card_of(candidate)); card != search.cards.end())
+      most += std::min(candidate.available, room_for(card->second.room, candidate.type));
+  return most;
+}
+
+bool has_too_few_places(const Search& search) {
+  std::map<const Candidate*, unsigned> equal;
+  for (const SeveralRequest& request : search.requests)
+    if (++equal[request.candidates.data()] > most_places(search, request)) return true;
+  return false;
+}
+
 }  // namespace
 
 std::optional<std::vector<Candidate>> place_several(std::span<const SeveralRequest> requests,
@@ -143,7 +190,9 @@ std::optional<std::vector<Candidate>> place_several(std::span<const SeveralReque
     if (const auto [of_request, is_new] = search.options.try_emplace(request.candidates.data());
         is_new)
       of_request->second = by_card(request.candidates);
-  if (!search.find() || !choose_vfs(requests, search.chosen)) return {};
+  if (has_too_few_places(search) || !search.find() || !choose_vfs(requests, search.chosen) ||
+      !are_allowed(search.chosen, is_allowed))
+    return {};
   return std::move(search.chosen);
 }
 

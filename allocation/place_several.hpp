@@ -27,7 +27,8 @@ struct CardToPlaceOn {
 };
 
 /// What the rooms of cards do not tell, [gpu] max and the fractions on a card: whether the next
-/// request may be at this candidate beside those that are chosen for the requests before it.
+/// request may be at this candidate beside those that are chosen for the requests before it. Asked
+/// once for what is on a card, with its first VF that has room, and then of each VF that is chosen.
 using IsAllowed =
     std::function<bool(const std::vector<Candidate>& chosen, const Candidate& candidate)>;
 

@@ -215,8 +215,9 @@ std::optional<QuotaRefusal> quota_refusal(const Config& config, const QuotaReque
       const bool is_memory = limit == memory_limit;
       if (is_memory && !request.memory) continue;
       const QuotaUse use = use_of(config, *quota, limit, max, others);
-      auto unknown = is_memory ? unknown_memory(use, request) : std::nullopt;
       const unsigned requested = is_memory ? request.memory->mib : counted(limit, request.gpus);
+      // More than the limit alone is too much whatever others have.
+      auto unknown = is_memory && requested <= max ? unknown_memory(use, request) : std::nullopt;
       if (!unknown && (requested == 0 || use.used + requested <= max)) continue;
       QuotaRefusal found = unknown ? std::move(*unknown) : refusal(use, request, requested);
       // What no domain that is shut down helps with counts more.

@@ -261,10 +261,12 @@ WantedGpus resolve(const Config& config, const HostOffer& host, const Request& r
 // ---- what serves it, at every start
 
 /// "requests 8192 MiB, type nvidia-560 has 4096 MiB": what the profile has come to request that the
-/// settled type does not have; "" where that has all of it. prepare asks the device itself for the
-/// memory that is not known here.
+/// settled type does not have; "" where that has all of it, and of what an earlier version settled,
+/// which has noted nothing: attach had checked it by the profile of that time. prepare asks the
+/// device itself for the memory that is not known here.
 static std::string missing_of_type(const Profile& profile, const SettledRequest& settled) {
   const Granted& granted = settled.granted;
+  if (granted == Granted{}) return {};
   const std::string type = "type " + settled.type;
   if (granted.memory_mib && *granted.memory_mib < profile.memory_mib)
     return "requests " + std::to_string(*profile.memory_mib) + " MiB, " + type + " has " +

@@ -12,7 +12,10 @@
 #include "cli/output.hpp"
 #include "cli/profile_offers.hpp"
 #include "cli/table.hpp"
+#include "config/gpu_settings.hpp"
+#include "kinds/type_limit.hpp"
 #include "libvirt/client.hpp"
+#include "pci/pci_device.hpp"
 
 namespace gpuward {
 
@@ -24,7 +27,8 @@ std::string command_of(const DeviceMove& move, bool only) {
 }
 
 static std::string count_of(unsigned count, const RoomPlan& plan) {
-  return std::to_string(count) + " of " + std::to_string(plan.wanted) + " more of " + plan.title;
+  return (plan.is_at_most ? "at most " : "") + std::to_string(count) + " of " +
+         std::to_string(plan.wanted) + " more of " + plan.title;
 }
 
 static std::string summary(const RoomPlan& plan) {
@@ -33,12 +37,14 @@ static std::string summary(const RoomPlan& plan) {
     return "Room for " + count_of(possible, plan) +
            (possible == plan.wanted ? "; no domain has to be reassigned.\n"
                                     : "; reassigning shut-off domains makes no more.\n");
-  return "Room for " + count_of(available, plan) + ", and for " + std::to_string(possible) +
-         " after:\n";
+  return "Room for " + count_of(available, plan) + ", and for " +
+         (plan.is_at_most ? "at most " : "") + std::to_string(possible) + " after:\n";
 }
 
 std::string text_of(const RoomPlan& plan) {
   std::string text = summary(plan);
+  for (const PciAddress& card : plan.unknown)
+    text += "Capacity of " + to_string(card) + " is not known: each of its free VFs is counted.\n";
   for (const std::string& command : plan.commands) text += command + '\n';
   std::vector<std::vector<std::string>> rows;
   for (const Hindrance& each : plan.devices.in_the_way)
@@ -49,6 +55,12 @@ std::string text_of(const RoomPlan& plan) {
     rows.push_back({each.user, each.frees ? std::to_string(*each.frees) : ""});
   if (!rows.empty()) text += '\n' + format_table({"HAS INSTANCES", "WOULD FREE"}, rows);
   return text;
+}
+
+static json addresses_of(const std::vector<PciAddress>& devices) {
+  json list = json::array();
+  for (const PciAddress& device : devices) list.push_back(to_string(device));
+  return list;
 }
 
 json json_of(const RoomPlan& plan) {
@@ -71,6 +83,8 @@ json json_of(const RoomPlan& plan) {
   return {{"wanted", plan.wanted},
           {"available", plan.devices.available},
           {"possible", plan.devices.possible},
+          {"at_most", plan.is_at_most},
+          {"unknown_capacity", addresses_of(plan.unknown)},
           {"moves", std::move(moves)},
           {"not_available", std::move(devices)},
           {"users", std::move(users)}};
@@ -79,7 +93,8 @@ json json_of(const RoomPlan& plan) {
 // ---- PCI devices
 
 /// All that are shut off: a GPU that one has by hand is assigned, too.
-static std::vector<PoolDomain> shut_off(const Settings& settings, const Config& config) {
+static std::vector<PoolDomain> shut_off(const Settings& settings, const Config& config,
+                                        RoomPlan& plan) {
   const DomainStore store(settings.root, settings.connect);
   std::vector<PoolDomain> off;
   for (const DomainStore::Found& found : store.all()) {
@@ -87,8 +102,12 @@ static std::vector<PoolDomain> shut_off(const Settings& settings, const Config& 
     try {
       off.push_back(pool_domain(config, parse_domain(store.inactive_xml(found.uuid))));
     } catch (const Error& error) {
-      log::warning(found.name, error.what());  // what is assigned to it is not known
+      log::warning(found.name, error.what());
+      plan.is_unread = true;
     }
+    if (store.has_managed_save(found.uuid))
+      log::warning(found.name,
+                   "has a managed save; its next start uses the devices that it was saved with");
   }
   std::sort(off.begin(), off.end(),
             [](const PoolDomain& one, const PoolDomain& other) { return one.name < other.name; });
@@ -101,15 +120,18 @@ static DevicesInUse by_hand_of(const Root& root, const std::vector<PoolDomain>& 
     DevicesInUse own;
     add_own_devices(root, domain.uuid, domain.by_hand, domain.mdevs_by_hand, own);
     for (auto& [device, user] : own)
-      by_hand.emplace(
-          device, User{domain.uuid, "assigned by hand to shut-off " + domain_title(domain.name)});
+      by_hand.emplace(device,
+                      User{.domain = domain.uuid,
+                           .what = "assigned by hand to shut-off " + domain_title(domain.name),
+                           .by = user.by});
   }
   return by_hand;
 }
 
-/// Of vGPUs how many more each card has room for, as far as that is known.
+/// Of vGPUs how many more each card has room for; `plan` names those of which that is not known.
 static std::map<PciAddress, unsigned> vgpus_of_cards(const Offers& offers, const Profile& profile,
-                                                     const std::vector<PoolDevice>& pool) {
+                                                     const std::vector<PoolDevice>& pool,
+                                                     RoomPlan& plan) {
   std::map<PciAddress, unsigned> most;
   if (!traits_of(profile.use).has_types) return most;
   std::map<PciAddress, std::set<std::string>> vfs;
@@ -117,8 +139,33 @@ static std::map<PciAddress, unsigned> vgpus_of_cards(const Offers& offers, const
     if (device.physical_function && !find_user(device, offers.taken))
       vfs[*device.physical_function].insert(to_string(device.address));
   for (const auto& [card, free] : vfs)
-    most[card] = available_vgpus(offers, profile, card, free).value_or(0);
+    if (const auto count = available_vgpus(offers, profile, card, free))
+      most[card] = *count;
+    else
+      plan.unknown.push_back(card);
   return most;
+}
+
+/// Whether a shut-off domain is to have a vGPU on one of the cards: there is none while it is off,
+/// so that the card counts it as room.
+static bool has_vgpu_on(const std::map<PciAddress, unsigned>& most, const DevicePools& pools,
+                        const std::vector<PoolDomain>& off) {
+  for (const PoolDomain& domain : off)
+    for (const PoolGpu& gpu : domain.gpus) {
+      const auto pool = pools.find(title_of(gpu.profile));
+      const PoolDevice* const at =
+          pool == pools.end() ? nullptr : find_device(pool->second, gpu.at);
+      if (at && at->physical_function && most.contains(*at->physical_function)) return true;
+    }
+  return false;
+}
+
+static std::map<PciAddress, unsigned> iommu_groups(const Root& root) {
+  std::map<PciAddress, unsigned> groups;
+  for (const PciAddress& address : pci_addresses(root))
+    if (const auto device = find_pci_device(root, address); device && device->iommu_group)
+      groups.emplace(address, *device->iommu_group);
+  return groups;
 }
 
 static bool has_one_gpu(const std::vector<PoolDomain>& off, const Uuid& domain) {
@@ -129,7 +176,7 @@ static bool has_one_gpu(const std::vector<PoolDomain>& off, const Uuid& domain) 
 
 static void plan_devices(const Settings& settings, const Config& config, const Offers& offers,
                          const Profile& profile, RoomPlan& plan) {
-  const auto off = shut_off(settings, config);
+  const auto off = shut_off(settings, config, plan);
   const auto pool = pool_of({settings.root, config, profile, offers.cards});
   if (pool.empty())
     throw Error(title_of(profile),
@@ -137,8 +184,10 @@ static void plan_devices(const Settings& settings, const Config& config, const O
                 "run: gpuward list gpus");
   DevicePools pools = pools_of(settings.root, config, off);
   pools[title_of(profile)] = pool;
+  const auto most = vgpus_of_cards(offers, profile, pool, plan);
+  plan.is_at_most = !plan.unknown.empty() || has_vgpu_on(most, pools, off);
   plan.devices = defragment({profile, pools, off, offers.taken, by_hand_of(settings.root, off),
-                             vgpus_of_cards(offers, profile, pool)},
+                             most, iommu_groups(settings.root)},
                             plan.wanted);
   for (const DeviceMove& move : plan.devices.moves)
     plan.commands.push_back(command_of(move, has_one_gpu(off, move.domain)));
@@ -152,6 +201,21 @@ static std::string user_of(const GpuInstance& instance, const std::string& card)
   return "instance " + instance.name + " (" + instance.state + ")";
 }
 
+/// How many more of each type [gpu] max of the card permits.
+static std::map<std::string, unsigned> within_max(const Offers& offers, const Offer& offer,
+                                                  const Profile& profile) {
+  std::map<std::string, unsigned> more;
+  for (const Parent& parent : offer.parents) {
+    if (!serves(offers.config, profile, parent)) continue;
+    const auto max = settings_of(offers.config, parent).max;
+    for (const GpuType& type : offer.types)
+      if (const auto remaining = remaining_of(offers.root, max, offer.gpu->parent.name, type,
+                                              offers.host.claimed.claims))
+        more[type.id] = *remaining;
+  }
+  return more;
+}
+
 static std::vector<SharedCard> shared_cards(const Offers& offers, const Profile& profile) {
   std::vector<SharedCard> cards;
   const auto uses = use_of_gpus(offers.root, offers.host.gpus, offers.host.instances);
@@ -162,9 +226,12 @@ static std::vector<SharedCard> shared_cards(const Offers& offers, const Profile&
     const std::string& name = offer.gpu->parent.name;
     for (const size_t at : uses.at(name).at) {
       const GpuInstance& instance = offers.host.instances[at];
-      if (is_mediated(instance.use) && instance.exists)
-        card.types[user_of(instance, name)].push_back(instance.instance.type);
+      if (!is_mediated(instance.use) || !instance.exists) continue;
+      const std::string user = user_of(instance, name);
+      card.types[user].push_back(instance.instance.type);
+      if (instance.domain.empty()) card.not_in_max.insert(user);
     }
+    card.within_max = within_max(offers, offer, profile);
     cards.push_back(std::move(card));
   }
   return cards;
@@ -202,7 +269,7 @@ int defragment_command(const Settings& settings, const std::string& word) {
     print_json(settings.json, "plan", json_of(plan));
   else
     print_lines(text_of(plan));
-  return plan.devices.possible == plan.wanted ? 0 : 1;
+  return plan.devices.possible == plan.wanted && !plan.is_unread ? 0 : 1;
 }
 
 }  // namespace gpuward

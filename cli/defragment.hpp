@@ -18,6 +18,9 @@ struct RoomPlan {
   Defragmented devices;                 ///< of PCI devices; of mdevs without moves
   std::vector<RoomUser> users{};        ///< of mdevs: who has instances
   std::vector<std::string> commands{};  ///< one for each move
+  bool is_at_most = false;              ///< some cards may have room for fewer vGPUs
+  bool is_unread = false;               ///< the definition of a domain: what it has is not known
+  std::vector<PciAddress> unknown{};    ///< cards of which it is not known for how many vGPUs
 };
 
 std::string text_of(const RoomPlan& plan);

@@ -43,7 +43,7 @@ Offers read_offers(const Root& root, const Config& config, KnownCards& cards) {
   for (const Gpu& gpu : offers.host.gpus) {
     Offer offer{&gpu,
                 {},
-                types_of(root, gpu, &counted),
+                types_of(root, config, gpu, &counted),
                 present_types(uses[gpu.parent.name], offers.host.instances)};
     for (const std::string& name : gpu.mdev_parents)
       if (auto parent = find_parent(root, config, name, cards))
@@ -145,6 +145,10 @@ std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& pro
   if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus)
     return available_by_name(offers, profile,
                              read_identity(offers.root, offers.config, card, offers.cards), vfs);
+  if (traits_of(profile.use).needs_program &&
+      std::none_of(offer->types.begin(), offer->types.end(),
+                   [&](const GpuType& type) { return type.use == profile.use; }))
+    return {};  // the program did not tell
   const std::string& vf = *vfs.begin();
   const Parent part =
       read_identity(offers.root, offers.config, *parse_pci_address(vf), offers.cards);

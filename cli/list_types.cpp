@@ -10,6 +10,7 @@
 #include "config/config_parser.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/mig_room.hpp"
 #include "kinds/types.hpp"
 
 namespace gpuward {
@@ -28,9 +29,9 @@ struct TypesOfGpu {
   CardRoom room;
 };
 
-static TypesOfGpu read_types(const Root& root, const Gpu& gpu, const GpuUse& use,
-                             const std::vector<GpuInstance>& instances) {
-  TypesOfGpu read{gpu.parent.name, types_of(root, gpu), {}};
+static TypesOfGpu read_types(const Root& root, const Config& config, const Gpu& gpu,
+                             const GpuUse& use, const std::vector<GpuInstance>& instances) {
+  TypesOfGpu read{gpu.parent.name, types_of(root, config, gpu), {}};
   read.room = card_room(gpu, read.types, present_types(use, instances));
   return read;
 }
@@ -115,12 +116,16 @@ static std::string without_vfs_text(const Config& config, const std::vector<Gpu>
 }
 
 /// A vendor VFIO driver lists only what can still be created: of a card that is full no types.
-static std::string without_types_text(const std::vector<Gpu>& gpus,
+static std::string without_types_text(const Root& root, const Config& config,
+                                      const std::vector<Gpu>& gpus,
                                       const std::vector<TypesOfGpu>& read) {
   std::string text;
   for (size_t at = 0; at < gpus.size(); ++at) {
     if (!read[at].types.empty()) continue;
-    if (gpus[at].offers_vgpus)
+    const auto use = settings_of(config, gpus[at].parent).use;
+    if (use && traits_of(*use).needs_program && gpus[at].offers_vgpus)
+      text += mig_problem(root, config, *gpus[at].parent.address, std::chrono::seconds(2)) + '\n';
+    else if (gpus[at].offers_vgpus)
       text += "GPU " + gpus[at].parent.name + ": no further vGPU can be created\n";
     if (gpus[at].serves_mdevs())
       text += "GPU " + gpus[at].parent.name + ": its driver lists no types\n";
@@ -136,15 +141,15 @@ int list_types_command(const Settings& settings) {
   auto uses = use_of_gpus(settings.root, host.gpus, host.instances);
   std::vector<TypesOfGpu> gpus;
   for (const Gpu& gpu : host.gpus)
-    gpus.push_back(read_types(settings.root, gpu, uses[gpu.parent.name], host.instances));
+    gpus.push_back(read_types(settings.root, config, gpu, uses[gpu.parent.name], host.instances));
   if (settings.json) {
     print_json(
         settings.json, "list",
         json{{"types", settings.json == 1 ? types_json_of_schema_1(gpus) : types_json(gpus)}});
     return 0;
   }
-  const std::string others =
-      without_types_text(host.gpus, gpus) + without_vfs_text(config, host.gpus);
+  const std::string others = without_types_text(settings.root, config, host.gpus, gpus) +
+                             without_vfs_text(config, host.gpus);
   const auto rows = type_rows(gpus);
   if (!rows.empty())
     print_lines(format_table({"GPU", "TYPE", "AVAILABLE", "MEMORY", "NAME", "DESCRIPTION"}, rows));

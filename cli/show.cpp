@@ -215,7 +215,7 @@ static Facts gpu_facts(const Settings& settings, const Config& config, const Hos
   const Root& root = settings.root;
   const auto use = settings_of(config, gpu.parent).use;
   const GpuUse used = use_of_gpus(root, {gpu}, host.instances)[gpu.parent.name];
-  const auto types = types_of(root, gpu);
+  const auto types = types_of(root, config, gpu);
   HardwareNames names;
   Facts facts;
   facts.add("gpu", gpu.parent.name);

@@ -9,7 +9,9 @@ namespace gpuward {
 struct GpuKey {
   const char* name;
   bool (*is_set)(const GpuSection& gpu);
-  bool UseTraits::*trait = nullptr;  ///< what a kind must have for it to mean something; null: any
+  bool UseTraits::*trait = nullptr;  ///< what a kind must have for it to be permitted; null: any
+  /// What a kind must have for it to change what a domain gets, where `trait` does not say so.
+  bool UseTraits::*matters_for = nullptr;
 };
 
 inline constexpr GpuKey gpu_keys[] = {
@@ -26,13 +28,15 @@ inline constexpr GpuKey gpu_keys[] = {
      &UseTraits::has_vf_quota},
     {"vf-memory", [](const GpuSection& gpu) { return gpu.quota.memory_mib.has_value(); },
      &UseTraits::has_vf_quota},
-    {"isolation", [](const GpuSection& gpu) { return gpu.isolation.has_value(); }},
+    {"isolation", [](const GpuSection& gpu) { return gpu.isolation.has_value(); }, nullptr,
+     &UseTraits::has_types},
     {"expect",
      [](const GpuSection& gpu) {
        const ExpectedIdentity& expect = gpu.expect;
        return expect.serial || expect.uuid || expect.subsystem || expect.slot;
      }},
-    {"reset-method", [](const GpuSection& gpu) { return !gpu.reset_method.empty(); }},
+    {"reset-method", [](const GpuSection& gpu) { return !gpu.reset_method.empty(); }, nullptr,
+     &UseTraits::is_whole_card},
 };
 
 }  // namespace gpuward

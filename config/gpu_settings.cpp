@@ -182,16 +182,21 @@ static std::optional<Use> use_of_address(const std::vector<Selected>& sections) 
   return use;
 }
 
+static bool matters(const GpuKey& key, Use use) {
+  const UseTraits& traits = traits_of(use);
+  return (!key.trait || traits.*key.trait) && (!key.matters_for || traits.*key.matters_for);
+}
+
 /// Keys of a section that may speak of the GPU or not which no section of its address decides. A
-/// key that means nothing with the use of these decides nothing.
+/// key that means nothing with the use of these decides nothing; without a use any may.
 static std::vector<const char*> undecided_keys(const GpuSection& section,
                                                const std::vector<Selected>& sections) {
   const auto use = use_of_address(sections);
-  if (!use) return {"use"};
   std::vector<const char*> keys;
+  if (!use) keys.push_back("use");
   if (is_off(use)) return keys;
   for (const GpuKey& key : gpu_keys) {
-    if (!key.is_set(section) || (key.trait && !(traits_of(*use).*key.trait))) continue;
+    if (!key.is_set(section) || (use && !matters(key, *use))) continue;
     const bool is_decided = std::any_of(
         sections.begin(), sections.end(),
         [&](const Selected& each) { return is_of_address(each) && key.is_set(*each.section); });
@@ -205,7 +210,7 @@ static Unclear may_matter(const GpuSection& section, const std::vector<Selected>
                           const GpuId& gpu) {
   const std::string keys = joined(undecided_keys(section, sections));
   if (keys.empty()) return {};
-  const std::string sets = keys == "use" ? "" : ", which sets " + keys + ',';
+  const std::string sets = use_of_address(sections) ? ", which sets " + keys + ',' : "";
   Unclear unclear = may_select(title_of(section) + sets, section.selector, gpu);
   unclear.remedy = "set " + keys + " in [gpu " +
                    to_string(gpu.physical_function.value_or(*gpu.address)) + "], which counts more";
@@ -254,6 +259,22 @@ GpuSettings settings_of(const Config& config, const GpuId& gpu) {
   if (!traits_of(settings.use.value_or(default_use)).has_instances) settings.instances.clear();
   settings.unclear = reason_unclear(sections, gpu);
   return settings;
+}
+
+GpuSettings permissions_of(const Config& config, const GpuId& gpu, Use use) {
+  const std::vector<Selected> sections = sections_of(config, gpu);
+  const bool is_use_decided = use_of_address(sections).has_value();
+  Config permissions;
+  permissions.gpus.reserve(sections.size());
+  for (const Selected& each : sections) {
+    GpuSection kept;
+    kept.selector = each.section->selector;
+    kept.position = each.section->position;
+    if (!is_use_decided || is_of_address(each)) kept.use = each.section->use;
+    if (!traits_of(use).is_whole_card) kept.max = each.section->max;
+    if (kept.use || !kept.max.empty()) permissions.gpus.push_back(std::move(kept));
+  }
+  return settings_of(permissions, gpu);
 }
 
 bool serves(const Config& config, const Profile& profile, const GpuId& gpu) {

@@ -58,6 +58,11 @@ struct GpuSettings {
 /// and each key of that one that means something with this use.
 GpuSettings settings_of(const Config& config, const GpuId& gpu);
 
+/// Likewise what a section permits of a device that is in use as `use` by the domain's own XML:
+/// `use` alone, and `max` where that may count. No other key is applied to such a device, so none
+/// leaves it unclear.
+GpuSettings permissions_of(const Config& config, const GpuId& gpu, Use use);
+
 /// Whether domains may get by this profile what it is for: the profile allows the GPU and the GPU
 /// is not kept for another use.
 bool serves(const Config& config, const Profile& profile, const GpuId& gpu);

@@ -12,6 +12,7 @@
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/fraction_limit.hpp"
 #include "kinds/mig_part.hpp"
 #include "kinds/mig_room.hpp"
 #include "kinds/rows.hpp"
@@ -26,16 +27,13 @@ namespace gpuward {
 
 using std::chrono::milliseconds;
 
-/// Of a question: the library may have to wake the card up first.
+/// Of the question whether a domain may start: the library may have to wake the card up first.
 static constexpr milliseconds question_deadline{10'000};
+/// Of a look at all cards, which hooks and the guard take too, some with the host's lock: once it
+/// is over no further card is asked, nor another process started beside one that has not ended.
+static constexpr milliseconds look_deadline{2'000};
 
 // ---- types
-
-static unsigned take_one(unsigned& count) {
-  if (count == 0) return 0;
-  --count;
-  return 1;
-}
 
 /// Those of a card in MIG mode; none where it cannot be asked, as its VFs then say what they offer.
 static std::vector<GpuType> types(const Root& root, const Gpu& gpu,
@@ -43,7 +41,7 @@ static std::vector<GpuType> types(const Root& root, const Gpu& gpu,
   std::vector<GpuType> found;
   MigCard card;
   try {
-    card = read_mig_card(root, *gpu.parent.address, question_deadline);
+    card = read_mig_card(root, *gpu.parent.address, look_deadline);
   } catch (const Error&) {
     return found;
   }
@@ -58,10 +56,9 @@ static std::vector<GpuType> types(const Root& root, const Gpu& gpu,
                               .device_api = "vfio-pci"});
     type.memory_mib = profile.memory_mib;
     type.takes = {profile.slices, profile.memory_mib};
-    unsigned remaining = profile.remaining;
     if (is_counted(counted, type))
       for (const PciAddress& vf : gpu.vfs)
-        if (current_vgpu(root, vf) == 0u) type.on.push_back({to_string(vf), take_one(remaining)});
+        if (current_vgpu(root, vf) == 0u) type.on.push_back({to_string(vf), profile.remaining});
     found.push_back(std::move(type));
   }
   return found;
@@ -90,18 +87,22 @@ static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& d
 static void mark_full(const PoolQuery& query, std::vector<PoolDevice>& pool) {
   std::map<PciAddress, std::optional<MigView>> views;
   const auto claims = claimed_devices(query.root).claims;
+  const Deadline look = Deadline::in(look_deadline);
   for (PoolDevice& device : pool) {
     if (device.has_vgpu || !device.exists || !device.physical_function) continue;
     const PciAddress& card = *device.physical_function;
+    if (!views.contains(card) && look.is_over()) views.emplace(card, std::nullopt);
     if (!views.contains(card)) try {
-        views.emplace(card, view_card(query.root, query.config, card, claims, question_deadline));
+        views.emplace(
+            card, view_card(query.root, query.config, card, claims, look.at_most(look_deadline)));
       } catch (const Error&) {
         views.emplace(card, std::nullopt);
       }
     const auto& view = views.at(card);
     if (!view) continue;
-    const Parent part = read_identity(query.root, query.config, device.address);
-    device.is_full = !choose_mig(*view, query.profile, part).fit;
+    const Parent part = read_identity(query.root, query.config, device.address, query.cards);
+    device.is_full = fraction_limit(query.root, query.config, query.profile, part, claims) ||
+                     !choose_mig(*view, query.profile, part).fit;
   }
 }
 
@@ -151,7 +152,11 @@ static void create_part(const DeviceSetup& setup, const MigFit& fit, ClaimedDevi
   const auto make = part.is_adopted ? fill_gpu_instance : create_gpu_instance;
   const CreatedGpuInstance made =
       make(root, card, part.gpu_instance, named_writing(root, owner, device, deadlines));
-  if (made.is_refused) device.part.clear();
+  if (made.is_refused) {
+    // On disk, too: whoever takes over from us would destroy what another tool has there.
+    device.part.clear();
+    Claims(root).update(owner, device);
+  }
   require_changed(device,
                   part.is_adopted
                       ? "cannot use " + gpu_instance_text(part)
@@ -245,7 +250,11 @@ static std::string remove_part(const Root& root, const Claim& owner, ClaimedDevi
   const auto part = parse_part(device.part);
   const auto card = parse_pci_address(device.parent);
   if (!part || !card) return "GPU instance of the claim cannot be determined";
-  if (!exists(pci_path(root, *card))) return {};
+  if (!exists(pci_path(root, *card))) {
+    // Gone with the card: what a card here has at that place later is another's.
+    device.part.clear();
+    return {};
+  }
   const DestroyedGpuInstance result = end_gpu_instance(
       root, *card, *part, named_writing(root, owner, device, deadlines), deadlines.release_wait());
   if (!result.change.blocked) device.writer = {};

@@ -2,6 +2,7 @@
 #include "kinds/mig_room.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -9,6 +10,7 @@
 #include "base/text.hpp"
 #include "config/gpu_settings.hpp"
 #include "kinds/type_limit.hpp"
+#include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
@@ -24,7 +26,7 @@ static std::vector<MigPart> parts_on(const MigView& view) {
   for (const Claim& claim : view.claims)
     for (const ClaimedDevice& device : claim.devices)
       if (device.parent == to_string(view.address))
-        if (auto part = parse_part(device.part)) parts.push_back(std::move(*part));
+        if (auto part = parse_part(device.part)) parts.push_back(*part);
   return parts;
 }
 
@@ -55,6 +57,61 @@ MigView view_card(const Root& root, const Config& config, const PciAddress& addr
   return view;
 }
 
+std::string mig_problem(const Root& root, const Config& config, const PciAddress& card,
+                        std::chrono::milliseconds deadline) {
+  try {
+    view_card(root, config, card, {}, deadline);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+static std::string gpu_instance_path(const Root& root, const PciAddress& vf) {
+  return pci_path(root, vf) + "/nvidia/gpu_instance_id";
+}
+
+/// The id of the GPU instance that the vGPU on the VF is in, where its driver says it.
+static std::optional<unsigned> gpu_instance_of(const Root& root, const PciAddress& vf) {
+  constexpr unsigned none = ~0U;
+  const auto id =
+      to_number<unsigned>(read_optional_attribute(gpu_instance_path(root, vf)).value_or(""));
+  return id == none ? std::nullopt : id;
+}
+
+/// Whether gpuward created it is not known: where it may use others, it stays.
+static bool recover_part(const Root& root, const Config& config, const MigCard& card,
+                         ClaimedDevice& device) {
+  const auto id = gpu_instance_of(root, device.address);
+  for (const GpuInstanceOfCard& instance : card.instances)
+    for (const GpuInstanceProfile& profile : card.profiles) {
+      if (instance.id != id || instance.profile_id != profile.id) continue;
+      const Parent vf = read_identity(root, config, device.address);
+      device.type = profile.name;
+      device.memory_mib = profile.memory_mib;
+      device.part = format_part({{profile.id, instance.place, id}, settings_of(config, vf).adopt});
+      return true;
+    }
+  return false;
+}
+
+std::string recover_mig(const Root& root, const Config& config, ClaimedDevice& device,
+                        std::chrono::milliseconds deadline) {
+  device.use = Use::mig;
+  if (device.type != "-") device.vgpu = std::exchange(device.type, "-");
+  std::string why = "the driver does not report which one";
+  try {
+    const MigCard card = read_mig_card(root, *parse_pci_address(device.parent), deadline);
+    if (recover_part(root, config, card, device)) return {};
+  } catch (const Error& error) {
+    why = without_remedy(error.reason);
+  }
+  const std::string command = "nvidia-smi mig -i " + device.parent;
+  return "GPU instance of " + to_string(device.address) +
+         " remains when the domain stops, as it is not known: " + why + "; then run: " + command +
+         " -lgi, " + command + " -dci -gi ID, " + command + " -dgi -gi ID";
+}
+
 static bool is_claimed_with_part(const MigView& view, const PciAddress& vf) {
   return std::any_of(view.claims.begin(), view.claims.end(), [&](const Claim& claim) {
     return std::any_of(claim.devices.begin(), claim.devices.end(),
@@ -67,13 +124,11 @@ static bool is_claimed_with_part(const MigView& view, const PciAddress& vf) {
 /// Ids of the GPU instances that unclaimed vGPUs on the card's VFs are in; nothing where it is not
 /// known of one of them.
 static std::optional<std::vector<unsigned>> used_by_vgpus(const MigView& view) {
-  constexpr unsigned none = ~0U;
   std::vector<unsigned> ids;
   for (const PciAddress& vf : virtual_functions(view.root, view.address)) {
     if (current_vgpu(view.root, vf) == 0u || is_claimed_with_part(view, vf)) continue;
-    const auto id = to_number<unsigned>(
-        read_attribute(pci_path(view.root, vf) + "/nvidia/gpu_instance_id").value_or(""));
-    if (!id || *id == none) return {};
+    const auto id = gpu_instance_of(view.root, vf);
+    if (!id) return {};
     ids.push_back(*id);
   }
   return ids;
@@ -108,20 +163,24 @@ MigChoice choose_mig(const MigView& view, const Profile& profile, const Parent& 
   const GpuSettings settings = settings_of(view.config, part);
   const std::string card = to_string(view.address);
   MigChoice choice;
+  // What another domain can make room for is what the administrator hears of.
+  const auto refuse = [&choice](std::string problem, bool may_come) {
+    if (choice.may_come && !may_come) return;
+    choice.problem = std::move(problem);
+    choice.may_come = may_come;
+  };
   for (const std::string& name : profile.types) {
     const std::string word(profile_word(name));
     const GpuInstanceProfile* const found = find_gpu_instance_profile(view.card, word);
     if (!found) continue;
     if (const auto limit =
             reached_limit(view.root, settings.max, card, {Use::mig, word, name}, view.claims)) {
-      choice.problem = limit->text;
-      choice.may_come = !limit->is_permanent;
+      refuse(limit->text, !limit->is_permanent);
     } else if (auto room = find_part(view, *found, settings.adopt)) {
-      choice.fit = MigFit{word, found->memory_mib, std::move(*room)};
+      choice.fit = MigFit{word, found->memory_mib, *room};
       return choice;
     } else {
-      choice.problem = "GPU " + card + " has no room for a GPU instance " + word;
-      choice.may_come = true;
+      refuse("GPU " + card + " has no room for a GPU instance " + word, true);
     }
   }
   if (choice.problem.empty())

@@ -33,6 +33,16 @@ struct MigView {
 MigView view_card(const Root& root, const Config& config, const PciAddress& address,
                   std::vector<Claim> claims, std::chrono::milliseconds deadline);
 
+/// Why GPU instances of the card are not known, and what helps; "" where they are.
+std::string mig_problem(const Root& root, const Config& config, const PciAddress& card,
+                        std::chrono::milliseconds deadline);
+
+/// Of a VF that a running domain has and whose claim is lost: notes the vGPU and the GPU instance
+/// that set_up made. Returns why the GPU instance is not known, so that it remains when the domain
+/// stops, and how it is removed; "" when it is.
+std::string recover_mig(const Root& root, const Config& config, ClaimedDevice& device,
+                        std::chrono::milliseconds deadline);
+
 /// What a device can be set up as.
 struct MigFit {
   std::string profile;  ///< "1g.10gb"

@@ -26,6 +26,11 @@ static bool is_of_type(const Root& root, const ClaimedDevice& device, Use use,
   return found.use == use && (found.id == type || found.id.empty());
 }
 
+/// Of a PCI device the claim says so: of those on other cards nothing is read.
+static bool may_be_on(const ClaimedDevice& device, const std::string& card) {
+  return !is_pci(device.use) || device.parent == card;
+}
+
 /// One entry per instance: the domain that has it, in quotes.
 static std::multiset<std::string> users_of_type(const Root& root, Use use, const std::string& card,
                                                 const std::string& type,
@@ -33,7 +38,8 @@ static std::multiset<std::string> users_of_type(const Root& root, Use use, const
   std::multiset<std::string> users;
   for (const Claim& claim : claims)
     for (const ClaimedDevice& device : claim.devices)
-      if (is_of_type(root, device, use, type) && card_of(root, device) == card)
+      if (may_be_on(device, card) && is_of_type(root, device, use, type) &&
+          card_of(root, device) == card)
         users.insert(in_quotes(claim.name));
   return users;
 }

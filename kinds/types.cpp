@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
+#include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/kind.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -20,19 +22,27 @@ GpuType with_size(GpuType type) {
   return type;
 }
 
+/// The vGPU that a VF has; nothing also where its driver refuses to be read.
+static std::optional<unsigned> readable_vgpu(const Root& root, const PciAddress& vf) try {
+  return current_vgpu(root, vf);
+} catch (const SystemError&) {
+  return {};
+}
+
 ClaimedType claimed_type(const Root& root, const ClaimedDevice& device) {
   if (!is_by_hand(device) || !traits_of(device.use).is_vf) return {device.use, device.type};
   const auto vf = find_pci_device(root, device.address);
   const Use use = vf ? use_of_device(root, *vf) : device.use;
   if (!is_typed_vf(use)) return {device.use, device.type};
-  const auto vgpu = current_vgpu(root, device.address);
+  const auto vgpu = readable_vgpu(root, device.address);
   return {use, vgpu == 0U ? "-" : vgpu ? std::to_string(*vgpu) : ""};
 }
 
 static std::vector<GpuType> read_types(const Root& root, const Gpu& gpu,
-                                       const std::vector<std::string>* counted, bool of_one_part) {
+                                       const std::vector<std::string>* counted, bool of_one_part,
+                                       std::optional<Use> configured = {}) {
   for (const Use use : kinds_of(gpu))
-    if (const Kind& kind = kind_of(use); kind.types)
+    if (const Kind& kind = kind_of(use); kind.types && use == configured.value_or(use))
       if (auto types = kind.types(root, gpu, counted, of_one_part); !types.empty()) return types;
   return {};
 }
@@ -40,6 +50,14 @@ static std::vector<GpuType> read_types(const Root& root, const Gpu& gpu,
 std::vector<GpuType> types_of(const Root& root, const Gpu& gpu,
                               const std::vector<std::string>* counted) {
   return read_types(root, gpu, counted, false);
+}
+
+/// A program that does not answer is no reason to take the GPU for another kind.
+std::vector<GpuType> types_of(const Root& root, const Config& config, const Gpu& gpu,
+                              const std::vector<std::string>* counted) {
+  auto configured = settings_of(config, gpu.parent).use;
+  if (configured && !traits_of(*configured).needs_program) configured.reset();
+  return read_types(root, gpu, counted, false, configured);
 }
 
 std::vector<GpuType> catalogue_of(const Root& root, const Gpu& gpu) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/root.hpp"
+#include "config/config.hpp"
 #include "inventory/gpu.hpp"
 
 namespace gpuward {
@@ -13,6 +14,11 @@ namespace gpuward {
 /// of them. How many instances a part of the GPU has room for is read of each part, so only of the
 /// types `counted` where that is given.
 std::vector<GpuType> types_of(const Root& root, const Gpu& gpu,
+                              const std::vector<std::string>* counted = nullptr);
+
+/// Likewise, but of a GPU whose section gives it a kind of which only a program tells the types
+/// none of another kind, whatever the program answers.
+std::vector<GpuType> types_of(const Root& root, const Config& config, const Gpu& gpu,
                               const std::vector<std::string>* counted = nullptr);
 
 /// Likewise without any counts, from the first part of the GPU that lists types: all of its VFs

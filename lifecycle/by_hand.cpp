@@ -7,6 +7,7 @@
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "config/gpu_settings.hpp"
+#include "config/names.hpp"
 #include "inventory/gpu_hostdevs.hpp"
 #include "kinds/kind.hpp"
 #include "kinds/type_limit.hpp"
@@ -82,7 +83,7 @@ static std::string by_hand_title(const ClaimedDevice& device) {
 static Reason switched_off(const Root& root, const Config& config, const ClaimedDevice& device) {
   Parent identity = identity_of(root, device);
   read_card_facts(root, config, identity);
-  GpuSettings settings = settings_of(config, identity);
+  GpuSettings settings = permissions_of(config, identity, device.use);
   if (!settings.unclear.problem.empty()) return std::move(settings.unclear);
   if (!is_off(settings.use)) return {};
   const auto& card = identity.physical_function;
@@ -104,26 +105,43 @@ void require_allowed(const Root& root, const Config& config, const Domain& domai
     throw Error(by_hand_title(device), off.problem, off.remedy.empty() ? edit : off.remedy);
 }
 
-/// Whether a limit of these is written with the name of a type, not its id.
-static bool has_names(const std::vector<InstanceCount>& max) {
-  return std::any_of(max.begin(), max.end(),
-                     [](const InstanceCount& limit) { return !to_number<unsigned>(limit.type); });
+/// A limit for this id, else one that is written with the name of a vGPU, such as NVIDIA L40S-1B.
+/// The ids of mdev types, such as nvidia-63, and the profiles of GPU instances are one word.
+static bool needs_name(const std::vector<InstanceCount>& max, const std::string& id) {
+  const auto is_of_id = [&](const InstanceCount& limit) { return limit.type == id; };
+  return std::none_of(max.begin(), max.end(), is_of_id) &&
+         std::any_of(max.begin(), max.end(),
+                     [](const InstanceCount& limit) { return !is_name(limit.type); });
+}
+
+/// [gpu] max that counts for a device by hand. With use = mig it counts GPU instances, of which
+/// none has been made for what a domain has by hand.
+static std::vector<InstanceCount> max_by_hand(const Root& root, const Config& config,
+                                              const ClaimedDevice& device) {
+  const auto has_max = [](const GpuSection& section) { return !section.max.empty(); };
+  if (!traits_of(device.use).is_vf || std::none_of(config.gpus.begin(), config.gpus.end(), has_max))
+    return {};
+  GpuSettings settings =
+      permissions_of(config, read_identity(root, config, device.address), device.use);
+  if (settings.use && traits_of(*settings.use).needs_program) return {};
+  return std::move(settings.max);
 }
 
 void require_vgpu_within_max(const Root& root, const Config& config, const ClaimedDevice& device,
                              const std::vector<Claim>& claims) {
+  const auto max = max_by_hand(root, config, device);
+  if (max.empty()) return;
   const ClaimedType type = claimed_type(root, device);
   if (!is_typed_vf(type.use) || type.id == "-") return;
-  const auto max = settings_of(config, read_identity(root, config, device.address)).max;
-  if (max.empty()) return;
   const std::string section = "the [gpu] section of " + device.parent;
   if (type.id.empty())
     throw Error(by_hand_title(device),
                 "type of its vGPU cannot be read, max of " + section + " may not permit it",
                 "check: journalctl -k");
-  const std::string name =
-      TypeNames(root).of({.instance = {{}, device.parent, type.id}, .use = type.use});
-  if (name.empty() && has_names(max))
+  std::string name;
+  if (needs_name(max, type.id))
+    name = TypeNames(root).of({.instance = {{}, device.parent, type.id}, .use = type.use});
+  if (name.empty() && needs_name(max, type.id))
     throw Error(by_hand_title(device),
                 "name of its vGPU type " + type.id + " is not listed by the driver, max of " +
                     section + " may not permit it",

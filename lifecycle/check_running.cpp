@@ -7,6 +7,7 @@
 #include "inventory/gpu_hostdevs.hpp"
 #include "kinds/fraction_limit.hpp"
 #include "kinds/kind.hpp"
+#include "kinds/mig_room.hpp"
 #include "lifecycle/by_hand.hpp"
 #include "lifecycle/fraction_request.hpp"
 #include "mdev/instance.hpp"
@@ -28,7 +29,7 @@ static const GpuRequest* find_request(const Domain& domain, std::string_view ali
 }
 
 /// As prepare does it (pci_devices_asked): a companion is neither scrubbed nor marked.
-static std::string add_profile(const Config& config, const GpuRequest* request,
+static std::string add_profile(const Root& root, const Config& config, const GpuRequest* request,
                                ClaimedDevice& device) {
   const bool is_companion = gpu_alias(device.alias) != device.alias;
   if (!request || is_companion) return {};
@@ -37,7 +38,9 @@ static std::string add_profile(const Config& config, const GpuRequest* request,
     device.scrub = found.profile->scrub;
     device.one_time = found.profile->one_time;
     mark_fraction(*found.profile, device);
-    return {};
+    if (!is_typed_vf(device.use) || !traits_of(found.profile->use).needs_program) return {};
+    const std::string unknown = recover_mig(root, config, device, std::chrono::seconds(2));
+    return unknown.empty() ? unknown : gpu_title(device.alias) + ": " + unknown + "; ";
   }
   device.scrub = unknown_scrub;
   return gpu_title(device.alias) + ": " + found.refusal.problem +
@@ -62,7 +65,7 @@ static std::string check_pci_device(const Root& root, const Config& config, cons
   if (is_typed_vf(claim.devices.back().use))
     if (const unsigned vgpu = current_vgpu(root, device->address).value_or(0))
       claim.devices.back().type = std::to_string(vgpu);
-  return add_profile(config, request, claim.devices.back());
+  return add_profile(root, config, request, claim.devices.back());
 }
 
 /// As prepare does it.

@@ -4,7 +4,10 @@
 #include <set>
 
 #include "allocation/pool.hpp"
+#include "base/error.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/fraction_limit.hpp"
+#include "lifecycle/by_hand.hpp"
 #include "lifecycle/mdev_request.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim_store.hpp"
@@ -17,6 +20,7 @@ static ClaimedDevice claimed_device(const Root& root, const PoolGpu& gpu) {
       .alias = gpu.alias, .profile = gpu.profile.name, .instance = {}, .parent = {}, .type = "-"};
   device.use = gpu.profile.use;
   device.address = *gpu.at;
+  mark_fraction(gpu.profile, device);
   const auto found = find_pci_device(root, *gpu.at);
   const auto card = found ? found->physical_function.value_or(*gpu.at) : *gpu.at;
   device.parent = to_string(card);
@@ -28,17 +32,27 @@ static Claim claim_of(const Root& root, const Config& config, const Domain& doma
   Claim claim{domain.uuid, domain.name, {}};
   for (const PoolGpu& gpu : pool_domain(config, domain).gpus)
     if (gpu.at) claim.devices.push_back(claimed_device(root, gpu));
-  for (const ResolvedRequest& request : resolve_requests(config, domain))
-    if (!gives_pci_devices(request.profile))
-      claim.devices.push_back(mdev_asked(root, config, domain, request));
+  for (const ResolvedRequest& request : resolve_requests(config, domain)) {
+    if (gives_pci_devices(request.profile)) continue;
+    claim.devices.push_back(mdev_asked(root, config, domain, request));
+    mark_fraction(request.profile, claim.devices.back());
+  }
+  add_devices_by_hand(root, config, domain, claim);
   return claim;
 }
 
-static GpuChoice existing(const ResolvedRequest& request, const ClaimedDevice& device) {
-  return {request.alias,
-          title_of(request.profile),
-          {{ConsideredDevice::Result::chosen, device.parent, device.type,
-            "instance " + to_string(device.instance) + " already exists"}}};
+/// One that exists stays where it is, or prepare refuses the start.
+static GpuChoice existing(const MdevPlacing& placing, const ResolvedRequest& request,
+                          const ClaimedDevice& device) {
+  ConsideredDevice found{ConsideredDevice::Result::chosen, device.parent, device.type,
+                         "instance " + to_string(device.instance) + " already exists"};
+  try {
+    require_parent_available(placing, request.profile, device);
+  } catch (const Error& error) {
+    found.result = ConsideredDevice::Result::unavailable;
+    found.why = error.reason.problem;
+  }
+  return {request.alias, title_of(request.profile), {std::move(found)}};
 }
 
 std::vector<GpuChoice> mdev_choices(const Root& root, const Config& config, const Domain& domain) {
@@ -50,7 +64,8 @@ std::vector<GpuChoice> mdev_choices(const Root& root, const Config& config, cons
   add_own_devices(root, domain.uuid, pool_domain(config, domain).own, {}, taken);
   std::set<std::string> made;
   for (const ClaimedDevice& device : claim.devices)
-    if (!device.parent.empty()) made.insert(device.alias);
+    if (is_mediated(device.use) && !is_by_hand(device) && !device.parent.empty())
+      made.insert(device.alias);
   const std::set<ParentType> refused;
   const MdevPlacing placing{root,           config, domain,  claims, claim,
                             claimed.claims, taken,  refused, made};
@@ -67,7 +82,7 @@ std::vector<GpuChoice> mdev_choices(const Root& root, const Config& config, cons
     for (const ClaimedDevice& device : claim.devices)
       if (device.alias == request.alias && is_mediated(device.use))
         choices.push_back(made.contains(device.alias)
-                              ? existing(request, device)
+                              ? existing(placing, request, device)
                               : mdev_choice(*next++, request.profile, request.alias));
   return choices;
 }

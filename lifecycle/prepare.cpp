@@ -94,25 +94,36 @@ void require_quota(const Preparation& preparation, const std::vector<Claim>& cla
   if (refusal) throw Error(refusal->reason);
 }
 
-/// What each device has of its card's memory, which is known once the devices are placed: required
-/// where it is requested or limited, noted of all others for later requests.
+/// A GPU of the domain, no companion, that is not kept in quarantine.
+bool has_memory(const ClaimedDevice& device) {
+  return device.state == State::claimed && (is_gpu_of_profile(device) || is_by_hand(device));
+}
+
+bool is_memory_required(const Preparation& preparation, const ClaimedDevice& device) {
+  return limits_memory(preparation.config) ||
+         (!is_by_hand(device) && preparation.profile_of(device).memory_mib);
+}
+
+/// What each device has of its card's memory, where that is requested or limited. It is known once
+/// the devices are placed.
 void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims) {
-  const bool is_limited = limits_memory(preparation.config);
   for (ClaimedDevice& device : preparation.claim.devices) {
-    if (device.state != State::claimed) continue;
-    if (!is_gpu_of_profile(device) && !is_by_hand(device)) continue;
+    if (!has_memory(device) || !is_memory_required(preparation, device)) continue;
     if (is_by_hand(device))
-      device.memory_mib = is_limited ? memory_of_device(preparation.root, device, device.type)
-                                     : known_memory(preparation.root, device);
-    else if (const Profile& profile = preparation.profile_of(device);
-             is_limited || profile.memory_mib)
-      require_memory(preparation.root, preparation.domain, profile, device);
+      device.memory_mib = memory_of_device(preparation.root, device, device.type);
     else
-      note_memory(preparation.root, device);
+      require_memory(preparation.root, preparation.domain, preparation.profile_of(device), device);
   }
-  if (is_limited)
+  if (limits_memory(preparation.config))
     require_quota(preparation, with_memory(preparation.root, claims),
                   count_memory(preparation.claim));
+}
+
+/// Of all others, for later requests: without the lock of the host, as nothing waits for it.
+void note_other_memory(Preparation& preparation) {
+  for (ClaimedDevice& device : preparation.claim.devices)
+    if (has_memory(device) && !is_memory_required(preparation, device))
+      note_memory(preparation.root, device);
 }
 
 /// With what this domain is to have.
@@ -427,6 +438,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
   try {
     do claim_all(preparation);
     while (!create_all(preparation));
+    note_other_memory(preparation);
     require_created(preparation);
     write_attributes_of_instances(preparation);
     mark_single_use(preparation);

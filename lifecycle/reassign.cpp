@@ -146,12 +146,15 @@ std::string repoint_to(const Root& root, const Config& config, std::string_view 
   const std::string title = domain_title(domain.name) + ": " + gpu_title(gpu.alias);
   const std::string name = to_string(chosen.device);
   std::string why;
-  const auto device = find_in_pool(root, config, gpu.profile, chosen.device, why);
+  const auto pool = pool_of(root, config, gpu.profile);
+  const PoolDevice* const device = find_device(pool, chosen.device);
+  if (!device) find_in_pool(root, config, gpu.profile, chosen.device, why);
   if (!device)
     throw Error(title, name + " does not match " + title_of(gpu.profile) + ": " + why,
                 "run: gpuward list gpus");
   const DeviceUse of_others = use_for(root, domain, gpu, std::move(use));
   why = why_impossible(gpu.profile, *device, of_others, {domain.numa_nodes, domain.cpus});
+  if (why.empty() && device->is_full) why = why_worse(Criterion::capacity, gpu.profile);
   if (!why.empty())
     throw Error(title, name + " cannot be assigned: " + why, "run: gpuward list gpus");
   std::string result = assign_device(xml, gpu.alias, gpu.profile.use, device->functions);

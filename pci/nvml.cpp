@@ -2,6 +2,7 @@
 #include "pci/nvml.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/child_process.hpp"
 #include "base/quote.hpp"
@@ -174,16 +175,25 @@ static bool parse_error(std::string_view text, Answer& answer) {
   return true;
 }
 
-/// Below a root of its own, such as a recorded host's, as nobody: what is there may be anybody's.
+/// What is below a root of its own, such as a recorded host's, may be anybody's: its program is run
+/// in tests alone, which say so, and as nobody.
+static bool may_run_program(const Root& root) {
+  return root.prefix.empty() || ::getenv("GPUWARD_RUN_PROGRAM_OF_ROOT") != nullptr;
+}
+
 static Answer ask(const Root& root, std::vector<std::string> arguments,
                   const WriteOptions& options) {
+  Answer answer;
+  if (!may_run_program(root)) {
+    answer.change.failure = "not known of a recorded host";
+    return answer;
+  }
   const bool is_host = root.prefix.empty();
   if (!is_host)
     arguments.insert(arguments.begin(), {"--library", root.at("/usr/lib/libnvidia-ml.so.1")});
   ProgramEnd end = read_program(root.at("/usr/sbin/gpuward-nvml"), arguments,
                                 options.end.at_most(options.deadline), most_output,
                                 is_host ? RunAs::ourselves : RunAs::nobody, options.on_start);
-  Answer answer;
   answer.change.blocked = end.blocked;
   if (end.blocked)
     answer.change.failure =

@@ -17,6 +17,7 @@ void record_quarantine(const Root& root, const Claim& owner, const ClaimedDevice
   ClaimedDevice quarantined = device;
   quarantined.state = ClaimedDevice::State::quarantined;
   quarantined.writer = quarantined.scrub_process = {};
+  quarantined.part.clear();  // after the host's restart another tool may have one at that place
   write_record(paths::quarantine(root),
                {record_device(root, device.address, parse_pci_address(device.parent)),
                 owner.domain,

@@ -13,6 +13,7 @@
 namespace gpuward {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -47,7 +48,7 @@ struct SmallHost {
   }
   Defragmented plan(const std::string& name, unsigned wanted) {
     const Profile of = profile(name);
-    return defragment({of, pools_, off_, taken_, by_hand_, most_}, wanted);
+    return defragment({of, pools_, off_, taken_, by_hand_, most_, iommu_groups_}, wanted);
   }
   /// "vm1 1>2", in order.
   Texts moves(const std::string& name, unsigned wanted) {
@@ -66,7 +67,7 @@ struct SmallHost {
   std::vector<PoolDomain> off_;
   DevicePools pools_;
   DevicesInUse taken_, by_hand_;
-  std::map<PciAddress, unsigned> most_;
+  std::map<PciAddress, unsigned> most_, iommu_groups_;
 };
 
 struct DefragmentTest : testing::Test, SmallHost {};
@@ -110,6 +111,23 @@ TEST_F(DefragmentTest, moves_as_few_as_possible) {
   EXPECT_EQ(moves("big", 1), Texts{"vm3 2>3"});
   EXPECT_EQ(moves("big", 2), (Texts{"vm1 1>4", "vm2 1>4", "vm3 2>3"}))
       << "those that share one stay together";
+}
+
+TEST_F(DefragmentTest, an_iommu_group_goes_to_one_domain) {
+  pool("any", {1, 2, 3, 4});
+  iommu_groups_ = {{card(1), 7}, {card(2), 7}, {card(3), 8}, {card(4), 8}};
+  EXPECT_EQ(plan("any", 4).possible, 2U) << "one of each group";
+  EXPECT_EQ(in_the_way("any", 4),
+            (Texts{"2: IOMMU group 7, device 0000:01:00.0: counted as room",
+                   "4: IOMMU group 8, device 0000:03:00.0: counted as room"}));
+  off("any", {2});
+  EXPECT_EQ(plan("any", 4).possible, 1U);
+  EXPECT_THAT(in_the_way("any", 4),
+              Contains("1: IOMMU group 7, device 0000:02:00.0: assigned to shut-off domain 'vm1'"));
+  by_hand_[card(4)] = {{}, "assigned to domain 'hand'"};
+  EXPECT_EQ(plan("any", 4).possible, 0U);
+  EXPECT_THAT(in_the_way("any", 4),
+              Contains("3: IOMMU group 8, device 0000:04:00.0: assigned to domain 'hand'"));
 }
 
 TEST_F(DefragmentTest, names_who_is_in_the_way) {
@@ -185,6 +203,19 @@ TEST(RoomUsersTest, what_each_would_free) {
   EXPECT_THAT(room_users(cards, {"small"}),
               ElementsAre(RoomUser{"web04", 8}, RoomUser{"web01", 4}, RoomUser{"web02", 2},
                           RoomUser{"web03", 2}));
+}
+
+TEST(RoomUsersTest, no_more_than_max_permits) {
+  SharedCard card = shared_card({"big", "big"});
+  card.types = {{"web01", {"big"}}, {"provisioned", {"big"}}};
+  card.within_max = {{"small", 3}, {"big", 0}};
+  card.not_in_max = {"provisioned"};
+  limit(card.room, "small", 3);
+  limit(card.room, "big", 0);
+  EXPECT_THAT(room_users({card}, {"big"}), ElementsAre(RoomUser{"web01", 1}))
+      << "of the other max does not count any";
+  EXPECT_THAT(room_users({card}, {"small"}),
+              ElementsAre(RoomUser{"provisioned", 3}, RoomUser{"web01", 3}));
 }
 
 TEST(RoomUsersTest, what_is_not_known_is_said) {

@@ -177,6 +177,28 @@ TEST(FractionTest, what_may_share_a_gpu_instance_has_no_share) {
   EXPECT_EQ(to_string(any_share.candidates[0].limits.memory), "hard");
 }
 
+/// A driver that lists only what can be created now may hide the larger one.
+TEST(FractionTest, beside_types_that_are_not_listed_a_slice_of_blackwell_has_no_share) {
+  FractionGpu gpu = card({vgpu("1", "NVIDIA RTX Pro 6000 DC-2-12Q", 12288, 8)}, 98304);
+  EXPECT_THAT(types_of(fraction_choice(request(8192, 10), {gpu})), ElementsAre("1"));
+  gpu.hides_types = true;
+  EXPECT_EQ(reason_of(fraction_choice(request(8192, 10), {gpu}), "1"),
+            "no share of the compute units is guaranteed: several may run on one GPU instance, "
+            "and not all types are listed now");
+}
+
+TEST(FractionTest, before_blackwell_a_gpu_instance_has_one_vgpu) {
+  for (const std::string model :
+       {"GRID A100", "GRID A100DX", "NVIDIA A800", "NVIDIA H100", "NVIDIA H20", "NVIDIA A30"}) {
+    FractionGpu gpu =
+        card({vgpu("1", model + "-1-10C", 10240, 7), vgpu("2", model + "-1-20C", 20480, 4)}, 81920);
+    gpu.hides_types = true;
+    EXPECT_EQ(to_string(limits_of(gpu.types[0], gpu).compute), "hard") << model;
+    EXPECT_THAT(types_of(fraction_choice(request(8192, 10), {gpu})), ElementsAre("1", "2"))
+        << model;
+  }
+}
+
 TEST(FractionTest, all_of_the_card_is_the_whole_gpu) {
   FractionGpu whole = whole_card("0000:05:00.0", 49152);
   EXPECT_THAT(types_of(fraction_choice(request(49152), {a40(), whole})),

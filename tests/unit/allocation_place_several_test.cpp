@@ -121,6 +121,48 @@ TEST(PlaceSeveralTest, what_is_not_allowed_beside_the_others_goes_elsewhere) {
               ElementsAre("a/16", "b/16", "b/16"));
 }
 
+TEST(PlaceSeveralTest, each_virtual_function_that_is_chosen_is_asked_for) {
+  Kernel kernel{Kernel::Kind::homogeneous, {{"q", nvidia(4096, 12), {4096}, 12}}, {49152}};
+  kernel.total = 49152;
+  kernel.vfs = 3;
+  const Gpu gpu = card_with_vfs(3);
+  std::vector<Candidate> candidates;
+  for (const std::string& vf : gpu.mdev_parents)
+    candidates.push_back({vf, "q", 1, 0, true, gpu.parent.name});
+  const Profile quarter = profile("quarter", {"q"});
+  const std::map<std::string, CardToPlaceOn> cards{{gpu.parent.name, {kernel.room()}}};
+  const std::vector<SeveralRequest> requests(2, {quarter, candidates});
+  const auto all_but = [](const char* vf) {
+    return [vf](const std::vector<Candidate>&, const Candidate& next) { return next.parent != vf; };
+  };
+  EXPECT_TRUE(place_several(requests, cards, all_but("0000:41:00.3")));
+  EXPECT_FALSE(place_several(requests, cards, all_but("0000:41:00.2")));
+}
+
+/// Each question reads the host, while all other starts wait for its lock.
+TEST(PlaceSeveralTest, what_is_allowed_is_asked_only_where_there_is_room_and_once_for_each_card) {
+  Host host;
+  for (const char* const name : {"a", "b", "c"}) host.add(name, 48, {16});
+  host.add("d", 16, {16});
+  const Profile any = profile("any", {"16"}), only_d = profile("d", {"16"});
+  const auto anywhere = host.candidates(any, {"a", "b", "c", "d"});
+  const auto on_d = host.candidates(only_d, {"d"});
+  std::vector<SeveralRequest> requests(9, {any, anywhere});
+  requests.push_back({only_d, on_d});
+  unsigned asked = 0;
+  const auto two_on_each = [&](const std::vector<Candidate>& chosen, const Candidate& next) {
+    ++asked;
+    return std::count_if(chosen.begin(), chosen.end(),
+                         [&](auto& other) { return other.parent == next.parent; }) < 2;
+  };
+  EXPECT_FALSE(place_several(requests, host.cards, two_on_each));
+  EXPECT_LE(asked, 3U * 3 + 2);
+  asked = 0;
+  const std::vector<SeveralRequest> too_many(11, {any, anywhere});
+  EXPECT_FALSE(place_several(too_many, host.cards, two_on_each));
+  EXPECT_EQ(asked, 0U) << "ten places, whatever is allowed";
+}
+
 TEST(PlaceSeveralTest, those_that_are_as_full_are_near_each_other) {
   Host host;
   for (const char* const name : {"a", "b", "c"}) host.add(name, 16, {16});

@@ -150,6 +150,10 @@ TEST(MemoryQuota, what_is_not_known_is_refused) {
   ASSERT_TRUE(others);
   EXPECT_TRUE(others->passes);
   EXPECT_THAT(others->reason.problem, testing::HasSubstr("domain 'web01': "));
+  const auto too_much = memory_refusal(8192, {claim_with(1, {1024, 0})}, claim_with(3, {8320}));
+  ASSERT_TRUE(too_much);
+  EXPECT_FALSE(too_much->passes) << "whatever the other has";
+  EXPECT_THAT(too_much->reason.problem, testing::HasSubstr("would be exceeded"));
 }
 
 TEST(MemoryQuota, a_card_counts_once_and_quarantine_does_not) {

@@ -315,6 +315,10 @@ TEST_F(FractionRequestTest, a_profile_that_requests_more_than_was_settled_is_ref
   const auto refused = [&] { return to_string(resolve(config_, gpu, "vm 1").refusal); };
   EXPECT_EQ(refused(), "") << "as attach of an earlier version left it";
   profile.compute_percent = 25;
+  profile.workload = Workload::graphics;
+  EXPECT_EQ(refused(), "") << "nothing is noted of it";
+  profile.workload.reset();
+  gpu.settled->granted.memory_mib = 5120;
   EXPECT_EQ(refused(),
             "profile 'quarter' requests 25 % of the compute units, the share of type t is not "
             "known; run: gpuward reassign 'vm 1'");

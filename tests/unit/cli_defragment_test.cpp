@@ -115,6 +115,38 @@ TEST_F(DefragmentCommandTest, a_card_that_a_shut_off_domain_has_by_hand_stays_th
               HasSubstr("0000:41:00.0  assigned by hand to shut-off domain 'web01'"));
 }
 
+/// One VF leaves the others of its card to be assigned.
+TEST_F(DefragmentCommandTest, a_virtual_function_by_hand_is_one) {
+  define({{}});
+  host_.sriov("0000:41:00.0", 3);
+  host_.set_vfs("0000:41:00.0", 3);
+  host_.config("[profile part]\nuse = vf\n");
+  EXPECT_EQ(json::parse(plan("part:3", 2))["possible"], 3);
+  host_.file("/libvirt.xml",
+             replaced(*read_file(host_.root().at("/libvirt.xml")), "</devices>",
+                      "<hostdev mode='subsystem' type='pci'><source><address domain='0x0000' "
+                      "bus='0x41' slot='0x00' function='0x1'/></source></hostdev></devices>"));
+  EXPECT_EQ(json::parse(plan("part:3", 2))["possible"], 2);
+}
+
+TEST_F(DefragmentCommandTest, an_iommu_group_is_counted_once) {
+  host_.iommu_group(7, {"0000:41:00.0", "0000:42:00.0"});
+  EXPECT_EQ(json::parse(plan("any:3", 2))["possible"], 2);
+}
+
+TEST(RoomPlanTest, what_is_not_known_is_said) {
+  RoomPlan plan{"profile 'small'", 4, {}};
+  plan.devices.available = plan.devices.possible = 2;
+  plan.is_at_most = true;
+  plan.unknown = {at("0000:41:00.0")};
+  EXPECT_EQ(text_of(plan),
+            "Room for at most 2 of 4 more of profile 'small'; reassigning shut-off domains makes "
+            "no more.\n"
+            "Capacity of 0000:41:00.0 is not known: each of its free VFs is counted.\n");
+  EXPECT_EQ(json_of(plan)["unknown_capacity"], json::array({"0000:41:00.0"}));
+  EXPECT_EQ(json_of(plan)["at_most"], true);
+}
+
 TEST_F(DefragmentCommandTest, of_mdevs_it_says_who_would_make_room) {
   const Uuid uuid = *parse_uuid("00000000-0000-4000-8000-000000000001");
   host_.parent("mbochs").type("mbochs-small", 2);

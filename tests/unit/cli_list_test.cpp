@@ -380,7 +380,28 @@ TEST_F(ListMigTest, profiles_count_what_fits_and_say_how_hard_the_limits_are) {
   EXPECT_EQ(list("profiles", 2)[0]["available"], 6U) << "the driver counts, whatever the VFs have";
 }
 
-TEST_F(ListMigTest, without_mig_mode_or_library_the_vfs_say_what_they_offer) {
+TEST_F(ListMigTest, without_mig_mode_or_library_it_has_no_types_and_how_many_fit_is_unknown) {
+  nvml_.set("mig off\n");
+  EXPECT_EQ(list("types", 2).size(), 0U);
+  EXPECT_EQ(list("profiles", 2)[0]["available"], nullptr);
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "types");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "GPU 0000:41:00.0: MIG mode is off; run: nvidia-smi -i 0000:41:00.0 -mig 1\n");
+  nvml_.remove_program();
+  EXPECT_EQ(list("types", 2).size(), 0U);
+}
+
+TEST_F(ListMigTest, a_vf_less_does_not_make_it_fewer) {
+  nvml_.add("instance 1 9 4 4 1");
+  host_.config(
+      "[gpu *]\nuse = mig\n[gpu 0000:41:00.1]\nuse = off\n[profile p]\nuse = mig\ntype = "
+      "1g.5gb\n");
+  EXPECT_EQ(list("profiles", 2)[0]["available"], 4U);
+}
+
+TEST_F(ListMigTest, without_a_use_and_mig_mode_or_library_the_vfs_say_what_they_offer) {
+  host_.config("");
   nvml_.set("mig off\n");
   EXPECT_EQ(type("474")["use"], "vendor-vf");
   EXPECT_EQ(list("types", 2).size(), 1U);

@@ -9,13 +9,16 @@
 #include "cli/commands.hpp"
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"
+#include "mdev/instance.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
+#include "vendor_vgpu_fixtures.hpp"
 
 namespace gpuward {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -140,6 +143,60 @@ TEST_F(PlanDomainTest, what_another_type_of_the_domain_needs_is_left_to_it) {
   EXPECT_THAT(devices(0),
               ElementsAre("a: available left to another GPU of the domain", "b: chosen"));
   EXPECT_THAT(devices(1), ElementsAre("a: chosen"));
+}
+
+/// Both fill the card up to its limit: neither counts against itself.
+TEST_F(PlanDomainTest, a_card_that_the_domain_fills_up_to_max_is_chosen) {
+  host_.parent("0000:41:00.0").type("mbochs-small", 4);
+  host_.config("[gpu 0000:41:00.0]\nmax = mbochs-small:2\n[profile small]\ntype = mbochs-small\n");
+  define({{"small"}, {"small"}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: chosen"));
+  EXPECT_THAT(devices(1), ElementsAre("0000:41:00.0: chosen"));
+  EXPECT_EQ(status_, 0);
+}
+
+TEST_F(PlanDomainTest, a_virtual_function_of_a_full_card_is_not_chosen) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.sriov("0000:41:00.0", 1);
+  host_.set_vfs("0000:41:00.0", 1);
+  add_vendor_vf(host_, "0000:41:00.1");
+  host_.config(
+      "[gpu 0000:41:00.0]\nuse = vendor-vf\n[profile vgpu]\nuse = vendor-vf\ntype = 1145\n");
+  define({{"vgpu", true, Use::vendor_vf, {at("0000:41:00.1")}}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.1: chosen"));
+  host_.pci_gpu("0000:41:00.1").attribute("nvidia/creatable_vgpu_types", "");
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.1: unavailable GPU has no capacity for another "
+                                      "vGPU of profile 'vgpu'"));
+  EXPECT_EQ(status_, 1);
+}
+
+TEST_F(PlanDomainTest, an_instance_that_exists_on_a_parent_in_use_is_not_available) {
+  host_.parent("0000:41:00.0").type("mbochs-small", 4);
+  define({{"small"}});
+  host_.instance(
+      "0000:41:00.0", "mbochs-small",
+      instance_uuid(*parse_uuid("d0000000-0000-4000-8000-000000000001"), "ua-gpuward-0"));
+  EXPECT_THAT(devices(0), ElementsAre(HasSubstr("0000:41:00.0: chosen instance")));
+  run("db01", whole_card("0000:41:00.0"));
+  EXPECT_THAT(devices(0),
+              ElementsAre(AllOf(HasSubstr("0000:41:00.0: unavailable instance "),
+                                HasSubstr("parent 0000:41:00.0: in use by domain 'db01'"))));
+}
+
+TEST_F(PlanDomainTest, what_the_domain_has_by_hand_counts_for_max) {
+  const Uuid by_hand = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  host_.parent("0000:41:00.0").type("mbochs-small", 4);
+  host_.instance("0000:41:00.0", "mbochs-small", by_hand);
+  host_.config("[gpu 0000:41:00.0]\nmax = mbochs-small:1\n[profile small]\ntype = mbochs-small\n");
+  define({{"small"}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: chosen"));
+  host_.file("/libvirt.xml",
+             replaced(*read_file(host_.root().at("/libvirt.xml")), "</devices>",
+                      "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address "
+                      "uuid='" +
+                          to_string(by_hand) + "'/></source></hostdev></devices>"));
+  EXPECT_THAT(devices(0),
+              ElementsAre(HasSubstr("max = mbochs-small:1 is reached on 0000:41:00.0")));
 }
 
 TEST_F(PlanDomainTest, a_domain_without_a_gpu_has_no_plan) {

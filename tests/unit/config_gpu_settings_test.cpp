@@ -300,6 +300,13 @@ TEST(SettingsTest, use_in_a_section_of_its_address_makes_it_clear) {
   EXPECT_EQ(settings_of(config, unread).unclear.problem, "");
   config.gpus[0].use.reset();
   EXPECT_NE(settings_of(config, unread).unclear.problem, "");
+  config.gpus[1].vfs = 4;
+  config.gpus[1].max = {{"t", 2}};
+  config.gpus[0].max = {{"t", 1}};
+  const Unclear unclear = settings_of(config, unread).unclear;
+  EXPECT_THAT(unclear.problem, Not(HasSubstr("which sets"))) << "it may set no use";
+  EXPECT_EQ(unclear.remedy, "set use, vfs in [gpu 0000:41:00.0], which counts more")
+      << "all at once, not one key after the other";
 }
 
 TEST(SettingsTest, each_key_of_a_section_that_may_fit_must_be_set_in_one_of_its_address) {
@@ -332,6 +339,50 @@ TEST(SettingsTest, each_key_of_a_section_that_may_fit_must_be_set_in_one_of_its_
   config.gpus.push_back(section(by("slot=4"), std::nullopt));
   config.gpus[2].vfs = 2;
   EXPECT_THAT(unclear(), HasSubstr("; set vfs, expect in ")) << "a slot counts less than a number";
+}
+
+TEST(SettingsTest, a_key_that_may_fit_matters_only_where_the_use_of_its_address_goes_by_it) {
+  GpuId unread = marked();
+  unread.card.serial = {{}, "cannot be read"};
+  auto config = config_of(
+      {section(by("0000:41:00.0"), Use::whole), section(by("serial=1324"), std::nullopt)});
+  const auto unclear = [&] { return to_string(settings_of(config, unread).unclear); };
+  config.gpus[1].isolation = Isolation::memory;
+  EXPECT_EQ(unclear(), "") << "a whole GPU is no fraction";
+  config.gpus[1].reset_method = "flr";
+  EXPECT_THAT(unclear(), HasSubstr("; set reset-method in "));
+  config.gpus[0].use = Use::vf;
+  EXPECT_EQ(unclear(), "") << "only a whole GPU's is set";
+  config.gpus[0].use = Use::vendor_vf;
+  EXPECT_THAT(unclear(), HasSubstr("; set isolation in "));
+}
+
+TEST(PermissionsTest, of_a_device_by_hand_only_use_and_max_leave_it_unclear) {
+  GpuId unread = marked();
+  unread.card.serial = {{}, "cannot be read"};
+  auto config =
+      config_of({section(by("0000:41:00.0"), Use::mdev), section(by("serial=1324"), std::nullopt)});
+  GpuSection& itself = config.gpus[0];
+  GpuSection& maybe = config.gpus[1];
+  const auto remedy = [&](Use use) { return permissions_of(config, unread, use).unclear.remedy; };
+  maybe.isolation = Isolation::memory;
+  maybe.expect.slot = "4";
+  maybe.reset_method = "flr";
+  EXPECT_NE(settings_of(config, unread).unclear.problem, "");
+  EXPECT_EQ(remedy(Use::mdev), "");
+  maybe.use = Use::off;
+  EXPECT_EQ(remedy(Use::mdev), "") << "its address has a use, which counts more";
+  EXPECT_EQ(permissions_of(config, unread, Use::mdev).use, Use::mdev);
+  maybe.max = {{"t", 2}};
+  EXPECT_EQ(remedy(Use::mdev), "set max in [gpu 0000:41:00.0], which counts more");
+  EXPECT_EQ(remedy(Use::whole), "") << "a card has no max";
+  itself.max = {{"t", 1}};
+  EXPECT_EQ(remedy(Use::mdev), "");
+  itself.use.reset();
+  EXPECT_EQ(remedy(Use::mdev), "set use in [gpu 0000:41:00.0], which counts more");
+  EXPECT_EQ(remedy(Use::whole), "set use in [gpu 0000:41:00.0], which counts more");
+  itself.use = Use::off;
+  EXPECT_EQ(permissions_of(config, unread, Use::whole).use, Use::off);
 }
 
 TEST(SettingsTest, a_mark_of_two_cards_is_not_unread) {

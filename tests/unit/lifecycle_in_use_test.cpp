@@ -312,6 +312,18 @@ TEST_F(ByHandTest, one_that_is_switched_off_is_refused) {
   EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("use = off"));
 }
 
+TEST_F(ByHandTest, keys_that_are_not_applied_to_it_refuse_none) {
+  host_.pci_gpu("0000:02:00.0")
+      .attribute("power_state", "D3cold")
+      .attribute("config", std::string(4096, '\0'));
+  section("0000:02:00.0", Use::whole);
+  section("serial=1324", Use::off).reset_method = "flr";
+  EXPECT_EQ(refusal(by_hand(1, {"0000:02:00.0"})), "");
+  claims_.drop(domain(1).uuid);
+  config_.gpus[0].use.reset();
+  EXPECT_THAT(refusal(by_hand(1, {"0000:02:00.0"})), HasSubstr("; set use in [gpu 0000:02:00.0]"));
+}
+
 TEST_F(ByHandTest, a_section_that_names_a_vf_counts_more_than_its_pfs) {
   make_vfs();
   section(pf, Use::vf);

@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <filesystem>
 
 #include "allocation/pool.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "kinds/kind.hpp"
+#include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
@@ -18,6 +21,7 @@
 #include "pci/vendor_vgpu.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
+#include "state/quarantine.hpp"
 
 namespace gpuward {
 namespace {
@@ -207,6 +211,49 @@ TEST_F(MigTest, no_more_than_max_of_a_type) {
   EXPECT_EQ(nvml_.instances(), "instance 1 19 6 1 1\n");
 }
 
+TEST_F(MigTest, room_that_may_come_is_not_hidden_by_a_type_that_never_does) {
+  config_.gpus[0].max = {{"2g.10gb", 0}};
+  nvml_.add("instance 5 19 0 1 1");
+  EXPECT_THAT(refusal(domain(2, "any", "0000:42:00.2")),
+              HasSubstr("no room for a GPU instance 4g.20gb; shut a domain"));
+}
+
+// ---- a running domain whose claim is lost
+
+TEST_F(MigTest, a_lost_claim_is_written_again_with_its_gpu_instance) {
+  prepare(small_);
+  const auto before = claimed(small_);
+  host_.pci_gpu("0000:42:00.1").attribute("nvidia/gpu_instance_id", "1");
+  claims_.drop(small_.uuid);
+  EXPECT_EQ(check_running_domain(host_.root(), config_, small_, patient),
+            "claim file was missing and has been re-created");
+  EXPECT_EQ(claimed(small_), before);
+  EXPECT_THAT(release(small_), IsEmpty());
+  EXPECT_EQ(nvml_.instances(), "");
+}
+
+TEST_F(MigTest, a_lost_claim_of_one_that_may_be_adopted_leaves_it) {
+  config_.gpus[0].adopt = true;
+  prepare(small_);
+  host_.pci_gpu("0000:42:00.1").attribute("nvidia/gpu_instance_id", "1");
+  claims_.drop(small_.uuid);
+  check_running_domain(host_.root(), config_, small_, patient);
+  EXPECT_EQ(claimed(small_)->part, "19:6+1:1:adopted");
+}
+
+TEST_F(MigTest, of_a_lost_claim_it_is_said_where_the_gpu_instance_remains) {
+  prepare(small_);
+  claims_.drop(small_.uuid);
+  EXPECT_THAT(check_running_domain(host_.root(), config_, small_, patient),
+              HasSubstr("GPU 0: GPU instance of 0000:42:00.1 remains when the domain stops, as it "
+                        "is not known: the driver does not report which one; then run: nvidia-smi "
+                        "mig -i 0000:42:00.0 -lgi, "));
+  EXPECT_EQ(claimed(small_)->use, Use::mig);
+  EXPECT_EQ(claimed(small_)->vgpu, "474");
+  EXPECT_THAT(release(small_), IsEmpty());
+  EXPECT_EQ(vgpu("0000:42:00.1"), "0");
+}
+
 // ---- crashes
 
 /// The library has made it, and nobody heard of it.
@@ -335,6 +382,51 @@ TEST_F(MigTest, where_the_driver_refuses_nothing_is_destroyed) {
   EXPECT_FALSE(claims_.find(small_.uuid));
 }
 
+/// Whoever takes over from a hook that is killed then has only the claim on disk.
+TEST_F(MigTest, what_the_driver_refused_is_not_in_the_claim_on_disk) {
+  nvml_.add("adds-before DeviceCreateGpuInstanceWithPlacement instance 5 19 6 1 0");
+  Claim claim{small_.uuid, small_.name, {}};
+  claim.devices.push_back({.alias = "ua-gpuward-0",
+                           .profile = "small",
+                           .instance = {},
+                           .parent = pf,
+                           .type = "-",
+                           .use = Use::mig});
+  claim.devices[0].address = at("0000:42:00.1");
+  claims_.make_ready();
+  claims_.write(claim);
+  ClaimedDevice device = claim.devices[0];
+  EXPECT_THROW(kind_of(Use::mig).set_up(
+                   {host_.root(), config_, config_.profiles[0], claim, patient}, device),
+               Error);
+  ASSERT_TRUE(claimed(small_));
+  EXPECT_EQ(claimed(small_)->type, "1g.5gb");
+  EXPECT_EQ(claimed(small_)->part, "");
+}
+
+/// What is at its place when the card, or another, is there again was created by another tool.
+TEST_F(MigTest, with_the_card_gone_its_place_is_forgotten) {
+  config_.profiles[0].scrub = "/bin/false";
+  prepare(small_);
+  host_.set_vfs(pf, 0);
+  std::filesystem::remove_all(pci_path(host_.root(), at(pf)));
+  const auto kept = release(small_);
+  ASSERT_THAT(kept, SizeIs(1));
+  EXPECT_EQ(kept[0].reason, "device disappeared before it was scrubbed");
+  EXPECT_EQ(claimed(small_)->part, "");
+}
+
+TEST_F(MigTest, what_outlasts_a_restart_names_no_gpu_instance) {
+  prepare(small_);
+  const Claim claim = *claims_.find(small_.uuid);
+  ASSERT_NE(claim.devices[0].part, "");
+  record_quarantine(host_.root(), claim, claim.devices[0]);
+  const auto records = quarantine_records(host_.root());
+  ASSERT_THAT(records, SizeIs(1));
+  EXPECT_EQ(records[0].devices[0].type, "1g.5gb");
+  EXPECT_EQ(records[0].devices[0].part, "");
+}
+
 TEST_F(MigTest, an_empty_one_may_be_adopted_and_stays) {
   config_.gpus[0].adopt = true;
   nvml_.add("instance 5 19 3 1 0\ninstance 6 19 4 1 1");
@@ -392,11 +484,12 @@ TEST_F(MigTest, a_vgpu_in_another_one_is_refused) {
 
 class NvmlWatch {
  public:
-  explicit NvmlWatch(const Root& root) : mark_(root.at("/usr/lib/asked")) {
+  explicit NvmlWatch(const Root& root, const std::string& then = "exit 1")
+      : mark_(root.at("/usr/lib/asked")) {
     write_file_atomically(mark_, "");
     ::chmod(mark_.c_str(), 0666);
     write_file_atomically(root.at("/usr/sbin/gpuward-nvml"),
-                          "#!/bin/sh\necho \"$3\" >> " + mark_ + "\nexit 1\n", 0755);
+                          "#!/bin/sh\necho \"$3\" >> " + mark_ + '\n' + then + '\n', 0755);
   }
   std::string asked() const { return read_file(mark_).value_or("?"); }
 
@@ -430,6 +523,19 @@ TEST_F(MigTest, the_start_of_other_domains_does_not_ask_the_library) {
 TEST_F(MigTest, a_card_is_asked_once_for_all_of_its_vfs) {
   const NvmlWatch watch(host_.root());
   EXPECT_THAT(pool_of(host_.root(), config_, config_.profiles[0]), SizeIs(4));
+  EXPECT_EQ(watch.asked(), "list\n");
+}
+
+/// With a second card, which is not asked after the first has taken all the time.
+TEST_F(MigTest, a_look_at_all_cards_has_one_deadline) {
+  host_.sriov("0000:43:00.0", 2);
+  host_.set_vfs("0000:43:00.0", 2);
+  add_vf("0000:43:00.1");
+  const NvmlWatch watch(host_.root(), "sleep 30");
+  config_.gpus.push_back(config_.gpus[0]);
+  config_.gpus.back().selector = *parse_gpu_selector("0000:43:00.0");
+  const auto pool = pool_of(host_.root(), config_, config_.profiles[0]);
+  EXPECT_EQ(pool.back().address, at("0000:43:00.1"));
   EXPECT_EQ(watch.asked(), "list\n");
 }
 

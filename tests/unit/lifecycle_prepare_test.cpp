@@ -1048,6 +1048,17 @@ TEST_F(ClaimDevicesTest, the_claim_has_the_memory_whoever_asked_for_it) {
   EXPECT_EQ(claims_.find(by_hand.uuid)->devices.at(0).memory_mib, 4u);
 }
 
+/// With the lock of the host held nothing is read for it: a create that hangs comes after that.
+TEST_F(ClaimDevicesTest, memory_that_nothing_needs_is_noted_once_the_lock_is_released) {
+  host_.parent("mbochs")
+      .type("mbochs-small", 1)
+      .attribute("mdev_supported_types/mbochs-small/description",
+                 "virtual display, 4 MB video memory");
+  host_.create_hangs("mbochs", "mbochs-small");
+  EXPECT_THAT(refusal(vm_, hasty), HasSubstr("is blocked in the kernel"));
+  EXPECT_FALSE(claims_.find(vm_.uuid)->devices.at(0).memory_mib);
+}
+
 TEST_F(CheckDevicesTest, a_claim_that_is_written_again_has_the_memory) {
   host_.parent("mbochs")
       .type("mbochs-small", 1)

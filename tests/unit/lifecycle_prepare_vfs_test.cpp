@@ -285,6 +285,41 @@ TEST_F(ClaimVendorVfsTest, what_is_not_known_of_a_vgpu_written_by_hand_is_not_pe
   EXPECT_THAT(refusal(domain), HasSubstr("type of its vGPU cannot be read"));
 }
 
+TEST_F(ClaimVendorVfsTest, a_vgpu_by_hand_is_refused_only_by_a_limit_that_may_be_of_its_type) {
+  Domain domain = domain_on(vf(2), 2, false);
+  domain.requests.clear();
+  domain.hostdevs[0].alias.clear();
+  host_.pci_gpu(vf(1)).attribute("nvidia/creatable_vgpu_types", "");
+  host_.pci_gpu(vf(2))
+      .attribute("nvidia/creatable_vgpu_types", "")
+      .attribute("nvidia/current_vgpu_type", "1145");
+  config_.gpus[0].max = {{"nvidia-63", 0}, {"1146", 0}, {"1g.5gb", 0}};
+  EXPECT_EQ(refusal(domain), "") << "none is the name of a vGPU";
+  config_.gpus[0].max = {{"NVIDIA L40S-2B", 1}, {"1145", 0}};
+  EXPECT_THAT(refusal(domain), HasSubstr("max = 1145:0 permits none")) << "its id has a limit";
+  config_.gpus[0].max[1].type = "1146";
+  EXPECT_THAT(refusal(domain), HasSubstr("name of its vGPU type 1145 is not listed"));
+  config_.gpus[0].use = Use::mig;
+  config_.gpus[0].max = {{"MIG 1g.5gb", 1}};
+  EXPECT_EQ(refusal(domain), "") << "max is of GPU instances";
+}
+
+/// EISDIR, as a driver may answer EIO.
+TEST_F(ClaimVendorVfsTest, a_vgpu_by_hand_that_cannot_be_read_refuses_only_where_there_is_a_max) {
+  const auto by_hand = [](int number) {
+    Domain domain = domain_on(vf(number), static_cast<unsigned>(number), false);
+    domain.requests.clear();
+    domain.hostdevs[0].alias.clear();
+    return domain;
+  };
+  host_.pci_gpu(vf(2)).attribute("nvidia/creatable_vgpu_types", "");
+  make_directories(pci_path(host_.root(), at(vf(2))) + "/nvidia/current_vgpu_type");
+  EXPECT_EQ(refusal(by_hand(2)), "");
+  config_.gpus[0].max = {{"1145", 1}};
+  EXPECT_THAT(refusal(vm(1)), HasSubstr("max = 1145:1 is reached")) << "it may be one";
+  EXPECT_THAT(refusal(by_hand(2)), HasSubstr("type of its vGPU cannot be read"));
+}
+
 TEST_F(ClaimVendorVfsTest, memory_that_cannot_be_read_refuses_nobody_who_did_not_request_it) {
   Domain domain = domain_on(vf(2), 2, false);
   domain.requests.clear();

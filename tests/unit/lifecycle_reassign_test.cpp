@@ -13,6 +13,7 @@
 #include "fake_host.hpp"
 #include "state/claim_store.hpp"
 #include "state/single_use.hpp"
+#include "vendor_vgpu_fixtures.hpp"
 
 namespace gpuward {
 namespace {
@@ -217,6 +218,22 @@ TEST_F(RepointTest, a_gpu_is_not_assigned_by_name_what_the_domain_has_by_hand) {
                 repoint_to(host_.root(), config_, xml, {}, {"", at("0000:41:00.0")});
               }),
               HasSubstr("0000:41:00.0 cannot be assigned: already assigned to this domain"));
+}
+
+TEST_F(RepointTest, a_gpu_does_not_go_to_a_card_without_capacity) {
+  host_.sriov("0000:41:00.0", 2);
+  host_.set_vfs("0000:41:00.0", 2);
+  for (const char* const vf : {"0000:41:00.1", "0000:41:00.2"}) add_vendor_vf(host_, vf);
+  config_ = vendor_vgpu_config("0000:41:00.0");
+  const std::string xml =
+      attach_gpu(domain({}), {"vgpu", true, Use::vendor_vf, {at("0000:41:00.1")}});
+  const auto move = [&] {
+    return repoint_to(host_.root(), config_, xml, {}, {"", at("0000:41:00.2")});
+  };
+  EXPECT_THAT(devices(move()), ElementsAre(at("0000:41:00.2")));
+  host_.pci_gpu("0000:41:00.2").attribute("nvidia/creatable_vgpu_types", "");
+  EXPECT_THAT(error_of(move), HasSubstr("0000:41:00.2 cannot be assigned: GPU has no capacity for "
+                                        "another vGPU of profile 'vgpu'"));
 }
 
 TEST_F(RepointTest, an_empty_pool_is_told_with_the_reason) {

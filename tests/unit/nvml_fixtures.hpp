@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -17,6 +18,7 @@ class NvmlDouble {
  public:
   explicit NvmlDouble(const Root& root) : root_(root) {
     namespace fs = std::filesystem;
+    ::setenv("GPUWARD_RUN_PROGRAM_OF_ROOT", "yes", 1);
     fs::create_directories(root.at("/usr/sbin"));
     fs::create_directories(root.at("/usr/lib"));
     const auto all = fs::copy_options::overwrite_existing;
