@@ -125,7 +125,7 @@ static Tristate guard_service(const Root& root) {
 }
 
 static std::string config_of(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
-  const std::string modular = "/etc/libvirt/virtqemud.conf", single = "/etc/libvirt/libvirtd.conf";
+  std::string modular = "/etc/libvirt/virtqemud.conf", single = "/etc/libvirt/libvirtd.conf";
   if (daemon) return daemon->name == "virtqemud" ? modular : single;
   if (installed_daemon(root) == "virtqemud") return modular;
   return exists(root.at(single)) || !exists(root.at(modular)) ? single : modular;
