@@ -15,6 +15,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/pipe.hpp"
 #include "base/signals.hpp"
 
 namespace gpuward {
@@ -241,20 +242,6 @@ static void let_begin(const Child& child, const std::function<void(pid_t)>& on_s
   while (::write(go.get(), "", 1) < 0 && errno == EINTR) {
   }
 }
-
-namespace {
-
-struct Pipe {
-  Fd reader, writer;
-  Pipe() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
-    reader = Fd(ends[0]);
-    writer = Fd(ends[1]);
-  }
-};
-
-}  // namespace
 
 ProgramEnd read_program(const std::string& program, const std::vector<std::string>& arguments,
                         milliseconds deadline, size_t limit, RunAs as,

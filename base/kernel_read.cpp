@@ -14,6 +14,7 @@
 #include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/pipe.hpp"
 
 namespace gpuward {
 
@@ -106,19 +107,16 @@ static std::optional<std::string> read_answer(int report) {
 std::optional<std::string> read_in_child(const std::string& path, ReadBytes read,
                                          milliseconds deadline) {
   if (is_still_read(path)) return {};
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
-  const Fd reader(ends[0]);
-  Fd writer(ends[1]);
+  Pipe pipe;
   const pid_t child = ::fork();
   if (child < 0) throw SystemError("cannot start a process", errno);
-  if (child == 0) read_and_report(path.c_str(), read, writer.get());
-  writer.reset();
-  if (!has_answer(reader.get(), Deadline::in(deadline), deadline)) {
+  if (child == 0) read_and_report(path.c_str(), read, pipe.writer.get());
+  pipe.writer.reset();
+  if (!has_answer(pipe.reader.get(), Deadline::in(deadline), deadline)) {
     abandon(path, child);
     return {};
   }
-  auto answer = read_answer(reader.get());
+  auto answer = read_answer(pipe.reader.get());
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
   return answer;

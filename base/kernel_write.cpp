@@ -15,6 +15,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/pipe.hpp"
 
 namespace gpuward {
 
@@ -148,20 +149,6 @@ static void abandon_child(std::unique_ptr<Work> work) {
   static auto& left = *new std::vector<std::unique_ptr<Work>>;  // never destroyed, so never lost
   left.push_back(std::move(work));
 }
-
-namespace {
-
-struct Pipe {
-  Fd reader, writer;
-  Pipe() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot create a pipe", errno);
-    reader = Fd(ends[0]);
-    writer = Fd(ends[1]);
-  }
-};
-
-}  // namespace
 
 static void reap(pid_t child) {
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
