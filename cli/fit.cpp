@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "allocation/fraction_host.hpp"
+#include "base/file.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
@@ -150,8 +151,17 @@ static json choice_json(const FractionRequest& request, const FractionChoice& ch
           {"left_out", std::move(left_out)}};
 }
 
+/// Any other directory would be a host without a GPU.
+static void require_files_of_host(const Root& root) {
+  if (exists(root.sys({}))) return;
+  throw Error("directory " + in_quotes(root.prefix),
+              "expected the files of a host, as 'gpuward gather' records them, found no sys",
+              "tar -xf gpuward-gather.tar && gpuward fit 4GiB --tree gpuward-gather");
+}
+
 int fit_command(const Settings& settings, const FractionWords& words) {
   const FractionRequest request = require_request(words);
+  require_files_of_host(settings.root);
   const Config config = require_config(settings.root);
   const Host host = read_host(settings.root, config);
   const auto gpus = fraction_gpus(settings.root, config, host);

@@ -17,12 +17,12 @@
 
 using namespace gpuward;
 
-/// The command line, and what it chose to run.
 /// As of a variable of a script that is not set.
 std::string not_empty(const std::string& value) {
   return value.empty() ? "is empty" : "";
 }
 
+/// The command line, and what it chose to run.
 struct CommandLine {
   CLI::App app{"Assign GPUs to libvirt domains."};
   Settings settings;
