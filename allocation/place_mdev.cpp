@@ -9,17 +9,12 @@
 #include <iterator>
 #include <map>
 
-#include "allocation/fraction_host.hpp"
-#include "allocation/offered_types.hpp"
+#include "allocation/mdev_refusal.hpp"
 #include "allocation/place_several.hpp"
-#include "allocation/placement.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/quota.hpp"
 #include "allocation/request.hpp"
 #include "base/error.hpp"
-#include "base/joined.hpp"
-#include "base/quote.hpp"
-#include "base/text.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/snapshot.hpp"
 #include "kinds/fraction_limit.hpp"
@@ -36,14 +31,6 @@ namespace gpuward {
 namespace {
 
 using State = ClaimedDevice::State;
-
-/// What the parents of the host have for one GPU.
-struct Search {
-  std::vector<Candidate> candidates;
-  std::map<std::string, std::string> unavailable;  ///< who has parents, with the remedy
-  std::vector<UnavailableParent> without;          ///< these parents
-  Reason unexpected;                               ///< a GPU that is not the one that [gpu] expects
-};
 
 bool is_near(const MdevPlacing& placing, const Profile& profile, const Parent& parent) {
   DevicePlace place{parent.numa_node};
@@ -104,10 +91,11 @@ unsigned distance_of(const Root& root, const Parent& parent, const std::vector<G
   return spot ? distance_to(*spot, beside) : 0;
 }
 
-/// `claims`: that count for limits.
-Search search_parents(const MdevPlacing& placing, const Profile& profile,
-                      const std::vector<GpuSpot>& beside, const std::vector<Claim>& claims) {
-  Search found;
+/// Without what the domain has on them. `beside`: where its other GPUs are. `claims`: that count
+/// for limits.
+FoundParents search_parents(const MdevPlacing& placing, const Profile& profile,
+                            const std::vector<GpuSpot>& beside, const std::vector<Claim>& claims) {
+  FoundParents found;
   KnownCards cards;
   for (const std::string& name : parent_names(placing.root)) {
     const auto parent = find_parent(placing.root, placing.config, name, cards);
@@ -181,148 +169,12 @@ void subtract_pending(const MdevPlacing& placing, std::vector<Candidate>& candid
   }
 }
 
-/// The cards that have the types of the profile: what is on one shares it, whatever its type.
-std::set<std::string> cards_of(const MdevPlacing& placing, const Search& found) {
-  std::set<std::string> cards;
-  for (const Candidate& candidate : found.candidates)
-    cards.insert(candidate.card.empty() ? candidate.parent : candidate.card);
-  for (const ParentType& refused : placing.refused) {
-    const auto parent = find_parent(placing.root, refused.parent);
-    cards.insert(parent && parent->physical_function ? to_string(*parent->physical_function)
-                                                     : refused.parent);
-  }
-  return cards;
-}
-
-/// Other domains: the claim of this one is on disk already when the kernel has no room.
-std::string holders_of(const MdevPlacing& placing, const Search& found) {
-  const auto cards = cards_of(placing, found);
-  std::set<std::string> names;
-  for (const Claim& claim : placing.others)
-    for (const ClaimedDevice& device : claim.devices)
-      if (claim.domain != placing.domain.uuid && is_mediated(device.use) &&
-          cards.contains(card_of(placing.root, device)))
-        names.insert(in_quotes(claim.name));
-  return first_three_of(names);
-}
-
-std::string unavailable_text(const Search& found) {
-  std::set<std::string> users;
-  for (const auto& [user, remedy] : found.unavailable) users.insert(user);
-  return first_three_of(users);
-}
-
-std::string way_to_capacity(const Profile& profile) {
-  return profile.is_configured ? "shut one down or add GPUs to [profile " + profile.name + "]"
-                               : "shut one of the domains down";
-}
-
-/// All that have its types are in use in another way than by mdevs.
-[[noreturn]] void throw_unavailable(const Search& found, const ClaimedDevice& device,
-                                    const Profile& profile) {
-  std::string remedy;
-  for (const auto& [user, way_out] : found.unavailable)
-    if (remedy.empty()) remedy = way_out;
-  throw InUse(gpu_title(device.alias),
-              "no GPU of " + title_of(profile) + " is available: " + unavailable_text(found),
-              remedy.empty() ? way_to_capacity(profile) : remedy);
-}
-
-/// What serves a GPU's request by type or memory now.
-std::optional<SettledRequest> settled_now(const MdevPlacing& placing, const GpuRequest& gpu) {
-  const Root& root = placing.root;
-  const Config& config = placing.config;
-  if (const auto fraction = fraction_of(config, gpu)) {
-    const Profile* const profile = names_profile(gpu) ? find_profile(config, gpu.profile) : nullptr;
-    const auto gpus = fraction_gpus(root, config, read_host(root, config),
-                                    profile ? profile->gpus : std::vector<GpuSelector>());
-    return settle_fraction(fraction_choice(*fraction, gpus), gpu);
-  }
-  return settle_type(offered_types(root, config, read_gpus(root, config)).types, gpu.profile);
-}
-
-/// What attach would settle for the GPU now, where that is not what it settled: the driver of the
-/// GPUs has changed since.
-std::optional<SettledRequest> settled_otherwise(const MdevPlacing& placing,
-                                                const ClaimedDevice& device) {
-  for (const GpuRequest& gpu : placing.domain.requests) {
-    if (gpu.alias != device.alias || !gpu.settled) continue;
-    auto now = settled_now(placing, gpu);
-    if (now && now != gpu.settled) return now;
-  }
-  return {};
-}
-
-[[noreturn]] void throw_no_type(const MdevPlacing& placing, const ClaimedDevice& device,
-                                const Profile& profile, const std::string& types) {
-  const std::string title = gpu_title(device.alias);
-  const std::string problem = "no GPU allowed by " + title_of(profile) + " supports type " + types;
-  if (const auto now = settled_otherwise(placing, device))
-    throw Error(
-        title,
-        problem + ", GPUs of this host offer it now with use " + std::string(use_word(now->use)),
-        "run: gpuward reassign " + shell_word(placing.domain.name));
-  throw Error(title, problem, "run: gpuward list types");
-}
-
-/// "; 1 of 2 requested are available", of a profile of which the domain requests several.
-std::string available_of_requested(const MdevPlacing& placing, const ClaimedDevice& device) {
-  unsigned requested = 0, placed = 0;
-  for (const ClaimedDevice& own : placing.claim.devices) {
-    if (is_pci(own.use) || own.profile != device.profile) continue;
-    ++requested;
-    placed += own.parent.empty() ? 0 : 1;
-  }
-  if (requested < 2) return {};
-  return "; " + std::to_string(placed) + " of " + std::to_string(requested) +
-         " requested are available";
-}
-
-std::string list_types(const Profile& profile) {
-  std::string types;
-  for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
-  return types;
-}
-
-/// The parents that have the types of the profile.
-std::string list_parents(const MdevPlacing& placing, const Search& found) {
-  std::set<std::string> parents;
-  for (const Candidate& candidate : found.candidates) parents.insert(candidate.parent);
-  for (const ParentType& refused : placing.refused) parents.insert(refused.parent);
-  return joined(parents);
-}
-
-[[noreturn]] void throw_no_capacity(const MdevPlacing& placing, const ClaimedDevice& device,
-                                    const Profile& profile, const Search& found) {
-  const bool is_nowhere = found.candidates.empty() && placing.refused.empty();
-  if (found.candidates.empty() && !found.unexpected.problem.empty())
-    throw Error(about(gpu_title(device.alias), found.unexpected));
-  if (is_nowhere && !found.unavailable.empty()) throw_unavailable(found, device, profile);
-  if (is_nowhere) throw_no_type(placing, device, profile, list_types(profile));
-  std::string text =
-      "no available instance of " + list_types(profile) + " on " + list_parents(placing, found);
-  if (requires_near(profile.numa))
-    text += " local to the domain's memory and CPUs " + numa_text(profile.numa);
-  if (const std::string holders = holders_of(placing, found); !holders.empty())
-    text += " (in use by domains " + holders + ")";
-  if (!found.unavailable.empty()) text += "; " + unavailable_text(found);
-  text += available_of_requested(placing, device);
-  throw InUse(gpu_title(device.alias), text, way_to_capacity(profile));
-}
-
-/// Without what the domain has on them. `beside`: where its other GPUs are.
-Search search_for(const MdevPlacing& placing, const Profile& profile,
-                  const std::vector<GpuSpot>& beside, const std::vector<Claim>& claims) {
-  Search found = search_parents(placing, profile, beside, claims);
-  subtract_pending(placing, found.candidates);
-  return found;
-}
-
 /// With what is available for this device beside the domain's others.
-Search search_beside_others(const MdevPlacing& placing, const MdevRequest& request) {
+FoundParents search_beside_others(const MdevPlacing& placing, const MdevRequest& request) {
   const auto& [profile, device] = request;
-  Search found = search_for(placing, profile, spots_of_domain(placing, device.alias),
-                            without_device(with_own(placing), device));
+  FoundParents found = search_parents(placing, profile, spots_of_domain(placing, device.alias),
+                                      without_device(with_own(placing), device));
+  subtract_pending(placing, found.candidates);
   for (const ClaimedDevice& own : placing.claim.devices)
     if (needs_instance(own, placing.existing) && own.alias != device.alias)
       subtract(found.candidates, own);
@@ -332,13 +184,6 @@ Search search_beside_others(const MdevPlacing& placing, const MdevRequest& reque
 void note(const Candidate& chosen, ClaimedDevice& device) {
   device.parent = chosen.parent;
   device.type = chosen.type;
-}
-
-void place_mdev(const MdevPlacing& placing, const MdevRequest& request) {
-  const Search found = search_beside_others(placing, request);
-  const auto chosen = place(request.profile, found.candidates);
-  if (!chosen) throw_no_capacity(placing, request.device, request.profile, found);
-  note(*chosen, request.device);
 }
 
 // ---- several at once
@@ -399,8 +244,9 @@ bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& 
     auto same = std::find_if(wanted.begin(), wanted.end(),
                              [&](const Wanted& other) { return other.profile == request.profile; });
     if (same == wanted.end()) {
-      wanted.push_back(
-          {request.profile, search_for(placing, request.profile, beside, claims).candidates});
+      FoundParents found = search_parents(placing, request.profile, beside, claims);
+      subtract_pending(placing, found.candidates);
+      wanted.push_back({request.profile, std::move(found.candidates)});
       same = std::prev(wanted.end());
     }
     several.push_back({same->profile, same->candidates});
@@ -433,7 +279,12 @@ static bool are_placed_together(const MdevPlacing& placing,
 
 void place_mdevs(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
   if (are_placed_together(placing, requests)) return;
-  for (const MdevRequest& request : requests) place_mdev(placing, request);
+  for (const MdevRequest& request : requests) {
+    const FoundParents found = search_beside_others(placing, request);
+    const auto chosen = place(request.profile, found.candidates);
+    if (!chosen) throw_no_capacity(placing, request.device, request.profile, found);
+    note(*chosen, request.device);
+  }
 }
 
 /// The candidate that has been noted.
@@ -450,7 +301,7 @@ std::vector<MdevChoice> choose_parents(const MdevPlacing& placing,
   std::vector<MdevChoice> choices;
   choices.reserve(requests.size());
   for (const MdevRequest& request : requests) {
-    Search found = search_beside_others(placing, request);
+    FoundParents found = search_beside_others(placing, request);
     auto chosen = are_placed ? noted(found.candidates, request.device)
                              : place(request.profile, found.candidates);
     if (chosen) note(*chosen, request.device);
@@ -487,6 +338,46 @@ void require_parent_available(const MdevPlacing& placing, const Profile& profile
     throw InUse(gpu_title(device.alias), what + user->what,
                 user->remedy.empty() ? "shut that domain down" : user->remedy);
   require_within_max(placing, profile, *parent, device);
+}
+
+/// An instance of this UUID is there although no claim names it: it is this domain's by its UUID.
+/// Taken when it is what the profile asks for, refused when not.
+static void adopt(const Root& root, const Config& config, const Profile& profile,
+                  ClaimedDevice& device) {
+  const auto instance = find_instance(root, device.instance);
+  if (!instance) return;
+  const std::string title = gpu_title(device.alias);
+  const std::string what = "instance " + to_string(device.instance);
+  if (mdevctl_defines(root, instance->parent, device.instance))
+    throw Error(title, what + " is defined in mdevctl",
+                "run: mdevctl undefine --uuid " + to_string(device.instance));
+  if (const auto holder = OpenDevices(root).holder_of(device.instance))
+    throw Error(title, what + " on " + instance->parent + " is in use by " + to_string(*holder),
+                "stop that process");
+  const auto parent = find_parent(root, config, instance->parent);
+  const bool fits = std::find(profile.types.begin(), profile.types.end(), instance->type) !=
+                        profile.types.end() &&
+                    parent && serves(config, profile, *parent);
+  if (!fits)
+    throw Error(title,
+                what + " already exists on " + instance->parent + " with type " + instance->type +
+                    ", which " + title_of(profile) + " does not allow",
+                "run: echo 1 > /sys/bus/mdev/devices/" + to_string(device.instance) + "/remove");
+  device.parent = instance->parent;
+  device.type = instance->type;
+}
+
+ClaimedDevice mdev_asked(const Root& root, const Config& config, const Domain& domain,
+                         const ResolvedRequest& gpu) {
+  ClaimedDevice device{.alias = gpu.alias,
+                       .profile = gpu.profile.name,
+                       .instance = instance_uuid(domain.uuid, gpu.alias),
+                       .parent = {},
+                       .type = {}};
+  device.use = gpu.profile.use;
+  mark_fraction(gpu.profile, device);
+  adopt(root, config, gpu.profile, device);
+  return device;
 }
 
 }  // namespace gpuward

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "allocation/placement.hpp"
+#include "allocation/request.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "domain/domain.hpp"
@@ -35,6 +36,11 @@ struct MdevPlacing {
   const std::set<ParentType>& refused;    ///< where the kernel had no room although it said so
   const std::set<std::string>& existing;  ///< aliases of the domain's instances that exist
 };
+
+/// The instance that a domain requests, as a claim holds it: with a parent and type only where it
+/// exists already. Throws Error where what exists is not what the request asks for.
+ClaimedDevice mdev_asked(const Root& root, const Config& config, const Domain& domain,
+                         const ResolvedRequest& gpu);
 
 /// Whether an instance is still to be created.
 bool needs_instance(const ClaimedDevice& device, const std::set<std::string>& existing);

@@ -114,7 +114,8 @@ std::optional<PoolDevice> find_in_pool(const PoolQuery& query, const PciAddress&
   }
   if (const auto device = find_pci_device(root, address)) {
     auto found = kind.find(query, *device, why);
-    if (found) *found = with_local_cpus(root, profile, std::move(*found));
+    if (found && requires_near(profile.numa))
+      *found = with_local_cpus(root, profile, std::move(*found));
     return found;
   }
   why = "device does not exist";

@@ -205,8 +205,7 @@ std::vector<std::string> config_files(const Root& root) {
   return files;
 }
 
-std::vector<Untrusted> untrusted_config(const Root& root) {
-  std::vector<std::string> paths = config_files(root);
+static std::vector<Untrusted> untrusted_of(const Root& root, std::vector<std::string> paths) {
   paths.push_back(root.etc("gpuward/conf.d"));  // also where a file could be put
   std::vector<Untrusted> all;
   for (const std::string& path : paths)
@@ -217,9 +216,14 @@ std::vector<Untrusted> untrusted_config(const Root& root) {
   return all;
 }
 
+std::vector<Untrusted> untrusted_config(const Root& root) {
+  return untrusted_of(root, config_files(root));
+}
+
 LoadedConfig load_host_config(const Root& root) try {
-  LoadedConfig loaded = load_config(config_files(root));
-  for (const Untrusted& untrusted : untrusted_config(root))
+  std::vector<std::string> files = config_files(root);
+  LoadedConfig loaded = load_config(files);
+  for (const Untrusted& untrusted : untrusted_of(root, std::move(files)))
     loaded.problems.push_back(
         {{untrusted.path, 0}, untrusted.found + "; run: " + untrusted.command});
   return loaded;

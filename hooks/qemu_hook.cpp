@@ -144,6 +144,13 @@ void print_error(const std::string& line) {
   if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // libvirt closed its end
 }
 
+void warn_of_readconfig(const Domain& domain) {
+  if (domain.readconfig == 0) return;
+  log::warning(domain_title(domain.name) + ": domain XML line " +
+               std::to_string(domain.readconfig) +
+               ": the file of -readconfig is not searched for GPUs");
+}
+
 /// What QEMU gets past libvirt: it has no claim, and nothing takes care of its driver and reset.
 void warn_of_command_line(const Hook& hook, const Config& config, const Domain& domain) {
   for (const CommandLineDevice* const gpu : command_line_gpus(hook.root, config, domain)) {
@@ -225,12 +232,16 @@ void claim_by_broken_config(const Hook& hook, const Config& config, const Domain
   prepare_devices(hook.root, config, domain, hook.deadlines, unknown);
 }
 
-void prepare_parsed(const Hook& hook, const ParsedDomain& seen) {
-  const Domain& domain = seen.domain;
-  if (domain.readconfig != 0)
-    log::warning(domain_title(domain.name) + ": domain XML line " +
-                 std::to_string(domain.readconfig) +
-                 ": the file of -readconfig is not searched for GPUs");
+void prepare(const Hook& hook) {
+  std::optional<ParsedDomain> seen;
+  try {
+    seen = parse_input(hook);
+  } catch (const Error& error) {
+    return prepare_unparsed(hook, error.reason);
+  }
+  if (!seen) return;
+  const Domain& domain = seen->domain;
+  warn_of_readconfig(domain);
   const auto found = config_for(hook, domain);
   if (!found) return;
   const Config& config = found->config;
@@ -239,24 +250,14 @@ void prepare_parsed(const Hook& hook, const ParsedDomain& seen) {
   if (found->error) refusals.add(domain.uuid, *found->error);
   warn_of_command_line(hook, config, domain);
   if (!found->error) require(request_verdict(config, domain));
-  guard(hook, config, seen, refusals);
+  guard(hook, config, *seen, refusals);
   if (found->error)
     claim_by_broken_config(hook, config, domain);
   else
     prepare_devices(hook.root, config, domain, hook.deadlines);
-  const StartedDevices devices = devices_at_start(seen.document, domain);
+  const StartedDevices devices = devices_at_start(seen->document, domain);
   mark(hook, domain, &devices);
   wait_for_reassignment(hook, config, domain);
-}
-
-void prepare(const Hook& hook) {
-  std::optional<ParsedDomain> seen;
-  try {
-    seen = parse_input(hook);
-  } catch (const Error& error) {
-    return prepare_unparsed(hook, error.reason);
-  }
-  if (seen) prepare_parsed(hook, *seen);
 }
 
 /// Why the mark stays; "" when it is gone.

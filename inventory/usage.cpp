@@ -66,8 +66,7 @@ static User by_part(const User& taker, const std::string& part) {
 /// An mdev keeps its parent, and a VF its card, from being given as a whole.
 static void block_card_of(const Root& root, const PciAddress& device, const User& taker,
                           DevicesInUse& taken) {
-  const auto pci = find_pci_device(root, device);
-  if (pci && pci->physical_function) block(*pci->physical_function, taker, taken);
+  if (const auto card = physical_function_of(root, device)) block(*card, taker, taken);
 }
 
 static void block_for_instance(const Root& root, const std::string& parent,
@@ -122,7 +121,8 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
 
 ClaimedDevices claimed_devices(const Root& root) {
   ClaimedDevices found;
-  for (const UsedDevice& used : used_devices(root))
+  found.marks = single_use_marks(root);
+  for (const UsedDevice& used : used_devices(root, found.marks))
     found.taken[used.address] = {.domain = {},
                                  .what = single_use_text(used.owner),
                                  .is_mark = true,
@@ -180,44 +180,60 @@ std::optional<Holder> OpenDevices::guest_of(const ClaimedDevice& device) const {
   return is_mediated(device.use) ? holder_of(device.instance) : vfio_holder_of(device.address);
 }
 
-struct FoundInstance {
-  Uuid uuid;
-  bool is_foreign;  ///< no domain has claimed it, and gpuward does not keep it ready
-};
-using InstancesByParent = std::map<std::string, std::vector<FoundInstance>>;
+namespace {
 
-static InstancesByParent instances_by_parent(const Root& root) {
-  InstancesByParent instances;
-  const auto found = list_instances(root);
-  if (found.empty()) return instances;
-  std::set<Uuid> claimed;
-  for (const Claim& claim : Claims(root).all().readable)
-    for (const ClaimedDevice& device : claim.devices)
-      if (is_mediated(device.use)) claimed.insert(device.instance);
-  ProvisionedUuids ready;
-  for (const Instance& instance : found)
-    instances[instance.parent].push_back(
-        {instance.uuid, !claimed.contains(instance.uuid) && !ready.contains(instance)});
-  return instances;
-}
+/// The mdevs of the host. Claims are read, a file each, only once one is asked about: most devices
+/// have none.
+class FoundInstances {
+ public:
+  explicit FoundInstances(const Root& root) : root_(root) {
+    for (Instance& instance : list_instances(root))
+      by_parent_[instance.parent].push_back(std::move(instance));
+  }
+
+  std::vector<Instance> on(const PciAddress& device) const {
+    const auto found = by_parent_.find(to_string(device));
+    return found == by_parent_.end() ? std::vector<Instance>() : found->second;
+  }
+
+  /// No domain has claimed it, and gpuward does not keep it ready.
+  bool is_foreign(const Instance& instance) {
+    if (!claimed_) claimed_ = read_claimed();
+    return !claimed_->contains(instance.uuid) && !ready_.contains(instance);
+  }
+
+ private:
+  std::set<Uuid> read_claimed() const {
+    std::set<Uuid> claimed;
+    for (const Claim& claim : Claims(root_).all().readable)
+      for (const ClaimedDevice& device : claim.devices)
+        if (is_mediated(device.use)) claimed.insert(device.instance);
+    return claimed;
+  }
+
+  const Root& root_;
+  std::map<std::string, std::vector<Instance>> by_parent_;
+  std::optional<std::set<Uuid>> claimed_;
+  ProvisionedUuids ready_;
+};
+
+}  // namespace
 
 /// Who has an mdev on this device open. One that another program has created is that program's,
 /// open or not.
 static std::optional<User> user_of_instances(const Root& root, const OpenDevices& open,
-                                             const InstancesByParent& instances,
-                                             const PciAddress& device) {
-  const auto found = instances.find(to_string(device));
-  if (found == instances.end()) return {};
-  for (const auto& [uuid, is_foreign] : found->second) {
-    const std::string instance = "instance " + to_string(uuid) + " on " + to_string(device);
-    if (const auto holder = open.holder_of(uuid))
-      return User{{}, instance + ": in use by " + to_string(*holder), true, User::By::part};
+                                             FoundInstances& instances, const PciAddress& device) {
+  for (const Instance& instance : instances.on(device)) {
+    const std::string uuid = to_string(instance.uuid);
+    const std::string title = "instance " + uuid + " on " + to_string(device);
+    if (const auto holder = open.holder_of(instance.uuid))
+      return User{{}, title + ": in use by " + to_string(*holder), true, User::By::part};
     // One that was claimed when it was listed may have been released before the claims were read.
-    if (is_foreign && instance_directory(root, uuid))
+    if (instances.is_foreign(instance) && instance_directory(root, instance.uuid))
       return User{.domain = {},
-                  .what = instance + ": created by another program",
+                  .what = title + ": created by another program",
                   .by = User::By::part,
-                  .remedy = "run: echo 1 > /sys/bus/mdev/devices/" + to_string(uuid) + "/remove"};
+                  .remedy = "run: echo 1 > /sys/bus/mdev/devices/" + uuid + "/remove"};
   }
   return {};
 }
@@ -225,8 +241,7 @@ static std::optional<User> user_of_instances(const Root& root, const OpenDevices
 /// Who has a VF of this device or an mdev on it or on one of those open. What the host itself has
 /// open of a VF that it drives counts too.
 static std::optional<User> user_of_parts(const Root& root, const OpenDevices& open,
-                                         const InstancesByParent& instances,
-                                         const PciAddress& device) {
+                                         FoundInstances& instances, const PciAddress& device) {
   if (auto user = user_of_instances(root, open, instances, device)) return user;
   for (const PciAddress& vf : virtual_functions(root, device)) {
     if (auto user = user_of_instances(root, open, instances, vf)) return user;
@@ -238,7 +253,7 @@ static std::optional<User> user_of_parts(const Root& root, const OpenDevices& op
 }
 
 static std::optional<User> open_user(const Root& root, const OpenDevices& open,
-                                     const InstancesByParent& instances, const PciAddress& device) {
+                                     FoundInstances& instances, const PciAddress& device) {
   if (const auto holder = open.holder_of(device))
     return User{{}, "in use by " + to_string(*holder), true};
   return user_of_parts(root, open, instances, device);
@@ -248,7 +263,8 @@ std::optional<User> open_user_after(const Root& root, const PciAddress& device,
                                     std::chrono::milliseconds deadline) {
   std::optional<User> user;
   wait_until_closed(deadline, [&]() -> std::optional<Holder> {
-    user = open_user(root, OpenDevices(root), instances_by_parent(root), device);
+    FoundInstances instances(root);
+    user = open_user(root, OpenDevices(root), instances, device);
     return user && user->is_process ? std::optional(Holder()) : std::nullopt;
   });
   return user;
@@ -257,7 +273,7 @@ std::optional<User> open_user_after(const Root& root, const PciAddress& device,
 void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
                       DevicesInUse& taken) {
   const OpenDevices open(root, Uninspected::ignore);  // a choice, which prepare decides about
-  const InstancesByParent instances = instances_by_parent(root);
+  FoundInstances instances(root);
   for (const PciAddress& device : devices) {
     if (taken.contains(device)) continue;
     if (const auto user = open_user(root, open, instances, device)) block(device, *user, taken);
@@ -321,7 +337,7 @@ static Reason open_user_of_vfs(const Root& root, const PciAddress& pf,
   const OpenDevices open(root);
   if (const auto holder = open.vfio_holder_of(pf))
     return {{}, to_string(pf) + " is in use by " + to_string(*holder), {}};
-  const InstancesByParent instances = instances_by_parent(root);
+  FoundInstances instances(root);
   for (const PciAddress& vf : vfs)
     if (const auto user = open_user(root, open, instances, vf)) {
       const std::string object = user->by == User::By::itself ? to_string(vf) + " is " : "";

@@ -15,6 +15,7 @@
 #include "inventory/open_handles.hpp"
 #include "mdev/parent.hpp"
 #include "state/claim_store.hpp"
+#include "state/device_records.hpp"
 
 namespace gpuward {
 
@@ -78,6 +79,7 @@ struct ClaimedDevices {
   std::vector<Claim> claims;
   std::vector<Claim> quarantined;           ///< records that no claim names yet, one device each
   std::vector<UnreadableClaim> unreadable;  ///< what these name is unknown
+  std::vector<DeviceRecord> marks;          ///< of single use, wherever their cards are now
 
   /// What is shown: the claims, each with its domain's devices of `quarantined`.
   std::vector<Claim> with_quarantined() const;

@@ -37,7 +37,7 @@ static std::string unexpected_identity(const PoolQuery& query, const Parent& dev
 std::optional<GpuSettings> allowed_settings(const PoolQuery& query, const PciDevice& device,
                                             ReasonNotOfKind reason, std::string& why) {
   const auto& [root, config, profile, cards] = query;
-  const Parent parent = read_identity(root, config, device.address, cards);
+  const Parent parent = read_identity(root, config, device, cards);
   if (!serves(config, profile, parent)) {
     why = not_allowed_by(query, parent);
     return {};

@@ -42,15 +42,14 @@ static std::string reason_not_vf(const PoolQuery& /*query*/, const GpuSettings& 
 
 std::optional<FoundVf> find_vf(const PoolQuery& query, const PciDevice& device,
                                ReasonNotOfKind reason, std::string& why) {
-  const auto pf = device.physical_function ? find_pci_device(query.root, *device.physical_function)
-                                           : std::optional<PciDevice>();
+  const auto& pf = device.physical_function;
   if (!pf) {
     why = "not a virtual function (VF)";
     return {};
   }
   auto settings = allowed_settings(query, device, reason, why);
   if (!settings) return {};
-  PoolDevice found{device.address, pf->address, pf->numa_node, {device.address}};
+  PoolDevice found{device.address, pf, numa_node_of(query.root, *pf), {device.address}};
   found.has_vgpu = current_vgpu(query.root, device.address).value_or(0) != 0;
   found.adopt = settings->adopt;
   return FoundVf{std::move(found), std::move(*settings)};

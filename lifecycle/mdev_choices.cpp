@@ -3,12 +3,12 @@
 
 #include <set>
 
+#include "allocation/place_mdev.hpp"
 #include "allocation/pool.hpp"
 #include "base/error.hpp"
 #include "inventory/usage.hpp"
 #include "kinds/fraction_limit.hpp"
 #include "lifecycle/by_hand.hpp"
-#include "lifecycle/mdev_request.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim_store.hpp"
 
@@ -32,11 +32,9 @@ static Claim claim_of(const Root& root, const Config& config, const Domain& doma
   Claim claim{domain.uuid, domain.name, {}};
   for (const PoolGpu& gpu : pool_domain(config, domain).gpus)
     if (gpu.at) claim.devices.push_back(claimed_device(root, gpu));
-  for (const ResolvedRequest& request : resolve_requests(config, domain)) {
-    if (gives_pci_devices(request.profile)) continue;
-    claim.devices.push_back(mdev_asked(root, config, domain, request));
-    mark_fraction(request.profile, claim.devices.back());
-  }
+  for (const ResolvedRequest& request : resolve_requests(config, domain))
+    if (!gives_pci_devices(request.profile))
+      claim.devices.push_back(mdev_asked(root, config, domain, request));
   add_devices_by_hand(root, config, domain, claim);
   return claim;
 }

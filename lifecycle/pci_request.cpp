@@ -9,6 +9,7 @@
 #include "allocation/reassignment.hpp"
 #include "allocation/request_verdict.hpp"
 #include "base/error.hpp"
+#include "base/file.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "base/trusted_file.hpp"
@@ -114,20 +115,23 @@ static void require_viable_group(const Root& root, const Domain& domain,
     throw Error(about(title(device), verdict.reason));
 }
 
-void require_not_used(const Root& root, const ClaimedDevice& device) {
-  if (const auto owner = used_by(root, device.address, parse_pci_address(device.parent)))
+void require_not_used(const Root& root, const ClaimedDevice& device,
+                      const ClaimedDevices& claimed) {
+  if (const auto owner =
+          used_by(root, claimed.marks, device.address, parse_pci_address(device.parent)))
     throw Error(title(device), single_use_text(*owner),
                 "run: gpuward clear " + to_string(device.address));
 }
 
-void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
-                    const Deadlines& deadlines) {
-  require_not_used(root, device);
-  if (!find_pci_device(root, device.address)) return;  // a VF that is yet to be made
+void require_unused(const PciRequest& request, const ClaimedDevice& device,
+                    const ClaimedDevices& claimed, const Deadlines& deadlines) {
+  const Root& root = request.root;
+  require_not_used(root, device, claimed);
+  if (!exists(pci_path(root, device.address))) return;  // a VF that is yet to be made
   if (const auto vfs = virtual_functions(root, device.address); !vfs.empty())
     throw Error(title(device), "GPU has " + std::to_string(vfs.size()) + " VFs enabled",
                 "set vfs = 0 in its [gpu] section and run: gpuward apply");
-  require_viable_group(root, domain, device);
+  require_viable_group(root, request.domain, device);
   if (const auto user = open_user_after(root, device.address, deadlines.release_wait()))
     throw InUse(title(device), user->what,
                 user->is_process ? "stop that process first" : user->remedy);

@@ -27,12 +27,12 @@ struct PciRequest {
 std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request);
 
 /// Whether no domain had it for its single use. Throws Error that names who.
-void require_not_used(const Root& root, const ClaimedDevice& device);
+void require_not_used(const Root& root, const ClaimedDevice& device, const ClaimedDevices& claimed);
 
 /// Looks at what the kernel says of a device that is asked for and there: given once already, in
 /// use by the host, by another process, in a group with others. Throws Error that names who.
-void require_unused(const Root& root, const Domain& domain, const ClaimedDevice& device,
-                    const Deadlines& deadlines);
+void require_unused(const PciRequest& request, const ClaimedDevice& device,
+                    const ClaimedDevices& claimed, const Deadlines& deadlines);
 
 /// Whether nobody else has claimed it, a part of it or a device of its IOMMU group. Throws Error
 /// with the name of who has and, when no other of the pool is free, of who has those.

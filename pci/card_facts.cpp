@@ -184,6 +184,27 @@ Parent read_identity(const Root& root, const Config& config, const PciAddress& a
   return parent;
 }
 
+static uint16_t read_id(const std::string& path) {
+  return static_cast<uint16_t>(hex_number(read_attribute(path).value_or("")));
+}
+
+Parent read_identity(const Root& root, const Config& config, const PciDevice& device,
+                     KnownCards& cards) {
+  Parent parent{{.name = to_string(device.address),
+                 .address = device.address,
+                 .vendor = device.vendor,
+                 .device = device.device,
+                 .physical_function = device.physical_function},
+                device.numa_node};
+  if (device.physical_function) {
+    const std::string card = pci_path(root, *device.physical_function);
+    parent.card_vendor = read_id(card + "/vendor");
+    parent.card_device = read_id(card + "/device");
+  }
+  read_card_facts(root, config, parent, cards);
+  return parent;
+}
+
 std::optional<Parent> find_parent(const Root& root, const Config& config, const std::string& name,
                                   KnownCards& cards) {
   auto parent = find_parent(root, name);

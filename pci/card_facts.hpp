@@ -12,6 +12,7 @@
 #include "config/gpu_id.hpp"
 #include "mdev/parent.hpp"
 #include "pci/identity.hpp"
+#include "pci/pci_device.hpp"
 
 namespace gpuward {
 
@@ -41,6 +42,9 @@ GpuFact uuid_fact(const Identity& identity, uint16_t vendor);
 
 /// A PCI function as selectors see it, with the facts that they need.
 Parent read_identity(const Root& root, const Config& config, const PciAddress& address,
+                     KnownCards& cards);
+/// The same of one that has been read: nothing is read twice.
+Parent read_identity(const Root& root, const Config& config, const PciDevice& device,
                      KnownCards& cards);
 /// Likewise a parent of mdevs; nothing when there is no such parent (any more).
 std::optional<Parent> find_parent(const Root& root, const Config& config, const std::string& name,

@@ -37,6 +37,16 @@ static std::string link_name(const std::string& path) {
   return target ? std::string(base_name(*target)) : std::string();
 }
 
+std::optional<PciAddress> physical_function_of(const Root& root, const PciAddress& address) {
+  return parse_pci_address(link_name(pci_path(root, address) + "/physfn"));
+}
+
+std::optional<int> numa_node_of(const Root& root, const PciAddress& address) {
+  const auto text = read_attribute(pci_path(root, address) + "/numa_node");
+  const auto node = to_number<int>(text.value_or(""));
+  return node < 0 ? std::nullopt : node;  // -1: the firmware does not say
+}
+
 std::optional<PciDevice> find_pci_device(const Root& root, const PciAddress& address) {
   const std::string path = pci_path(root, address);
   const auto vendor = read_attribute(path + "/vendor");
@@ -46,10 +56,9 @@ std::optional<PciDevice> find_pci_device(const Root& root, const PciAddress& add
                    .device = static_cast<uint16_t>(read_hex(path + "/device")),
                    .pci_class = read_hex(path + "/class"),
                    .driver = link_name(path + "/driver"),
-                   .numa_node = to_number<int>(read_attribute(path + "/numa_node").value_or("")),
+                   .numa_node = numa_node_of(root, address),
                    .iommu_group = to_number<unsigned>(link_name(path + "/iommu_group")),
-                   .physical_function = parse_pci_address(link_name(path + "/physfn"))};
-  if (device.numa_node < 0) device.numa_node.reset();  // -1: the firmware does not say
+                   .physical_function = physical_function_of(root, address)};
   return device;
 }
 

@@ -32,6 +32,12 @@ std::vector<PciAddress> pci_addresses(const Root& root);
 /// Nothing when there is no such function (any more).
 std::optional<PciDevice> find_pci_device(const Root& root, const PciAddress& address);
 
+/// Its card, of a VF; one link is read, where find_pci_device() opens four files.
+std::optional<PciAddress> physical_function_of(const Root& root, const PciAddress& address);
+
+/// Nothing when the firmware does not say.
+std::optional<int> numa_node_of(const Root& root, const PciAddress& address);
+
 /// Display (03xx) or processing accelerator (12xx).
 bool is_gpu_class(uint32_t pci_class);
 bool is_bridge_class(uint32_t pci_class);

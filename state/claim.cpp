@@ -3,13 +3,9 @@
 
 #include <algorithm>
 
-#include "base/error.hpp"
 #include "base/text.hpp"
 
 namespace gpuward {
-
-static constexpr std::string_view first_words = "gpuward-claim ";
-static constexpr std::string_view newest = "3";
 
 static std::string_view state_word(ClaimedDevice::State state) {
   switch (state) {
@@ -61,28 +57,6 @@ std::string format_device(const ClaimedDevice& device) {
   if (!device.part.empty()) line += " part=" + device.part;
   if (!device.vgpu.empty()) line += " vgpu=" + device.vgpu;
   return line;
-}
-
-/// A line a fact, words between single blanks, the domain's name (which may hold blanks) last on
-/// its line: readable with less(1) when all else is broken.
-std::string format_claim(const Claim& claim) {
-  std::string text(first_words);
-  text += newest;
-  text += "\ndomain " + to_string(claim.domain) + ' ' + claim.name + '\n';
-  text += "boot " + (claim.boot.empty() ? "-" : claim.boot) + '\n';
-  text += claim.completed ? "state completed\n" : "state started\n";
-  text += "owner " + (claim.owner.empty() ? "-" : claim.owner) + '\n';
-  for (const ClaimedDevice& device : claim.devices) text += format_device(device) + '\n';
-  return text;
-}
-
-static bool parse_domain_line(std::string_view line, Claim& claim) {
-  if (!line.starts_with("domain ") || line.size() < 45 || line[43] != ' ') return false;
-  const auto uuid = parse_uuid(line.substr(7, 36));
-  if (!uuid) return false;
-  claim.domain = *uuid;
-  claim.name = line.substr(44);
-  return true;
 }
 
 static bool parse_process_word(std::string_view text, Process& process) {
@@ -154,12 +128,6 @@ std::optional<ClaimedDevice> parse_device(std::string_view line) {
   return device;
 }
 
-static bool parse_device_line(std::string_view line, Claim& claim) {
-  auto device = parse_device(line);
-  if (device) claim.devices.push_back(std::move(*device));
-  return device.has_value();
-}
-
 Claim after_restart(Claim claim) {
   std::erase_if(claim.devices, [](const ClaimedDevice& device) {
     return device.state != ClaimedDevice::State::quarantined || device.scrub.empty();
@@ -169,78 +137,6 @@ Claim after_restart(Claim claim) {
     device.has_attributes = false;
     device.part.clear();  // no driver keeps one
   }
-  return claim;
-}
-
-static bool parse_boot_line(std::string_view line, Claim& claim) {
-  if (!line.starts_with("boot ")) return false;
-  const std::string_view id = line.substr(5);
-  if (id != "-" && !parse_uuid(id)) return false;
-  claim.boot = id == "-" ? "" : id;
-  return true;
-}
-
-static bool parse_state_line(std::string_view line, Claim& claim) {
-  claim.completed = line == "state completed";
-  return claim.completed || line == "state started";
-}
-
-static bool parse_owner_line(std::string_view line, Claim& claim) {
-  if (!line.starts_with("owner ")) return false;
-  const std::string_view owner = line.substr(6);
-  if (owner.empty() || owner.find(' ') != std::string_view::npos) return false;
-  claim.owner = owner == "-" ? "" : owner;
-  return true;
-}
-
-/// How many lines there are before the devices, by version: 1 has the domain alone, 2 has boot and
-/// state too, 3 the owner.
-static constexpr int head_lines[] = {0, 2, 4, 5};
-
-/// What was written by version 1 was complete or undone.
-static bool parse_line(std::string_view line, int number, int version, Claim& claim) {
-  if (number > head_lines[version]) return parse_device_line(line, claim);
-  switch (number) {
-    case 2:
-      return parse_domain_line(line, claim);
-    case 3:
-      return parse_boot_line(line, claim);
-    case 4:
-      return parse_state_line(line, claim);
-    default:
-      return parse_owner_line(line, claim);
-  }
-}
-
-/// 0 for a version that this gpuward does not know.
-static int version_of(std::string_view word) {
-  const int version = to_number<int>(word).value_or(0);
-  return word.size() == 1 && word <= newest ? version : 0;
-}
-
-Claim parse_claim(std::string_view text, const std::string& file) {
-  Claim claim;
-  int number = 0;
-  int version = 0;
-  while (!text.empty()) {
-    const auto end = text.find('\n');
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    const std::string at = "claim file " + file + " line " + std::to_string(++number);
-    if (number == 1 && line.starts_with(first_words)) {
-      line.remove_prefix(first_words.size());
-      version = version_of(line);
-      claim.completed = version == 1;
-      if (version == 0)
-        throw Error(at, "version '" + std::string(line) + "' is not supported by this gpuward",
-                    "run: gpuward doctor");
-    } else if (number == 1 || !parse_line(line, number, version, claim)) {
-      throw Error(at, "invalid line", "run: gpuward doctor");
-    }
-    if (end == std::string_view::npos) throw Error(at, "incomplete line", "run: gpuward doctor");
-  }
-  if (number == 0 || number < head_lines[version])
-    throw Error("claim file " + file, "incomplete", "run: gpuward doctor");
   return claim;
 }
 

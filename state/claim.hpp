@@ -83,9 +83,4 @@ std::optional<ClaimedDevice> parse_device(std::string_view line);
 /// scrubbed and failed still has to be.
 Claim after_restart(Claim claim);
 
-/// Text of the file, always of the newest version, and back, of every version; parse_claim throws
-/// Error with file and line for text that is no claim.
-std::string format_claim(const Claim& claim);
-Claim parse_claim(std::string_view text, const std::string& file);
-
 }  // namespace gpuward

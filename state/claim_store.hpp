@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
@@ -13,6 +14,11 @@
 #include "state/paths.hpp"
 
 namespace gpuward {
+
+/// Text of the file, always of the newest version, and back, of every version; parse_claim throws
+/// Error with file and line for text that is no claim.
+std::string format_claim(const Claim& claim);
+Claim parse_claim(std::string_view text, const std::string& file);
 
 /// A file in place of a claim that cannot be read: what its domain has is unknown.
 struct UnreadableClaim {
@@ -81,6 +87,8 @@ class Claims {
 
  private:
   std::string boot_id() const;  ///< "" when it is not known
+  /// `boot`: that id, read for the first claim that has one.
+  std::optional<Claim> find(const Uuid& domain, std::optional<std::string>& boot) const;
   std::string file(const Uuid& domain) const;
   Root root_;
   std::string directory_;

@@ -12,7 +12,7 @@ namespace gpuward {
 static constexpr const char* pending = "pending";
 static constexpr const char* used = "used";
 
-static std::vector<DeviceRecord> marks(const Root& root) {
+std::vector<DeviceRecord> single_use_marks(const Root& root) {
   return read_records(paths::single_use(root));
 }
 
@@ -43,7 +43,7 @@ void take_back_mark(const std::string& file) {
 void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
                const std::string& owner) {
   bool is_marked = false;
-  for (DeviceRecord& mark : marks(root)) {
+  for (DeviceRecord& mark : single_use_marks(root)) {
     // A card that was pulled can be identified by nothing but what was recorded of it.
     if (mark.device.address != device || mark.domain != domain) continue;
     // A final one may be of the card that was here before.
@@ -57,16 +57,21 @@ void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
     write_record(paths::single_use(root), {record_device(root, device), domain, owner, used});
 }
 
-std::optional<std::string> used_by(const Root& root, const PciAddress& device,
+std::optional<std::string> used_by(const Root& root, const std::vector<DeviceRecord>& marks,
+                                   const PciAddress& device,
                                    const std::optional<PciAddress>& card) {
-  const auto all = marks(root);
-  if (all.empty()) return {};  // the rule; then no card is woken
-  const auto found = marks_of(root, all, device, record_device(root, device, card));
+  if (marks.empty()) return {};  // the rule; then no card is woken
+  const auto found = marks_of(root, marks, device, record_device(root, device, card));
   return found.empty() ? std::nullopt : std::optional(found.front().owner);
 }
 
+std::optional<std::string> used_by(const Root& root, const PciAddress& device,
+                                   const std::optional<PciAddress>& card) {
+  return used_by(root, single_use_marks(root), device, card);
+}
+
 bool clear_used(const Root& root, const PciAddress& device) {
-  const auto all = marks(root);
+  const auto all = single_use_marks(root);
   if (all.empty()) return false;
   const RecordedDevice now = record_device(root, device);
   auto found = marks_of(root, all, device, now);
@@ -79,16 +84,16 @@ bool clear_used(const Root& root, const PciAddress& device) {
   return !found.empty();
 }
 
-std::vector<UsedDevice> used_devices(const Root& root) {
+std::vector<UsedDevice> used_devices(const Root& root, const std::vector<DeviceRecord>& marks) {
   std::vector<UsedDevice> devices;
-  for (const DeviceRecord& mark : marks(root))
+  for (const DeviceRecord& mark : marks)
     for (const Place& now : places_now(root, mark.device))
       devices.push_back({now.address, mark.owner});
   return devices;
 }
 
 std::vector<DeviceRecord> marks_by_address(const Root& root) {
-  std::vector<DeviceRecord> found = marks(root);
+  std::vector<DeviceRecord> found = single_use_marks(root);
   std::erase_if(found,
                 [&](const DeviceRecord& mark) { return is_distinguished(root, mark.device); });
   return found;

@@ -25,10 +25,16 @@ void take_back_mark(const std::string& file);
 void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,
                const std::string& owner);
 
+/// All marks. Throws SystemError when one cannot be read.
+std::vector<DeviceRecord> single_use_marks(const Root& root);
+
 /// Who had it, "" when not known; nothing when nobody did, or it was cleared. Wakes the card when
 /// there is a mark to compare it with. `card`: as above.
 std::optional<std::string> used_by(const Root& root, const PciAddress& device,
                                    const std::optional<PciAddress>& card = {});
+/// The same by `marks`, all that there are.
+std::optional<std::string> used_by(const Root& root, const std::vector<DeviceRecord>& marks,
+                                   const PciAddress& device, const std::optional<PciAddress>& card);
 
 /// Whether there was such a mark. Throws SystemError.
 bool clear_used(const Root& root, const PciAddress& device);
@@ -37,7 +43,8 @@ struct UsedDevice {
   PciAddress address;  ///< now
   std::string owner;   ///< "" when not known
 };
-std::vector<UsedDevice> used_devices(const Root& root);
+/// The devices of `marks`, where they are now.
+std::vector<UsedDevice> used_devices(const Root& root, const std::vector<DeviceRecord>& marks);
 
 /// Marks of cards that cannot be told from others: they go by slot or address.
 std::vector<DeviceRecord> marks_by_address(const Root& root);

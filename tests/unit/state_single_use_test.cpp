@@ -94,7 +94,7 @@ class SingleUseTest : public testing::Test {
   }
   std::vector<std::string> used() {
     std::vector<std::string> addresses;
-    for (const UsedDevice& device : used_devices(root_))
+    for (const UsedDevice& device : used_devices(root_, single_use_marks(root_)))
       addresses.push_back(to_string(device.address) + ' ' + device.owner);
     return addresses;
   }
@@ -348,7 +348,7 @@ TEST_F(SingleUseTest, a_mark_that_cannot_be_understood_holds_its_address) {
 TEST_F(SingleUseTest, that_cannot_be_read_is_an_error) {
   make_directories(directory() + "/0000:42:00.0");
   EXPECT_THROW(used_by(root_, at("0000:42:00.0")), SystemError);
-  EXPECT_THROW(used_devices(root_), SystemError);
+  EXPECT_THROW(used_devices(root_, single_use_marks(root_)), SystemError);
 }
 
 TEST_F(SingleUseTest, a_card_that_cannot_be_told_from_another_is_known) {

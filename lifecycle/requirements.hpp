@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "allocation/quota.hpp"
+#include "inventory/usage.hpp"
+#include "lifecycle/preparation.hpp"
+
+namespace gpuward {
+
+// What must hold of a domain's devices before they are claimed, and while nobody else can claim
+// any. Each throws Error, or InUse where a domain that stops helps.
+
+/// Whether its quota has room for its GPUs beside those of `claims`; for their memory too where
+/// that is counted.
+void require_quota(const Preparation& preparation, const std::vector<Claim>& claims,
+                   const std::optional<MemoryCount>& memory = {});
+
+/// Whether the domain may have what is where it is: PCI devices, and instances that exist.
+void require_available(const Preparation& preparation, const MdevPlacing& placing,
+                       const ClaimedDevices& claimed);
+
+/// What each device has of its card's memory, where that is requested or limited. It is known once
+/// the devices are placed.
+void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims);
+
+/// Of all others, for later requests: without the lock of the host, as nothing waits for it.
+void note_other_memory(Preparation& preparation);
+
+}  // namespace gpuward
