@@ -206,7 +206,9 @@ std::vector<std::string> config_files(const Root& root) {
 }
 
 static std::vector<Untrusted> untrusted_of(const Root& root, std::vector<std::string> paths) {
-  paths.push_back(root.etc("gpuward/conf.d"));  // also where a file could be put
+  // Also where a file could be put. A directory that is missing would be put beside gpuward.conf.
+  if (const std::string directory = root.etc("gpuward/conf.d"); paths.empty() || exists(directory))
+    paths.push_back(directory);
   std::vector<Untrusted> all;
   for (const std::string& path : paths)
     for (Untrusted& untrusted : find_untrusted(root, path))

@@ -31,7 +31,8 @@ static std::string text_of(const StartedDevices& devices) {
 
 void mark_guarded(const Root& root, const Uuid& domain, std::string_view name,
                   const StartedDevices* devices) {
-  make_directories(paths::gpu_domains(root));
+  if (const auto directory = paths::gpu_domains(root); !exists(directory))
+    make_directories(directory);
   write_file_atomically(mark_of(root, domain),
                         std::string(name) + '\n' + (devices ? text_of(*devices) : ""));
 }

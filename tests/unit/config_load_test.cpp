@@ -214,6 +214,19 @@ TEST_F(ConfigLoad, WhatOthersThanRootCanChangeIsAProblem) {
   EXPECT_THAT(told(load_all()), IsEmpty()) << "files that are named are looked at as they are";
 }
 
+TEST_F(ConfigLoad, WhereAFileCouldBePutIsLookedAtToo) {
+  const Root root{directory_};
+  std::filesystem::remove_all(directory_ + "/etc/gpuward/conf.d");
+  ::chmod((directory_ + "/etc").c_str(), 0755);
+  ::chmod((directory_ + "/etc/gpuward").c_str(), 0777);
+  const std::string problem =
+      "/etc/gpuward: others than root may write it; run: chmod go-w /etc/gpuward";
+  EXPECT_THAT(told(load_host_config(root)), ElementsAre(problem));
+  write(main_file(), "");
+  ::chmod(main_file().c_str(), 0644);
+  EXPECT_THAT(told(load_host_config(root)), ElementsAre(problem));
+}
+
 TEST_F(ConfigLoad, FileFromWindows) {
   const LoadedConfig loaded =
       load("\xef\xbb\xbf[profile p]\r\ntype = t,\r\n  u\r\n\r\n[quota web-[0-9]*] ; note\r\np = 1");

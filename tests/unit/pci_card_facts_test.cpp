@@ -77,6 +77,28 @@ TEST_F(CardFactsTest, are_slot_subsystem_and_iommu_group_too) {
   }
 }
 
+TEST_F(CardFactsTest, are_the_same_of_a_device_that_has_been_read) {
+  const std::string vf = "0000:41:00.4";
+  host_.pci_gpu(vf).pci_id(0x1002, 0x74b5).attribute("numa_node", "1").link("physfn", "../" + gpu);
+  select("serial=1324");
+  for (const std::string& address : {gpu, vf}) {
+    const auto device = find_pci_device(host_.root(), *parse_pci_address(address));
+    ASSERT_TRUE(device);
+    KnownCards cards;
+    const Parent found = read_identity(host_.root(), config_, *device, cards);
+    const Parent wanted = read(address);
+    EXPECT_EQ(found.name, wanted.name);
+    EXPECT_EQ(found.address, wanted.address);
+    EXPECT_EQ(found.vendor, wanted.vendor);
+    EXPECT_EQ(found.device, wanted.device);
+    EXPECT_EQ(found.physical_function, wanted.physical_function);
+    EXPECT_EQ(found.card_vendor, wanted.card_vendor);
+    EXPECT_EQ(found.card_device, wanted.card_device);
+    EXPECT_EQ(found.numa_node, wanted.numa_node);
+    EXPECT_EQ(found.card.serial.values, wanted.card.serial.values);
+  }
+}
+
 TEST_F(CardFactsTest, of_a_vf_are_those_of_its_card) {
   host_.sriov(gpu, 2);
   host_.set_vfs(gpu, 1);
