@@ -119,17 +119,19 @@ static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevic
   if (has_it) block_group(root, device.address, taker, found.taken);
 }
 
+/// The claims before the marks: a start claims a device before it marks it, and its release drops
+/// the claim last. The other way round a device that was used once could be in neither.
 ClaimedDevices claimed_devices(const Root& root) {
   ClaimedDevices found;
+  AllClaims all = Claims(root).all();
+  found.claims = std::move(all.readable);
+  found.unreadable = std::move(all.unreadable);
   found.marks = single_use_marks(root);
   for (const UsedDevice& used : used_devices(root, found.marks))
     found.taken[used.address] = {.domain = {},
                                  .what = single_use_text(used.owner),
                                  .is_mark = true,
                                  .remedy = "run: gpuward clear " + to_string(used.address)};
-  AllClaims all = Claims(root).all();
-  found.claims = std::move(all.readable);
-  found.unreadable = std::move(all.unreadable);
   for (const Claim& claim : found.claims)
     for (const ClaimedDevice& device : claim.devices) add_claimed(root, claim, device, found);
   found.quarantined = unclaimed_quarantine(root, found.claims);

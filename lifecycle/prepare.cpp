@@ -56,9 +56,10 @@ void release_stale_claim(Preparation& preparation) {
 
 // ---- what it requests
 
-void request_pci_devices(Preparation& preparation, const ResolvedRequest& gpu,
-                         const ClaimedDevices& claimed) {
+void request_pci_devices(Preparation& preparation, const ResolvedRequest& gpu) {
   const PciRequest request{preparation.root, preparation.config, preparation.domain, gpu};
+  // Looked at for each request: the one before may have waited until a process closed its device.
+  const ClaimedDevices claimed = claimed_devices(preparation.root);
   require_readable(claimed.unreadable);
   require_source_unclaimed(request, claimed);
   for (ClaimedDevice& device : pci_devices_asked(request)) {
@@ -73,11 +74,9 @@ void request_pci_devices(Preparation& preparation, const ResolvedRequest& gpu,
 
 /// What the domain requests, and what its author wrote into its XML.
 void request_devices(Preparation& preparation) {
-  std::optional<ClaimedDevices> claimed;  // one look for all PCI devices, none for mdevs
   for (const ResolvedRequest& gpu : preparation.requests) {
     if (gives_pci_devices(gpu.profile)) {
-      if (!claimed) claimed = claimed_devices(preparation.root);
-      request_pci_devices(preparation, gpu, *claimed);
+      request_pci_devices(preparation, gpu);
       continue;
     }
     ClaimedDevice device =
