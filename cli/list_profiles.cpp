@@ -37,14 +37,12 @@ static std::vector<std::string> types_of_profiles(const Config& config) {
 }
 
 Offers read_offers(const Root& root, const Config& config, KnownCards& cards) {
-  Offers offers{root, config, read_host(root, config), taken_devices(root, Uuid{}), {}, cards};
+  Offers offers{root, config, read_host(root, config, cards.look), taken_devices(root, Uuid{}), {}, cards};
   const auto counted = types_of_profiles(config);
   auto uses = use_of_gpus(root, offers.host.gpus, offers.host.instances);
   for (const Gpu& gpu : offers.host.gpus) {
-    Offer offer{&gpu,
-                {},
-                types_of(root, config, gpu, &counted),
-                present_types(uses[gpu.parent.name], offers.host.instances)};
+    Offer offer{&gpu, {}, {}, present_types(uses[gpu.parent.name], offers.host.instances)};
+    offer.types = types_of(root, config, gpu, &counted, &offer.unknown);
     for (const std::string& name : gpu.mdev_parents)
       if (auto parent = find_parent(root, config, name, cards))
         offer.parents.push_back(std::move(*parent));
@@ -145,6 +143,7 @@ std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& pro
   if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus)
     return available_by_name(offers, profile,
                              read_identity(offers.root, offers.config, card, offers.cards), vfs);
+  if (!offer->unknown.empty()) return {};
   if (traits_of(profile.use).needs_program &&
       std::none_of(offer->types.begin(), offer->types.end(),
                    [&](const GpuType& type) { return type.use == profile.use; }))

@@ -22,6 +22,7 @@ struct Offer {
   std::vector<Parent> parents;  ///< of mdevs
   std::vector<GpuType> types;
   std::vector<std::string> present;
+  std::string unknown{};  ///< why its types are not known
 };
 
 /// What the numbers of all profiles are counted from.
