@@ -474,6 +474,42 @@ TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
   EXPECT_THAT(text, testing::HasSubstr("memory 4864 MiB, by the type: hard\n"));
   EXPECT_THAT(text, testing::HasSubstr("compute units, by the type: hard\n"));
   EXPECT_THAT(text, testing::HasSubstr("name GRID A100-1-5C; memory at most 4864 MiB"));
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("GPU instance")));
+}
+
+TEST_F(ListMigTest, verify_reads_the_gpu_instance_back) {
+  Claim claim{*parse_uuid("00000000-0000-4000-8000-000000000001"), "web01", {}};
+  claim.devices.push_back(whole_card("0000:41:00.1"));
+  ClaimedDevice& device = claim.devices.back();
+  device.use = Use::mig;
+  device.parent = "0000:41:00.0";
+  device.type = "1g.5gb";
+  device.vgpu = "474";
+  device.part = "19:6+1:7";
+  device.memory_mib = 4864;
+  make_directories(host_.root().run("claims"));
+  Claims(host_.root()).write(claim);
+  const auto verified = [&](const std::string& state) {
+    nvml_.set(state);
+    testing::internal::CaptureStdout();
+    verify_command({host_.root(), "", 0, false}, "web01");
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_THAT(verified("mig on\ninstance 7 19 6 1 1\n"),
+              testing::AllOf(testing::HasSubstr("ok       GPU instance profile: 1g.5gb\n"),
+                             testing::HasSubstr("ok       GPU instance placement: 6+1\n"),
+                             testing::HasSubstr("ok       GPU instance memory: 4864 MiB\n")));
+  EXPECT_THAT(verified("mig on\ninstance 7 14 4 2 1\n"),
+              testing::AllOf(
+                  testing::HasSubstr("differs  GPU instance profile: expected 1g.5gb, found 2g."),
+                  testing::HasSubstr("differs  GPU instance placement: expected 6+1, found 4+2\n"),
+                  testing::HasSubstr("differs  GPU instance memory: expected 4864 MiB, found 9")));
+  EXPECT_THAT(verified("mig on\ninstance 8 19 6 1 1\n"),
+              testing::HasSubstr("differs  GPU instance: expected GPU instance 7 of 0000:41:00.0, "
+                                 "found none\n"));
+  EXPECT_THAT(verified("mig on\nreturns DeviceGetMigMode 999\n"),
+              testing::HasSubstr("unknown  GPU instance: expected GPU instance 7 of 0000:41:00.0, "
+                                 "gpuward-nvml: "));
 }
 
 TEST_F(ListMigTest, of_cards_that_no_section_mentions_the_types_are_listed_too) {
