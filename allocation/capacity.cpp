@@ -294,6 +294,10 @@ unsigned room_for_first(const CardRoom& room, const std::vector<std::string>& ty
   return count;
 }
 
+bool has_type(const CardRoom& room, std::string_view type) {
+  return find_type(room, type) != nullptr;
+}
+
 void limit(CardRoom& room, std::string_view type, unsigned count) {
   if (TypeRoom* const found = find_type(room, type))
     found->available = std::min(found->available, count);

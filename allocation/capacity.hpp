@@ -60,6 +60,9 @@ unsigned room_for(const CardRoom& room, std::string_view type);
 /// profile.
 unsigned room_for_first(const CardRoom& room, const std::vector<std::string>& types);
 
+/// Whether the card has the type, by id or name.
+bool has_type(const CardRoom& room, std::string_view type);
+
 /// Allows no more than so many of one type.
 void limit(CardRoom& room, std::string_view type, unsigned count);
 

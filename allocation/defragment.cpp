@@ -51,10 +51,32 @@ struct Search {
   std::vector<Group> groups;
   std::map<PciAddress, const PoolDevice*> devices{};  ///< of all pools
   std::set<PciAddress> excluded{};  ///< never assigned anew: what goes with it is somebody's
+  /// Devices that may be assigned, of each card with a room of its own.
+  std::map<PciAddress, unsigned> capacity{};
 
   const PoolDevice* device(const PciAddress& address) const {
     const auto found = devices.find(address);
     return found == devices.end() ? nullptr : found->second;
+  }
+  /// With a room of its own.
+  std::optional<PciAddress> card_of(const PciAddress& address) const {
+    const PoolDevice* const found = device(address);
+    if (!found || !found->physical_function || !host.rooms.contains(*found->physical_function))
+      return {};
+    return found->physical_function;
+  }
+  unsigned assigned_on(const PciAddress& card) const {
+    return static_cast<unsigned>(
+        std::count_if(groups.begin(), groups.end(),
+                      [&](const Group& group) { return card_of(group.at) == card; }));
+  }
+  /// So many devices of the card; none anew where more are assigned.
+  void limit_to(const PciAddress& card, unsigned count) {
+    const unsigned assigned = assigned_on(card);
+    capacity[card] = std::max(count, assigned);
+    if (count >= assigned) return;
+    for (const auto& [address, found] : devices)
+      if (card_of(address) == card) excluded.insert(address);
   }
   std::optional<unsigned> iommu_group(const PciAddress& address) const {
     const auto found = host.iommu_groups.find(address);
@@ -109,6 +131,15 @@ std::optional<PciAddress> group_by_hand(const Search& search, const PciAddress& 
   return {};
 }
 
+/// As many as fit of the one that the card has room for most of.
+unsigned most_on(const Search& search, const CardRoom& room) {
+  unsigned most = room_for_first(room, search.host.profile.types);
+  for (const Group& group : search.groups)
+    for (const Owner& owner : group.owners)
+      most = std::max(most, room_for_first(room, owner.gpu->profile.types));
+  return most;
+}
+
 Search search_of(const Fragmented& host) {
   Search search{host, groups_of(host.off, host.taken)};
   for (const auto& [title, pool] : host.pools)
@@ -121,34 +152,31 @@ Search search_of(const Fragmented& host) {
     }
   for (const auto& [address, device] : search.devices)
     if (group_by_hand(search, address)) search.excluded.insert(address);
+  for (const auto& [card, room] : host.rooms) search.limit_to(card, most_on(search, room));
   return search;
 }
 
 /// Who gets what.
 struct Outcome {
-  unsigned available = 0, possible = 0;
+  unsigned possible = 0;
   std::vector<PciAddress> given;  ///< to what is to be made room for
   std::vector<std::pair<const Group*, PciAddress>> moved;
 };
 
 /// Units are GPUs: those of shut-off domains go to the device that they have, at the cost of a move
-/// for each to another one; those to make room for go over their cards to any of the pool.
+/// for each to another one; those to make room for go to any of the pool. From there all go over
+/// the card, where that has a room of its own.
 class Network {
  public:
-  Network(const Search& search, unsigned wanted)
+  explicit Network(const Search& search)
       : search_(search), flow_(3 + count_nodes(search)), next_(3) {
     for (const auto& [address, device] : search.devices) add_device(address);
     for (const Group& group : search.groups) add_group(group);
-    add_new(wanted);
+    add_new();
   }
   Outcome solve(unsigned wanted) {
     Outcome outcome;
-    for (bool is_free = true; outcome.possible < wanted; ++outcome.possible) {
-      const auto cost = flow_.send(added, end);
-      if (!cost) break;
-      is_free = is_free && *cost == 0;
-      outcome.available += is_free ? 1 : 0;
-    }
+    while (outcome.possible < wanted && flow_.send(added, end)) ++outcome.possible;
     for (const auto& [way, move] : moves_)
       if (flow_.is_used(way)) outcome.moved.push_back(move);
     for (const auto& [way, device] : new_)
@@ -159,47 +187,51 @@ class Network {
  private:
   static constexpr size_t start = 0, end = 1, added = 2;
 
-  /// A device, its card, and a group each.
+  /// A device and a group each, and the cards.
   static size_t count_nodes(const Search& search) {
-    return 2 * search.devices.size() + 2 * search.groups.size();
+    return search.devices.size() + 2 * search.groups.size() + search.capacity.size();
+  }
+  /// Its node and its way to the end.
+  std::pair<size_t, size_t> add_card(const PciAddress& card) {
+    const auto [found, is_new] = cards_.emplace(card, std::pair(next_, size_t{0}));
+    if (is_new) {
+      const auto capacity = static_cast<int>(search_.capacity.at(card));
+      found->second.second = flow_.add(next_++, end, capacity);
+    }
+    return found->second;
   }
   size_t add_device(const PciAddress& address) {
     const auto [found, is_new] = devices_.emplace(address, next_);
     if (!is_new) return found->second;
-    to_end_.emplace(address, flow_.add(next_, end, 1));
-    return next_++;
+    const size_t node = next_++;
+    const auto card = search_.card_of(address);
+    ways_.emplace(address, flow_.add(node, card ? add_card(*card).first : end, 1));
+    return node;
   }
   void add_group(const Group& group) {
     const size_t device = add_device(group.at);
     const size_t node = next_++;
     flow_.use(flow_.add(start, node, 1));
     flow_.use(flow_.add(node, device, 1));
-    flow_.use(to_end_.at(group.at));
+    flow_.use(ways_.at(group.at));
+    if (const auto card = search_.card_of(group.at)) flow_.use(add_card(*card).second);
     const int cost = static_cast<int>(group.owners.size());
     for (const PciAddress& target : group.targets)
       moves_.emplace_back(flow_.add(node, devices_.at(target), 1, cost), std::pair(&group, target));
   }
-  void add_new(unsigned wanted) {
+  void add_new() {
     const Fragmented& host = search_.host;
-    std::map<PciAddress, size_t> cards;
     const DeviceUse use{host.taken, {}};
-    for (const PoolDevice& device : host.pools.at(title_of(host.profile))) {
-      if (!search_.is_free(host.profile, device, use, {})) continue;
-      const PciAddress card = device.physical_function.value_or(device.address);
-      const auto [found, is_new] = cards.emplace(card, next_);
-      if (is_new) {
-        const auto most = host.most.find(card);
-        flow_.add(added, next_++,
-                  static_cast<int>(most == host.most.end() ? wanted : most->second));
-      }
-      new_.emplace_back(flow_.add(found->second, devices_.at(device.address), 1), device.address);
-    }
+    for (const PoolDevice& device : host.pools.at(title_of(host.profile)))
+      if (search_.is_free(host.profile, device, use, {}))
+        new_.emplace_back(flow_.add(added, devices_.at(device.address), 1), device.address);
   }
 
   const Search& search_;
   CheapestFlow flow_;
   size_t next_;
-  std::map<PciAddress, size_t> devices_{}, to_end_{};
+  std::map<PciAddress, size_t> devices_{}, ways_{};  ///< nodes, and ways from there
+  std::map<PciAddress, std::pair<size_t, size_t>> cards_{};
   std::vector<std::pair<size_t, std::pair<const Group*, PciAddress>>> moves_{};
   std::vector<std::pair<size_t, PciAddress>> new_{};
 };
@@ -216,6 +248,75 @@ std::optional<PciAddress> conflict_in(const Search& search, const Outcome& outco
            search.are_in_one_iommu_group(one->address, other->address)))
         return other->address;
   return {};
+}
+
+/// False where there is no room: what a shut-off domain is to have is counted all the same.
+bool take_first(CardRoom& room, const std::vector<std::string>& types) {
+  for (const std::string& type : types)
+    if (take(room, type)) return true;
+  for (const std::string& type : types)
+    if (has_type(room, type)) {
+      take_anyway(room, type);
+      break;
+    }
+  return false;
+}
+
+/// Only one of those that share a device has it at a time: the one that leaves least. False where
+/// there is no room for one of them.
+bool take_for(CardRoom& room, const Group& group, const std::vector<std::string>& wanted) {
+  bool fits = true;
+  const CardRoom before = room;
+  std::optional<unsigned> least;
+  for (const Owner& owner : group.owners) {
+    CardRoom after = before;
+    fits = take_first(after, owner.gpu->profile.types) && fits;
+    const unsigned left = room_for_first(after, wanted);
+    if (least && *least <= left) continue;
+    least = left;
+    room = std::move(after);
+  }
+  return fits;
+}
+
+/// What is assigned on the card: the devices that stay so, then the others.
+struct OnCard {
+  std::vector<const Group*> staying{}, moved{};
+  unsigned given = 0;
+};
+
+OnCard assigned_on(const Search& search, const Outcome& outcome, const PciAddress& card) {
+  OnCard on;
+  std::set<const Group*> moved;
+  for (const auto& [group, to] : outcome.moved) {
+    moved.insert(group);
+    if (search.card_of(to) == card) on.moved.push_back(group);
+  }
+  for (const Group& group : search.groups)
+    if (search.card_of(group.at) == card && !moved.contains(&group)) on.staying.push_back(&group);
+  for (const PciAddress& address : outcome.given)
+    if (search.card_of(address) == card) ++on.given;
+  return on;
+}
+
+bool has_room_for(const CardRoom& room, const OnCard& on, const std::vector<std::string>& wanted) {
+  CardRoom left = room;
+  for (const Group* const group : on.staying) take_for(left, *group, wanted);
+  for (const Group* const group : on.moved)
+    if (!take_for(left, *group, wanted)) return false;
+  return on.given == 0 || room_for_first(left, wanted) >= on.given;
+}
+
+/// Limits a card on which more is assigned than it has room for; false without one.
+bool limit_overfull(Search& search, const Outcome& outcome) {
+  for (const auto& [card, room] : search.host.rooms) {
+    const OnCard on = assigned_on(search, outcome, card);
+    if (has_room_for(room, on, search.host.profile.types)) continue;
+    const size_t count = on.staying.size() + on.moved.size() + on.given;
+    search.limit_to(card, static_cast<unsigned>(count - 1));
+    return true;
+  }
+  return false;
 }
 
 /// Those first whose target nobody has any more.
@@ -277,19 +378,28 @@ Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevi
   return {device.address, why_worse(Criterion::capacity, host.profile), {}};
 }
 
+Outcome solve(Search& search, unsigned wanted, bool with_moves) {
+  for (;;) {
+    if (with_moves) search.find_targets();
+    Outcome outcome = Network(search).solve(wanted);
+    const auto conflict = conflict_in(search, outcome);
+    if (conflict)
+      search.excluded.insert(*conflict);
+    else if (!limit_overfull(search, outcome))
+      return outcome;
+  }
+}
+
 }  // namespace
 
 Defragmented defragment(const Fragmented& host, unsigned wanted) {
-  Search search = search_of(host);
-  Outcome outcome;
-  for (;;) {
-    search.find_targets();
-    outcome = Network(search, wanted).solve(wanted);
-    const auto conflict = conflict_in(search, outcome);
-    if (!conflict) break;
-    search.excluded.insert(*conflict);
-  }
-  Defragmented found{outcome.available, outcome.possible, in_order(outcome.moved), {}};
+  Search at_rest = search_of(host), moving = search_of(host);
+  const Outcome as_is = solve(at_rest, wanted, false);
+  const Outcome moved = as_is.possible < wanted ? solve(moving, wanted, true) : Outcome{};
+  const bool helps = moved.possible > as_is.possible;
+  const Search& search = helps ? moving : at_rest;
+  const Outcome& outcome = helps ? moved : as_is;
+  Defragmented found{as_is.possible, outcome.possible, in_order(outcome.moved), {}};
   if (found.possible == wanted) return found;
   const std::set<PciAddress> given(outcome.given.begin(), outcome.given.end());
   for (const PoolDevice& device : host.pools.at(title_of(host.profile)))

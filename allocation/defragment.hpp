@@ -26,8 +26,9 @@ struct Fragmented {
   const DevicesInUse& taken;
   /// Written by hand in the XML of shut-off domains, with what goes with it: never moved.
   const DevicesInUse& by_hand;
-  /// How many more vGPUs of the profile fit on a card, where it is not one for each of its devices.
-  std::map<PciAddress, unsigned> most{};
+  /// What cards have room for beside what runs, where it is not one for each of their devices:
+  /// types of all pools are counted.
+  std::map<PciAddress, CardRoom> rooms{};
   /// Numbers of the IOMMU groups of devices: VFIO gives one to one domain. None without an IOMMU.
   std::map<PciAddress, unsigned> iommu_groups{};
 };
@@ -56,8 +57,10 @@ struct Defragmented {
 };
 
 /// Room for `wanted` more, or for as many as can be, by as few moves as that takes. Shut-off
-/// domains that share one device stay together. With GPUs that share companions, and a card whose
-/// VFs others have, it may find less than there is, never more.
+/// domains that share one device stay together. A vGPU that a shut-off domain is to have takes its
+/// room on its card. With GPUs that share companions, a card whose VFs others have, and one on
+/// which shut-off domains are to have vGPUs of several types, or more than it has room for, it may
+/// find less than there is, never more.
 Defragmented defragment(const Fragmented& host, unsigned wanted);
 
 // ---- mdevs

@@ -127,8 +127,12 @@ std::string without_types(const Gpu& gpu) {
 }
 
 void add_types(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
-  found.types = types_of(judgement.root, judgement.config, gpu);
-  if (found.types.empty()) found.types_refused = without_types(gpu);
+  std::string unknown;
+  found.types = types_of(judgement.root, judgement.config, gpu, nullptr, &unknown);
+  if (!unknown.empty())
+    found.types_refused = "types are unknown, as " + unknown;
+  else if (found.types.empty())
+    found.types_refused = without_types(gpu);
   const auto parts = parts_of(judgement, gpu);
   const bool is_refused = !parts.empty() && std::all_of(parts.begin(), parts.end(), [](auto& part) {
     return !part.refused.empty();

@@ -61,18 +61,27 @@ static bool is_partly_listed(const Root& root, const Gpu& gpu, const Kind& kind,
 
 OfferedTypes offered_types(const Root& root, const Config& config, const std::vector<Gpu>& gpus) {
   Types types;
-  std::vector<std::string> partly_listed;
+  OfferedTypes offered;
   const std::vector<std::string> none;  // is counted
   for (const Gpu& gpu : gpus)
     for (const Kind* const kind : typed_kinds(root, config, gpu)) {
-      const auto listed = kind->types(root, gpu, &none, true);
+      std::string unknown;
+      const auto listed = kind->types(root, gpu, &none, true, unknown);
+      if (!unknown.empty()) {
+        offered.unknown.emplace(gpu.parent.name, std::move(unknown));
+        break;
+      }
       for (const GpuType& type : listed) types.insert({type.id, type.name, type.use});
-      if (is_partly_listed(root, gpu, *kind, listed)) partly_listed.push_back(gpu.parent.name);
+      if (is_partly_listed(root, gpu, *kind, listed))
+        offered.partly_listed.push_back(gpu.parent.name);
     }
-  for (const Gpu& gpu : gpus)
+  for (const Gpu& gpu : gpus) {
+    if (offered.unknown.contains(gpu.parent.name)) continue;
     for (const Kind* const kind : typed_kinds(root, config, gpu))
       add_existing(root, gpu, *kind, types);
-  return {{types.begin(), types.end()}, partly_listed};
+  }
+  offered.types.assign(types.begin(), types.end());
+  return offered;
 }
 
 static bool provides_only(const Profile& profile, const OfferedType& type) {

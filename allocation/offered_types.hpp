@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "allocation/request.hpp"
@@ -11,9 +13,10 @@
 namespace gpuward {
 
 struct OfferedTypes {
-  std::vector<OfferedType> types;
+  std::vector<OfferedType> types{};
   /// GPUs that have vGPU types of which some, or all, cannot be created now.
-  std::vector<std::string> partly_listed;
+  std::vector<std::string> partly_listed{};
+  std::map<std::string, std::string> unknown{};  ///< GPUs of which no type is known, and why
 };
 
 /// The types that domains may have of these GPUs by [gpu], each once. Of vGPUs on VFs those that

@@ -37,10 +37,11 @@ std::vector<PciAddress> assigned_devices(const Config& config, const Domain& dom
 DevicePools pools_of(const Root& root, const Config& config,
                      const std::vector<PoolDomain>& domains) {
   DevicePools pools;
+  KnownCards cards;
   for (const PoolDomain& domain : domains)
     for (const PoolGpu& gpu : domain.gpus)
       if (std::string title = title_of(gpu.profile); !pools.contains(title))
-        pools[std::move(title)] = pool_of(root, config, gpu.profile);
+        pools[std::move(title)] = pool_of({root, config, gpu.profile, cards});
   return pools;
 }
 

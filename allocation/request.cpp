@@ -173,6 +173,8 @@ static Error unknown_name(const Config& config, const HostOffer& host, const Req
     problem += "; types of vGPUs that no VF of " +
                joined(std::set<std::string>(host.partly_listed.begin(), host.partly_listed.end())) +
                " can create now are unknown";
+  for (const auto& [gpu, why] : host.unknown)
+    problem += "; types of " + gpu + " are unknown, as " + why;
   return Error(request_title(request.written), problem,
                remedy + " or a type of: gpuward list types");
 }

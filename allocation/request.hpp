@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -61,6 +62,7 @@ struct HostOffer {
   std::vector<OfferedModel> models;
   /// GPUs that have vGPU types of which some, or all, cannot be created now: those are unknown.
   std::vector<std::string> partly_listed{};
+  std::map<std::string, std::string> unknown{};  ///< GPUs of which no type is known, and why
   /// Its GPUs for a request by memory, of a profile with these selectors; not read for others.
   std::function<std::vector<FractionGpu>(const std::vector<GpuSelector>&)> fraction_gpus{};
 };

@@ -159,9 +159,10 @@ struct PciGpu {
 static std::vector<PciGpu> pci_gpus(const Settings& settings, const Config& config,
                                     const std::vector<WantedGpus>& gpus) {
   std::vector<PciGpu> found;
+  KnownCards cards;
   for (const WantedGpus& wanted : gpus) {
     if (!gives_pci_devices(wanted.profile)) continue;
-    const PciGpu gpu{wanted.profile, pool_of(settings.root, config, wanted.profile)};
+    const PciGpu gpu{wanted.profile, pool_of({settings.root, config, wanted.profile, cards})};
     found.insert(found.end(), wanted.count, gpu);
   }
   return found;
@@ -254,28 +255,30 @@ std::string attached_text(const std::vector<WantedGpus>& gpus) {
 
 /// What serves the GPU now, of a request by type.
 static std::optional<SettledRequest> settled_type_now(const Settings& settings,
-                                                      const Config& config, const GpuRequest& gpu) {
+                                                      const Config& config, const GpuRequest& gpu,
+                                                      Deadline look) {
   if (names_profile(gpu) || gpu.settled->type.empty()) return {};
-  return settle_type(offered_types(settings.root, config, read_gpus(settings.root, config)).types,
-                     gpu.profile);
+  const auto gpus = read_gpus(settings.root, config, look);
+  return settle_type(offered_types(settings.root, config, gpus).types, gpu.profile);
 }
 
 /// The same of a request by memory.
 static std::optional<SettledRequest> settled_fraction_now(const Settings& settings,
                                                           const Config& config,
-                                                          const GpuRequest& gpu) {
+                                                          const GpuRequest& gpu, Deadline look) {
   const auto request = fraction_of(config, gpu);
   if (!request) return {};
   const Profile* const profile = names_profile(gpu) ? find_profile(config, gpu.profile) : nullptr;
-  const auto gpus = fraction_gpus(settings.root, config, read_host(settings.root, config),
+  const auto gpus = fraction_gpus(settings.root, config, read_host(settings.root, config, look),
                                   profile ? profile->gpus : std::vector<GpuSelector>());
   return settle_fraction(fraction_choice(*request, gpus), gpu);
 }
 
 std::string with_requests_settled(const Settings& settings, const Config& config, std::string xml) {
+  const Deadline look = Deadline::in(look_time);
   for (const GpuRequest& gpu : parse_domain(xml).requests) {
-    const auto now = fraction_of(config, gpu) ? settled_fraction_now(settings, config, gpu)
-                                              : settled_type_now(settings, config, gpu);
+    const auto now = fraction_of(config, gpu) ? settled_fraction_now(settings, config, gpu, look)
+                                              : settled_type_now(settings, config, gpu, look);
     if (now && (now != gpu.settled || now->granted != gpu.settled->granted))
       xml = settle_request(xml, gpu.alias, *now, hostdev_model(settings.root, {now->type}));
   }

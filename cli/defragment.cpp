@@ -128,34 +128,59 @@ static DevicesInUse by_hand_of(const Root& root, const std::vector<PoolDomain>& 
   return by_hand;
 }
 
-/// Of vGPUs how many more each card has room for; `plan` names those of which that is not known.
-static std::map<PciAddress, unsigned> vgpus_of_cards(const Offers& offers, const Profile& profile,
-                                                     const std::vector<PoolDevice>& pool,
-                                                     RoomPlan& plan) {
-  std::map<PciAddress, unsigned> most;
-  if (!traits_of(profile.use).has_types) return most;
-  std::map<PciAddress, std::set<std::string>> vfs;
-  for (const PoolDevice& device : pool)
-    if (device.physical_function && !find_user(device, offers.taken))
-      vfs[*device.physical_function].insert(to_string(device.address));
-  for (const auto& [card, free] : vfs)
-    if (const auto count = available_vgpus(offers, profile, card, free))
-      most[card] = *count;
-    else
-      plan.unknown.push_back(card);
-  return most;
+/// A card with vGPUs, a profile that may have them there, and its VFs that nobody uses.
+struct VgpuCard {
+  const Profile* profile;
+  std::set<std::string> vfs;
+};
+
+static std::map<PciAddress, VgpuCard> vgpu_cards(const Offers& offers, const Profile& wanted,
+                                                 const DevicePools& pools,
+                                                 const std::vector<PoolDomain>& off) {
+  std::map<PciAddress, VgpuCard> cards;
+  const auto add = [&](const Profile& profile) {
+    if (!traits_of(profile.use).has_types) return;
+    for (const PoolDevice& device : pools.at(title_of(profile)))
+      if (device.physical_function && !find_user(device, offers.taken))
+        cards.emplace(*device.physical_function, VgpuCard{&profile, {}})
+            .first->second.vfs.insert(to_string(device.address));
+  };
+  add(wanted);
+  for (const PoolDomain& domain : off)
+    for (const PoolGpu& gpu : domain.gpus) add(gpu.profile);
+  return cards;
 }
 
-/// Whether a shut-off domain is to have a vGPU on one of the cards: there is none while it is off,
-/// so that the card counts it as room.
-static bool has_vgpu_on(const std::map<PciAddress, unsigned>& most, const DevicePools& pools,
-                        const std::vector<PoolDomain>& off) {
+/// `plan` names the cards of which it is not known.
+static std::map<PciAddress, CardRoom> rooms_of(const Offers& offers,
+                                               const std::map<PciAddress, VgpuCard>& cards,
+                                               RoomPlan& plan) {
+  std::map<PciAddress, CardRoom> rooms;
+  for (const auto& [address, card] : cards)
+    if (auto room = room_for_vgpus(offers, *card.profile, address, card.vfs))
+      rooms.emplace(address, std::move(*room));
+    else
+      plan.unknown.push_back(address);
+  return rooms;
+}
+
+static bool has_any_type(const CardRoom& room, const Profile& profile) {
+  return std::any_of(profile.types.begin(), profile.types.end(),
+                     [&](const std::string& type) { return has_type(room, type); });
+}
+
+/// Whether a shut-off domain is to have a vGPU of which the card does not list the type now, so
+/// that what it takes is not known.
+static bool has_unlisted_vgpu(const std::map<PciAddress, CardRoom>& rooms, const DevicePools& pools,
+                              const std::vector<PoolDomain>& off) {
   for (const PoolDomain& domain : off)
     for (const PoolGpu& gpu : domain.gpus) {
       const auto pool = pools.find(title_of(gpu.profile));
       const PoolDevice* const at =
           pool == pools.end() ? nullptr : find_device(pool->second, gpu.at);
-      if (at && at->physical_function && most.contains(*at->physical_function)) return true;
+      if (!at || !at->physical_function || !traits_of(gpu.profile.use).has_types) continue;
+      const auto room = rooms.find(*at->physical_function);
+      if (room != rooms.end() && !has_any_type(room->second, gpu.profile)) return true;
     }
   return false;
 }
@@ -175,8 +200,8 @@ static bool has_one_gpu(const std::vector<PoolDomain>& off, const Uuid& domain) 
 }
 
 static void plan_devices(const Settings& settings, const Config& config, const Offers& offers,
-                         const Profile& profile, RoomPlan& plan) {
-  const auto off = shut_off(settings, config, plan);
+                         const std::vector<PoolDomain>& off, const Profile& profile,
+                         RoomPlan& plan) {
   const auto pool = pool_of({settings.root, config, profile, offers.cards});
   if (pool.empty())
     throw Error(title_of(profile),
@@ -184,10 +209,10 @@ static void plan_devices(const Settings& settings, const Config& config, const O
                 "run: gpuward list gpus");
   DevicePools pools = pools_of(settings.root, config, off);
   pools[title_of(profile)] = pool;
-  const auto most = vgpus_of_cards(offers, profile, pool, plan);
-  plan.is_at_most = !plan.unknown.empty() || has_vgpu_on(most, pools, off);
+  const auto rooms = rooms_of(offers, vgpu_cards(offers, profile, pools, off), plan);
+  plan.is_at_most = !plan.unknown.empty() || has_unlisted_vgpu(rooms, pools, off);
   plan.devices = defragment({profile, pools, off, offers.taken, by_hand_of(settings.root, off),
-                             most, iommu_groups(settings.root)},
+                             rooms, iommu_groups(settings.root)},
                             plan.wanted);
   for (const DeviceMove& move : plan.devices.moves)
     plan.commands.push_back(command_of(move, has_one_gpu(off, move.domain)));
@@ -257,12 +282,16 @@ int defragment_command(const Settings& settings, const std::string& word) {
                 "run: gpuward fit " + std::to_string(*profile.memory_mib) + "MiB");
   Config counted = config;
   if (!profile.is_configured) counted.profiles.push_back(profile);
+  RoomPlan plan{title_of(profile), wanted.count, {}};
+  const auto off =
+      gives_pci_devices(profile) ? shut_off(settings, config, plan) : std::vector<PoolDomain>();
+  for (const PoolDomain& domain : off)
+    for (const PoolGpu& gpu : domain.gpus) counted.profiles.push_back(gpu.profile);
   KnownCards cards;
   const Offers offers = read_offers(settings.root, counted, cards);
   if (!offers.host.claimed.unreadable.empty()) return report_unreadable(offers.host.claimed);
-  RoomPlan plan{title_of(profile), wanted.count, {}};
   if (gives_pci_devices(profile))
-    plan_devices(settings, config, offers, profile, plan);
+    plan_devices(settings, config, offers, off, profile, plan);
   else
     plan_mdevs(offers, profile, plan);
   if (settings.json)

@@ -37,14 +37,13 @@ static std::vector<std::string> types_of_profiles(const Config& config) {
 }
 
 Offers read_offers(const Root& root, const Config& config, KnownCards& cards) {
-  Offers offers{root, config, read_host(root, config), taken_devices(root, Uuid{}), {}, cards};
+  Offers offers{root, config, read_host(root, config, cards.look), taken_devices(root, Uuid{}),
+                {},   cards};
   const auto counted = types_of_profiles(config);
   auto uses = use_of_gpus(root, offers.host.gpus, offers.host.instances);
   for (const Gpu& gpu : offers.host.gpus) {
-    Offer offer{&gpu,
-                {},
-                types_of(root, config, gpu, &counted),
-                present_types(uses[gpu.parent.name], offers.host.instances)};
+    Offer offer{&gpu, {}, {}, present_types(uses[gpu.parent.name], offers.host.instances)};
+    offer.types = types_of(root, config, gpu, &counted, &offer.unknown);
     for (const std::string& name : gpu.mdev_parents)
       if (auto parent = find_parent(root, config, name, cards))
         offer.parents.push_back(std::move(*parent));
@@ -109,9 +108,9 @@ static std::map<PciAddress, std::set<std::string>> free_devices(const Offers& of
 /// VFs that are not enabled yet list no types. Names of vGPUs of one model tell what its card has
 /// room for ("NVIDIA L40S-48Q"); ids do not, nor is known which of several models the card is, or
 /// what GPU instances of MIG there will be.
-static std::optional<unsigned> available_by_name(const Offers& offers, const Profile& profile,
-                                                 const Parent& card_of_vfs,
-                                                 const std::set<std::string>& vfs) {
+static std::optional<CardRoom> room_by_name(const Offers& offers, const Profile& profile,
+                                            const Parent& card_of_vfs,
+                                            const std::set<std::string>& vfs) {
   std::vector<GpuType> types;
   std::set<unsigned> memory;
   for (const std::string& name : profile.types) {
@@ -134,17 +133,18 @@ static std::optional<unsigned> available_by_name(const Offers& offers, const Pro
     if (const auto more =
             remaining_of(offers.root, max, card_of_vfs.name, type, offers.host.claimed.claims))
       limit(room, type.id, *more);
-  return room_for_first(room, profile.types);
+  return room;
 }
 
-std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& profile,
-                                        const PciAddress& card, const std::set<std::string>& vfs) {
+std::optional<CardRoom> room_for_vgpus(const Offers& offers, const Profile& profile,
+                                       const PciAddress& card, const std::set<std::string>& vfs) {
   const auto offer = std::find_if(offers.gpus.begin(), offers.gpus.end(), [&](const Offer& other) {
     return other.gpu->parent.address == card;
   });
   if (offer == offers.gpus.end() || !offer->gpu->offers_vgpus)
-    return available_by_name(offers, profile,
-                             read_identity(offers.root, offers.config, card, offers.cards), vfs);
+    return room_by_name(offers, profile,
+                        read_identity(offers.root, offers.config, card, offers.cards), vfs);
+  if (!offer->unknown.empty()) return {};
   if (traits_of(profile.use).needs_program &&
       std::none_of(offer->types.begin(), offer->types.end(),
                    [&](const GpuType& type) { return type.use == profile.use; }))
@@ -152,8 +152,17 @@ std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& pro
   const std::string& vf = *vfs.begin();
   const Parent part =
       read_identity(offers.root, offers.config, *parse_pci_address(vf), offers.cards);
-  return std::min(static_cast<unsigned>(vfs.size()),
-                  room_for_first(room_within_max(offers, *offer, part, vfs), profile.types));
+  return room_within_max(offers, *offer, part, vfs);
+}
+
+/// Of so many VFs of a card as have a place for a vGPU of the profile: their card limits how many
+/// fit together. Nothing where that is not known.
+static std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& profile,
+                                               const PciAddress& card,
+                                               const std::set<std::string>& vfs) {
+  const auto room = room_for_vgpus(offers, profile, card, vfs);
+  if (!room) return {};
+  return std::min(static_cast<unsigned>(vfs.size()), room_for_first(*room, profile.types));
 }
 
 static std::optional<unsigned> available(const Offers& offers, const Profile& profile) {

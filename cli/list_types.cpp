@@ -27,11 +27,13 @@ struct TypesOfGpu {
   std::string gpu;
   std::vector<GpuType> types;
   CardRoom room;
+  std::string unknown{};  ///< why its types are not known
 };
 
 static TypesOfGpu read_types(const Root& root, const Config& config, const Gpu& gpu,
                              const GpuUse& use, const std::vector<GpuInstance>& instances) {
-  TypesOfGpu read{gpu.parent.name, types_of(root, config, gpu), {}};
+  TypesOfGpu read{gpu.parent.name, {}, {}};
+  read.types = types_of(root, config, gpu, nullptr, &read.unknown);
   read.room = card_room(gpu, read.types, present_types(use, instances));
   return read;
 }
@@ -124,7 +126,12 @@ static std::string without_types_text(const Root& root, const Config& config,
     if (!read[at].types.empty()) continue;
     const auto use = settings_of(config, gpus[at].parent).use;
     if (use && traits_of(*use).needs_program && gpus[at].offers_vgpus)
-      text += mig_problem(root, config, *gpus[at].parent.address, std::chrono::seconds(2)) + '\n';
+      text +=
+          mig_problem(root, config, *gpus[at].parent.address, gpus[at].look.at_most(look_time)) +
+          '\n';
+    else if (!read[at].unknown.empty())
+      text += "GPU " + gpus[at].parent.name + ": its types are unknown, as " + read[at].unknown +
+              "; check: nvidia-smi, or set use in its [gpu] section\n";
     else if (gpus[at].offers_vgpus)
       text += "GPU " + gpus[at].parent.name + ": no further vGPU can be created\n";
     if (gpus[at].serves_mdevs())

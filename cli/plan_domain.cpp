@@ -4,6 +4,7 @@
 #include "allocation/gpu_choice.hpp"
 #include "base/error.hpp"
 #include "base/quote.hpp"
+#include "cli/attach_requests.hpp"
 #include "cli/commands.hpp"
 #include "cli/domain_edits.hpp"
 #include "cli/output.hpp"
@@ -39,7 +40,48 @@ static std::string table_of(const std::vector<GpuChoice>& gpus) {
   return format_table({"GPU", "REQUEST", "DEVICE", "TYPE", "RESULT", "REASON"}, rows);
 }
 
-static json json_of(const std::vector<GpuChoice>& gpus) {
+// ---- what reassign would have serve a request instead
+
+/// A request of which the domain keeps what served it when it was attached.
+struct SettledAnew {
+  std::string alias;
+  std::optional<SettledRequest> has;  ///< nothing of a profile that has come to request memory
+  SettledRequest would_get;
+};
+
+static std::vector<SettledAnew> settled_anew(const Domain& kept, const Domain& now) {
+  std::vector<SettledAnew> changed;
+  for (const GpuRequest& gpu : now.requests)
+    for (const GpuRequest& before : kept.requests)
+      if (gpu.alias == before.alias && gpu.settled && gpu.settled != before.settled)
+        changed.push_back({gpu.alias, before.settled, *gpu.settled});
+  return changed;
+}
+
+/// "vendor-vf 1153", "whole"
+static std::string settled_text(const SettledRequest& settled) {
+  const std::string& what = settled.type.empty() ? settled.device : settled.type;
+  return std::string(use_word(settled.use)) + (what.empty() ? "" : " " + what);
+}
+
+static std::string text_of(const std::vector<SettledAnew>& changed, const std::string& domain) {
+  std::string text;
+  for (const SettledAnew& gpu : changed)
+    text += gpu_title(gpu.alias) + " has " + (gpu.has ? settled_text(*gpu.has) : "no type yet") +
+            " and would get " + settled_text(gpu.would_get) + " as shown; run: gpuward reassign " +
+            shell_word(domain) + '\n';
+  return text;
+}
+
+static json json_of(const std::vector<SettledAnew>& changed, const std::string& alias) {
+  for (const SettledAnew& gpu : changed)
+    if (gpu.alias == alias)
+      return {{"has", gpu.has ? json(settled_text(*gpu.has)) : json(nullptr)},
+              {"would_get", settled_text(gpu.would_get)}};
+  return nullptr;
+}
+
+static json json_of(const std::vector<GpuChoice>& gpus, const std::vector<SettledAnew>& changed) {
   json list = json::array();
   for (const GpuChoice& gpu : gpus) {
     json devices = json::array();
@@ -48,7 +90,10 @@ static json json_of(const std::vector<GpuChoice>& gpus) {
                          {"type", device.type.empty() ? json(nullptr) : json(device.type)},
                          {"result", word_of(device.result)},
                          {"reason", device.why.empty() ? json(nullptr) : json(device.why)}});
-    list.push_back({{"alias", gpu.alias}, {"request", gpu.title}, {"devices", std::move(devices)}});
+    list.push_back({{"alias", gpu.alias},
+                    {"request", gpu.title},
+                    {"reassign", json_of(changed, gpu.alias)},
+                    {"devices", std::move(devices)}});
   }
   return list;
 }
@@ -65,21 +110,37 @@ static std::vector<GpuChoice> choices_of(const Settings& settings, const Config&
   return gpus;
 }
 
+static bool have_all(const std::vector<GpuChoice>& gpus) {
+  return std::all_of(gpus.begin(), gpus.end(),
+                     [](const GpuChoice& gpu) { return gpu.has_device(); });
+}
+
+/// With what the domain keeps: what prepare goes by until it is reassigned.
+static bool could_start(const Settings& settings, const Config& config, const DomainStore& store,
+                        const Domain& kept) try {
+  return have_all(choices_of(settings, config, store, kept));
+} catch (const Error&) {
+  return false;
+}
+
 int plan_domain_command(const Settings& settings, const std::string& name) {
   const Config config = require_config(settings.root);
   const DomainStore store(settings.root, settings.connect);
   const DomainStore::Found found = require_off(store, name);
-  const Domain domain = parse_domain(store.inactive_xml(found.uuid));
+  const std::string xml = store.inactive_xml(found.uuid);
+  const Domain kept = parse_domain(xml);
+  const Domain domain = parse_domain(with_requests_settled(settings, config, xml));
+  const auto changed = settled_anew(kept, domain);
   const auto gpus = choices_of(settings, config, store, domain);
   if (settings.json)
     print_json(settings.json, "plan",
                json{{"domain", {{"name", found.name}, {"uuid", to_string(found.uuid)}}},
-                    {"gpus", json_of(gpus)}});
+                    {"gpus", json_of(gpus, changed)}});
   else
-    print_lines(gpus.empty() ? found.name + ": requests no GPU\n" : table_of(gpus));
-  const bool have_all =
-      std::all_of(gpus.begin(), gpus.end(), [](const GpuChoice& gpu) { return gpu.has_device(); });
-  return have_all ? 0 : 1;
+    print_lines((gpus.empty() ? found.name + ": requests no GPU\n" : table_of(gpus)) +
+                text_of(changed, found.name));
+  const bool starts = changed.empty() ? have_all(gpus) : could_start(settings, config, store, kept);
+  return starts ? 0 : 1;
 }
 
 }  // namespace gpuward

@@ -22,6 +22,7 @@ struct Offer {
   std::vector<Parent> parents;  ///< of mdevs
   std::vector<GpuType> types;
   std::vector<std::string> present;
+  std::string unknown{};  ///< why its types are not known
 };
 
 /// What the numbers of all profiles are counted from.
@@ -42,9 +43,9 @@ Offers read_offers(const Root& root, const Config& config, KnownCards& cards);
 std::optional<CardRoom> room_for_mdevs(const Offers& offers, const Offer& offer,
                                        const Profile& profile);
 
-/// Of so many VFs of a card as have a place for a vGPU of the profile: their card limits how many
-/// fit together. Nothing where that is not known.
-std::optional<unsigned> available_vgpus(const Offers& offers, const Profile& profile,
-                                        const PciAddress& card, const std::set<std::string>& vfs);
+/// What a card with vGPUs has room for on these of its VFs, within its [gpu] max, of types of all
+/// profiles; of VFs that are not enabled of those of this profile. Nothing where that is not known.
+std::optional<CardRoom> room_for_vgpus(const Offers& offers, const Profile& profile,
+                                       const PciAddress& card, const std::set<std::string>& vfs);
 
 }  // namespace gpuward

@@ -215,7 +215,8 @@ static Facts gpu_facts(const Settings& settings, const Config& config, const Hos
   const Root& root = settings.root;
   const auto use = settings_of(config, gpu.parent).use;
   const GpuUse used = use_of_gpus(root, {gpu}, host.instances)[gpu.parent.name];
-  const auto types = types_of(root, config, gpu);
+  std::string unknown;
+  const auto types = types_of(root, config, gpu, nullptr, &unknown);
   HardwareNames names;
   Facts facts;
   facts.add("gpu", gpu.parent.name);
@@ -231,6 +232,7 @@ static Facts gpu_facts(const Settings& settings, const Config& config, const Hos
     facts.add("vfs", std::to_string(used.vfs.size()) + " used, " + std::to_string(gpu.vfs.size()) +
                          " enabled, " + std::to_string(gpu.most_vfs) + " total");
   add_types(facts, settings.json, gpu, types, present_types(used, host.instances));
+  if (!unknown.empty()) facts.add("types", "unknown, as " + unknown);
   add_instances(settings, facts, gpu, used, host.instances);
   add_holders(root, facts, gpu);
   return facts;

@@ -7,6 +7,7 @@
 #include "config/config_parser.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
+#include "kinds/mig_part.hpp"
 #include "kinds/type_names.hpp"
 #include "kinds/types.hpp"
 #include "pci/card_facts.hpp"
@@ -90,13 +91,26 @@ static ExpectedQuota quota_of(const Root& root, const LoadedConfig& loaded,
   return {{}, to_string(settings.unclear)};
 }
 
+/// Of a device that has a part of its card made for it alone.
+static DeviceFacts facts_of_part(const Root& root, const ClaimedDevice& device, Deadline look) {
+  const auto card = parse_pci_address(device.parent);
+  if (device.part.empty() || !card) return {};
+  try {
+    return part_facts(device, read_mig_card(root, *card, look.at_most(look_time)));
+  } catch (const Error& error) {
+    return part_facts(device, {}, error.reason.problem);
+  }
+}
+
 static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedConfig& loaded,
                              const std::vector<PciAddress>& own, const OpenDevices& open,
-                             const ClaimedDevice& device) {
+                             const ClaimedDevice& device, Deadline look) {
   const DeviceReadings found = read_back(root, domain, device, own, open);
   const ExpectedQuota expected = quota_of(root, loaded, device);
   const DeviceModel model = model_of(root, device, found);
-  return {device, compare(device, expected, found), limits_of(device, model, expected.quota),
+  DeviceFacts facts = compare(device, expected, found);
+  for (DeviceFact& fact : facts_of_part(root, device, look)) facts.push_back(std::move(fact));
+  return {device, std::move(facts), limits_of(device, model, expected.quota),
           guest_check(device, model)};
 }
 
@@ -108,10 +122,11 @@ int verify_command(const Settings& settings, const std::string& domain) {
   std::vector<PciAddress> own;
   for (const ClaimedDevice& device : claim.devices)
     if (is_pci(device.use)) own.push_back(device.address);
+  const Deadline look = Deadline::in(look_time);
   std::vector<VerifiedDevice> devices;
   for (const ClaimedDevice& device : claim.devices)
     if (device.state == ClaimedDevice::State::claimed)
-      devices.push_back(verify(root, claim.domain, loaded, own, open, device));
+      devices.push_back(verify(root, claim.domain, loaded, own, open, device, look));
   if (devices.empty())
     throw Error(domain_title(claim.name), "all GPUs of the claim are quarantined",
                 "run: gpuward reconcile");

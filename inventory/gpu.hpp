@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/deadline.hpp"
 #include "base/pci_address.hpp"
 #include "base/verdict.hpp"
 #include "config/use.hpp"
@@ -38,6 +39,7 @@ struct Gpu {
   /// Whether a kind of which only a program tells what the GPU has of it is asked: where the
   /// configuration uses the GPU, or leaves it to a profile, as such.
   bool asks_programs = false;
+  Deadline look{};  ///< until when such a program is waited for: one for all GPUs of the host
 
   bool serves_mdevs() const { return !mdev_parents.empty(); }
 };

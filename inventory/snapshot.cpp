@@ -115,7 +115,7 @@ static bool asks_programs(const Config& config, const Parent& gpu) {
   });
 }
 
-std::vector<Gpu> read_gpus(const Root& root, const Config& config) {
+std::vector<Gpu> read_gpus(const Root& root, const Config& config, Deadline look) {
   const auto parents = parent_names(root);
   GpuSearch search{root, config, {parents.begin(), parents.end()}, {}, {}};
   // In the order of their addresses a PF comes before its VFs, whose routing id is its own and
@@ -132,6 +132,7 @@ std::vector<Gpu> read_gpus(const Root& root, const Config& config) {
   for (Gpu& gpu : gpus) {
     read_card_facts(root, config, gpu.parent, cards);
     gpu.asks_programs = asks_programs(config, gpu.parent);
+    gpu.look = look;
   }
   return gpus;
 }
@@ -254,8 +255,8 @@ std::map<std::string, GpuUse> use_of_gpus(const Root& root, const std::vector<Gp
   return uses;
 }
 
-Host read_host(const Root& root, const Config& config) {
-  Host host{read_gpus(root, config), {}, claimed_devices(root)};
+Host read_host(const Root& root, const Config& config, Deadline look) {
+  Host host{read_gpus(root, config, look), {}, claimed_devices(root)};
   host.instances = read_instances(root, host.claimed);
   return host;
 }

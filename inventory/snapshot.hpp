@@ -9,6 +9,7 @@
 #include "config/config.hpp"
 #include "inventory/gpu.hpp"
 #include "inventory/usage.hpp"
+#include "pci/card_facts.hpp"
 
 namespace gpuward {
 
@@ -19,11 +20,13 @@ struct Host {
   std::vector<GpuInstance> instances;
   ClaimedDevices claimed;
 };
-/// `config`: for devices that only its [gpu] sections make GPUs.
-Host read_host(const Root& root, const Config& config);
+/// `config`: for devices that only its [gpu] sections make GPUs. `look`: of a command that reads a
+/// host several times, one for all.
+Host read_host(const Root& root, const Config& config, Deadline look = Deadline::in(look_time));
 
 /// The parts of it.
-std::vector<Gpu> read_gpus(const Root& root, const Config& config);
+std::vector<Gpu> read_gpus(const Root& root, const Config& config,
+                           Deadline look = Deadline::in(look_time));
 std::vector<GpuInstance> read_instances(const Root& root, const ClaimedDevices& claimed);
 
 /// By the GPU's name.

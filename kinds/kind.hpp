@@ -42,9 +42,10 @@ struct Kind {
 
   /// The types that the GPU offers, by id. `counted`: the ids or names of those whose available
   /// instances are read, null for all. `of_one_part`: as the first part that has any lists them.
+  /// `unknown`: why it is not known which, or whether the GPU has any of this kind.
   std::vector<GpuType> (*types)(const Root& root, const Gpu& gpu,
-                                const std::vector<std::string>* counted,
-                                bool of_one_part) = nullptr;
+                                const std::vector<std::string>* counted, bool of_one_part,
+                                std::string& unknown) = nullptr;
 
   /// Ids of the types that exist on the GPU, whoever created them. Null where the driver lists a
   /// type whether there is room for it or not.

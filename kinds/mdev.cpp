@@ -37,7 +37,8 @@ static void add_types(const Root& root, const std::string& parent,
 }
 
 static std::vector<GpuType> types(const Root& root, const Gpu& gpu,
-                                  const std::vector<std::string>* counted, bool of_one_part) {
+                                  const std::vector<std::string>* counted, bool of_one_part,
+                                  std::string& /*unknown*/) {
   std::map<std::string, GpuType> found;
   for (const std::string& parent : gpu.mdev_parents) {
     add_types(root, parent, counted, of_one_part, found);

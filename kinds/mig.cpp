@@ -29,20 +29,22 @@ using std::chrono::milliseconds;
 
 /// Of the question whether a domain may start: the library may have to wake the card up first.
 static constexpr milliseconds question_deadline{10'000};
-/// Of a look at all cards, which hooks and the guard take too, some with the host's lock: once it
-/// is over no further card is asked, nor another process started beside one that has not ended.
-static constexpr milliseconds look_deadline{2'000};
 
 // ---- types
 
-/// Those of a card in MIG mode; none where it cannot be asked, as its VFs then say what they offer.
+/// Those of a card in MIG mode; none where nothing could be asked, as its VFs then say what they
+/// offer. In MIG mode that is another thing, so of a card that does not answer it is unknown.
 static std::vector<GpuType> types(const Root& root, const Gpu& gpu,
-                                  const std::vector<std::string>* counted, bool /*of_one_part*/) {
+                                  const std::vector<std::string>* counted, bool /*of_one_part*/,
+                                  std::string& unknown) {
   std::vector<GpuType> found;
   MigCard card;
   try {
-    card = read_mig_card(root, *gpu.parent.address, look_deadline);
-  } catch (const Error&) {
+    card = read_mig_card(root, *gpu.parent.address, gpu.look.at_most(look_time));
+  } catch (const NoNvml&) {
+    return found;
+  } catch (const Error& error) {
+    unknown = "MIG mode cannot be determined: " + error.reason.problem;
     return found;
   }
   if (card.mode != MigCard::Mode::on) return found;
@@ -87,14 +89,12 @@ static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& d
 static void mark_full(const PoolQuery& query, std::vector<PoolDevice>& pool) {
   std::map<PciAddress, std::optional<MigView>> views;
   const auto claims = claimed_devices(query.root).claims;
-  const Deadline look = Deadline::in(look_deadline);
   for (PoolDevice& device : pool) {
     if (device.has_vgpu || !device.exists || !device.physical_function) continue;
     const PciAddress& card = *device.physical_function;
-    if (!views.contains(card) && look.is_over()) views.emplace(card, std::nullopt);
     if (!views.contains(card)) try {
-        views.emplace(
-            card, view_card(query.root, query.config, card, claims, look.at_most(look_deadline)));
+        views.emplace(card, view_card(query.root, query.config, card, claims,
+                                      query.cards.look.at_most(look_time)));
       } catch (const Error&) {
         views.emplace(card, std::nullopt);
       }

@@ -35,6 +35,48 @@ std::string gpu_instance_text(const MigPart& part) {
              : "at memory slice " + std::to_string(part.gpu_instance.place.start));
 }
 
+// ---- compared with the card
+
+static std::string place_text(const MemorySlices& place) {
+  return std::to_string(place.start) + '+' + std::to_string(place.size);
+}
+
+static const GpuInstanceOfCard* find_instance(const MigCard& card, const GpuInstanceRef& claimed) {
+  for (const GpuInstanceOfCard& instance : card.instances)
+    if (claimed.id ? instance.id == claimed.id : instance.place == claimed.place) return &instance;
+  return nullptr;
+}
+
+static const GpuInstanceProfile* find_profile(const MigCard& card, unsigned id) {
+  for (const GpuInstanceProfile& profile : card.profiles)
+    if (profile.id == id) return &profile;
+  return nullptr;
+}
+
+DeviceFacts part_facts(const ClaimedDevice& device, const std::optional<MigCard>& card,
+                       const std::string& unknown) {
+  using State = DeviceFact::State;
+  const auto part = parse_part(device.part);
+  if (!part) return {{State::unknown, "GPU instance", {}, {}, "the claim does not say which"}};
+  const GpuInstanceRef& claimed = part->gpu_instance;
+  const std::string expected = gpu_instance_text(*part) + " of " + device.parent;
+  if (!card) return {{State::unknown, "GPU instance", expected, {}, unknown}};
+  const GpuInstanceOfCard* const found = find_instance(*card, claimed);
+  if (!found) return {{State::differs, "GPU instance", expected, "none", {}}};
+  const GpuInstanceProfile* const profile = find_profile(*card, found->profile_id);
+  DeviceFacts facts;
+  const auto add = [&](const char* what, const std::string& wanted, const std::string& is) {
+    const State state = is.empty() ? State::unknown : is == wanted ? State::ok : State::differs;
+    facts.push_back({state, what, wanted, is, is.empty() ? "not listed by the driver" : ""});
+  };
+  add("GPU instance profile", device.type, profile ? profile->name : "");
+  add("GPU instance placement", place_text(claimed.place), place_text(found->place));
+  if (device.memory_mib)
+    add("GPU instance memory", std::to_string(*device.memory_mib) + " MiB",
+        profile ? std::to_string(profile->memory_mib) + " MiB" : "");
+  return facts;
+}
+
 // ---- the vGPU that belongs to a profile
 
 namespace {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "inventory/device_facts.hpp"
 #include "pci/nvml.hpp"
 #include "pci/vendor_vgpu.hpp"
 
@@ -24,6 +25,11 @@ std::optional<MigPart> parse_part(std::string_view text);
 
 /// "GPU instance 7"
 std::string gpu_instance_text(const MigPart& part);
+
+/// The GPU instance of a claimed device compared with what the card has: by its id, else by its
+/// place. `card`: nothing, with the reason in `unknown`, where it cannot be asked.
+DeviceFacts part_facts(const ClaimedDevice& device, const std::optional<MigCard>& card,
+                       const std::string& unknown = {});
 
 /// The type of vGPU that takes all of a GPU instance of the profile: "H100-1-10C" of "1g.10gb",
 /// "A100-1-5CME" of "1g.5gb+me". Names are MODEL-SLICES-GBSERIES with ME, NOME, MEALL or GFX, which

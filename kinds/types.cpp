@@ -40,10 +40,16 @@ ClaimedType claimed_type(const Root& root, const ClaimedDevice& device) {
 
 static std::vector<GpuType> read_types(const Root& root, const Gpu& gpu,
                                        const std::vector<std::string>* counted, bool of_one_part,
-                                       std::optional<Use> configured = {}) {
-  for (const Use use : kinds_of(gpu))
-    if (const Kind& kind = kind_of(use); kind.types && use == configured.value_or(use))
-      if (auto types = kind.types(root, gpu, counted, of_one_part); !types.empty()) return types;
+                                       std::optional<Use> configured = {},
+                                       std::string* unknown = nullptr) {
+  for (const Use use : kinds_of(gpu)) {
+    const Kind& kind = kind_of(use);
+    if (!kind.types || use != configured.value_or(use)) continue;
+    std::string why;
+    auto types = kind.types(root, gpu, counted, of_one_part, why);
+    if (unknown) *unknown = why;
+    if (!types.empty() || !why.empty()) return types;
+  }
   return {};
 }
 
@@ -54,10 +60,10 @@ std::vector<GpuType> types_of(const Root& root, const Gpu& gpu,
 
 /// A program that does not answer is no reason to take the GPU for another kind.
 std::vector<GpuType> types_of(const Root& root, const Config& config, const Gpu& gpu,
-                              const std::vector<std::string>* counted) {
+                              const std::vector<std::string>* counted, std::string* unknown) {
   auto configured = settings_of(config, gpu.parent).use;
   if (configured && !traits_of(*configured).needs_program) configured.reset();
-  return read_types(root, gpu, counted, false, configured);
+  return read_types(root, gpu, counted, false, configured, unknown);
 }
 
 std::vector<GpuType> catalogue_of(const Root& root, const Gpu& gpu) {

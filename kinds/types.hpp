@@ -12,14 +12,17 @@ namespace gpuward {
 
 /// The types of a GPU, by id, of the first kind that has any on it; of a card with VFs one for all
 /// of them. How many instances a part of the GPU has room for is read of each part, so only of the
-/// types `counted` where that is given.
+/// types `counted` where that is given. Of a GPU of which it is not known whether it has any of a
+/// kind there are none of the kinds after that either.
 std::vector<GpuType> types_of(const Root& root, const Gpu& gpu,
                               const std::vector<std::string>* counted = nullptr);
 
 /// Likewise, but of a GPU whose section gives it a kind of which only a program tells the types
-/// none of another kind, whatever the program answers.
+/// none of another kind, whatever the program answers. `unknown`: set to why they are not known,
+/// where they are not.
 std::vector<GpuType> types_of(const Root& root, const Config& config, const Gpu& gpu,
-                              const std::vector<std::string>* counted = nullptr);
+                              const std::vector<std::string>* counted = nullptr,
+                              std::string* unknown = nullptr);
 
 /// Likewise without any counts, from the first part of the GPU that lists types: all of its VFs
 /// offer the same.

@@ -42,7 +42,8 @@ static void add_types(const Root& root, const PciAddress& vf,
 }
 
 static std::vector<GpuType> types(const Root& root, const Gpu& gpu,
-                                  const std::vector<std::string>* counted, bool of_one_part) {
+                                  const std::vector<std::string>* counted, bool of_one_part,
+                                  std::string& /*unknown*/) {
   std::map<unsigned, GpuType> found;
   for (const PciAddress& vf : gpu.vfs) {
     add_types(root, vf, counted, found);

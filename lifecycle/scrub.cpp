@@ -12,9 +12,9 @@
 
 #include "base/child_process.hpp"
 #include "base/error.hpp"
-#include "base/file.hpp"
 #include "base/journal.hpp"
 #include "base/message.hpp"
+#include "base/pipe.hpp"
 #include "base/quote.hpp"
 #include "base/retried.hpp"
 #include "base/signals.hpp"
@@ -120,34 +120,26 @@ static std::optional<std::string> read_answer(int fd, milliseconds deadline) {
   return std::string(text, size > 0 ? static_cast<size_t>(size) : 0);
 }
 
-static void make_pipe(Fd& reader, Fd& writer) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw SystemError("cannot make a pipe", errno);
-  reader = Fd(ends[0]);
-  writer = Fd(ends[1]);
-}
-
 /// Starts the process that waits for the program. It is no child of ours but of init, which reaps
 /// it: where the program takes long nobody here waits for its end, and the guard lives on. The pipe
 /// has its pid, or the errno as a negative number. Throws SystemError.
 static pid_t start_supervisor(const std::function<void()>& supervise) {
-  Fd reader, writer;
-  make_pipe(reader, writer);
+  Pipe pipe;
   const pid_t child = ::fork();
   if (child < 0) throw SystemError("cannot fork", errno);
   if (child == 0) {
     pid_t supervisor = ::fork();
     if (supervisor == 0) {
-      writer.reset();  // or its end would not be seen where our parent is killed
+      pipe.writer.reset();  // or its end would not be seen where our parent is killed
       supervise();
     }
     if (supervisor < 0) supervisor = -errno;
-    retried([&] { return ::write(writer.get(), &supervisor, sizeof supervisor); });
+    retried([&] { return ::write(pipe.writer.get(), &supervisor, sizeof supervisor); });
     ::_exit(0);
   }
-  writer.reset();
+  pipe.writer.reset();
   pid_t supervisor = -ECHILD;
-  retried([&] { return ::read(reader.get(), &supervisor, sizeof supervisor); });
+  retried([&] { return ::read(pipe.reader.get(), &supervisor, sizeof supervisor); });
   retried([&] { return ::waitpid(child, nullptr, 0); });
   if (supervisor < 0) throw SystemError("cannot fork", -supervisor);
   return supervisor;
@@ -168,27 +160,25 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
            "configuration or XML that could not be parsed";
   if (const auto untrusted = find_untrusted(root, device.scrub); !untrusted.empty())
     return "scrub program not started: " + untrusted.front().path + ": " + untrusted.front().found;
-  Fd answer, answer_end, go, go_end;
-  make_pipe(answer, answer_end);
-  make_pipe(go, go_end);
+  Pipe answer, go;
   const auto supervise = [&] {
-    go_end.reset();
-    wait_for_program(root, owner, device, deadlines.scrub, go.get(), answer_end.get());
+    go.writer.reset();
+    wait_for_program(root, owner, device, deadlines.scrub, go.reader.get(), answer.writer.get());
   };
   const pid_t supervisor = start_supervisor(supervise);
-  answer_end.reset();
+  answer.writer.reset();
   device.scrub_process = identify(root, supervisor);
   try {
     // Not in quarantine yet: gpuward-guard would point the domain at another device for the moment
     // that most scrubs take.
     Claims(root).update(owner, device);
-    tell_to_go(go_end.get());
+    tell_to_go(go.writer.get());
   } catch (...) {
-    go_end.reset();  // the supervisor ends
+    go.writer.reset();  // the supervisor ends
     device.scrub_process = {};
     throw;
   }
-  if (const auto text = read_answer(answer.get(), deadlines.scrub_answer_wait())) {
+  if (const auto text = read_answer(answer.reader.get(), deadlines.scrub_answer_wait())) {
     device.scrub_process = {};
     return text->starts_with('=') ? text->substr(1) : "scrub supervisor process was killed";
   }

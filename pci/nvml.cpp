@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/child_process.hpp"
+#include "base/file.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 
@@ -181,18 +182,27 @@ static bool may_run_program(const Root& root) {
   return root.prefix.empty() || ::getenv("GPUWARD_RUN_PROGRAM_OF_ROOT") != nullptr;
 }
 
+static constexpr std::string_view nothing_to_ask = "no-library";
+
 static Answer ask(const Root& root, std::vector<std::string> arguments,
                   const WriteOptions& options) {
   Answer answer;
   if (!may_run_program(root)) {
+    answer.word = nothing_to_ask;
     answer.change.failure = "not known of a recorded host";
     return answer;
   }
   const bool is_host = root.prefix.empty();
   if (!is_host)
     arguments.insert(arguments.begin(), {"--library", root.at("/usr/lib/libnvidia-ml.so.1")});
-  ProgramEnd end = read_program(root.at("/usr/sbin/gpuward-nvml"), arguments,
-                                options.end.at_most(options.deadline), most_output,
+  const auto wait = options.end.at_most(options.deadline);
+  if (wait == std::chrono::milliseconds(0)) {
+    answer.change.failure = "gpuward-nvml timed out";
+    return answer;
+  }
+  const std::string program = root.at("/usr/sbin/gpuward-nvml");
+  if (!exists(program)) answer.word = nothing_to_ask;
+  ProgramEnd end = read_program(program, arguments, wait, most_output,
                                 is_host ? RunAs::ourselves : RunAs::nobody, options.on_start);
   answer.change.blocked = end.blocked;
   if (end.blocked)
@@ -209,8 +219,9 @@ MigCard read_mig_card(const Root& root, const PciAddress& card,
                       std::chrono::milliseconds deadline) {
   const std::string title = "GPU instances of " + to_string(card);
   const Answer answer = ask(root, {"list", to_string(card)}, deadline);
-  if (!answer.change.failure.empty())
-    throw Error(title, answer.change.failure, "check: nvidia-smi");
+  const std::string& failure = answer.change.failure;
+  if (answer.word == nothing_to_ask) throw NoNvml(title, failure, "check: nvidia-smi");
+  if (!failure.empty()) throw Error(title, failure, "check: nvidia-smi");
   auto read = parse_mig_card(answer.text);
   if (!read) throw Error(title, "gpuward-nvml printed what is not a list");
   return std::move(*read);

@@ -49,13 +49,20 @@ struct MigCard {
   std::vector<GpuInstanceOfCard> instances{};
 };
 
+/// There is nothing that could be asked: no library or no program, as on a host without NVIDIA's
+/// driver, or a recorded host.
+struct NoNvml : Error {
+  using Error::Error;
+};
+
 /// What gpuward-nvml prints for `list`; nothing for any other text.
 std::optional<MigCard> parse_mig_card(std::string_view text);
 
 /// The profile of that name, or null.
 const GpuInstanceProfile* find_gpu_instance_profile(const MigCard& card, std::string_view name);
 
-/// Throws Error with the reason where the library, the driver or the card cannot be asked.
+/// Throws Error with the reason where the library, the driver or the card cannot be asked. With a
+/// deadline of 0 nothing is started: the time for all cards is over.
 MigCard read_mig_card(const Root& root, const PciAddress& card, std::chrono::milliseconds deadline);
 
 /// Of the free places of the profile the one that leaves most places of all others: nothing where

@@ -27,7 +27,22 @@ Profile profile(const std::string& name) {
   Profile profile;
   profile.name = name;
   profile.use = Use::whole;
+  profile.types = {name};
   return profile;
+}
+
+/// What a card of so many MiB without an instance has room for on VFs `vfs`.
+CardRoom vgpu_room(const std::map<std::string, unsigned>& sizes, unsigned mib,
+                   const std::vector<unsigned>& vfs) {
+  Gpu gpu;
+  gpu.parent.name = "card";
+  gpu.offers_vgpus = true;
+  std::vector<GpuType> types;
+  for (const auto& [id, size] : sizes) {
+    types.push_back({.id = id, .memory_mib = size, .takes = {size}, .most = mib / size});
+    for (const unsigned vf : vfs) types.back().on.push_back({to_string(card(vf)), 1});
+  }
+  return card_room(gpu, types, {});
 }
 
 /// Cards 1, 2 …, profiles of some of them, and domains vm1, vm2 … that are shut off.
@@ -48,7 +63,7 @@ struct SmallHost {
   }
   Defragmented plan(const std::string& name, unsigned wanted) {
     const Profile of = profile(name);
-    return defragment({of, pools_, off_, taken_, by_hand_, most_, iommu_groups_}, wanted);
+    return defragment({of, pools_, off_, taken_, by_hand_, rooms_, iommu_groups_}, wanted);
   }
   /// "vm1 1>2", in order.
   Texts moves(const std::string& name, unsigned wanted) {
@@ -67,7 +82,8 @@ struct SmallHost {
   std::vector<PoolDomain> off_;
   DevicePools pools_;
   DevicesInUse taken_, by_hand_;
-  std::map<PciAddress, unsigned> most_, iommu_groups_;
+  std::map<PciAddress, CardRoom> rooms_;
+  std::map<PciAddress, unsigned> iommu_groups_;
 };
 
 struct DefragmentTest : testing::Test, SmallHost {};
@@ -167,10 +183,65 @@ TEST_F(DefragmentTest, nothing_that_goes_with_what_another_has) {
 TEST_F(DefragmentTest, no_more_vgpus_than_their_card_has_room_for) {
   pool("any", {1, 2, 3});
   for (PoolDevice& vf : pools_[title_of(profile("any"))]) vf.physical_function = card(9);
-  most_[card(9)] = 2;
+  rooms_.emplace(card(9), vgpu_room({{"any", 1}}, 2, {1, 2, 3}));
   EXPECT_EQ(plan("any", 3).possible, 2U);
-  most_.clear();
+  rooms_.clear();
   EXPECT_EQ(plan("any", 3).possible, 3U);
+}
+
+/// Cards 8 and 9, with VFs 1 to 3 and 4 to 6.
+struct VgpuDefragmentTest : DefragmentTest {
+  VgpuDefragmentTest() {
+    pool("any", {1, 2, 3, 4, 5, 6});
+    pool("small", {1, 2, 3, 4, 5, 6});
+    pool("first", {1, 2, 3});
+    for (auto& [title, pool] : pools_)
+      for (PoolDevice& vf : pool) vf.physical_function = card(vf.address.bus <= 3 ? 8 : 9);
+    room(8, 2, {1, 2, 3});
+    room(9, 2, {4, 5, 6});
+  }
+  void room(unsigned number, unsigned mib, const std::vector<unsigned>& vfs) {
+    rooms_.insert_or_assign(card(number),
+                            vgpu_room({{"any", 2}, {"small", 1}, {"first", 2}}, mib * 2, vfs));
+  }
+};
+
+TEST_F(VgpuDefragmentTest, what_shut_off_domains_are_to_have_takes_its_room) {
+  EXPECT_EQ(plan("any", 9).possible, 4U);
+  off("any", {1});
+  EXPECT_EQ(plan("any", 9).possible, 3U);
+  off("any", {2});
+  off("any", {3});
+  EXPECT_EQ(plan("any", 9).possible, 2U) << "more on card 8 than it has room for";
+}
+
+TEST_F(VgpuDefragmentTest, what_is_moved_takes_room_where_it_goes) {
+  off("any", {1});
+  off("any", {2});
+  EXPECT_EQ(moves("first", 2), (Texts{"vm1 1>4", "vm2 2>5"}));
+  EXPECT_EQ(plan("first", 2).available, 0U);
+  room(9, 1, {4, 5, 6});
+  EXPECT_EQ(moves("first", 2), Texts{"vm1 1>4"});
+  EXPECT_EQ(plan("first", 2).possible, 1U);
+  EXPECT_EQ(in_the_way("first", 2).back(),
+            "3: GPU has no capacity for another vGPU of profile 'first'");
+}
+
+TEST_F(VgpuDefragmentTest, each_type_takes_what_it_takes) {
+  off("small", {1});
+  off("small", {2});
+  EXPECT_EQ(plan("first", 2).available, 1U);
+  EXPECT_EQ(plan("small", 9).possible, 4U) << "of VFs there are no more";
+  off("small", {4});
+  EXPECT_EQ(plan("any", 9).possible, 2U);
+}
+
+TEST_F(VgpuDefragmentTest, of_those_that_share_one_the_largest_counts) {
+  off("small", {1});
+  off("any", {1});
+  EXPECT_EQ(plan("first", 2).available, 1U);
+  room(8, 1, {1, 2, 3});
+  EXPECT_EQ(plan("first", 2).available, 0U);
 }
 
 // ---- mdevs
@@ -231,37 +302,55 @@ struct Best {
   unsigned moves = 0;
 };
 
-/// Each group stays or has one of its targets, no two the same; what is left of the pool is room.
+/// Each group stays or has one of its targets, no two the same; what is left of the pool is room,
+/// as far as the cards have it. What is assigned takes its MiB, also where there are too few.
 struct Exhaustive {
   unsigned wanted;
   std::vector<unsigned> pool;
   std::vector<unsigned> at, size;
   std::vector<std::vector<unsigned>> targets;
-  std::map<unsigned, unsigned> most{};  ///< by card
+  std::vector<unsigned> takes{};       ///< of a group, in MiB
+  unsigned one = 1;                    ///< of those to make room for
+  std::map<unsigned, unsigned> mib{};  ///< of a card
   std::function<unsigned(unsigned)> card_of{};
   Best best{};
 
-  unsigned room(const std::set<unsigned>& assigned) const {
-    std::map<unsigned, unsigned> by_card;
+  /// Devices by group; nothing where one is moved to a card without room for it.
+  std::optional<unsigned> room(const std::vector<unsigned>& assigned) const {
+    std::map<unsigned, unsigned> by_card, taken;
+    for (size_t group = 0; group < at.size(); ++group)
+      taken[card_of(assigned[group])] += takes[group];
+    for (size_t group = 0; group < at.size(); ++group) {
+      const auto has = mib.find(card_of(assigned[group]));
+      if (assigned[group] != at[group] && has != mib.end() && taken[has->first] > has->second)
+        return {};
+    }
     for (const unsigned device : pool)
-      if (!assigned.contains(device)) ++by_card[card_of(device)];
+      if (std::find(assigned.begin(), assigned.end(), device) == assigned.end())
+        ++by_card[card_of(device)];
     unsigned sum = 0;
     for (const auto& [card, count] : by_card) {
-      const auto limit = most.find(card);
-      sum += limit == most.end() ? count : std::min(count, limit->second);
+      const auto has = mib.find(card);
+      const unsigned left =
+          has == mib.end() ? count : has->second - std::min(has->second, taken[card]);
+      sum += has == mib.end() ? count : std::min(count, left / one);
     }
     return std::min(sum, wanted);
   }
-  void search(size_t group, const std::set<unsigned>& assigned, unsigned moves) {
+  void search(size_t group, const std::vector<unsigned>& assigned, unsigned moves) {
     if (group == at.size()) {
-      const unsigned possible = room(assigned);
+      const auto found = room(assigned);
+      if (!found) return;
+      const unsigned possible = *found;
       if (possible > best.possible || (possible == best.possible && moves < best.moves))
         best = {possible, moves};
       return;
     }
     const auto go = [&](unsigned device, unsigned cost) {
-      std::set<unsigned> more = assigned;
-      if (more.insert(device).second) search(group + 1, more, moves + cost);
+      if (std::find(assigned.begin(), assigned.end(), device) != assigned.end()) return;
+      std::vector<unsigned> more = assigned;
+      more.push_back(device);
+      search(group + 1, more, moves + cost);
     };
     go(at[group], 0);
     for (const unsigned target : targets[group]) go(target, size[group]);
@@ -270,7 +359,9 @@ struct Exhaustive {
 
 /// VFs 1 to 7 of cards 100 to 102, and domains that are assigned some.
 struct RandomHost : SmallHost {
-  explicit RandomHost(std::mt19937& random) : in_use(static_cast<unsigned>(1 + random() % 8)) {
+  RandomHost(std::mt19937& random, unsigned largest)
+      : in_use(static_cast<unsigned>(1 + random() % 8)) {
+    for (unsigned& size : sizes) size = static_cast<unsigned>(1 + random() % largest);
     for (size_t number = 0; number < pools.size(); ++number) add_pool(number, random);
     taken_[card(in_use)] = {{}, "in use"};
     for (size_t count = random() % 7; count > 0; --count) {
@@ -281,7 +372,15 @@ struct RandomHost : SmallHost {
       if (device != in_use) groups[device].push_back(of);
     }
     for (unsigned of = 100; of <= 102; ++of)
-      if (random() % 4 == 0) most_[card(of)] = static_cast<unsigned>(random() % 3);
+      if (random() % 2 == 0) add_room(of, static_cast<unsigned>(random() % (3 * largest)));
+  }
+  void add_room(unsigned of, unsigned has) {
+    std::vector<unsigned> vfs;
+    for (unsigned device = 1; device <= 7; ++device)
+      if (card_of(device) == of && device != in_use) vfs.push_back(device);
+    mib[of] = has;
+    rooms_.emplace(card(of),
+                   vgpu_room({{"0", sizes[0]}, {"1", sizes[1]}, {"2", sizes[2]}}, has, vfs));
   }
   void add_pool(size_t number, std::mt19937& random) {
     for (unsigned device = 1; device <= 7; ++device)
@@ -295,16 +394,30 @@ struct RandomHost : SmallHost {
     return device != in_use &&
            std::find(pools[pool].begin(), pools[pool].end(), device) != pools[pool].end();
   }
-  Best best(unsigned wanted) const {
+  unsigned takes(const std::vector<size_t>& owners) const {
+    unsigned most = 0;
+    for (const size_t owner : owners) most = std::max(most, sizes[owner]);
+    return most;
+  }
+  /// Whether some card has room for what is assigned there.
+  bool has_room_for_all() const {
+    std::map<unsigned, unsigned> taken;
+    for (const auto& [device, owners] : groups) taken[card_of(device)] += takes(owners);
+    return std::all_of(mib.begin(), mib.end(),
+                       [&](const auto& has) { return taken[has.first] <= has.second; });
+  }
+  Exhaustive everything(unsigned wanted) const {
     Exhaustive all{wanted, {}, {}, {}, {}};
     all.card_of = card_of;
     all.best.moves = 99;
-    for (const auto& [of, most] : most_) all.most[of.bus] = most;
+    all.mib = mib;
+    all.one = sizes[0];
     for (unsigned device = 1; device <= 7; ++device)
       if (serves(0, device)) all.pool.push_back(device);
     for (const auto& group : groups) {
       all.at.push_back(group.first);
       all.size.push_back(static_cast<unsigned>(group.second.size()));
+      all.takes.push_back(takes(group.second));
       all.targets.emplace_back();
       for (unsigned target = 1; target <= 7; ++target)
         if (target != group.first &&
@@ -313,9 +426,20 @@ struct RandomHost : SmallHost {
           all.targets.back().push_back(target);
     }
     all.search(0, {}, 0);
-    return all.best;
+    return all;
+  }
+  /// The room that there is after the moves; nothing where one goes to a card without room for it.
+  static std::optional<unsigned> room_after(const Exhaustive& all,
+                                            const std::vector<DeviceMove>& moves) {
+    std::vector<unsigned> assigned = all.at;
+    for (const DeviceMove& move : moves)
+      for (size_t group = 0; group < assigned.size(); ++group)
+        if (all.at[group] == move.from.bus) assigned[group] = move.to.bus;
+    return all.room(assigned);
   }
   unsigned in_use;
+  std::vector<unsigned> sizes{1, 1, 1};  ///< of a vGPU of each pool
+  std::map<unsigned, unsigned> mib{};    ///< of cards with a room of their own
   std::vector<std::vector<unsigned>> pools{3};
   std::map<unsigned, std::vector<size_t>> groups;  ///< pools of those that are assigned a device
 };
@@ -329,22 +453,51 @@ bool is_in_order(const std::vector<DeviceMove>& moves) {
   return true;
 }
 
+/// Whether one goes to a card with a room of its own.
+bool is_onto_card(const RandomHost& host, const std::vector<DeviceMove>& moves) {
+  return std::any_of(moves.begin(), moves.end(), [&](const DeviceMove& move) {
+    return host.mib.contains(RandomHost::card_of(move.to.bus));
+  });
+}
+
 TEST(DefragmentPropertyTest, a_search_through_everything_finds_no_more_room_by_no_fewer_moves) {
   std::mt19937 random(11);
-  unsigned moved = 0, in_turn = 0;
+  unsigned moved = 0, in_turn = 0, onto_card = 0;
   for (int round = 0; round < 3000; ++round) {
-    RandomHost host(random);
+    RandomHost host(random, 1);
     const auto wanted = static_cast<unsigned>(1 + random() % 4);
     const Defragmented found = host.plan("0", wanted);
-    const Best best = host.best(wanted);
-    ASSERT_EQ(found.possible, best.possible) << "round " << round;
-    ASSERT_EQ(found.moves.size(), best.moves) << "round " << round;
+    const Exhaustive all = host.everything(wanted);
+    ASSERT_EQ(RandomHost::room_after(all, found.moves), found.possible) << "round " << round;
     ASSERT_TRUE(is_in_order(found.moves)) << "round " << round;
+    if (!host.has_room_for_all()) continue;
+    ASSERT_EQ(found.possible, all.best.possible) << "round " << round;
+    ASSERT_EQ(found.moves.size(), all.best.moves) << "round " << round;
     moved += found.moves.empty() ? 0 : 1;
     in_turn += found.moves.size() > 1 ? 1 : 0;
+    onto_card += is_onto_card(host, found.moves) ? 1 : 0;
   }
   EXPECT_GT(moved, 100U);
   EXPECT_GT(in_turn, 20U);
+  EXPECT_GT(onto_card, 20U);
+}
+
+TEST(DefragmentPropertyTest, with_types_of_several_sizes_there_is_all_the_room_that_is_found) {
+  std::mt19937 random(12);
+  unsigned best = 0, worse = 0, onto_card = 0;
+  for (int round = 0; round < 3000; ++round) {
+    RandomHost host(random, 3);
+    const auto wanted = static_cast<unsigned>(1 + random() % 4);
+    const Defragmented found = host.plan("0", wanted);
+    const Exhaustive all = host.everything(wanted);
+    ASSERT_GE(RandomHost::room_after(all, found.moves), std::optional(found.possible))
+        << "round " << round;
+    ASSERT_TRUE(is_in_order(found.moves)) << "round " << round;
+    (found.possible == all.best.possible ? best : worse) += 1;
+    onto_card += is_onto_card(host, found.moves) ? 1 : 0;
+  }
+  EXPECT_GT(onto_card, 20U);
+  EXPECT_GT(best, 40 * worse);
 }
 
 }  // namespace

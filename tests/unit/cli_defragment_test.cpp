@@ -44,7 +44,7 @@ class DefragmentCommandTest : public testing::Test {
           "</uuid><memory>8192</memory><os><type arch='x86_64' machine='q35'>hvm</type></os>"
           "<devices></devices><test:runstate>5</test:runstate></domain>";
       for (const std::string& card : domains[number])
-        xml = attach_gpu(xml, {"any", true, Use::whole, {at(card)}});
+        xml = attach_gpu(xml, {"any", true, use_, {at(card)}});
       text += xml;
     }
     host_.file("/libvirt.xml", text + "</node>");
@@ -63,6 +63,7 @@ class DefragmentCommandTest : public testing::Test {
   }
   FakeHost host_;
   Claims claims_{host_.root()};
+  Use use_ = Use::whole;  ///< of the domains
   int status_ = -1;
 };
 
@@ -132,6 +133,46 @@ TEST_F(DefragmentCommandTest, a_virtual_function_by_hand_is_one) {
 TEST_F(DefragmentCommandTest, an_iommu_group_is_counted_once) {
   host_.iommu_group(7, {"0000:41:00.0", "0000:42:00.0"});
   EXPECT_EQ(json::parse(plan("any:3", 2))["possible"], 2);
+}
+
+/// An L40S has room for two of 24Q; a shut-off domain is to have one of them.
+TEST_F(DefragmentCommandTest, what_a_shut_off_domain_is_to_have_takes_its_room) {
+  for (const std::string card : {"0000:41:00", "0000:42:00"}) {
+    host_.sriov(card + ".0", 3);
+    host_.set_vfs(card + ".0", 3);
+    for (const char* const vf : {".1", ".2", ".3"})
+      host_.pci_gpu(card + vf)
+          .attribute("nvidia/current_vgpu_type", "0")
+          .attribute("nvidia/creatable_vgpu_types", "1155 : NVIDIA L40S-24Q");
+  }
+  host_.config(
+      "[profile any]\nuse = vendor-vf\ntype = 1155\n"
+      "[profile first]\nuse = vendor-vf\ntype = 1155\ngpu = 0000:41:00.0\n");
+  use_ = Use::vendor_vf;
+  define({{"0000:41:00.1"}, {"0000:42:00.1"}});
+  EXPECT_EQ(plan("first:2"),
+            "Room for 1 of 2 more of profile 'first', and for 2 after:\n"
+            "gpuward reassign web01 --to 0000:42:00.2\n");
+  EXPECT_EQ(json::parse(plan("any:4", 2))["possible"], 2);
+  define({{"0000:41:00.1"}, {"0000:42:00.1", "0000:42:00.2"}});
+  EXPECT_THAT(plan("first:2"), HasSubstr("Room for 1 of 2 more of profile 'first'; reassigning "
+                                         "shut-off domains makes no more.\n"));
+}
+
+/// Of a type that the card does not list now it is not known what it takes.
+TEST_F(DefragmentCommandTest, beside_a_type_that_is_not_listed_there_may_be_less_room) {
+  host_.sriov("0000:41:00.0", 2);
+  host_.set_vfs("0000:41:00.0", 2);
+  for (const char* const vf : {"0000:41:00.1", "0000:41:00.2"})
+    host_.pci_gpu(vf)
+        .attribute("nvidia/current_vgpu_type", "0")
+        .attribute("nvidia/creatable_vgpu_types", "1155 : NVIDIA L40S-24Q");
+  host_.config(
+      "[profile any]\nuse = vendor-vf\ntype = 1150\n"
+      "[profile half]\nuse = vendor-vf\ntype = 1155\n");
+  use_ = Use::vendor_vf;
+  define({{"0000:41:00.1"}});
+  EXPECT_THAT(plan("half:1"), HasSubstr("Room for at most 1 of 1 more"));
 }
 
 TEST(RoomPlanTest, what_is_not_known_is_said) {

@@ -4,8 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
 #include "base/file.hpp"
 #include "cli/commands.hpp"
+#include "cli/host_offer.hpp"
+#include "config/config_parser.hpp"
 #include "fake_host.hpp"
 #include "inventory/snapshot.hpp"
 #include "nvml_fixtures.hpp"
@@ -349,6 +352,16 @@ class ListMigTest : public ListTest {
       if (each["type"] == id) return each;
     return {};
   }
+  /// Of a request at attach.
+  std::string refusal_of(const std::string& request) {
+    const Config config = load_config(config_files(host_.root())).config;
+    try {
+      resolve(config, read_host_offer(host_.root(), config), parse_request(request));
+    } catch (const Error& error) {
+      return without_remedy(error.reason);
+    }
+    return {};
+  }
   NvmlDouble nvml_{host_.root()};
 };
 
@@ -409,6 +422,37 @@ TEST_F(ListMigTest, without_a_use_and_mig_mode_or_library_the_vfs_say_what_they_
   EXPECT_EQ(list("types", 2).size(), 1U);
 }
 
+TEST_F(ListMigTest, of_a_card_for_gpu_instances_no_other_kind_serves_a_size) {
+  nvml_.set("mig off\n");
+  EXPECT_NE(refusal_of("1GiB"), "");
+}
+
+/// In MIG mode its VFs create other vGPUs.
+TEST_F(ListMigTest, without_a_use_what_a_card_that_does_not_answer_has_is_unknown) {
+  host_.config("[profile p]\nuse = mig\ntype = 1g.5gb\n[profile v]\nuse = vendor-vf\ntype = 474\n");
+  nvml_.set("mig off\nreturns DeviceGetMigMode 999\n");
+  EXPECT_EQ(list("types", 2).size(), 0U);
+  EXPECT_EQ(list("profiles", 2)[1]["available"], nullptr);
+  const std::string why =
+      "MIG mode cannot be determined: gpuward-nvml: 'nvmlDeviceGetMigMode returned 999'";
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "types");
+  show_command({host_.root(), "", 0, false}, "0000:41:00.0");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::AllOf(testing::StartsWith("GPU 0000:41:00.0: its types are unknown, as " +
+                                                 why + "; check: nvidia-smi, or set use in its "),
+                             testing::ContainsRegex("types: +unknown, as " + why)));
+  EXPECT_EQ(refusal_of("474"),
+            "request '474': neither a profile nor a type or model of a GPU on this host; types of "
+            "0000:41:00.0 are unknown, as " +
+                why);
+  EXPECT_THAT(refusal_of("1GiB"), testing::HasSubstr("types are unknown, as " + why));
+  nvml_.set("mig off\n");
+  EXPECT_EQ(list("types", 2).size(), 1U);
+  EXPECT_EQ(list("profiles", 2)[1]["available"], 1U);
+  EXPECT_EQ(refusal_of("474"), "");
+}
+
 /// The guest sees the vGPU by its own name, which the VFs without one still list.
 TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
   const std::string uuid = "00000000-0000-4000-8000-000000000001";
@@ -430,6 +474,42 @@ TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
   EXPECT_THAT(text, testing::HasSubstr("memory 4864 MiB, by the type: hard\n"));
   EXPECT_THAT(text, testing::HasSubstr("compute units, by the type: hard\n"));
   EXPECT_THAT(text, testing::HasSubstr("name GRID A100-1-5C; memory at most 4864 MiB"));
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("GPU instance")));
+}
+
+TEST_F(ListMigTest, verify_reads_the_gpu_instance_back) {
+  Claim claim{*parse_uuid("00000000-0000-4000-8000-000000000001"), "web01", {}};
+  claim.devices.push_back(whole_card("0000:41:00.1"));
+  ClaimedDevice& device = claim.devices.back();
+  device.use = Use::mig;
+  device.parent = "0000:41:00.0";
+  device.type = "1g.5gb";
+  device.vgpu = "474";
+  device.part = "19:6+1:7";
+  device.memory_mib = 4864;
+  make_directories(host_.root().run("claims"));
+  Claims(host_.root()).write(claim);
+  const auto verified = [&](const std::string& state) {
+    nvml_.set(state);
+    testing::internal::CaptureStdout();
+    verify_command({host_.root(), "", 0, false}, "web01");
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_THAT(verified("mig on\ninstance 7 19 6 1 1\n"),
+              testing::AllOf(testing::HasSubstr("ok       GPU instance profile: 1g.5gb\n"),
+                             testing::HasSubstr("ok       GPU instance placement: 6+1\n"),
+                             testing::HasSubstr("ok       GPU instance memory: 4864 MiB\n")));
+  EXPECT_THAT(verified("mig on\ninstance 7 14 4 2 1\n"),
+              testing::AllOf(
+                  testing::HasSubstr("differs  GPU instance profile: expected 1g.5gb, found 2g."),
+                  testing::HasSubstr("differs  GPU instance placement: expected 6+1, found 4+2\n"),
+                  testing::HasSubstr("differs  GPU instance memory: expected 4864 MiB, found 9")));
+  EXPECT_THAT(verified("mig on\ninstance 8 19 6 1 1\n"),
+              testing::HasSubstr("differs  GPU instance: expected GPU instance 7 of 0000:41:00.0, "
+                                 "found none\n"));
+  EXPECT_THAT(verified("mig on\nreturns DeviceGetMigMode 999\n"),
+              testing::HasSubstr("unknown  GPU instance: expected GPU instance 7 of 0000:41:00.0, "
+                                 "gpuward-nvml: "));
 }
 
 TEST_F(ListMigTest, of_cards_that_no_section_mentions_the_types_are_listed_too) {

@@ -199,6 +199,33 @@ TEST_F(PlanDomainTest, what_the_domain_has_by_hand_counts_for_max) {
               ElementsAre(HasSubstr("max = mbochs-small:1 is reached on 0000:41:00.0")));
 }
 
+/// Its driver made vGPUs on VFs when it was attached, and makes mdevs now.
+TEST_F(PlanDomainTest, a_request_that_another_kind_serves_by_now_is_planned_as_reassign_would) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.sriov("0000:41:00.0", 1);
+  host_.set_vfs("0000:41:00.0", 1);
+  add_vendor_vf(host_, "0000:41:00.1");
+  const SettledRequest vgpu{Use::vendor_vf, "1145"};
+  define({{"NVIDIA L40S-1B", true, Use::vendor_vf, {at("0000:41:00.1")}, vgpu}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.1: chosen"));
+  EXPECT_EQ(json::parse(plan(2))["gpus"][0]["reassign"], nullptr);
+  EXPECT_EQ(status_, 0);
+  host_.pci_gpu("0000:41:00.1").attribute("nvidia/creatable_vgpu_types", "");
+  host_.parent("0000:42:00.0")
+      .type("nvidia-7", 1)
+      .attribute("mdev_supported_types/nvidia-7/name", "NVIDIA L40S-1B");
+  EXPECT_THAT(devices(0), ElementsAre("0000:42:00.0: chosen"));
+  EXPECT_EQ(status_, 1) << "until it is reassigned";
+  EXPECT_EQ(json::parse(plan(2))["gpus"][0]["reassign"],
+            (json{{"has", "vendor-vf 1145"}, {"would_get", "mdev nvidia-7"}}));
+  EXPECT_THAT(plan(), HasSubstr("GPU 0 has vendor-vf 1145 and would get mdev nvidia-7 as shown; "
+                                "run: gpuward reassign web01\n"));
+  host_.pci_gpu("0000:41:00.1").attribute("nvidia/creatable_vgpu_types", "1145 : NVIDIA L40S-1B");
+  host_.parent("0000:42:00.0").type("nvidia-7", 0);
+  plan();
+  EXPECT_EQ(status_, 0) << "what it has still serves it";
+}
+
 TEST_F(PlanDomainTest, a_domain_without_a_gpu_has_no_plan) {
   define({});
   EXPECT_EQ(plan(), "web01: requests no GPU\n");

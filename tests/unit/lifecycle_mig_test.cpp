@@ -7,11 +7,14 @@
 #include <filesystem>
 
 #include "allocation/pool.hpp"
+#include "allocation/reassignment.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "inventory/snapshot.hpp"
 #include "kinds/kind.hpp"
+#include "kinds/types.hpp"
 #include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/reconcile.hpp"
@@ -69,6 +72,13 @@ class MigTest : public testing::Test {
       write_file_atomically(attribute(vf, "current_vgpu_type"), value + '\n');
       return 0;
     });
+  }
+  void second_card() {
+    host_.sriov("0000:43:00.0", 2);
+    host_.set_vfs("0000:43:00.0", 2);
+    add_vf("0000:43:00.1");
+    config_.gpus.push_back(config_.gpus[0]);
+    config_.gpus.back().selector = *parse_gpu_selector("0000:43:00.0");
   }
   std::string at_removal() const { return host_.root().at("/usr/lib/at-removal"); }
   std::string attribute(const std::string& vf, const std::string& name) const {
@@ -528,14 +538,43 @@ TEST_F(MigTest, a_card_is_asked_once_for_all_of_its_vfs) {
 
 /// With a second card, which is not asked after the first has taken all the time.
 TEST_F(MigTest, a_look_at_all_cards_has_one_deadline) {
-  host_.sriov("0000:43:00.0", 2);
-  host_.set_vfs("0000:43:00.0", 2);
-  add_vf("0000:43:00.1");
+  second_card();
   const NvmlWatch watch(host_.root(), "sleep 30");
-  config_.gpus.push_back(config_.gpus[0]);
-  config_.gpus.back().selector = *parse_gpu_selector("0000:43:00.0");
   const auto pool = pool_of(host_.root(), config_, config_.profiles[0]);
   EXPECT_EQ(pool.back().address, at("0000:43:00.1"));
+  EXPECT_EQ(watch.asked(), "list\n");
+}
+
+TEST_F(MigTest, so_has_a_look_at_the_types_of_all_cards) {
+  second_card();
+  const NvmlWatch watch(host_.root(), "sleep 30");
+  std::vector<std::string> unknown;
+  for (const Gpu& gpu : read_gpus(host_.root(), config_)) {
+    unknown.emplace_back();
+    EXPECT_THAT(types_of(host_.root(), config_, gpu, nullptr, &unknown.back()), IsEmpty());
+  }
+  EXPECT_EQ(watch.asked(), "list\n");
+  EXPECT_THAT(unknown, ElementsAre(HasSubstr("cannot be determined: gpuward-nvml timed out"),
+                                   EndsWith("cannot be determined: gpuward-nvml timed out")));
+}
+
+TEST_F(MigTest, so_has_a_look_at_the_gpu_instances_of_a_lost_claim) {
+  Domain two = small_;
+  two.requests.push_back({"ua-gpuward-1", "small"});
+  two.hostdevs.push_back(two.hostdevs[0]);
+  two.hostdevs[1].address = at("0000:42:00.2");
+  two.hostdevs[1].alias = "ua-gpuward-1";
+  const NvmlWatch watch(host_.root(), "sleep 30");
+  EXPECT_THAT(check_running_domain(host_.root(), config_, two, patient),
+              HasSubstr("GPU 1: GPU instance of 0000:42:00.2 remains when the domain stops"));
+  EXPECT_EQ(watch.asked(), "list\n");
+}
+
+TEST_F(MigTest, so_have_the_pools_of_all_profiles) {
+  PoolDomain off;
+  for (const Profile& profile : config_.profiles) off.gpus.push_back({"", profile, {}});
+  const NvmlWatch watch(host_.root(), "sleep 30");
+  EXPECT_THAT(pools_of(host_.root(), config_, {off}), SizeIs(3));
   EXPECT_EQ(watch.asked(), "list\n");
 }
 

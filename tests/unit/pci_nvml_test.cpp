@@ -47,6 +47,33 @@ class NvmlTest : public testing::Test {
   PciAddress card_ = at("0000:41:00.0");
 };
 
+/// What is in the archive of a recorded host may be anybody's.
+TEST_F(NvmlTest, the_program_of_a_recorded_host_is_not_run) {
+  EXPECT_EQ(card().mode, Mode::on);
+  ::unsetenv("GPUWARD_RUN_PROGRAM_OF_ROOT");
+  EXPECT_THAT(failure(), HasSubstr("not known of a recorded host"));
+  EXPECT_THROW(card(), NoNvml);
+}
+
+TEST_F(NvmlTest, that_there_is_nothing_to_ask_is_told_from_no_answer) {
+  EXPECT_THAT(failure(milliseconds(0)), HasSubstr("gpuward-nvml timed out"));
+  const auto is_missing = [&] {
+    try {
+      card();
+    } catch (const NoNvml&) {
+      return true;
+    } catch (const Error&) {
+    }
+    return false;
+  };
+  nvml_.add("returns Init_v2 9");
+  EXPECT_FALSE(is_missing()) << "a driver that is not loaded may be soon";
+  nvml_.remove_library();
+  EXPECT_TRUE(is_missing());
+  nvml_.remove_program();
+  EXPECT_TRUE(is_missing());
+}
+
 TEST_F(NvmlTest, a_card_has_profiles_with_places_and_what_remains) {
   nvml_.add("instance 3 9 4 4 1");
   const MigCard read = card();
