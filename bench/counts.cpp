@@ -7,6 +7,7 @@
 // its page. The environment is empty and addresses are not random: a program's start goes through
 // all of the environment.
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/personality.h>
 #include <sys/ptrace.h>
@@ -160,6 +161,14 @@ static void undo(const char* command) {
   std::exit(1);
 }
 
+/// Each step is two changes of process; what is stepped through has deadlines.
+static void stay_on_one_cpu() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(static_cast<size_t>(sched_getcpu()), &cpus);
+  if (sched_setaffinity(0, sizeof cpus, &cpus) != 0) fail("sched_setaffinity");
+}
+
 /// NAME=ADDRESS
 static Part part_of(const char* text) {
   const char* const equal = std::strchr(text, '=');
@@ -203,6 +212,7 @@ int main(int argc, char** argv) {
     }
   if (optind == argc) usage();
   run.command = argv + optind;
+  stay_on_one_cpu();
   const long page_faults = count_page_faults(run);
   undo(after);
   count_steps(run, parts);
