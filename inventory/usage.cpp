@@ -66,8 +66,7 @@ static User by_part(const User& taker, const std::string& part) {
 /// An mdev keeps its parent, and a VF its card, from being given as a whole.
 static void block_card_of(const Root& root, const PciAddress& device, const User& taker,
                           DevicesInUse& taken) {
-  const auto pci = find_pci_device(root, device);
-  if (pci && pci->physical_function) block(*pci->physical_function, taker, taken);
+  if (const auto card = card_of_vf(root, device)) block(*card, taker, taken);
 }
 
 static void block_for_instance(const Root& root, const std::string& parent,

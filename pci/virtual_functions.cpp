@@ -23,6 +23,11 @@ std::vector<PciAddress> virtual_functions(const Root& root, const PciAddress& pf
   }
 }
 
+std::optional<PciAddress> card_of_vf(const Root& root, const PciAddress& vf) {
+  const auto target = read_link(pci_path(root, vf) + "/physfn");
+  return target ? parse_pci_address(base_name(*target)) : std::nullopt;
+}
+
 static std::optional<unsigned> number_in(const std::string& path) {
   return to_number<unsigned>(read_attribute(path).value_or(""));
 }

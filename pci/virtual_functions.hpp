@@ -18,6 +18,9 @@ namespace gpuward {
 /// takes the PF's device lock and hangs as long as a change does (drivers/pci/pci-sysfs.c, iov.c).
 std::vector<PciAddress> virtual_functions(const Root& root, const PciAddress& pf);
 
+/// Whose VF it is, from its link alone; nothing when it is no VF or is not there.
+std::optional<PciAddress> card_of_vf(const Root& root, const PciAddress& vf);
+
 /// How many it can have; 0 when it is no PF.
 unsigned total_vfs(const Root& root, const PciAddress& pf);
 
