@@ -28,8 +28,8 @@ static std::unique_ptr<spdlog::logger> logger;
 static std::optional<To> destination;
 static std::string program_name;
 static std::vector<Field> program_fields;  ///< of every entry
-static Sockets sockets;
-static std::mutex logger_mutex;  // a service may write from several threads
+static std::optional<Sockets> sockets;     ///< from `start` on: most runs of the hook write nothing
+static std::mutex logger_mutex;            // a service may write from several threads
 
 /// Of syslog(3), as the journal has it too.
 static int priority_of(spdlog::level::level_enum level) {
@@ -55,7 +55,7 @@ void stop() {
   destination.reset();
   program_name.clear();
   program_fields.clear();
-  sockets = {};
+  sockets.reset();
   logger.reset();
 }
 
@@ -68,7 +68,7 @@ static void make_logger() {
 
 static void write(spdlog::level::level_enum level, std::string_view line) {
   if (destination == To::journal) {
-    send_datagram(sockets.syslog, syslog_line(priority_of(level), program_name, line));
+    send_datagram(sockets->syslog, syslog_line(priority_of(level), program_name, line));
     return;
   }
   const std::scoped_lock lock(logger_mutex);
@@ -139,7 +139,7 @@ static Sent entry_to_journal(spdlog::level::level_enum level, Message message,
   all.insert(all.end(), fields.begin(), fields.end());
   for (std::string& device : devices_in(line)) all.push_back({"GPUWARD_DEVICE", std::move(device)});
   for (Field& field : all) field.value = printable(field.value);
-  return send_datagram(sockets.journal, journal_entry(all));
+  return send_datagram(sockets->journal, journal_entry(all));
 }
 
 void entry(Severity severity, Message message, std::string_view text,

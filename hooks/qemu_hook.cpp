@@ -414,7 +414,7 @@ int fail(const Operation& operation, const HookCall& call, const Reason& reason)
 
 }  // namespace
 
-bool handles(std::string_view operation) {
+[[gnu::hot]] bool handles(std::string_view operation) {
   return find_operation(operation) != nullptr;
 }
 

@@ -9,7 +9,7 @@ namespace gpuward {
 
 // ---- what the guest does itself
 
-static const std::string pm_text =
+static constexpr std::string_view pm_text =
     "<pm>\n    <suspend-to-mem enabled='no'/>\n    <suspend-to-disk enabled='no'/>\n  </pm>";
 
 /// Where libvirt writes it (virDomainDefFormatInternal).
@@ -26,11 +26,11 @@ static void close_guest_suspend(ProtectWork& work) {
   const Element& root = work.edit.document.root;
   const Element* const pm = root.child("pm");
   if (!pm) {
-    work.edit.insert(place_of_pm(root), "\n  " + pm_text);
+    work.edit.insert(place_of_pm(root), "\n  " + std::string(pm_text));
     return work.add_record("pm/>");
   }
   work.add_record("pm", "", work.kept(*pm));
-  work.edit.replace(pm->whole, pm_text);
+  work.edit.replace(pm->whole, std::string(pm_text));
 }
 
 static bool is_pm(const Element& element) {

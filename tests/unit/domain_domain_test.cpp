@@ -346,6 +346,9 @@ TEST(MayHaveGpu, IsNoOnlyWhenSure) {
   EXPECT_TRUE(may_have_gpu(domain_with(mdev(uuid_text))));
   EXPECT_TRUE(may_have_gpu(domain_with("", asking(""))));
   EXPECT_TRUE(may_have_gpu("garbage <hostdev cut sho"));
+  EXPECT_TRUE(may_have_gpu("<domain><qemu:commandline><qemu:arg"));
+  EXPECT_TRUE(may_have_gpu("<domain><qemu:capabilities/><qemu:override>"));
+  EXPECT_FALSE(may_have_gpu("<domain><qemu:capabilities/><qemu:deprecation/></domain>"));
 }
 
 TEST(NamesGpuward, SeesOurMarksInAnyText) {

@@ -5,6 +5,8 @@
 
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "allocation/reassignment.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -131,6 +133,13 @@ TEST_F(CardInUseTest, a_claimed_mdev_keeps_its_vf_and_its_card) {
   EXPECT_FALSE(taken.contains(second)) << "another domain may have it";
   EXPECT_EQ(use_of_vfs(host_.root(), card),
             "instance " + to_string(mdev) + " on 0000:41:00.1 is in use by domain 'web'");
+}
+
+TEST_F(CardInUseTest, a_card_is_known_by_the_link_of_its_vf_alone) {
+  claim_mdev(web, "web", "0000:41:00.1");
+  ASSERT_TRUE(
+      std::filesystem::remove(host_.root().sys("bus/pci/devices/0000:41:00.1/") + "vendor"));
+  EXPECT_TRUE(claimed_devices(host_.root()).taken.contains(card));
 }
 
 TEST_F(CardInUseTest, an_open_mdev_keeps_its_vf_and_its_card) {
