@@ -257,7 +257,7 @@ TEST(FractionTest, of_a_model_only_the_gpu_that_does_not_answer_is_left_out) {
   std::vector<FractionGpu> gpus{whole_card("0000:05:00.0", 8192), whole_card("0000:06:00.0", {})};
   gpus[1].is_silent = gpus[1].types_unknown = true;
   const FractionChoice choice = fraction_choice(request(8192), gpus);
-  EXPECT_EQ(choice.candidates.size(), 1U);
+  ASSERT_EQ(choice.candidates.size(), 1U);
   EXPECT_EQ(choice.candidates[0].gpu, "0000:05:00.0");
   const FractionRequest more = request(16384);
   gpus[1].whole_refused = "[gpu] has use = mig";

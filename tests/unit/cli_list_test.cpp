@@ -439,7 +439,9 @@ TEST_F(ListMigTest, where_nothing_is_for_mig_no_answer_does_not_matter) {
 /// A whole GPU would serve it, too.
 TEST_F(ListMigTest, without_an_answer_a_domain_keeps_what_serves_its_request) {
   host_.config("[profile p]\nuse = mig\ntype = 1g.5gb\n");
-  host_.pci_gpu("0000:43:00.0").attribute("mem_info_vram_total", "17163091968");
+  host_.pci_gpu("0000:43:00.0")
+      .pci_id(0x1002, 0x74a1)
+      .attribute("mem_info_vram_total", "17163091968");
   const Config config = load_config(config_files(host_.root())).config;
   const Settings settings{host_.root(), "", 0, false};
   SettledRequest vgpu{Use::vendor_vf, "474"};
