@@ -2,6 +2,7 @@
 #include "allocation/defragment.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -262,21 +263,38 @@ bool take_first(CardRoom& room, const std::vector<std::string>& types) {
   return false;
 }
 
-/// Only one of those that share a device has it at a time: the one that leaves least. False where
-/// there is no room for one of them.
-bool take_for(CardRoom& room, const Group& group, const std::vector<std::string>& wanted) {
-  bool fits = true;
-  const CardRoom before = room;
-  std::optional<unsigned> least;
+/// Whether nothing more fits where this is left.
+bool leaves_no_more(const CardRoom& one, const CardRoom& other) {
+  return std::equal(one.left.begin(), one.left.end(), other.left.begin(), other.left.end(),
+                    std::less_equal<>()) &&
+         std::all_of(one.types.begin(), one.types.end(), [&](const TypeRoom& type) {
+           return room_for(one, type.id) <= room_for(other, type.id);
+         });
+}
+
+struct Taken {
+  bool fits = true;      ///< each of those that share the device
+  bool is_least = true;  ///< of all types no less can be left than is counted
+};
+
+/// Only one of those that share a device has it at a time: the one that leaves least.
+Taken take_for(CardRoom& room, const Group& group, const std::vector<std::string>& wanted) {
+  Taken taken;
+  std::vector<CardRoom> rooms;
+  rooms.reserve(group.owners.size());
+  size_t least = 0;
   for (const Owner& owner : group.owners) {
-    CardRoom after = before;
-    fits = take_first(after, owner.gpu->profile.types) && fits;
-    const unsigned left = room_for_first(after, wanted);
-    if (least && *least <= left) continue;
-    least = left;
-    room = std::move(after);
+    rooms.push_back(room);
+    taken.fits = take_first(rooms.back(), owner.gpu->profile.types) && taken.fits;
+    const unsigned left = room_for_first(rooms.back(), wanted);
+    const unsigned before = room_for_first(rooms[least], wanted);
+    if (left < before || (left == before && leaves_no_more(rooms.back(), rooms[least])))
+      least = rooms.size() - 1;
   }
-  return fits;
+  room = rooms[least];
+  taken.is_least = std::all_of(rooms.begin(), rooms.end(),
+                               [&](const CardRoom& other) { return leaves_no_more(room, other); });
+  return taken;
 }
 
 /// What is assigned on the card: the devices that stay so, then the others.
@@ -299,11 +317,17 @@ OnCard assigned_on(const Search& search, const Outcome& outcome, const PciAddres
   return on;
 }
 
+/// Nothing is moved beside those of which it is not known which of them leaves least for it.
 bool has_room_for(const CardRoom& room, const OnCard& on, const std::vector<std::string>& wanted) {
   CardRoom left = room;
-  for (const Group* const group : on.staying) take_for(left, *group, wanted);
-  for (const Group* const group : on.moved)
-    if (!take_for(left, *group, wanted)) return false;
+  bool is_least = true;
+  for (const Group* const group : on.staying)
+    is_least = take_for(left, *group, wanted).is_least && is_least;
+  for (const Group* const group : on.moved) {
+    const Taken taken = take_for(left, *group, wanted);
+    if (!is_least || !taken.fits) return false;
+    is_least = taken.is_least;
+  }
   return on.given == 0 || room_for_first(left, wanted) >= on.given;
 }
 
@@ -357,6 +381,15 @@ std::string why_by_iommu_group(const Search& search, const Outcome& outcome,
   return {};
 }
 
+/// Whether they could have one that nobody is to have after the moves.
+bool has_another(const Search& search, const Outcome& outcome, const Group& group) {
+  std::set<PciAddress> left = group.targets;
+  for (const PciAddress& given : outcome.given) left.erase(given);
+  for (const auto& [moved, to] : outcome.moved) left.erase(to);
+  for (const Group& other : search.groups) left.erase(other.at);
+  return !left.empty();
+}
+
 /// Why no further domain gets the device, after the moves.
 Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevice& device) {
   const Fragmented& host = search.host;
@@ -367,7 +400,11 @@ Hindrance hindrance(const Search& search, const Outcome& outcome, const PoolDevi
     if (to == device.address) return {device.address, assigned_to(*group), {}};
   for (const Group& group : search.groups)
     if (group.at == device.address)
-      return {device.address, assigned_to(group) + ", for which no other device is available", {}};
+      return {device.address,
+              assigned_to(group) + (has_another(search, outcome, group)
+                                        ? ", and reassigning makes no more room"
+                                        : ", for which no other device is available"),
+              {}};
   if (std::string why = why_impossible(host.profile, device, {host.taken, {}}, {}); !why.empty())
     return {device.address, std::move(why), {}};
   for (const Group& group : search.groups)
@@ -397,6 +434,7 @@ Defragmented defragment(const Fragmented& host, unsigned wanted) {
   const Outcome as_is = solve(at_rest, wanted, false);
   const Outcome moved = as_is.possible < wanted ? solve(moving, wanted, true) : Outcome{};
   const bool helps = moved.possible > as_is.possible;
+  if (!helps) at_rest.find_targets();
   const Search& search = helps ? moving : at_rest;
   const Outcome& outcome = helps ? moved : as_is;
   Defragmented found{as_is.possible, outcome.possible, in_order(outcome.moved), {}};

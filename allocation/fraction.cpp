@@ -200,6 +200,7 @@ static std::string refused_of_model(const FractionRequest& request, const Fracti
                                     const std::vector<FractionGpu>& gpus) {
   for (const FractionGpu& other : gpus) {
     if (other.device != gpu.device || &other == &gpu) continue;
+    if (other.is_silent && !other.memory_mib) continue;  // it alone is left out
     if (!other.memory_mib) return "memory of " + other.name + ", of the same model, is unknown";
     if (*other.memory_mib < request.part.memory_mib)
       return other.name + ", of the same model, has " + text_of(*other.memory_mib);
@@ -268,6 +269,12 @@ FractionChoice fraction_choice(const FractionRequest& request,
   return choice;
 }
 
+bool may_have_unknown(const FractionRequest& request, const std::vector<FractionGpu>& gpus) {
+  return request.use != whole_use &&
+         std::any_of(gpus.begin(), gpus.end(),
+                     [](const FractionGpu& gpu) { return gpu.types_unknown; });
+}
+
 const FractionCandidate* best_fraction(const FractionChoice& choice) {
   for (const FractionCandidate& candidate : choice.candidates)
     if (candidate.available > 0) return &candidate;
@@ -298,6 +305,7 @@ static std::optional<unsigned> most_memory(const FractionRequest& request,
                                            const std::vector<FractionGpu>& gpus) {
   std::optional<unsigned> most;
   for (const FractionGpu& gpu : gpus) {
+    if (gpu.types_unknown) return {};
     if (!may_serve(request, gpu)) continue;
     if (!gpu.memory_mib) return {};
     most = std::max(most.value_or(0), *gpu.memory_mib);

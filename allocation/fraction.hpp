@@ -43,8 +43,10 @@ struct FractionGpu {
   std::string device{};                  ///< vendor:device, "" of what is no PCI device
   std::optional<unsigned> memory_mib{};  ///< in total
   std::vector<GpuType> types{};
+  bool is_silent = false;       ///< its library did not answer: neither is known
   bool hides_types = false;     ///< the driver lists only those that can be created now
   std::string types_refused{};  ///< why domains get none of its types; "" when they do
+  bool types_unknown = false;   ///< domains may get types of it, which are not known
   CardRoom room{};              ///< what of these fits now
   std::string whole_refused{};  ///< why no domain gets it whole; "" when one does
   std::string whole_in_use{};   ///< why none gets it now
@@ -86,6 +88,9 @@ struct FractionChoice {
 /// The best has the smallest waste of memory, then of compute units, then the first name.
 FractionChoice fraction_choice(const FractionRequest& request,
                                const std::vector<FractionGpu>& gpus);
+
+/// Whether a GPU of which the types are not known may have one that serves the request.
+bool may_have_unknown(const FractionRequest& request, const std::vector<FractionGpu>& gpus);
 
 /// What serves the request: the best candidate of which one is available, else the best; nothing
 /// without candidates.

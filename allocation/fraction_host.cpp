@@ -138,6 +138,8 @@ void add_types(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
     return !part.refused.empty();
   });
   if (is_refused) found.types_refused = parts.front().refused;
+  found.is_silent = !unknown.empty();
+  found.types_unknown = found.is_silent && !is_refused;
   add_room(judgement, gpu, parts, found);
   found.hides_types = gpu.offers_vgpus && !found.types.empty() && !found.room.present.empty();
 }

@@ -12,8 +12,8 @@
 namespace gpuward {
 
 HostOffer read_host_offer(const Root& root, const Config& config) {
-  const Deadline look = Deadline::in(look_time);
-  const auto gpus = read_gpus(root, config, look);
+  const auto asked = std::make_shared<AskedCards>();
+  const auto gpus = read_gpus(root, config, asked);
   OfferedTypes offered = offered_types(root, config, gpus);
   HostOffer offer{
       std::move(offered.types), {}, std::move(offered.partly_listed), std::move(offered.unknown)};
@@ -26,8 +26,8 @@ HostOffer read_host_offer(const Root& root, const Config& config) {
     const ModelName name = model_name(names, gpu, gpus);
     offer.models.push_back({name.brief, name.full, pci_id(gpu)});
   }
-  offer.fraction_gpus = [&root, &config, look](const std::vector<GpuSelector>& selectors) {
-    return fraction_gpus(root, config, read_host(root, config, look), selectors);
+  offer.fraction_gpus = [&root, &config, asked](const std::vector<GpuSelector>& selectors) {
+    return fraction_gpus(root, config, read_host(root, config, asked), selectors);
   };
   return offer;
 }

@@ -37,7 +37,7 @@ static std::vector<std::string> types_of_profiles(const Config& config) {
 }
 
 Offers read_offers(const Root& root, const Config& config, KnownCards& cards) {
-  Offers offers{root, config, read_host(root, config, cards.look), taken_devices(root, Uuid{}),
+  Offers offers{root, config, read_host(root, config, cards.asked), taken_devices(root, Uuid{}),
                 {},   cards};
   const auto counted = types_of_profiles(config);
   auto uses = use_of_gpus(root, offers.host.gpus, offers.host.instances);
@@ -188,17 +188,18 @@ struct ListedProfile {
 
 /// Of a profile with `memory`: as attach would serve it now.
 static ListedProfile listed_fraction(const Offers& offers, const Profile& profile) {
-  const FractionChoice choice = fraction_choice(
-      fraction_of(profile), fraction_gpus(offers.root, offers.config, offers.host, profile.gpus));
+  const auto gpus = fraction_gpus(offers.root, offers.config, offers.host, profile.gpus);
+  const FractionChoice choice = fraction_choice(fraction_of(profile), gpus);
   const FractionCandidate* const best = best_fraction(choice);
   ListedProfile listed{profile.any_use ? "" : std::string(use_word(profile.use)), {}, 0, {}};
+  if (may_have_unknown(fraction_of(profile), gpus)) listed.available.reset();
   if (!best) return listed;
   listed.use = use_word(best->use);
   if (!best->type.empty()) listed.types = {best->type};
   listed.limits = best->limits;
   const SettledRequest served = settled(*best);
   for (const FractionCandidate& candidate : choice.candidates)
-    if (settled(candidate) == served) *listed.available += candidate.available;
+    if (listed.available && settled(candidate) == served) *listed.available += candidate.available;
   return listed;
 }
 

@@ -33,7 +33,14 @@ struct TypesOfGpu {
 static TypesOfGpu read_types(const Root& root, const Config& config, const Gpu& gpu,
                              const GpuUse& use, const std::vector<GpuInstance>& instances) {
   TypesOfGpu read{gpu.parent.name, {}, {}};
-  read.types = types_of(root, config, gpu, nullptr, &read.unknown);
+  Gpu asked = gpu;
+  asked.asks_programs = gpu.asks_programs || !settings_of(config, gpu.parent).use;
+  read.types = types_of(root, config, asked, nullptr, &read.unknown);
+  // Without a section or a profile for MIG its mode only says which types are shown.
+  if (!read.unknown.empty() && !gpu.asks_programs) {
+    read.unknown.clear();
+    read.types = types_of(root, config, gpu);
+  }
   read.room = card_room(gpu, read.types, present_types(use, instances));
   return read;
 }
@@ -66,6 +73,13 @@ static json types_json(const std::vector<TypesOfGpu>& gpus) {
       types.back()["max"] = or_null(type.most);
     }
   return types;
+}
+
+static json unknown_json(const std::vector<TypesOfGpu>& gpus) {
+  json unknown = json::array();
+  for (const TypesOfGpu& gpu : gpus)
+    if (!gpu.unknown.empty()) unknown.push_back({{"gpu", gpu.gpu}, {"reason", gpu.unknown}});
+  return unknown;
 }
 
 /// As 0.1.0 did: one for each mdev parent, VFs included, with available_instances as the kernel
@@ -126,9 +140,7 @@ static std::string without_types_text(const Root& root, const Config& config,
     if (!read[at].types.empty()) continue;
     const auto use = settings_of(config, gpus[at].parent).use;
     if (use && traits_of(*use).needs_program && gpus[at].offers_vgpus)
-      text +=
-          mig_problem(root, config, *gpus[at].parent.address, gpus[at].look.at_most(look_time)) +
-          '\n';
+      text += mig_problem(root, config, *gpus[at].parent.address, *gpus[at].asked) + '\n';
     else if (!read[at].unknown.empty())
       text += "GPU " + gpus[at].parent.name + ": its types are unknown, as " + read[at].unknown +
               "; check: nvidia-smi, or set use in its [gpu] section\n";
@@ -142,17 +154,17 @@ static std::string without_types_text(const Root& root, const Config& config,
 
 int list_types_command(const Settings& settings) {
   const Config config = load_config(config_files(settings.root)).config;
-  Host host = read_host(settings.root, config);
-  for (Gpu& gpu : host.gpus)
-    if (!settings_of(config, gpu.parent).use) gpu.asks_programs = true;
+  const Host host = read_host(settings.root, config);
   auto uses = use_of_gpus(settings.root, host.gpus, host.instances);
   std::vector<TypesOfGpu> gpus;
   for (const Gpu& gpu : host.gpus)
     gpus.push_back(read_types(settings.root, config, gpu, uses[gpu.parent.name], host.instances));
   if (settings.json) {
-    print_json(
-        settings.json, "list",
-        json{{"types", settings.json == 1 ? types_json_of_schema_1(gpus) : types_json(gpus)}});
+    if (settings.json == 1)
+      print_json(1, "list", json{{"types", types_json_of_schema_1(gpus)}});
+    else
+      print_json(settings.json, "list",
+                 json{{"types", types_json(gpus)}, {"unknown", unknown_json(gpus)}});
     return 0;
   }
   const std::string others = without_types_text(settings.root, config, host.gpus, gpus) +

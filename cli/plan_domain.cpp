@@ -3,6 +3,7 @@
 
 #include "allocation/gpu_choice.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/attach_requests.hpp"
 #include "cli/commands.hpp"
@@ -115,6 +116,16 @@ static bool have_all(const std::vector<GpuChoice>& gpus) {
                      [](const GpuChoice& gpu) { return gpu.has_device(); });
 }
 
+/// As the domain has them where they cannot be settled anew, as of a name that has become
+/// ambiguous.
+static std::string settled_xml(const Settings& settings, const Config& config,
+                               const std::string& xml) try {
+  return with_requests_settled(settings, config, xml);
+} catch (const Error& error) {
+  log::warning(error.what());
+  return xml;
+}
+
 /// With what the domain keeps: what prepare goes by until it is reassigned.
 static bool could_start(const Settings& settings, const Config& config, const DomainStore& store,
                         const Domain& kept) try {
@@ -129,7 +140,7 @@ int plan_domain_command(const Settings& settings, const std::string& name) {
   const DomainStore::Found found = require_off(store, name);
   const std::string xml = store.inactive_xml(found.uuid);
   const Domain kept = parse_domain(xml);
-  const Domain domain = parse_domain(with_requests_settled(settings, config, xml));
+  const Domain domain = parse_domain(settled_xml(settings, config, xml));
   const auto changed = settled_anew(kept, domain);
   const auto gpus = choices_of(settings, config, store, domain);
   if (settings.json)

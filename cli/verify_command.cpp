@@ -92,11 +92,12 @@ static ExpectedQuota quota_of(const Root& root, const LoadedConfig& loaded,
 }
 
 /// Of a device that has a part of its card made for it alone.
-static DeviceFacts facts_of_part(const Root& root, const ClaimedDevice& device, Deadline look) {
+static DeviceFacts facts_of_part(const Root& root, const ClaimedDevice& device, AskedCards& asked) {
   const auto card = parse_pci_address(device.parent);
-  if (device.part.empty() || !card) return {};
+  if (!traits_of(device.use).needs_program || !card) return {};
+  if (device.part.empty()) return part_facts(device, {});
   try {
-    return part_facts(device, read_mig_card(root, *card, look.at_most(look_time)));
+    return part_facts(device, asked.read(root, *card));
   } catch (const Error& error) {
     return part_facts(device, {}, error.reason.problem);
   }
@@ -104,12 +105,12 @@ static DeviceFacts facts_of_part(const Root& root, const ClaimedDevice& device, 
 
 static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedConfig& loaded,
                              const std::vector<PciAddress>& own, const OpenDevices& open,
-                             const ClaimedDevice& device, Deadline look) {
+                             const ClaimedDevice& device, AskedCards& asked) {
   const DeviceReadings found = read_back(root, domain, device, own, open);
   const ExpectedQuota expected = quota_of(root, loaded, device);
   const DeviceModel model = model_of(root, device, found);
   DeviceFacts facts = compare(device, expected, found);
-  for (DeviceFact& fact : facts_of_part(root, device, look)) facts.push_back(std::move(fact));
+  for (DeviceFact& fact : facts_of_part(root, device, asked)) facts.push_back(std::move(fact));
   return {device, std::move(facts), limits_of(device, model, expected.quota),
           guest_check(device, model)};
 }
@@ -122,11 +123,11 @@ int verify_command(const Settings& settings, const std::string& domain) {
   std::vector<PciAddress> own;
   for (const ClaimedDevice& device : claim.devices)
     if (is_pci(device.use)) own.push_back(device.address);
-  const Deadline look = Deadline::in(look_time);
+  AskedCards asked;
   std::vector<VerifiedDevice> devices;
   for (const ClaimedDevice& device : claim.devices)
     if (device.state == ClaimedDevice::State::claimed)
-      devices.push_back(verify(root, claim.domain, loaded, own, open, device, look));
+      devices.push_back(verify(root, claim.domain, loaded, own, open, device, asked));
   if (devices.empty())
     throw Error(domain_title(claim.name), "all GPUs of the claim are quarantined",
                 "run: gpuward reconcile");

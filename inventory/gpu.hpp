@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "base/deadline.hpp"
 #include "base/pci_address.hpp"
 #include "base/verdict.hpp"
 #include "config/use.hpp"
@@ -20,6 +20,8 @@
 #include "state/claim.hpp"
 
 namespace gpuward {
+
+class AskedCards;
 
 // What a host has, as inventory/snapshot.hpp reads it: GPU (the card), its VFs, the mdev parents
 // among them, their types, and the instances on all of these.
@@ -39,7 +41,7 @@ struct Gpu {
   /// Whether a kind of which only a program tells what the GPU has of it is asked: where the
   /// configuration uses the GPU, or leaves it to a profile, as such.
   bool asks_programs = false;
-  Deadline look{};  ///< until when such a program is waited for: one for all GPUs of the host
+  std::shared_ptr<AskedCards> asked{};  ///< what such a program answered, of all GPUs of the host
 
   bool serves_mdevs() const { return !mdev_parents.empty(); }
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <utility>
 
 #include "base/file.hpp"
 #include "config/gpu_settings.hpp"
@@ -108,14 +109,23 @@ static std::string driver_of(const std::string& device_path) {
 
 /// A program takes longer than all else that is read. Of a GPU that no section gives a use it is
 /// asked for profiles that may have it.
-static bool asks_programs(const Config& config, const Parent& gpu) {
-  if (const auto use = settings_of(config, gpu).use) return traits_of(*use).needs_program;
+static bool asks_programs(const Root& root, const Config& config, const Gpu& gpu,
+                          KnownCards& cards) {
+  if (const auto use = settings_of(config, gpu.parent).use) return traits_of(*use).needs_program;
+  const auto serves_a_vf = [&](const Profile& profile) {
+    return gpu.vfs.empty() ||
+           std::any_of(gpu.vfs.begin(), gpu.vfs.end(), [&](const PciAddress& vf) {
+             return serves(config, profile, read_identity(root, config, vf, cards));
+           });
+  };
   return std::any_of(config.profiles.begin(), config.profiles.end(), [&](const Profile& profile) {
-    return traits_of(profile.use).needs_program && serves(config, profile, gpu);
+    return traits_of(profile.use).needs_program && serves(config, profile, gpu.parent) &&
+           serves_a_vf(profile);
   });
 }
 
-std::vector<Gpu> read_gpus(const Root& root, const Config& config, Deadline look) {
+std::vector<Gpu> read_gpus(const Root& root, const Config& config,
+                           std::shared_ptr<AskedCards> asked) {
   const auto parents = parent_names(root);
   GpuSearch search{root, config, {parents.begin(), parents.end()}, {}, {}};
   // In the order of their addresses a PF comes before its VFs, whose routing id is its own and
@@ -131,8 +141,8 @@ std::vector<Gpu> read_gpus(const Root& root, const Config& config, Deadline look
   KnownCards cards;
   for (Gpu& gpu : gpus) {
     read_card_facts(root, config, gpu.parent, cards);
-    gpu.asks_programs = asks_programs(config, gpu.parent);
-    gpu.look = look;
+    gpu.asks_programs = asks_programs(root, config, gpu, cards);
+    gpu.asked = asked ? asked : cards.asked;
   }
   return gpus;
 }
@@ -255,8 +265,8 @@ std::map<std::string, GpuUse> use_of_gpus(const Root& root, const std::vector<Gp
   return uses;
 }
 
-Host read_host(const Root& root, const Config& config, Deadline look) {
-  Host host{read_gpus(root, config, look), {}, claimed_devices(root)};
+Host read_host(const Root& root, const Config& config, std::shared_ptr<AskedCards> asked) {
+  Host host{read_gpus(root, config, std::move(asked)), {}, claimed_devices(root)};
   host.instances = read_instances(root, host.claimed);
   return host;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,13 +21,13 @@ struct Host {
   std::vector<GpuInstance> instances;
   ClaimedDevices claimed;
 };
-/// `config`: for devices that only its [gpu] sections make GPUs. `look`: of a command that reads a
-/// host several times, one for all.
-Host read_host(const Root& root, const Config& config, Deadline look = Deadline::in(look_time));
+/// `config`: for devices that only its [gpu] sections make GPUs. `asked`: of a command that reads
+/// a host several times, one for all.
+Host read_host(const Root& root, const Config& config, std::shared_ptr<AskedCards> asked = {});
 
 /// The parts of it.
 std::vector<Gpu> read_gpus(const Root& root, const Config& config,
-                           Deadline look = Deadline::in(look_time));
+                           std::shared_ptr<AskedCards> asked = {});
 std::vector<GpuInstance> read_instances(const Root& root, const ClaimedDevices& claimed);
 
 /// By the GPU's name.

@@ -38,9 +38,10 @@ static std::vector<GpuType> types(const Root& root, const Gpu& gpu,
                                   const std::vector<std::string>* counted, bool /*of_one_part*/,
                                   std::string& unknown) {
   std::vector<GpuType> found;
+  AskedCards alone;
   MigCard card;
   try {
-    card = read_mig_card(root, *gpu.parent.address, gpu.look.at_most(look_time));
+    card = (gpu.asked ? *gpu.asked : alone).read(root, *gpu.parent.address);
   } catch (const NoNvml&) {
     return found;
   } catch (const Error& error) {
@@ -93,8 +94,8 @@ static void mark_full(const PoolQuery& query, std::vector<PoolDevice>& pool) {
     if (device.has_vgpu || !device.exists || !device.physical_function) continue;
     const PciAddress& card = *device.physical_function;
     if (!views.contains(card)) try {
-        views.emplace(card, view_card(query.root, query.config, card, claims,
-                                      query.cards.look.at_most(look_time)));
+        views.emplace(card, view_card(query.root, query.config, card,
+                                      query.cards.asked->read(query.root, card), claims));
       } catch (const Error&) {
         views.emplace(card, std::nullopt);
       }
@@ -112,8 +113,9 @@ static MigChoice choose_for(const Root& root, const Config& config, const Profil
                             const ClaimedDevice& device, milliseconds deadline) {
   const ClaimedDevices claimed = claimed_devices(root);
   require_readable(claimed.unreadable);
-  const MigView view = view_card(root, config, *parse_pci_address(device.parent),
-                                 without_device(claimed.claims, device), deadline);
+  const PciAddress card = *parse_pci_address(device.parent);
+  const MigView view = view_card(root, config, card, read_mig_card(root, card, deadline),
+                                 without_device(claimed.claims, device));
   return choose_mig(view, profile, read_identity(root, config, device.address));
 }
 

@@ -42,9 +42,9 @@ static void require_mig(const PciAddress& address, const MigCard& card) {
                 "stop what uses the GPU, then run: " + command + " --gpu-reset");
 }
 
-MigView view_card(const Root& root, const Config& config, const PciAddress& address,
-                  std::vector<Claim> claims, std::chrono::milliseconds deadline) {
-  MigView view{root, config, address, read_mig_card(root, address, deadline), std::move(claims)};
+MigView view_card(const Root& root, const Config& config, const PciAddress& address, MigCard card,
+                  std::vector<Claim> claims) {
+  MigView view{root, config, address, std::move(card), std::move(claims)};
   require_mig(address, view.card);
   for (const MigPart& part : parts_on(view)) {
     const GpuInstanceRef& claimed = part.gpu_instance;
@@ -58,9 +58,9 @@ MigView view_card(const Root& root, const Config& config, const PciAddress& addr
 }
 
 std::string mig_problem(const Root& root, const Config& config, const PciAddress& card,
-                        std::chrono::milliseconds deadline) {
+                        AskedCards& asked) {
   try {
-    view_card(root, config, card, {}, deadline);
+    view_card(root, config, card, asked.read(root, card), {});
   } catch (const Error& error) {
     return error.what();
   }
@@ -96,12 +96,12 @@ static bool recover_part(const Root& root, const Config& config, const MigCard& 
 }
 
 std::string recover_mig(const Root& root, const Config& config, ClaimedDevice& device,
-                        std::chrono::milliseconds deadline) {
+                        AskedCards& asked) {
   device.use = Use::mig;
   if (device.type != "-") device.vgpu = std::exchange(device.type, "-");
   std::string why = "the driver does not report which one";
   try {
-    const MigCard card = read_mig_card(root, *parse_pci_address(device.parent), deadline);
+    const MigCard card = asked.read(root, *parse_pci_address(device.parent));
     if (recover_part(root, config, card, device)) return {};
   } catch (const Error& error) {
     why = without_remedy(error.reason);

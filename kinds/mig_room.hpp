@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,21 +26,21 @@ struct MigView {
   std::vector<Claim> claims;
 };
 
-/// Throws Error where the card cannot be asked or is not in MIG mode, with what the administrator
+/// Of what `card` answered. Throws Error where it is not in MIG mode, with what the administrator
 /// has to do; gpuward does not change the mode, which takes the card from all that use it. A place
 /// that one of the claims names is taken, whether its GPU instance exists yet or not.
-MigView view_card(const Root& root, const Config& config, const PciAddress& address,
-                  std::vector<Claim> claims, std::chrono::milliseconds deadline);
+MigView view_card(const Root& root, const Config& config, const PciAddress& address, MigCard card,
+                  std::vector<Claim> claims);
 
 /// Why GPU instances of the card are not known, and what helps; "" where they are.
 std::string mig_problem(const Root& root, const Config& config, const PciAddress& card,
-                        std::chrono::milliseconds deadline);
+                        AskedCards& asked);
 
 /// Of a VF that a running domain has and whose claim is lost: notes the vGPU and the GPU instance
 /// that set_up made. Returns why the GPU instance is not known, so that it remains when the domain
 /// stops, and how it is removed; "" when it is.
 std::string recover_mig(const Root& root, const Config& config, ClaimedDevice& device,
-                        std::chrono::milliseconds deadline);
+                        AskedCards& asked);
 
 /// What a device can be set up as.
 struct MigFit {

@@ -11,7 +11,7 @@
 #include "lifecycle/by_hand.hpp"
 #include "lifecycle/fraction_request.hpp"
 #include "mdev/instance.hpp"
-#include "pci/card_facts.hpp"
+#include "pci/nvml.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "state/claim_store.hpp"
@@ -31,7 +31,7 @@ static const GpuRequest* find_request(const Domain& domain, std::string_view ali
 
 /// As prepare does it (pci_devices_asked): a companion is neither scrubbed nor marked.
 static std::string add_profile(const Root& root, const Config& config, const GpuRequest* request,
-                               Deadline look, ClaimedDevice& device) {
+                               AskedCards& asked, ClaimedDevice& device) {
   const bool is_companion = gpu_alias(device.alias) != device.alias;
   if (!request || is_companion) return {};
   const Resolution found = resolve(config, *request);
@@ -40,7 +40,7 @@ static std::string add_profile(const Root& root, const Config& config, const Gpu
     device.one_time = found.profile->one_time;
     mark_fraction(*found.profile, device);
     if (!is_typed_vf(device.use) || !traits_of(found.profile->use).needs_program) return {};
-    const std::string unknown = recover_mig(root, config, device, look.at_most(look_time));
+    const std::string unknown = recover_mig(root, config, device, asked);
     return unknown.empty() ? unknown : gpu_title(device.alias) + ": " + unknown + "; ";
   }
   device.scrub = unknown_scrub;
@@ -50,7 +50,7 @@ static std::string add_profile(const Root& root, const Config& config, const Gpu
 
 /// Adds it to the claim, as far as the host tells what it is; says what is wrong with it.
 static std::string check_pci_device(const Root& root, const Config& config, const Domain& domain,
-                                    const Hostdev& hostdev, Deadline look, Claim& claim) {
+                                    const Hostdev& hostdev, AskedCards& asked, Claim& claim) {
   const auto device = find_pci_device(root, *hostdev.address);
   if (!device)
     return gpu_title(hostdev.alias) + ": PCI device " + to_string(*hostdev.address) +
@@ -66,7 +66,7 @@ static std::string check_pci_device(const Root& root, const Config& config, cons
   if (is_typed_vf(claim.devices.back().use))
     if (const unsigned vgpu = current_vgpu(root, device->address).value_or(0))
       claim.devices.back().type = std::to_string(vgpu);
-  return add_profile(root, config, request, look, claim.devices.back());
+  return add_profile(root, config, request, asked, claim.devices.back());
 }
 
 /// As prepare does it.
@@ -85,10 +85,11 @@ std::string check_running_domain(const Root& root, const Config& config, const D
   if (!lock) return "cannot check the claim: another gpuward process holds the domain lock";
   std::string found;
   Claim claim = new_claim(domain);
-  const Deadline look = Deadline::in(look_time);
+  // What is not known of a device now is never noted in its claim.
+  AskedCards asked(AskedCards::After::timeout_asks_on);
   for (const Hostdev& hostdev : domain.hostdevs)
     if (hostdev.address && is_ours(hostdev))
-      found += check_pci_device(root, config, domain, hostdev, look, claim);
+      found += check_pci_device(root, config, domain, hostdev, asked, claim);
   for (const GpuRequest& gpu : domain.requests) {
     if (is_pci_gpu(domain, gpu)) continue;
     const auto instance = find_instance(root, instance_uuid(domain.uuid, gpu.alias));

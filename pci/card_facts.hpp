@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include <chrono>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/deadline.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
 #include "config/gpu_id.hpp"
 #include "mdev/parent.hpp"
 #include "pci/identity.hpp"
+#include "pci/nvml.hpp"
 #include "pci/pci_device.hpp"
 
 namespace gpuward {
-
-/// Of a look at all cards, which hooks and the guard take too, some with the host's lock: once it
-/// is over no program is asked of any further card, nor another process started beside one that has
-/// not ended.
-constexpr std::chrono::milliseconds look_time{2'000};
 
 /// What was read of the cards of a host: its VFs and mdev parents share it. Of one moment and one
 /// configuration, so that it is made for a command, or a step of one.
@@ -30,7 +25,7 @@ struct KnownCards {
   std::map<PciAddress, bool> are_gpus{};          ///< by their class
   std::map<PciAddress, GpuFact> serials{};        ///< as the card itself has them
   std::optional<std::vector<PciAddress>> gpus{};  ///< all that have serial numbers
-  Deadline look = Deadline::in(look_time);        ///< of programs, for all cards together
+  std::shared_ptr<AskedCards> asked = std::make_shared<AskedCards>();
 };
 
 /// Reads of the card what selectors of the configuration go by, once for all its parts; without

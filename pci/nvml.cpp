@@ -146,8 +146,9 @@ std::optional<MemorySlices> choose_place(const MigCard& card, const GpuInstanceP
 namespace {
 
 struct Answer {
-  std::string text;       ///< where it ended well
-  std::string word;       ///< of an error: "in-use"
+  std::string text;  ///< where it ended well
+  std::string word;  ///< of an error: "in-use"
+  bool timed_out = false;
   KernelChange change{};  ///< its failure: why there is no text
 };
 
@@ -195,16 +196,13 @@ static Answer ask(const Root& root, std::vector<std::string> arguments,
   const bool is_host = root.prefix.empty();
   if (!is_host)
     arguments.insert(arguments.begin(), {"--library", root.at("/usr/lib/libnvidia-ml.so.1")});
-  const auto wait = options.end.at_most(options.deadline);
-  if (wait == std::chrono::milliseconds(0)) {
-    answer.change.failure = "gpuward-nvml timed out";
-    return answer;
-  }
   const std::string program = root.at("/usr/sbin/gpuward-nvml");
   if (!exists(program)) answer.word = nothing_to_ask;
-  ProgramEnd end = read_program(program, arguments, wait, most_output,
-                                is_host ? RunAs::ourselves : RunAs::nobody, options.on_start);
+  ProgramEnd end =
+      read_program(program, arguments, options.end.at_most(options.deadline), most_output,
+                   is_host ? RunAs::ourselves : RunAs::nobody, options.on_start);
   answer.change.blocked = end.blocked;
+  answer.timed_out = end.blocked || end.failure.starts_with("timed out");
   if (end.blocked)
     answer.change.failure =
         "gpuward-nvml is " + blocked_in_kernel(end.blocked) + "; check: journalctl -k";
@@ -221,10 +219,34 @@ MigCard read_mig_card(const Root& root, const PciAddress& card,
   const Answer answer = ask(root, {"list", to_string(card)}, deadline);
   const std::string& failure = answer.change.failure;
   if (answer.word == nothing_to_ask) throw NoNvml(title, failure, "check: nvidia-smi");
+  if (answer.timed_out) throw NvmlTimeout(title, failure, "check: nvidia-smi");
   if (!failure.empty()) throw Error(title, failure, "check: nvidia-smi");
   auto read = parse_mig_card(answer.text);
   if (!read) throw Error(title, "gpuward-nvml printed what is not a list");
   return std::move(*read);
+}
+
+AskedCards::Answer AskedCards::ask(const Root& root, const PciAddress& card) {
+  constexpr std::chrono::milliseconds deadline{2'000};
+  try {
+    return {read_mig_card(root, card, deadline)};
+  } catch (const NvmlTimeout&) {
+    silent_ = card;
+    return {{}, std::current_exception()};
+  } catch (const Error&) {
+    return {{}, std::current_exception()};
+  }
+}
+
+const MigCard& AskedCards::read(const Root& root, const PciAddress& card) {
+  auto known = answers_.find(card);
+  if (known == answers_.end() && silent_ && after_ == After::timeout_asks_none)
+    throw Error("GPU instances of " + to_string(card),
+                "not asked, as gpuward-nvml did not answer for " + to_string(*silent_),
+                "check: nvidia-smi");
+  if (known == answers_.end()) known = answers_.emplace(card, ask(root, card)).first;
+  if (known->second.failure) std::rethrow_exception(known->second.failure);
+  return known->second.card;
 }
 
 static Answer change(const Root& root, const char* verb, const PciAddress& card,

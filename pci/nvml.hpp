@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,15 +57,41 @@ struct NoNvml : Error {
   using Error::Error;
 };
 
+/// The program had not ended when it was killed.
+struct NvmlTimeout : Error {
+  using Error::Error;
+};
+
 /// What gpuward-nvml prints for `list`; nothing for any other text.
 std::optional<MigCard> parse_mig_card(std::string_view text);
 
 /// The profile of that name, or null.
 const GpuInstanceProfile* find_gpu_instance_profile(const MigCard& card, std::string_view name);
 
-/// Throws Error with the reason where the library, the driver or the card cannot be asked. With a
-/// deadline of 0 nothing is started: the time for all cards is over.
+/// Throws Error with the reason where the library, the driver or the card cannot be asked.
 MigCard read_mig_card(const Root& root, const PciAddress& card, std::chrono::milliseconds deadline);
+
+/// What a command, or a step of one, asked of cards with 2 s for each: every card once. Hooks and
+/// the guard do so too, some with the host's lock: after a card of which nothing came in time no
+/// further one is asked, nor another process started beside one that may not have ended.
+class AskedCards {
+ public:
+  enum class After { timeout_asks_none, timeout_asks_on };
+  explicit AskedCards(After after = After::timeout_asks_none) : after_(after) {}
+  /// Throws as read_mig_card does, for one card the same each time.
+  const MigCard& read(const Root& root, const PciAddress& card);
+
+ private:
+  struct Answer {
+    MigCard card{};
+    std::exception_ptr failure{};
+  };
+  Answer ask(const Root& root, const PciAddress& card);
+
+  After after_;
+  std::map<PciAddress, Answer> answers_{};
+  std::optional<PciAddress> silent_{};  ///< the last that did not answer in time
+};
 
 /// Of the free places of the profile the one that leaves most places of all others: nothing where
 /// none is free. Pure.

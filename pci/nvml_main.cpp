@@ -177,10 +177,9 @@ const char* mig_mode(const Card& card) {
   return pending == mig_enabled ? "pending" : "off";
 }
 
-void print_profile(const Card& card, const Profile& profile, bool is_on) {
+void print_profile(const Card& card, const Profile& profile) {
   unsigned remaining = 0, count = 0;
-  if (is_on)
-    NVML(card.library, DeviceGetGpuInstanceRemainingCapacity, card.device, profile.id, &remaining);
+  NVML(card.library, DeviceGetGpuInstanceRemainingCapacity, card.device, profile.id, &remaining);
   std::printf("profile %u %u %llu %u %u %s\n", profile.id, profile.slices, profile.memory_mib,
               profile.most, remaining, profile.name.c_str());
   NVML(card.library, DeviceGetGpuInstancePossiblePlacements_v2, card.device, profile.id, nullptr,
@@ -203,10 +202,11 @@ void print_instances(const Card& card, const Profile& profile) {
 void list(const Card& card) {
   const std::string mode = mig_mode(card);
   std::printf("mig %s\n", mode.c_str());
-  if (mode == "unsupported") return;
+  // Nothing more is needed of it, and the library refuses the places to who is not root.
+  if (mode != "on") return;
   for (const Profile& profile : profiles_of(card)) {
-    print_profile(card, profile, mode == "on");
-    if (mode == "on") print_instances(card, profile);
+    print_profile(card, profile);
+    print_instances(card, profile);
   }
 }
 

@@ -240,6 +240,7 @@ Return nvmlDeviceGetGpuInstancePossiblePlacements_v2(Device, unsigned id, Placem
                                                      unsigned* count) {
   ANSWER(state, DeviceGetGpuInstancePossiblePlacements_v2);
   const Profile* const profile = profile_of(id);
+  if (state.mode != "on") return no_permission;  // as of who is not root
   if (!profile) return not_supported;
   *count = static_cast<unsigned>(profile->places.size());
   if (places) std::copy(profile->places.begin(), profile->places.end(), places);

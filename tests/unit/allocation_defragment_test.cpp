@@ -244,6 +244,41 @@ TEST_F(VgpuDefragmentTest, of_those_that_share_one_the_largest_counts) {
   EXPECT_EQ(plan("first", 2).available, 0U);
 }
 
+/// Either of the two may run on card 9, which has none of the type that is wanted.
+TEST_F(VgpuDefragmentTest, what_is_moved_fits_beside_each_of_those_that_share_one) {
+  rooms_.insert_or_assign(card(9), vgpu_room({{"any", 2}, {"small", 1}}, 3, {4, 5, 6}));
+  off("any", {1});
+  off("any", {2});
+  off("small", {4});
+  EXPECT_EQ(moves("first", 1), Texts{"vm1 1>5"});
+  off("any", {4});
+  EXPECT_THAT(moves("first", 1), IsEmpty());
+}
+
+/// Of two things that types take each leaves more of one.
+TEST_F(VgpuDefragmentTest, nothing_is_moved_beside_those_of_which_neither_leaves_less) {
+  CardRoom room = vgpu_room({{"any", 2}, {"small", 1}}, 6, {4, 5, 6});
+  room.left = {3, 4};
+  room.left_at_most.reset();
+  for (TypeRoom& type : room.types)
+    type.cost = type.id == "any" ? std::vector<uint64_t>{2, 1} : std::vector<uint64_t>{1, 2};
+  rooms_.insert_or_assign(card(9), room);
+  off("any", {1});
+  off("any", {2});
+  off("small", {4});
+  EXPECT_EQ(moves("first", 1), Texts{"vm1 1>5"});
+  off("any", {4});
+  EXPECT_THAT(moves("first", 1), IsEmpty());
+}
+
+TEST_F(VgpuDefragmentTest, that_a_domain_could_have_another_device_is_not_denied) {
+  off("any", {1});
+  off("any", {2});
+  room(9, 0, {4, 5, 6});
+  EXPECT_EQ(in_the_way("first", 1)[0],
+            "1: assigned to shut-off domain 'vm1', and reassigning makes no more room");
+}
+
 // ---- mdevs
 
 /// One pool of 1 GiB, as labgpu and mbochs have; each type takes its MiB.

@@ -253,6 +253,18 @@ TEST(FractionTest, a_whole_gpu_serves_only_if_all_of_its_model_do) {
             "not whole: memory of 0000:06:00.0, of the same model, is unknown");
 }
 
+TEST(FractionTest, of_a_model_only_the_gpu_that_does_not_answer_is_left_out) {
+  std::vector<FractionGpu> gpus{whole_card("0000:05:00.0", 8192), whole_card("0000:06:00.0", {})};
+  gpus[1].is_silent = gpus[1].types_unknown = true;
+  const FractionChoice choice = fraction_choice(request(8192), gpus);
+  ASSERT_EQ(choice.candidates.size(), 1U);
+  EXPECT_EQ(choice.candidates[0].gpu, "0000:05:00.0");
+  const FractionRequest more = request(16384);
+  gpus[1].whole_refused = "[gpu] has use = mig";
+  EXPECT_THAT(fraction_refusal(more, gpus, fraction_choice(more, gpus)).problem,
+              testing::Not(HasSubstr("than any GPU has")));
+}
+
 TEST(FractionTest, graphics_get_no_type_for_compute_and_no_share) {
   FractionRequest wanted = request(3072);
   wanted.workload = Workload::graphics;

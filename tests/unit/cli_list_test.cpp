@@ -4,8 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "cli/attach_requests.hpp"
 #include "cli/commands.hpp"
 #include "cli/host_offer.hpp"
 #include "config/config_parser.hpp"
@@ -352,6 +354,11 @@ class ListMigTest : public ListTest {
       if (each["type"] == id) return each;
     return {};
   }
+  json unknown() {
+    testing::internal::CaptureStdout();
+    list_command({host_.root(), "", 2, false}, "types");
+    return json::parse(testing::internal::GetCapturedStdout())["unknown"];
+  }
   /// Of a request at attach.
   std::string refusal_of(const std::string& request) {
     const Config config = load_config(config_files(host_.root())).config;
@@ -422,6 +429,39 @@ TEST_F(ListMigTest, without_a_use_and_mig_mode_or_library_the_vfs_say_what_they_
   EXPECT_EQ(list("types", 2).size(), 1U);
 }
 
+TEST_F(ListMigTest, where_nothing_is_for_mig_no_answer_does_not_matter) {
+  host_.config("");
+  nvml_.set("mig off\nreturns DeviceGetMigMode 999\n");
+  EXPECT_EQ(type("474")["use"], "vendor-vf");
+  EXPECT_EQ(unknown().size(), 0U);
+}
+
+/// A whole GPU would serve it, too.
+TEST_F(ListMigTest, without_an_answer_a_domain_keeps_what_serves_its_request) {
+  host_.config("[profile p]\nuse = mig\ntype = 1g.5gb\n");
+  host_.pci_gpu("0000:43:00.0")
+      .pci_id(0x1002, 0x74a1)
+      .attribute("mem_info_vram_total", "17163091968");
+  const Config config = load_config(config_files(host_.root())).config;
+  const Settings settings{host_.root(), "", 0, false};
+  SettledRequest vgpu{Use::vendor_vf, "474"};
+  vgpu.granted.memory_mib = 5120;
+  GpuToAttach gpu{"4GiB", true, Use::vendor_vf, {*parse_pci_address("0000:41:00.1")}, vgpu};
+  const std::string xml = attach_gpu(
+      "<domain><name>web01</name><uuid>d0000000-0000-4000-8000-000000000001</uuid>"
+      "<os><type arch='x86_64' machine='q35'>hvm</type></os><devices></devices></domain>",
+      gpu);
+  const auto now = [&] {
+    return parse_domain(with_requests_settled(settings, config, xml)).requests[0].settled->type;
+  };
+  nvml_.set("mig off\n");
+  EXPECT_EQ(now(), "474");
+  nvml_.set("mig off\nreturns DeviceGetMigMode 999\n");
+  EXPECT_EQ(now(), "474");
+  nvml_.set("mig on\n");
+  EXPECT_EQ(now(), "1g.5gb");
+}
+
 TEST_F(ListMigTest, of_a_card_for_gpu_instances_no_other_kind_serves_a_size) {
   nvml_.set("mig off\n");
   EXPECT_NE(refusal_of("1GiB"), "");
@@ -429,12 +469,16 @@ TEST_F(ListMigTest, of_a_card_for_gpu_instances_no_other_kind_serves_a_size) {
 
 /// In MIG mode its VFs create other vGPUs.
 TEST_F(ListMigTest, without_a_use_what_a_card_that_does_not_answer_has_is_unknown) {
-  host_.config("[profile p]\nuse = mig\ntype = 1g.5gb\n[profile v]\nuse = vendor-vf\ntype = 474\n");
+  host_.config(
+      "[profile p]\nuse = mig\ntype = 1g.5gb\n[profile v]\nuse = vendor-vf\ntype = 474\n"
+      "[profile m]\nmemory = 4GiB\n");
   nvml_.set("mig off\nreturns DeviceGetMigMode 999\n");
   EXPECT_EQ(list("types", 2).size(), 0U);
   EXPECT_EQ(list("profiles", 2)[1]["available"], nullptr);
+  EXPECT_EQ(list("profiles", 2)[2]["available"], nullptr);
   const std::string why =
       "MIG mode cannot be determined: gpuward-nvml: 'nvmlDeviceGetMigMode returned 999'";
+  EXPECT_EQ(unknown(), (json{{{"gpu", "0000:41:00.0"}, {"reason", why}}}));
   testing::internal::CaptureStdout();
   list_command({host_.root(), "", 0, false}, "types");
   show_command({host_.root(), "", 0, false}, "0000:41:00.0");
@@ -474,7 +518,7 @@ TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
   EXPECT_THAT(text, testing::HasSubstr("memory 4864 MiB, by the type: hard\n"));
   EXPECT_THAT(text, testing::HasSubstr("compute units, by the type: hard\n"));
   EXPECT_THAT(text, testing::HasSubstr("name GRID A100-1-5C; memory at most 4864 MiB"));
-  EXPECT_THAT(text, testing::Not(testing::HasSubstr("GPU instance")));
+  EXPECT_THAT(text, testing::HasSubstr("unknown  GPU instance: the claim does not say which\n"));
 }
 
 TEST_F(ListMigTest, verify_reads_the_gpu_instance_back) {

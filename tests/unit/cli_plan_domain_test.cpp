@@ -11,6 +11,7 @@
 #include "fake_host.hpp"
 #include "mdev/instance.hpp"
 #include "pci_fixtures.hpp"
+#include "started_log.hpp"
 #include "state/claim_store.hpp"
 #include "vendor_vgpu_fixtures.hpp"
 
@@ -132,6 +133,19 @@ TEST_F(PlanDomainTest, what_another_gpu_of_the_domain_needs_is_left_to_it) {
   EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: unavailable no available instance",
                                       "0000:42:00.0: chosen"));
   EXPECT_THAT(devices(1), ElementsAre("0000:41:00.0: chosen"));
+}
+
+/// Another type has come to have the name.
+TEST_F(PlanDomainTest, where_a_request_cannot_be_settled_anew_it_is_planned_as_it_is) {
+  host_.parent("a").type("mtty-1", 2).type("mtty-2", 2);
+  for (const char* const type : {"mtty-1", "mtty-2"})
+    host_.parent("a").attribute("mdev_supported_types/" + std::string(type) + "/name", "Same");
+  define({{"Same", true, Use::mdev, {}, SettledRequest{Use::mdev, "mtty-1"}}});
+  const StartedLog log(log::To::terminal);
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(devices(0), ElementsAre("a: chosen"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("request 'Same'"));
+  EXPECT_EQ(status_, 0);
 }
 
 /// Of each type the kernel says what fits without the other.

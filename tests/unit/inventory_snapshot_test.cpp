@@ -209,6 +209,13 @@ TEST(ReadGpusTest, programs_are_asked_of_gpus_that_are_used_so) {
   EXPECT_THAT(asked(profile), ElementsAre(true, true));
   EXPECT_THAT(asked(profile + "gpu = 0000:42:00.0\n"), ElementsAre(false, true));
   EXPECT_THAT(asked(profile + "[gpu 0000:42:00.0]\nuse = vendor-vf\n"), ElementsAre(true, false));
+  host.sriov("0000:42:00.0", 2);
+  host.set_vfs("0000:42:00.0", 2);
+  const std::string with_vf = "[gpu 0000:42:00.1]\nuse = vendor-vf\n";
+  EXPECT_THAT(asked(profile + with_vf), ElementsAre(true, true));
+  EXPECT_THAT(asked(profile + with_vf + "[gpu 0000:42:00.2]\nuse = vendor-vf\n"),
+              ElementsAre(true, false))
+      << "no VF is left for it";
 }
 
 TEST(ReadGpusTest, tells_the_group_and_whether_it_is_viable) {

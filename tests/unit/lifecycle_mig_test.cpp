@@ -536,8 +536,7 @@ TEST_F(MigTest, a_card_is_asked_once_for_all_of_its_vfs) {
   EXPECT_EQ(watch.asked(), "list\n");
 }
 
-/// With a second card, which is not asked after the first has taken all the time.
-TEST_F(MigTest, a_look_at_all_cards_has_one_deadline) {
+TEST_F(MigTest, after_a_card_that_does_not_answer_no_other_is_asked) {
   second_card();
   const NvmlWatch watch(host_.root(), "sleep 30");
   const auto pool = pool_of(host_.root(), config_, config_.profiles[0]);
@@ -555,19 +554,37 @@ TEST_F(MigTest, so_has_a_look_at_the_types_of_all_cards) {
   }
   EXPECT_EQ(watch.asked(), "list\n");
   EXPECT_THAT(unknown, ElementsAre(HasSubstr("cannot be determined: gpuward-nvml timed out"),
-                                   EndsWith("cannot be determined: gpuward-nvml timed out")));
+                                   EndsWith("cannot be determined: not asked, as gpuward-nvml did "
+                                            "not answer for 0000:42:00.0")));
 }
 
-TEST_F(MigTest, so_has_a_look_at_the_gpu_instances_of_a_lost_claim) {
+TEST_F(MigTest, cards_that_answer_are_each_asked_once) {
+  second_card();
+  const NvmlWatch watch(host_.root(), "sleep 1; exit 1");
+  for (const Gpu& gpu : read_gpus(host_.root(), config_))
+    for (int time = 0; time < 2; ++time) {
+      std::string unknown;
+      types_of(host_.root(), config_, gpu, nullptr, &unknown);
+      EXPECT_THAT(unknown, EndsWith("gpuward-nvml ended with status 1"));
+    }
+  EXPECT_EQ(watch.asked(), "list\nlist\n");
+}
+
+/// Its claim is written for good.
+TEST_F(MigTest, for_a_lost_claim_each_card_is_asked_once) {
+  second_card();
   Domain two = small_;
-  two.requests.push_back({"ua-gpuward-1", "small"});
-  two.hostdevs.push_back(two.hostdevs[0]);
-  two.hostdevs[1].address = at("0000:42:00.2");
-  two.hostdevs[1].alias = "ua-gpuward-1";
+  for (const char* const vf : {"0000:42:00.2", "0000:43:00.1"}) {
+    const std::string alias = "ua-gpuward-" + std::to_string(two.requests.size());
+    two.requests.push_back({alias, "small"});
+    two.hostdevs.push_back(two.hostdevs[0]);
+    two.hostdevs.back().address = at(vf);
+    two.hostdevs.back().alias = alias;
+  }
   const NvmlWatch watch(host_.root(), "sleep 30");
   EXPECT_THAT(check_running_domain(host_.root(), config_, two, patient),
               HasSubstr("GPU 1: GPU instance of 0000:42:00.2 remains when the domain stops"));
-  EXPECT_EQ(watch.asked(), "list\n");
+  EXPECT_EQ(watch.asked(), "list\nlist\n");
 }
 
 TEST_F(MigTest, so_have_the_pools_of_all_profiles) {
