@@ -125,7 +125,7 @@ static bool asks_programs(const Root& root, const Config& config, const Gpu& gpu
 }
 
 std::vector<Gpu> read_gpus(const Root& root, const Config& config,
-                           std::shared_ptr<AskedCards> asked) {
+                           const std::shared_ptr<AskedCards>& asked) {
   const auto parents = parent_names(root);
   GpuSearch search{root, config, {parents.begin(), parents.end()}, {}, {}};
   // In the order of their addresses a PF comes before its VFs, whose routing id is its own and
@@ -265,8 +265,8 @@ std::map<std::string, GpuUse> use_of_gpus(const Root& root, const std::vector<Gp
   return uses;
 }
 
-Host read_host(const Root& root, const Config& config, std::shared_ptr<AskedCards> asked) {
-  Host host{read_gpus(root, config, std::move(asked)), {}, claimed_devices(root)};
+Host read_host(const Root& root, const Config& config, const std::shared_ptr<AskedCards>& asked) {
+  Host host{read_gpus(root, config, asked), {}, claimed_devices(root)};
   host.instances = read_instances(root, host.claimed);
   return host;
 }

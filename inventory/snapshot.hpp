@@ -23,11 +23,12 @@ struct Host {
 };
 /// `config`: for devices that only its [gpu] sections make GPUs. `asked`: of a command that reads
 /// a host several times, one for all.
-Host read_host(const Root& root, const Config& config, std::shared_ptr<AskedCards> asked = {});
+Host read_host(const Root& root, const Config& config,
+               const std::shared_ptr<AskedCards>& asked = {});
 
 /// The parts of it.
 std::vector<Gpu> read_gpus(const Root& root, const Config& config,
-                           std::shared_ptr<AskedCards> asked = {});
+                           const std::shared_ptr<AskedCards>& asked = {});
 std::vector<GpuInstance> read_instances(const Root& root, const ClaimedDevices& claimed);
 
 /// By the GPU's name.
