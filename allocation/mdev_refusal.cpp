@@ -4,10 +4,9 @@
 #include <optional>
 #include <set>
 
-#include "allocation/fraction_host.hpp"
-#include "allocation/offered_types.hpp"
 #include "allocation/quota.hpp"
 #include "allocation/request.hpp"
+#include "allocation/settled_now.hpp"
 #include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
@@ -66,26 +65,13 @@ std::string way_to_capacity(const Profile& profile) {
               remedy.empty() ? way_to_capacity(profile) : remedy);
 }
 
-/// What serves a GPU's request by type or memory now.
-std::optional<SettledRequest> settled_now(const MdevPlacing& placing, const GpuRequest& gpu) {
-  const Root& root = placing.root;
-  const Config& config = placing.config;
-  if (const auto fraction = fraction_of(config, gpu)) {
-    const Profile* const profile = names_profile(gpu) ? find_profile(config, gpu.profile) : nullptr;
-    const auto gpus = fraction_gpus(root, config, read_host(root, config),
-                                    profile ? profile->gpus : std::vector<GpuSelector>());
-    return settle_fraction(fraction_choice(*fraction, gpus), gpu);
-  }
-  return settle_type(offered_types(root, config, read_gpus(root, config)).types, gpu.profile);
-}
-
 /// What attach would settle for the GPU now, where that is not what it settled: the driver of the
 /// GPUs has changed since.
 std::optional<SettledRequest> settled_otherwise(const MdevPlacing& placing,
                                                 const ClaimedDevice& device) {
   for (const GpuRequest& gpu : placing.domain.requests) {
     if (gpu.alias != device.alias || !gpu.settled) continue;
-    auto now = settled_now(placing, gpu);
+    auto now = settled_now(placing.root, placing.config, gpu);
     if (now && now != gpu.settled) return now;
   }
   return {};

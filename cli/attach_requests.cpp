@@ -7,6 +7,7 @@
 #include "allocation/offered_types.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/reassignment.hpp"
+#include "allocation/settled_now.hpp"
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
 #include "base/joined.hpp"
@@ -253,50 +254,10 @@ std::string attached_text(const std::vector<WantedGpus>& gpus) {
   return (count == 1 ? "GPU" : std::to_string(count) + " GPUs") + " attached (" + titles + ")";
 }
 
-static bool offers(const FractionChoice& choice, const SettledRequest& wanted) {
-  return std::any_of(choice.candidates.begin(), choice.candidates.end(),
-                     [&](const FractionCandidate& candidate) {
-                       SettledRequest found = settled(candidate);
-                       found.of_profile = wanted.of_profile;
-                       return found == wanted;
-                     });
-}
-
-/// What serves the GPU now, of a request by type. Where GPUs do not say what they have, that what
-/// it has is not listed is no reason to give it another.
-static std::optional<SettledRequest> settled_type_now(const Settings& settings,
-                                                      const Config& config, const GpuRequest& gpu,
-                                                      const std::shared_ptr<AskedCards>& asked) {
-  if (names_profile(gpu) || gpu.settled->type.empty()) return {};
-  const auto gpus = read_gpus(settings.root, config, asked);
-  const OfferedTypes offered = offered_types(settings.root, config, gpus);
-  const bool is_offered =
-      std::any_of(offered.types.begin(), offered.types.end(), [&](const OfferedType& type) {
-        return type.use == gpu.settled->use && type.id == gpu.settled->type;
-      });
-  if (!offered.unknown.empty() && !is_offered) return {};
-  return settle_type(offered.types, gpu.profile);
-}
-
-/// The same of a request by memory.
-static std::optional<SettledRequest> settled_fraction_now(
-    const Settings& settings, const Config& config, const GpuRequest& gpu,
-    const std::shared_ptr<AskedCards>& asked) {
-  const auto request = fraction_of(config, gpu);
-  if (!request) return {};
-  const Profile* const profile = names_profile(gpu) ? find_profile(config, gpu.profile) : nullptr;
-  const auto gpus = fraction_gpus(settings.root, config, read_host(settings.root, config, asked),
-                                  profile ? profile->gpus : std::vector<GpuSelector>());
-  const FractionChoice choice = fraction_choice(*request, gpus);
-  if (gpu.settled && may_have_unknown(*request, gpus) && !offers(choice, *gpu.settled)) return {};
-  return settle_fraction(choice, gpu);
-}
-
 std::string with_requests_settled(const Settings& settings, const Config& config, std::string xml) {
   const auto asked = std::make_shared<AskedCards>();
   for (const GpuRequest& gpu : parse_domain(xml).requests) {
-    const auto now = fraction_of(config, gpu) ? settled_fraction_now(settings, config, gpu, asked)
-                                              : settled_type_now(settings, config, gpu, asked);
+    const auto now = settled_now(settings.root, config, gpu, asked);
     if (now && (now != gpu.settled || now->granted != gpu.settled->granted))
       xml = settle_request(xml, gpu.alias, *now, hostdev_model(settings.root, {now->type}));
   }
