@@ -497,19 +497,24 @@ TEST_F(ListMigTest, without_a_use_what_a_card_that_does_not_answer_has_is_unknow
   EXPECT_EQ(refusal_of("474"), "");
 }
 
-/// The guest sees the vGPU by its own name, which the VFs without one still list.
-TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
-  const std::string uuid = "00000000-0000-4000-8000-000000000001";
-  Claim claim{*parse_uuid(uuid), "web01", {}};
+/// A vGPU on the first VF; `part`: its GPU instance.
+static void claim_for_web01(const Root& root, const std::string& part) {
+  Claim claim{*parse_uuid("00000000-0000-4000-8000-000000000001"), "web01", {}};
   claim.devices.push_back(whole_card("0000:41:00.1"));
   ClaimedDevice& device = claim.devices.back();
   device.use = Use::mig;
   device.parent = "0000:41:00.0";
   device.type = "1g.5gb";
   device.vgpu = "474";
+  device.part = part;
   device.memory_mib = 4864;
-  make_directories(host_.root().run("claims"));
-  Claims(host_.root()).write(claim);
+  make_directories(root.run("claims"));
+  Claims(root).write(claim);
+}
+
+/// The guest sees the vGPU by its own name, which the VFs without one still list.
+TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
+  claim_for_web01(host_.root(), "");
   host_.pci_gpu("0000:41:00.1").pci_id(0x10de, 0x20f1).attribute("nvidia/current_vgpu_type", "474");
   testing::internal::CaptureStdout();
   verify_command({host_.root(), "", 0, false}, "web01");
@@ -522,17 +527,7 @@ TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
 }
 
 TEST_F(ListMigTest, verify_reads_the_gpu_instance_back) {
-  Claim claim{*parse_uuid("00000000-0000-4000-8000-000000000001"), "web01", {}};
-  claim.devices.push_back(whole_card("0000:41:00.1"));
-  ClaimedDevice& device = claim.devices.back();
-  device.use = Use::mig;
-  device.parent = "0000:41:00.0";
-  device.type = "1g.5gb";
-  device.vgpu = "474";
-  device.part = "19:6+1:7";
-  device.memory_mib = 4864;
-  make_directories(host_.root().run("claims"));
-  Claims(host_.root()).write(claim);
+  claim_for_web01(host_.root(), "19:6+1:7");
   const auto verified = [&](const std::string& state) {
     nvml_.set(state);
     testing::internal::CaptureStdout();
