@@ -496,7 +496,7 @@ void remove_address(DomainEdit& edit, const Element& device, const GuestPlace& p
 }
 
 /// The other hostdevs in the slot of a place: a reassignment in place put a card's companions there
-/// (attach/rewrite.cpp). A guest looks for them only where the slot has a function 0.
+/// (attach/assign.cpp). A guest looks for them only where the slot has a function 0.
 std::vector<const Element*> companions_at(const Document& document, const GuestPlace& place) {
   std::vector<const Element*> companions;
   for (const Element& device : devices_of(document)) {
