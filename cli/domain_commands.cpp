@@ -30,7 +30,7 @@
 #include "libvirt/client.hpp"
 #include "libvirt/version.hpp"
 #include "lifecycle/reassign.hpp"
-#include "protection/gpu_hotplug.hpp"
+#include "protection/pci_root.hpp"
 #include "protection/protect.hpp"
 #include "protection/qemu_version.hpp"
 #include "protection/verdict.hpp"
