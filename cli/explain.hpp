@@ -10,8 +10,8 @@
 #include "base/uuid.hpp"
 #include "config/config.hpp"
 #include "doctor/guard_status.hpp"
-#include "protection/gpu_hotplug.hpp"
 #include "protection/guards.hpp"
+#include "protection/pci_root.hpp"
 #include "state/start_permit.hpp"
 
 namespace gpuward {

@@ -122,6 +122,63 @@ const Element* needless_multifunction(const std::vector<Element>& devices, const
   return nullptr;
 }
 
+/// Whether a device other than those in `removal` has its guest address on this PCI bus.
+static bool is_bus_used(const Element& devices, unsigned bus,
+                        const std::vector<const Element*>& removal) {
+  return std::any_of(devices.children.begin(), devices.children.end(), [&](const Element& device) {
+    const Element* const address = device.child("address");
+    if (!address || address->attribute("type") != "pci") return false;
+    if (std::find(removal.begin(), removal.end(), &device) != removal.end()) return false;
+    const auto place = pci_address_of(*address);
+    return !place || place->bus == bus;
+  });
+}
+
+/// Whether a device in `removal` has its guest address on this PCI bus.
+static bool is_on_bus(const std::vector<const Element*>& removal, unsigned bus) {
+  return std::any_of(removal.begin(), removal.end(), [&](const Element* device) {
+    const auto place = guest_address_of(*device);
+    return place && place->bus == bus;
+  });
+}
+
+/// How many PCI controllers libvirt has for these devices, the machine's own included.
+static unsigned count_pci_controllers(const std::vector<Element>& devices) {
+  bool has_root = false;
+  unsigned count = 0;
+  for (const Element& device : devices) {
+    if (device.name != "controller" || device.attribute("type") != "pci") continue;
+    ++count;
+    const auto model = device.attribute("model").value_or("");
+    has_root = has_root || model == "pcie-root" || model == "pci-root" ||
+               pci_controller_index(device) == 0u;
+  }
+  return count + (has_root ? 0 : 1);
+}
+
+void add_controllers_to(std::vector<const Element*>& removal, const Element& devices,
+                        unsigned before_attach) {
+  std::vector<std::pair<unsigned, const Element*>> later;
+  unsigned under_gpus = 0;
+  for (const Element& device : devices.children) {
+    const auto index = pci_controller_index(device);
+    if (!index || *index < std::max(before_attach, 1u)) continue;
+    later.push_back({*index, &device});
+    under_gpus += is_on_bus(removal, *index);
+  }
+  const unsigned count = count_pci_controllers(devices.children);
+  unsigned others = count > before_attach + under_gpus ? count - before_attach - under_gpus : 0;
+  std::sort(later.rbegin(), later.rend());
+  for (const auto& [index, controller] : later) {
+    if (is_bus_used(devices, index, removal)) return;
+    if (!is_on_bus(removal, index)) {
+      if (others == 0) continue;
+      --others;
+    }
+    removal.push_back(controller);
+  }
+}
+
 std::optional<PciAddress> free_pci_slot(const std::vector<Element>& devices) {
   std::vector<unsigned> buses{0};
   for (const Element& device : devices)

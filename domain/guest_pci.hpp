@@ -49,6 +49,13 @@ std::vector<PciAddress> single_ports(const std::vector<Element>& devices);
 const Element* needless_multifunction(const std::vector<Element>& devices, const PciAddress& port,
                                       const std::vector<const Element*>& going);
 
+/// Adds the PCI controllers that came after attach and are of no use without the devices in
+/// `removal`. From the last one down: libvirt would fill a gap between two. Those that are not
+/// under these devices only as far as there are more than before: it may be that libvirt has given
+/// the numbers otherwise than attach expected.
+void add_controllers_to(std::vector<const Element*>& removal, const Element& devices,
+                        unsigned before_attach);
+
 /// The highest free slot of a conventional PCI bus, 0 or that of a pci-bridge; libvirt fills a bus
 /// from below. Nothing when all are in use.
 std::optional<PciAddress> free_pci_slot(const std::vector<Element>& devices);

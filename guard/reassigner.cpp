@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "attach/rewrite.hpp"
+#include "attach/assign.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"

@@ -9,7 +9,7 @@
 
 #include "allocation/reassignment.hpp"
 #include "allocation/request_verdict.hpp"
-#include "attach/rewrite.hpp"
+#include "attach/clone.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"

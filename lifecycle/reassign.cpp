@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "allocation/reassignment.hpp"
-#include "attach/rewrite.hpp"
+#include "attach/assign.hpp"
 #include "base/error.hpp"
 #include "base/quote.hpp"
 #include "inventory/gpu_hostdevs.hpp"

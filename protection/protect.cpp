@@ -7,6 +7,8 @@
 #include "base/quote.hpp"
 #include "domain/device_names.hpp"
 #include "protection/gpu_hotplug.hpp"
+#include "protection/gpu_hotplug_record.hpp"
+#include "protection/own_ports.hpp"
 #include "protection/protect_work.hpp"
 
 // What protect leaves in <gpuward:domain>, so that unprotect knows what was there before:
@@ -19,7 +21,7 @@
 //     </gpuward:maxMemory>
 //     <gpuward:disk dev='vda' error_policy='stop'/> what the policies of disk vda were
 //     <gpuward:watchdog number='0'/>                the first watchdog's action was pause
-//     <gpuward:port/>, <gpuward:place/>             see gpu_hotplug.cpp
+//     <gpuward:port/>, <gpuward:place/>             see gpu_hotplug_record.cpp
 //   </gpuward:protected>
 //
 // With by='protect' it stays when the last GPU is detached.

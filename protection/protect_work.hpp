@@ -11,8 +11,9 @@
 
 namespace gpuward {
 
-// The parts of protect and unprotect, one file for each guard. What is closed is written down in
-// <gpuward:protected>, and opened again by what is written there (protect.cpp shows it).
+// The parts of protect and unprotect, one file for each guard; that against hot-plug of GPUs has
+// gpu_hotplug_*.cpp. What is closed is written down in <gpuward:protected>, and opened again by
+// what is written there (protect.cpp shows it).
 
 /// Where protect put a GPU that had no guest address, from an earlier protect.
 struct GuestPlace {

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "protection/gpu_hotplug.hpp"
 #include "protection/guards.hpp"
+#include "protection/pci_root.hpp"
 
 namespace gpuward {
 

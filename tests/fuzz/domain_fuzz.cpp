@@ -7,7 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "attach/rewrite.hpp"
+#include "attach/attach.hpp"
+#include "attach/clone.hpp"
+#include "attach/detach.hpp"
 #include "base/error.hpp"
 #include "domain/device_names.hpp"
 #include "domain/domain.hpp"

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attach/rewrite.hpp"
+#include "attach/assign.hpp"
+#include "attach/attach.hpp"
+#include "attach/detach.hpp"
 #include "domain/device_names.hpp"
 #include "domain_fixtures.hpp"
 #include "protection/protect.hpp"

@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attach/rewrite.hpp"
+#include "attach/assign.hpp"
+#include "attach/attach.hpp"
+#include "attach/clone.hpp"
+#include "attach/detach.hpp"
 #include "base/error.hpp"
 #include "domain/domain.hpp"
 #include "domain/xml_document.hpp"

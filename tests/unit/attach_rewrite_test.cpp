@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "attach/rewrite.hpp"
+#include "attach/assign.hpp"
+#include "attach/attach.hpp"
+#include "attach/clone.hpp"
+#include "attach/detach.hpp"
+#include "attach/settle.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

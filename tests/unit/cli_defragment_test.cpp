@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attach/rewrite.hpp"
+#include "attach/attach.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
 #include "domain_fixtures.hpp"

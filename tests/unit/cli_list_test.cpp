@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "attach/rewrite.hpp"
+#include "attach/attach.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "cli/attach_requests.hpp"

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "attach/rewrite.hpp"
+#include "attach/attach.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
 #include "domain_fixtures.hpp"

@@ -4,7 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attach/rewrite.hpp"
+#include "attach/assign.hpp"
+#include "attach/attach.hpp"
 #include "domain/xml_document.hpp"
 #include "domain_fixtures.hpp"
 #include "protection/protect.hpp"

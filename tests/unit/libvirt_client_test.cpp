@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attach/rewrite.hpp"
+#include "attach/attach.hpp"
 #include "domain/domain.hpp"
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"

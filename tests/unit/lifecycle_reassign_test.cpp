@@ -6,7 +6,7 @@
 
 #include "allocation/reassignment.hpp"
 #include "allocation_fixtures.hpp"
-#include "attach/rewrite.hpp"
+#include "attach/attach.hpp"
 #include "base/error.hpp"
 #include "config/gpu_selector.hpp"
 #include "domain_fixtures.hpp"

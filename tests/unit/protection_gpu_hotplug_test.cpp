@@ -6,7 +6,9 @@
 
 #include <algorithm>
 
-#include "attach/rewrite.hpp"
+#include "attach/assign.hpp"
+#include "attach/attach.hpp"
+#include "attach/detach.hpp"
 #include "domain/guest_pci.hpp"
 #include "domain_fixtures.hpp"
 #include "protection/protect.hpp"

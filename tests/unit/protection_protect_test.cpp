@@ -4,7 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "attach/rewrite.hpp"
+#include "attach/attach.hpp"
+#include "attach/detach.hpp"
 #include "domain/xml_document.hpp"
 #include "domain_fixtures.hpp"
 

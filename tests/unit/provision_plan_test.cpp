@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "fake_host.hpp"
+#include "mdev/provisioned.hpp"
 #include "provision/provision.hpp"
 
 namespace gpuward {

@@ -8,6 +8,7 @@
 
 #include "base/file.hpp"
 #include "fake_host.hpp"
+#include "mdev/provisioned.hpp"
 #include "provision/provision.hpp"
 #include "state/claim_store.hpp"
 
