@@ -412,6 +412,26 @@ TEST_F(ListMigTest, without_mig_mode_or_library_it_has_no_types_and_how_many_fit
   EXPECT_EQ(list("types", 2).size(), 0U);
 }
 
+TEST_F(ListMigTest, a_driver_that_offers_vgpus_as_mdevs_is_refused) {
+  host_.parent("0000:41:00.1").type("nvidia-474", 1);
+  const std::string why =
+      "GPU 0000:41:00.0: use = mig is not supported where the driver offers vGPUs as mdevs; set "
+      "use = mdev and create GPU instances with: nvidia-smi mig -i 0000:41:00.0 -cgi PROFILE -C";
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "types");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), why + "\n");
+  const auto check = [&](const std::string& config) {
+    host_.config(config);
+    testing::internal::CaptureStdout();
+    check_command({host_.root(), "", 1, false}, {});
+    return json::parse(testing::internal::GetCapturedStdout())["problems"];
+  };
+  const json problems = check("[gpu *]\nuse = mig\n");
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0]["message"], why);
+  EXPECT_EQ(check("[gpu *]\nuse = mdev\n").size(), 0U);
+}
+
 TEST_F(ListMigTest, a_vf_less_does_not_make_it_fewer) {
   nvml_.add("instance 1 9 4 4 1");
   host_.config(
