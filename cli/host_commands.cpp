@@ -11,6 +11,7 @@
 #include "config/config_parser.hpp"
 #include "inventory/selector_check.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/mig_room.hpp"
 #include "libvirt/client.hpp"
 #include "libvirt/version.hpp"
 #include "lifecycle/reconcile.hpp"
@@ -58,8 +59,11 @@ static void add_host_problems(const Settings& settings, const UnclearGpus& uncle
     add_problems(loaded,
                  unsupported_by(config, libvirt_version_at(settings.root, settings.connect)));
   add_problems(loaded, unclear.errors);
-  if (config.profiles.empty()) return;
   const auto gpus = read_gpus(settings.root, config);
+  for (const Gpu& gpu : gpus)
+    if (const Reason reason = reason_not_mig(settings.root, config, gpu); !reason.problem.empty())
+      loaded.problems.push_back({{}, to_string(reason)});
+  if (config.profiles.empty()) return;
   add_problems(loaded,
                profiles_named_as_types(config, offered_types(settings.root, config, gpus).types));
 }

@@ -146,7 +146,9 @@ static std::string without_types_text(const Root& root, const Config& config,
               "; check: nvidia-smi, or set use in its [gpu] section\n";
     else if (gpus[at].offers_vgpus)
       text += "GPU " + gpus[at].parent.name + ": no further vGPU can be created\n";
-    if (gpus[at].serves_mdevs())
+    if (const Reason reason = reason_not_mig(root, config, gpus[at]); !reason.problem.empty())
+      text += to_string(reason) + '\n';
+    else if (gpus[at].serves_mdevs())
       text += "GPU " + gpus[at].parent.name + ": its driver lists no types\n";
   }
   return text;

@@ -16,6 +16,7 @@
 #include "domain/xml_document.hpp"
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/mig_room.hpp"
 #include "mdev/instance.hpp"
 #include "pci/card_facts.hpp"
 #include "provision/provision.hpp"
@@ -228,9 +229,9 @@ static void find_scrub_programs(const Root& root, const Config& config, Findings
 }
 
 /// Other hardware than its [gpu] section expects: no domain is assigned it.
-static void find_unexpected(const Root& root, const Config& config, std::set<std::string>& reasons,
-                            Findings& findings) {
-  for (const Gpu& gpu : read_gpus(root, config))
+static void find_unexpected(const Root& root, const Config& config, const std::vector<Gpu>& gpus,
+                            std::set<std::string>& reasons, Findings& findings) {
+  for (const Gpu& gpu : gpus)
     if (const Verdict verdict = check_identity(root, config, gpu.parent); !verdict) {
       reasons.insert(to_string(verdict.reason));
       // What cannot be read now, as of a card that a guest has, is no defect.
@@ -240,6 +241,15 @@ static void find_unexpected(const Root& root, const Config& config, std::set<std
                           verdict.reason.remedy.empty() ? "gpuward show " + gpu.parent.name
                                                         : hint(verdict.reason)});
     }
+}
+
+/// Of this use no domain is assigned anything.
+static void find_unsupported_mig(const Root& root, const Config& config,
+                                 const std::vector<Gpu>& gpus, Findings& findings) {
+  for (const Gpu& gpu : gpus)
+    if (const Reason reason = reason_not_mig(root, config, gpu); !reason.problem.empty())
+      findings.push_back(
+          {Severity::problem, "devices", gpu.parent.name, reason.problem, hint(reason)});
 }
 
 /// `apply` leaves VFs in use as they are.
@@ -259,7 +269,9 @@ Findings check_devices(const Root& root, const Config& config) {
   Findings findings;
   find_quarantined(root, findings);
   std::set<std::string> unexpected;
-  find_unexpected(root, config, unexpected, findings);
+  const auto gpus = read_gpus(root, config);
+  find_unexpected(root, config, gpus, unexpected, findings);
+  find_unsupported_mig(root, config, gpus, findings);
   const ProvisionPlan plan = plan_host(root, config);
   for (const VfChange& change : plan.vfs) findings.push_back(not_applied(root, change));
   for (const std::string& line : plan.errors)

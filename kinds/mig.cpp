@@ -80,9 +80,15 @@ static std::optional<unsigned> memory(const Root& /*root*/, const ClaimedDevice&
 
 // ---- the pool
 
+static std::string reason_not_mig(const PoolQuery& query, const GpuSettings& settings,
+                                  const PciDevice& device) {
+  const Reason reason = reason_not_mig(query.root, device.address, *device.physical_function);
+  return reason.problem.empty() ? reason_without_vgpus(query, settings, device) : to_string(reason);
+}
+
 static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& device,
                                       std::string& why) {
-  auto found = find_vf(query, device, reason_without_vgpus, why);
+  auto found = find_vf(query, device, reason_not_mig, why);
   return found ? std::optional(std::move(found->device)) : std::nullopt;
 }
 
@@ -218,6 +224,10 @@ static void set_up(const DeviceSetup& setup, ClaimedDevice& device) {
   const auto& [root, config, profile, owner, deadlines] = setup;
   const Lock lock = ensure_vf(setup, device);
   require_no_blocked_writer(root, device);
+  // Not known before of a VF that was enabled just now.
+  if (Reason reason = reason_not_mig(root, device.address, *parse_pci_address(device.parent));
+      !reason.problem.empty())
+    throw Error(about(device_title(device), std::move(reason)));
   remove_adopted_vgpu(setup, device);
   const MigFit fit = require_fit(profile, device,
                                  choose_for(root, config, profile, device, deadlines.write_wait()));

@@ -67,6 +67,27 @@ std::string mig_problem(const Root& root, const Config& config, const PciAddress
   return {};
 }
 
+Reason reason_not_mig(const Root& root, const PciAddress& vf, const PciAddress& card) {
+  if (!exists(pci_path(root, vf) + "/mdev_supported_types")) return {};
+  return {{},
+          "use = mig is not supported where the driver offers vGPUs as mdevs",
+          "set use = mdev and create GPU instances with: nvidia-smi mig -i " + to_string(card) +
+              " -cgi PROFILE -C"};
+}
+
+Reason reason_not_mig(const Root& root, const Config& config, const Gpu& gpu) {
+  for (const std::string& name : gpu.mdev_parents) {
+    const auto vf = find_parent(root, config, name);
+    if (!vf || !vf->address || !vf->physical_function) continue;
+    const auto use = settings_of(config, *vf).use;
+    if (!use || !traits_of(*use).needs_program) continue;
+    Reason reason = reason_not_mig(root, *vf->address, *vf->physical_function);
+    reason.object = "GPU " + gpu.parent.name;
+    return reason;
+  }
+  return {};
+}
+
 static std::string gpu_instance_path(const Root& root, const PciAddress& vf) {
   return pci_path(root, vf) + "/nvidia/gpu_instance_id";
 }

@@ -6,8 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
+#include "inventory/gpu.hpp"
 #include "kinds/mig_part.hpp"
 #include "mdev/parent.hpp"
 #include "pci/nvml.hpp"
@@ -35,6 +37,15 @@ MigView view_card(const Root& root, const Config& config, const PciAddress& addr
 /// Why GPU instances of the card are not known, and what helps; "" where they are.
 std::string mig_problem(const Root& root, const Config& config, const PciAddress& card,
                         AskedCards& asked);
+
+/// Why no GPU instance is created for this VF of the card, and what helps: its driver offers vGPUs
+/// as mdev types, as NVIDIA's did before its vendor VFIO framework. Which GPU instance it puts one
+/// of these in is not documented, so that none could be destroyed with its domain. No problem where
+/// the driver does not.
+Reason reason_not_mig(const Root& root, const PciAddress& vf, const PciAddress& card);
+
+/// The same of a GPU where a section gives it, or one of its VFs, this use; with the GPU as object.
+Reason reason_not_mig(const Root& root, const Config& config, const Gpu& gpu);
 
 /// Of a VF that a running domain has and whose claim is lost: notes the vGPU and the GPU instance
 /// that set_up made. Returns why the GPU instance is not known, so that it remains when the domain

@@ -412,6 +412,26 @@ TEST_F(ListMigTest, without_mig_mode_or_library_it_has_no_types_and_how_many_fit
   EXPECT_EQ(list("types", 2).size(), 0U);
 }
 
+TEST_F(ListMigTest, a_driver_that_offers_vgpus_as_mdevs_is_refused) {
+  host_.parent("0000:41:00.1").type("nvidia-474", 1);
+  const std::string why =
+      "GPU 0000:41:00.0: use = mig is not supported where the driver offers vGPUs as mdevs; set "
+      "use = mdev and create GPU instances with: nvidia-smi mig -i 0000:41:00.0 -cgi PROFILE -C";
+  testing::internal::CaptureStdout();
+  list_command({host_.root(), "", 0, false}, "types");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), why + "\n");
+  const auto check = [&](const std::string& config) {
+    host_.config(config);
+    testing::internal::CaptureStdout();
+    check_command({host_.root(), "", 1, false}, {});
+    return json::parse(testing::internal::GetCapturedStdout())["problems"];
+  };
+  const json problems = check("[gpu *]\nuse = mig\n");
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0]["message"], why);
+  EXPECT_EQ(check("[gpu *]\nuse = mdev\n").size(), 0U);
+}
+
 TEST_F(ListMigTest, a_vf_less_does_not_make_it_fewer) {
   nvml_.add("instance 1 9 4 4 1");
   host_.config(
@@ -497,10 +517,12 @@ TEST_F(ListMigTest, without_a_use_what_a_card_that_does_not_answer_has_is_unknow
   EXPECT_EQ(refusal_of("474"), "");
 }
 
-/// A vGPU on the first VF; `part`: its GPU instance.
-static void claim_for_web01(const Root& root, const std::string& part) {
-  Claim claim{*parse_uuid("00000000-0000-4000-8000-000000000001"), "web01", {}};
-  claim.devices.push_back(whole_card("0000:41:00.1"));
+/// A vGPU on this VF; `part`: its GPU instance.
+static void claim_for_web01(const Root& root, const std::string& part,
+                            const std::string& vf = "0000:41:00.1") {
+  const Uuid web01 = *parse_uuid("00000000-0000-4000-8000-000000000001");
+  Claim claim = Claims(root).find(web01).value_or(Claim{web01, "web01", {}});
+  claim.devices.push_back(whole_card(vf));
   ClaimedDevice& device = claim.devices.back();
   device.use = Use::mig;
   device.parent = "0000:41:00.0";
@@ -526,29 +548,71 @@ TEST_F(ListMigTest, verify_compares_the_vgpu_and_names_it) {
   EXPECT_THAT(text, testing::HasSubstr("unknown  GPU instance: the claim does not say which\n"));
 }
 
+/// Of such a model several vGPUs may be in one GPU instance, but not in one that was created for
+/// the device.
+TEST_F(ListMigTest, verify_knows_that_nothing_shares_the_gpu_instance) {
+  claim_for_web01(host_.root(), "19:6+1:7");
+  host_.pci_gpu("0000:41:00.1")
+      .attribute("nvidia/current_vgpu_type", "474")
+      .attribute("nvidia/creatable_vgpu_types", "");
+  host_.pci_gpu("0000:41:00.2")
+      .attribute("nvidia/creatable_vgpu_types",
+                 "474 : NVIDIA RTX Pro 6000 DC-1-12Q\n475 : NVIDIA RTX Pro 6000 DC-1-24Q");
+  testing::internal::CaptureStdout();
+  verify_command({host_.root(), "", 0, false}, "web01");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::HasSubstr("compute units, by the type: hard\n"));
+}
+
+TEST_F(ListMigTest, verify_asks_a_card_once_for_all_gpus_of_the_domain) {
+  claim_for_web01(host_.root(), "19:6+1:7");
+  claim_for_web01(host_.root(), "19:5+1:8", "0000:41:00.2");
+  const NvmlWatch watch(host_.root());
+  testing::internal::CaptureStdout();
+  verify_command({host_.root(), "", 0, false}, "web01");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::AllOf(testing::HasSubstr("expected GPU instance 7 of 0000:41:00.0, "),
+                             testing::HasSubstr("expected GPU instance 8 of 0000:41:00.0, ")));
+  EXPECT_EQ(watch.asked(), "list\n");
+}
+
+/// All else of the device is as claimed, so that the status is that of the GPU instance.
 TEST_F(ListMigTest, verify_reads_the_gpu_instance_back) {
   claim_for_web01(host_.root(), "19:6+1:7");
+  host_.pci_gpu("0000:41:00.1")
+      .driver("nvidia")
+      .attribute("nvidia/current_vgpu_type", "474")
+      .attribute("vfio-dev/vfio0/dev", "1:2");
+  host_.file("/sys/kernel/iommu_groups/1/type", "DMA-FQ\n");
+  host_.file("/sys/kernel/iommu_groups/1/devices/0000:41:00.1", "");
+  host_.process(4711, "qemu-system-x86", {"/dev/vfio/1"});
+  host_.file("/proc/4711/cmdline",
+             "qemu" + std::string(1, '\0') + "00000000-0000-4000-8000-000000000001");
+  int status = -1;
   const auto verified = [&](const std::string& state) {
     nvml_.set(state);
     testing::internal::CaptureStdout();
-    verify_command({host_.root(), "", 0, false}, "web01");
+    status = verify_command({host_.root(), "", 0, false}, "web01");
     return testing::internal::GetCapturedStdout();
   };
   EXPECT_THAT(verified("mig on\ninstance 7 19 6 1 1\n"),
               testing::AllOf(testing::HasSubstr("ok       GPU instance profile: 1g.5gb\n"),
                              testing::HasSubstr("ok       GPU instance placement: 6+1\n"),
                              testing::HasSubstr("ok       GPU instance memory: 4864 MiB\n")));
+  EXPECT_EQ(status, 0);
   EXPECT_THAT(verified("mig on\ninstance 7 14 4 2 1\n"),
               testing::AllOf(
                   testing::HasSubstr("differs  GPU instance profile: expected 1g.5gb, found 2g."),
                   testing::HasSubstr("differs  GPU instance placement: expected 6+1, found 4+2\n"),
                   testing::HasSubstr("differs  GPU instance memory: expected 4864 MiB, found 9")));
+  EXPECT_EQ(status, 1);
   EXPECT_THAT(verified("mig on\ninstance 8 19 6 1 1\n"),
               testing::HasSubstr("differs  GPU instance: expected GPU instance 7 of 0000:41:00.0, "
                                  "found none\n"));
   EXPECT_THAT(verified("mig on\nreturns DeviceGetMigMode 999\n"),
               testing::HasSubstr("unknown  GPU instance: expected GPU instance 7 of 0000:41:00.0, "
                                  "gpuward-nvml: "));
+  EXPECT_EQ(status, 3);
 }
 
 TEST_F(ListMigTest, of_cards_that_no_section_mentions_the_types_are_listed_too) {

@@ -64,5 +64,49 @@ TEST(MigPartTest, is_one_word_of_a_claim) {
     EXPECT_FALSE(parse_part(text)) << text;
 }
 
+/// "ok GPU instance profile: 1g.5gb" of each.
+std::vector<std::string> facts_of(const ClaimedDevice& device, const MigCard& card) {
+  std::vector<std::string> lines;
+  for (const DeviceFact& fact : part_facts(device, card))
+    lines.push_back(std::string(state_word(fact.state)) + ' ' + fact.what + ": " +
+                    (fact.reason.empty() ? fact.found : fact.reason));
+  return lines;
+}
+
+class PartFactsTest : public testing::Test {
+ protected:
+  PartFactsTest() {
+    device_.type = "1g.5gb";
+    device_.parent = "0000:41:00.0";
+    card_.mode = MigCard::Mode::on;
+    card_.profiles.push_back({.id = 19, .name = "1g.5gb", .memory_mib = 4864});
+    card_.instances = {{7, 19, {6, 1}}, {8, 19, {5, 1}}};
+  }
+  ClaimedDevice device_{.alias = "", .profile = "", .instance = {}, .parent = {}, .type = {}};
+  MigCard card_;
+};
+
+/// As of a start that was killed before the driver answered.
+TEST_F(PartFactsTest, one_without_an_id_is_looked_for_at_its_place) {
+  device_.part = "19:5+1:-";
+  EXPECT_THAT(facts_of(device_, card_), testing::ElementsAre("ok GPU instance profile: 1g.5gb",
+                                                             "ok GPU instance placement: 5+1"));
+  device_.part = "19:4+1:-";
+  const DeviceFacts facts = part_facts(device_, card_);
+  ASSERT_EQ(facts.size(), 1U);
+  EXPECT_EQ(facts[0].expected, "GPU instance at memory slice 4 of 0000:41:00.0");
+  EXPECT_EQ(facts[0].found, "none");
+}
+
+TEST_F(PartFactsTest, what_the_driver_does_not_list_of_its_profile_is_unknown) {
+  device_.part = "19:6+1:7";
+  device_.memory_mib = 4864;
+  card_.profiles[0].id = 20;
+  EXPECT_THAT(facts_of(device_, card_),
+              testing::ElementsAre("unknown GPU instance profile: not listed by the driver",
+                                   "ok GPU instance placement: 6+1",
+                                   "unknown GPU instance memory: not listed by the driver"));
+}
+
 }  // namespace
 }  // namespace gpuward

@@ -228,6 +228,36 @@ TEST_F(MigTest, room_that_may_come_is_not_hidden_by_a_type_that_never_does) {
               HasSubstr("no room for a GPU instance 4g.20gb; shut a domain"));
 }
 
+// ---- drivers before the vendor VFIO framework
+
+constexpr const char* with_mdevs =
+    "use = mig is not supported where the driver offers vGPUs as mdevs; set use = mdev and create "
+    "GPU instances with: nvidia-smi mig -i 0000:42:00.0 -cgi PROFILE -C";
+
+TEST_F(MigTest, a_vf_that_offers_mdevs_is_refused) {
+  for (const char* vf : {"0000:42:00.1", "0000:42:00.2", "0000:42:00.3", "0000:42:00.4"})
+    host_.parent(vf).type("nvidia-474", 1);
+  EXPECT_THAT(refusal(small_), HasSubstr(std::string("profile 'small': ") + with_mdevs));
+  EXPECT_THAT(explain_empty_pool(host_.root(), config_, config_.profiles[0]),
+              HasSubstr(std::string("0000:42:00.2: ") + with_mdevs));
+  EXPECT_THAT(pool_of(host_.root(), config_, config_.profiles[0]), IsEmpty());
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_FALSE(claims_.find(small_.uuid));
+}
+
+/// What its driver offers is seen once it exists.
+TEST_F(MigTest, no_gpu_instance_is_created_for_a_vf_that_offers_mdevs_once_it_is_enabled) {
+  host_.set_vfs(pf, 0);
+  host_.reacts(pf, "sriov_numvfs", [this](const std::string&) {
+    host_.set_vfs(pf, 4);
+    host_.parent("0000:42:00.1").type("nvidia-474", 1);
+    return 0;
+  });
+  EXPECT_THAT(refusal(small_), HasSubstr(std::string("GPU 0 (0000:42:00.1): ") + with_mdevs));
+  EXPECT_EQ(nvml_.state(), "mig on\n") << "and none was, for a moment";
+  EXPECT_FALSE(claims_.find(small_.uuid));
+}
+
 // ---- a running domain whose claim is lost
 
 TEST_F(MigTest, a_lost_claim_is_written_again_with_its_gpu_instance) {
@@ -491,21 +521,6 @@ TEST_F(MigTest, a_vgpu_in_another_one_is_refused) {
 }
 
 // ---- who asks the library
-
-class NvmlWatch {
- public:
-  explicit NvmlWatch(const Root& root, const std::string& then = "exit 1")
-      : mark_(root.at("/usr/lib/asked")) {
-    write_file_atomically(mark_, "");
-    ::chmod(mark_.c_str(), 0666);
-    write_file_atomically(root.at("/usr/sbin/gpuward-nvml"),
-                          "#!/bin/sh\necho \"$3\" >> " + mark_ + '\n' + then + '\n', 0755);
-  }
-  std::string asked() const { return read_file(mark_).value_or("?"); }
-
- private:
-  std::string mark_;
-};
 
 TEST_F(MigTest, the_start_of_other_domains_does_not_ask_the_library) {
   const NvmlWatch watch(host_.root());
