@@ -6,6 +6,7 @@
 #include "allocation/offered_types.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
+#include "cli/host_offer.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
@@ -59,9 +60,8 @@ static void add_host_problems(const Settings& settings, const UnclearGpus& uncle
                  unsupported_by(config, libvirt_version_at(settings.root, settings.connect)));
   add_problems(loaded, unclear.errors);
   if (config.profiles.empty()) return;
-  const auto gpus = read_gpus(settings.root, config);
-  add_problems(loaded,
-               profiles_named_as_types(config, offered_types(settings.root, config, gpus).types));
+  const HostOffer offer = read_host_offer(settings.root, config);
+  add_problems(loaded, profiles_named_as_others(config, offer.types, offer.models));
 }
 
 static void print_warnings(const std::vector<ConfigProblem>& warnings) {
