@@ -4,6 +4,8 @@
 #include <optional>
 #include <set>
 
+#include "allocation/capacity.hpp"
+#include "allocation/fraction_host.hpp"
 #include "allocation/quota.hpp"
 #include "allocation/request.hpp"
 #include "allocation/settled_now.hpp"
@@ -102,6 +104,27 @@ std::string available_of_requested(const MdevPlacing& placing, const ClaimedDevi
          " requested are available";
 }
 
+/// "; 0000:04:00.0: 128 MiB of memory remain and one requires 256 MiB": what the cards have left
+/// for a GPU that requests memory, beside what this domain is to have on them.
+std::string memory_left(const MdevPlacing& placing, const Profile& profile,
+                        const FoundParents& found) {
+  if (!profile.memory_mib) return {};
+  const auto cards = cards_of(placing, found);
+  std::string text;
+  for (FractionGpu& gpu : fraction_gpus(placing.root, placing.config,
+                                        read_host(placing.root, placing.config), profile.gpus)) {
+    if (!cards.contains(gpu.name)) continue;
+    for (const ClaimedDevice& own : placing.claim.devices)
+      if (needs_instance(own, placing.existing) && !own.parent.empty() &&
+          card_of(placing.root, own) == gpu.name)
+        take_anyway(gpu.room, own.type);
+    for (const std::string& type : profile.types)
+      if (has_type(gpu.room, type) && room_for(gpu.room, type) == 0)
+        text += "; " + gpu.name + ": " + reason_full(gpu.room, type);
+  }
+  return text;
+}
+
 std::string list_types(const Profile& profile) {
   std::string types;
   for (const std::string& type : profile.types) types += (types.empty() ? "" : " or ") + type;
@@ -132,6 +155,7 @@ void throw_no_capacity(const MdevPlacing& placing, const ClaimedDevice& device,
   if (const std::string holders = holders_of(placing, found); !holders.empty())
     text += " (in use by domains " + holders + ")";
   if (!found.unavailable.empty()) text += "; " + unavailable_text(found);
+  text += memory_left(placing, profile, found);
   text += available_of_requested(placing, device);
   throw InUse(gpu_title(device.alias), text, way_to_capacity(profile));
 }

@@ -5,7 +5,9 @@
 #include <set>
 #include <tuple>
 
+#include "config/gpu_selector.hpp"
 #include "config/gpu_settings.hpp"
+#include "config/names.hpp"
 #include "kinds/kind.hpp"
 
 namespace gpuward {
@@ -91,19 +93,40 @@ static bool provides_only(const Profile& profile, const OfferedType& type) {
          });
 }
 
-std::vector<ConfigProblem> profiles_named_as_types(const Config& config,
-                                                   const std::vector<OfferedType>& types) {
+static bool provides_only(const Profile& profile, const OfferedModel& model) {
+  return traits_of(profile.use).is_whole_card && profile.gpus.size() == 1 &&
+         to_string(profile.gpus.front()) == model.device;
+}
+
+static ConfigProblem named_as(const Profile& profile, const std::string& what) {
+  return {profile.position, "[profile " + profile.name + "] is named as a " + what +
+                                " of a GPU of this host, but provides another; rename the profile"};
+}
+
+static bool is_named_as_type(const Profile& profile, const std::vector<OfferedType>& types) {
+  return std::any_of(types.begin(), types.end(), [&](const OfferedType& type) {
+    return (profile.name == type.id || profile.name == type.name) && !provides_only(profile, type);
+  });
+}
+
+/// As a request for a model is read: its case is ignored.
+static bool is_named_as_model(const Profile& profile, const std::vector<OfferedModel>& models) {
+  const std::string name = lower_case(profile.name);
+  return std::any_of(models.begin(), models.end(), [&](const OfferedModel& model) {
+    return (name == lower_case(model.name) || name == lower_case(model.full)) &&
+           !provides_only(profile, model);
+  });
+}
+
+std::vector<ConfigProblem> profiles_named_as_others(const Config& config,
+                                                    const std::vector<OfferedType>& types,
+                                                    const std::vector<OfferedModel>& models) {
   std::vector<ConfigProblem> problems;
   for (const Profile& profile : config.profiles)
-    for (const OfferedType& type : types) {
-      if ((profile.name != type.id && profile.name != type.name) || provides_only(profile, type))
-        continue;
-      problems.push_back({profile.position,
-                          "[profile " + profile.name +
-                              "] is named as a type of a GPU of this host, but provides another; "
-                              "rename the profile"});
-      break;
-    }
+    if (is_named_as_type(profile, types))
+      problems.push_back(named_as(profile, "type"));
+    else if (is_named_as_model(profile, models))
+      problems.push_back(named_as(profile, "model"));
   return problems;
 }
 

@@ -23,9 +23,11 @@ struct OfferedTypes {
 /// can be created, as a driver lists no others, and those that exist.
 OfferedTypes offered_types(const Root& root, const Config& config, const std::vector<Gpu>& gpus);
 
-/// Profiles that are named as one of these types and provide others. A claim names both alike: what
-/// a domain requested as the type would count for the profile's limits in [quota].
-std::vector<ConfigProblem> profiles_named_as_types(const Config& config,
-                                                   const std::vector<OfferedType>& types);
+/// Profiles that are named as one of these types or models and provide others. A claim names a
+/// profile and a type alike: what a domain requested as the type would count for the profile's
+/// limits in [quota]. A model of that name could not be requested.
+std::vector<ConfigProblem> profiles_named_as_others(const Config& config,
+                                                    const std::vector<OfferedType>& types,
+                                                    const std::vector<OfferedModel>& models);
 
 }  // namespace gpuward

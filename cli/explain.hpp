@@ -8,8 +8,8 @@
 
 #include "base/root.hpp"
 #include "base/uuid.hpp"
+#include "cli/doctor/guard_status.hpp"
 #include "config/config.hpp"
-#include "doctor/guard_status.hpp"
 #include "protection/guards.hpp"
 #include "protection/pci_root.hpp"
 #include "state/start_permit.hpp"

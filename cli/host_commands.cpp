@@ -6,6 +6,7 @@
 #include "allocation/offered_types.hpp"
 #include "base/error.hpp"
 #include "cli/commands.hpp"
+#include "cli/host_offer.hpp"
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "config/config_parser.hpp"
@@ -64,8 +65,8 @@ static void add_host_problems(const Settings& settings, const UnclearGpus& uncle
     if (const Reason reason = reason_not_mig(settings.root, config, gpu); !reason.problem.empty())
       loaded.problems.push_back({{}, to_string(reason)});
   if (config.profiles.empty()) return;
-  add_problems(loaded,
-               profiles_named_as_types(config, offered_types(settings.root, config, gpus).types));
+  const HostOffer offer = read_host_offer(settings.root, config);
+  add_problems(loaded, profiles_named_as_others(config, offer.types, offer.models));
 }
 
 static void print_warnings(const std::vector<ConfigProblem>& warnings) {

@@ -31,7 +31,9 @@ void report_no_effect(const SectionText& block, const Setting& setting, const st
 void reject_unknown_key(const Setting& setting, std::span<const std::string_view> known) {
   std::string message = "unknown key " + in_quotes(setting.key) + " in ";
   message += setting.section;
-  message += "; " + suggestion(setting.key, known);
+  message += "; " + (setting.key == "priority"
+                         ? "there are none: no device is taken from a domain for another one"
+                         : suggestion(setting.key, known));
   setting.problems.push_back({setting.position, std::move(message)});
 }
 

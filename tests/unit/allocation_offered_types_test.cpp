@@ -86,14 +86,39 @@ TEST(ProfileNameTest, must_not_be_that_of_a_type_that_it_does_not_provide) {
     profile.position = {"gpuward.conf", 4};
     config.profiles.push_back(profile);
   }
-  const auto found = profiles_named_as_types(config, types);
+  const auto found = profiles_named_as_others(config, types, {});
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(to_string(found[0]),
             "gpuward.conf:4: [profile 1145] is named as a type of a GPU of this host, but provides "
             "another; rename the profile");
   config.profiles[1].types.push_back("nvidia-64");
-  EXPECT_EQ(profiles_named_as_types(config, types).size(), 2u);
-  EXPECT_TRUE(profiles_named_as_types(config, {}).empty());
+  EXPECT_EQ(profiles_named_as_others(config, types, {}).size(), 2u);
+  EXPECT_TRUE(profiles_named_as_others(config, {}, {}).empty());
+}
+
+TEST(ProfileNameTest, must_not_be_that_of_a_model_that_it_does_not_provide) {
+  const std::vector<OfferedModel> models = {
+      {"L40S", "NVIDIA Corporation AD102GL [L40S]", "10de:26b9"}};
+  Config config;
+  for (const char* const name : {"l40s", "L40", "L40S"}) {
+    Profile profile;
+    profile.name = name;
+    profile.types = {"1145"};
+    profile.use = Use::vendor_vf;
+    profile.position = {"gpuward.conf", 4};
+    config.profiles.push_back(profile);
+  }
+  auto found = profiles_named_as_others(config, {}, models);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(to_string(found[0]),
+            "gpuward.conf:4: [profile l40s] is named as a model of a GPU of this host, but "
+            "provides another; rename the profile");
+  config.profiles[2].use = Use::whole;
+  EXPECT_EQ(profiles_named_as_others(config, {}, models).size(), 2u) << "of any GPU";
+  config.profiles[2].gpus = {*parse_gpu_selector("10DE:26b9")};
+  EXPECT_EQ(profiles_named_as_others(config, {}, models).size(), 1u) << "what the model means";
+  config.profiles[2].gpus = {*parse_gpu_selector("10de:26ba")};
+  EXPECT_EQ(profiles_named_as_others(config, {}, models).size(), 2u);
 }
 
 }  // namespace

@@ -130,8 +130,10 @@ TEST_F(ConfigProfile, Compute) {
 
 /// No device is taken from a domain for another one.
 TEST_F(ConfigProfile, ThereAreNoPriorities) {
-  EXPECT_THAT(problems("[profile p]\ntype = t\npriority = 1\n"),
-              ElementsAre(testing::HasSubstr("unknown key 'priority' in [profile p]")));
+  EXPECT_THAT(
+      problems("[profile p]\ntype = t\npriority = 1\n"),
+      ElementsAre("gpuward.conf:3: unknown key 'priority' in [profile p]; there are none: no "
+                  "device is taken from a domain for another one"));
 }
 
 TEST_F(ConfigProfile, MemoryWithoutUseIsServedByAnyKind) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "doctor/findings.hpp"
+#include "cli/doctor/findings.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "doctor/guard_status.hpp"
+#include "cli/doctor/guard_status.hpp"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.hpp"
-#include "doctor/findings.hpp"
+#include "cli/doctor/findings.hpp"
 #include "fake_host.hpp"
 
 namespace gpuward {

@@ -230,6 +230,26 @@ TEST_F(RequestsTest, a_type_that_another_kind_offers_now_is_refused_with_reassig
   EXPECT_THAT(refusal(vm_), HasSubstr("run: gpuward list types"));
 }
 
+/// No preemption: who starts on a full host is refused, and those that run keep what they have.
+TEST_F(RequestsTest, no_device_is_taken_from_a_domain_for_another_one) {
+  host_.parent("a").type("small", 1);
+  host_.pci_gpu("0000:41:00.0").attribute("reset", "");
+  host_.iommu_group(20, {"0000:41:00.0"});
+  const SettledRequest small{Use::mdev, "small"};
+  add(vm_, "small", small);
+  EXPECT_EQ(refusal(add(vm_, "whole", whole_, "0000:41:00.0")), "");
+  const auto instances = host_.instances();
+  ASSERT_EQ(instances.size(), 1u);
+  Domain second = domain_of(2);
+  EXPECT_THAT(refusal(add(second, "small", small)), HasSubstr("in use by domains 'vm1'"));
+  Domain third = domain_of(3);
+  EXPECT_THAT(refusal(add(third, "whole", whole_, "0000:41:00.0")), HasSubstr("'vm1'"));
+  EXPECT_EQ(host_.instances(), instances);
+  EXPECT_THAT(claimed(vm_), ElementsAre("small a small", "whole 0000:41:00.0 -"));
+  EXPECT_THAT(claimed(second), IsEmpty());
+  EXPECT_THAT(claimed(third), IsEmpty());
+}
+
 // ---- fractions
 
 class FractionTest : public RequestsTest {
@@ -272,6 +292,35 @@ TEST_F(FractionTest, twenty_on_a_gpu_and_any_number_by_type) {
   EXPECT_EQ(refusal(requesting(22, "nvidia-560")), "");
   end_domain(domain_of(7));
   EXPECT_EQ(refusal(requesting(21, "4GiB")), "");
+}
+
+/// As labgpu and mbochs have one pool for all their types.
+class PoolFractionTest : public RequestsTest {
+ protected:
+  /// What the driver of 1 GiB reports with so much of it left.
+  void left(unsigned mib) {
+    for (const unsigned size : {128U, 256U, 512U}) {
+      const std::string type = "lab-" + std::to_string(size);
+      host_.parent("0000:04:00.0")
+          .type(type, mib / size)
+          .attribute("mdev_supported_types/" + type + "/description",
+                     "Lab GPU, " + std::to_string(size) + " MB video memory");
+    }
+  }
+  Domain& requests(const std::string& size) {
+    return add(vm_, size + "MiB", SettledRequest{Use::mdev, "lab-" + size});
+  }
+};
+
+TEST_F(PoolFractionTest, the_refusal_says_how_much_memory_is_left) {
+  left(0);
+  EXPECT_EQ(refusal(requests("128")),
+            "GPU 0: no available instance of lab-128 on 0000:04:00.0; 0000:04:00.0: 0 MiB of "
+            "memory remain and one requires 128 MiB; shut one of the domains down");
+  left(384);
+  EXPECT_EQ(refusal(requests("512")),
+            "GPU 1: no available instance of lab-512 on 0000:04:00.0; 0000:04:00.0: 256 MiB of "
+            "memory remain and one requires 512 MiB; shut one of the domains down");
 }
 
 TEST_F(FractionTest, several_of_one_domain_count_too) {

@@ -3,7 +3,7 @@
 
 #include "base/file.hpp"
 #include "base/trusted_file.hpp"
-#include "doctor/findings.hpp"
+#include "cli/doctor/findings.hpp"
 #include "inventory/selector_check.hpp"
 #include "state/paths.hpp"
 

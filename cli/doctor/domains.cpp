@@ -3,7 +3,7 @@
 #include "base/error.hpp"
 #include "base/joined.hpp"
 #include "base/quote.hpp"
-#include "doctor/findings.hpp"
+#include "cli/doctor/findings.hpp"
 #include "domain/xml_document.hpp"
 #include "hooks/unparsed_xml.hpp"
 #include "inventory/gpu_hostdevs.hpp"

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/root.hpp"
+#include "cli/doctor/guard_status.hpp"
 #include "config/config_parser.hpp"
-#include "doctor/guard_status.hpp"
 #include "domain/domain.hpp"
 #include "protection/guards.hpp"
 #include "state/claim.hpp"

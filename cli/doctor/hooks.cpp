@@ -8,7 +8,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/text.hpp"
-#include "doctor/findings.hpp"
+#include "cli/doctor/findings.hpp"
 #include "domain/xml_document.hpp"
 
 namespace gpuward {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "base/file.hpp"
 #include "base/text.hpp"
-#include "doctor/findings.hpp"
+#include "cli/doctor/findings.hpp"
 
 namespace gpuward {
 

@@ -6,7 +6,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
-#include "doctor/findings.hpp"
+#include "cli/doctor/findings.hpp"
 #include "domain/xml_document.hpp"
 
 namespace gpuward {
