@@ -492,21 +492,6 @@ TEST_F(MigTest, a_vgpu_in_another_one_is_refused) {
 
 // ---- who asks the library
 
-class NvmlWatch {
- public:
-  explicit NvmlWatch(const Root& root, const std::string& then = "exit 1")
-      : mark_(root.at("/usr/lib/asked")) {
-    write_file_atomically(mark_, "");
-    ::chmod(mark_.c_str(), 0666);
-    write_file_atomically(root.at("/usr/sbin/gpuward-nvml"),
-                          "#!/bin/sh\necho \"$3\" >> " + mark_ + '\n' + then + '\n', 0755);
-  }
-  std::string asked() const { return read_file(mark_).value_or("?"); }
-
- private:
-  std::string mark_;
-};
-
 TEST_F(MigTest, the_start_of_other_domains_does_not_ask_the_library) {
   const NvmlWatch watch(host_.root());
   host_.parent("mtty").type("mtty-1", 2);

@@ -51,6 +51,12 @@ class NvmlDouble {
     return found;
   }
   void remove_library() const { std::filesystem::remove(library()); }
+  /// Moves it and returns the command that runs it where it is then, for NvmlWatch.
+  std::string moved_program() const {
+    const std::string moved = root_.at("/usr/sbin/moved-nvml");
+    std::filesystem::rename(root_.at("/usr/sbin/gpuward-nvml"), moved);
+    return "exec " + moved + " \"$@\"";
+  }
   void remove_program() const { std::filesystem::remove(root_.at("/usr/sbin/gpuward-nvml")); }
 
  private:
@@ -58,6 +64,22 @@ class NvmlDouble {
   std::string file() const { return root_.at("/usr/lib/nvml-state"); }
 
   Root root_;
+};
+
+/// In place of gpuward-nvml: notes each question, and answers as `then` does.
+class NvmlWatch {
+ public:
+  explicit NvmlWatch(const Root& root, const std::string& then = "exit 1")
+      : mark_(root.at("/usr/lib/asked")) {
+    write_file_atomically(mark_, "");
+    ::chmod(mark_.c_str(), 0666);
+    write_file_atomically(root.at("/usr/sbin/gpuward-nvml"),
+                          "#!/bin/sh\necho \"$3\" >> " + mark_ + '\n' + then + '\n', 0755);
+  }
+  std::string asked() const { return read_file(mark_).value_or("?"); }
+
+ private:
+  std::string mark_;
 };
 
 }  // namespace gpuward
