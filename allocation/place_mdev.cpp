@@ -8,18 +8,20 @@
 #include <deque>
 #include <iterator>
 #include <map>
+#include <string_view>
+#include <utility>
 
 #include "allocation/mdev_refusal.hpp"
+#include "allocation/mdev_rooms.hpp"
 #include "allocation/place_several.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/quota.hpp"
 #include "allocation/request.hpp"
+#include "allocation/stranded.hpp"
 #include "base/error.hpp"
 #include "config/gpu_settings.hpp"
-#include "inventory/snapshot.hpp"
 #include "kinds/fraction_limit.hpp"
 #include "kinds/type_limit.hpp"
-#include "kinds/types.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "pci/card_facts.hpp"
@@ -100,6 +102,7 @@ FoundParents search_parents(const MdevPlacing& placing, const Profile& profile,
   for (const std::string& name : parent_names(placing.root)) {
     const auto parent = find_parent(placing.root, placing.config, name, cards);
     if (!parent) continue;
+    found.parents.push_back(*parent);
     if (!serves(placing.config, profile, *parent)) {
       Reason unclear = settings_of(placing.config, *parent).unclear;
       if (unclear.problem.empty()) unclear = unclear_for(profile, *parent);
@@ -155,8 +158,9 @@ bool is_worked_on(const MdevPlacing& placing, const Uuid& domain) try {
 /// Others that have claimed and not yet created. To be called after available_instances was read:
 /// one created in between is then counted by neither, and the kernel has the last word; the other
 /// way round it would be counted twice and a domain refused for nothing.
-void subtract_pending(const MdevPlacing& placing, std::vector<Candidate>& candidates) {
-  if (placing.others.empty()) return;
+std::vector<const ClaimedDevice*> pending_devices(const MdevPlacing& placing) {
+  std::vector<const ClaimedDevice*> pending;
+  if (placing.others.empty()) return pending;
   // One look at all instances: one for each claim would be made while eighty others wait.
   const auto there = instance_names(placing.root);
   for (const Claim& other : placing.others) {
@@ -165,7 +169,54 @@ void subtract_pending(const MdevPlacing& placing, std::vector<Candidate>& candid
       if (is_mediated(device.use) && device.state == State::claimed &&
           !std::binary_search(there.begin(), there.end(), to_string(device.instance)) &&
           is_worked_on(placing, other.domain))
-        subtract(candidates, device);
+        pending.push_back(&device);
+  }
+  return pending;
+}
+
+void subtract_all(std::vector<Candidate>& candidates,
+                  const std::vector<const ClaimedDevice*>& coming) {
+  for (const ClaimedDevice* const device : coming) subtract(candidates, *device);
+}
+
+/// Whether there is a choice between cards. Where there is none nothing more is read.
+bool are_on_several_cards(const std::vector<Candidate>& candidates) {
+  const Candidate* first = nullptr;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.available == 0) continue;
+    if (first && (candidate.card != first->card ||
+                  (candidate.card.empty() && candidate.parent != first->parent)))
+      return true;
+    first = &candidate;
+  }
+  return false;
+}
+
+/// What each candidate leaves that no profile can use. `coming`: created soon, by this domain or
+/// others.
+void add_stranded(const MdevPlacing& placing, FoundParents& found,
+                  const std::vector<const ClaimedDevice*>& coming) {
+  if (!are_on_several_cards(found.candidates)) return;
+  std::map<std::string, std::string> cards;  // by parent
+  std::set<std::string> used;
+  for (const Parent& parent : found.parents) {
+    cards.emplace(parent.name, card_of(parent));
+    if (user_of_parent(placing.taken, parent)) used.insert(parent.name);
+  }
+  auto rooms = mdev_rooms(placing.root, placing.config, found.parents, found.candidates,
+                          [&](const std::string& parent) { return !used.contains(parent); });
+  for (const ClaimedDevice* const device : coming)
+    if (const auto room = rooms.find(cards[device->parent]); room != rooms.end())
+      take_anyway(room->second, device->type);
+  std::map<std::pair<std::string_view, std::string_view>, Candidate> noted;  // of a card's VFs one
+  for (Candidate& candidate : found.candidates) {
+    const std::string& card = candidate.card.empty() ? candidate.parent : candidate.card;
+    const auto room = rooms.find(card);
+    if (room == rooms.end()) continue;
+    const auto [same, is_new] = noted.try_emplace({room->first, candidate.type}, candidate);
+    if (is_new) note_stranded(room->second, same->second);
+    candidate.stranded_mib = same->second.stranded_mib;
+    candidate.opens_card = same->second.opens_card;
   }
 }
 
@@ -174,10 +225,11 @@ FoundParents search_beside_others(const MdevPlacing& placing, const MdevRequest&
   const auto& [profile, device] = request;
   FoundParents found = search_parents(placing, profile, spots_of_domain(placing, device.alias),
                                       without_device(with_own(placing), device));
-  subtract_pending(placing, found.candidates);
+  auto coming = pending_devices(placing);
   for (const ClaimedDevice& own : placing.claim.devices)
-    if (needs_instance(own, placing.existing) && own.alias != device.alias)
-      subtract(found.candidates, own);
+    if (needs_instance(own, placing.existing) && own.alias != device.alias) coming.push_back(&own);
+  subtract_all(found.candidates, coming);
+  add_stranded(placing, found, coming);
   return found;
 }
 
@@ -196,31 +248,23 @@ struct Wanted {
 
 /// What the cards of the candidates have room for together, and where they are.
 std::map<std::string, CardToPlaceOn> cards_to_place_on(const MdevPlacing& placing,
+                                                       const std::vector<Parent>& parents,
                                                        const std::deque<Wanted>& wanted) {
-  std::set<std::string> parents;
-  std::vector<std::string> types;
+  std::vector<Candidate> candidates;
+  std::set<std::string> usable;
   for (const Wanted& each : wanted)
     for (const Candidate& candidate : each.candidates) {
-      parents.insert(candidate.parent);
-      types.push_back(candidate.type);
+      candidates.push_back(candidate);
+      usable.insert(candidate.parent);
     }
-  std::map<std::string, std::vector<std::string>> present;  // types by parent
-  for (const Instance& instance : list_instances(placing.root))
-    present[instance.parent].push_back(instance.type);
   std::map<std::string, CardToPlaceOn> cards;
-  for (const Gpu& gpu : read_gpus(placing.root, placing.config)) {
-    std::vector<std::string> on_card;
-    bool is_candidate = false;
-    for (const std::string& parent : gpu.mdev_parents) {
-      is_candidate = is_candidate || parents.contains(parent);
-      on_card.insert(on_card.end(), present[parent].begin(), present[parent].end());
-    }
-    if (!is_candidate) continue;
-    CardToPlaceOn& card = cards[gpu.parent.name];
-    card.room = card_room(gpu, types_of(placing.root, gpu, &types), std::move(on_card),
-                          [&](const std::string& name) { return parents.contains(name); });
-    card.spot = spot_of(placing.root, gpu.parent);
-  }
+  for (auto& [name, room] :
+       mdev_rooms(placing.root, placing.config, parents, candidates,
+                  [&](const std::string& parent) { return usable.contains(parent); }))
+    cards[name].room = std::move(room);
+  for (const Parent& parent : parents)
+    if (const auto card = cards.find(card_of(parent)); card != cards.end() && !card->second.spot)
+      card->second.spot = spot_of(placing.root, parent);
   return cards;
 }
 
@@ -239,13 +283,15 @@ bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& 
   const auto beside = spots_of_domain(placing);
   const auto claims = with_own(placing);
   std::deque<Wanted> wanted;  // its elements stay where they are
+  std::vector<Parent> of_host;
   std::vector<SeveralRequest> several;
   for (const MdevRequest& request : requests) {
     auto same = std::find_if(wanted.begin(), wanted.end(),
                              [&](const Wanted& other) { return other.profile == request.profile; });
     if (same == wanted.end()) {
       FoundParents found = search_parents(placing, request.profile, beside, claims);
-      subtract_pending(placing, found.candidates);
+      subtract_all(found.candidates, pending_devices(placing));
+      of_host = std::move(found.parents);
       wanted.push_back({request.profile, std::move(found.candidates)});
       same = std::prev(wanted.end());
     }
@@ -262,7 +308,8 @@ bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& 
     note_all(chosen, requests);
     return !limit_reached(placing, profile, *parent->second, next.type, with_own(placing));
   };
-  const auto chosen = place_several(several, cards_to_place_on(placing, wanted), is_allowed);
+  const auto chosen =
+      place_several(several, cards_to_place_on(placing, of_host, wanted), is_allowed);
   note_all(chosen.value_or(std::vector<Candidate>()), requests);
   return chosen.has_value();
 }

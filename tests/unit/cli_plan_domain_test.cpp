@@ -105,9 +105,9 @@ TEST_F(PlanDomainTest, an_mdev_is_placed_as_at_its_start) {
   host_.instance("0000:43:00.0", "mbochs-small",
                  *parse_uuid("00000000-0000-4000-8000-000000000001"));
   define({{"small"}});
-  EXPECT_THAT(devices(0),
-              ElementsAre("0000:41:00.0: available card is emptier",
-                          "0000:42:00.0: available card is emptier", "0000:43:00.0: chosen"));
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: available card has no instance yet",
+                                      "0000:42:00.0: available card has no instance yet",
+                                      "0000:43:00.0: chosen"));
   define({{"wide"}, {"wide"}});
   EXPECT_THAT(devices(0),
               ElementsAre("0000:41:00.0: chosen", "0000:42:00.0: available card is fuller",
@@ -161,6 +161,35 @@ TEST_F(PlanDomainTest, what_another_type_of_the_domain_needs_is_left_to_it) {
   EXPECT_THAT(devices(0),
               ElementsAre("a: available left to another GPU of the domain", "b: chosen"));
   EXPECT_THAT(devices(1), ElementsAre("a: chosen"));
+}
+
+/// Pools of 8 and 12 MiB.
+TEST_F(PlanDomainTest, memory_that_no_profile_can_use_is_left_where_there_is_least) {
+  const auto card = [&](const std::string& name, unsigned six, unsigned eight) {
+    FakeDevice& parent = host_.parent(name);
+    for (const auto& [type, count] : {std::pair("six", six), std::pair("eight", eight)})
+      parent.type(type, count)
+          .attribute(
+              "mdev_supported_types/" + std::string(type) + "/description",
+              "virtual display, " + std::to_string(type[0] == 's' ? 6 : 8) + " MB video memory");
+  };
+  card("0000:41:00.0", 1, 1);
+  card("0000:42:00.0", 2, 1);
+  const std::string six = "[profile six]\ntype = six\n", eight = "[profile eight]\ntype = eight\n";
+  host_.config(six + eight);
+  define({{"six"}});
+  EXPECT_THAT(devices(0),
+              ElementsAre("0000:41:00.0: available leaves more memory of its card that no profile "
+                          "can use",
+                          "0000:42:00.0: chosen"));
+  define({{"eight"}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: chosen", HasSubstr("leaves more memory")));
+  define({{"six"}, {"eight"}});
+  EXPECT_THAT(devices(0)[1], "0000:42:00.0: chosen");
+  EXPECT_THAT(devices(1)[0], "0000:41:00.0: chosen");
+  host_.config(six);
+  define({{"six"}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: chosen", HasSubstr("card is emptier")));
 }
 
 /// Both fill the card up to its limit: neither counts against itself.
