@@ -13,7 +13,6 @@ namespace gpuward {
 
 /// What the parents of the host have for one GPU.
 struct FoundParents {
-  std::vector<Parent> parents;  ///< of the host, whether they have any of it or not
   std::vector<Candidate> candidates;
   std::map<std::string, std::string> unavailable;  ///< who has parents, with the remedy
   std::vector<UnavailableParent> without;          ///< these parents

@@ -93,32 +93,40 @@ unsigned distance_of(const Root& root, const Parent& parent, const std::vector<G
   return spot ? distance_to(*spot, beside) : 0;
 }
 
+/// Of all requests of the domain, read once.
+std::vector<Parent> read_parents(const MdevPlacing& placing) {
+  std::vector<Parent> parents;
+  KnownCards cards;
+  for (const std::string& name : parent_names(placing.root))
+    if (auto parent = find_parent(placing.root, placing.config, name, cards))
+      parents.push_back(std::move(*parent));
+  return parents;
+}
+
 /// Without what the domain has on them. `beside`: where its other GPUs are. `claims`: that count
 /// for limits.
-FoundParents search_parents(const MdevPlacing& placing, const Profile& profile,
-                            const std::vector<GpuSpot>& beside, const std::vector<Claim>& claims) {
+FoundParents search_parents(const MdevPlacing& placing, const std::vector<Parent>& parents,
+                            const Profile& profile, const std::vector<GpuSpot>& beside,
+                            const std::vector<Claim>& claims) {
   FoundParents found;
-  KnownCards cards;
-  for (const std::string& name : parent_names(placing.root)) {
-    const auto parent = find_parent(placing.root, placing.config, name, cards);
-    if (!parent) continue;
-    found.parents.push_back(*parent);
-    if (!serves(placing.config, profile, *parent)) {
-      Reason unclear = settings_of(placing.config, *parent).unclear;
-      if (unclear.problem.empty()) unclear = unclear_for(profile, *parent);
+  for (const Parent& parent : parents) {
+    const std::string& name = parent.name;
+    if (!serves(placing.config, profile, parent)) {
+      Reason unclear = settings_of(placing.config, parent).unclear;
+      if (unclear.problem.empty()) unclear = unclear_for(profile, parent);
       if (!unclear.problem.empty()) found.unexpected = std::move(unclear);
       continue;
     }
-    if (const Verdict verdict = check_identity(placing.root, placing.config, *parent); !verdict) {
+    if (const Verdict verdict = check_identity(placing.root, placing.config, parent); !verdict) {
       found.unexpected = verdict.reason;
       continue;
     }
-    const auto user = user_of_parent(placing.taken, *parent);
+    const auto user = user_of_parent(placing.taken, parent);
     for (unsigned rank = 0; rank < profile.types.size(); ++rank) {
       const std::string& type = profile.types[rank];
       const auto available = available_instances(placing.root, name, type);
       if (!available || placing.refused.contains({name, type})) continue;
-      const auto limit = limit_reached(placing, profile, *parent, type, claims);
+      const auto limit = limit_reached(placing, profile, parent, type, claims);
       if (user || limit) found.without.push_back({{name, type}, user ? user->what : limit->text});
       if (user)
         found.unavailable.emplace(user->what, user->remedy);
@@ -126,9 +134,9 @@ FoundParents search_parents(const MdevPlacing& placing, const Profile& profile,
         found.unavailable.emplace(limit->text, limit->is_permanent ? limit->remedy : "");
       else
         found.candidates.push_back(
-            {name, type, *available, rank, is_near(placing, profile, *parent),
-             parent->physical_function ? to_string(*parent->physical_function) : "",
-             distance_of(placing.root, *parent, beside)});
+            {name, type, *available, rank, is_near(placing, profile, parent),
+             parent.physical_function ? to_string(*parent.physical_function) : "",
+             distance_of(placing.root, parent, beside)});
     }
   }
   return found;
@@ -194,16 +202,16 @@ bool are_on_several_cards(const std::vector<Candidate>& candidates) {
 
 /// What each candidate leaves that no profile can use. `coming`: created soon, by this domain or
 /// others.
-void add_stranded(const MdevPlacing& placing, FoundParents& found,
-                  const std::vector<const ClaimedDevice*>& coming) {
+void add_stranded(const MdevPlacing& placing, const std::vector<Parent>& parents,
+                  FoundParents& found, const std::vector<const ClaimedDevice*>& coming) {
   if (!are_on_several_cards(found.candidates)) return;
   std::map<std::string, std::string> cards;  // by parent
   std::set<std::string> used;
-  for (const Parent& parent : found.parents) {
+  for (const Parent& parent : parents) {
     cards.emplace(parent.name, card_of(parent));
     if (user_of_parent(placing.taken, parent)) used.insert(parent.name);
   }
-  auto rooms = mdev_rooms(placing.root, placing.config, found.parents, found.candidates,
+  auto rooms = mdev_rooms(placing.root, placing.config, parents, found.candidates,
                           [&](const std::string& parent) { return !used.contains(parent); });
   for (const ClaimedDevice* const device : coming)
     if (const auto room = rooms.find(cards[device->parent]); room != rooms.end())
@@ -221,15 +229,17 @@ void add_stranded(const MdevPlacing& placing, FoundParents& found,
 }
 
 /// With what is available for this device beside the domain's others.
-FoundParents search_beside_others(const MdevPlacing& placing, const MdevRequest& request) {
+FoundParents search_beside_others(const MdevPlacing& placing, const std::vector<Parent>& parents,
+                                  const MdevRequest& request) {
   const auto& [profile, device] = request;
-  FoundParents found = search_parents(placing, profile, spots_of_domain(placing, device.alias),
-                                      without_device(with_own(placing), device));
+  FoundParents found =
+      search_parents(placing, parents, profile, spots_of_domain(placing, device.alias),
+                     without_device(with_own(placing), device));
   auto coming = pending_devices(placing);
   for (const ClaimedDevice& own : placing.claim.devices)
     if (needs_instance(own, placing.existing) && own.alias != device.alias) coming.push_back(&own);
   subtract_all(found.candidates, coming);
-  add_stranded(placing, found, coming);
+  add_stranded(placing, parents, found, coming);
   return found;
 }
 
@@ -279,34 +289,31 @@ void note_all(const std::vector<Candidate>& chosen, const std::vector<MdevReques
 
 /// Whether all of them have been placed, so that a later one is not left without because an earlier
 /// one has what it could have left to it.
-bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
+bool place_together(const MdevPlacing& placing, const std::vector<Parent>& of_host,
+                    const std::vector<MdevRequest>& requests) {
   const auto beside = spots_of_domain(placing);
   const auto claims = with_own(placing);
   std::deque<Wanted> wanted;  // its elements stay where they are
-  std::vector<Parent> of_host;
   std::vector<SeveralRequest> several;
   for (const MdevRequest& request : requests) {
     auto same = std::find_if(wanted.begin(), wanted.end(),
                              [&](const Wanted& other) { return other.profile == request.profile; });
     if (same == wanted.end()) {
-      FoundParents found = search_parents(placing, request.profile, beside, claims);
+      FoundParents found = search_parents(placing, of_host, request.profile, beside, claims);
       subtract_all(found.candidates, pending_devices(placing));
-      of_host = std::move(found.parents);
       wanted.push_back({request.profile, std::move(found.candidates)});
       same = std::prev(wanted.end());
     }
     several.push_back({same->profile, same->candidates});
   }
-  KnownCards cards;
-  std::map<std::string, std::optional<Parent>> parents;
   const auto is_allowed = [&](const std::vector<Candidate>& chosen, const Candidate& next) {
-    const auto [parent, is_new] = parents.try_emplace(next.parent);
-    if (is_new) parent->second = find_parent(placing.root, placing.config, next.parent, cards);
-    if (!parent->second) return false;
+    const auto parent = std::find_if(of_host.begin(), of_host.end(), [&](const Parent& other) {
+      return other.name == next.parent;
+    });
     const Profile& profile = several[chosen.size()].profile;
-    if (!may_be_limited(placing.config, profile, *parent->second)) return true;
+    if (!may_be_limited(placing.config, profile, *parent)) return true;
     note_all(chosen, requests);
-    return !limit_reached(placing, profile, *parent->second, next.type, with_own(placing));
+    return !limit_reached(placing, profile, *parent, next.type, with_own(placing));
   };
   const auto chosen =
       place_several(several, cards_to_place_on(placing, of_host, wanted), is_allowed);
@@ -318,16 +325,18 @@ bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& 
 
 /// Whether all have been placed. Where they are not the kernel may still have room, one after the
 /// other: a driver need not say what its types share.
-static bool are_placed_together(const MdevPlacing& placing,
+static bool are_placed_together(const MdevPlacing& placing, const std::vector<Parent>& parents,
                                 const std::vector<MdevRequest>& requests) {
   note_all({}, requests);
-  return requests.size() > 1 && place_together(placing, requests);
+  return requests.size() > 1 && place_together(placing, parents, requests);
 }
 
 void place_mdevs(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
-  if (are_placed_together(placing, requests)) return;
+  if (requests.empty()) return;
+  const auto parents = read_parents(placing);
+  if (are_placed_together(placing, parents, requests)) return;
   for (const MdevRequest& request : requests) {
-    const FoundParents found = search_beside_others(placing, request);
+    const FoundParents found = search_beside_others(placing, parents, request);
     const auto chosen = place(request.profile, found.candidates);
     if (!chosen) throw_no_capacity(placing, request.device, request.profile, found);
     note(*chosen, request.device);
@@ -344,11 +353,13 @@ static std::optional<Candidate> noted(const std::vector<Candidate>& candidates,
 
 std::vector<MdevChoice> choose_parents(const MdevPlacing& placing,
                                        const std::vector<MdevRequest>& requests) {
-  const bool are_placed = are_placed_together(placing, requests);
+  if (requests.empty()) return {};
+  const auto parents = read_parents(placing);
+  const bool are_placed = are_placed_together(placing, parents, requests);
   std::vector<MdevChoice> choices;
   choices.reserve(requests.size());
   for (const MdevRequest& request : requests) {
-    FoundParents found = search_beside_others(placing, request);
+    FoundParents found = search_beside_others(placing, parents, request);
     auto chosen = are_placed ? noted(found.candidates, request.device)
                              : place(request.profile, found.candidates);
     if (chosen) note(*chosen, request.device);
