@@ -273,12 +273,13 @@ static uint64_t fit_in_units(const CardRoom& room, const TypeRoom& type) {
   return count;
 }
 
-static unsigned count_of(const CardRoom& room, const TypeRoom& type) {
+unsigned permitted(const CardRoom& room, const TypeRoom& type) {
   if (required_size(room, type)) return 0;
-  const uint64_t count =
-      std::min({uint64_t{type.available}, fit_in_units(room, type),
-                uint64_t{room.slots.value_or(most_available)}, uint64_t{below_most(room, type)}});
-  return static_cast<unsigned>(count);
+  return std::min({type.available, room.slots.value_or(most_available), below_most(room, type)});
+}
+
+static unsigned count_of(const CardRoom& room, const TypeRoom& type) {
+  return static_cast<unsigned>(std::min(uint64_t{permitted(room, type)}, fit_in_units(room, type)));
 }
 
 unsigned room_for(const CardRoom& room, std::string_view type) {

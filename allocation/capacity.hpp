@@ -28,6 +28,7 @@ struct TypeRoom {
   unsigned at_most = 0;                  ///< more than these the kernel refuses for sure
   bool one_size = false;                 ///< may run only beside others of its size
   std::optional<unsigned> mig_slices{};  ///< of the GPU instance that it uses, on a card with VFs
+  bool counts = true;                    ///< memory that it can have is not stranded (stranded.hpp)
 };
 
 struct CardRoom {
@@ -62,6 +63,9 @@ unsigned room_for_first(const CardRoom& room, const std::vector<std::string>& ty
 
 /// Whether the card has the type, by id or name.
 bool has_type(const CardRoom& room, std::string_view type);
+
+/// How many more of it the card permits, whatever it has left of its units.
+unsigned permitted(const CardRoom& room, const TypeRoom& type);
 
 /// Allows no more than so many of one type.
 void limit(CardRoom& room, std::string_view type, unsigned count);

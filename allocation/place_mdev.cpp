@@ -8,18 +8,20 @@
 #include <deque>
 #include <iterator>
 #include <map>
+#include <string_view>
+#include <utility>
 
 #include "allocation/mdev_refusal.hpp"
+#include "allocation/mdev_rooms.hpp"
 #include "allocation/place_several.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/quota.hpp"
 #include "allocation/request.hpp"
+#include "allocation/stranded.hpp"
 #include "base/error.hpp"
 #include "config/gpu_settings.hpp"
-#include "inventory/snapshot.hpp"
 #include "kinds/fraction_limit.hpp"
 #include "kinds/type_limit.hpp"
-#include "kinds/types.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "pci/card_facts.hpp"
@@ -91,31 +93,40 @@ unsigned distance_of(const Root& root, const Parent& parent, const std::vector<G
   return spot ? distance_to(*spot, beside) : 0;
 }
 
+/// Of all requests of the domain, read once.
+std::vector<Parent> read_parents(const MdevPlacing& placing) {
+  std::vector<Parent> parents;
+  KnownCards cards;
+  for (const std::string& name : parent_names(placing.root))
+    if (auto parent = find_parent(placing.root, placing.config, name, cards))
+      parents.push_back(std::move(*parent));
+  return parents;
+}
+
 /// Without what the domain has on them. `beside`: where its other GPUs are. `claims`: that count
 /// for limits.
-FoundParents search_parents(const MdevPlacing& placing, const Profile& profile,
-                            const std::vector<GpuSpot>& beside, const std::vector<Claim>& claims) {
+FoundParents search_parents(const MdevPlacing& placing, const std::vector<Parent>& parents,
+                            const Profile& profile, const std::vector<GpuSpot>& beside,
+                            const std::vector<Claim>& claims) {
   FoundParents found;
-  KnownCards cards;
-  for (const std::string& name : parent_names(placing.root)) {
-    const auto parent = find_parent(placing.root, placing.config, name, cards);
-    if (!parent) continue;
-    if (!serves(placing.config, profile, *parent)) {
-      Reason unclear = settings_of(placing.config, *parent).unclear;
-      if (unclear.problem.empty()) unclear = unclear_for(profile, *parent);
+  for (const Parent& parent : parents) {
+    const std::string& name = parent.name;
+    if (!serves(placing.config, profile, parent)) {
+      Reason unclear = settings_of(placing.config, parent).unclear;
+      if (unclear.problem.empty()) unclear = unclear_for(profile, parent);
       if (!unclear.problem.empty()) found.unexpected = std::move(unclear);
       continue;
     }
-    if (const Verdict verdict = check_identity(placing.root, placing.config, *parent); !verdict) {
+    if (const Verdict verdict = check_identity(placing.root, placing.config, parent); !verdict) {
       found.unexpected = verdict.reason;
       continue;
     }
-    const auto user = user_of_parent(placing.taken, *parent);
+    const auto user = user_of_parent(placing.taken, parent);
     for (unsigned rank = 0; rank < profile.types.size(); ++rank) {
       const std::string& type = profile.types[rank];
       const auto available = available_instances(placing.root, name, type);
       if (!available || placing.refused.contains({name, type})) continue;
-      const auto limit = limit_reached(placing, profile, *parent, type, claims);
+      const auto limit = limit_reached(placing, profile, parent, type, claims);
       if (user || limit) found.without.push_back({{name, type}, user ? user->what : limit->text});
       if (user)
         found.unavailable.emplace(user->what, user->remedy);
@@ -123,9 +134,9 @@ FoundParents search_parents(const MdevPlacing& placing, const Profile& profile,
         found.unavailable.emplace(limit->text, limit->is_permanent ? limit->remedy : "");
       else
         found.candidates.push_back(
-            {name, type, *available, rank, is_near(placing, profile, *parent),
-             parent->physical_function ? to_string(*parent->physical_function) : "",
-             distance_of(placing.root, *parent, beside)});
+            {name, type, *available, rank, is_near(placing, profile, parent),
+             parent.physical_function ? to_string(*parent.physical_function) : "",
+             distance_of(placing.root, parent, beside)});
     }
   }
   return found;
@@ -155,8 +166,9 @@ bool is_worked_on(const MdevPlacing& placing, const Uuid& domain) try {
 /// Others that have claimed and not yet created. To be called after available_instances was read:
 /// one created in between is then counted by neither, and the kernel has the last word; the other
 /// way round it would be counted twice and a domain refused for nothing.
-void subtract_pending(const MdevPlacing& placing, std::vector<Candidate>& candidates) {
-  if (placing.others.empty()) return;
+std::vector<const ClaimedDevice*> pending_devices(const MdevPlacing& placing) {
+  std::vector<const ClaimedDevice*> pending;
+  if (placing.others.empty()) return pending;
   // One look at all instances: one for each claim would be made while eighty others wait.
   const auto there = instance_names(placing.root);
   for (const Claim& other : placing.others) {
@@ -165,19 +177,69 @@ void subtract_pending(const MdevPlacing& placing, std::vector<Candidate>& candid
       if (is_mediated(device.use) && device.state == State::claimed &&
           !std::binary_search(there.begin(), there.end(), to_string(device.instance)) &&
           is_worked_on(placing, other.domain))
-        subtract(candidates, device);
+        pending.push_back(&device);
+  }
+  return pending;
+}
+
+void subtract_all(std::vector<Candidate>& candidates,
+                  const std::vector<const ClaimedDevice*>& coming) {
+  for (const ClaimedDevice* const device : coming) subtract(candidates, *device);
+}
+
+/// Whether there is a choice between cards. Where there is none nothing more is read.
+bool are_on_several_cards(const std::vector<Candidate>& candidates) {
+  const Candidate* first = nullptr;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.available == 0) continue;
+    if (first && (candidate.card != first->card ||
+                  (candidate.card.empty() && candidate.parent != first->parent)))
+      return true;
+    first = &candidate;
+  }
+  return false;
+}
+
+/// What each candidate leaves that no profile can use. `coming`: created soon, by this domain or
+/// others.
+void add_stranded(const MdevPlacing& placing, const std::vector<Parent>& parents,
+                  FoundParents& found, const std::vector<const ClaimedDevice*>& coming) {
+  if (!are_on_several_cards(found.candidates)) return;
+  std::map<std::string, std::string> cards;  // by parent
+  std::set<std::string> used;
+  for (const Parent& parent : parents) {
+    cards.emplace(parent.name, card_of(parent));
+    if (user_of_parent(placing.taken, parent)) used.insert(parent.name);
+  }
+  auto rooms = mdev_rooms(placing.root, placing.config, parents, found.candidates,
+                          [&](const std::string& parent) { return !used.contains(parent); });
+  for (const ClaimedDevice* const device : coming)
+    if (const auto room = rooms.find(cards[device->parent]); room != rooms.end())
+      take_anyway(room->second, device->type);
+  std::map<std::pair<std::string_view, std::string_view>, Candidate> noted;  // of a card's VFs one
+  for (Candidate& candidate : found.candidates) {
+    const std::string& card = candidate.card.empty() ? candidate.parent : candidate.card;
+    const auto room = rooms.find(card);
+    if (room == rooms.end()) continue;
+    const auto [same, is_new] = noted.try_emplace({room->first, candidate.type}, candidate);
+    if (is_new) note_stranded(room->second, same->second);
+    candidate.stranded_mib = same->second.stranded_mib;
+    candidate.opens_card = same->second.opens_card;
   }
 }
 
 /// With what is available for this device beside the domain's others.
-FoundParents search_beside_others(const MdevPlacing& placing, const MdevRequest& request) {
+FoundParents search_beside_others(const MdevPlacing& placing, const std::vector<Parent>& parents,
+                                  const MdevRequest& request) {
   const auto& [profile, device] = request;
-  FoundParents found = search_parents(placing, profile, spots_of_domain(placing, device.alias),
-                                      without_device(with_own(placing), device));
-  subtract_pending(placing, found.candidates);
+  FoundParents found =
+      search_parents(placing, parents, profile, spots_of_domain(placing, device.alias),
+                     without_device(with_own(placing), device));
+  auto coming = pending_devices(placing);
   for (const ClaimedDevice& own : placing.claim.devices)
-    if (needs_instance(own, placing.existing) && own.alias != device.alias)
-      subtract(found.candidates, own);
+    if (needs_instance(own, placing.existing) && own.alias != device.alias) coming.push_back(&own);
+  subtract_all(found.candidates, coming);
+  add_stranded(placing, parents, found, coming);
   return found;
 }
 
@@ -196,31 +258,23 @@ struct Wanted {
 
 /// What the cards of the candidates have room for together, and where they are.
 std::map<std::string, CardToPlaceOn> cards_to_place_on(const MdevPlacing& placing,
+                                                       const std::vector<Parent>& parents,
                                                        const std::deque<Wanted>& wanted) {
-  std::set<std::string> parents;
-  std::vector<std::string> types;
+  std::vector<Candidate> candidates;
+  std::set<std::string> usable;
   for (const Wanted& each : wanted)
     for (const Candidate& candidate : each.candidates) {
-      parents.insert(candidate.parent);
-      types.push_back(candidate.type);
+      candidates.push_back(candidate);
+      usable.insert(candidate.parent);
     }
-  std::map<std::string, std::vector<std::string>> present;  // types by parent
-  for (const Instance& instance : list_instances(placing.root))
-    present[instance.parent].push_back(instance.type);
   std::map<std::string, CardToPlaceOn> cards;
-  for (const Gpu& gpu : read_gpus(placing.root, placing.config)) {
-    std::vector<std::string> on_card;
-    bool is_candidate = false;
-    for (const std::string& parent : gpu.mdev_parents) {
-      is_candidate = is_candidate || parents.contains(parent);
-      on_card.insert(on_card.end(), present[parent].begin(), present[parent].end());
-    }
-    if (!is_candidate) continue;
-    CardToPlaceOn& card = cards[gpu.parent.name];
-    card.room = card_room(gpu, types_of(placing.root, gpu, &types), std::move(on_card),
-                          [&](const std::string& name) { return parents.contains(name); });
-    card.spot = spot_of(placing.root, gpu.parent);
-  }
+  for (auto& [name, room] :
+       mdev_rooms(placing.root, placing.config, parents, candidates,
+                  [&](const std::string& parent) { return usable.contains(parent); }))
+    cards[name].room = std::move(room);
+  for (const Parent& parent : parents)
+    if (const auto card = cards.find(card_of(parent)); card != cards.end() && !card->second.spot)
+      card->second.spot = spot_of(placing.root, parent);
   return cards;
 }
 
@@ -235,7 +289,8 @@ void note_all(const std::vector<Candidate>& chosen, const std::vector<MdevReques
 
 /// Whether all of them have been placed, so that a later one is not left without because an earlier
 /// one has what it could have left to it.
-bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
+bool place_together(const MdevPlacing& placing, const std::vector<Parent>& of_host,
+                    const std::vector<MdevRequest>& requests) {
   const auto beside = spots_of_domain(placing);
   const auto claims = with_own(placing);
   std::deque<Wanted> wanted;  // its elements stay where they are
@@ -244,25 +299,24 @@ bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& 
     auto same = std::find_if(wanted.begin(), wanted.end(),
                              [&](const Wanted& other) { return other.profile == request.profile; });
     if (same == wanted.end()) {
-      FoundParents found = search_parents(placing, request.profile, beside, claims);
-      subtract_pending(placing, found.candidates);
+      FoundParents found = search_parents(placing, of_host, request.profile, beside, claims);
+      subtract_all(found.candidates, pending_devices(placing));
       wanted.push_back({request.profile, std::move(found.candidates)});
       same = std::prev(wanted.end());
     }
     several.push_back({same->profile, same->candidates});
   }
-  KnownCards cards;
-  std::map<std::string, std::optional<Parent>> parents;
   const auto is_allowed = [&](const std::vector<Candidate>& chosen, const Candidate& next) {
-    const auto [parent, is_new] = parents.try_emplace(next.parent);
-    if (is_new) parent->second = find_parent(placing.root, placing.config, next.parent, cards);
-    if (!parent->second) return false;
+    const auto parent = std::find_if(of_host.begin(), of_host.end(), [&](const Parent& other) {
+      return other.name == next.parent;
+    });
     const Profile& profile = several[chosen.size()].profile;
-    if (!may_be_limited(placing.config, profile, *parent->second)) return true;
+    if (!may_be_limited(placing.config, profile, *parent)) return true;
     note_all(chosen, requests);
-    return !limit_reached(placing, profile, *parent->second, next.type, with_own(placing));
+    return !limit_reached(placing, profile, *parent, next.type, with_own(placing));
   };
-  const auto chosen = place_several(several, cards_to_place_on(placing, wanted), is_allowed);
+  const auto chosen =
+      place_several(several, cards_to_place_on(placing, of_host, wanted), is_allowed);
   note_all(chosen.value_or(std::vector<Candidate>()), requests);
   return chosen.has_value();
 }
@@ -271,16 +325,18 @@ bool place_together(const MdevPlacing& placing, const std::vector<MdevRequest>& 
 
 /// Whether all have been placed. Where they are not the kernel may still have room, one after the
 /// other: a driver need not say what its types share.
-static bool are_placed_together(const MdevPlacing& placing,
+static bool are_placed_together(const MdevPlacing& placing, const std::vector<Parent>& parents,
                                 const std::vector<MdevRequest>& requests) {
   note_all({}, requests);
-  return requests.size() > 1 && place_together(placing, requests);
+  return requests.size() > 1 && place_together(placing, parents, requests);
 }
 
 void place_mdevs(const MdevPlacing& placing, const std::vector<MdevRequest>& requests) {
-  if (are_placed_together(placing, requests)) return;
+  if (requests.empty()) return;
+  const auto parents = read_parents(placing);
+  if (are_placed_together(placing, parents, requests)) return;
   for (const MdevRequest& request : requests) {
-    const FoundParents found = search_beside_others(placing, request);
+    const FoundParents found = search_beside_others(placing, parents, request);
     const auto chosen = place(request.profile, found.candidates);
     if (!chosen) throw_no_capacity(placing, request.device, request.profile, found);
     note(*chosen, request.device);
@@ -297,11 +353,13 @@ static std::optional<Candidate> noted(const std::vector<Candidate>& candidates,
 
 std::vector<MdevChoice> choose_parents(const MdevPlacing& placing,
                                        const std::vector<MdevRequest>& requests) {
-  const bool are_placed = are_placed_together(placing, requests);
+  if (requests.empty()) return {};
+  const auto parents = read_parents(placing);
+  const bool are_placed = are_placed_together(placing, parents, requests);
   std::vector<MdevChoice> choices;
   choices.reserve(requests.size());
   for (const MdevRequest& request : requests) {
-    FoundParents found = search_beside_others(placing, request);
+    FoundParents found = search_beside_others(placing, parents, request);
     auto chosen = are_placed ? noted(found.candidates, request.device)
                              : place(request.profile, found.candidates);
     if (chosen) note(*chosen, request.device);

@@ -2,10 +2,14 @@
 #include "allocation/place_several.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <set>
 #include <string_view>
 #include <tuple>
 #include <utility>
+
+#include "allocation/stranded.hpp"
 
 namespace gpuward {
 
@@ -14,6 +18,26 @@ namespace {
 /// Domains have few GPUs. So many steps take milliseconds, and are needed only where places are
 /// scarce and the requests differ.
 constexpr unsigned most_steps = 1000;
+/// After the first way, on hosts of so few places for so few requests, to find a better one.
+constexpr unsigned most_steps_for_better = 300, most_places_for_better = 64;
+
+/// Sums of all that are chosen: places in the profiles' lists of types, memory that no profile can
+/// use, devices far from the domain, cards that were not in use.
+using Measure = std::array<int64_t, 4>;
+
+Measure with(Measure sum, const Profile& profile, const Candidate& candidate) {
+  sum[0] += candidate.rank;
+  sum[1] += candidate.stranded_mib;
+  sum[2] += profile.numa != Numa::ignore && !candidate.near ? 1 : 0;
+  sum[3] += candidate.opens_card ? 1 : 0;
+  return sum;
+}
+
+/// A place for each request.
+struct Way {
+  std::vector<Candidate> chosen;
+  Measure measure;
+};
 
 const std::string& card_of(const Candidate& candidate) {
   return candidate.card.empty() ? candidate.parent : candidate.card;
@@ -24,7 +48,8 @@ bool is_same_place(const Candidate& a, const Candidate& b) {
 }
 
 /// The VFs of a card are as good as each other: one candidate, the card, for all that have room.
-std::vector<Candidate> by_card(std::span<const Candidate> candidates) {
+std::vector<Candidate> by_card(std::span<const Candidate> candidates,
+                               const std::map<std::string, CardToPlaceOn>& cards) {
   std::vector<Candidate> result;
   std::map<std::pair<std::string_view, std::string_view>, size_t> places;
   for (const Candidate& candidate : candidates) {
@@ -39,6 +64,9 @@ std::vector<Candidate> by_card(std::span<const Candidate> candidates) {
       result[place->second].available += candidate.available;
     }
   }
+  for (Candidate& candidate : result)
+    if (const auto card = cards.find(candidate.parent); card != cards.end())
+      note_stranded(card->second.room, candidate);
   return result;
 }
 
@@ -48,7 +76,10 @@ struct Search {
   const IsAllowed& is_allowed;
   std::map<std::string, CardToPlaceOn> cards;
   std::map<const Candidate*, std::vector<Candidate>> options{};  ///< by the first of a request
+  bool looks_for_better;
   std::vector<Candidate> chosen{};
+  std::vector<Measure> sums{{}};  ///< of the first 0, 1 … of these
+  std::optional<Way> first{}, best{};
   unsigned steps = 0;
   /// Card, type and profile of those that are chosen, in order of name: which of several equal
   /// requests has which place makes no difference to those after them.
@@ -73,6 +104,11 @@ struct Search {
     for (const Candidate& other : chosen)
       for (Candidate& candidate : left)
         if (is_same_place(candidate, other) && candidate.available > 0) --candidate.available;
+    std::set<std::string_view> changed;
+    for (const Candidate& other : chosen) changed.insert(card_of(other));
+    for (Candidate& candidate : left)
+      if (changed.contains(card_of(candidate)))
+        note_stranded(cards.at(card_of(candidate)).room, candidate);
     add_distances(left);
     return left;
   }
@@ -114,22 +150,36 @@ struct Search {
     const CardRoom before = room;
     if (!take(room, card.type)) return false;
     if (is_next_allowed(parent)) {
+      sums.push_back(with(sums.back(), requests[chosen.size()].profile, card));
       chosen.push_back(parent);
       if (find()) return true;
       chosen.pop_back();
+      sums.pop_back();
     }
     room = before;
     return false;
   }
 
+  /// Whether to look for no other.
+  bool note_way() {
+    if (!first) {
+      first = Way{chosen, sums.back()};
+      steps = most_steps - std::min(most_steps, most_steps_for_better);
+    } else if (sums.back() < (best ? *best : *first).measure) {
+      best = Way{chosen, sums.back()};
+    }
+    return !looks_for_better;
+  }
+
+  /// True where the search is over.
   bool find() {
-    if (chosen.size() == requests.size()) return true;
+    if (chosen.size() == requests.size()) return note_way();
     if (is_visited()) return false;
     std::vector<Candidate> left = left_for_next();
-    while (const auto best = place(requests[chosen.size()].profile, left)) {
+    while (const auto next = place(requests[chosen.size()].profile, left)) {
       if (++steps > most_steps) return false;
-      if (choose(*best)) return true;
-      std::erase_if(left, [&](const Candidate& other) { return is_same_place(other, *best); });
+      if (choose(*next)) return true;
+      std::erase_if(left, [&](const Candidate& other) { return is_same_place(other, *next); });
     }
     return false;
   }
@@ -180,20 +230,33 @@ bool has_too_few_places(const Search& search) {
   return false;
 }
 
+/// Who wants the emptiest cards does not go by what memory is left.
+bool may_be_better(const Search& search) {
+  size_t places = 0;
+  for (const SeveralRequest& request : search.requests) {
+    if (request.profile.placement != Placement::binpack) return false;
+    places += search.options.at(request.candidates.data()).size();
+  }
+  return places <= most_places_for_better;
+}
+
 }  // namespace
 
 std::optional<std::vector<Candidate>> place_several(std::span<const SeveralRequest> requests,
                                                     std::map<std::string, CardToPlaceOn> cards,
                                                     const IsAllowed& is_allowed) {
-  Search search{requests, is_allowed, std::move(cards)};
+  Search search{requests, is_allowed, std::move(cards), {}, false};
   for (const SeveralRequest& request : requests)
     if (const auto [of_request, is_new] = search.options.try_emplace(request.candidates.data());
         is_new)
-      of_request->second = by_card(request.candidates);
-  if (has_too_few_places(search) || !search.find() || !choose_vfs(requests, search.chosen) ||
-      !are_allowed(search.chosen, is_allowed))
-    return {};
-  return std::move(search.chosen);
+      of_request->second = by_card(request.candidates, search.cards);
+  search.looks_for_better = may_be_better(search);
+  if (has_too_few_places(search)) return {};
+  search.find();
+  for (std::optional<Way>* const way : {&search.best, &search.first})
+    if (*way && choose_vfs(requests, (*way)->chosen) && are_allowed((*way)->chosen, is_allowed))
+      return std::move((*way)->chosen);
+  return {};
 }
 
 }  // namespace gpuward

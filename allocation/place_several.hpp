@@ -34,8 +34,9 @@ using IsAllowed =
 
 /// A place for each of them, all at once; nothing where there is none, or none was found in a
 /// bounded number of steps. Each gets the best that place() has for it, near those before it, in
-/// order; where that leaves one without, those before it take the next best. `cards`: of all
-/// candidates, by name.
+/// order; where that leaves one without, those before it take the next best. On small hosts, with
+/// binpack, another way is taken that is better by the sums of what place() goes by. `cards`: of
+/// all candidates, by name.
 std::optional<std::vector<Candidate>> place_several(std::span<const SeveralRequest> requests,
                                                     std::map<std::string, CardToPlaceOn> cards,
                                                     const IsAllowed& is_allowed = {});

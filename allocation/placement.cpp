@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <map>
 #include <string_view>
 #include <tuple>
@@ -81,14 +82,18 @@ static unsigned left_for(const Candidate& candidate, const LeftOnCards& on_cards
                                 : on_cards.at({candidate.card, candidate.type});
 }
 
-using CandidateCosts = std::array<unsigned, 4>;
-static constexpr std::array candidate_criteria{Criterion::type, Criterion::numa, Criterion::fill,
-                                               Criterion::distance, Criterion::name};
+using CandidateCosts = std::array<int64_t, 7>;
+static constexpr std::array candidate_criteria{
+    Criterion::type, Criterion::stranded, Criterion::numa,     Criterion::opened,
+    Criterion::fill, Criterion::stranded, Criterion::distance, Criterion::name};
 
 /// `left`: what its card has left of its type.
 static CandidateCosts costs_of(const Profile& profile, unsigned left, const Candidate& candidate) {
   const bool is_far = profile.numa != Numa::ignore && !candidate.near;
-  return {candidate.rank, is_far, profile.placement == Placement::binpack ? left : ~0U - left,
+  const int64_t fill = left;
+  if (profile.placement == Placement::spread)
+    return {candidate.rank, 0, is_far, 0, -fill, candidate.stranded_mib, candidate.distance};
+  return {candidate.rank,    candidate.stranded_mib, is_far, candidate.opens_card, fill, 0,
           candidate.distance};
 }
 
@@ -110,10 +115,14 @@ std::string why_worse(Criterion by, const Profile& profile) {
       return "GPU has no capacity for another vGPU of " + title_of(profile);
     case Criterion::vgpu:
       return "device has a vGPU that gpuward did not create";
+    case Criterion::stranded:
+      return "leaves more memory of its card that no profile can use";
     case Criterion::numa:
       return "device is not local to the domain's memory and CPUs";
     case Criterion::assigned:
       return "assigned to more shut-off domains";
+    case Criterion::opened:
+      return "card has no instance yet";
     case Criterion::fill:
       return "card is " +
              std::string(profile.placement == Placement::binpack ? "emptier" : "fuller");

@@ -52,21 +52,26 @@ void widen_to_socket(const Root& root, DevicePlace& place);
 struct Candidate {
   std::string parent;
   std::string type;
-  unsigned available = 0;  ///< what the kernel says, less what others are about to take
-  unsigned rank = 0;       ///< place of the type in the profile's list
-  bool near = true;        ///< on a NUMA node of the domain, or either is not told
-  std::string card{};      ///< whose VF the parent is; "" when it is a card itself
-  unsigned distance = 0;   ///< of the card to the other GPUs of the domain
+  unsigned available = 0;   ///< what the kernel says, less what others are about to take
+  unsigned rank = 0;        ///< place of the type in the profile's list
+  bool near = true;         ///< on a NUMA node of the domain, or either is not told
+  std::string card{};       ///< whose VF the parent is; "" when it is a card itself
+  unsigned distance = 0;    ///< of the card to the other GPUs of the domain
+  int stranded_mib = 0;     ///< memory of its card that no profile can use any more (stranded.hpp)
+  bool opens_card = false;  ///< which has no instance yet
 };
 
 /// What decides between two devices that a domain could have, in this order. Those of mdevs know
-/// type, numa, fill, distance and name, PCI devices all but type.
+/// type, stranded, numa, opened, fill, distance and name, PCI devices all but type, stranded and
+/// opened.
 enum class Criterion {
   type,      ///< named earlier by the profile
   capacity,  ///< room on the card
   vgpu,      ///< without a vGPU that would be removed
+  stranded,  ///< leaves less memory that no profile can use; with spread after `fill`
   numa,      ///< near the domain's memory and CPUs
   assigned,  ///< assigned to fewer domains that are shut off
+  opened,    ///< on a card that has an instance already; not with spread
   fill,      ///< on the fuller or emptier card
   distance,  ///< nearer to the other GPUs of the domain
   name,      ///< lower address or name
@@ -85,10 +90,11 @@ std::string why_worse(Criterion by, const Profile& profile);
 Comparison decide(const Profile& profile, std::span<const Candidate> all, const Candidate& one,
                   const Candidate& other);
 
-/// The best of them that has room; nothing when none has.
-/// First the type named first, then the near one, then that on the fullest card (binpack) or the
-/// emptiest (spread), by what all its parents have left, then that nearest to the other GPUs of the
-/// domain, then by name, so that the same host gives the same answer.
+/// The best of them that has room; nothing when none has. First the type named first. With binpack
+/// then the one that strands least memory, the near one, one on a card that is in use, one on the
+/// fullest card; with spread the near one, one on the emptiest card, the one that strands least.
+/// How full a card is is told by what all its parents have left. Then that nearest to the other
+/// GPUs of the domain, then by name, so that the same host gives the same answer.
 std::optional<Candidate> place(const Profile& profile, std::span<const Candidate> candidates);
 
 }  // namespace gpuward

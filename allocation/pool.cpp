@@ -72,7 +72,7 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
 
 /// Whether somebody who wrote this profile may have meant this device.
 static bool may_be_meant(const PoolQuery& query, const PciDevice& device) {
-  const auto& [root, config, profile, cards] = query;
+  const auto& [root, config, profile, cards, claims] = query;
   if (device.physical_function.has_value() == traits_of(profile.use).is_whole_card) return false;
   if (profile.gpus.empty()) return is_gpu_class(device.pci_class);
   const Parent identity = read_identity(root, config, device.address, cards);

@@ -34,10 +34,11 @@ std::vector<PciAddress> assigned_devices(const Config& config, const Domain& dom
   return devices;
 }
 
-DevicePools pools_of(const Root& root, const Config& config,
-                     const std::vector<PoolDomain>& domains) {
+DevicePools pools_of(const Root& root, const Config& config, const std::vector<PoolDomain>& domains,
+                     const std::shared_ptr<AskedCards>& asked) {
   DevicePools pools;
   KnownCards cards;
+  if (asked) cards.asked = asked;
   for (const PoolDomain& domain : domains)
     for (const PoolGpu& gpu : domain.gpus)
       if (std::string title = title_of(gpu.profile); !pools.contains(title))

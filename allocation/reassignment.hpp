@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "config/config.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
+#include "pci/nvml.hpp"
 
 namespace gpuward {
 
@@ -43,8 +45,9 @@ std::vector<PciAddress> assigned_devices(const Config& config, const Domain& dom
 /// Devices of the profiles that domains ask for, by the profile's title: a request that names no
 /// profile may be the name of one.
 using DevicePools = std::map<std::string, std::vector<PoolDevice>>;
-DevicePools pools_of(const Root& root, const Config& config,
-                     const std::vector<PoolDomain>& domains);
+/// `asked`: of a command that asks cards elsewhere too, one for all.
+DevicePools pools_of(const Root& root, const Config& config, const std::vector<PoolDomain>& domains,
+                     const std::shared_ptr<AskedCards>& asked = {});
 
 /// All of them, with companions.
 std::vector<PciAddress> devices_of(const DevicePools& pools);

@@ -22,13 +22,14 @@
 namespace gpuward {
 
 std::vector<WantedGpus> require_requests(const Settings& settings, const Config& config,
-                                         const std::vector<std::string>& words) {
+                                         const std::vector<std::string>& words,
+                                         const std::shared_ptr<AskedCards>& asked) {
   std::vector<Request> requests;
   requests.reserve(words.size());
   for (const std::string& word : words) requests.push_back(parse_request(word));
   const bool needs = std::any_of(requests.begin(), requests.end(),
                                  [&](const Request& each) { return needs_host(config, each); });
-  const HostOffer offer = needs ? read_host_offer(settings.root, config) : HostOffer{};
+  const HostOffer offer = needs ? read_host_offer(settings.root, config, asked) : HostOffer{};
   std::vector<WantedGpus> gpus;
   gpus.reserve(requests.size());
   for (const Request& request : requests) gpus.push_back(resolve(config, offer, request));
@@ -159,9 +160,11 @@ struct PciGpu {
 };
 
 static std::vector<PciGpu> pci_gpus(const Settings& settings, const Config& config,
-                                    const std::vector<WantedGpus>& gpus) {
+                                    const std::vector<WantedGpus>& gpus,
+                                    const std::shared_ptr<AskedCards>& asked) {
   std::vector<PciGpu> found;
   KnownCards cards;
+  if (asked) cards.asked = asked;
   for (const WantedGpus& wanted : gpus) {
     if (!gives_pci_devices(wanted.profile)) continue;
     const PciGpu gpu{wanted.profile, pool_of({settings.root, config, wanted.profile, cards})};
@@ -212,9 +215,10 @@ static void warn_of_device(const Settings& settings, const WantedGpus& wanted,
 }
 
 std::string with_gpus(const Settings& settings, const Config& config,
-                      const std::vector<WantedGpus>& gpus, std::string xml, const DeviceUse& use) {
-  const auto devices =
-      require_devices(settings, config, parse_domain(xml), pci_gpus(settings, config, gpus), use);
+                      const std::vector<WantedGpus>& gpus, std::string xml, const DeviceUse& use,
+                      const std::shared_ptr<AskedCards>& asked) {
+  const auto devices = require_devices(settings, config, parse_domain(xml),
+                                       pci_gpus(settings, config, gpus, asked), use);
   auto device = devices.begin();
   for (const WantedGpus& wanted : gpus)
     for (unsigned number = 0; number < wanted.count; ++number) {
@@ -255,8 +259,9 @@ std::string attached_text(const std::vector<WantedGpus>& gpus) {
   return (count == 1 ? "GPU" : std::to_string(count) + " GPUs") + " attached (" + titles + ")";
 }
 
-std::string with_requests_settled(const Settings& settings, const Config& config, std::string xml) {
-  const auto asked = std::make_shared<AskedCards>();
+std::string with_requests_settled(const Settings& settings, const Config& config, std::string xml,
+                                  std::shared_ptr<AskedCards> asked) {
+  if (!asked) asked = std::make_shared<AskedCards>();
   for (const GpuRequest& gpu : parse_domain(xml).requests) {
     const auto now = settled_now(settings.root, config, gpu, asked);
     if (now && (now != gpu.settled || now->granted != gpu.settled->granted))

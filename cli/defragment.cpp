@@ -207,7 +207,7 @@ static void plan_devices(const Settings& settings, const Config& config, const O
     throw Error(title_of(profile),
                 "no device on this host: " + explain_empty_pool(settings.root, config, profile),
                 "run: gpuward list gpus");
-  DevicePools pools = pools_of(settings.root, config, off);
+  DevicePools pools = pools_of(settings.root, config, off, offers.cards.asked);
   pools[title_of(profile)] = pool;
   const auto rooms = rooms_of(offers, vgpu_cards(offers, profile, pools, off), plan);
   plan.is_at_most = !plan.unknown.empty() || has_unlisted_vgpu(rooms, pools, off);
@@ -275,7 +275,8 @@ static void plan_mdevs(const Offers& offers, const Profile& profile, RoomPlan& p
 
 int defragment_command(const Settings& settings, const std::string& word) {
   const Config config = require_config(settings.root);
-  const WantedGpus wanted = require_requests(settings, config, {word}).front();
+  KnownCards cards;
+  const WantedGpus wanted = require_requests(settings, config, {word}, cards.asked).front();
   const Profile& profile = wanted.profile;
   if (profile.memory_mib)
     throw Error(in_quotes(word), "a request by memory may be served in several ways",
@@ -287,7 +288,6 @@ int defragment_command(const Settings& settings, const std::string& word) {
       gives_pci_devices(profile) ? shut_off(settings, config, plan) : std::vector<PoolDomain>();
   for (const PoolDomain& domain : off)
     for (const PoolGpu& gpu : domain.gpus) counted.profiles.push_back(gpu.profile);
-  KnownCards cards;
   const Offers offers = read_offers(settings.root, counted, cards);
   if (!offers.host.claimed.unreadable.empty()) return report_unreadable(offers.host.claimed);
   if (gives_pci_devices(profile))

@@ -135,8 +135,9 @@ DeviceUse device_use(const Settings& settings, const Config& config, const Domai
 }
 
 std::string with_available_devices(const Settings& settings, const Config& config,
-                                   const std::string& xml, const DeviceUse& use) {
-  const Repointed result = repoint(settings.root, config, xml, use);
+                                   const std::string& xml, const DeviceUse& use,
+                                   const std::shared_ptr<AskedCards>& asked) {
+  const Repointed result = repoint(settings.root, config, xml, use, asked);
   for (const auto& [alias, why] : result.refused)
     log::warning(parse_domain(xml).name,
                  to_string(about(gpu_title(alias) + " not reassigned", why)));
@@ -167,10 +168,11 @@ static IsMdev is_mdev_in(const Config& config) {
 
 /// What an attach without requests does.
 static std::string with_updated_instances(const Settings& settings, const Config& config,
-                                          const std::string& xml, const DeviceUse& use) {
-  const std::string settled = with_requests_settled(settings, config, xml);
+                                          const std::string& xml, const DeviceUse& use,
+                                          const std::shared_ptr<AskedCards>& asked) {
+  const std::string settled = with_requests_settled(settings, config, xml, asked);
   return with_available_devices(settings, config,
-                                update_instance_uuids(settled, is_mdev_in(config)), use);
+                                update_instance_uuids(settled, is_mdev_in(config)), use, asked);
 }
 
 /// To be read before the domain is changed: on machine type pc there is all or nothing.
@@ -189,6 +191,7 @@ static void warn_of_pc(const Config& config, const std::string& name, const std:
 struct AttachWish {
   std::vector<WantedGpus> gpus;
   std::string owner;  ///< "" to leave it as it is
+  std::shared_ptr<AskedCards> asked;
 };
 
 static std::string with_owner(const std::string& xml, const std::string& owner) {
@@ -217,10 +220,10 @@ static int attach_one(const Settings& settings, const Config& config, DomainStor
   const std::string before = store.inactive_xml(found.uuid);
   DeviceUse use = device_use(settings, config, store, found.uuid);
   for (const auto& [device, count] : planned) use.assigned_count[device] += count;
-  const std::string after =
-      with_owner(wish.gpus.empty() ? with_updated_instances(settings, config, before, use)
-                                   : with_gpus(settings, config, wish.gpus, before, use),
-                 wish.owner);
+  const std::string after = with_owner(
+      wish.gpus.empty() ? with_updated_instances(settings, config, before, use, wish.asked)
+                        : with_gpus(settings, config, wish.gpus, before, use, wish.asked),
+      wish.owner);
   if (!wish.gpus.empty() || !wish.owner.empty()) require_permitted(settings, config, after);
   warn_of_viommu(settings, after);
   const std::string closed = protected_for_attach(settings, config, after);
@@ -267,7 +270,8 @@ static int attach_matching(const Settings& settings, const Config& config, Domai
 int attach_command(const Settings& settings, const std::string& domain,
                    const std::vector<std::string>& requests, const std::string& owner) {
   const Config config = require_config(settings.root);
-  const AttachWish wish{require_requests(settings, config, requests), owner};
+  const auto asked = std::make_shared<AskedCards>();
+  const AttachWish wish{require_requests(settings, config, requests, asked), owner, asked};
   DomainStore store(settings.root, settings.connect);
   require_libvirt_for(wish.gpus, store);
   // A domain may have such a name.
@@ -433,8 +437,9 @@ static std::string attached_and_protected(const Settings& settings, const Rewrit
                                           std::string xml) {
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  xml = with_gpus(settings, config, require_requests(settings, config, rewrite.attach),
-                  std::move(xml), use);
+  const auto asked = std::make_shared<AskedCards>();
+  xml = with_gpus(settings, config, require_requests(settings, config, rewrite.attach, asked),
+                  std::move(xml), use, asked);
   xml = with_owner(xml, rewrite.owner);
   if (!rewrite.attach.empty()) {
     require_permitted(settings, config, xml);
@@ -449,7 +454,7 @@ static std::string with_updated_uuids(const Settings& settings, const std::strin
   if (!requests_gpu(parse_domain(xml))) return xml;
   const Config config = require_config(settings.root);
   const DeviceUse use{taken_devices(settings.root, parse_domain(xml).uuid), {}};
-  return with_updated_instances(settings, config, xml, use);
+  return with_updated_instances(settings, config, xml, use, std::make_shared<AskedCards>());
 }
 
 int rewrite_command(const Settings& settings, const Rewrite& rewrite) {

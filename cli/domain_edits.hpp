@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "allocation/choose_device.hpp"
 #include "cli/commands.hpp"
 #include "config/config.hpp"
 #include "libvirt/client.hpp"
+#include "pci/nvml.hpp"
 #include "state/definition_lock.hpp"
 
 namespace gpuward {
@@ -33,8 +35,10 @@ DeviceUse device_use(const Settings& settings, const Config& config, const Domai
                      const Uuid& domain);
 
 /// `xml` with its GPUs at available devices. Warns of each whose edit is refused: it stays.
+/// `asked`: as of pools_of().
 std::string with_available_devices(const Settings& settings, const Config& config,
-                                   const std::string& xml, const DeviceUse& use);
+                                   const std::string& xml, const DeviceUse& use,
+                                   const std::shared_ptr<AskedCards>& asked);
 
 /// Refuses a domain with this XML what [profile] allow = or a quota never permits, and warns where
 /// a quota does not permit its start now.

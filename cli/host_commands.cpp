@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <optional>
 
 #include "allocation/offered_types.hpp"
@@ -16,6 +17,7 @@
 #include "libvirt/client.hpp"
 #include "libvirt/version.hpp"
 #include "lifecycle/reconcile.hpp"
+#include "pci/nvml.hpp"
 #include "provision/provision.hpp"
 
 namespace gpuward {
@@ -60,12 +62,12 @@ static void add_host_problems(const Settings& settings, const UnclearGpus& uncle
     add_problems(loaded,
                  unsupported_by(config, libvirt_version_at(settings.root, settings.connect)));
   add_problems(loaded, unclear.errors);
-  const auto gpus = read_gpus(settings.root, config);
-  for (const Gpu& gpu : gpus)
+  const auto asked = std::make_shared<AskedCards>();
+  for (const Gpu& gpu : read_gpus(settings.root, config, asked))
     if (const Reason reason = reason_not_mig(settings.root, config, gpu); !reason.problem.empty())
       loaded.problems.push_back({{}, to_string(reason)});
   if (config.profiles.empty()) return;
-  const HostOffer offer = read_host_offer(settings.root, config);
+  const HostOffer offer = read_host_offer(settings.root, config, asked);
   add_problems(loaded, profiles_named_as_others(config, offer.types, offer.models));
 }
 

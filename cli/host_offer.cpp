@@ -11,8 +11,9 @@
 
 namespace gpuward {
 
-HostOffer read_host_offer(const Root& root, const Config& config) {
-  const auto asked = std::make_shared<AskedCards>();
+HostOffer read_host_offer(const Root& root, const Config& config,
+                          std::shared_ptr<AskedCards> asked) {
+  if (!asked) asked = std::make_shared<AskedCards>();
   const auto gpus = read_gpus(root, config, asked);
   OfferedTypes offered = offered_types(root, config, gpus);
   HostOffer offer{

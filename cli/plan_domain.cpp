@@ -100,11 +100,12 @@ static json json_of(const std::vector<GpuChoice>& gpus, const std::vector<Settle
 }
 
 static std::vector<GpuChoice> choices_of(const Settings& settings, const Config& config,
-                                         const DomainStore& store, const Domain& domain) {
+                                         const DomainStore& store, const Domain& domain,
+                                         const std::shared_ptr<AskedCards>& asked) {
   const PoolDomain of_pools = pool_domain(config, domain);
   std::vector<GpuChoice> gpus;
   if (!of_pools.gpus.empty())
-    gpus = device_choices(of_pools, pools_of(settings.root, config, {of_pools}),
+    gpus = device_choices(of_pools, pools_of(settings.root, config, {of_pools}, asked),
                           devices_by_hand(settings.root, {of_pools}),
                           device_use(settings, config, store, domain.uuid));
   for (GpuChoice& gpu : mdev_choices(settings.root, config, domain)) gpus.push_back(std::move(gpu));
@@ -119,8 +120,9 @@ static bool have_all(const std::vector<GpuChoice>& gpus) {
 /// As the domain has them where they cannot be settled anew, as of a name that has become
 /// ambiguous.
 static std::string settled_xml(const Settings& settings, const Config& config,
-                               const std::string& xml) try {
-  return with_requests_settled(settings, config, xml);
+                               const std::string& xml,
+                               const std::shared_ptr<AskedCards>& asked) try {
+  return with_requests_settled(settings, config, xml, asked);
 } catch (const Error& error) {
   log::warning(error.what());
   return xml;
@@ -128,8 +130,8 @@ static std::string settled_xml(const Settings& settings, const Config& config,
 
 /// With what the domain keeps: what prepare goes by until it is reassigned.
 static bool could_start(const Settings& settings, const Config& config, const DomainStore& store,
-                        const Domain& kept) try {
-  return have_all(choices_of(settings, config, store, kept));
+                        const Domain& kept, const std::shared_ptr<AskedCards>& asked) try {
+  return have_all(choices_of(settings, config, store, kept, asked));
 } catch (const Error&) {
   return false;
 }
@@ -140,9 +142,10 @@ int plan_domain_command(const Settings& settings, const std::string& name) {
   const DomainStore::Found found = require_off(store, name);
   const std::string xml = store.inactive_xml(found.uuid);
   const Domain kept = parse_domain(xml);
-  const Domain domain = parse_domain(settled_xml(settings, config, xml));
+  const auto asked = std::make_shared<AskedCards>();
+  const Domain domain = parse_domain(settled_xml(settings, config, xml, asked));
   const auto changed = settled_anew(kept, domain);
-  const auto gpus = choices_of(settings, config, store, domain);
+  const auto gpus = choices_of(settings, config, store, domain, asked);
   if (settings.json)
     print_json(settings.json, "plan",
                json{{"domain", {{"name", found.name}, {"uuid", to_string(found.uuid)}}},
@@ -150,7 +153,8 @@ int plan_domain_command(const Settings& settings, const std::string& name) {
   else
     print_lines((gpus.empty() ? found.name + ": requests no GPU\n" : table_of(gpus)) +
                 text_of(changed, found.name));
-  const bool starts = changed.empty() ? have_all(gpus) : could_start(settings, config, store, kept);
+  const bool starts =
+      changed.empty() ? have_all(gpus) : could_start(settings, config, store, kept, asked);
   return starts ? 0 : 1;
 }
 

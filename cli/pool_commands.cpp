@@ -46,8 +46,9 @@ static int reassign_one(const Settings& settings, const Config& config, DomainSt
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
   const DeviceUse use = device_use(settings, config, store, found.uuid);
-  const Repointed after =
-      repoint(settings.root, config, with_requests_settled(settings, config, before), use);
+  const auto asked = std::make_shared<AskedCards>();
+  const Repointed after = repoint(
+      settings.root, config, with_requests_settled(settings, config, before, asked), use, asked);
   const int taken = report_unassigned(config, after, use);
   if (taken > 0 && after.xml == before) return 1;
   const int status = show_or_define(
@@ -113,9 +114,10 @@ static std::string reassign_before_start(const Settings& settings, const Config&
                                          DomainStore& store, const DomainStore::Found& found) {
   const auto lock = lock_definition_of(settings, found);
   const std::string before = store.inactive_xml(found.uuid);
-  std::string after =
-      with_available_devices(settings, config, with_requests_settled(settings, config, before),
-                             device_use(settings, config, store, found.uuid));
+  const auto asked = std::make_shared<AskedCards>();
+  std::string after = with_available_devices(
+      settings, config, with_requests_settled(settings, config, before, asked),
+      device_use(settings, config, store, found.uuid), asked);
   if (after != before) store.define(protected_for_attach(settings, config, after));
   return after;
 }

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "kinds/pool_device.hpp"
 
+#include "inventory/usage.hpp"
 #include "pci/identity.hpp"
 
 namespace gpuward {
+
+const std::vector<Claim>& claims_of(const PoolQuery& query) {
+  auto& claims = *query.claims;
+  if (!claims) claims = claimed_devices(query.root).claims;
+  return *claims;
+}
 
 Parent identity_of(const Root& root, const Config& config, const std::string& name) {
   if (const auto address = parse_pci_address(name)) return read_identity(root, config, *address);
@@ -36,7 +43,7 @@ static std::string unexpected_identity(const PoolQuery& query, const Parent& dev
 
 std::optional<GpuSettings> allowed_settings(const PoolQuery& query, const PciDevice& device,
                                             ReasonNotOfKind reason, std::string& why) {
-  const auto& [root, config, profile, cards] = query;
+  const auto& [root, config, profile, cards, claims] = query;
   const Parent parent = read_identity(root, config, device, cards);
   if (!serves(config, profile, parent)) {
     why = not_allowed_by(query, parent);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "pci/bus_path.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 
@@ -39,7 +41,13 @@ struct PoolQuery {
   const Config& config;
   const Profile& profile;
   KnownCards& cards;
+  /// Use claims_of().
+  std::shared_ptr<std::optional<std::vector<Claim>>> claims =
+      std::make_shared<std::optional<std::vector<Claim>>>();
 };
+
+/// Those of all domains: read once for all devices of the pool, where limits of one need them.
+const std::vector<Claim>& claims_of(const PoolQuery& query);
 
 /// A PCI device, or a parent of mdevs that is none, as a section of the configuration sees it: one
 /// that names a VF counts more than its PF's.

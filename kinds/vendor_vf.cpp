@@ -106,11 +106,11 @@ static bool has_room(const PoolQuery& query, const GpuSettings& settings, const 
   if (query.profile.memory_mib &&
       fraction_limit(query.root, query.config, query.profile,
                      read_identity(query.root, query.config, vf.address, query.cards),
-                     claimed_devices(query.root).claims))
+                     claims_of(query)))
     return false;
   auto types = creatable_vgpus(query.root, vf.address);
   if (!settings.max.empty() && first_fit(query.profile.types, types)) {
-    const auto claims = claimed_devices(query.root).claims;
+    const auto& claims = claims_of(query);
     std::erase_if(types, [&](const VgpuType& type) {
       return reached_limit(query.root, settings.max, to_string(*vf.physical_function),
                            {Use::vendor_vf, std::to_string(type.id), type.name}, claims);

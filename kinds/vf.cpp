@@ -56,7 +56,7 @@ std::optional<FoundVf> find_vf(const PoolQuery& query, const PciDevice& device,
 }
 
 std::vector<PoolDevice> vfs_to_enable(const PoolQuery& query, const PciAddress& pf) {
-  const auto& [root, config, profile, cards] = query;
+  const auto& [root, config, profile, cards, claims] = query;
   std::vector<PoolDevice> coming;
   const unsigned most = total_vfs(root, pf);
   if (most == 0 || !virtual_functions(root, pf).empty()) return coming;

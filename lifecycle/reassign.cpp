@@ -93,9 +93,9 @@ static Error first_refusal(const PoolDomain& domain, const Repointed& result) {
 }
 
 Repointed repoint(const Root& root, const Config& config, std::string_view xml,
-                  const DeviceUse& use) {
+                  const DeviceUse& use, const std::shared_ptr<AskedCards>& asked) {
   const PoolDomain domain = pool_domain(config, parse_domain(xml));
-  const DevicePools pools = pools_of(root, config, {domain});
+  const DevicePools pools = pools_of(root, config, {domain}, asked);
   require_devices(root, config, domain, pools);
   DevicesByHand by_hand = devices_by_hand(root, {domain});
   const PoolPlan plan = plan_reassignments({domain}, pools, by_hand, use.taken, use.assigned_count);

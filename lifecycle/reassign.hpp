@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
+#include "pci/nvml.hpp"
 
 namespace gpuward {
 
@@ -22,9 +24,9 @@ struct Repointed {
 /// `xml` of a domain that is off with each GPU of a pool pointed at a free device: those that are
 /// stay. Where none is free it stays too: prepare will say who has it. Throws Error when a pool has
 /// no device at all, when all that could be moved was refused, and when two hostdevs would have the
-/// same device.
+/// same device. `asked`: as of pools_of().
 Repointed repoint(const Root& root, const Config& config, std::string_view xml,
-                  const DeviceUse& use);
+                  const DeviceUse& use, const std::shared_ptr<AskedCards>& asked = {});
 
 /// A device that is to be assigned to a GPU.
 struct ChosenDevice {

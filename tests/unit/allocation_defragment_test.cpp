@@ -239,9 +239,10 @@ TEST_F(VgpuDefragmentTest, each_type_takes_what_it_takes) {
 TEST_F(VgpuDefragmentTest, of_those_that_share_one_the_largest_counts) {
   off("small", {1});
   off("any", {1});
-  EXPECT_EQ(plan("first", 2).available, 1U);
-  room(8, 1, {1, 2, 3});
-  EXPECT_EQ(plan("first", 2).available, 0U);
+  EXPECT_EQ(plan("first", 2).available, 1U) << "not both";
+  rooms_.insert_or_assign(card(8),
+                          vgpu_room({{"any", 2}, {"small", 1}, {"first", 2}}, 3, {1, 2, 3}));
+  EXPECT_EQ(plan("first", 2).available, 0U) << "1 MiB is left, not 2";
 }
 
 /// Either of the two may run on card 9, which has none of the type that is wanted.

@@ -96,6 +96,38 @@ TEST(PlacementTest, numa_ignore_does_not_look) {
   EXPECT_EQ(best(blind, {{"far", "t", 1, 0, false}, {"near", "t", 9, 0, true}}), "far");
 }
 
+Candidate stranding(const std::string& parent, int mib, unsigned available, bool near = true) {
+  Candidate candidate{parent, "t", available, 0, near};
+  candidate.stranded_mib = mib;
+  return candidate;
+}
+
+TEST(PlacementTest, binpack_leaves_little_memory_that_no_profile_can_use) {
+  const Candidate near_and_full = stranding("a", 2048, 1), far = stranding("b", 0, 9, false);
+  EXPECT_EQ(best(binpack, {near_and_full, far}), "b");
+  EXPECT_EQ(decide(binpack, {}, far, near_and_full).by, Criterion::stranded);
+  EXPECT_EQ(best(binpack, {stranding("a", 0, 1), stranding("b", -1024, 9)}), "b");
+  EXPECT_EQ(best(binpack, {stranding("a", 512, 2), stranding("b", 512, 1)}), "b") << "the fuller";
+}
+
+TEST(PlacementTest, spread_takes_the_emptiest_whatever_memory_is_left) {
+  EXPECT_EQ(best(spread, {stranding("a", 2048, 9), stranding("b", 0, 8)}), "a");
+  EXPECT_EQ(best(spread, {stranding("a", 2048, 9), stranding("b", 0, 9)}), "b");
+  const Candidate more = stranding("a", 2048, 9), less = stranding("b", 0, 9);
+  const Candidate all[] = {more, less};
+  EXPECT_EQ(decide(spread, all, less, more).by, Criterion::stranded);
+}
+
+TEST(PlacementTest, binpack_opens_no_card_without_need) {
+  Candidate empty{"a", "t", 1}, in_use{"b", "t", 9}, far{"c", "t", 9, 0, false};
+  empty.opens_card = true;
+  EXPECT_EQ(best(binpack, {empty, in_use}), "b");
+  EXPECT_EQ(best(binpack, {empty, far}), "a") << "who sets numa wants another card for it";
+  EXPECT_EQ(best(spread, {empty, in_use}), "b");
+  in_use.available = 1;
+  EXPECT_EQ(best(spread, {empty, in_use}), "a");
+}
+
 /// Two cards with VFs, each of which has room for one: what counts is the card.
 TEST(PlacementTest, cards_are_compared_and_not_their_virtual_functions) {
   const std::vector<Candidate> vfs{{"a1", "t", 1, 0, true, "a"}, {"a2", "t", 1, 0, true, "a"},

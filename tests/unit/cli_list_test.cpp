@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "allocation/settled_now.hpp"
 #include "attach/attach.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -480,6 +481,27 @@ TEST_F(ListMigTest, without_an_answer_a_domain_keeps_what_serves_its_request) {
   EXPECT_EQ(now(), "474");
   nvml_.set("mig on\n");
   EXPECT_EQ(now(), "1g.5gb");
+}
+
+/// Another card has a type of that name, too.
+TEST_F(ListMigTest, without_an_answer_a_domain_keeps_the_type_that_it_has) {
+  host_.config("[profile p]\nuse = mig\ntype = 1g.5gb\n");
+  host_.parent("0000:43:00.0")
+      .type("nvidia-7", 1)
+      .attribute("mdev_supported_types/nvidia-7/name", "GRID A100-1-5C");
+  const Config config = load_config(config_files(host_.root())).config;
+  const auto now = [&] {
+    const GpuRequest gpu{"ua-gpuward-0", "GRID A100-1-5C", SettledRequest{Use::vendor_vf, "474"}};
+    const auto settled = settled_now(host_.root(), config, gpu);
+    return settled ? settled->type : "as it is";
+  };
+  nvml_.set("mig off\nreturns DeviceGetMigMode 999\n");
+  EXPECT_EQ(now(), "as it is");
+  nvml_.set("mig on\n");
+  const auto gpus = read_gpus(host_.root(), {});
+  for (const PciAddress& vf : gpus[0].vfs)
+    host_.pci_gpu(to_string(vf)).attribute("nvidia/creatable_vgpu_types", "");
+  EXPECT_EQ(now(), "nvidia-7") << "the card is known not to offer the other one";
 }
 
 TEST_F(ListMigTest, of_a_card_for_gpu_instances_no_other_kind_serves_a_size) {

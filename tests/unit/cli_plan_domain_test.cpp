@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "attach/attach.hpp"
@@ -10,6 +11,7 @@
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"
 #include "mdev/instance.hpp"
+#include "nvml_fixtures.hpp"
 #include "pci_fixtures.hpp"
 #include "started_log.hpp"
 #include "state/claim_store.hpp"
@@ -20,6 +22,7 @@ namespace {
 
 using nlohmann::json;
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -67,6 +70,7 @@ class PlanDomainTest : public testing::Test {
   FakeHost host_;
   Claims claims_{host_.root()};
   int status_ = -1;
+  std::string printed_;
 };
 
 TEST_F(PlanDomainTest, a_pci_device_stays_while_it_is_available) {
@@ -101,9 +105,9 @@ TEST_F(PlanDomainTest, an_mdev_is_placed_as_at_its_start) {
   host_.instance("0000:43:00.0", "mbochs-small",
                  *parse_uuid("00000000-0000-4000-8000-000000000001"));
   define({{"small"}});
-  EXPECT_THAT(devices(0),
-              ElementsAre("0000:41:00.0: available card is emptier",
-                          "0000:42:00.0: available card is emptier", "0000:43:00.0: chosen"));
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: available card has no instance yet",
+                                      "0000:42:00.0: available card has no instance yet",
+                                      "0000:43:00.0: chosen"));
   define({{"wide"}, {"wide"}});
   EXPECT_THAT(devices(0),
               ElementsAre("0000:41:00.0: chosen", "0000:42:00.0: available card is fuller",
@@ -157,6 +161,35 @@ TEST_F(PlanDomainTest, what_another_type_of_the_domain_needs_is_left_to_it) {
   EXPECT_THAT(devices(0),
               ElementsAre("a: available left to another GPU of the domain", "b: chosen"));
   EXPECT_THAT(devices(1), ElementsAre("a: chosen"));
+}
+
+/// Pools of 8 and 12 MiB.
+TEST_F(PlanDomainTest, memory_that_no_profile_can_use_is_left_where_there_is_least) {
+  const auto card = [&](const std::string& name, unsigned six, unsigned eight) {
+    FakeDevice& parent = host_.parent(name);
+    for (const auto& [type, count] : {std::pair("six", six), std::pair("eight", eight)})
+      parent.type(type, count)
+          .attribute(
+              "mdev_supported_types/" + std::string(type) + "/description",
+              "virtual display, " + std::to_string(type[0] == 's' ? 6 : 8) + " MB video memory");
+  };
+  card("0000:41:00.0", 1, 1);
+  card("0000:42:00.0", 2, 1);
+  const std::string six = "[profile six]\ntype = six\n", eight = "[profile eight]\ntype = eight\n";
+  host_.config(six + eight);
+  define({{"six"}});
+  EXPECT_THAT(devices(0),
+              ElementsAre("0000:41:00.0: available leaves more memory of its card that no profile "
+                          "can use",
+                          "0000:42:00.0: chosen"));
+  define({{"eight"}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: chosen", HasSubstr("leaves more memory")));
+  define({{"six"}, {"eight"}});
+  EXPECT_THAT(devices(0)[1], "0000:42:00.0: chosen");
+  EXPECT_THAT(devices(1)[0], "0000:41:00.0: chosen");
+  host_.config(six);
+  define({{"six"}});
+  EXPECT_THAT(devices(0), ElementsAre("0000:41:00.0: chosen", HasSubstr("card is emptier")));
 }
 
 /// Both fill the card up to its limit: neither counts against itself.
@@ -238,6 +271,39 @@ TEST_F(PlanDomainTest, a_request_that_another_kind_serves_by_now_is_planned_as_r
   host_.parent("0000:42:00.0").type("nvidia-7", 0);
   plan();
   EXPECT_EQ(status_, 0) << "what it has still serves it";
+}
+
+/// A card in MIG mode with a VF: its types are settled and its pool is made from one answer.
+TEST_F(PlanDomainTest, a_command_asks_each_card_once) {
+  const NvmlDouble nvml(host_.root());
+  const NvmlWatch watch(host_.root(), nvml.moved_program());
+  host_.sriov("0000:41:00.0", 2);
+  host_.set_vfs("0000:41:00.0", 2);
+  for (const char* const vf : {"0000:41:00.1", "0000:41:00.2"}) add_vendor_vf(host_, vf);
+  host_.config("[gpu *]\nuse = mig\n[profile part]\nuse = mig\ntype = 1g.5gb\n");
+  const Settings settings{host_.root(), "test://" + host_.root().prefix + "/libvirt.xml", 0, true};
+  const auto asked_by = [&](const std::function<int()>& command) {
+    const std::string before = watch.asked();
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(command(), 0);
+    std::fflush(stdout);
+    printed_ = testing::internal::GetCapturedStdout();
+    return watch.asked().substr(before.size());
+  };
+  define({{"1g.5gb", true, Use::mig, {at("0000:41:00.1")}, SettledRequest{Use::mig, "1g.5gb"}}});
+  EXPECT_EQ(asked_by([&] { return plan_domain_command(settings, "web01"); }), "list\n");
+  EXPECT_THAT(printed_, ContainsRegex("0000:41:00.1 +- +chosen"));
+  host_.file("/web01.xml",
+             "<domain><name>web02</name><uuid>d0000000-0000-4000-8000-000000000002</uuid>"
+             "<os><type machine='q35'>hvm</type></os><devices></devices></domain>");
+  ASSERT_TRUE(std::freopen(host_.root().at("/web01.xml").c_str(), "r", stdin));
+  Rewrite rewrite;
+  rewrite.attach = {"1g.5gb"};
+  EXPECT_EQ(asked_by([&] { return rewrite_command(settings, rewrite); }), "list\n");
+  EXPECT_THAT(printed_, HasSubstr("function="));
+  EXPECT_EQ(asked_by([&] { return attach_command(settings, "web01", {}, ""); }), "list\n");
+  EXPECT_EQ(asked_by([&] { return reassign_command(settings, "web01", {}); }), "list\n");
+  EXPECT_EQ(asked_by([&] { return defragment_command(settings, "1g.5gb"); }), "list\n");
 }
 
 TEST_F(PlanDomainTest, a_domain_without_a_gpu_has_no_plan) {

@@ -197,15 +197,16 @@ TEST_F(ClaimDevicesTest, of_several_types_on_one_card_what_they_share_is_counted
 
 TEST_F(ClaimDevicesTest, of_several_no_more_than_max_are_on_a_card) {
   host_.parent("a").type("mbochs-small", 2);
-  host_.parent("b").type("mbochs-small", 4);
+  host_.parent("b").type("mbochs-small", 2);
   GpuSection section;
   section.selector = *parse_gpu_selector("a");
   section.max = {{"mbochs-small", 1}};
   config_.gpus = {section};
-  const Domain domain = domain_of(1, {"small", "small"});
+  const Domain domain = domain_of(1, {"small", "small", "small"});
   prepare(domain);
   EXPECT_EQ(where(domain, 0), "a/mbochs-small");
   EXPECT_EQ(where(domain, 1), "b/mbochs-small");
+  EXPECT_EQ(where(domain, 2), "b/mbochs-small");
 }
 
 TEST_F(ClaimDevicesTest, of_several_each_has_a_virtual_function_of_its_own) {

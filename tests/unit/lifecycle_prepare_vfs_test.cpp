@@ -221,6 +221,21 @@ TEST_F(ClaimVendorVfsTest, no_more_of_a_type_are_created_on_the_card_than_max_pe
   EXPECT_EQ(type(), 1145u);
 }
 
+TEST_F(ClaimVendorVfsTest, all_devices_of_a_pool_are_judged_by_claims_of_one_moment) {
+  config_.gpus[0].max = {{"1145", 1}};
+  KnownCards cards;
+  const auto is_full = [&](const PoolQuery& query) {
+    std::string why;
+    return find_in_pool(query, at(vf(1)), why)->is_full;
+  };
+  const PoolQuery query{host_.root(), config_, config_.profiles[0], cards};
+  EXPECT_FALSE(is_full(query));
+  EXPECT_EQ(refusal(vm(1)), "");
+  host_.pci_gpu(vf(1)).attribute("nvidia/current_vgpu_type", "0");
+  EXPECT_FALSE(is_full(query)) << "its claims were read before";
+  EXPECT_TRUE(is_full({host_.root(), config_, config_.profiles[0], cards}));
+}
+
 TEST_F(ClaimVendorVfsTest, a_claim_that_is_written_again_has_the_type_and_its_memory) {
   host_.pci_gpu(vf(2))
       .attribute("nvidia/current_vgpu_type", "0")

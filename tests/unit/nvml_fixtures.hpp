@@ -51,6 +51,12 @@ class NvmlDouble {
     return found;
   }
   void remove_library() const { std::filesystem::remove(library()); }
+  /// Moves it and returns the command that runs it where it is then, for NvmlWatch.
+  std::string moved_program() const {
+    const std::string moved = root_.at("/usr/sbin/moved-nvml");
+    std::filesystem::rename(root_.at("/usr/sbin/gpuward-nvml"), moved);
+    return "exec " + moved + " \"$@\"";
+  }
   void remove_program() const { std::filesystem::remove(root_.at("/usr/sbin/gpuward-nvml")); }
 
  private:
@@ -60,7 +66,7 @@ class NvmlDouble {
   Root root_;
 };
 
-/// In place of gpuward-nvml: notes what it is asked for, and does `then`.
+/// In place of gpuward-nvml: notes each question, and answers as `then` does.
 class NvmlWatch {
  public:
   explicit NvmlWatch(const Root& root, const std::string& then = "exit 1")
