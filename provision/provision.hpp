@@ -19,6 +19,8 @@
 
 namespace gpuward {
 
+struct ClaimedDevices;
+
 /// What provisioning has to know of the host.
 struct ProvisionView {
   struct MdevParent {
@@ -34,6 +36,7 @@ struct ProvisionView {
   std::vector<Instance> instances;
   std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions
   std::map<Uuid, std::string> in_use{};            ///< of instances that are not to be removed: why
+  std::set<Uuid> of_requests{};         ///< instances that domains' requests have: none of ours
   std::vector<std::string> unexpected;  ///< lines: GPUs that are not those that [gpu] expects
   std::map<std::string, std::string> unexpected_parents;  ///< those, and VFs of those, and why
 };
@@ -57,6 +60,8 @@ ProvisionPlan plan_provision(const Config& config, const ProvisionView& view);
 /// The plan for this host as it is: what some process has open at this moment or a claim names is
 /// not removed, and makes no room.
 ProvisionPlan plan_host(const Root& root, const Config& config);
+/// The same by claims that have been read already.
+ProvisionPlan plan_host(const Root& root, const Config& config, const ClaimedDevices& claimed);
 
 /// Takes VFs from the plan that somebody uses.
 void skip_vfs_in_use(const Root& root, ProvisionPlan& plan);
