@@ -24,7 +24,8 @@ std::optional<Uuid> parse_uuid(std::string_view text) {
   Uuid uuid;
   size_t at = 0;
   for (uint8_t& byte : uuid.bytes) {
-    if (is_behind_dash(at) && text[at++] != '-') return {};
+    if (is_behind_dash(at) && text[at] != '-') return {};
+    if (is_behind_dash(at)) ++at;
     const int high = hex_value(text[at]), low = hex_value(text[at + 1]);
     if (high < 0 || low < 0) return {};
     byte = static_cast<uint8_t>(high << 4 | low);

@@ -128,7 +128,8 @@ TEST_F(ClaimDevicesTest, the_claim_says_what_is_held) {
 /// creation of the temporary file between them is asked for as well.
 int count_claims_written(const Root& root, const std::function<void()>& work) {
   const Fd watch(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  EXPECT_GE(::inotify_add_watch(watch.get(), root.run("claims").c_str(), IN_CREATE | IN_MOVED_TO), 0);
+  EXPECT_GE(::inotify_add_watch(watch.get(), root.run("claims").c_str(), IN_CREATE | IN_MOVED_TO),
+            0);
   work();
   alignas(inotify_event) char buffer[4096];
   int count = 0;
