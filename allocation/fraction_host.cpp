@@ -207,7 +207,7 @@ std::vector<FractionGpu> fraction_gpus(const Root& root, const Config& config, c
                             config,
                             host,
                             selectors,
-                            taken_devices(root, Uuid{}),
+                            taken_devices(root, host.claimed, Uuid{}),
                             use_of_gpus(root, host.gpus, host.instances),
                             cards};
   std::vector<FractionGpu> gpus;

@@ -67,7 +67,8 @@ static Findings check_domains(const Settings& settings, const Config& config) {
 static Findings check_everything(const Settings& settings) {
   const Root& root = settings.root;
   const LoadedConfig loaded = load_config(config_files(root));
-  const HostLayers layers = read_guard_status(root);
+  const ClaimedDevices claimed = claimed_devices(root);
+  const HostLayers layers = read_guard_status(root, claimed.claims);
   Findings findings;
   if (::geteuid() != 0)
     findings.push_back({Severity::warning, "rights", "gpuward doctor",
@@ -80,8 +81,8 @@ static Findings check_everything(const Settings& settings) {
   append(findings, check_guards(layers, loaded.config.guard));
   append(findings, check_iommu(root, loaded.config));
   append(findings, check_interrupts(root));
-  append(findings, check_other_tools(root, loaded.config));
-  append(findings, check_devices(root, loaded.config));
+  append(findings, check_other_tools(root, loaded.config, claimed));
+  append(findings, check_devices(root, loaded.config, claimed));
   append(findings, check_started_anyway(root));
   append(findings, check_domains(settings, loaded.config));
   std::stable_sort(findings.begin(), findings.end(),

@@ -224,7 +224,7 @@ int explain_command(const Settings& settings, const std::string& name) {
     if (domain.permit) print_record(settings, domain, store.version());
     throw;
   }
-  const HostLayers host = read_guard_status(settings.root);
+  const HostLayers host = read_guard_status(settings.root, claimed_devices(settings.root).claims);
   const auto guards =
       domain.gpus.empty() ? std::vector<ExplainedGuard>() : explain(host, domain, config.guard);
   const DomainQuota quota = quota_of(settings.root, config, domain);

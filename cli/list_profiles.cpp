@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "allocation/capacity.hpp"
 #include "allocation/choose_device.hpp"
@@ -37,8 +38,9 @@ static std::vector<std::string> types_of_profiles(const Config& config) {
 }
 
 Offers read_offers(const Root& root, const Config& config, KnownCards& cards) {
-  Offers offers{root, config, read_host(root, config, cards.asked), taken_devices(root, Uuid{}),
-                {},   cards};
+  Host host = read_host(root, config, cards.asked);
+  DevicesInUse taken = taken_devices(root, host.claimed, Uuid{});
+  Offers offers{root, config, std::move(host), std::move(taken), {}, cards};
   const auto counted = types_of_profiles(config);
   auto uses = use_of_gpus(root, offers.host.gpus, offers.host.instances);
   for (const Gpu& gpu : offers.host.gpus) {

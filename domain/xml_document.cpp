@@ -109,7 +109,7 @@ void start_element(void* data, const xmlChar* name, const xmlChar* prefix, const
     if (++reader.elements > most_elements)
       throw Error(at_line(reader.parser->input->line, "too many elements for a domain"));
     const size_t position = reader.position();
-    Element element;
+    Element& element = reader.open.back()->children.emplace_back();
     element.name = name_of(name, prefix, uri);
     element.name_space = text_of(uri);
     element.whole.begin = reader.text.substr(0, position).rfind('<');
@@ -122,15 +122,16 @@ void start_element(void* data, const xmlChar* name, const xmlChar* prefix, const
     const auto tag = reader.text.substr(element.whole.begin, position - element.whole.begin);
     element.line =
         reader.parser->input->line - static_cast<int>(std::count(tag.begin(), tag.end(), '\n'));
+    element.attributes.reserve(static_cast<size_t>(attribute_count));
     for (int i = 0; i < attribute_count; ++i) {
       const xmlChar** const each =
           attributes + ptrdiff_t{5} * i;  // name, prefix, URI, value, its end
-      element.attributes.push_back(
-          {name_of(each[0], each[1], each[2]), text_of(each[2]), value_of(each[3], each[4])});
+      Attribute& attribute = element.attributes.emplace_back();
+      attribute.name = name_of(each[0], each[1], each[2]);
+      attribute.name_space = text_of(each[2]);
+      attribute.value = value_of(each[3], each[4]);
     }
-    Element& parent = *reader.open.back();
-    parent.children.push_back(std::move(element));
-    reader.open.push_back(&parent.children.back());
+    reader.open.push_back(&element);
   });
 }
 
@@ -222,8 +223,17 @@ size_t end_of_no_tag(std::string_view text, size_t at) {
   return at;
 }
 
+/// Whether there are more than `most`.
+bool has_more(std::string_view text, char c, size_t most) {
+  size_t count = 0;
+  for (size_t at = text.find(c); at != text.npos && count <= most; at = text.find(c, at + 1))
+    ++count;
+  return count > most;
+}
+
 /// Only the '=' of attributes count: those of text and of values cost nothing.
 void refuse_endless_tags(std::string_view text) {
+  if (!has_more(text, '=', most_attributes)) return;  // not in the whole text: the rule
   for (size_t at = text.find('<'); at < text.size(); at = text.find('<', at)) {
     if (const size_t end = end_of_no_tag(text, at); end != at) {
       at = end;

@@ -25,6 +25,41 @@ foreach(object IN LISTS start_path_objects)
   # Not .data.rel.ro, which is made read-only where it is.
   string(APPEND start_path_data "    *libc.a:${object}.o(.data .data.rel .data.rel.local)\n")
 endforeach()
+# Likewise behind it what a domain with an mdev goes through further, as archive:objects. What GCC takes for
+# unlikely is not among it: .text.unlikely.
+set(prepare_path_objects
+  gpuward_hooks:qemu_hook
+  gpuward_lifecycle:by_hand,check_running,prepare,requirements
+  gpuward_protection:gpu_hotplug,guards,memory_hotplug,migration,pause,protect,qemu_version,verdict
+  gpuward_allocation:offered_types,place_mdev,placement,pool,quota,reassignment,request,request_verdict
+  gpuward_kinds:fraction_limit,mdev,mig_part,type_limit
+  gpuward_inventory:gpu_hostdevs,gpu_types,open_handles,usage
+  gpuward_state:claim,claim_store,device_records,gpu_domain_marker,quarantine,single_use,start_permit,temporary_files
+  gpuward_domain:domain,guest_suspend,memory,qemu_commandline,qemu_override,xml_document
+  gpuward_pci:card_facts,identity,pci_device
+  gpuward_mdev:instance,parent
+  gpuward_config:config,config_parser,gpu_selector,gpu_settings,ini_file,names,request_words,section,section_gpu,section_guard,section_profile,setting
+  gpuward_base:file,kernel_write,lock,number_set,pci_address,process,quote,trusted_file,utf8,uuid)
+foreach(archive IN LISTS prepare_path_objects)
+  string(REPLACE ":" ";" archive ${archive})
+  list(GET archive 1 objects)
+  list(GET archive 0 archive)
+  string(REPLACE "," ";" objects ${objects})
+  foreach(object IN LISTS objects)
+    string(APPEND prepare_path_text "    *lib${archive}.a:${object}.cpp.o(.text .text._Z*)\n")
+  endforeach()
+endforeach()
+# A static libxml2 as Debian builds it has a section for each of its files.
+foreach(object parser parserInternals SAX2 dict buf encoding xmlIO uri globals threads xmlstring xmlmemory error)
+  string(APPEND prepare_path_text "    *libxml2.a:${object}.o(.text)\n")
+endforeach()
+foreach(object
+    _itoa access canonicalize clone close close_nocancel closedir dup2 errno-loc fcntl64 fcntl_nocancel fstat64
+    fstatat64 getdents64 getpid iopadn libc_sigaction lstat64 open64 open64_nocancel opendir pipe2 poll
+    pthread_sigmask rand_r readdir64 readlink rename sigaction sigempty sigprocmask snprintf_chk stat64 strdup
+    strops strtoul strtoul_l time umask unlink vfprintf-internal vsnprintf wait4 waitpid write)
+  string(APPEND prepare_path_text "    *libc.a:${object}.o(.text .text.*)\n")
+endforeach()
 configure_file(start_path.ld.in start_path.ld @ONLY)
 set(start_path ${CMAKE_CURRENT_BINARY_DIR}/start_path.ld)
 include(CheckLinkerFlag)

@@ -283,7 +283,11 @@ void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
 }
 
 DevicesInUse taken_devices(const Root& root, const Uuid& domain) {
-  DevicesInUse taken = claimed_devices(root).taken;
+  return taken_devices(root, claimed_devices(root), domain);
+}
+
+DevicesInUse taken_devices(const Root& root, const ClaimedDevices& claimed, const Uuid& domain) {
+  DevicesInUse taken = claimed.taken;
   add_open_devices(root, pci_addresses(root), taken);
   return in_use_by_others(taken, domain);
 }

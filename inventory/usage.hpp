@@ -93,6 +93,8 @@ void add_open_devices(const Root& root, const std::vector<PciAddress>& devices,
 
 /// All that this host holds, but for what `domain` itself has claimed.
 DevicesInUse taken_devices(const Root& root, const Uuid& domain);
+/// The same by claims that have been read already.
+DevicesInUse taken_devices(const Root& root, const ClaimedDevices& claimed, const Uuid& domain);
 
 /// Without what `domain` itself has claimed.
 DevicesInUse in_use_by_others(const DevicesInUse& taken, const Uuid& domain);

@@ -92,24 +92,25 @@ static bool has_no_capacity(const Root& root, const ClaimedDevice& device,
 }
 
 /// Writes to `create`, one result for each device that was tried.
-static std::vector<WriteResult> write_creations(const Root& root, const Claims& claims,
-                                                Claim& claim,
+static std::vector<WriteResult> write_creations(const Root& root,
                                                 const std::vector<ClaimedDevice*>& devices,
-                                                const Deadlines& deadlines) {
+                                                const Deadlines& deadlines,
+                                                const std::function<void()>& write_claim) {
   std::vector<KernelWrite> writes;
   writes.reserve(devices.size());
   for (const ClaimedDevice* const device : devices)
     writes.push_back(creation(root, {device->instance, device->parent, device->type}));
-  // As named_writing does it, with one more write of the claim for all instances.
+  // As named_writing does it, with one write of the claim for all instances.
   return write_in_child(writes, deadlines.writing([&](pid_t writer) {
-    for (ClaimedDevice* const device : devices) device->writer = identify(root, writer);
-    claims.write(claim);
+    const Process process = identify(root, writer);
+    for (ClaimedDevice* const device : devices) device->writer = process;
+    write_claim();
   }));
 }
 
-size_t create_instances(const Root& root, const Claims& claims, Claim& claim,
-                        const std::vector<ClaimedDevice*>& devices, const Deadlines& deadlines) {
-  const auto results = write_creations(root, claims, claim, devices, deadlines);
+size_t create_instances(const Root& root, const std::vector<ClaimedDevice*>& devices,
+                        const Deadlines& deadlines, const std::function<void()>& write_claim) {
+  const auto results = write_creations(root, devices, deadlines, write_claim);
   for (size_t i = 0; i < results.size(); ++i) {
     ClaimedDevice& device = *devices[i];
     if (results[i].outcome != WriteResult::Outcome::blocked) device.writer = {};

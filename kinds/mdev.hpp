@@ -14,12 +14,12 @@ namespace gpuward {
 
 // Instances of mediated devices, which are created and removed by themselves, not set up.
 
-/// Creates those of a domain in their order, by one process, which the claim names before it
-/// writes. Returns how many are there: fewer than all where the kernel had no room for the next one
-/// where it was placed. Throws Error for all else; no parent is noted then of those that are not
-/// there.
-size_t create_instances(const Root& root, const Claims& claims, Claim& claim,
-                        const std::vector<ClaimedDevice*>& devices, const Deadlines& deadlines);
+/// Creates those of a domain in their order, by one process. `write_claim` writes their claim with
+/// that process as their writer, before it begins. Returns how many are there: fewer than all where
+/// the kernel had no room for the next one where it was placed. Throws Error for all else; no
+/// parent is noted then of those that are not there.
+size_t create_instances(const Root& root, const std::vector<ClaimedDevice*>& devices,
+                        const Deadlines& deadlines, const std::function<void()>& write_claim);
 
 /// Removes one instance that nobody has open; no failure when it is gone. `on_start`: as of
 /// WriteOptions.

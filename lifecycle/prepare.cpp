@@ -159,16 +159,24 @@ void require_time(const Preparation& preparation) {
     throw Error({}, "timed out waiting for other gpuward processes", run_again(preparation.domain));
 }
 
-/// Creates what is not there yet, in order. True when all are; false when the kernel had no room
-/// where it was placed, which is then noted and the rest to be placed again. Throws Error for all
-/// else.
-bool create_all(Preparation& preparation) {
+/// Writes the claim, then lets go of the lock of the host and creates what is not there yet, in
+/// order. True when all are; false when the kernel had no room where it was placed, which is then
+/// noted and the rest to be placed again. Throws Error for all else.
+bool create_all(Preparation& preparation, std::optional<Lock> of_host) {
   std::vector<ClaimedDevice*> devices;
   for (ClaimedDevice& device : preparation.claim.devices)
     if (needs_instance(device, preparation.made)) devices.push_back(&device);
+  const auto write_claim = [&] {  // before anything is touched
+    preparation.claims.write(preparation.claim);
+    of_host.reset();  // not held while instances are created
+  };
+  if (devices.empty()) {
+    write_claim();
+    return true;
+  }
   require_time(preparation);
-  const size_t created = create_instances(preparation.root, preparation.claims, preparation.claim,
-                                          devices, preparation.deadlines);
+  const size_t created =
+      create_instances(preparation.root, devices, preparation.deadlines, write_claim);
   for (size_t i = 0; i < created; ++i) preparation.made.insert(devices[i]->alias);
   if (created == devices.size()) return true;
   preparation.refused.insert({devices[created]->parent, devices[created]->type});
@@ -251,11 +259,11 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
   request_devices(preparation);
   forget_scrub_programs(unknown, preparation.claim);
   try {
-    do {
-      const Lock of_host = lock_host(preparation);  // not held while instances are created
+    for (bool are_created = false; !are_created;) {
+      Lock of_host = lock_host(preparation);
       allocate(preparation);
-      preparation.claims.write(preparation.claim);  // before anything is touched
-    } while (!create_all(preparation));
+      are_created = create_all(preparation, std::move(of_host));
+    }
     note_other_memory(preparation);
     require_created(preparation);
     write_attributes_of_instances(preparation);

@@ -175,7 +175,9 @@ static void plan_removal(Planning& planning) {
   ProvisionPlan& plan = planning.plan;
   ProvisionedUuids provisioned;
   for (const Instance& instance : view.instances) {
-    if (planning.wanted.contains(instance.uuid) || !provisioned.contains(instance)) continue;
+    if (planning.wanted.contains(instance.uuid) || view.of_requests.contains(instance.uuid) ||
+        !provisioned.contains(instance))
+      continue;
     const auto unexpected = view.unexpected_parents.find(instance.parent);
     if (unexpected != view.unexpected_parents.end())
       plan.kept.push_back(title(instance) + ": not removed: " + unexpected->second);

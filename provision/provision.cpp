@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/kernel_write.hpp"
+#include "domain/domain.hpp"
 #include "inventory/usage.hpp"
 #include "kinds/mdev.hpp"
 #include "state/claim_store.hpp"
@@ -43,9 +44,8 @@ static std::string user_of(const ClaimedDevices& claimed, const OpenDevices& ope
   }
 }
 
-static std::map<Uuid, std::string> users_of(const Root& root,
+static std::map<Uuid, std::string> users_of(const Root& root, const ClaimedDevices& claimed,
                                             const std::vector<Instance>& instances) {
-  const ClaimedDevices claimed = claimed_devices(root);
   const OpenDevices open(root);
   std::map<Uuid, std::string> users;
   for (const Instance& instance : instances)
@@ -54,11 +54,29 @@ static std::map<Uuid, std::string> users_of(const Root& root,
   return users;
 }
 
+/// Of each instance that a claim does not name all 1,024 UUIDs that gpuward gives on its parent are
+/// made, to see that it is none of them. The UUID of a request's instance is made of its alias,
+/// which has no '/' as theirs have (provisioned_uuid).
+static std::set<Uuid> instances_of_requests(const std::vector<Claim>& claims) {
+  std::set<Uuid> instances;
+  for (const Claim& claim : claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (is_mediated(device.use) && !is_by_hand(device) &&
+          device.instance == instance_uuid(claim.domain, device.alias))
+        instances.insert(device.instance);
+  return instances;
+}
+
 ProvisionPlan plan_host(const Root& root, const Config& config) {
+  return plan_host(root, config, claimed_devices(root));
+}
+
+ProvisionPlan plan_host(const Root& root, const Config& config, const ClaimedDevices& claimed) {
   ProvisionView view = scan_host(root, config);
+  view.of_requests = instances_of_requests(claimed.claims);
   ProvisionPlan plan = plan_provision(config, view);
   if (plan.remove.empty()) return plan;
-  view.in_use = users_of(root, plan.remove);
+  view.in_use = users_of(root, claimed, plan.remove);
   return view.in_use.empty() ? plan : plan_provision(config, view);
 }
 

@@ -13,9 +13,13 @@
 
 namespace gpuward {
 
+struct ClaimedDevices;
+
 /// The plan for this host as it is: what some process has open at this moment or a claim names is
 /// not removed, and makes no room.
 ProvisionPlan plan_host(const Root& root, const Config& config);
+/// The same by claims that have been read already.
+ProvisionPlan plan_host(const Root& root, const Config& config, const ClaimedDevices& claimed);
 
 /// Takes VFs from the plan that somebody uses.
 void skip_vfs_in_use(const Root& root, ProvisionPlan& plan);

@@ -31,6 +31,7 @@ struct ProvisionView {
   std::vector<Instance> instances;
   std::set<std::pair<std::string, Uuid>> mdevctl;  ///< parent and UUID of mdevctl's definitions
   std::map<Uuid, std::string> in_use{};            ///< of instances that are not to be removed: why
+  std::set<Uuid> of_requests{};         ///< instances that domains' requests have: none of ours
   std::vector<std::string> unexpected;  ///< lines: GPUs that are not those that [gpu] expects
   std::map<std::string, std::string> unexpected_parents;  ///< those, and VFs of those, and why
 };

@@ -20,7 +20,9 @@ static constexpr std::string_view newest = "3";
 /// A line a fact, words between single blanks, the domain's name (which may hold blanks) last on
 /// its line: readable with less(1) when all else is broken.
 std::string format_claim(const Claim& claim) {
-  std::string text(first_words);
+  std::string text;
+  text.reserve(512);  // what a claim of two GPUs has
+  text += first_words;
   text += newest;
   text += "\ndomain " + to_string(claim.domain) + ' ' + claim.name + '\n';
   text += "boot " + (claim.boot.empty() ? "-" : claim.boot) + '\n';
@@ -99,18 +101,19 @@ Claim parse_claim(std::string_view text, const std::string& file) {
     const auto end = text.find('\n');
     std::string_view line = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    const std::string at = "claim file " + file + " line " + std::to_string(++number);
+    ++number;
+    const auto at = [&] { return "claim file " + file + " line " + std::to_string(number); };
     if (number == 1 && line.starts_with(first_words)) {
       line.remove_prefix(first_words.size());
       version = version_of(line);
       claim.completed = version == 1;
       if (version == 0)
-        throw Error(at, "version '" + std::string(line) + "' is not supported by this gpuward",
+        throw Error(at(), "version '" + std::string(line) + "' is not supported by this gpuward",
                     "run: gpuward doctor");
     } else if (number == 1 || !parse_line(line, number, version, claim)) {
-      throw Error(at, "invalid line", "run: gpuward doctor");
+      throw Error(at(), "invalid line", "run: gpuward doctor");
     }
-    if (end == std::string_view::npos) throw Error(at, "incomplete line", "run: gpuward doctor");
+    if (end == std::string_view::npos) throw Error(at(), "incomplete line", "run: gpuward doctor");
   }
   if (number == 0 || number < head_lines[version])
     throw Error("claim file " + file, "incomplete", "run: gpuward doctor");
@@ -124,34 +127,31 @@ std::string Claims::file(const Uuid& domain) const {
 }
 
 std::optional<Claim> Claims::find(const Uuid& domain) const {
-  std::optional<std::string> boot;
-  return find(domain, boot);
-}
-
-std::optional<Claim> Claims::find(const Uuid& domain, std::optional<std::string>& boot) const {
   const std::string path = file(domain);
   const auto text = read_file(path);
   if (!text) return {};
   Claim claim = parse_claim(*text, path);
   if (claim.domain != domain) throw Error(path, "names domain " + to_string(claim.domain));
   if (claim.boot.empty()) return claim;
-  if (!boot) boot = boot_id();
-  return boot->empty() || *boot == claim.boot ? claim : after_restart(std::move(claim));
+  const std::string& boot = boot_id();
+  return boot.empty() || boot == claim.boot ? claim : after_restart(std::move(claim));
 }
 
-std::string Claims::boot_id() const {
-  const auto id = read_attribute(root_.proc("sys/kernel/random/boot_id"));
-  return id && parse_uuid(*id) ? *id : std::string();
+const std::string& Claims::boot_id() const {
+  if (!boot_id_) {
+    const auto id = read_attribute(root_.proc("sys/kernel/random/boot_id"));
+    boot_id_ = id && parse_uuid(*id) ? *id : std::string();
+  }
+  return *boot_id_;
 }
 
 AllClaims Claims::all() const {
   AllClaims claims;
-  std::optional<std::string> boot;
   for (const std::string& name : list_directory(directory_)) {
     const auto domain = parse_uuid(name);
     if (!domain) continue;  // the temporary file of a claim that is being written
     try {
-      if (auto claim = find(*domain, boot)) claims.readable.push_back(std::move(*claim));
+      if (auto claim = find(*domain)) claims.readable.push_back(std::move(*claim));
     } catch (const Error& error) {
       claims.unreadable.push_back({*domain, directory_ + '/' + name, without_remedy(error.reason)});
     }

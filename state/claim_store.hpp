@@ -40,7 +40,7 @@ std::string to_string(const UnreadableClaim& claim);
 /// Throws Error that names the first such file.
 void require_readable(const std::vector<UnreadableClaim>& unreadable);
 
-/// The claims of a host.
+/// The claims of a host, for one thread.
 class Claims {
  public:
   explicit Claims(const Root& root)
@@ -86,13 +86,12 @@ class Claims {
   void drop(const Uuid& domain) const;
 
  private:
-  std::string boot_id() const;  ///< "" when it is not known
-  /// `boot`: that id, read for the first claim that has one.
-  std::optional<Claim> find(const Uuid& domain, std::optional<std::string>& boot) const;
+  const std::string& boot_id() const;  ///< "" when it is not known
   std::string file(const Uuid& domain) const;
   Root root_;
   std::string directory_;
   std::string lock_file_;
+  mutable std::optional<std::string> boot_id_{};  ///< read once: it is the same until a restart
 };
 
 }  // namespace gpuward

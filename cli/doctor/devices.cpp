@@ -156,8 +156,7 @@ static bool is_served(const Config& config, const Parent& parent) {
                      [&](const Profile& profile) { return serves(config, profile, parent); });
 }
 
-static void find_quarantined(const Root& root, Findings& findings) {
-  const ClaimedDevices claimed = claimed_devices(root);
+static void find_quarantined(const ClaimedDevices& claimed, Findings& findings) {
   for (const UnreadableClaim& claim : claimed.unreadable)
     findings.push_back({Severity::problem, "devices", claim.file,
                         "the claim of domain " + to_string(claim.domain) +
@@ -265,14 +264,14 @@ static Finding not_applied(const Root& root, const VfChange& change) {
           "shut that domain down or stop that process, then run: gpuward apply"};
 }
 
-Findings check_devices(const Root& root, const Config& config) {
+Findings check_devices(const Root& root, const Config& config, const ClaimedDevices& claimed) {
   Findings findings;
-  find_quarantined(root, findings);
+  find_quarantined(claimed, findings);
   std::set<std::string> unexpected;
   const auto gpus = read_gpus(root, config);
   find_unexpected(root, config, gpus, unexpected, findings);
   find_unsupported_mig(root, config, gpus, findings);
-  const ProvisionPlan plan = plan_host(root, config);
+  const ProvisionPlan plan = plan_host(root, config, claimed);
   for (const VfChange& change : plan.vfs) findings.push_back(not_applied(root, change));
   for (const std::string& line : plan.errors)
     if (!unexpected.contains(line))
@@ -283,9 +282,9 @@ Findings check_devices(const Root& root, const Config& config) {
   return findings;
 }
 
-Findings check_other_tools(const Root& root, const Config& config) {
+Findings check_other_tools(const Root& root, const Config& config, const ClaimedDevices& claimed) {
   Findings findings;
-  const auto instances = read_instances(root, claimed_devices(root));
+  const auto instances = read_instances(root, claimed);
   const auto gpus = read_gpus(root, config);
   for (const std::string& parent : list_directory(mdevctl_directory(root, ""))) {
     const auto gpu = std::find_if(gpus.begin(), gpus.end(),

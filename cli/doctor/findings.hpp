@@ -19,6 +19,8 @@
 
 namespace gpuward {
 
+struct ClaimedDevices;
+
 /// One thing that is wrong, and how to mend it.
 struct Finding {
   enum class Severity {
@@ -45,10 +47,10 @@ Findings check_hook(const HostLayers& layers);
 /// that fails makes every start fail.
 Findings check_other_hooks(const Root& root);
 /// mdevctl's and driverctl's own ideas of the same devices.
-Findings check_other_tools(const Root& root, const Config& config);
+Findings check_other_tools(const Root& root, const Config& config, const ClaimedDevices& claimed);
 /// What gpuward cannot do with devices for now: those in quarantine, VFs and instances that are
 /// wanted and cannot be, scrub programs that cannot be run.
-Findings check_devices(const Root& root, const Config& config);
+Findings check_devices(const Root& root, const Config& config, const ClaimedDevices& claimed);
 /// Mistakes, and who may write and read it.
 Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate polkit_driver);
 /// Guards that [guard] wants and that are not at work.

@@ -11,7 +11,6 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "base/text.hpp"
-#include "inventory/usage.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -82,11 +81,11 @@ static bool has_quarantined(const Claim& claim) {
 }
 
 /// Marks and claims are the hook's, but for claims that `gpuward reconcile` wrote anew.
-static std::optional<Moment> newest_trace(const Root& root) {
+static std::optional<Moment> newest_trace(const Root& root, const std::vector<Claim>& claims) {
   std::vector<std::string> files;
   for (const std::string& name : list_directory(paths::gpu_domains(root)))
     files.push_back(paths::gpu_domains(root) + '/' + name);
-  for (const Claim& claim : claimed_devices(root).claims)
+  for (const Claim& claim : claims)
     if (!has_quarantined(claim)) files.push_back(paths::claim(root, claim.domain));
   std::optional<Moment> newest;
   for (const std::string& file : files)
@@ -94,11 +93,12 @@ static std::optional<Moment> newest_trace(const Root& root) {
   return newest;
 }
 
-static HookSeen look_for_hook(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
+static HookSeen look_for_hook(const Root& root, const std::vector<Claim>& claims,
+                              const std::optional<LibvirtDaemon>& daemon) {
   HookTrace times;
   times.linked = linked_at(root);
   times.other = oldest_other_hook(root);
-  times.touched = newest_trace(root);
+  times.touched = newest_trace(root, claims);
   if (!daemon) return hook_is_active(times, "libvirtd");
   times.started = daemon->started;
   if (HookSeen told = hook_is_active(times, daemon->name); told.seen != Tristate::unknown)
@@ -176,11 +176,11 @@ std::string hook_fix(const HostLayers& layers) {
   return reload;
 }
 
-HostLayers read_guard_status(const Root& root) {
+HostLayers read_guard_status(const Root& root, const std::vector<Claim>& claims) {
   HostLayers layers;
   layers.daemon = running_daemon(root);
   layers.link = look_at_hook_link(root);
-  layers.seen = look_for_hook(root, layers.daemon);
+  layers.seen = look_for_hook(root, claims, layers.daemon);
   layers.guard_service = guard_service(root);
   layers.polkit = look_at_polkit(root, layers.daemon);
   return layers;

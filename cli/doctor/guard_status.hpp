@@ -7,6 +7,7 @@
 
 #include "base/root.hpp"
 #include "libvirt/daemon.hpp"
+#include "state/claim.hpp"
 
 namespace gpuward {
 
@@ -62,7 +63,8 @@ struct HostLayers {
   PolkitLayer polkit;
 };
 
-HostLayers read_guard_status(const Root& root);
+/// `claims`: of this host, traces of our hook.
+HostLayers read_guard_status(const Root& root, const std::vector<Claim>& claims);
 
 /// The commands after which libvirt runs the hook, where it does not; a daemon that is not running
 /// needs no reload.

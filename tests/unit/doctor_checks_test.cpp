@@ -55,6 +55,12 @@ class DoctorTest : public testing::Test {
     host_.config(text);
     return load_config(config_files(root_)).config;
   }
+  Findings devices(const Config& config) const {
+    return check_devices(root_, config, claimed_devices(root_));
+  }
+  Findings other_tools(const Config& config) const {
+    return check_other_tools(root_, config, claimed_devices(root_));
+  }
   /// Another domain has it.
   void claim_card(ClaimedDevice::State state) {
     ClaimedDevice device{
@@ -165,13 +171,13 @@ TEST_F(DoctorTools, mdevctl_defines_an_instance_of_a_domain) {
   host_.parent("mtty").type("mtty-2", 12);
   const Uuid instance = instance_uuid(web01, "ua-gpuward-0");
   host_.mdevctl_definition("mtty", instance);
-  EXPECT_THAT(check_other_tools(root_, {}), IsEmpty());
+  EXPECT_THAT(other_tools({}), IsEmpty());
   Claim claim{web01, "web01", {}};
   claim.devices.push_back(
       {ClaimedDevice::State::claimed, "ua-gpuward-0", "small", instance, "mtty", "mtty-2"});
   Claims(root_).make_ready();
   Claims(root_).write(claim);
-  EXPECT_THAT(told(check_other_tools(root_, {})),
+  EXPECT_THAT(told(other_tools({})),
               ElementsAre(AllOf(HasSubstr("problem /etc/mdevctl.d/mtty/" + to_string(instance)),
                                 HasSubstr("for domain web01"), HasSubstr("mdevctl undefine"))));
 }
@@ -181,13 +187,12 @@ TEST_F(DoctorTools, mdevctl_takes_room_at_boot_on_a_parent_of_ours) {
   const std::string definition = "/etc/mdevctl.d/mtty/" + to_string(web01);
   file(definition, R"({"mdev_type": "mtty-2", "start": "auto", "attrs": []})");
   const Config ours = config("[profile small]\ntype = mtty-2\n");
-  EXPECT_THAT(told(check_other_tools(root_, ours)),
-              ElementsAre(HasSubstr("warning " + definition)));
-  EXPECT_THAT(check_other_tools(root_, config("[gpu mtty]\nuse = off\n")), IsEmpty());
+  EXPECT_THAT(told(other_tools(ours)), ElementsAre(HasSubstr("warning " + definition)));
+  EXPECT_THAT(other_tools(config("[gpu mtty]\nuse = off\n")), IsEmpty());
   for (const char* harmless :
        {R"({"start": "manual"})", "", "nonsense", "[1]", R"({"start": 1})"}) {
     file(definition, harmless);
-    EXPECT_THAT(check_other_tools(root_, ours), IsEmpty()) << harmless;
+    EXPECT_THAT(other_tools(ours), IsEmpty()) << harmless;
   }
 }
 
@@ -195,11 +200,11 @@ TEST_F(DoctorTools, driverctl_binds_a_gpu) {
   host_.pci_gpu(card);
   file("/etc/driverctl.d/pci-" + card, "vfio-pci\n");
   file("/etc/driverctl.d/pci-0000:42:00.0", "vfio-pci\n");
-  EXPECT_THAT(told(check_other_tools(root_, {})),
+  EXPECT_THAT(told(other_tools({})),
               ElementsAre(AllOf(HasSubstr("warning /etc/driverctl.d/pci-" + card),
                                 HasSubstr("driverctl unset-override " + card))));
   host_.parent(card).type("mbochs-small", 4);
-  EXPECT_THAT(told(check_other_tools(root_, {})),
+  EXPECT_THAT(told(other_tools({})),
               ElementsAre(HasSubstr("problem /etc/driverctl.d/pci-" + card)));
 }
 
@@ -647,7 +652,7 @@ using DoctorDevices = DoctorTest;
 
 TEST_F(DoctorDevices, all_is_well) {
   host_.sriov(card, 4);
-  EXPECT_THAT(check_devices(root_, config("[gpu " + card + "]\nuse = vf\n")), IsEmpty());
+  EXPECT_THAT(devices(config("[gpu " + card + "]\nuse = vf\n")), IsEmpty());
 }
 
 TEST_F(DoctorDevices, a_driver_that_offers_vgpus_as_mdevs_is_not_for_mig) {
@@ -674,11 +679,11 @@ TEST_F(DoctorDevices, quarantine_is_told) {
   ClaimedDevice device = whole_card(ClaimedDevice::State::quarantined);
   claims.write({web01, "web01", {device}});
   EXPECT_THAT(
-      told(check_devices(root_, {})),
+      told(devices({})),
       ElementsAre(HasSubstr("problem " + card + ": quarantined after use by domain 'web01'")));
   device.state = ClaimedDevice::State::claimed;
   claims.write({web01, "web01", {device}});
-  EXPECT_THAT(check_devices(root_, {}), IsEmpty());
+  EXPECT_THAT(devices({}), IsEmpty());
 }
 
 /// reconcile does nothing for it.
@@ -690,12 +695,12 @@ TEST_F(DoctorDevices, quarantine_of_a_domain_that_may_run_ends_with_its_release)
   other.address.bus++;
   const ClaimedDevice device = whole_card(ClaimedDevice::State::quarantined);
   claims.write({web01, "web01", {device, other}});
-  EXPECT_THAT(told(check_devices(root_, {})),
+  EXPECT_THAT(told(devices({})),
               ElementsAre(AllOf(HasSubstr("problem " + card + ": quarantined after use by"),
                                 EndsWith(" | virsh shutdown web01 (if it is shut off: gpuward "
                                          "reconcile)"))));
   claims.write({web01, "web01", {device}});
-  EXPECT_THAT(told(check_devices(root_, {})), ElementsAre(HasSubstr(" | gpuward reconcile (")));
+  EXPECT_THAT(told(devices({})), ElementsAre(HasSubstr(" | gpuward reconcile (")));
 }
 
 /// After a restart of the host, before reconcile.
@@ -703,7 +708,7 @@ TEST_F(DoctorDevices, quarantine_that_no_claim_names_is_told) {
   const ClaimedDevice device = whole_card(ClaimedDevice::State::claimed);
   record_quarantine(root_, {web01, "web01", {}}, device);
   EXPECT_THAT(
-      told(check_devices(root_, {})),
+      told(devices({})),
       ElementsAre(HasSubstr("problem " + card + ": quarantined after use by domain 'web01'"),
                   HasSubstr("warning " + card + ": quarantine after use by domain 'web01' is " +
                             "recorded by PCI address")));
@@ -714,7 +719,7 @@ TEST_F(DoctorDevices, a_single_use_of_one_of_two_cards_with_one_number_is_told) 
   host_.pci_gpu(card).attribute("unique_id", "3c6f0a1b2d4e5f60");
   host_.pci_gpu(second).attribute("unique_id", "3c6f0a1b2d4e5f60");
   mark_used(root_, *parse_pci_address(card), web01, "web01");
-  EXPECT_THAT(told(check_devices(root_, {})),
+  EXPECT_THAT(told(devices({})),
               ElementsAre(HasSubstr("warning " + card +
                                     ": single use by domain 'web01' is recorded by PCI address, "
                                     "as another card reports the same serial number")));
@@ -722,21 +727,21 @@ TEST_F(DoctorDevices, a_single_use_of_one_of_two_cards_with_one_number_is_told) 
 
 TEST_F(DoctorDevices, a_single_use_that_goes_by_address_is_told) {
   mark_used(root_, *parse_pci_address(card), web01, "web01");
-  EXPECT_THAT(told(check_devices(root_, {})),
+  EXPECT_THAT(told(devices({})),
               ElementsAre(HasSubstr("warning " + card +
                                     ": single use by domain 'web01' is recorded by "
                                     "PCI address, as the card reports no UUID or serial number")));
   clear_used(root_, *parse_pci_address(card));
   host_.pci_gpu(card).attribute("unique_id", "3c6f0a1b2d4e5f60");
   mark_used(root_, *parse_pci_address(card), web01, "web01");
-  EXPECT_THAT(check_devices(root_, {}), IsEmpty());
+  EXPECT_THAT(devices({}), IsEmpty());
 }
 
 TEST_F(DoctorDevices, a_quarantine_that_goes_by_address_is_reported) {
   const ClaimedDevice device = whole_card(ClaimedDevice::State::quarantined);
   record_quarantine(root_, {web01, "web01", {device}}, device);
   EXPECT_THAT(
-      told(check_devices(root_, {})),
+      told(devices({})),
       Contains(AllOf(HasSubstr("warning " + card +
                                ": quarantine after use by domain 'web01' is recorded by PCI "
                                "address"),
@@ -744,14 +749,14 @@ TEST_F(DoctorDevices, a_quarantine_that_goes_by_address_is_reported) {
   clear_quarantine_record(root_, device.address);
   host_.pci_gpu(card).attribute("unique_id", "3c6f0a1b2d4e5f60");
   record_quarantine(root_, {web01, "web01", {device}}, device);
-  EXPECT_THAT(told(check_devices(root_, {})), testing::Not(Contains(HasSubstr("recorded by"))));
+  EXPECT_THAT(told(devices({})), testing::Not(Contains(HasSubstr("recorded by"))));
 }
 
 TEST_F(DoctorDevices, hardware_that_expect_refuses_is_told_once) {
   const std::string text = "[gpu " + card + "]\nuse = vf\nexpect = subsystem:10de:ffff\n";
   host_.sriov(card, 4);
   EXPECT_THAT(
-      told(check_devices(root_, config(text))),
+      told(devices(config(text))),
       ElementsAre(AllOf(HasSubstr("problem " + card + ": device " + card),
                         HasSubstr("not the expected GPU"), HasSubstr("expects subsystem:10de:ffff"),
                         HasSubstr(" | reinstall that card"))));
@@ -761,17 +766,17 @@ TEST_F(DoctorDevices, hardware_that_expect_refuses_is_told_once) {
 TEST_F(DoctorDevices, a_mark_that_cannot_be_read_is_a_warning) {
   host_.pci_gpu(card).pci_id(0x10de, 0x2235);
   const std::string text = "[gpu uuid=4dea22b3-1d52-d8f3-2516-782e98ab3fa0]\nuse = off\n";
-  EXPECT_THAT(told(check_devices(root_, config(text))),
+  EXPECT_THAT(told(devices(config(text))),
               ElementsAre(AllOf(HasSubstr("warning " + card + ": device " + card),
                                 HasSubstr("whose UUID cannot be read"))));
 }
 
 TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_are_told) {
   host_.sriov(card, 4);
-  EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),
+  EXPECT_THAT(told(devices(config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),
               ElementsAre("problem " + card + ": configuration is not applied: VFs of " + card +
                           ": from 0 to 2 | gpuward apply"));
-  EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 8\n"))),
+  EXPECT_THAT(told(devices(config("[gpu " + card + "]\nuse = vf\nvfs = 8\n"))),
               ElementsAre(HasSubstr("vfs = 8 exceeds sriov_totalvfs (4)")));
 }
 
@@ -784,7 +789,7 @@ TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_while_one_is_in_use_are_a_warni
   device.address.function = 1;
   Claims(root_).make_ready();
   Claims(root_).write({web01, "web01", {device}});
-  EXPECT_THAT(told(check_devices(root_, config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),
+  EXPECT_THAT(told(devices(config("[gpu " + card + "]\nuse = vf\nvfs = 2\n"))),
               ElementsAre("warning " + card + ": configuration is not applied: VFs of " + card +
                           ": from 4 to 2: 0000:41:00.1 is in use by domain 'web01' | shut that "
                           "domain down or stop that process, then run: gpuward apply"));
@@ -792,9 +797,9 @@ TEST_F(DoctorDevices, vfs_that_are_not_as_wanted_while_one_is_in_use_are_a_warni
 
 TEST_F(DoctorDevices, a_scrub_program_that_cannot_be_run_is_told) {
   const std::string text = "[profile card]\nuse = whole\nscrub = ";
-  EXPECT_THAT(check_devices(root_, config(text + "/bin/true\n")), IsEmpty());
+  EXPECT_THAT(devices(config(text + "/bin/true\n")), IsEmpty());
   for (const char* bad : {"/no/such", "/etc", "/etc/passwd"})
-    EXPECT_THAT(told(check_devices(root_, config(text + bad + "\n"))),
+    EXPECT_THAT(told(devices(config(text + bad + "\n"))),
                 ElementsAre(HasSubstr("problem " + std::string(bad) +
                                       ": scrub program of [profile card] is missing")));
 }

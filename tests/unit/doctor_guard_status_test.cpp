@@ -12,6 +12,7 @@
 #include "base/file.hpp"
 #include "base/lock.hpp"
 #include "fake_host.hpp"
+#include "state/claim_store.hpp"
 #include "state/gpu_domain_marker.hpp"
 #include "state/paths.hpp"
 
@@ -50,6 +51,7 @@ class HostLayersTest : public testing::Test {
     ASSERT_EQ(::utimensat(AT_FDCWD, root_.at("/run/" + name + ".pid").c_str(), times, 0), 0);
     if (!exists(root_.proc("4711"))) host_.process(4711, name, {});
   }
+  HostLayers status() const { return read_guard_status(root_, Claims(root_).all().readable); }
   LinkState link_state() { return look_at_hook_link(root_).state; }
 
   FakeHost host_;
@@ -91,13 +93,13 @@ TEST_F(HostLayersTest, libvirt_runs_every_executable_file_whatever_its_name) {
 TEST_F(HostLayersTest, a_link_older_than_the_daemon_is_seen) {
   link();
   daemon_started(60);
-  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
+  EXPECT_EQ(status().seen.seen, Tristate::yes);
 }
 
 TEST_F(HostLayersTest, a_link_newer_than_the_daemon_is_not_known_to_be_seen) {
   link();
   daemon_started(-60);
-  const HookSeen seen = read_guard_status(root_).seen;
+  const HookSeen seen = status().seen;
   EXPECT_EQ(seen.seen, Tristate::unknown);
   EXPECT_THAT(seen.reason, HasSubstr("the hook is newer than the running libvirtd"));
 }
@@ -109,10 +111,10 @@ TEST_F(HostLayersTest, a_program_made_executable_after_the_daemon_started_is_not
   while (*changed_at(root_.at(hook_program)) <= linked + 10'000'000)
     ASSERT_EQ(::chmod(root_.at(hook_program).c_str(), 0755), 0);
   daemon_started_at(linked + 5'000'000);
-  ASSERT_LT(linked, read_guard_status(root_).daemon->started);
-  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::unknown);
+  ASSERT_LT(linked, status().daemon->started);
+  EXPECT_EQ(status().seen.seen, Tristate::unknown);
   daemon_started(60);
-  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
+  EXPECT_EQ(status().seen.seen, Tristate::yes);
 }
 
 /// The only other hook had no right to be executed when the daemon started.
@@ -156,7 +158,7 @@ TEST_F(HostLayersTest, a_mark_of_the_hook_shows_that_it_was_called) {
   while (changed_at(root_.run("gpu-domains/") + to_string(domain)).value_or(0) <=
          *changed_at(root_.at(hook_link)))
     mark_guarded(root_, domain, "web01");  // the kernel's clock for files is coarse
-  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
+  EXPECT_EQ(status().seen.seen, Tristate::yes);
 }
 
 TEST_F(HostLayersTest, what_systemd_says_of_a_reload_counts) {
@@ -167,13 +169,13 @@ TEST_F(HostLayersTest, what_systemd_says_of_a_reload_counts) {
       "#!/bin/sh\necho 'a(sasbttttuii) 1 \"/bin/kill\" 1 \"/bin/kill\" false 9000000000000000 0'\n",
       0755);
   ASSERT_EQ(::chmod(root_.prefix.c_str(), 0755), 0);
-  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
+  EXPECT_EQ(status().seen.seen, Tristate::yes);
 }
 
 TEST_F(HostLayersTest, a_daemon_that_is_off_will_see_it) {
-  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::no);
+  EXPECT_EQ(status().seen.seen, Tristate::no);
   link();
-  EXPECT_EQ(read_guard_status(root_).seen.seen, Tristate::yes);
+  EXPECT_EQ(status().seen.seen, Tristate::yes);
 }
 
 TEST(HookSeenTest, each_way_to_know) {
@@ -194,7 +196,7 @@ TEST(HookSeenTest, each_way_to_know) {
 }
 
 TEST_F(HostLayersTest, the_guard_service_shows_by_its_lock) {
-  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
+  EXPECT_EQ(status().guard_service, Tristate::no);
   make_directories(root_.run(""));
   {
     // All that may hold a lock while the guard is down.
@@ -205,56 +207,56 @@ TEST_F(HostLayersTest, the_guard_service_shows_by_its_lock) {
           lock_number::of_domain(Uuid{}), lock_number::of_physical_function(PciAddress{})})
       others.push_back(
           Lock::acquire(paths::locks(root_), number, std::chrono::seconds(60)).value());
-    EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
+    EXPECT_EQ(status().guard_service, Tristate::no);
     const auto guard =
         Lock::acquire(paths::locks(root_), lock_number::guard, std::chrono::seconds(60));
-    EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::yes);
+    EXPECT_EQ(status().guard_service, Tristate::yes);
   }
-  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
+  EXPECT_EQ(status().guard_service, Tristate::no);
 }
 
 TEST_F(HostLayersTest, the_guard_service_shows_by_its_process) {
   if (::geteuid() != 0) GTEST_SKIP() << "files belong to another user than root";
   host_.process(12, "gpuward-provisi", {});
-  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no);
+  EXPECT_EQ(status().guard_service, Tristate::no);
   host_.process(13, "gpuward-guard", {});
-  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::yes);
+  EXPECT_EQ(status().guard_service, Tristate::yes);
   ASSERT_EQ(::chown(root_.proc("13").c_str(), 1000, 1000), 0);
-  EXPECT_EQ(read_guard_status(root_).guard_service, Tristate::no) << "anybody may use the name";
+  EXPECT_EQ(status().guard_service, Tristate::no) << "anybody may use the name";
 }
 
 TEST_F(HostLayersTest, polkit_is_on_by_the_file_of_the_daemon_that_runs) {
   file("/etc/libvirt/libvirtd.conf", "# nothing\n");
   file("/etc/libvirt/virtqemud.conf", "access_drivers = [ \"polkit\" ]\n");
-  EXPECT_EQ(read_guard_status(root_).polkit.driver, Tristate::no);
-  EXPECT_EQ(read_guard_status(root_).polkit.config, "/etc/libvirt/libvirtd.conf");
+  EXPECT_EQ(status().polkit.driver, Tristate::no);
+  EXPECT_EQ(status().polkit.config, "/etc/libvirt/libvirtd.conf");
   daemon_started(60, "virtqemud");
-  EXPECT_EQ(read_guard_status(root_).polkit.driver, Tristate::yes);
-  EXPECT_EQ(read_guard_status(root_).polkit.config, "/etc/libvirt/virtqemud.conf");
-  EXPECT_FALSE(read_guard_status(root_).polkit.changed);
+  EXPECT_EQ(status().polkit.driver, Tristate::yes);
+  EXPECT_EQ(status().polkit.config, "/etc/libvirt/virtqemud.conf");
+  EXPECT_FALSE(status().polkit.changed);
   daemon_started(-60, "virtqemud");
-  EXPECT_TRUE(read_guard_status(root_).polkit.changed);
+  EXPECT_TRUE(status().polkit.changed);
 }
 
 TEST_F(HostLayersTest, polkit_is_on_by_the_file_of_the_daemon_that_will_start) {
   file("/etc/libvirt/libvirtd.conf", "# nothing\n");
   file("/etc/libvirt/virtqemud.conf", "access_drivers = [ \"polkit\" ]\n");
   for (const char* program : {"/usr/sbin/libvirtd", "/usr/sbin/virtqemud"}) file(program, "");
-  EXPECT_EQ(read_guard_status(root_).polkit.config, "/etc/libvirt/libvirtd.conf");
+  EXPECT_EQ(status().polkit.config, "/etc/libvirt/libvirtd.conf");
   file("/etc/systemd/system/sockets.target.wants/virtqemud.socket", "");
-  EXPECT_EQ(read_guard_status(root_).polkit.config, "/etc/libvirt/virtqemud.conf");
-  EXPECT_EQ(read_guard_status(root_).polkit.driver, Tristate::yes);
+  EXPECT_EQ(status().polkit.config, "/etc/libvirt/virtqemud.conf");
+  EXPECT_EQ(status().polkit.driver, Tristate::yes);
 }
 
 TEST_F(HostLayersTest, polkit_needs_our_rule_and_its_helper) {
-  EXPECT_EQ(read_guard_status(root_).polkit.rule, Tristate::no);
+  EXPECT_EQ(status().polkit.rule, Tristate::no);
   file("/usr/share/polkit-1/rules.d/10-gpuward.rules", "");
-  EXPECT_EQ(read_guard_status(root_).polkit.rule, Tristate::yes);
+  EXPECT_EQ(status().polkit.rule, Tristate::yes);
   file("/etc/polkit-1/rules.d/10-gpuward.rules", "");
-  EXPECT_EQ(read_guard_status(root_).polkit.rule, Tristate::no);
-  EXPECT_FALSE(read_guard_status(root_).polkit.helper);
+  EXPECT_EQ(status().polkit.rule, Tristate::no);
+  EXPECT_FALSE(status().polkit.helper);
   file("/usr/sbin/gpuward-polkit", "", 0755);
-  EXPECT_TRUE(read_guard_status(root_).polkit.helper);
+  EXPECT_TRUE(status().polkit.helper);
 }
 
 }  // namespace

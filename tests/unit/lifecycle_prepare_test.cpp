@@ -3,12 +3,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <functional>
 #include <set>
 
 #include "base/error.hpp"
@@ -120,6 +122,42 @@ TEST_F(ClaimDevicesTest, the_claim_says_what_is_held) {
   EXPECT_EQ(device.instance, instance(vm_));
   EXPECT_EQ(device.parent, "mbochs");
   EXPECT_EQ(device.type, "mbochs-small");
+}
+
+/// How often `work` writes a claim. The kernel makes one of two events that are the same, so the
+/// creation of the temporary file between them is asked for as well.
+int count_claims_written(const Root& root, const std::function<void()>& work) {
+  const Fd watch(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  EXPECT_GE(::inotify_add_watch(watch.get(), root.run("claims").c_str(), IN_CREATE | IN_MOVED_TO),
+            0);
+  work();
+  alignas(inotify_event) char buffer[4096];
+  int count = 0;
+  const ssize_t size = ::read(watch.get(), buffer, sizeof buffer);
+  for (ssize_t at = 0; at < size;) {
+    const auto& event = *reinterpret_cast<const inotify_event*>(buffer + at);
+    count += (event.mask & IN_MOVED_TO) != 0;
+    at += static_cast<ssize_t>(sizeof event + event.len);
+  }
+  return count;
+}
+
+TEST_F(ClaimDevicesTest, the_claim_is_written_before_all_instances_and_behind_them) {
+  host_.parent("mbochs").type("mbochs-small", 4);
+  claims_.make_ready();
+  const Domain two = domain_of(2, {"small", "small"});
+  EXPECT_EQ(count_claims_written(host_.root(), [&] { prepare(two); }), 2);
+  EXPECT_EQ(host_.instances().size(), 2u);
+}
+
+TEST_F(ClaimDevicesTest, the_lock_of_the_host_is_free_while_instances_are_created) {
+  host_.parent("mbochs").type("mbochs-small", 4);
+  const std::string free = host_.root().run("free");
+  host_.before_write = [&](const std::string&) {
+    if (claims_.lock_host(milliseconds(1000))) std::ofstream(free) << "yes";
+  };
+  prepare(vm_);
+  EXPECT_EQ(read_file(free).value_or("no"), "yes");
 }
 
 TEST_F(ClaimDevicesTest, the_claim_is_on_disk_before_the_kernel_is_touched) {

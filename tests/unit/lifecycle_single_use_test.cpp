@@ -85,6 +85,7 @@ class RestartTest : public testing::Test {
   void restart() {
     claims_.drop(domain_.uuid);
     host_.file("/proc/sys/kernel/random/boot_id", "22222222-1d52-d8f3-2516-782e98ab3fa0\n");
+    claims_ = Claims(root_);  // no process outlives a restart
   }
   Domain other() {
     Domain other = domain_;
@@ -454,6 +455,7 @@ TEST_F(QuarantineTest, of_one_domain_is_restored_though_that_of_another_fails) {
 TEST_F(RestartTest, a_claim_from_before_the_restart_keeps_nothing_but_quarantine) {
   EXPECT_EQ(refusal(domain_), "(not refused)");
   host_.file("/proc/sys/kernel/random/boot_id", "22222222-1d52-d8f3-2516-782e98ab3fa0\n");
+  claims_ = Claims(root_);
   host_.pci_gpu(vf_).attribute("nvidia/current_vgpu_type", "0");
   EXPECT_EQ(refusal(other()), "(not refused)");
   EXPECT_THAT(release(), IsEmpty());
@@ -466,6 +468,7 @@ TEST_F(RestartTest, a_claim_from_before_the_restart_keeps_what_is_to_be_scrubbed
   EXPECT_EQ(refusal(domain_), "(not refused)");
   EXPECT_THAT(release(), SizeIs(1));
   host_.file("/proc/sys/kernel/random/boot_id", "22222222-1d52-d8f3-2516-782e98ab3fa0\n");
+  claims_ = Claims(root_);
   EXPECT_THAT(refusal(other()), HasSubstr("quarantined after use by domain 'web01'"));
 }
 

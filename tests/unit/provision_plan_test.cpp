@@ -96,6 +96,13 @@ TEST(ProvisionedUuidsTest, on_another_parent_or_of_another_type_it_is_not_ours) 
   EXPECT_FALSE(provisioned.contains({uuid, "mbochs", ""})) << "not whole yet";
 }
 
+TEST_F(PlanTest, what_the_request_of_a_domain_has_is_not_looked_for_among_ours) {
+  view_.instances = {ready("mbochs", "mbochs-small", 2)};
+  EXPECT_THAT(plan().remove, SizeIs(1));
+  view_.of_requests = {view_.instances.front().uuid};
+  EXPECT_THAT(plan().remove, IsEmpty());
+}
+
 TEST_F(PlanTest, without_a_configuration_there_is_nothing_to_do) {
   config_ = Config();
   expect_nothing(plan());

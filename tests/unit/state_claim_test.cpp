@@ -409,6 +409,15 @@ TEST_F(ClaimsTest, a_claim_names_the_boot_that_it_is_of) {
   EXPECT_EQ(claims_.find(web01)->boot, "0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0");
 }
 
+TEST_F(ClaimsTest, the_boot_id_is_read_once) {
+  const std::string first = "0f0f0f0f-1d52-d8f3-2516-782e98ab3fa0";
+  host_.file("/proc/sys/kernel/random/boot_id", first + '\n');
+  claims_.write(claim_of(web01, "web01"));
+  host_.file("/proc/sys/kernel/random/boot_id", "11111111-1d52-d8f3-2516-782e98ab3fa0\n");
+  claims_.write(claim_of(web01, "web01"));
+  EXPECT_EQ(claims_.find(web01)->boot, first);
+}
+
 TEST_F(ClaimsTest, temporary_files_of_processes_that_ended_are_swept) {
   host_.process(4712, "gpuward", {});
   put(to_string(web01) + ".tmp4711", "half of a cl");
