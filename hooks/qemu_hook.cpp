@@ -11,6 +11,7 @@
 #include "allocation/request_verdict.hpp"
 #include "attach/rewrite.hpp"
 #include "base/error.hpp"
+#include "base/kernel_read.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "base/retried.hpp"
@@ -438,6 +439,7 @@ int run_qemu_hook(const Root& root, const HookCall& call, const XmlInput& input,
                   const Deadlines& deadlines) {
   const Operation* operation = find_operation(call.operation);
   if (!operation) return 0;
+  const ReadLimit limit(deadlines.end);
   try {
     operation->handle({root, call, input, deadlines});
     return 0;

@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <future>
 #include <regex>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -102,6 +104,35 @@ TEST_F(DeadlinesTest, prepare_ends_with_each_lock_held) {
   EXPECT_FALSE(claims_.find(domain_.uuid));
 }
 
+/// Each lock takes its part of the time: `freed` of them are released one after the other, the
+/// others never, and the first write neither.
+TEST_F(DeadlinesTest, prepare_ends_with_every_lock_held_and_every_write_blocked) {
+  vgpus_react([&](const std::string&, const std::string&) {
+    host_.hang();
+    return 0;
+  });
+  const char* const refusals[] = {"still preparing or releasing this domain's GPUs",
+                                  "waiting for another allocation on this host",
+                                  "waiting for another change of the VFs", "blocked in the kernel"};
+  for (size_t freed = 0; freed < std::size(refusals); ++freed) {
+    std::vector<std::optional<Lock>> locks;
+    locks.push_back(claims_.lock_domain(domain_.uuid, milliseconds(0)));
+    locks.push_back(claims_.lock_host(milliseconds(0)));
+    locks.push_back(lock_vfs(root_, at("0000:42:00.0"), milliseconds(0)));
+    auto freeing = std::async(std::launch::async, [&] {
+      for (size_t i = 0; i < freed; ++i) {
+        std::this_thread::sleep_for(milliseconds(100));
+        locks[i].reset();
+      }
+    });
+    Deadlines deadlines = one_end(milliseconds(1500));
+    deadlines.reserve = milliseconds(300);
+    EXPECT_THAT(before_a_minute([&] { return refusal(deadlines); }), HasSubstr(refusals[freed]));
+    freeing.get();
+  }
+  host_.lets_go();
+}
+
 /// The reserve is for undoing: the first write uses up the rest.
 TEST_F(DeadlinesTest, prepare_ends_with_every_write_blocked) {
   vgpus_react([&](const std::string&, const std::string&) {
@@ -180,6 +211,50 @@ TEST(HookLimits, leave_time_for_the_waits) {
   const Deadlines deadlines;
   EXPECT_GE(release_limit - limit_margin, deadlines.reserve + std::chrono::seconds(10));  // no wait
   EXPECT_GE(deadlines.reserve, deadlines.write + deadlines.release);
+}
+
+/// Waits one after the other, each as long as it may. The clock is made up: the end comes nearer by
+/// what has passed.
+class LongestWaits {
+ public:
+  explicit LongestWaits(std::chrono::seconds limit) : end_(limit - limit_margin) {}
+  Deadlines now() const {
+    Deadlines deadlines;
+    deadlines.end = Deadline::in(end_ - passed_);
+    return deadlines;
+  }
+  void add(milliseconds (Deadlines::*wait)() const, int times, bool before_reserve) {
+    for (int i = 0; i < times; ++i)
+      passed_ += ((before_reserve ? now().before_reserve() : now()).*wait)();
+  }
+  milliseconds passed() const { return passed_; }
+
+ private:
+  milliseconds end_, passed_{0};
+};
+
+TEST(HookLimits, hold_for_all_waits_of_prepare_together) {
+  EXPECT_GT(3 * Deadlines().lock, prepare_limit) << "what each of the three locks may take alone";
+  LongestWaits waits(prepare_limit);
+  waits.add(&Deadlines::lock_wait, 3, true);  // of the domain, the host and a PF
+  waits.add(&Deadlines::write_wait, 8, true);
+  waits.add(&Deadlines::release_wait, 8, true);
+  EXPECT_GE(waits.passed() + Deadlines().reserve + limit_margin, prepare_limit) << "all are waited";
+  EXPECT_GE(waits.now().end.at_most(prepare_limit), Deadlines().reserve - milliseconds(100));
+  waits.add(&Deadlines::write_wait, 8, false);  // undone
+  waits.add(&Deadlines::release_wait, 8, false);
+  waits.add(&Deadlines::settle_wait, 1, false);
+  EXPECT_LE(waits.passed(), prepare_limit);
+}
+
+TEST(HookLimits, hold_for_all_waits_of_release_together) {
+  LongestWaits waits(release_limit);
+  waits.add(&Deadlines::lock_wait, 1, true);
+  EXPECT_GE(waits.now().end.at_most(release_limit), Deadlines().reserve - milliseconds(100));
+  waits.add(&Deadlines::release_wait, 8, false);
+  waits.add(&Deadlines::write_wait, 8, false);
+  waits.add(&Deadlines::settle_wait, 1, false);
+  EXPECT_LE(waits.passed(), release_limit);
 }
 
 }  // namespace
