@@ -2,8 +2,10 @@
 // The hook answers in time, whatever is locked, open or blocked.
 #include "kinds/deadlines.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <functional>
 #include <future>
@@ -21,6 +23,7 @@
 #include "pci_fixtures.hpp"
 #include "source_tree.hpp"
 #include "state/claim_store.hpp"
+#include "state/single_use.hpp"
 #include "state/vf_settings.hpp"
 #include "vendor_vgpu_fixtures.hpp"
 
@@ -193,6 +196,29 @@ TEST_F(DeadlinesTest, release_ends_with_the_lock_held) {
             }),
             1);
   EXPECT_TRUE(claims_.find(domain_.uuid));
+}
+
+/// A card that is asleep, with a mark to compare it with: reading it may take seconds.
+TEST_F(DeadlinesTest, no_card_that_is_asleep_is_read_without_time) {
+  host_.config(
+      "[guard]\nmigration = allow\npause = allow\nmemory-hotplug = allow\ngpu-hotplug = allow\n");
+  host_.pci_gpu("0000:41:00.0");
+  FakeDevice& asleep = host_.pci_gpu("0000:43:00.0").attribute("unique_id", "0123456789abcdef");
+  mark_used(root_, at("0000:43:00.0"), domain_.uuid, "web02");
+  asleep.without("unique_id").without("config").attribute("power_state", "D3cold");
+  asleep.attribute("power/runtime_status", "suspended");
+  const std::string config = pci_path(root_, at("0000:43:00.0")) + "/config";
+  ASSERT_EQ(::mkfifo(config.c_str(), 0600), 0);
+  const std::string xml =
+      "<domain type='kvm'><name>web01</name><uuid>" + to_string(domain_.uuid) +
+      "</uuid><devices><hostdev mode='subsystem' type='pci' managed='yes'><source><address "
+      "domain='0' bus='0x41' slot='0' function='0'/></source></hostdev></devices></domain>";
+  XmlInput input;
+  input.text = xml;
+  input.may_have_gpu = true;
+  run_qemu_hook(root_, {"web01", "prepare"}, input, one_end(milliseconds(0)));
+  const Fd writer(::open(config.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK));
+  EXPECT_FALSE(writer) << "it has a reader";
 }
 
 /// The sentences of the man page, "prepare" and "release" each with its number.
