@@ -11,7 +11,6 @@
 #include <map>
 #include <mutex>
 
-#include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/pipe.hpp"
@@ -56,6 +55,7 @@ namespace {
 struct BlockedReaders {
   std::mutex mutex;
   std::map<std::string, pid_t> of;  ///< by the file that each reads
+  Deadline end{};                   ///< of ReadLimit
 };
 
 }  // namespace
@@ -83,6 +83,25 @@ static void abandon(const std::string& path, pid_t child) {
   readers.of[path] = child;
 }
 
+static void set_end(const Deadline& end) {
+  BlockedReaders& readers = blocked_readers();
+  const std::scoped_lock lock(readers.mutex);
+  readers.end = end;
+}
+
+ReadLimit::ReadLimit(const Deadline& end) {
+  set_end(end);
+}
+ReadLimit::~ReadLimit() {
+  set_end({});
+}
+
+static milliseconds at_most(milliseconds wait) {
+  BlockedReaders& readers = blocked_readers();
+  const std::scoped_lock lock(readers.mutex);
+  return readers.end.at_most(wait);
+}
+
 // ---- the parent
 
 static bool has_answer(int report, const Deadline& end, milliseconds most) {
@@ -106,7 +125,8 @@ static std::optional<std::string> read_answer(int report) {
 
 std::optional<std::string> read_in_child(const std::string& path, ReadBytes read,
                                          milliseconds deadline) {
-  if (is_still_read(path)) return {};
+  deadline = at_most(deadline);
+  if (deadline.count() == 0 || is_still_read(path)) return {};
   Pipe pipe;
   const pid_t child = ::fork();
   if (child < 0) throw SystemError("cannot start a process", errno);

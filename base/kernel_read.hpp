@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "base/deadline.hpp"
+
 namespace gpuward {
 
 /// Reads from the open file into the buffer; returns how many bytes it has put there. In a program
@@ -19,5 +21,15 @@ using ReadBytes = size_t (*)(int file, char* to, size_t size);
 /// when there can be no child.
 std::optional<std::string> read_in_child(const std::string& path, ReadBytes read,
                                          std::chrono::milliseconds deadline);
+
+/// While it lives no read_in_child of this program waits, or begins, after `end`, however many
+/// cards are asleep: who compares cards knows nothing of who has to answer in time. One at a time.
+class ReadLimit {
+ public:
+  explicit ReadLimit(const Deadline& end);
+  ~ReadLimit();
+  ReadLimit(const ReadLimit&) = delete;
+  ReadLimit& operator=(const ReadLimit&) = delete;
+};
 
 }  // namespace gpuward

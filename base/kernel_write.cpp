@@ -123,8 +123,8 @@ static Report next_report(int fd, milliseconds deadline, int& code) {
     const int ready = ::poll(&wait, 1, left > 0 ? static_cast<int>(left) : 0);
     if (ready < 0 && left > 0) continue;  // a signal
     if (ready <= 0) return Report::timed_out;
-    // The child's errno is ours (start_child), so none is looked at: a read that failed is tried
-    // again until the deadline; at the end of the pipe it returns 0.
+    // The child's errno is ours (start_child), so none is looked at: a read that failed, as of
+    // EINTR, is tried again until the deadline; at the end of the pipe it returns 0.
     const ssize_t n = ::read(fd, &code, sizeof code);
     if (n < 0 && left > 0) continue;
     return n == sizeof code ? Report::arrived : Report::died;

@@ -129,6 +129,23 @@ std::vector<std::string> devices_in(std::string_view line) {
   return devices;
 }
 
+/// The first domain that the line names (domain_title), as of a lock that another has; nothing when
+/// its name is cut. What follows it may be part of its name.
+static std::optional<std::string> domain_in(std::string_view line) {
+  static constexpr std::string_view title = "domain '";
+  const size_t begin = line.find(title);
+  if (begin == line.npos) return {};
+  line.remove_prefix(begin + title.size());
+  const size_t end = line.find('\'');
+  if (end == line.npos || end == 0 || line.substr(0, end).ends_with("...")) return {};
+  return std::string(line.substr(0, end));
+}
+
+static bool has_domain(std::span<const Field> fields) {
+  return std::any_of(fields.begin(), fields.end(),
+                     [](const Field& field) { return field.name == "GPUWARD_DOMAIN"; });
+}
+
 static Sent entry_to_journal(spdlog::level::level_enum level, Message message,
                              const std::string& line, std::span<const Field> fields) {
   std::vector<Field> all = {{"MESSAGE", line},
@@ -137,6 +154,8 @@ static Sent entry_to_journal(spdlog::level::level_enum level, Message message,
                             {"SYSLOG_IDENTIFIER", program_name}};
   all.insert(all.end(), program_fields.begin(), program_fields.end());
   all.insert(all.end(), fields.begin(), fields.end());
+  if (auto domain = has_domain(all) ? std::nullopt : domain_in(line))
+    all.push_back({"GPUWARD_DOMAIN", std::move(*domain)});
   for (std::string& device : devices_in(line)) all.push_back({"GPUWARD_DEVICE", std::move(device)});
   for (Field& field : all) field.value = printable(field.value);
   return send_datagram(sockets->journal, journal_entry(all));

@@ -34,10 +34,11 @@ void stop();
 
 enum class Severity { info, warning, error };
 
-/// A line with fields: to the journal as an entry with the fields, with the message's MESSAGE_ID
-/// and a GPUWARD_DEVICE for each PCI address and UUID that the line names; elsewhere the fields
-/// follow the line as text, but for people. The line may hold text of others: it is made printable.
-/// Threads may call it at the same time.
+/// A line with fields: to the journal as an entry with the fields, with the message's MESSAGE_ID, a
+/// GPUWARD_DEVICE for each PCI address and UUID that the line names and, where no field says it, a
+/// GPUWARD_DOMAIN of the first domain that it names; elsewhere the fields follow the line as text,
+/// but for people. The line may hold text of others: it is made printable. Threads may call it at
+/// the same time.
 void entry(Severity severity, Message message, std::string_view line,
            std::span<const Field> fields = {});
 

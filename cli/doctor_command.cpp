@@ -22,13 +22,29 @@ static void append(Findings& to, Findings&& more) {
   std::move(more.begin(), more.end(), std::back_inserter(to));
 }
 
-/// The claims are read on both sides of the list of domains.
-static Findings check_claims(const Root& root, const DomainStore& store) {
+/// "" when it runs no longer.
+static std::string live_xml(const DomainStore& store, const Uuid& domain) try {
+  return store.live_xml(domain);
+} catch (const Error&) {
+  return {};
+}
+
+/// The claims are read on both sides of the list of domains and of their XML.
+static Findings check_claims(const Root& root, const Config& config, const DomainStore& store) {
   const std::vector<Claim> before = claimed_devices(root).claims;
   std::set<Uuid> active;
-  for (const DomainStore::Found& found : store.all())
-    if (found.active) active.insert(found.uuid);
-  return check_released(before, claimed_devices(root).claims, active);
+  std::vector<std::string> running;
+  for (const DomainStore::Found& found : store.all()) {
+    if (!found.active) continue;
+    active.insert(found.uuid);
+    running.push_back(live_xml(store, found.uuid));
+  }
+  const ClaimedDevices after = claimed_devices(root);
+  Findings findings = check_released(before, after.claims, active);
+  if (!after.unreadable.empty()) return findings;  // what domains have claimed is unknown
+  for (const std::string& xml : running)
+    append(findings, check_unclaimed(root, config, xml, before, after.claims));
+  return findings;
 }
 
 /// What libvirt would start a domain with next: its definition, or what it runs with when it has
@@ -54,7 +70,7 @@ static Findings check_domains(const Settings& settings, const Config& config) {
                             error.reason.remedy.empty() ? "virsh dumpxml " + shell_word(found.name)
                                                         : hint(error.reason)});
       }
-    append(findings, check_claims(settings.root, store));
+    append(findings, check_claims(settings.root, config, store));
   } catch (const Error& error) {
     findings.push_back({Severity::warning, "domains", "libvirt",
                         "cannot check the domains: " + without_remedy(error.reason),

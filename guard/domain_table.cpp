@@ -9,13 +9,14 @@
 namespace gpuward {
 
 bool PendingWork::any() const {
-  return inspect || sweep || pause || resumed || job || !added.empty() || !removed.empty() ||
-         !kept.empty();
+  return inspect || sweep || monitor || pause || resumed || job || !added.empty() ||
+         !removed.empty() || !kept.empty();
 }
 
 void PendingWork::merge(PendingWork&& more) {
   inspect |= more.inspect;
   sweep |= more.sweep;
+  monitor |= more.monitor;
   pause |= more.pause;
   resumed |= more.resumed;
   job |= more.job;

@@ -25,6 +25,7 @@ struct PendingWork {
   bool pause = false;             ///< it may be paused
   bool resumed = false;           ///< it ran since it was looked at
   bool sweep = false;             ///< compare what libvirt knows of it with what QEMU has
+  bool monitor = false;           ///< the same, of a domain without a GPU too
   bool job = false;               ///< it may be on its way to another host or into a file
   bool job_is_migrating = false;  ///< QEMU itself said so
   std::set<std::string> added, removed, kept;  ///< devices, by the names that events give them

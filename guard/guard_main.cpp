@@ -41,7 +41,7 @@ class Signals {
   /// Notes what has arrived.
   void take() {
     signalfd_siginfo info;
-    while (::read(fd_.get(), &info, sizeof info) == sizeof info)
+    while (::read(fd_.get(), &info, sizeof info) == sizeof info)  // SFD_NONBLOCK: no EINTR
       (info.ssi_signo == SIGHUP ? reload : end) = true;
   }
   void wait(milliseconds at_most) {

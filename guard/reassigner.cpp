@@ -125,7 +125,7 @@ void Reassigner::claims_changed() {
   alignas(inotify_event) char buffer[4096];
   bool news = false;
   for (;;) {
-    const ssize_t size = ::read(watch_.get(), buffer, sizeof buffer);
+    const ssize_t size = ::read(watch_.get(), buffer, sizeof buffer);  // IN_NONBLOCK: no EINTR
     if (size <= 0) break;
     for (const char* at = buffer; at < buffer + size;) {
       const auto* const event = reinterpret_cast<const inotify_event*>(at);

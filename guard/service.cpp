@@ -31,16 +31,15 @@ struct GuardService::Case {
   PendingWork& unfinished;  // of the work
 };
 
-/// QEMU's monitor can add a device without an event of libvirt's.
-static constexpr seconds sweep_interval{60};
-
 static seconds longer(seconds interval, seconds first, seconds most) {
   return interval.count() == 0 ? first : std::min(interval * 2, most);
 }
 
-GuardService::GuardService(const Root& root, std::string uri)
+GuardService::GuardService(const Root& root, std::string uri,
+                           std::chrono::milliseconds sweep_interval)
     : root_(root),
       uri_(std::move(uri)),
+      sweep_interval_(sweep_interval),
       config_(root),
       pools_(root, config_, workers_),
       open_ports_(root, config_, workers_),
@@ -110,7 +109,7 @@ void GuardService::reload() {
   open_ports_.look_at_all();
   for (const Uuid& uuid : table_.all()) {
     PendingWork todo;
-    todo.inspect = todo.sweep = todo.pause = todo.job = true;
+    todo.inspect = todo.sweep = todo.monitor = todo.pause = todo.job = true;
     note(uuid, std::move(todo));
   }
 }
@@ -121,7 +120,7 @@ void GuardService::sweep(const LibvirtConnection& connection) try {
     const Uuid uuid = domain.uuid();
     table_.started(uuid, std::make_shared<const LibvirtDomain>(domain), domain.id());
     PendingWork todo;
-    todo.inspect = todo.sweep = todo.pause = todo.job = true;
+    todo.inspect = todo.sweep = todo.monitor = todo.pause = todo.job = true;
     note(uuid, std::move(todo));
   }
   table_.drop_unseen();
@@ -140,14 +139,18 @@ void GuardService::look_at_pauses_again() {
   }
 }
 
-/// As long as domains with a GPU run; without one nothing wakes the guard.
+/// As long as domains with a GPU run; without one nothing wakes the guard. Of another domain
+/// libvirt is asked, from its memory, whether the monitor was used.
 void GuardService::keep_sweeping() {
   if (table_.gpu_domains() == 0 || sweep_armed_.exchange(true)) return;
-  workers_.post_at(Clock::now() + sweep_interval, [this] {
+  workers_.post_at(Clock::now() + sweep_interval_, [this] {
     sweep_armed_ = false;
-    for (const Uuid& uuid : table_.with_gpu()) {
+    const auto with_gpu = table_.with_gpu();
+    for (const Uuid& uuid : table_.all()) {
       PendingWork todo;
-      todo.inspect = todo.sweep = todo.pause = true;
+      todo.monitor = true;
+      todo.inspect = todo.sweep = todo.pause =
+          std::binary_search(with_gpu.begin(), with_gpu.end(), uuid);
       if (connected_) note(uuid, std::move(todo));
     }
     keep_sweeping();
@@ -258,7 +261,7 @@ void GuardService::act_on_devices(const Case& at, bool is_new) {
   if (!is_new && todo.inspect) look_at_devices(at);
   at.unfinished.inspect = false;
   at.unfinished.added.clear();
-  if (at.state.has_gpu && todo.sweep) look_past_libvirt(at);
+  if (todo.monitor || (at.state.has_gpu && todo.sweep)) look_past_libvirt(at);
 }
 
 // --- Pauses ---
@@ -419,7 +422,10 @@ void GuardService::look_past_libvirt(const Case& at) {
     objects.insert(objects.end(), found->begin(), found->end());
   }
   const DomainFacts facts = domain_facts(root_, at.config, at.domain.live_xml());
-  const auto unknown = unknown_to_libvirt(objects, facts.aliases);
+  auto unknown = unknown_to_libvirt(objects, facts.aliases);
+  // Memory that is added to a domain without a GPU concerns no guard.
+  if (!at.state.has_gpu)
+    std::erase_if(unknown, [](const std::string& object) { return !object.starts_with("vfio-"); });
   const auto reported = std::exchange(at.state.reported_objects, {unknown.begin(), unknown.end()});
   for (const std::string& object : unknown)
     if (!reported.contains(object))

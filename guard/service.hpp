@@ -25,7 +25,9 @@ namespace gpuward {
 /// them at a time.
 class GuardService {
  public:
-  GuardService(const Root& root, std::string uri);
+  /// `sweep_interval`: QEMU's monitor can add a device without an event of libvirt's.
+  GuardService(const Root& root, std::string uri,
+               std::chrono::milliseconds sweep_interval = std::chrono::minutes(1));
 
   /// libvirt is there: looks at every domain that is on, and gives back GPUs of claims whose domain
   /// went off unseen.
@@ -78,6 +80,7 @@ class GuardService {
 
   const Root& root_;
   const std::string uri_;
+  const std::chrono::milliseconds sweep_interval_;
   CurrentConfig config_;
   DomainTable table_;
   std::atomic<bool> connected_ = false;

@@ -11,8 +11,10 @@
 #include "allocation/request_verdict.hpp"
 #include "attach/clone.hpp"
 #include "base/error.hpp"
+#include "base/kernel_read.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
+#include "base/retried.hpp"
 #include "config/config_parser.hpp"
 #include "domain/domain.hpp"
 #include "domain/memory.hpp"
@@ -138,10 +140,20 @@ void forget_permit(const Hook& hook, const Uuid& domain) {
   }
 }
 
-/// libvirt shows stderr to the user word for word.
-void print_error(const std::string& line) {
-  const std::string text = line + '\n';
-  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // libvirt closed its end
+/// False, with errno, where not all of it is written.
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = retried([&] { return ::write(fd, text.data(), text.size()); });
+    if (n < 0) return false;
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+/// libvirt shows stderr to the user word for word. One line, as it fits a ticket.
+void print_answer(const HookCall& call, const Reason& reason) {
+  // Where libvirt closed its end nobody is left to be told.
+  static_cast<void>(write_all(STDERR_FILENO, answer_for_caller(call.domain, reason) + '\n'));
 }
 
 void warn_of_readconfig(const Domain& domain) {
@@ -151,17 +163,25 @@ void warn_of_readconfig(const Domain& domain) {
                ": the file of -readconfig is not searched for GPUs");
 }
 
+/// `more`: how many others there are.
+Reason command_line_warning(const CommandLineDevice& gpu, size_t more) {
+  return {"domain XML line " + std::to_string(gpu.line),
+          "QEMU command line assigns the GPU " + in_quotes(gpu.text) +
+              (more ? " (and " + std::to_string(more) + " more)" : "") +
+              ", which gpuward neither claims nor protects from migration",
+          "use a <hostdev> instead"};
+}
+
 /// What QEMU gets past libvirt: it has no claim, and nothing takes care of its driver and reset.
-void warn_of_command_line(const Hook& hook, const Config& config, const Domain& domain) {
-  for (const CommandLineDevice* const gpu : command_line_gpus(hook.root, config, domain)) {
-    const std::string text = domain_title(domain.name) + ": domain XML line " +
-                             std::to_string(gpu->line) + ": QEMU command line assigns the GPU " +
-                             in_quotes(gpu->text) +
-                             ", which gpuward neither claims nor protects from migration; use a "
-                             "<hostdev> instead";
-    log::warning(text);
-    print_error("gpuward: " + text);
-  }
+/// The journal has a line for each. Returns the one for the caller of a start that goes on: where
+/// it is refused, the refusal is all that the caller reads.
+std::optional<Reason> warn_of_command_line(const Hook& hook, const Config& config,
+                                           const Domain& domain) {
+  const auto gpus = command_line_gpus(hook.root, config, domain);
+  for (const CommandLineDevice* const gpu : gpus)
+    log::warning(domain_title(domain.name) + ": " + to_string(command_line_warning(*gpu, 0)));
+  if (gpus.empty()) return {};
+  return command_line_warning(*gpus.front(), gpus.size() - 1);
 }
 
 /// What the XML of a domain with a GPU must not let through.
@@ -248,7 +268,7 @@ void prepare(const Hook& hook) {
   forget_permit(hook, domain.uuid);
   Refusals refusals(hook.root, hook.call.domain);
   if (found->error) refusals.add(domain.uuid, *found->error);
-  warn_of_command_line(hook, config, domain);
+  const auto past_libvirt = warn_of_command_line(hook, config, domain);
   if (!found->error) require(request_verdict(config, domain));
   guard(hook, config, *seen, refusals);
   if (found->error)
@@ -258,6 +278,7 @@ void prepare(const Hook& hook) {
   const StartedDevices devices = devices_at_start(seen->document, domain);
   mark(hook, domain, &devices);
   wait_for_reassignment(hook, config, domain);
+  if (past_libvirt) print_answer(hook.call, *past_libvirt);
 }
 
 /// Why the mark stays; "" when it is gone.
@@ -340,12 +361,8 @@ void reconnect(const Hook& hook) {
 
 /// libvirt takes what a filter prints instead of what arrives; nothing: it stays as it is.
 void print_for_libvirt(std::string_view xml) {
-  while (!xml.empty()) {
-    const ssize_t n = ::write(STDOUT_FILENO, xml.data(), xml.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw SystemError("cannot write the domain XML for libvirt", errno);
-    xml.remove_prefix(static_cast<size_t>(n));
-  }
+  if (!write_all(STDOUT_FILENO, xml))
+    throw SystemError("cannot write the domain XML for libvirt", errno);
 }
 
 /// An instance that is not the domain's own is made so before `prepare` looks for it. Sources of
@@ -408,7 +425,7 @@ int fail(const Operation& operation, const HookCall& call, const Reason& reason)
       domain_title(call.domain) + ": " + std::string(call.operation) + ": " + to_string(reason),
       fields);
   if (operation.on_error == OnError::log) return 0;
-  print_error(answer_for_caller(call.domain, reason));
+  print_answer(call, reason);
   return 1;
 }
 
@@ -422,6 +439,7 @@ int run_qemu_hook(const Root& root, const HookCall& call, const XmlInput& input,
                   const Deadlines& deadlines) {
   const Operation* operation = find_operation(call.operation);
   if (!operation) return 0;
+  const ReadLimit limit(deadlines.end);
   try {
     operation->handle({root, call, input, deadlines});
     return 0;

@@ -283,9 +283,10 @@ static KernelChange clear_parameters(const Root& root, const Claim& owner, Claim
   device.has_attributes = false;
   if (result.outcome != WriteResult::Outcome::written)
     log::warning(
+        owner.name,
         device_title(device) + ": parameters of the vGPU cannot be cleared" +
-        (result.outcome == WriteResult::Outcome::failed ? ": " + errno_text(result.code) : "") +
-        ", ignoring; check: cat " + file);
+            (result.outcome == WriteResult::Outcome::failed ? ": " + errno_text(result.code) : "") +
+            ", ignoring; check: cat " + file);
   return {};
 }
 

@@ -110,17 +110,23 @@ void clear_record(const Root& root, const std::string& directory, const DeviceRe
 }
 
 /// Once for each record that is written: others are rewritten as they were read.
-static void warn_if_unread(const RecordedDevice& device) {
+static void warn_if_unread(const DeviceRecord& record) {
+  const RecordedDevice& device = record.device;
   if (!device.identity.unread) return;
   const std::string place = device.identity.slot ? "slot" : "PCI address";
-  log::warning("device " + to_string(device.card.value_or(device.address)) +
-               ": cannot read its serial number, as it is suspended and does not resume" +
-               (has_own_number(device.identity) ? "" : "; recorded by its " + place) +
-               "; check: journalctl -k");
+  const std::string line =
+      "device " + to_string(device.card.value_or(device.address)) +
+      ": cannot read its serial number, as it is suspended and does not resume" +
+      (has_own_number(device.identity) ? "" : "; recorded by its " + place) +
+      "; check: journalctl -k";
+  if (record.owner.empty())
+    log::warning(line);
+  else
+    log::warning(record.owner, line);
 }
 
 std::string write_record(const std::string& directory, const DeviceRecord& record) {
-  warn_if_unread(record.device);
+  warn_if_unread(record);
   make_directory_durably(directory);
   std::string file = record_file(directory, record.device);
   write_file_durably(file, format(record));

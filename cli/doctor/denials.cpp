@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "base/file.hpp"
+#include "base/retried.hpp"
 #include "base/text.hpp"
 #include "cli/doctor/findings.hpp"
 #include "domain/xml_document.hpp"
@@ -62,7 +63,7 @@ void add(Findings& findings, const Denials& denials, time_t now, const std::stri
 
 /// /dev/kmsg: a record for each read, EAGAIN behind the last, EPIPE for those that were lost.
 std::string read_kernel_log(const std::string& path) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const Fd fd(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   std::string log;
   char record[8192];
   while (fd && log.size() < most_of_log) {
@@ -75,13 +76,13 @@ std::string read_kernel_log(const std::string& path) {
 }
 
 std::string read_end(const std::string& path) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const Fd fd(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (!fd) return {};
   const off_t size = ::lseek(fd.get(), 0, SEEK_END);
   const off_t from =
       size > static_cast<off_t>(most_of_log) ? size - static_cast<off_t>(most_of_log) : 0;
   std::string text(static_cast<size_t>(size > from ? size - from : 0), '\0');
-  const ssize_t n = ::pread(fd.get(), text.data(), text.size(), from);
+  const ssize_t n = retried([&] { return ::pread(fd.get(), text.data(), text.size(), from); });
   text.resize(n > 0 ? static_cast<size_t>(n) : 0);
   return text;
 }

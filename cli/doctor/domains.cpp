@@ -176,4 +176,41 @@ Findings check_released(const std::vector<Claim>& before, const std::vector<Clai
   return findings;
 }
 
+static bool is_claimed(const std::vector<Claim>& claims, const Uuid& domain,
+                       const Hostdev& hostdev) {
+  for (const Claim& claim : claims)
+    for (const ClaimedDevice& device : claim.devices)
+      if (claim.domain == domain && (is_pci(device.use) ? device.address == hostdev.address
+                                                        : device.instance == hostdev.instance))
+        return true;
+  return false;
+}
+
+static Finding unclaimed(const Domain& domain, const Hostdev& gpu, Policy hotplug) {
+  const std::string device = gpu.address ? to_string(*gpu.address)
+                                         : "instance " + to_string(gpu.instance.value_or(Uuid{}));
+  return {hotplug == Policy::block ? Severity::problem : Severity::warning, "domains",
+          shown(domain.name),
+          "running domain has GPU " + device + " (" + in_quotes(gpu.alias) +
+              ") without a claim: it was added while the domain runs, or the hook did not run at "
+              "its start",
+          "virsh shutdown " + shell_word(domain.name)};
+}
+
+Findings check_unclaimed(const Root& root, const Config& config, std::string_view live_xml,
+                         const std::vector<Claim>& before, const std::vector<Claim>& after) {
+  if (!may_have_gpu(live_xml)) return {};
+  Domain domain;
+  try {
+    domain = parse_domain(live_xml);
+  } catch (const Error&) {
+    return {};  // check_domain tells
+  }
+  Findings findings;
+  for (const Hostdev* const gpu : gpu_hostdevs(root, config, domain))
+    if (!is_claimed(before, domain.uuid, *gpu) && !is_claimed(after, domain.uuid, *gpu))
+      findings.push_back(unclaimed(domain, *gpu, config.guard.gpu_hotplug));
+  return findings;
+}
+
 }  // namespace gpuward

@@ -86,6 +86,12 @@ Findings check_started_anyway(const Root& root);
 Findings check_released(const std::vector<Claim>& before, const std::vector<Claim>& after,
                         const std::set<Uuid>& active);
 
+/// GPUs in the live XML of a running domain that its claim does not name: one that was added and
+/// that the guest has not released, or [guard] lets stay. Only those that are not claimed `before`
+/// and `after` the XML was read count, as above.
+Findings check_unclaimed(const Root& root, const Config& config, std::string_view live_xml,
+                         const std::vector<Claim>& before, const std::vector<Claim>& after);
+
 /// Of findings that differ in their object alone one, which names all objects.
 Findings merged(const Findings& findings);
 

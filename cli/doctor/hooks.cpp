@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/retried.hpp"
 #include "base/text.hpp"
 #include "cli/doctor/findings.hpp"
 #include "domain/xml_document.hpp"
@@ -73,8 +74,8 @@ static bool is_on_path(const Root& root, std::string_view name) {
 
 static std::string first_bytes(const std::string& path) {
   std::array<char, 256> bytes;  // the kernel reads as many (BINPRM_BUF_SIZE)
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  const ssize_t n = fd ? ::read(fd.get(), bytes.data(), bytes.size()) : 0;
+  const Fd fd(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
+  const ssize_t n = fd ? retried([&] { return ::read(fd.get(), bytes.data(), bytes.size()); }) : 0;
   return n > 0 ? std::string(bytes.data(), static_cast<size_t>(n)) : std::string();
 }
 

@@ -6,7 +6,7 @@
 #   DIR/share/requests/ what the guest asks of us: one file each, answered under answers/
 #   DIR/qmp.{in,out}    QEMU's monitor;  DIR/console.log  the serial console
 
-# Seconds. A machine that is silent for the first is thrown away and tried once more: now and then one hangs
+# Seconds. A machine that is silent for the first is switched off and tried once more: now and then one hangs
 # (see start_qemu). The second is generous: it only bounds a hang.
 first_boot_limit=180
 boot_limit=1200
@@ -38,19 +38,25 @@ boot() {
     echo "$emulator" >"$dir/emulator"
     echo "$*" >"$dir/prefix"
     share_scripts "$dir"
-    # What the machine writes stays out of the image. The path is QEMU's view of it.
-    qemu-img create -q -u -f qcow2 -F raw -b /mnt/image/disk.img "$dir/disk.qcow2" "$(stat -c %s "$image/disk.img")"
-    first_or_second_boot "$dir" "Debian $release: boot" || die "no machine"
+    fresh_disk "$dir"
+    first_or_second_boot "$dir" "Debian $release: boot" fresh_disk || die "no machine"
 }
 
-# first_or_second_boot DIR WHAT: what a machine that hung had to tell is kept in DIR/hang.log.
+# What the machine writes stays out of the image. The path is QEMU's view of it.
+fresh_disk() {
+    qemu-img create -q -u -f qcow2 -F raw -b /mnt/image/disk.img "$1/disk.qcow2" "$(stat -c %s "$(cat "$1/image")/disk.img")"
+}
+
+# first_or_second_boot DIR WHAT [fresh_disk]: what a machine that hung had to tell is kept in DIR/hang.log. The
+# first boot of a machine is tried again on a fresh disk; one that restarts needs what it has written.
 first_or_second_boot() {
     local dir=$1
     timed "$2" switch_on "$dir" $first_boot_limit && return
     boots=$((${boots:-0} + 1))
-    say "$2: tried once more; what the first try had to tell: $dir/hang.log"
+    say "$2: tried once more${3:+ on a fresh disk}; what the first try had to tell: $dir/hang.log"
     describe_hang "$dir" >>"$dir/hang.log" 2>&1 || true
     power_off "$dir"
+    [ $# -lt 3 ] || "$3" "$dir"
     timed "$2, second try" switch_on "$dir" $boot_limit
 }
 
@@ -89,7 +95,7 @@ describe_hang() {
 # Replaces whole files: a script that is running meanwhile keeps the one it has.
 share_scripts() {
     cp -r --remove-destination "$LAB/guest" "$LAB/scenarios" "$1/share/"
-    cp --remove-destination "$TOP/tests/checks.sh" "$TOP/docs/promises.md" "$1/share/guest/"
+    cp --remove-destination "$TOP/tests/checks.sh" "$TOP"/docs/{promises.md,gpuward-qemu-hook.8} "$1/share/guest/"
 }
 
 switch_on() {

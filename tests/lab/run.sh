@@ -90,7 +90,7 @@ run_scenarios() {
         echo "debian$release $name FAILED:"
         tail -n 15 "$rundir/$name.log" | sed 's/^/    /'
     done
-    [ $boots = 0 ] || echo "debian$release: $boots machines were thrown away, as they hung or did not come up in $first_boot_limit s"
+    [ $boots = 0 ] || echo "debian$release: $boots boots were tried again, as the machine hung or did not come up in $first_boot_limit s"
     [ $hangs = 0 ] || echo "debian$release: $hangs scenarios ran again, as the emulator lost an interrupt"
     echo "$passed passed, ${#failed[@]} failed, $skipped skipped"
     [ ${#failed[@]} = 0 ]

@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -13,15 +15,18 @@
 #include "base/file.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
+#include "fake_host.hpp"
 #include "source_tree.hpp"
 #include "started_log.hpp"
 
 namespace gpuward::log {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 TEST(Log, finds_the_devices_that_a_line_names) {
   EXPECT_THAT(devices_in("web01: 0000:41:00.0 stays: P is 0000:41:00.1; 0000:41:00.0."),
@@ -32,6 +37,40 @@ TEST(Log, finds_the_devices_that_a_line_names) {
               ElementsAre("4dea22b3-1d52-d8f3-2516-782e98ab3fa0", "0000:41:00.0"));
   EXPECT_THAT(devices_in("a: b.c: 12 s, 41:00, ----"), IsEmpty());
   EXPECT_THAT(devices_in(""), IsEmpty());
+}
+
+/// What the journal gets of one entry.
+std::string entry_of(const std::string& line, const std::vector<Field>& of_program = {}) {
+  const TempDir directory;
+  const Sockets sockets{directory / "journal", directory / "none"};
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  sockets.journal.copy(address.sun_path, sizeof address.sun_path - 1);
+  const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return "(cannot listen)";
+  start(To::journal, "test", of_program, sockets);
+  warning(line);
+  stop();
+  char entry[4096];
+  const ssize_t size = ::recv(socket.get(), entry, sizeof entry, 0);
+  return std::string(entry, size > 0 ? static_cast<size_t>(size) : 0);
+}
+
+/// Whoever writes it: gpuward-provision, or a guard that releases what a domain had.
+TEST(Log, journalctl_finds_a_line_by_the_domain_that_it_names) {
+  EXPECT_THAT(entry_of("instance x: not removed: in use by domain 'web01'"),
+              HasSubstr("\nGPUWARD_DOMAIN=web01\n"));
+  EXPECT_THAT(entry_of("domain 'a b': VF 0000:41:00.1: x"),
+              AllOf(HasSubstr("\nGPUWARD_DOMAIN=a b\n"), HasSubstr("GPUWARD_DEVICE=0000:41:00.1")));
+  for (const char* line : {"no domain", "domain 'web01", "domain 'aaa...' (80 bytes)", "domain ''"})
+    EXPECT_THAT(entry_of(line), Not(HasSubstr("GPUWARD_DOMAIN"))) << line;
+  const std::string forged = entry_of("in use by domain 'evil' domain 'web01'");
+  EXPECT_THAT(forged, HasSubstr("GPUWARD_DOMAIN=evil\n"));
+  EXPECT_THAT(forged, Not(HasSubstr("GPUWARD_DOMAIN=web01")));
+  EXPECT_THAT(entry_of("in use by domain 'web02'", {{"GPUWARD_DOMAIN", "web01"}}),
+              Not(HasSubstr("GPUWARD_DOMAIN=web02")))
+      << "a line of web01";
 }
 
 TEST(Log, text_of_others_steers_no_terminal_and_forges_no_line) {

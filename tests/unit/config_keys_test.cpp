@@ -2,8 +2,9 @@
 #include <map>
 #include <regex>
 #include <set>
-#include <sstream>
+#include <utility>
 
+#include "base/file.hpp"
 #include "base/text.hpp"
 #include "config_files.hpp"
 #include "source_tree.hpp"
@@ -30,68 +31,62 @@ class ConfigKeys : public ConfigFiles {
   }
 };
 
-/// Text of all product code that may read a setting: what parses or only copies it does not count.
-static std::string code_outside_config() {
-  std::ostringstream text;
-  const std::filesystem::path top = in_source_tree("");
-  const std::set<std::string> skipped{"config", "tests", "bench", "docs"};
-  for (auto at = std::filesystem::recursive_directory_iterator(top);
-       at != std::filesystem::recursive_directory_iterator(); ++at) {
-    const std::string name = at->path().filename();
-    if (at->is_directory() && at.depth() == 0 &&
-        (skipped.contains(name) || name.starts_with("build") || name.starts_with('.')))
-      at.disable_recursion_pending();
-    else if (at->path().extension() == ".cpp" && name != "gpu_settings.cpp")
-      text << std::ifstream(at->path()).rdbuf();
-  }
-  return text.str();
-}
+/// Where a part of the program that does what the key says uses its value: its file, and what in
+/// it.
+struct Reader {
+  const char* file;
+  const char* use;
+};
 
 TEST_F(ConfigKeys, EachSupportedKeyHasAReader) {
-  // Where another part of the program uses the value. A new key needs a line here.
-  const std::map<std::string, std::string> readers{
-      {"guard migration", "guard\\.migration|policy\\.migration|GuardPolicy::migration"},
-      {"guard pause", "policy\\.pause|guard\\.pause|GuardPolicy::pause"},
-      {"guard memory-hotplug", "\\.memory_hotplug|GuardPolicy::memory_hotplug"},
-      {"guard gpu-hotplug", "\\.gpu_hotplug|GuardPolicy::gpu_hotplug"},
-      {"guard harden", "\\.harden"},
-      {"gpu mtty use", "settings\\.use|settings_of\\([^;]*\\)\\.use"},
-      {"gpu mtty vfs", "settings\\.vfs"},
-      {"gpu mtty instances", "settings\\.instances|\\.instances"},
-      {"gpu mtty max", "settings\\.max|settings_of\\([^;]*\\)\\.max"},
-      {"gpu mtty expect", "\\.expect\\b"},
-      {"gpu mtty adopt", "\\.adopt\\b"},
-      {"gpu mtty exec-quantum", "exec_quantum_ms"},
-      {"gpu mtty preempt-timeout", "preempt_timeout_us"},
-      {"gpu mtty vf-memory", "quota\\.memory_mib"},
-      {"gpu mtty reset-method", "settings\\.reset_method"},
-      {"profile p type", "profile\\.types"},
-      {"profile p gpu", "profile\\.gpus"},
-      {"profile p placement", "profile\\.placement"},
-      {"profile p numa", "profile\\.numa"},
-      {"profile p console", "\\.console\\b"},
-      {"profile p use", "profile\\.use"},
-      {"profile p scrub", "profile\\.scrub"},
-      {"profile p one-time", "profile\\.one_time"},
-      {"profile p allow", "profile\\.allowed"},
-      {"profile p set", "profile\\.attributes"},
-      {"profile p memory", "profile\\.memory_mib"},
-      {"profile p compute", "profile\\.compute_percent"},
-      {"profile p workload", "profile\\.workload"},
-      {"gpu mtty isolation", "settings_of\\([^;]*\\)\\.isolation"},
-      {"quota web memory", "quota\\.memory_mib"},
-      {"quota web total", "quota\\.total"},
+  // A new key needs a line here. What parses, copies or shows a value is no reader.
+  const std::map<std::string, Reader> readers{
+      {"guard migration", {"guard/service.cpp", "config\\.guard\\.migration"}},
+      {"guard pause", {"guard/service.cpp", "config\\.guard\\.pause"}},
+      {"guard memory-hotplug", {"guard/service.cpp", "config\\.guard\\.memory_hotplug"}},
+      {"guard gpu-hotplug", {"guard/service.cpp", "config\\.guard\\.gpu_hotplug"}},
+      {"guard harden", {"protection/pause.cpp", "policy\\.harden"}},
+      {"gpu mtty use", {"kinds/whole.cpp", "settings\\.use\\b"}},
+      {"gpu mtty vfs", {"provision/vf_plan.cpp", "settings\\.vfs\\b"}},
+      {"gpu mtty instances", {"provision/provision.cpp", "settings\\.instances\\b"}},
+      {"gpu mtty max", {"kinds/vendor_vf.cpp", "settings_of\\([^;]*\\)\\.max\\b"}},
+      {"gpu mtty expect", {"pci/identity.cpp", "fits\\(section\\.expect"}},
+      {"gpu mtty adopt", {"kinds/vendor_vf.cpp", "settings_of\\([^;]*\\)\\.adopt"}},
+      {"gpu mtty exec-quantum", {"pci/virtual_functions.cpp", "quota\\.exec_quantum_ms"}},
+      {"gpu mtty preempt-timeout", {"pci/virtual_functions.cpp", "quota\\.preempt_timeout_us"}},
+      {"gpu mtty vf-memory", {"pci/virtual_functions.cpp", "quota\\.memory_mib"}},
+      {"gpu mtty reset-method", {"kinds/whole.cpp", "settings\\.reset_method"}},
+      {"profile p type", {"allocation/place_mdev.cpp", "profile\\.types"}},
+      {"profile p gpu", {"allocation/pool.cpp", "profile\\.gpus"}},
+      {"profile p placement", {"allocation/choose_device.cpp", "profile\\.placement"}},
+      {"profile p numa", {"allocation/choose_device.cpp", "profile\\.numa"}},
+      {"profile p console", {"cli/attach_requests.cpp", "profile\\.console"}},
+      {"profile p use", {"allocation/pool.cpp", "profile\\.use\\b"}},
+      {"profile p scrub", {"lifecycle/pci_request.cpp", "profile\\.scrub"}},
+      {"profile p one-time", {"lifecycle/pci_request.cpp", "profile\\.one_time"}},
+      {"profile p allow", {"allocation/quota.cpp", "profile\\.allowed"}},
+      {"profile p set", {"kinds/attributes.cpp", "profile\\.attributes"}},
+      {"profile p memory", {"allocation/request.cpp", "profile\\.memory_mib"}},
+      {"profile p compute", {"allocation/request.cpp", "profile\\.compute_percent"}},
+      {"profile p workload", {"allocation/request.cpp", "profile\\.workload"}},
+      {"gpu mtty isolation",
+       {"allocation/fraction_host.cpp", "settings_of\\([^;]*\\)\\.isolation"}},
+      {"quota web memory", {"allocation/quota.cpp", "quota\\.memory_mib"}},
+      {"quota web total", {"allocation/quota.cpp", "quota\\.total"}},
   };
-  const std::string code = code_outside_config();
-  ASSERT_THAT(code, HasSubstr("int main"));
+  std::set<std::pair<std::string, std::string>> distinct;
+  for (const auto& [key, reader] : readers)
+    EXPECT_TRUE(distinct.emplace(reader.file, reader.use).second) << key << ": that of another key";
   for (const std::string section : {"guard", "gpu mtty", "profile p", "quota web"}) {
     const auto keys = keys_of(section);
     ASSERT_THAT(keys, Not(IsEmpty())) << section;
     for (const std::string& key : keys) {
       const std::string name = section + " " + key;
       ASSERT_TRUE(readers.contains(name)) << name << ": a key without a reader";
-      EXPECT_TRUE(std::regex_search(code, std::regex(readers.at(name))))
-          << name << ": nothing outside config/ reads it";
+      const Reader& reader = readers.at(name);
+      const auto code = read_file(in_source_tree(reader.file));
+      EXPECT_TRUE(code && std::regex_search(*code, std::regex(reader.use)))
+          << name << ": " << reader.file << " does not read it";
     }
   }
 }

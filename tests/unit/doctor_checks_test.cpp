@@ -601,6 +601,31 @@ TEST_F(DoctorOfDomains, a_device_that_another_domain_has_is_a_warning_of_a_domai
                                 HasSubstr("cannot be read"))));
 }
 
+TEST_F(DoctorOfDomains, a_gpu_of_a_running_domain_that_nobody_claimed) {
+  host_.pci_gpu(card);
+  const std::string xml = domain_xml(pci_xml + "<alias name='hostdev1'/></hostdev>");
+  const std::string problem = "running domain has GPU " + card +
+                              " ('hostdev1') without a claim: it was added while the domain runs, "
+                              "or the hook did not run at its start | virsh shutdown web01";
+  EXPECT_THAT(told(check_unclaimed(root_, {}, xml, {}, {})),
+              ElementsAre("problem web01: " + problem));
+  Config config;
+  config.guard.gpu_hotplug = Policy::warn;
+  EXPECT_THAT(told(check_unclaimed(root_, config, xml, {}, {})),
+              ElementsAre("warning web01: " + problem));
+  auto claims = std::vector<Claim>{{parse_domain(xml).uuid, "web01", {}}};
+  EXPECT_THAT(check_unclaimed(root_, {}, xml, claims, claims), SizeIs(1)) << "of another GPU";
+  claims[0].devices.emplace_back();
+  claims[0].devices[0].use = Use::whole;
+  claims[0].devices[0].address = *parse_pci_address(card);
+  EXPECT_THAT(check_unclaimed(root_, {}, xml, claims, claims), IsEmpty());
+  EXPECT_THAT(check_unclaimed(root_, {}, xml, {}, claims), IsEmpty()) << "it started";
+  EXPECT_THAT(check_unclaimed(root_, {}, xml, claims, {}), IsEmpty()) << "it stopped";
+  claims[0].domain = web02;
+  EXPECT_THAT(check_unclaimed(root_, {}, xml, claims, claims), SizeIs(1));
+  EXPECT_THAT(check_unclaimed(root_, {}, "<domain><hostdev", {}, {}), IsEmpty());
+}
+
 TEST_F(DoctorTest, a_domain_that_is_off_and_was_not_released) {
   claim_card(ClaimedDevice::State::claimed);
   const auto claims = claimed_devices(root_).claims;

@@ -84,6 +84,10 @@ TEST_F(Table, tells_which_have_a_gpu_and_sweeps_no_other) {
   sweep.sweep = true;
   EXPECT_TRUE(table.add_event(web, sweep));
   EXPECT_FALSE(table.add_event(other, sweep));
+  PendingWork monitor;
+  monitor.monitor = true;
+  EXPECT_TRUE(table.add_event(other, monitor)) << "QEMU's monitor can add a GPU to any domain";
+  EXPECT_FALSE(table.take(other)->todo.inspect);
   table.stopped(web);
   EXPECT_TRUE(table.with_gpu().empty());
 }

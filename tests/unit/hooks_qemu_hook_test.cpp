@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <thread>
 
@@ -121,28 +122,68 @@ TEST(HandlesTest, what_concerns_a_gpu_and_nothing_else) {
 
 // ---- a GPU on QEMU's command line
 
-TEST_F(QemuHookTest, a_gpu_on_qemus_command_line_is_named_and_guarded) {
+std::string command_line(const std::vector<std::string>& devices) {
+  std::string xml = "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>";
+  for (const std::string& device : devices)
+    xml += "<qemu:arg value='-device'/><qemu:arg value='" + device + "'/>";
+  return xml + "</qemu:commandline>\n";
+}
+
+/// Refused for another reason: that is the one line that virsh shows.
+TEST_F(QemuHookTest, a_gpu_on_qemus_command_line_is_guarded) {
   host_.pci_gpu("0000:41:00.0");
-  const std::string more =
-      "<maxMemory slots='4'>4096</maxMemory>"
-      "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
-      "<qemu:arg value='-device'/><qemu:arg value='vfio-pci,host=0000:41:00.0'/>"
-      "</qemu:commandline>\n";
-  const Answer answer = call("prepare", domain_xml(more, ""));
-  EXPECT_THAT(answer.said, HasSubstr("QEMU command line assigns the GPU "
-                                     "'vfio-pci,host=0000:41:00.0', which gpuward neither claims"));
-  EXPECT_THAT(answer.said, HasSubstr("maxMemory"));
+  const Answer answer = call("prepare", domain_xml("<maxMemory slots='4'>4096</maxMemory>" +
+                                                       command_line({"vfio-pci,host=0000:41:00.0"}),
+                                                   ""));
   EXPECT_EQ(answer.status, 1) << "memory-hotplug = block";
+  EXPECT_THAT(answer.said, HasSubstr("maxMemory"));
+  EXPECT_EQ(std::count(answer.said.begin(), answer.said.end(), '\n'), 1) << answer.said;
+}
+
+TEST_F(QemuHookTest, a_gpu_on_qemus_command_line_is_named_where_the_domain_starts) {
+  host_.pci_gpu("0000:41:00.0");
+  host_.pci_gpu("0000:42:00.0");
+  host_.config("[guard]\nmigration = warn\n");
+  const std::string long_id = ",id=" + std::string(300, 'x');
+  const Answer answer =
+      call("prepare", domain_xml(command_line({"vfio-pci,host=0000:41:00.0" + long_id,
+                                               "vfio-pci,host=0000:42:00.0" + long_id}),
+                                 ""));
+  EXPECT_EQ(answer.status, 0) << answer.said;
+  EXPECT_THAT(answer.said, StartsWith("gpuward: domain 'web01': domain XML line 4: QEMU command "
+                                      "line assigns the GPU 'vfio-pci,host=0000:41:00.0,id="));
+  EXPECT_THAT(answer.said, HasSubstr(" (and 1 more), which gpuward neither claims"));
+  EXPECT_EQ(std::count(answer.said.begin(), answer.said.end(), '\n'), 1) << answer.said;
+  EXPECT_LT(answer.said.size(), 301U) << answer.said;
+}
+
+/// A signal must not cost the caller the reason.
+TEST_F(QemuHookTest, a_refusal_is_whole_though_its_write_is_interrupted) {
+  const std::string xml = "<domain type='kvm'><name>web01</name><devices><hostdev type='mdev'/";
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const Fd reader(ends[0]), own_stderr(::dup(STDERR_FILENO));
+  ASSERT_EQ(::dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+  ::close(ends[1]);
+  host_.interruptions = 4;
+  XmlInput input;
+  input.text = xml;
+  input.may_have_gpu = true;
+  const int status = run_qemu_hook(host_.root(), {"web01", "prepare"}, input, deadlines);
+  const int left = host_.interruptions;
+  host_.interruptions = 0;
+  ::dup2(own_stderr.get(), STDERR_FILENO);
+  char said[512];
+  const ssize_t size = ::read(reader.get(), said, sizeof said);
+  EXPECT_EQ(status, 1);
+  EXPECT_EQ(left, 0);
+  EXPECT_EQ(std::string(said, size > 0 ? static_cast<size_t>(size) : 0), call("prepare", xml).said);
 }
 
 TEST_F(QemuHookTest, a_device_of_qemus_command_line_that_is_not_of_vfio_is_no_gpu) {
   for (const std::string device : {"{&quot;driver&quot;:&quot;vfio-user-pci&quot;}",
                                    "pcie-root-port,id=vfio0", "nvme,serial=vfio1"}) {
-    const std::string more =
-        "<maxMemory slots='4'>4096</maxMemory>"
-        "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
-        "<qemu:arg value='-device'/><qemu:arg value='" +
-        device + "'/></qemu:commandline>\n";
+    const std::string more = "<maxMemory slots='4'>4096</maxMemory>" + command_line({device});
     for (const char* operation : operations)
       expect_nothing_happened(call(operation, domain_xml(more, "")));
     EXPECT_FALSE(has_gpu_now(host_.root(), vm)) << device;

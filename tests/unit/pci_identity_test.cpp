@@ -12,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "base/file.hpp"
+#include "base/kernel_read.hpp"
 #include "fake_host.hpp"
 #include "pci/pci_device.hpp"
 
@@ -128,6 +129,16 @@ TEST_F(BlockedIdentityTest, does_not_wait_for_a_card_that_does_not_resume) {
   EXPECT_TRUE(found->unread);
   EXPECT_THAT(found->serials, IsEmpty());
   EXPECT_EQ(found->subsystem, "10de:0145");
+}
+
+/// However many of them there are: nothing reads them when the time of all is over.
+TEST_F(BlockedIdentityTest, begins_to_read_no_card_that_is_asleep_without_time) {
+  device().attribute("power_state", "D3cold").attribute("power/runtime_status", "suspended");
+  const ReadLimit limit(Deadline::in(std::chrono::milliseconds(0)));
+  const auto found = found_in_time(Sleepers::wake);
+  ASSERT_TRUE(found);
+  EXPECT_TRUE(found->unread);
+  EXPECT_FALSE(Fd(::open(config_.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK))) << "it has a reader";
 }
 
 /// In D0 it may still be on its way, and then reading waits for its end (pm_runtime_barrier).

@@ -290,7 +290,7 @@ TEST_F(SingleUseTest, of_a_card_that_does_not_resume_goes_by_its_place) {
   testing::internal::CaptureStderr();
   mark_used(root_, at("0000:41:00.0"), web01_, "web01");
   const std::string said = testing::internal::GetCapturedStderr();
-  const std::string problem = "device 0000:41:00.0: cannot read its serial number";
+  const std::string problem = "domain 'web01': device 0000:41:00.0: cannot read its serial number";
   EXPECT_THAT(said, HasSubstr(problem));
   EXPECT_THAT(said, HasSubstr("; recorded by its PCI address; check:"));
   EXPECT_EQ(said.find(problem), said.rfind(problem)) << "once";
