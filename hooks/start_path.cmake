@@ -30,8 +30,8 @@ endforeach()
 set(prepare_path_objects
   gpuward_hooks:qemu_hook
   gpuward_lifecycle:by_hand,check_running,prepare,requirements
-  gpuward_protection:gpu_hotplug,guards,memory_hotplug,migration,pause,protect,qemu_version,verdict
-  gpuward_allocation:offered_types,place_mdev,placement,pool,quota,reassignment,request,request_verdict
+  gpuward_protection:gpu_hotplug,gpu_hotplug_gaps,guards,memory_hotplug,migration,own_ports,pause,pci_controllers,pci_ports,pci_root,protect,qemu_version,verdict
+  gpuward_allocation:mdev_rooms,offered_types,place_mdev,placement,pool,quota,reassignment,request,request_verdict
   gpuward_kinds:fraction_limit,mdev,mig_part,type_limit
   gpuward_inventory:gpu_hostdevs,gpu_types,open_handles,usage
   gpuward_state:claim,claim_store,device_records,gpu_domain_marker,quarantine,single_use,start_permit,temporary_files

@@ -686,14 +686,14 @@ TEST_F(DoctorDevices, a_driver_that_offers_vgpus_as_mdevs_is_not_for_mig) {
   for (const char* const vf : {"0000:41:00.1", "0000:41:00.2"})
     host_.parent(vf).type("nvidia-474", 1);
   const std::string mig = "[gpu " + card + "]\nuse = mig\n";
-  EXPECT_THAT(told(check_devices(root_, config(mig))),
+  EXPECT_THAT(told(devices(config(mig))),
               ElementsAre("problem " + card +
                           ": use = mig is not supported where the driver offers vGPUs as mdevs | "
                           "set use = mdev and create GPU instances with: nvidia-smi mig -i " +
                           card + " -cgi PROFILE -C"));
-  EXPECT_THAT(check_devices(root_, config("[gpu " + card + "]\nuse = mdev\n")), IsEmpty());
+  EXPECT_THAT(devices(config("[gpu " + card + "]\nuse = mdev\n")), IsEmpty());
   const std::string first = "[gpu 0000:41:00.1]\nuse = mdev\n";
-  EXPECT_THAT(check_devices(root_, config(mig + first)), SizeIs(1)) << "the other VF";
+  EXPECT_THAT(devices(config(mig + first)), SizeIs(1)) << "the other VF";
   EXPECT_THAT(check_devices(root_, config(mig + first + "[gpu 0000:41:00.2]\nuse = mdev\n")),
               IsEmpty());
 }
