@@ -13,6 +13,7 @@
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
+#include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci_fixtures.hpp"
@@ -90,6 +91,9 @@ class ClaimVfsTest : public testing::Test {
 TEST_F(ClaimVfsTest, one_that_is_yet_to_be_made_is_made_with_all_others) {
   EXPECT_EQ(refusal(domain_on(vf(3), 1)), "");
   EXPECT_TRUE(exists(pci_path(host_.root(), at(vf(4)))));
+  const auto claimed = claims_.find(domain_on(vf(3), 1).uuid)->devices.at(0).iommu_group;
+  ASSERT_TRUE(claimed) << "it has a group only then";
+  EXPECT_EQ(claimed, iommu_group_number(host_.root(), at(vf(3))));
 }
 
 TEST_F(ClaimVfsTest, who_comes_too_late_is_told_who_has_them_all) {
@@ -195,6 +199,13 @@ TEST_F(ClaimVendorVfsTest, a_type_is_set_and_taken_away) {
   EXPECT_EQ(claims_.find(vm(1).uuid)->devices[0].type, "1145");
   EXPECT_EQ(release(vm(1)), "");
   EXPECT_EQ(type(), 0u);
+}
+
+TEST_F(ClaimVendorVfsTest, unified_memory_is_not_set_with_a_part_of_the_memory) {
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  EXPECT_THAT(refusal(vm(1)), HasSubstr("type NVIDIA L40S-1B has 1024 of 49152 MiB, and only"));
+  EXPECT_EQ(type(), 0u);
+  EXPECT_FALSE(claims_.find(vm(1).uuid));
 }
 
 TEST_F(ClaimVendorVfsTest, no_more_of_a_type_are_created_on_the_card_than_max_permits) {
