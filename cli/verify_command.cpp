@@ -103,7 +103,7 @@ static std::string pending_of(const Root& root, const LoadedConfig& loaded,
   const auto card = parse_pci_address(device.parent);
   if (!traits_of(device.use).has_vf_quota || !card || !set.unknown.empty()) return {};
   const std::string unknown = "what the configuration has for the VFs is unknown: ";
-  if (!loaded.problems.empty()) return unknown + "it has errors; run: gpuward check";
+  if (!loaded.problems.empty()) return unknown + "gpuward.conf has errors; run: gpuward check";
   const GpuSettings settings =
       settings_of(loaded.config, read_identity(root, loaded.config, *card));
   if (!settings.unclear.problem.empty()) return unknown + to_string(settings.unclear);

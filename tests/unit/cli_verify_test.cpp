@@ -165,10 +165,10 @@ TEST_F(VerifyVfTest, a_configuration_that_is_not_clear_changes_nothing_of_what_w
   EXPECT_THAT(printed_, HasSubstr("  ok       exec_quantum_ms: 20\n"));
   const std::string unknown = "  pending  what the configuration has for the VFs is unknown: ";
   EXPECT_THAT(printed_, HasSubstr(unknown));
-  EXPECT_THAT(printed_, Not(HasSubstr("it has errors")));
+  EXPECT_THAT(printed_, Not(HasSubstr("has errors")));
   host_.config("[gpu *]\nuse = x\n");
   verify();
-  EXPECT_THAT(printed_, HasSubstr(unknown + "it has errors; run: gpuward check\n"));
+  EXPECT_THAT(printed_, HasSubstr(unknown + "gpuward.conf has errors; run: gpuward check\n"));
 }
 
 TEST_F(VerifyVfTest, what_vfs_have_that_are_being_changed_is_unknown) {
