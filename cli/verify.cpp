@@ -51,15 +51,15 @@ static GuestCheck check_of_amdgpu(unsigned mib) {
 /// drivers/gpu/drm/i915/i915_vgpu.c): low memory is what the CPU can map.
 static GuestCheck check_of_gvt(const GpuType& type) {
   const auto size = [&](size_t at) { return std::to_string(type.takes[at] * 1024) + "KiB"; };
-  return {"journalctl -k -g 'ppable graphic memory'", "Mappable graphic memory of size " + size(1) +
-                                                          ", Unmappable of size " + size(2) +
-                                                          " (all of it usable)"};
+  return {"journalctl -k -g 'ppable graphic memory'",
+          "Mappable graphic memory of size " + size(1) + ", Unmappable of size " + size(2) +
+              " (how much of it is usable is not known)"};
 }
 
 /// BAR 0 has the size of the video memory (samples/vfio-mdev/mbochs.c), a power of 2.
 static GuestCheck check_of_mbochs(unsigned mib) {
   return {"lspci -v -d 1234:1111",
-          "a prefetchable memory region of [size=" + std::to_string(mib) + "M] (all of it usable)"};
+          "a prefetchable memory region of [size=" + std::to_string(mib) + "M]"};
 }
 
 /// drivers/gpu/drm/xe/xe_vram.c prints what a VF was provisioned with as its physical size.
@@ -74,8 +74,8 @@ static GuestCheck check_of_xe_vf(uint64_t bytes) {
 /// Of a card whose memory the host knows from NVIDIA's vGPU driver, which it had before.
 static GuestCheck check_of_nvidia_card(unsigned mib) {
   return {"nvidia-smi --query-gpu=memory.total --format=csv,noheader",
-          "at most " + mib_text(mib) + " (nominal; " + usable_text(mib) +
-              "), one line for each GPU of NVIDIA"};
+          "at most " + mib_text(mib) +
+              " (nominal; how much is usable is not known), one line for each GPU of NVIDIA"};
 }
 
 static GuestCheck check_of_pci_device(const DeviceModel& model) {
