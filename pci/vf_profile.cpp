@@ -25,9 +25,11 @@ static VfProfile read_profile(const PciAddress& address, const std::string& dire
 }
 
 std::vector<VfProfile> vf_profiles(const Root& root, const PciAddress& pf) {
-  std::vector<VfProfile> profiles{
-      read_profile(pf, pci_path(root, pf) + "/sriov_admin/pf/profile/")};
-  for (const PciAddress& vf : virtual_functions(root, pf)) {
+  const auto vfs = virtual_functions(root, pf);
+  std::vector<VfProfile> profiles;
+  profiles.reserve(vfs.size() + 1);
+  profiles.push_back(read_profile(pf, pci_path(root, pf) + "/sriov_admin/pf/profile/"));
+  for (const PciAddress& vf : vfs) {
     const auto number = static_cast<unsigned>(profiles.size());
     profiles.push_back(read_profile(vf, vf_profile_path(root, pf, number, "")));
   }

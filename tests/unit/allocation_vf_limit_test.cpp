@@ -13,6 +13,7 @@ const PciAddress vf = at("0000:03:00.1");
 /// The card and two VFs, with 2 GiB and 20 ms each.
 std::vector<VfProfile> profiles(const std::string& priority = "low") {
   std::vector<VfProfile> all;
+  all.reserve(3);
   for (const char* const address : {"0000:03:00.0", "0000:03:00.1", "0000:03:00.2"})
     all.push_back({.address = at(address),
                    .vram_quota = 2147483648,
