@@ -7,6 +7,7 @@
 
 #include "config/fraction_rules.hpp"
 #include "inventory/gpu_types.hpp"
+#include "kinds/unified_memory.hpp"
 
 namespace gpuward {
 
@@ -173,6 +174,8 @@ static std::string refused_type(const FractionRequest& request, const GpuType& t
   if (*type.memory_mib < request.part.memory_mib) return "has " + text_of(*type.memory_mib);
   if (request.workload == Workload::graphics && type.has_graphics != true)
     return type.has_graphics ? "has no graphics" : "whether it has graphics is unknown";
+  if (request.unified_memory)
+    if (std::string why = no_unified_memory(type, gpu.memory_mib); !why.empty()) return why;
   if (std::string share = refused_share(request, type, gpu); !share.empty()) return share;
   return refused_isolation(request, gpu);
 }

@@ -23,7 +23,8 @@ namespace gpuward {
 struct FractionRequest {
   GpuPart part;
   std::optional<Workload> workload{};
-  std::optional<Use> use{};  ///< of a profile that has one
+  std::optional<Use> use{};     ///< of a profile that has one
+  bool unified_memory = false;  ///< it sets that for its vGPUs
 };
 
 /// What is wrong with its numbers whatever the GPU, with the rule and the nearest valid ones; ""

@@ -24,6 +24,9 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
+/// What holds for both, of memory and compute units apart.
+Limits weaker(const Limits& one, const Limits& other);
+
 /// "hard", "averaged over 32 ms", "only under contention", "none"
 std::string to_string(const Limit& limit);
 

@@ -7,8 +7,11 @@
 #include "base/joined.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
+#include "config/attribute_list.hpp"
 #include "config/gpu_selector.hpp"
 #include "config/names.hpp"
+#include "inventory/gpu_types.hpp"
+#include "kinds/unified_memory.hpp"
 
 namespace gpuward {
 
@@ -179,9 +182,22 @@ static Error unknown_name(const Config& config, const HostOffer& host, const Req
                remedy + " or a type of: gpuward list types");
 }
 
+/// Which of its types serves the profile is known only when a domain starts.
+static void require_unified_memory_of_types(const Profile& profile, const HostOffer& host) {
+  for (const std::string& word : profile.types) {
+    GpuType type{.id = word, .name = word};
+    for (const OfferedType& offered : host.types)
+      if (offered.id == word && !offered.name.empty()) type.name = offered.name;
+    add_size(type);
+    require_unified_memory(profile, type, title_of(profile));
+  }
+}
+
 static WantedGpus of_profile(const Config& config, const HostOffer& host, const Request& request) {
   GpuRequest gpu{{}, request.text};
-  if (const Profile& profile = *find_profile(config, request.text); profile.memory_mib) {
+  const Profile& profile = *find_profile(config, request.text);
+  require_unified_memory_of_types(profile, host);
+  if (profile.memory_mib) {
     gpu.settled = require_fraction(host, fraction_of(profile), profile.gpus, title_of(profile));
     gpu.settled->of_profile = true;
   }
@@ -194,13 +210,14 @@ bool needs_host(const Config& config, const Request& request) {
   if (request.form == Request::Form::part) return true;
   if (request.form != Request::Form::name) return false;
   const Profile* const profile = find_profile(config, request.text);
-  return !profile || profile->memory_mib;
+  return !profile || profile->memory_mib || sets_unified_memory(profile->attributes);
 }
 
 FractionRequest fraction_of(const Profile& profile) {
   FractionRequest request{{profile.memory_mib.value_or(0), profile.compute_percent},
                           profile.workload};
   if (!profile.any_use) request.use = profile.use;
+  request.unified_memory = sets_unified_memory(profile.attributes);
   return request;
 }
 

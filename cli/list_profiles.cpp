@@ -9,6 +9,7 @@
 #include "allocation/fraction_host.hpp"
 #include "allocation/pool.hpp"
 #include "allocation/request.hpp"
+#include "allocation/vf_limit.hpp"
 #include "base/joined.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
@@ -25,6 +26,7 @@
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
+#include "pci/vf_profile.hpp"
 
 namespace gpuward {
 
@@ -212,9 +214,25 @@ static FractionGpu sizes_of(const Offers& offers, const Offer& offer) {
           .types = offer.types};
 }
 
+/// What is so of all VFs that a domain may be assigned; nothing while none is enabled.
+static std::optional<Limits> limits_of_vfs(const Offers& offers, const Profile& profile) {
+  std::map<PciAddress, std::vector<VfProfile>> cards;
+  std::optional<Limits> found;
+  for (const PoolDevice& device : pool_of({offers.root, offers.config, profile, offers.cards})) {
+    const auto& pf = device.physical_function;
+    if (!pf || !device.exists) continue;
+    auto card = cards.find(*pf);
+    if (card == cards.end()) card = cards.emplace(*pf, vf_profiles(offers.root, *pf)).first;
+    const Limits limits = limits_of_vf(card->second, device.address).limits;
+    found = found ? weaker(*found, limits) : limits;
+  }
+  return found;
+}
+
 /// Of a profile of types those of the first that a GPU has.
 static std::optional<Limits> limits_of(const Offers& offers, const Profile& profile) {
   if (traits_of(profile.use).is_whole_card) return limits_of_whole();
+  if (traits_of(profile.use).has_vf_quota) return limits_of_vfs(offers, profile);
   for (const std::string& word : profile.types)
     for (const Offer& offer : offers.gpus)
       for (const GpuType& type : offer.types)

@@ -7,6 +7,8 @@
 #include "allocation/fraction.hpp"
 #include "base/quote.hpp"
 #include "base/utf8.hpp"
+#include "cli/limits_json.hpp"
+#include "inventory/gpu_types.hpp"
 
 namespace gpuward {
 
@@ -15,17 +17,49 @@ using State = DeviceFact::State;
 
 // ---- the guest
 
-static constexpr uint16_t nvidia = 0x10de;
+static constexpr uint16_t nvidia = 0x10de, amd = 0x1002;
 
-/// The guest's driver keeps a part of a vGPU's memory for itself: of 2048 MiB 1856 are left, of
-/// 1024 MiB 896 (nvidia-vgpud's log, github.com/DualCoder/vgpu_unlock#70). The name is the type's.
-static GuestCheck check_of_vgpu(const GpuType& type) {
+static std::string mib_text(unsigned mib) {
+  return std::to_string(mib) + " MiB";
+}
+
+/// The guest's driver keeps a part of a vGPU's memory for itself. Known are two sizes of a Tesla
+/// P40, from nvidia-vgpud's log (github.com/DualCoder/vgpu_unlock#70).
+static std::string usable_text(unsigned nominal) {
+  if (nominal == 1024) return "896 MiB were usable on a Tesla P40";
+  if (nominal == 2048) return "1856 MiB were usable on a Tesla P40";
+  return "how much is usable is not known";
+}
+
+static GuestCheck check_of_nvidia(const std::string& name, const std::optional<unsigned>& mib) {
   const std::string command = "nvidia-smi --query-gpu=name,memory.total --format=csv,noheader";
-  if (type.name.empty() || !type.memory_mib)
+  if (name.empty() || !mib)
     return {command, "unknown: the driver of the host does not report name and memory of the type"};
-  return {command,
-          "name " + type.name + "; memory at most " + std::to_string(*type.memory_mib) +
-              " MiB (nominal; the guest's driver reserves a part, so that less is usable)"};
+  return {command, "name " + name + "; memory at most " + mib_text(*mib) +
+                       " (nominal; the guest's driver reserves a part: " + usable_text(*mib) + ")"};
+}
+
+/// amdgpu of the guest prints what amdgpu of the host had printed before the domain had the card:
+/// the size that the card reports, in MiB (gmc_v9_0.c and its like, mc_vram_size).
+static GuestCheck check_of_amdgpu(unsigned mib) {
+  return {"cat /sys/bus/pci/drivers/amdgpu/*/mem_info_vram_total",
+          std::to_string(uint64_t{mib} << 20) + " (" + mib_text(mib) +
+              "; how much of it is usable is not known), one line for each GPU of amdgpu"};
+}
+
+/// i915 of the guest prints its part of the aperture when it is loaded (intel_vgt_balloon,
+/// drivers/gpu/drm/i915/i915_vgpu.c): low memory is what the CPU can map.
+static GuestCheck check_of_gvt(const GpuType& type) {
+  const auto size = [&](size_t at) { return std::to_string(type.takes[at] * 1024) + "KiB"; };
+  return {"journalctl -k -g 'ppable graphic memory'",
+          "Mappable graphic memory of size " + size(1) + ", Unmappable of size " + size(2) +
+              " (how much of it is usable is not known)"};
+}
+
+/// BAR 0 has the size of the video memory (samples/vfio-mdev/mbochs.c), a power of 2.
+static GuestCheck check_of_mbochs(unsigned mib) {
+  return {"lspci -v -d 1234:1111",
+          "a prefetchable memory region of [size=" + std::to_string(mib) + "M]"};
 }
 
 /// drivers/gpu/drm/xe/xe_vram.c prints what a VF was provisioned with as its physical size.
@@ -37,6 +71,13 @@ static GuestCheck check_of_xe_vf(uint64_t bytes) {
               " MiB, all of it usable)"};
 }
 
+/// Of a card whose memory the host knows from NVIDIA's vGPU driver, which it had before.
+static GuestCheck check_of_nvidia_card(unsigned mib) {
+  return {"nvidia-smi --query-gpu=memory.total --format=csv,noheader",
+          "at most " + mib_text(mib) +
+              " (nominal; how much is usable is not known), one line for each GPU of NVIDIA"};
+}
+
 static GuestCheck check_of_pci_device(const DeviceModel& model) {
   char id[16];
   std::snprintf(id, sizeof id, "%04x:%04x", model.vendor, model.device);
@@ -44,51 +85,81 @@ static GuestCheck check_of_pci_device(const DeviceModel& model) {
           "one line for each such device of the domain; its memory is unknown to the host"};
 }
 
+static GuestCheck check_of_type(const DeviceModel& model) {
+  const GpuType& type = model.type;
+  if (model.vendor == nvidia) return check_of_nvidia(type.name, type.memory_mib);
+  if (type.takes.size() == 3) return check_of_gvt(type);
+  if (type.memory_mib && type.id.starts_with("mbochs-")) return check_of_mbochs(*type.memory_mib);
+  return {"", type.memory_mib
+                  ? mib_text(*type.memory_mib) + " of video memory"
+                  : "unknown: the driver of the host does not report the memory of the type"};
+}
+
 GuestCheck guest_check(const ClaimedDevice& device, const DeviceModel& model) {
-  const bool has_type = traits_of(device.use).has_types;
-  if (has_type && model.vendor == nvidia) return check_of_vgpu(model.type);
-  if (has_type)
-    return {"", model.type.memory_mib
-                    ? std::to_string(*model.type.memory_mib) + " MiB of video memory"
-                    : "unknown: the driver of the host does not report the memory of the type"};
-  if (traits_of(device.use).has_vf_quota && model.driver == "xe" && model.vram_quota)
-    return check_of_xe_vf(*model.vram_quota);
+  if (traits_of(device.use).has_types) return check_of_type(model);
+  if (traits_of(device.use).has_vf_quota && model.driver == "xe" && model.profile.vram_quota)
+    return check_of_xe_vf(*model.profile.vram_quota);
+  const bool is_known = traits_of(device.use).is_whole_card && device.memory_mib;
+  if (is_known && model.vendor == amd) return check_of_amdgpu(*device.memory_mib);
+  if (is_known && model.vendor == nvidia) return check_of_nvidia_card(*device.memory_mib);
   return check_of_pci_device(model);
 }
 
 // ---- limits
 
-static std::vector<std::string> limits_of_card() {
-  const Limits whole = limits_of_whole();
-  return {"memory of the card: " + to_string(whole.memory),
-          "compute units of the card: " + to_string(whole.compute)};
+static DeviceLimits limits_of_card(const ClaimedDevice& device) {
+  const std::string by = " of the card";
+  return {.limits = limits_of_whole(),
+          .memory_mib = device.memory_mib,
+          .memory_by = by,
+          .compute_by = by};
 }
 
 /// Which scheduler NVIDIA's driver runs is not known here.
-static void add_limits_of_type(const DeviceModel& model, std::vector<std::string>& limits) {
-  const GpuType& type = model.type;
-  const Limits of_type = limits_of(type, FractionGpu{.name = {}, .types = model.types});
-  const bool is_known = of_type.memory.kind != Limit::Kind::none;
-  if (type.memory_mib)
-    limits.push_back("memory " + std::to_string(*type.memory_mib) + " MiB, by the type" +
-                     (is_known ? ": " + to_string(of_type.memory) : ""));
-  if (of_type.compute.kind != Limit::Kind::none)
-    limits.push_back("compute units, by the type: " + to_string(of_type.compute));
+static DeviceLimits limits_of_type(const DeviceModel& model) {
+  const std::string by = ", by the type";
+  const FractionGpu card{
+      .name = {}, .memory_mib = card_memory_of_vgpu(model.type.name), .types = model.types};
+  return {.limits = limits_of(model.type, card),
+          .memory_mib = model.type.memory_mib,
+          .memory_by = by,
+          .compute_by = by};
 }
 
-std::vector<std::string> limits_of(const ClaimedDevice& device, const DeviceModel& model,
-                                   const VfQuota& quota) {
-  if (traits_of(device.use).is_whole_card) return limits_of_card();
-  std::vector<std::string> limits;
-  add_limits_of_type(model, limits);
-  if (model.vram_quota)
-    limits.push_back("memory " + std::to_string(*model.vram_quota) + " bytes, by vram_quota");
-  if (!traits_of(device.use).has_vf_quota) return limits;
-  if (quota.exec_quantum_ms)
-    limits.push_back("execution quantum " + std::to_string(*quota.exec_quantum_ms) + " ms");
-  if (quota.preempt_timeout_us)
-    limits.push_back("preemption timeout " + std::to_string(*quota.preempt_timeout_us) + " us");
-  return limits;
+static DeviceLimits limits_of_plain_vf(const DeviceModel& model) {
+  const VfProfile& profile = model.profile;
+  DeviceLimits found{.limits = model.vf_limits.limits,
+                     .exec_quantum_ms = profile.exec_quantum_ms,
+                     .preempt_timeout_us = profile.preempt_timeout_us,
+                     .no_memory = model.vf_limits.no_memory,
+                     .no_compute = model.vf_limits.no_compute};
+  if (profile.vram_quota) {
+    found.memory_mib = static_cast<unsigned>(*profile.vram_quota >> 20);
+    found.memory_by = ", by vram_quota";
+  }
+  if (profile.exec_quantum_ms) found.compute_by = ", by exec_quantum_ms";
+  return found;
+}
+
+DeviceLimits limits_of(const ClaimedDevice& device, const DeviceModel& model) {
+  if (traits_of(device.use).is_whole_card) return limits_of_card(device);
+  if (traits_of(device.use).has_types) return limits_of_type(model);
+  return limits_of_plain_vf(model);
+}
+
+std::string pending_quota(const std::string& card, const VfQuota& set, const VfQuota& configured) {
+  std::string text;
+  const auto add = [&](const char* key, const auto& before, const auto& now) {
+    if (before == now) return;
+    text += (text.empty() ? "" : ", ") +
+            (now ? std::string(key) + " = " + std::to_string(*now) : "no " + std::string(key));
+  };
+  add("vf-memory", set.memory_mib, configured.memory_mib);
+  add("exec-quantum", set.exec_quantum_ms, configured.exec_quantum_ms);
+  add("preempt-timeout", set.preempt_timeout_us, configured.preempt_timeout_us);
+  if (text.empty()) return {};
+  return "the configuration has " + text + " for the VFs of " + card +
+         "; it takes effect when no domain uses one of them and gpuward apply is run";
 }
 
 // ---- what is printed
@@ -121,12 +192,35 @@ static std::string guest_text(const GuestCheck& guest) {
          "\n           expected: " + printable(guest.expected) + '\n';
 }
 
+/// "12288 MiB, by the type: hard"
+static std::string limit_text(const std::string& amount, const std::string& by, const Limit& limit,
+                              const std::string& why_none) {
+  return amount + by + ": " + to_string(limit) + (why_none.empty() ? "" : " (" + why_none + ")");
+}
+
+static std::string limits_text(const DeviceLimits& found) {
+  const std::string memory =
+      found.memory_mib ? "memory " + std::to_string(*found.memory_mib) + " MiB" : "memory";
+  const std::string of_quantum =
+      found.exec_quantum_ms ? ' ' + std::to_string(*found.exec_quantum_ms) : "";
+  std::string text = "  limit    " +
+                     limit_text(memory, found.memory_by, found.limits.memory, found.no_memory) +
+                     "\n  limit    " +
+                     limit_text("compute units", found.compute_by + of_quantum,
+                                found.limits.compute, found.no_compute) +
+                     '\n';
+  if (found.preempt_timeout_us)
+    text += "  limit    preempt_timeout_us " + std::to_string(*found.preempt_timeout_us) + '\n';
+  return text;
+}
+
 std::string verify_text(const Claim& claim, const std::vector<VerifiedDevice>& devices) {
   std::string text = domain_title(claim.name) + '\n';
   for (const VerifiedDevice& each : devices) {
     text += printable(title_of(each.device)) + '\n';
     for (const DeviceFact& fact : each.facts) text += printable(fact_text(fact)) + '\n';
-    for (const std::string& limit : each.limits) text += "  limit    " + limit + '\n';
+    text += limits_text(each.limits);
+    if (!each.pending.empty()) text += "  pending  " + printable(each.pending) + '\n';
     text += guest_text(each.guest);
   }
   return text;
@@ -134,6 +228,10 @@ std::string verify_text(const Claim& claim, const std::vector<VerifiedDevice>& d
 
 static json text_or_null(const std::string& text) {
   return text.empty() ? json(nullptr) : json(text);
+}
+
+static json number_or_null(const std::optional<unsigned>& number) {
+  return number ? json(*number) : json(nullptr);
 }
 
 static json facts_json(const DeviceFacts& facts) {
@@ -155,7 +253,11 @@ json verify_json(const Claim& claim, const std::vector<VerifiedDevice>& devices)
          {"instance", device_name(each.device)},
          {"use", use_word(each.device.use)},
          {"facts", facts_json(each.facts)},
-         {"limits", each.limits},
+         {"limits", limits_json(each.limits.limits)},
+         {"memory", number_or_null(each.limits.memory_mib)},
+         {"exec_quantum_ms", number_or_null(each.limits.exec_quantum_ms)},
+         {"preempt_timeout_us", number_or_null(each.limits.preempt_timeout_us)},
+         {"pending", text_or_null(each.pending)},
          {"guest",
           {{"command", text_or_null(each.guest.command)}, {"expected", each.guest.expected}}}});
   return {{"domain", {{"name", claim.name}, {"uuid", to_string(claim.domain)}}},

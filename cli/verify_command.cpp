@@ -12,7 +12,9 @@
 #include "kinds/types.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
+#include "pci/vf_profile.hpp"
 #include "pci/virtual_functions.hpp"
+#include "state/vf_settings.hpp"
 
 namespace gpuward {
 
@@ -56,8 +58,16 @@ static std::vector<GpuType> types_of_card(const Root& root, const ClaimedDevice&
   return catalogue_of(root, card);
 }
 
-static DeviceModel model_of(const Root& root, const ClaimedDevice& device,
-                            const DeviceReadings& found) {
+static void read_profile(const Root& root, const ClaimedDevice& device, DeviceModel& model) {
+  const auto card = parse_pci_address(device.parent);
+  if (!card) return;
+  const auto profiles = vf_profiles(root, *card);
+  for (const VfProfile& profile : profiles)
+    if (profile.address == device.address) model.profile = profile;
+  model.vf_limits = limits_of_vf(profiles, device.address);
+}
+
+static DeviceModel model_of(const Root& root, const ClaimedDevice& device) {
   DeviceModel model;
   const bool has_type = traits_of(device.use).has_types;
   const auto address =
@@ -73,22 +83,31 @@ static DeviceModel model_of(const Root& root, const ClaimedDevice& device,
     model.type = type_of(root, device);
     model.types = types_of_card(root, device);
   }
-  const auto quota = found.vf_profile.find(vf_profile_attributes[0]);
-  if (quota != found.vf_profile.end())
-    model.vram_quota = to_number<uint64_t>(quota->second.text.value_or(""));
+  if (traits_of(device.use).has_vf_quota) read_profile(root, device, model);
   return model;
 }
 
-static ExpectedQuota quota_of(const Root& root, const LoadedConfig& loaded,
-                              const ClaimedDevice& device) {
-  if (!traits_of(device.use).has_vf_quota) return {};
-  if (!loaded.problems.empty()) return {{}, "the configuration has errors; run: gpuward check"};
+/// What the VF was enabled with, whatever the configuration has by now.
+static ExpectedQuota quota_of(const Root& root, const ClaimedDevice& device) {
   const auto card = parse_pci_address(device.parent);
+  if (!traits_of(device.use).has_vf_quota) return {};
   if (!card) return {{}, "the claim names no card of the VF"};
+  const RecordedVfs recorded = recorded_vfs(root, *card, virtual_functions(root, *card).size());
+  if (const auto quota = recorded_quota(recorded)) return {*quota, {}};
+  if (recorded.writer) return {{}, to_string(still_changing(recorded.writer))};
+  return {{}, "a change of the VFs of " + device.parent + " failed; check: journalctl -k"};
+}
+
+static std::string pending_of(const Root& root, const LoadedConfig& loaded,
+                              const ClaimedDevice& device, const ExpectedQuota& set) {
+  const auto card = parse_pci_address(device.parent);
+  if (!traits_of(device.use).has_vf_quota || !card || !set.unknown.empty()) return {};
+  const std::string unknown = "what the configuration has for the VFs is unknown: ";
+  if (!loaded.problems.empty()) return unknown + "gpuward.conf has errors; run: gpuward check";
   const GpuSettings settings =
       settings_of(loaded.config, read_identity(root, loaded.config, *card));
-  if (settings.unclear.problem.empty()) return {settings.quota, {}};
-  return {{}, to_string(settings.unclear)};
+  if (!settings.unclear.problem.empty()) return unknown + to_string(settings.unclear);
+  return pending_quota(device.parent, set.quota, settings.quota);
 }
 
 /// Of a device that has a part of its card made for it alone.
@@ -107,11 +126,11 @@ static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedC
                              const std::vector<PciAddress>& own, const OpenDevices& open,
                              const ClaimedDevice& device, AskedCards& asked) {
   const DeviceReadings found = read_back(root, domain, device, own, open);
-  const ExpectedQuota expected = quota_of(root, loaded, device);
-  const DeviceModel model = model_of(root, device, found);
-  DeviceFacts facts = compare(device, expected, found);
+  const ExpectedQuota set = quota_of(root, device);
+  const DeviceModel model = model_of(root, device);
+  DeviceFacts facts = compare(device, set, found);
   for (DeviceFact& fact : facts_of_part(root, device, asked)) facts.push_back(std::move(fact));
-  return {device, std::move(facts), limits_of(device, model, expected.quota),
+  return {device, std::move(facts), limits_of(device, model), pending_of(root, loaded, device, set),
           guest_check(device, model)};
 }
 

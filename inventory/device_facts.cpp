@@ -181,13 +181,16 @@ static DeviceFact group_type_fact(const DeviceReadings& found) {
               std::find(std::begin(types), std::end(types), *type.text) != std::end(types));
 }
 
-static void add_group_facts(const DeviceReadings& found, DeviceFacts& facts) {
-  if (!found.group.unknown.empty()) {
-    facts.push_back(unknown_fact("IOMMU group", "a group", found.group.unknown));
-    return;
-  }
-  facts.push_back(fact("IOMMU group", "a group", found.group.text.value_or("none"),
-                       found.group.text.has_value()));
+/// Claims of domains that were started by an earlier version do not have its number.
+static DeviceFact group_fact(const ClaimedDevice& device, const Reading& group) {
+  if (device.iommu_group) return equal("IOMMU group", std::to_string(*device.iommu_group), group);
+  if (!group.unknown.empty()) return unknown_fact("IOMMU group", "a group", group.unknown);
+  return fact("IOMMU group", "a group", group.text.value_or("none"), group.text.has_value());
+}
+
+static void add_group_facts(const ClaimedDevice& device, const DeviceReadings& found,
+                            DeviceFacts& facts) {
+  facts.push_back(group_fact(device, found.group));
   if (!found.group.text) return;
   facts.push_back(group_type_fact(found));
   const std::string what = "IOMMU group members", expected = "none bound to a host driver";
@@ -254,7 +257,7 @@ DeviceFacts compare(const ClaimedDevice& device, const ExpectedQuota& expected,
   if (is_typed_vf(device.use))
     facts.push_back(equal("current_vgpu_type", vgpu_id(device), found.vgpu_type));
   if (traits_of(device.use).has_vf_quota) add_quota_facts(expected, found, facts);
-  add_group_facts(found, facts);
+  add_group_facts(device, found, facts);
   for (const PortAcs& acs : found.ports) facts.push_back(acs_fact(acs));
   facts.push_back(process_fact(found));
   return facts;

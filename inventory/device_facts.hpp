@@ -46,13 +46,13 @@ DeviceReadings read_back(const Root& root, const Uuid& domain, const ClaimedDevi
 struct DeviceFact {
   enum class State { ok, differs, unknown } state = State::ok;
   std::string what{};      ///< "IOMMU group type"
-  std::string expected{};  ///< by the claim or the configuration
+  std::string expected{};  ///< by the claim, or as gpuward set it
   std::string found{};     ///< "" when it is unknown
   std::string reason{};    ///< why it is unknown
 };
 using DeviceFacts = std::vector<DeviceFact>;
 
-/// What the configuration gives each VF of a card.
+/// What gpuward gave each VF of a card when it enabled them (state/vf_settings.hpp).
 struct ExpectedQuota {
   VfQuota quota{};
   std::string unknown{};  ///< why it is not known; "" when it is

@@ -17,6 +17,7 @@
 #include "kinds/rows.hpp"
 #include "kinds/type_limit.hpp"
 #include "kinds/types.hpp"
+#include "kinds/unified_memory.hpp"
 #include "kinds/vf.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/vendor_vgpu.hpp"
@@ -202,6 +203,8 @@ static VgpuType creatable_type(const Root& root, const Config& config, const Pro
                 "no type of " + title_of(profile) + " can be created on the VF (creatable: " +
                     names_of(types) + "); other vGPUs of the GPU limit the types",
                 "run: gpuward list");
+  require_unified_memory(profile, with_size({.id = std::to_string(type->id), .name = type->name}),
+                         device_title(device));
   return *type;
 }
 

@@ -63,6 +63,7 @@ static std::string check_pci_device(const Root& root, const Config& config, cons
                            .type = "-"});
   claim.devices.back().address = device->address;
   claim.devices.back().use = use_of_device(root, *device);
+  claim.devices.back().iommu_group = device->iommu_group;
   if (is_typed_vf(claim.devices.back().use))
     if (const unsigned vgpu = current_vgpu(root, device->address).value_or(0))
       claim.devices.back().type = std::to_string(vgpu);

@@ -21,6 +21,7 @@
 #include "lifecycle/release.hpp"
 #include "lifecycle/requirements.hpp"
 #include "lifecycle/undo.hpp"
+#include "pci/iommu_group.hpp"
 #include "state/quarantine.hpp"
 #include "state/single_use.hpp"
 
@@ -121,6 +122,7 @@ void allocate(Preparation& preparation) {
       mdevs.push_back({preparation.profile_of(device), device});
   place_mdevs(placing, mdevs);
   require_available(preparation, placing, claimed);
+  require_unified_memory_of_types(preparation);
   require_all_memory(preparation, claimed.claims);
 }
 
@@ -220,8 +222,11 @@ void set_up_pci_devices(Preparation& preparation) {
   }
 }
 
-/// With what was noted of the devices while they were set up.
+/// With what was noted of the devices while they were set up. A VF has an IOMMU group only then.
 void complete(Preparation& preparation) {
+  for (ClaimedDevice& device : preparation.claim.devices)
+    if (is_pci(device.use) && device.state == State::claimed)
+      device.iommu_group = iommu_group_number(preparation.root, device.address);
   preparation.claim.completed = true;
   preparation.claims.write(preparation.claim);
 }

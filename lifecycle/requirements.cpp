@@ -6,9 +6,12 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/quote.hpp"
+#include "config/attribute_list.hpp"
+#include "inventory/gpu_types.hpp"
 #include "kinds/fraction_limit.hpp"
 #include "kinds/pool_device.hpp"
 #include "kinds/type_limit.hpp"
+#include "kinds/unified_memory.hpp"
 #include "lifecycle/by_hand.hpp"
 #include "lifecycle/fraction_request.hpp"
 #include "lifecycle/pci_request.hpp"
@@ -119,6 +122,20 @@ void require_all_memory(Preparation& preparation, const std::vector<Claim>& clai
   if (limits_memory(preparation.config))
     require_quota(preparation, with_memory(preparation.root, claims),
                   count_memory(preparation.claim));
+}
+
+void require_unified_memory_of_types(const Preparation& preparation) {
+  const Root& root = preparation.root;
+  for (const ClaimedDevice& device : preparation.claim.devices) {
+    if (!is_mediated(device.use) || device.state != State::claimed || is_by_hand(device)) continue;
+    const Profile& profile = preparation.profile_of(device);
+    if (!sets_unified_memory(profile.attributes)) continue;
+    GpuType type{.id = device.type,
+                 .name = type_name(root, device.parent, device.type),
+                 .description = type_description(root, device.parent, device.type)};
+    add_size(type);
+    require_unified_memory(profile, type, gpu_title(device.alias));
+  }
 }
 
 void note_other_memory(Preparation& preparation) {

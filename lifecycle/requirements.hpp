@@ -22,6 +22,10 @@ void require_quota(const Preparation& preparation, const std::vector<Claim>& cla
 void require_available(const Preparation& preparation, const MdevPlacing& placing,
                        const ClaimedDevices& claimed);
 
+/// Whether the type of each mdev may have unified memory where its profile sets that. It is known
+/// once they are placed; that of a vGPU on a VF when it is created.
+void require_unified_memory_of_types(const Preparation& preparation);
+
 /// What each device has of its card's memory, where that is requested or limited. It is known once
 /// the devices are placed.
 void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims);

@@ -9,10 +9,13 @@
 
 namespace gpuward {
 
+std::optional<unsigned> iommu_group_number(const Root& root, const PciAddress& address) {
+  const auto target = read_link(pci_path(root, address) + "/iommu_group");
+  return target ? to_number<unsigned>(base_name(*target)) : std::nullopt;
+}
+
 std::optional<IommuGroup> iommu_group_of(const Root& root, const PciAddress& address) {
-  const std::string link = pci_path(root, address) + "/iommu_group";
-  const auto target = read_link(link);
-  const auto number = target ? to_number<unsigned>(base_name(*target)) : std::nullopt;
+  const auto number = iommu_group_number(root, address);
   if (!number) return {};
   IommuGroup group{*number, {}};
   for (const std::string& name :

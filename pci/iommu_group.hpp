@@ -20,6 +20,9 @@ struct IommuGroup {
 /// Nothing when there is no IOMMU, or no such device.
 std::optional<IommuGroup> iommu_group_of(const Root& root, const PciAddress& address);
 
+/// Its number alone.
+std::optional<unsigned> iommu_group_number(const Root& root, const PciAddress& address);
+
 /// The members that keep VFIO from opening the group for one who is given `own`.
 std::vector<PciAddress> host_bound_members(const Root& root, const IommuGroup& group,
                                            const std::vector<PciAddress>& own);

@@ -56,6 +56,7 @@ std::string format_device(const ClaimedDevice& device) {
   if (device.fraction) line.append(" fraction=").append(isolation_word(*device.fraction));
   if (!device.part.empty()) line += " part=" + device.part;
   if (!device.vgpu.empty()) line += " vgpu=" + device.vgpu;
+  if (device.iommu_group) line += " group=" + std::to_string(*device.iommu_group);
   return line;
 }
 
@@ -65,9 +66,8 @@ static bool parse_process_word(std::string_view text, Process& process) {
 }
 
 /// What a line may end with: "writer=PID@START", "attributes", "scrub-pid=PID@START",
-/// "scrub=PATH", "one-time", "memory=MIB", "fraction=ISOLATION", "part=TEXT", "vgpu=ID". Version 1
-/// has "maker=PID" and
-/// "scrubber=PID".
+/// "scrub=PATH", "one-time", "memory=MIB", "fraction=ISOLATION", "part=TEXT", "vgpu=ID",
+/// "group=NUMBER". Version 1 has "maker=PID" and "scrubber=PID".
 static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word == "one-time") return device.one_time = true;
   if (word == "attributes") return device.has_attributes = true;
@@ -86,6 +86,10 @@ static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word.starts_with("vgpu=")) {
     device.vgpu = word.substr(5);
     return to_number<unsigned>(device.vgpu).has_value();
+  }
+  if (word.starts_with("group=")) {
+    device.iommu_group = to_number<unsigned>(word.substr(6));
+    return device.iommu_group.has_value();
   }
   if (word.starts_with("scrub=/")) {
     device.scrub = word.substr(6);

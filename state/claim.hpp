@@ -48,6 +48,7 @@ struct ClaimedDevice {
   /// "" for nothing.
   std::string part{};
   std::string vgpu{};  ///< id of the vGPU on its VF, where `type` is another word for it
+  std::optional<unsigned> iommu_group{};  ///< of a PCI device, when prepare had set it up
   bool operator==(const ClaimedDevice&) const = default;
 };
 

@@ -52,6 +52,22 @@ RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now) {
   return {text->substr(before)};
 }
 
+std::optional<VfQuota> recorded_quota(const RecordedVfs& recorded) {
+  VfQuota quota;
+  if (!recorded.settings) return quota;
+  for (const std::string_view word : split(*recorded.settings, ' ')) {
+    const size_t end = word.find('=');
+    if (end == std::string_view::npos) return {};  // it is being changed
+    const std::string_view name = word.substr(0, end);
+    const auto value = to_number<unsigned>(word.substr(end + 1));
+    if (!value) return {};
+    if (name == "vf-memory") quota.memory_mib = value;
+    if (name == "exec-quantum") quota.exec_quantum_ms = value;
+    if (name == "preempt-timeout") quota.preempt_timeout_us = value;
+  }
+  return quota;
+}
+
 Process vf_writer(const Root& root, const PciAddress& pf) {
   return recorded_vfs(root, pf, 0).writer;  // whose writer does not depend on their number
 }

@@ -30,6 +30,10 @@ struct RecordedVfs {
 /// done when it has ended, there were none before and there are as many as it was to enable.
 RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now);
 
+/// What gpuward gave each of the VFs when it enabled them, none of those that others enabled;
+/// nothing while they are changed, or where a change failed halfway.
+std::optional<VfQuota> recorded_quota(const RecordedVfs& recorded);
+
 /// The process that still changes the VFs of the PF; none when none does.
 Process vf_writer(const Root& root, const PciAddress& pf);
 

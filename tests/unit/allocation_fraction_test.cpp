@@ -78,6 +78,15 @@ VgpuScheduler fixed_share(unsigned time_slice_ms) {
   return {VgpuScheduler::Policy::fixed_share, time_slice_ms};
 }
 
+TEST(FractionTest, unified_memory_needs_all_memory_of_the_gpu) {
+  FractionRequest wanted = request(4096);
+  ASSERT_THAT(types_of(fraction_choice(wanted, {a40()})), testing::Contains("nvidia-567"));
+  wanted.unified_memory = true;
+  const FractionChoice choice = fraction_choice(wanted, {a40()});
+  EXPECT_THAT(types_of(choice), ElementsAre("nvidia-566"));
+  EXPECT_THAT(reason_of(choice, "nvidia-567"), HasSubstr("unified memory"));
+}
+
 TEST(FractionTest, the_rule_and_the_nearest_valid_values_are_named) {
   EXPECT_EQ(fraction_advice({4096, {}}), "");
   EXPECT_EQ(fraction_advice({4096, 25}), "");

@@ -142,6 +142,22 @@ TEST_F(RequestTest, a_profile_is_kept_by_its_name_alone) {
   EXPECT_EQ(gpus.profile, config_.profiles[0]);
 }
 
+TEST_F(RequestTest, a_profile_with_unified_memory_has_no_type_with_a_part_of_the_memory) {
+  config_.profiles = {profile("byid", Use::mdev, {"nvidia-745"}),
+                      profile("byname", Use::vendor_vf, {"NVIDIA L40S-1B"}),
+                      profile("all", Use::vendor_vf, {"NVIDIA L40S-48Q"})};
+  for (Profile& one : config_.profiles) {
+    EXPECT_FALSE(needs_host(config_, parse_request(one.name)));
+    one.attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+    EXPECT_TRUE(needs_host(config_, parse_request(one.name)));
+  }
+  EXPECT_THAT(refusal("byid"),
+              testing::StartsWith("profile 'byid': type NVIDIA A2-1Q has 1024 of 16384 "
+                                  "MiB"));
+  EXPECT_THAT(refusal("byname"), HasSubstr("type NVIDIA L40S-1B has 1024 of 49152 MiB"));
+  EXPECT_EQ(found("all").request.profile, "all");
+}
+
 TEST_F(RequestTest, a_profile_goes_before_a_type_and_a_model) {
   config_.profiles = {profile("1145", Use::mdev, {"mtty-1"}), profile("L40S", Use::whole)};
   EXPECT_FALSE(found("1145").request.settled);

@@ -191,6 +191,27 @@ TEST_F(FitTest, list_profiles_has_what_serves_a_profile_of_memory) {
   EXPECT_EQ(profiles[1]["limits"], nullptr);
 }
 
+/// Of several cards what holds for each VF that a domain may be assigned.
+TEST_F(FitTest, list_profiles_has_the_limits_of_vfs_as_their_driver_reports_them) {
+  const auto limits = [&] {
+    testing::internal::CaptureStdout();
+    list_command({host_.root(), "", 2, false}, "profiles");
+    return json::parse(testing::internal::GetCapturedStdout())["profiles"][0]["limits"];
+  };
+  host_.config("[gpu 0000:5*]\nuse = vf\n[profile part]\nuse = vf\n");
+  for (const std::string card : {"0000:53:00.0", "0000:54:00.0"}) host_.sriov(card, 1);
+  EXPECT_EQ(limits(), nullptr) << "no VF is enabled";
+  host_.set_vfs("0000:53:00.0", 1);
+  host_.pci_gpu("0000:53:00.0").attribute("sriov_admin/vf1/profile/vram_quota", "2147483648");
+  for (const std::string function : {"pf", "vf1"})
+    host_.pci_gpu("0000:53:00.0")
+        .attribute("sriov_admin/" + function + "/profile/exec_quantum_ms", "20")
+        .attribute("sriov_admin/" + function + "/profile/sched_priority", "low [normal] high");
+  EXPECT_EQ(limits(), (json{{"memory", "hard"}, {"compute", "averaged over 40 ms"}}));
+  host_.set_vfs("0000:54:00.0", 1);
+  EXPECT_EQ(limits(), (json{{"memory", "none"}, {"compute", "none"}}));
+}
+
 TEST_F(FitTest, list_profiles_has_the_limits_that_fit_has) {
   host_.config("[profile card]\ntype = nvidia-566\n[profile part]\ntype = nvidia-560\n");
   testing::internal::CaptureStdout();

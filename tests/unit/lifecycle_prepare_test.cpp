@@ -1144,6 +1144,17 @@ TEST_F(AttributesTest, are_written_in_order_once_the_instance_exists) {
   EXPECT_FALSE(claim->devices[0].writer.pid);
 }
 
+TEST_F(AttributesTest, unified_memory_is_refused_before_an_instance_without_all_memory_is_created) {
+  host_.parent("0000:41:00.0")
+      .type("nvidia-563", 4)
+      .attribute("mdev_supported_types/nvidia-563/name", "NVIDIA A40-12Q");
+  config_.profiles[0].types = {"nvidia-563"};
+  EXPECT_THAT(refusal(vm_),
+              testing::StartsWith("GPU 0: type NVIDIA A40-12Q has 12288 of 49152 MiB, and only"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
 TEST_F(AttributesTest, one_that_fails_undoes_the_instance_and_refuses_the_start) {
   takes("nvidia/vgpu_params", EINVAL);
   EXPECT_EQ(refusal(vm_), "GPU 0: setting nvidia/vgpu_params to 'enable_uvm=1' on instance " +

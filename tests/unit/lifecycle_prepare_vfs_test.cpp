@@ -13,6 +13,7 @@
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/reconcile.hpp"
 #include "lifecycle/release.hpp"
+#include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
 #include "pci/vendor_vgpu.hpp"
 #include "pci_fixtures.hpp"
@@ -92,6 +93,9 @@ class ClaimVfsTest : public testing::Test {
 TEST_F(ClaimVfsTest, one_that_is_yet_to_be_made_is_made_with_all_others) {
   EXPECT_EQ(refusal(domain_on(vf(3), 1)), "");
   EXPECT_TRUE(exists(pci_path(host_.root(), at(vf(4)))));
+  const auto claimed = claims_.find(domain_on(vf(3), 1).uuid)->devices.at(0).iommu_group;
+  ASSERT_TRUE(claimed) << "it has a group only then";
+  EXPECT_EQ(claimed, iommu_group_number(host_.root(), at(vf(3))));
 }
 
 TEST_F(ClaimVfsTest, who_comes_too_late_is_told_who_has_them_all) {
@@ -197,6 +201,13 @@ TEST_F(ClaimVendorVfsTest, a_type_is_set_and_taken_away) {
   EXPECT_EQ(claims_.find(vm(1).uuid)->devices[0].type, "1145");
   EXPECT_EQ(release(vm(1)), "");
   EXPECT_EQ(type(), 0u);
+}
+
+TEST_F(ClaimVendorVfsTest, unified_memory_is_not_set_with_a_part_of_the_memory) {
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  EXPECT_THAT(refusal(vm(1)), HasSubstr("type NVIDIA L40S-1B has 1024 of 49152 MiB, and only"));
+  EXPECT_EQ(type(), 0u);
+  EXPECT_FALSE(claims_.find(vm(1).uuid));
 }
 
 TEST_F(ClaimVendorVfsTest, no_more_of_a_type_are_created_on_the_card_than_max_permits) {
@@ -409,19 +420,19 @@ TEST_F(ClaimVendorVfsTest, what_it_offers_is_told_when_the_type_is_not_among_it)
 
 TEST_F(ClaimVendorVfsTest, plugin_parameters_are_written_once_the_vgpu_exists) {
   host_.reacts(vf(1), "nvidia/vgpu_params", [](const std::string&) { return 0; });
-  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "frl_config=60"}};
   EXPECT_EQ(refusal(vm(1)), "");
   EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("current_vgpu_type 1145"),
-                                          HasSubstr("nvidia/vgpu_params enable_uvm=1")));
+                                          HasSubstr("nvidia/vgpu_params frl_config=60")));
   EXPECT_TRUE(claims_.find(vm(1).uuid)->devices[0].has_attributes);
 }
 
 /// The next domain's vGPU is on the same VF.
 TEST_F(ClaimVendorVfsTest, plugin_parameters_are_cleared_before_the_vgpu_is_removed) {
   host_.reacts(vf(1), "nvidia/vgpu_params", [](const std::string& value) {
-    return value == " " || value == "enable_uvm=1" ? 0 : EINVAL;
+    return value == " " || value == "frl_config=60" ? 0 : EINVAL;
   });
-  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "frl_config=60"}};
   EXPECT_EQ(refusal(vm(1)), "");
   EXPECT_EQ(release(vm(1)), "");
   const auto writes = host_.writes();
@@ -437,7 +448,7 @@ TEST_F(ClaimVendorVfsTest, plugin_parameters_are_cleared_before_the_vgpu_is_remo
 TEST_F(ClaimVendorVfsTest, parameters_that_cannot_be_cleared_keep_nobody_from_the_vf) {
   host_.reacts(vf(1), "nvidia/vgpu_params",
                [](const std::string& value) { return value == " " ? EINVAL : 0; });
-  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "frl_config=60"}};
   EXPECT_EQ(refusal(vm(1)), "");
   testing::internal::CaptureStderr();
   {
@@ -456,7 +467,7 @@ TEST_F(ClaimVendorVfsTest, a_clearing_that_hangs_is_named) {
     if (value == " ") host_.hang();
     return 0;
   });
-  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "frl_config=60"}};
   EXPECT_EQ(refusal(vm(1)), "");
   EXPECT_THAT(release(vm(1), hasty), HasSubstr("cannot clear the parameters of the vGPU: write to "
                                                "vgpu_params is blocked in the kernel"));
@@ -468,9 +479,9 @@ TEST_F(ClaimVendorVfsTest, a_clearing_that_hangs_is_named) {
 
 TEST_F(ClaimVendorVfsTest, plugin_parameters_that_the_driver_rejects_undo_the_vgpu) {
   host_.reacts(vf(1), "nvidia/vgpu_params", [](const std::string&) { return EINVAL; });
-  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "enable_uvm=1"}};
+  config_.profiles[0].attributes = {{"nvidia/vgpu_params", "frl_config=60"}};
   EXPECT_EQ(refusal(vm(1)),
-            "GPU 0: setting nvidia/vgpu_params to 'enable_uvm=1' on 0000:41:00.1 failed: Invalid "
+            "GPU 0: setting nvidia/vgpu_params to 'frl_config=60' on 0000:41:00.1 failed: Invalid "
             "argument; correct 'set' in [profile p], or check: journalctl -k");
   EXPECT_EQ(type(), 0u);
   EXPECT_FALSE(claims_.find(vm(1).uuid));

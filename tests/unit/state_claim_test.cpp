@@ -167,7 +167,7 @@ TEST(ClaimTextTest, has_the_memory_and_the_isolation_of_a_fraction) {
       "nvidia-560";
   for (const char* const rest :
        {"", " memory=4096", " fraction=memory", " memory=4096 fraction=memory+compute",
-        " memory=4864 part=19:6+1:- vgpu=474", " writer=4711@12 attributes",
+        " memory=4864 part=19:6+1:- vgpu=474 group=7", " writer=4711@12 attributes",
         " attributes memory=4096"}) {
     const auto device = parse_device(line + rest);
     ASSERT_TRUE(device) << rest;
@@ -175,7 +175,7 @@ TEST(ClaimTextTest, has_the_memory_and_the_isolation_of_a_fraction) {
   }
   for (const char* const rest :
        {" memory=0", " memory=", " memory=4GiB", " memory=-1", " fraction=", " fraction=compute",
-        " fractions=memory", " part=", " vgpu=", " vgpu=x"})
+        " fractions=memory", " part=", " vgpu=", " vgpu=x", " group=", " group=-1"})
     EXPECT_FALSE(parse_device(line + rest)) << rest;
 }
 

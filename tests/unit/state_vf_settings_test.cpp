@@ -51,6 +51,18 @@ TEST_F(VfSettingsTest, what_the_kernel_took_is_recorded) {
   EXPECT_EQ(recorded(), "autoprobe=1 vf-memory=512 exec-quantum=20");
 }
 
+TEST_F(VfSettingsTest, the_quota_that_was_set_is_read_from_the_record) {
+  EXPECT_EQ(recorded_quota(record()), VfQuota{}) << "others enabled the VFs";
+  offer_quota();
+  EXPECT_EQ(set(1, {20, {}, 512}), "");
+  EXPECT_EQ(recorded_quota(record()), (VfQuota{20, {}, 512}));
+  refuse("sriov_admin/vf1/profile/vram_quota", EIO);
+  EXPECT_NE(set(1, {{}, {}, 1024}), "");
+  EXPECT_FALSE(recorded_quota(record())) << "some of them may have been set";
+  EXPECT_EQ(recorded_quota({"autoprobe=0 preempt-timeout=500", {}}), (VfQuota{{}, 500, {}}));
+  EXPECT_FALSE(recorded_quota({"autoprobe=0 vf-memory=x", {}}));
+}
+
 TEST_F(VfSettingsTest, a_change_that_the_kernel_refuses_is_not_recorded) {
   EXPECT_EQ(set(2), "");
   refuse("sriov_numvfs", EBUSY);
