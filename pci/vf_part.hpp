@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/pci_address.hpp"
+#include "base/root.hpp"
+
+namespace gpuward {
+
+// What xe has given the VFs of a card that are enabled (sriov_admin, Linux 6.19; the memory 7.0).
+// Other drivers tell nothing of it.
+
+/// Memory of the VF in MiB, rounded down; nothing where it is not known. Of one that is not enabled
+/// the driver may have none yet.
+std::optional<unsigned> vf_memory(const Root& root, const PciAddress& pf, const PciAddress& vf);
+
+/// How the VFs of a card and its PF take turns.
+struct VfTurns {
+  struct Turn {
+    PciAddress vf{};
+    unsigned quantum_ms = 0;
+    /// Whether others run in its turn while it has nothing to do (sched_priority low; normal keeps
+    /// the turn empty, Documentation/ABI/testing/sysfs-driver-intel-xe-sriov).
+    bool gives_idle_time = true;
+  };
+  std::vector<Turn> turns{};  ///< of each enabled VF
+  unsigned round_ms = 0;      ///< of all and the PF
+  std::string unknown{};      ///< why nothing is guaranteed; "" where the rest is known
+};
+
+/// One without a quantum runs until it has nothing to do, and a PF of priority high before all
+/// others: nobody's share is guaranteed then.
+VfTurns read_vf_turns(const Root& root, const PciAddress& pf);
+
+/// Its turn; null where nothing is guaranteed to it.
+const VfTurns::Turn* find_turn(const VfTurns& turns, const PciAddress& vf);
+
+/// Its share of the round in percent, rounded down; nothing where none is guaranteed.
+std::optional<unsigned> vf_share(const VfTurns& turns, const PciAddress& vf);
+
+}  // namespace gpuward
