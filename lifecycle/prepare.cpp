@@ -257,6 +257,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
       preparation.claims.write(preparation.claim);  // before anything is touched
     } while (!create_all(preparation));
     note_other_memory(preparation);
+    require_shares(preparation);
     require_created(preparation);
     write_attributes_of_instances(preparation);
     mark_single_use(preparation);
@@ -278,6 +279,7 @@ DevicesRefusal devices_refusal(const Root& root, const Config& config, const Dom
                           {},           {}};
   request_devices(preparation);
   if (!preparation.claim.devices.empty()) allocate(preparation);
+  require_shares(preparation);
   for (const ClaimedDevice& device : preparation.claim.devices)
     if (const auto check = kind_of(device.use).require_creatable; check && !is_by_hand(device))
       check(root, config, preparation.profile_of(device), device);

@@ -168,6 +168,22 @@ TEST_F(AttachFractionTest, gpus_that_the_profile_does_not_allow_do_not_serve_it)
   EXPECT_EQ(parse_domain(with("quarter")).requests[0].settled->type, "nvidia-700");
 }
 
+TEST_F(AttachFractionTest, a_vf_of_the_size_serves_it) {
+  host_.pci_gpu("0000:53:00.0").pci_id(0x8086, 0xe211);
+  host_.sriov("0000:53:00.0", 4);
+  host_.set_vfs("0000:53:00.0", 3);
+  // The first is too small.
+  for (const auto& [vf, quota] : {std::pair("vf1", "4294967296"), std::pair("vf2", "7516192768"),
+                                  std::pair("vf3", "7516192768")})
+    host_.pci_gpu("0000:53:00.0")
+        .attribute("sriov_admin/" + std::string(vf) + "/profile/vram_quota", quota);
+  const Domain domain = parse_domain(with("7GiB"));
+  EXPECT_EQ(domain.requests[0].settled, (SettledRequest{Use::vf, {}, "8086:e211"}));
+  EXPECT_EQ(domain.requests[0].settled->granted.memory_mib, 7168u);
+  EXPECT_EQ(to_string(*domain.hostdevs[0].address), "0000:53:00.2");
+  EXPECT_EQ(text_, "GPU attached (request '7GiB' by VF of 8086:e211)");
+}
+
 TEST_F(AttachFractionTest, a_whole_gpu_whose_memory_is_known_serves_it) {
   card("0000:43:00.0", 0x74a1, 30);
   host_.pci_gpu("0000:43:00.0").attribute("mem_info_vram_total", "17163091968");
