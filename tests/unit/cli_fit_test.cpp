@@ -92,9 +92,9 @@ TEST_F(FitTest, json_has_the_limits_apart) {
 TEST_F(FitTest, the_scheduler_decides_whether_a_share_is_guaranteed) {
   const NvmlDouble nvml(host_.root());
   nvml.set("mig off\nscheduler 3 1 2083333 0\n");
-  json found = json::parse(fit({"4GiB", "5%", ""}, 2));
+  const json found = json::parse(fit({"4GiB", "5%", ""}, 2));
   ASSERT_EQ(found["candidates"].size(), 3u);
-  EXPECT_EQ(found["candidates"][0]["type"], "nvidia-560");
+  EXPECT_EQ(found["candidates"][0]["type"], "nvidia-567");
   EXPECT_EQ(found["candidates"][0]["compute"], 8);
   EXPECT_EQ(found["candidates"][0]["limits"]["compute"], "averaged over 25 ms");
   nvml.set("mig off\nscheduler 2 1 2083333 0\n");
@@ -138,7 +138,8 @@ class VfFitTest : public FitTest {
     host_.pci_gpu("0000:53:00.0").attribute("sriov_admin/" + of + "/profile/" + attribute, value);
   }
   json candidate(const FractionWords& words) {
-    for (const json& one : json::parse(fit(words, 2))["candidates"])
+    const json found = json::parse(fit(words, 2));
+    for (const json& one : found["candidates"])
       if (one["use"] == "vf") return one;
     return nullptr;
   }
@@ -186,8 +187,7 @@ TEST_F(VfFitTest, where_the_driver_does_not_report_it_none_serves) {
               HasSubstr("VFs: the driver does not report their memory; request one by a "
                         "profile with use = vf without memory"));
   host_.set_vfs("0000:53:00.0", 0);
-  EXPECT_THAT(fit({"4GiB", "", ""}),
-              HasSubstr("VFs: none is enabled, so their memory is unknown"));
+  EXPECT_THAT(fit({"4GiB", "", ""}), HasSubstr("VFs: none is enabled, so their memory is unknown"));
   host_.set_vfs("0000:53:00.0", 2);
   host_.file("/etc/gpuward/gpuward.conf", "[gpu 8086:e211]\nuse = whole\n");
   EXPECT_THAT(fit({"4GiB", "", ""}), HasSubstr("VFs: [gpu] has use = whole"));
