@@ -2,6 +2,7 @@
 #include "allocation/fraction.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <set>
 #include <tuple>
 
@@ -83,9 +84,11 @@ static Limit compute_limit(const GpuType& type, const FractionGpu& gpu) {
   if (!is_time_sliced(type) || !scheduler) return {};
   const auto most = most_of(type);
   if (scheduler->policy == VgpuScheduler::Policy::best_effort || !most) return {};
-  if (scheduler->time_slice_ms == 0) return {};
+  if (scheduler->time_slice_ns == 0) return {};
   // With equal share fewer may run, and take their turns more often.
-  return {Limit::Kind::averaged, scheduler->time_slice_ms * *most};
+  constexpr uint64_t ns_per_ms = 1'000'000;
+  const uint64_t all_ns = uint64_t{scheduler->time_slice_ns} * *most;
+  return {Limit::Kind::averaged, static_cast<unsigned>((all_ns + ns_per_ms - 1) / ns_per_ms)};
 }
 
 Limits limits_of(const GpuType& type, const FractionGpu& gpu) {
@@ -119,15 +122,27 @@ static std::optional<unsigned> guaranteed_share(const GpuType& type, const Fract
   return most ? std::optional(100 / *most) : std::nullopt;
 }
 
-static std::string scheduler_word(const std::optional<VgpuScheduler>& scheduler) {
-  if (!scheduler) return "unknown";
-  return scheduler->policy == VgpuScheduler::Policy::best_effort ? "best effort" : "equal share";
+bool is_scheduled(const GpuType& type, const FractionGpu& gpu) {
+  return is_time_sliced(type) && !takes_all_memory(type, gpu);
+}
+
+static std::string scheduler_text(const FractionGpu& gpu) {
+  if (!gpu.scheduler)
+    return gpu.scheduler_problem.empty() ? "unknown" : "unknown, as " + gpu.scheduler_problem;
+  switch (gpu.scheduler->policy) {
+    case VgpuScheduler::Policy::best_effort:
+      return "best effort";
+    case VgpuScheduler::Policy::equal_share:
+      return "equal share";
+    case VgpuScheduler::Policy::fixed_share:
+      break;
+  }
+  return "fixed share, of how many is unknown";
 }
 
 static std::string no_share_text(const GpuType& type, const FractionGpu& gpu) {
   if (is_time_sliced(type))
-    return "no share of the compute units is guaranteed (scheduler: " +
-           scheduler_word(gpu.scheduler) + ")";
+    return "no share of the compute units is guaranteed (scheduler: " + scheduler_text(gpu) + ")";
   if (type.of_mig)
     return "no share of the compute units is guaranteed: several may run on one GPU instance" +
            std::string(gpu.hides_types ? ", and not all types are listed now" : "");
@@ -142,15 +157,21 @@ static std::string text_of(unsigned mib) {
   return std::to_string(mib) + " MiB";
 }
 
+std::string share_refusal(unsigned percent, const GpuType& type, const FractionGpu& gpu) {
+  const auto share = guaranteed_share(type, gpu);
+  if (!share) return no_share_text(type, gpu);
+  if (*share >= percent) return {};
+  return "guarantees " + std::to_string(*share) + " % of the compute units";
+}
+
+static constexpr std::string_view share_without_graphics =
+    "isolation memory+compute is not for workload = graphics";
+
 static std::string refused_share(const FractionRequest& request, const GpuType& type,
                                  const FractionGpu& gpu) {
   if (!request.part.compute_percent) return {};
-  if (request.workload == Workload::graphics)
-    return "isolation memory+compute is not for workload = graphics";
-  const auto share = guaranteed_share(type, gpu);
-  if (!share) return no_share_text(type, gpu);
-  if (*share >= *request.part.compute_percent) return {};
-  return "guarantees " + std::to_string(*share) + " % of the compute units";
+  if (request.workload == Workload::graphics) return std::string(share_without_graphics);
+  return share_refusal(*request.part.compute_percent, type, gpu);
 }
 
 static std::string refused_isolation(const FractionRequest& request, const FractionGpu& gpu) {
@@ -180,6 +201,43 @@ static std::string refused_type(const FractionRequest& request, const GpuType& t
   return refused_isolation(request, gpu);
 }
 
+/// Why the VFs never serve it; "" when they do.
+static std::string refused_vfs(const FractionRequest& request, const FractionVfs& vfs,
+                               const FractionGpu& gpu) {
+  if (std::string use = refused_use(request, vfs.use); !use.empty()) return use;
+  if (vfs.memory_mib < request.part.memory_mib) return "have " + text_of(vfs.memory_mib);
+  if (request.part.compute_percent && request.workload == Workload::graphics)
+    return std::string(share_without_graphics);
+  if (request.part.compute_percent && !vfs.compute_percent)
+    return "no share of the compute units is guaranteed: " + vfs.no_share;
+  if (request.part.compute_percent > vfs.compute_percent)
+    return "are guaranteed " + std::to_string(*vfs.compute_percent) + " % of the compute units";
+  return refused_isolation(request, gpu);
+}
+
+/// How many of `room` the card takes beside its fractions.
+static void set_available(const FractionRequest& request, const FractionGpu& gpu, unsigned room,
+                          FractionCandidate& found) {
+  found.unavailable = tenant_refusal(gpu.isolation, gpu.tenants, isolation_of(request.part));
+  if (!found.unavailable.empty()) return;
+  const auto places = most_fractions_per_gpu - static_cast<unsigned>(gpu.tenants.size());
+  found.available = std::min(room, places);
+}
+
+static FractionCandidate candidate_of(const FractionRequest& request, const FractionVfs& vfs,
+                                      const FractionGpu& gpu) {
+  FractionCandidate found{.gpu = gpu.name, .use = vfs.use, .device = gpu.device};
+  found.memory_mib = vfs.memory_mib;
+  found.compute_percent = vfs.compute_percent;
+  found.unused_mib = found.memory_mib - request.part.memory_mib;
+  if (request.part.compute_percent)
+    found.unused_percent = *found.compute_percent - *request.part.compute_percent;
+  found.limits = {{Limit::Kind::hard}, vfs.compute};
+  set_available(request, gpu, vfs.count, found);
+  if (found.available == 0 && found.unavailable.empty()) found.unavailable = vfs.in_use;
+  return found;
+}
+
 static FractionCandidate candidate_of(const FractionRequest& request, const GpuType& type,
                                       const FractionGpu& gpu) {
   FractionCandidate found{.gpu = gpu.name, .use = type.use, .type = type.id, .name = type.name};
@@ -190,11 +248,9 @@ static FractionCandidate candidate_of(const FractionRequest& request, const GpuT
   if (request.part.compute_percent)
     found.unused_percent = *found.compute_percent - *request.part.compute_percent;
   found.limits = limits_of(type, gpu);
-  found.unavailable = tenant_refusal(gpu.isolation, gpu.tenants, isolation_of(request.part));
-  if (!found.unavailable.empty()) return found;
-  const auto places = most_fractions_per_gpu - static_cast<unsigned>(gpu.tenants.size());
-  found.available = std::min(room_for(gpu.room, type.id), places);
-  if (found.available == 0) found.unavailable = reason_full(gpu.room, type.id);
+  set_available(request, gpu, room_for(gpu.room, type.id), found);
+  if (found.available == 0 && found.unavailable.empty())
+    found.unavailable = reason_full(gpu.room, type.id);
   return found;
 }
 
@@ -255,12 +311,23 @@ static void add_types(const FractionRequest& request, const FractionGpu& gpu,
          "types that cannot be created beside its vGPUs are not listed by the driver"});
 }
 
+static void add_vfs(const FractionRequest& request, const FractionGpu& gpu,
+                    FractionChoice& choice) {
+  for (const FractionVfs& vfs : gpu.vfs)
+    if (std::string reason = refused_vfs(request, vfs, gpu); reason.empty())
+      choice.candidates.push_back(candidate_of(request, vfs, gpu));
+    else
+      choice.left_out.push_back({gpu.name, {}, {}, "VFs: " + reason});
+  if (!gpu.vfs_refused.empty())
+    choice.left_out.push_back({gpu.name, {}, {}, "VFs: " + gpu.vfs_refused});
+}
+
 FractionChoice fraction_choice(const FractionRequest& request,
                                const std::vector<FractionGpu>& gpus) {
   FractionChoice choice;
   for (const FractionGpu& gpu : gpus) {
     add_types(request, gpu, choice);
-    if (!gpu.vfs_refused.empty()) choice.left_out.push_back({gpu.name, {}, {}, gpu.vfs_refused});
+    add_vfs(request, gpu, choice);
     if (gpu.device.empty()) continue;
     if (std::string reason = refused_whole(request, gpu, gpus); reason.empty())
       choice.candidates.push_back(whole_candidate(request, gpu));

@@ -13,6 +13,7 @@
 #include "domain/domain.hpp"
 #include "inventory/gpu.hpp"
 #include "kinds/fraction_limit.hpp"
+#include "pci/vgpu_scheduler.hpp"
 
 namespace gpuward {
 
@@ -31,11 +32,15 @@ struct FractionRequest {
 /// when nothing is.
 std::string fraction_advice(const GpuPart& part);
 
-/// Which of its vGPUs NVIDIA's driver runs when (Virtual GPU Software User Guide, "vGPU
-/// Schedulers"). NVML alone reports it (nvmlDeviceGetVgpuSchedulerState), no file of sysfs.
-struct VgpuScheduler {
-  enum class Policy { best_effort, equal_share, fixed_share } policy = Policy::best_effort;
-  unsigned time_slice_ms = 0;  ///< 0: not known
+/// VFs of one card that have the same part of it.
+struct FractionVfs {
+  Use use;
+  unsigned memory_mib = 0;
+  std::optional<unsigned> compute_percent{};  ///< guaranteed; nothing when none is
+  Limit compute{};
+  unsigned count = 0;      ///< that no domain has
+  std::string in_use{};    ///< why none of them can be assigned now
+  std::string no_share{};  ///< why no share is guaranteed
 };
 
 /// One GPU, as far as it matters here.
@@ -51,8 +56,10 @@ struct FractionGpu {
   CardRoom room{};              ///< what of these fits now
   std::string whole_refused{};  ///< why no domain gets it whole; "" when one does
   std::string whole_in_use{};   ///< why none gets it now
-  std::string vfs_refused{};    ///< why its VFs do not serve; "" where it has none
+  std::vector<FractionVfs> vfs{};
+  std::string vfs_refused{};  ///< why none of its VFs serves; "" where it has none
   std::optional<VgpuScheduler> scheduler{};
+  std::string scheduler_problem{};       ///< why it is not known, where there was no answer
   std::optional<Isolation> isolation{};  ///< of [gpu]
   std::vector<Isolation> tenants{};      ///< fractions on it, by claims
 };
@@ -103,6 +110,13 @@ SettledRequest settled(const FractionCandidate& candidate);
 /// Why nothing serves it.
 Reason fraction_refusal(const FractionRequest& request, const std::vector<FractionGpu>& gpus,
                         const FractionChoice& choice);
+
+/// Why an instance of this type is not guaranteed that share of the compute units, in percent; ""
+/// when it is. Of the GPU as for limits_of().
+std::string share_refusal(unsigned percent, const GpuType& type, const FractionGpu& gpu);
+
+/// Whether only the scheduler tells which share instances of the type are guaranteed.
+bool is_scheduled(const GpuType& type, const FractionGpu& gpu);
 
 /// How hard the parts of this type are limited on the GPU, of which memory, all types and the
 /// scheduler matter.

@@ -7,7 +7,9 @@
 #include <set>
 
 #include "allocation/choose_device.hpp"
+#include "allocation/device_share.hpp"
 #include "allocation/pool.hpp"
+#include "allocation/vf_limit.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/fraction_limit.hpp"
@@ -17,6 +19,7 @@
 #include "pci/card_facts.hpp"
 #include "pci/identity.hpp"
 #include "pci/pci_device.hpp"
+#include "pci/vf_part.hpp"
 
 namespace gpuward {
 
@@ -27,6 +30,7 @@ struct Judgement {
   const Root& root;
   const Config& config;
   const Host& host;
+  const FractionRequest& request;
   const std::vector<GpuSelector>& gpus;  ///< of a profile; empty: any
   DevicesInUse taken;
   std::map<std::string, GpuUse> uses;
@@ -144,13 +148,64 @@ void add_types(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
   found.hides_types = gpu.offers_vgpus && !found.types.empty() && !found.room.present.empty();
 }
 
-/// VFs of other drivers (xe, i915, GIM): each has what the driver or [gpu] vf-memory gave all of
-/// them when they were enabled, and attach cannot choose one by that.
-std::string refused_vfs(const Gpu& gpu, const FractionGpu& found) {
-  if (gpu.most_vfs == 0 || !found.types.empty() || !found.types_refused.empty()) return {};
-  return "VFs of the card all have the same part, set when they are enabled (vf-memory, "
-         "exec-quantum in "
-         "[gpu]); request one by a profile with use = vf";
+/// What no file shows. That it is not known which types serve the request is another thing than
+/// that none does.
+void add_scheduler(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
+  if (!judgement.request.part.compute_percent || !gpu.parent.address) return;
+  if (!found.types_refused.empty()) return;
+  if (std::none_of(found.types.begin(), found.types.end(),
+                   [&](const GpuType& type) { return is_scheduled(type, found); }))
+    return;
+  const SchedulerAnswer answer = read_scheduler(judgement.root, *gpu.parent.address, *gpu.asked);
+  found.scheduler = answer.scheduler;
+  found.scheduler_problem = answer.problem;
+  if (!answer.problem.empty()) found.types_unknown = true;
+}
+
+FractionVfs& vfs_like(const FractionVfs& part, std::vector<FractionVfs>& all) {
+  for (FractionVfs& other : all)
+    if (other.memory_mib == part.memory_mib && other.compute_percent == part.compute_percent &&
+        other.compute == part.compute)
+      return other;
+  return all.emplace_back(part);
+}
+
+/// One VF: counted with those that have the same; else why it does not serve.
+std::string add_vf(const Judgement& judgement, const Gpu& gpu,
+                   const std::vector<VfProfile>& profiles, const PciAddress& vf,
+                   FractionGpu& found) {
+  const Use use = kinds_of(gpu).front();
+  Part part = vf_part(judgement, vf, use);
+  if (!part.refused.empty()) return std::move(part.refused);
+  const auto memory = vf_memory(judgement.root, *gpu.parent.address, vf);
+  if (!memory)
+    return "the driver does not report their memory; request one by a profile with use = " +
+           std::string(use_word(use)) + " without memory";
+  const VfTurns turns = turns_of(profiles);
+  const Limit compute = limits_of_vf(profiles, vf).limits.compute;
+  FractionVfs& all =
+      vfs_like({use, *memory, vf_share(turns, vf), compute, 0, {}, turns.unknown}, found.vfs);
+  if (part.is_free)
+    ++all.count;
+  else
+    all.in_use = "all of them are in use";
+  return {};
+}
+
+/// VFs of other drivers than NVIDIA's. Each has what the driver or [gpu] vf-memory gave it when it
+/// was enabled, which xe alone reports.
+void add_vfs(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
+  if (gpu.most_vfs == 0 || !found.types.empty() || !found.types_refused.empty()) return;
+  const auto kinds = kinds_of(gpu);
+  if (kinds.empty() || !traits_of(kinds.front()).has_vf_quota || !gpu.parent.address) return;
+  if (gpu.vfs.empty()) {
+    found.vfs_refused = "none is enabled, so their memory is unknown";
+    return;
+  }
+  const auto profiles = vf_profiles(judgement.root, *gpu.parent.address);
+  for (const PciAddress& vf : gpu.vfs)
+    if (std::string why = add_vf(judgement, gpu, profiles, vf, found); !why.empty())
+      found.vfs_refused = std::move(why);
 }
 
 void add_whole(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
@@ -185,7 +240,7 @@ std::optional<unsigned> claimed_memory(const Judgement& judgement, const Gpu& gp
 FractionGpu judged(const Judgement& judgement, const Gpu& gpu) {
   FractionGpu found{.name = gpu.parent.name};
   add_types(judgement, gpu, found);
-  found.vfs_refused = refused_vfs(gpu, found);
+  add_vfs(judgement, gpu, found);
   add_whole(judgement, gpu, found);
   const auto use = judgement.uses.find(gpu.parent.name);
   found.memory_mib =
@@ -193,6 +248,7 @@ FractionGpu judged(const Judgement& judgement, const Gpu& gpu) {
                 use == judgement.uses.end() ? GpuUse{} : use->second, judgement.host.instances)
           .total_mib;
   if (!found.memory_mib) found.memory_mib = claimed_memory(judgement, gpu);
+  add_scheduler(judgement, gpu, found);
   found.isolation = settings_of(judgement.config, gpu.parent).isolation;
   found.tenants = fractions_on(judgement.root, gpu.parent.name, judgement.host.claimed.claims);
   return found;
@@ -201,11 +257,13 @@ FractionGpu judged(const Judgement& judgement, const Gpu& gpu) {
 }  // namespace
 
 std::vector<FractionGpu> fraction_gpus(const Root& root, const Config& config, const Host& host,
+                                       const FractionRequest& request,
                                        const std::vector<GpuSelector>& selectors) {
   KnownCards cards;
   const Judgement judgement{root,
                             config,
                             host,
+                            request,
                             selectors,
                             taken_devices(root, host.claimed, Uuid{}),
                             use_of_gpus(root, host.gpus, host.instances),

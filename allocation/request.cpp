@@ -94,7 +94,8 @@ static WantedGpus wanted(const Request& request, const std::string& text,
 static SettledRequest require_fraction(const HostOffer& host, const FractionRequest& request,
                                        const std::vector<GpuSelector>& selectors,
                                        const std::string& title) {
-  const auto gpus = host.fraction_gpus ? host.fraction_gpus(selectors) : std::vector<FractionGpu>();
+  const auto gpus =
+      host.fraction_gpus ? host.fraction_gpus(request, selectors) : std::vector<FractionGpu>();
   const FractionChoice choice = fraction_choice(request, gpus);
   const FractionCandidate* const best = best_fraction(choice);
   if (!best) throw Error(about(title, fraction_refusal(request, gpus, choice)));
@@ -317,7 +318,7 @@ static Resolution resolve_fraction(const Profile& profile, const GpuRequest& gpu
              title + " has use = " + std::string(use_word(profile.use)) + ", the domain uses " +
                  std::string(use_word(settled.use)),
              remedy}};
-  // A whole GPU has all of both.
+  // Of a whole GPU and a VF prepare asks the device itself.
   if (const std::string missing = settled.type.empty() ? "" : missing_of_type(profile, settled);
       !missing.empty())
     return {{}, {{}, title + " " + missing, remedy}};

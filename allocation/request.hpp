@@ -64,7 +64,8 @@ struct HostOffer {
   std::vector<std::string> partly_listed{};
   std::map<std::string, std::string> unknown{};  ///< GPUs of which no type is known, and why
   /// Its GPUs for a request by memory, of a profile with these selectors; not read for others.
-  std::function<std::vector<FractionGpu>(const std::vector<GpuSelector>&)> fraction_gpus{};
+  std::function<std::vector<FractionGpu>(const FractionRequest&, const std::vector<GpuSelector>&)>
+      fraction_gpus{};
 };
 
 /// What is to be written into the domain for each of `count` GPUs.

@@ -40,7 +40,7 @@ static std::optional<SettledRequest> settled_fraction_now(
     const Root& root, const Config& config, const GpuRequest& gpu, const FractionRequest& request,
     const std::shared_ptr<AskedCards>& asked) {
   const Profile* const profile = names_profile(gpu) ? find_profile(config, gpu.profile) : nullptr;
-  const auto gpus = fraction_gpus(root, config, read_host(root, config, asked),
+  const auto gpus = fraction_gpus(root, config, read_host(root, config, asked), request,
                                   profile ? profile->gpus : std::vector<GpuSelector>());
   const FractionChoice choice = fraction_choice(request, gpus);
   if (gpu.settled && may_have_unknown(request, gpus) && !offers(choice, *gpu.settled)) return {};

@@ -247,8 +247,9 @@ static std::string title_of(const WantedGpus& wanted) {
                       (wanted.count > 1 ? ":" + std::to_string(wanted.count) : "");
   if (!is_fraction(wanted)) return title;
   const SettledRequest& settled = *wanted.request.settled;
-  return title + " by " +
-         (settled.type.empty() ? "whole GPU " + settled.device : "type " + settled.type);
+  if (!settled.type.empty()) return title + " by type " + settled.type;
+  const bool is_whole = traits_of(settled.use).is_whole_card;
+  return title + " by " + (is_whole ? "whole GPU " : "VF of ") + settled.device;
 }
 
 std::string attached_text(const std::vector<WantedGpus>& gpus) {

@@ -164,7 +164,7 @@ int fit_command(const Settings& settings, const FractionWords& words) {
   require_files_of_host(settings.root);
   const Config config = require_config(settings.root);
   const Host host = read_host(settings.root, config);
-  const auto gpus = fraction_gpus(settings.root, config, host);
+  const auto gpus = fraction_gpus(settings.root, config, host, request);
   FractionChoice choice = fraction_choice(request, gpus);
   // With a claim that cannot be read no domain is assigned a GPU.
   if (!host.claimed.unreadable.empty())

@@ -27,8 +27,9 @@ HostOffer read_host_offer(const Root& root, const Config& config,
     const ModelName name = model_name(names, gpu, gpus);
     offer.models.push_back({name.brief, name.full, pci_id(gpu)});
   }
-  offer.fraction_gpus = [&root, &config, asked](const std::vector<GpuSelector>& selectors) {
-    return fraction_gpus(root, config, read_host(root, config, asked), selectors);
+  offer.fraction_gpus = [&root, &config, asked](const FractionRequest& request,
+                                                const std::vector<GpuSelector>& selectors) {
+    return fraction_gpus(root, config, read_host(root, config, asked), request, selectors);
   };
   return offer;
 }

@@ -192,11 +192,12 @@ struct ListedProfile {
 
 /// Of a profile with `memory`: as attach would serve it now.
 static ListedProfile listed_fraction(const Offers& offers, const Profile& profile) {
-  const auto gpus = fraction_gpus(offers.root, offers.config, offers.host, profile.gpus);
-  const FractionChoice choice = fraction_choice(fraction_of(profile), gpus);
+  const FractionRequest request = fraction_of(profile);
+  const auto gpus = fraction_gpus(offers.root, offers.config, offers.host, request, profile.gpus);
+  const FractionChoice choice = fraction_choice(request, gpus);
   const FractionCandidate* const best = best_fraction(choice);
   ListedProfile listed{profile.any_use ? "" : std::string(use_word(profile.use)), {}, 0, {}};
-  if (may_have_unknown(fraction_of(profile), gpus)) listed.available.reset();
+  if (may_have_unknown(request, gpus)) listed.available.reset();
   if (!best) return listed;
   listed.use = use_word(best->use);
   if (!best->type.empty()) listed.types = {best->type};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "allocation/device_share.hpp"
 #include "base/quote.hpp"
 #include "base/text.hpp"
 #include "cli/commands.hpp"
@@ -8,7 +9,6 @@
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/mig_part.hpp"
-#include "kinds/type_names.hpp"
 #include "kinds/types.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
@@ -27,35 +27,6 @@ static Claim require_claim(const Root& root, const std::string& domain) {
     throw Error(unreadable_reason(unreadable));
   throw Error(domain_title(domain), "no GPU is claimed; only a running domain has a claim",
               "run: gpuward list domains");
-}
-
-/// Its name and size, as far as the driver reports them.
-static GpuType type_of(const Root& root, const ClaimedDevice& device) {
-  const GpuInstance instance{.instance = {device.instance, device.parent, device.type},
-                             .use = device.use};
-  GpuType type{.id = device.type, .name = TypeNames(root).of(instance), .use = device.use};
-  if (is_mediated(device.use))
-    type.description = type_description(root, device.parent, device.type);
-  add_size(type);
-  if (device.vgpu.empty()) return type;
-  // The guest sees the vGPU, whose name other VFs may list.
-  type.name = TypeNames(root).of(
-      unclaimed_vgpu(device.parent, to_number<unsigned>(device.vgpu).value_or(0)));
-  if (device.memory_mib) type.memory_mib = device.memory_mib;
-  type.is_counted_by_card = true;
-  return type;
-}
-
-/// All types that the driver lists for its card now.
-static std::vector<GpuType> types_of_card(const Root& root, const ClaimedDevice& device) {
-  Gpu card;
-  if (is_mediated(device.use)) {
-    card.mdev_parents = {device.parent};
-  } else if (const auto pf = parse_pci_address(device.parent)) {
-    card.vfs = virtual_functions(root, *pf);
-    card.offers_vgpus = true;
-  }
-  return catalogue_of(root, card);
 }
 
 static void read_profile(const Root& root, const ClaimedDevice& device, DeviceModel& model) {
@@ -80,7 +51,7 @@ static DeviceModel model_of(const Root& root, const ClaimedDevice& device) {
   if (const auto pci = card ? find_pci_device(root, *card) : std::nullopt)
     model.driver = pci->driver;
   if (has_type) {
-    model.type = type_of(root, device);
+    model.type = type_of(root, device, device.type);
     model.types = types_of_card(root, device);
   }
   if (traits_of(device.use).has_vf_quota) read_profile(root, device, model);
@@ -122,6 +93,22 @@ static DeviceFacts facts_of_part(const Root& root, const ClaimedDevice& device, 
   }
 }
 
+/// What it is guaranteed by the scheduler that is in force now.
+static DeviceFacts facts_of_share(const Root& root, const ClaimedDevice& device,
+                                  AskedCards& asked) {
+  using State = DeviceFact::State;
+  const auto share = promised_share(root, device, device.type, asked);
+  if (!share) return {};
+  const std::string promised = std::to_string(*device.compute_percent) + " %";
+  DeviceFact fact{State::ok, "share of the compute units", promised, "guaranteed", {}};
+  if (!share->refusal.empty()) {
+    fact.state = share->is_unknown ? State::unknown : State::differs;
+    fact.found = share->is_unknown ? "" : share->refusal;
+    fact.reason = share->is_unknown ? share->refusal : "";
+  }
+  return {std::move(fact)};
+}
+
 static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedConfig& loaded,
                              const std::vector<PciAddress>& own, const OpenDevices& open,
                              const ClaimedDevice& device, AskedCards& asked) {
@@ -130,6 +117,7 @@ static VerifiedDevice verify(const Root& root, const Uuid& domain, const LoadedC
   const DeviceModel model = model_of(root, device);
   DeviceFacts facts = compare(device, set, found);
   for (DeviceFact& fact : facts_of_part(root, device, asked)) facts.push_back(std::move(fact));
+  for (DeviceFact& fact : facts_of_share(root, device, asked)) facts.push_back(std::move(fact));
   return {device, std::move(facts), limits_of(device, model), pending_of(root, loaded, device, set),
           guest_check(device, model)};
 }

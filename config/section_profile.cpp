@@ -126,7 +126,6 @@ static void check_use(const Section<Profile>& section, const KeyRules& keys_set)
                             (keys_set.has("use") ? keys_set.where("use") : " by default");
   for (const char* key : {"type", "set"})
     keys_set.require(key, profile.use, &UseTraits::has_types, found);
-  keys_set.require("memory", profile.use, &UseTraits::has_known_memory, found);
   for (const char* key : {"scrub", "one-time"})
     if (!profile.any_use) keys_set.require(key, profile.use, &UseTraits::outlives_domain, found);
   if (is_typed_vf(profile.use))

@@ -20,18 +20,17 @@ struct UseTraits {
   /// at each start. All others are PCI devices, whose address is in the XML before the domain
   /// starts.
   bool is_mediated = false;
-  bool has_types = false;         ///< a profile has type = ..., a card max = ...
-  bool has_named_types = false;   ///< a type is also called by the name that its vendor gives it
-  bool has_instances = false;     ///< instances = ... creates some that no domain requested
-  bool is_vf = false;             ///< vfs = ...: gpuward enables the VFs of its PF
-  bool has_vf_quota = false;      ///< exec-quantum = ... and such of each VF
-  bool keeps_driver = false;      ///< its driver is its VFIO provider too: managed='no'
-  bool can_be_adopted = false;    ///< adopt = yes: what another tool created on it is removed
-  bool is_whole_card = false;     ///< goes with its companions
-  bool outlives_domain = false;   ///< is there as its guest left it: scrub = ..., one-time = ...
-  bool is_requestable = false;    ///< serves requests that name no profile
-  bool needs_program = false;     ///< what a card has of it only a program tells, not sysfs
-  bool has_known_memory = false;  ///< memory = ...: how much of the card's memory it has is known
+  bool has_types = false;        ///< a profile has type = ..., a card max = ...
+  bool has_named_types = false;  ///< a type is also called by the name that its vendor gives it
+  bool has_instances = false;    ///< instances = ... creates some that no domain requested
+  bool is_vf = false;            ///< vfs = ...: gpuward enables the VFs of its PF
+  bool has_vf_quota = false;     ///< exec-quantum = ... and such of each VF
+  bool keeps_driver = false;     ///< its driver is its VFIO provider too: managed='no'
+  bool can_be_adopted = false;   ///< adopt = yes: what another tool created on it is removed
+  bool is_whole_card = false;    ///< goes with its companions
+  bool outlives_domain = false;  ///< is there as its guest left it: scrub = ..., one-time = ...
+  bool is_requestable = false;   ///< serves requests that name no profile
+  bool needs_program = false;    ///< what a card has of it only a program tells, not sysfs
 };
 
 inline constexpr std::array use_traits = {
@@ -40,10 +39,13 @@ inline constexpr std::array use_traits = {
               .is_mediated = true,
               .has_types = true,
               .has_instances = true,
-              .is_requestable = true,
-              .has_known_memory = true},
-    UseTraits{
-        .use = Use::vf, .word = "vf", .is_vf = true, .has_vf_quota = true, .outlives_domain = true},
+              .is_requestable = true},
+    UseTraits{.use = Use::vf,
+              .word = "vf",
+              .is_vf = true,
+              .has_vf_quota = true,
+              .outlives_domain = true,
+              .is_requestable = true},
     UseTraits{.use = Use::vendor_vf,
               .word = "vendor-vf",
               .has_types = true,
@@ -52,14 +54,12 @@ inline constexpr std::array use_traits = {
               .keeps_driver = true,
               .can_be_adopted = true,
               .outlives_domain = true,
-              .is_requestable = true,
-              .has_known_memory = true},
+              .is_requestable = true},
     UseTraits{.use = Use::whole,
               .word = "whole",
               .is_whole_card = true,
               .outlives_domain = true,
-              .is_requestable = true,
-              .has_known_memory = true},
+              .is_requestable = true},
     UseTraits{.use = Use::mig,
               .word = "mig",
               .has_types = true,
@@ -69,8 +69,7 @@ inline constexpr std::array use_traits = {
               .can_be_adopted = true,
               .outlives_domain = true,
               .is_requestable = true,
-              .needs_program = true,
-              .has_known_memory = true},
+              .needs_program = true},
     UseTraits{.use = Use::off, .word = "off"},
 };
 

@@ -185,9 +185,12 @@ static std::optional<SettledRequest> settled_request(const Element& element,
   if (has_type != !settled.type.empty() || (has_type && !is_name(settled.type)))
     throw error_at(element, "gpu " + alias + ": type='" + shown(settled.type) +
                                 "' is not a type of use='" + std::string(*use) + "'");
-  if (!settled.device.empty() && (has_type || !is_id_pair(settled.device)))
+  // Any VF of the host is none of a size.
+  const bool is_vf = !has_type && !traits_of(settled.use).is_whole_card;
+  if ((is_vf || !settled.device.empty()) && (has_type || !is_id_pair(settled.device)))
     throw error_at(element, "gpu " + alias + ": device='" + shown(settled.device) +
-                                "' is not a vendor:device pair of use='whole'");
+                                "' is not a vendor:device pair of use='" +
+                                (is_vf ? std::string(*use) : "whole") + "'");
   const auto of = element.attribute("of");
   if (of && *of != "profile")
     throw error_at(element, "gpu " + alias + ": of='" + shown(*of) + "' is not profile");

@@ -49,7 +49,7 @@ struct Granted {
 struct SettledRequest {
   Use use = whole_use;      ///< a requestable kind; by default any whole GPU
   std::string type{};       ///< id of the type, of a kind with types
-  std::string device{};     ///< of whole: vendor:device, "" for any GPU
+  std::string device{};     ///< vendor:device of a whole GPU ("": any) or a VF's
   bool of_profile = false;  ///< the request names a profile, which requests memory
   Granted granted{};        ///< of a request by memory
   /// Whether the same serves it; `granted` only says what that has.

@@ -43,6 +43,10 @@ static constexpr const char* pci_attributes[] = {
     "power_state", "power/runtime_status", "reset_method", "aer_dev_correctable",
     "aer_dev_nonfatal", "aer_dev_fatal"};
 
+/// Of xe's PF and each of its VFs, enabled or not (pci/vf_part.cpp).
+static constexpr const char* vf_part_attributes[] = {"vram_quota", "exec_quantum_ms",
+                                                     "sched_priority"};
+
 /// Of an active one only, as reading them resumes it (pci/health.cpp).
 static constexpr const char* active_attributes[] = {"current_link_speed", "current_link_width",
                                                     "max_link_speed", "max_link_width"};
@@ -196,6 +200,14 @@ static void add_virtual_function_links(Recording& recording, const std::string& 
     if (!add_link(recording, directory + "/virtfn" + std::to_string(number))) return;
 }
 
+static void add_vf_parts(Recording& recording, const std::string& directory) {
+  const std::string parts = directory + "/sriov_admin";
+  for (const std::string& part : names_in(recording, parts))
+    if (part.starts_with("pf") || part.starts_with("vf"))
+      for (const char* const name : vf_part_attributes)
+        add_attribute(recording, parts + '/' + part + "/profile/" + name);
+}
+
 /// Nothing where it was recorded before or does not exist.
 static std::optional<std::string> add_pci_function(Recording& recording,
                                                    const PciAddress& address) {
@@ -204,6 +216,7 @@ static std::optional<std::string> add_pci_function(Recording& recording,
   const std::string directory = followed(recording, link);
   add_pci_attributes(recording, directory, address);
   add_virtual_function_links(recording, directory);
+  if (is_awake(recording.root, address)) add_vf_parts(recording, directory);
   add_config_space(recording, directory, address);
   add_vfio_device(recording, directory);
   add_instances_below(recording, directory);

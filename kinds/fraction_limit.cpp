@@ -19,7 +19,9 @@ static bool is_fraction(const Profile& profile) {
 }
 
 void mark_fraction(const Profile& profile, ClaimedDevice& device) {
-  if (is_fraction(profile)) device.fraction = isolation_of(profile);
+  if (!is_fraction(profile)) return;
+  device.fraction = isolation_of(profile);
+  device.compute_percent = profile.compute_percent;
 }
 
 std::vector<Isolation> fractions_on(const Root& root, const std::string& card,

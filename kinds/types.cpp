@@ -4,10 +4,14 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "config/gpu_settings.hpp"
 #include "inventory/gpu_types.hpp"
 #include "kinds/kind.hpp"
+#include "kinds/type_names.hpp"
+#include "mdev/parent.hpp"
 #include "pci/vendor_vgpu.hpp"
+#include "pci/virtual_functions.hpp"
 
 namespace gpuward {
 
@@ -69,6 +73,31 @@ std::vector<GpuType> types_of(const Root& root, const Config& config, const Gpu&
 std::vector<GpuType> catalogue_of(const Root& root, const Gpu& gpu) {
   const std::vector<std::string> none;
   return read_types(root, gpu, &none, true);
+}
+
+GpuType type_of(const Root& root, const ClaimedDevice& device, const std::string& id) {
+  const GpuInstance instance{.instance = {device.instance, device.parent, id}, .use = device.use};
+  GpuType type{.id = id, .name = TypeNames(root).of(instance), .use = device.use};
+  if (is_mediated(device.use)) type.description = type_description(root, device.parent, id);
+  add_size(type);
+  if (device.vgpu.empty()) return type;
+  // The guest sees the vGPU, whose name other VFs may list.
+  type.name = TypeNames(root).of(
+      unclaimed_vgpu(device.parent, to_number<unsigned>(device.vgpu).value_or(0)));
+  if (device.memory_mib) type.memory_mib = device.memory_mib;
+  type.is_counted_by_card = true;
+  return type;
+}
+
+std::vector<GpuType> types_of_card(const Root& root, const ClaimedDevice& device) {
+  Gpu card;
+  if (is_mediated(device.use)) {
+    card.mdev_parents = {device.parent};
+  } else if (const auto pf = parse_pci_address(device.parent)) {
+    card.vfs = virtual_functions(root, *pf);
+    card.offers_vgpus = true;
+  }
+  return catalogue_of(root, card);
 }
 
 std::string TypeNames::of(const GpuInstance& instance) {

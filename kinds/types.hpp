@@ -43,6 +43,13 @@ struct ClaimedType {
 /// claim has it.
 ClaimedType claimed_type(const Root& root, const ClaimedDevice& device);
 
+/// Name and size of a claimed device's type, as far as the driver reports them. `type`: of one that
+/// is still to be created.
+GpuType type_of(const Root& root, const ClaimedDevice& device, const std::string& type);
+
+/// All types that the driver lists for its card now.
+std::vector<GpuType> types_of_card(const Root& root, const ClaimedDevice& device);
+
 /// A vGPU on a VF of the card that no claim names.
 GpuInstance unclaimed_vgpu(const std::string& card, unsigned type);
 

@@ -8,10 +8,12 @@
 #include "base/quote.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
+#include "kinds/fraction_limit.hpp"
 #include "kinds/rows.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/identity.hpp"
 #include "pci/vendor_vgpu.hpp"
+#include "pci/vf_part.hpp"
 #include "pci/virtual_functions.hpp"
 #include "state/claim_store.hpp"
 #include "state/vf_settings.hpp"
@@ -232,10 +234,45 @@ Reason restore_vf(const Root& root, const Config& config, const Claim& owner, Cl
 
 // ---- its row
 
+/// Why the VF is not as large as the profile requests; "" when it is.
+static std::string refused_part(const PoolQuery& query, const PciAddress& pf,
+                                const PciAddress& vf) {
+  const auto memory = vf_memory(query.root, pf, vf);
+  if (!memory) return "memory of the VF is unknown";
+  if (*memory < *query.profile.memory_mib) return "VF has " + std::to_string(*memory) + " MiB";
+  if (!query.profile.compute_percent) return {};
+  const VfTurns turns = turns_of(vf_profiles(query.root, pf));
+  const auto share = vf_share(turns, vf);
+  if (share >= query.profile.compute_percent) return {};
+  return "VF is guaranteed " + (share ? std::to_string(*share) + " %" : "no share") +
+         " of the compute units";
+}
+
+/// With a request by memory also of what size it is, and whether its card takes one more fraction.
 static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& device,
                                       std::string& why) {
   auto found = find_vf(query, device, reason_not_vf, why);
-  return found ? std::optional(std::move(found->device)) : std::nullopt;
+  if (!found) return {};
+  if (!query.profile.memory_mib) return std::move(found->device);
+  why = refused_part(query, *found->device.physical_function, device.address);
+  if (!why.empty()) return {};
+  found->device.is_full =
+      fraction_limit(query.root, query.config, query.profile,
+                     read_identity(query.root, query.config, device.address, query.cards),
+                     claimed_devices(query.root).claims)
+          .has_value();
+  return std::move(found->device);
+}
+
+/// What a VF that is not enabled will have is not known.
+static std::vector<PoolDevice> to_be_enabled(const PoolQuery& query, const PciAddress& pf) {
+  return query.profile.memory_mib ? std::vector<PoolDevice>() : vfs_to_enable(query, pf);
+}
+
+static std::optional<unsigned> memory(const Root& root, const ClaimedDevice& device,
+                                      const std::string& /*type*/) {
+  const auto pf = parse_pci_address(device.parent);
+  return pf ? vf_memory(root, *pf, device.address) : std::nullopt;
 }
 
 /// The VFs of a driver that makes mdevs or vGPUs of them are of no use without it.
@@ -250,9 +287,10 @@ static bool is_plain_vf(const Root& root, const PciDevice& device) {
 constexpr Kind vf_kind{.use = Use::vf,
                        .is_offered = is_offered,
                        .parts = names_of_vfs,
+                       .memory = memory,
                        .is_of_kind = is_plain_vf,
                        .find = find,
-                       .to_be_enabled = vfs_to_enable,
+                       .to_be_enabled = to_be_enabled,
                        .set_up = set_up};
 
 }  // namespace gpuward

@@ -270,6 +270,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
       are_created = create_all(preparation, std::move(of_host));
     }
     note_other_memory(preparation);
+    require_shares(preparation);
     require_created(preparation);
     write_attributes_of_instances(preparation);
     mark_single_use(preparation);
@@ -291,6 +292,7 @@ DevicesRefusal devices_refusal(const Root& root, const Config& config, const Dom
                           {},           {}};
   request_devices(preparation);
   if (!preparation.claim.devices.empty()) allocate(preparation);
+  require_shares(preparation);
   for (const ClaimedDevice& device : preparation.claim.devices)
     if (const auto check = kind_of(device.use).require_creatable; check && !is_by_hand(device))
       check(root, config, preparation.profile_of(device), device);

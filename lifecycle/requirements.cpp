@@ -2,6 +2,7 @@
 #include "lifecycle/requirements.hpp"
 
 #include "allocation/device_memory.hpp"
+#include "allocation/device_share.hpp"
 #include "allocation/quota.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
@@ -135,6 +136,24 @@ void require_unified_memory_of_types(const Preparation& preparation) {
                  .description = type_description(root, device.parent, device.type)};
     add_size(type);
     require_unified_memory(profile, type, gpu_title(device.alias));
+  }
+}
+
+void require_shares(const Preparation& preparation) {
+  AskedCards asked;
+  for (const ClaimedDevice& device : preparation.claim.devices) {
+    if (device.state != State::claimed || is_by_hand(device) || !device.compute_percent) continue;
+    const Profile& profile = preparation.profile_of(device);
+    const std::string& type =
+        device.type == "-" && !profile.types.empty() ? profile.types.front() : device.type;
+    const auto share = promised_share(preparation.root, device, type, asked);
+    if (share && !share->refusal.empty())
+      throw Error(gpu_title(device.alias),
+                  title_of(profile) + " was promised " + std::to_string(*device.compute_percent) +
+                      " % of the compute units: " + share->refusal,
+                  share->is_unknown
+                      ? "check: nvidia-smi"
+                      : "run: gpuward reassign " + shell_word(preparation.domain.name));
   }
 }
 

@@ -30,6 +30,10 @@ void require_unified_memory_of_types(const Preparation& preparation);
 /// the devices are placed.
 void require_all_memory(Preparation& preparation, const std::vector<Claim>& claims);
 
+/// Whether each device that was promised a share of the compute units is still guaranteed it. Asks
+/// NVIDIA's library where the driver's scheduler decides that: without the lock of the host.
+void require_shares(const Preparation& preparation);
+
 /// Of all others, for later requests: without the lock of the host, as nothing waits for it.
 void note_other_memory(Preparation& preparation);
 

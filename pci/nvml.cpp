@@ -82,8 +82,26 @@ static bool parse_instance(const std::vector<std::string_view>& words, MigCard& 
   return true;
 }
 
+/// "scheduler fixed-share 2083333", with the time slice in ns.
+static bool parse_scheduler(const std::vector<std::string_view>& words, MigCard& card) {
+  using Policy = VgpuScheduler::Policy;
+  static constexpr std::pair<std::string_view, Policy> policies[] = {
+      {"best-effort", Policy::best_effort},
+      {"equal-share", Policy::equal_share},
+      {"fixed-share", Policy::fixed_share}};
+  const auto time_slice = words.size() == 3 ? to_number<unsigned>(words[2]) : std::nullopt;
+  if (!time_slice) return false;
+  for (const auto& [word, policy] : policies)
+    if (words[1] == word) {
+      card.scheduler = {policy, *time_slice};
+      return true;
+    }
+  return false;
+}
+
 static bool parse_line(std::string_view line, MigCard& card) {
   const auto words = split(line, ' ');
+  if (words[0] == "scheduler") return parse_scheduler(words, card);
   if (words[0] == "mig") return parse_mode(words, card);
   if (words[0] == "profile") return parse_profile(words, card);
   if (words[0] == "placement") return parse_placement(words, card);

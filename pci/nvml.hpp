@@ -14,12 +14,13 @@
 #include "base/kernel_write.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
+#include "pci/vgpu_scheduler.hpp"
 
 namespace gpuward {
 
-// GPU instances of NVIDIA's MIG, which no file in sysfs shows: gpuward-nvml (pci/nvml_main.cpp)
-// asks NVIDIA's library and is run for each question. They last until they are destroyed or the
-// driver is unloaded.
+// GPU instances of NVIDIA's MIG and the scheduler of vGPUs, which no file in sysfs shows:
+// gpuward-nvml (pci/nvml_main.cpp) asks NVIDIA's library and is run for each question. GPU
+// instances last until they are destroyed or the driver is unloaded.
 
 /// Memory slices of a card.
 struct MemorySlices {
@@ -49,6 +50,7 @@ struct MigCard {
   Mode mode = Mode::unsupported;
   std::vector<GpuInstanceProfile> profiles{};
   std::vector<GpuInstanceOfCard> instances{};
+  std::optional<VgpuScheduler> scheduler{};  ///< nothing where the driver does not tell
 };
 
 /// There is nothing that could be asked: no library or no program, as on a host without NVIDIA's

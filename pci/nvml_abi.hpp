@@ -75,6 +75,20 @@ struct ComputeProfileInfo {
 };
 static_assert(sizeof(ComputeProfileInfo) == 36);
 
+/// nvmlVgpuSchedulerGetState_t. The last two are a union: {time slice}, or {average factor, time
+/// slice} with adaptive round robin (ARR).
+struct SchedulerState {
+  unsigned policy, arr_mode, first, second;
+};
+static_assert(sizeof(SchedulerState) == 16);
+
+/// NVML_VGPU_SCHEDULER_POLICY_*: 0 is unknown.
+enum SchedulerPolicy : unsigned { best_effort = 1, equal_share = 2, fixed_share = 3 };
+
+/// NVML_VGPU_SCHEDULER_ARR_ENABLE. In the first versions of the header it is 1, which is
+/// ..._DISABLE now.
+inline constexpr unsigned arr_enabled = 2;
+
 /// NVML_STRUCT_VERSION
 template <typename T>
 constexpr unsigned version_of(unsigned number) {
@@ -86,6 +100,7 @@ using Init_v2 = Return();
 using Shutdown = Return();
 using SystemGetDriverVersion = Return(char* text, unsigned size);
 using DeviceGetHandleByPciBusId_v2 = Return(const char* address, Device*);
+using DeviceGetVgpuSchedulerState = Return(Device, SchedulerState*);
 using DeviceGetMigMode = Return(Device, unsigned* current, unsigned* pending);
 /// Of either version, which the struct begins with.
 using DeviceGetGpuInstanceProfileInfoV = Return(Device, unsigned index, void* info);

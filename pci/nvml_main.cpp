@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// gpuward-nvml: lists, creates and destroys the GPU instances of one card through NVIDIA's library.
+// gpuward-nvml: lists, creates and destroys the GPU instances of one card through NVIDIA's library,
+// and says which scheduler its vGPUs have.
 // A program of its own, as the hook is static, and as a library of a vendor's may crash or hang.
 // Prints one fact a line; pci/nvml.cpp reads them.
 #include <dlfcn.h>
@@ -59,10 +60,15 @@ class Library {
 
   template <typename Function>
   Function* function(const char* name) const {
-    void* const found = ::dlsym(library_, name);
+    Function* const found = find_function<Function>(name);
     if (!found)
       throw Failure{"too-old", std::string("driver is too old: its library has no ") + name};
-    return reinterpret_cast<Function*>(found);
+    return found;
+  }
+  /// Null where this version of it has none.
+  template <typename Function>
+  Function* find_function(const char* name) const {
+    return reinterpret_cast<Function*>(::dlsym(library_, name));
   }
 
  private:
@@ -199,9 +205,34 @@ void print_instances(const Card& card, const Profile& profile) {
                 compute_instances(card, instance).size());
 }
 
+const char* policy_word(unsigned policy) {
+  if (policy == best_effort) return "best-effort";
+  if (policy == equal_share) return "equal-share";
+  return policy == fixed_share ? "fixed-share" : nullptr;
+}
+
+/// In ns; 0 for what is none. The driver takes 1 to 30 ms (Virtual GPU Software User Guide); the
+/// first versions of the header count in ms.
+unsigned time_slice(const SchedulerState& state) {
+  constexpr unsigned shortest = 1'000'000, longest = 30'000'000;
+  const unsigned slice = state.arr_mode == arr_enabled ? state.second : state.first;
+  return slice >= shortest && slice <= longest ? slice : 0;
+}
+
+/// Nothing where the driver does not tell: an older one, or a card without vGPUs.
+void print_scheduler(const Card& card) {
+  const auto read =
+      card.library.find_function<DeviceGetVgpuSchedulerState>("nvmlDeviceGetVgpuSchedulerState");
+  SchedulerState state{};
+  if (!read || read(card.device, &state) != success) return;
+  if (const char* const policy = policy_word(state.policy))
+    std::printf("scheduler %s %u\n", policy, time_slice(state));
+}
+
 void list(const Card& card) {
   const std::string mode = mig_mode(card);
   std::printf("mig %s\n", mode.c_str());
+  print_scheduler(card);
   // Nothing more is needed of it, and the library refuses the places to who is not root.
   if (mode != "on") return;
   for (const Profile& profile : profiles_of(card)) {

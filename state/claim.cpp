@@ -54,6 +54,7 @@ std::string format_device(const ClaimedDevice& device) {
   if (device.one_time) line += " one-time";
   if (device.memory_mib) line += " memory=" + std::to_string(*device.memory_mib);
   if (device.fraction) line.append(" fraction=").append(isolation_word(*device.fraction));
+  if (device.compute_percent) line += " compute=" + std::to_string(*device.compute_percent);
   if (!device.part.empty()) line += " part=" + device.part;
   if (!device.vgpu.empty()) line += " vgpu=" + device.vgpu;
   if (device.iommu_group) line += " group=" + std::to_string(*device.iommu_group);
@@ -66,8 +67,8 @@ static bool parse_process_word(std::string_view text, Process& process) {
 }
 
 /// What a line may end with: "writer=PID@START", "attributes", "scrub-pid=PID@START",
-/// "scrub=PATH", "one-time", "memory=MIB", "fraction=ISOLATION", "part=TEXT", "vgpu=ID",
-/// "group=NUMBER". Version 1 has "maker=PID" and "scrubber=PID".
+/// "scrub=PATH", "one-time", "memory=MIB", "fraction=ISOLATION", "compute=PERCENT", "part=TEXT",
+/// "vgpu=ID", "group=NUMBER". Version 1 has "maker=PID" and "scrubber=PID".
 static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word == "one-time") return device.one_time = true;
   if (word == "attributes") return device.has_attributes = true;
@@ -78,6 +79,10 @@ static bool parse_rest(std::string_view word, ClaimedDevice& device) {
   if (word.starts_with("fraction=")) {
     device.fraction = isolation_of(word.substr(9));
     return device.fraction.has_value();
+  }
+  if (word.starts_with("compute=")) {
+    device.compute_percent = to_number<unsigned>(word.substr(8));
+    return device.compute_percent && *device.compute_percent > 0 && *device.compute_percent <= 100;
   }
   if (word.starts_with("part=")) {
     device.part = word.substr(5);

@@ -43,6 +43,7 @@ struct ClaimedDevice {
   bool one_time = false;                 ///< not to be given again before the sysadmin clears it
   std::optional<unsigned> memory_mib{};  ///< of its card; nothing where it was not determined
   std::optional<Isolation> fraction{};   ///< of a request by memory: what it must not share
+  std::optional<unsigned> compute_percent{};  ///< likewise: the share that it was promised
   bool has_attributes = false;  ///< those of the profile were set on it, or `writer` sets them
   /// What its kind made of the card for it alone, in that kind's words, written before it is made;
   /// "" for nothing.

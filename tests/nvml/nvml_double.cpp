@@ -83,6 +83,7 @@ class State {
   std::vector<Instance> instances;
   unsigned next = 1;
   bool lacks_v3 = false;
+  SchedulerState scheduler{};
 
   /// What the function is to return in place of doing anything; success otherwise.
   Return given() const {
@@ -118,6 +119,8 @@ class State {
     if (word == "mig") text >> mode;
     if (word == "next") text >> next;
     if (word == "lacks-v3") lacks_v3 = true;
+    if (word == "scheduler")
+      text >> scheduler.policy >> scheduler.arr_mode >> scheduler.first >> scheduler.second;
     if (word == "instance") {
       text >> instance.id >> instance.profile_id >> instance.place.start >> instance.place.size >>
           instance.compute_instances;
@@ -206,6 +209,13 @@ Return nvmlDeviceGetMigMode(Device, unsigned* current, unsigned* pending) {
   if (state.mode == "unsupported") return not_supported;
   *current = state.mode == "on";
   *pending = state.mode != "off";
+  return success;
+}
+
+Return nvmlDeviceGetVgpuSchedulerState(Device, SchedulerState* to) {
+  ANSWER(state, DeviceGetVgpuSchedulerState);
+  if (state.scheduler.policy == 0) return not_supported;
+  *to = state.scheduler;
   return success;
 }
 

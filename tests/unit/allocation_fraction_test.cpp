@@ -75,7 +75,7 @@ std::string reason_of(const FractionChoice& choice, const std::string& type) {
 }
 
 VgpuScheduler fixed_share(unsigned time_slice_ms) {
-  return {VgpuScheduler::Policy::fixed_share, time_slice_ms};
+  return {VgpuScheduler::Policy::fixed_share, time_slice_ms * 1'000'000};
 }
 
 TEST(FractionTest, unified_memory_needs_all_memory_of_the_gpu) {
@@ -117,7 +117,7 @@ TEST(FractionTest, a_share_that_is_not_guaranteed_is_refused) {
   EXPECT_EQ(reason(), "no share of the compute units is guaranteed (scheduler: unknown)");
   gpu.scheduler = VgpuScheduler{};
   EXPECT_EQ(reason(), "no share of the compute units is guaranteed (scheduler: best effort)");
-  gpu.scheduler = VgpuScheduler{VgpuScheduler::Policy::equal_share, 2};
+  gpu.scheduler = VgpuScheduler{VgpuScheduler::Policy::equal_share, 2'000'000};
   EXPECT_THAT(reason(), HasSubstr("(scheduler: equal share)"));
   gpu.scheduler = fixed_share(2);
   EXPECT_EQ(reason(), "");
@@ -338,6 +338,68 @@ TEST(FractionTest, one_that_is_available_serves_before_a_better_one_that_is_not)
   EXPECT_EQ(best_fraction(full)->type, "nvidia-567") << "it may be available at the start";
 }
 
+/// VFs of an Arc Pro B60, as xe has provisioned them.
+FractionGpu b60(unsigned memory_mib, const std::optional<unsigned>& share = {}) {
+  FractionGpu gpu{.name = "0000:53:00.0", .device = "8086:e211"};
+  gpu.whole_refused = "[gpu] has use = vf";
+  gpu.vfs = {{Use::vf,
+              memory_mib,
+              share,
+              {Limit::Kind::averaged, 80},
+              4,
+              "all of them are in use",
+              "the PF has no execution quantum"}};
+  return gpu;
+}
+
+TEST(FractionTest, a_vf_has_the_memory_that_the_driver_gave_it) {
+  const FractionChoice choice = fraction_choice(request(4096), {b60(6144)});
+  ASSERT_EQ(choice.candidates.size(), 1u);
+  const FractionCandidate& one = choice.candidates[0];
+  EXPECT_EQ(settled(one), (SettledRequest{Use::vf, {}, "8086:e211"}));
+  EXPECT_EQ(settled(one).granted, (Granted{6144, {}, {}}));
+  EXPECT_EQ(one.unused_mib, 2048U);
+  EXPECT_EQ(one.available, 4U);
+  EXPECT_EQ(to_string(one.limits.memory), "hard");
+  EXPECT_EQ(reason_of(fraction_choice(request(8192), {b60(6144)}), ""), "VFs: have 6144 MiB");
+  FractionRequest of_types = request(4096);
+  of_types.use = Use::mdev;
+  EXPECT_EQ(reason_of(fraction_choice(of_types, {b60(6144)}), ""),
+            "VFs: the profile has use = mdev");
+}
+
+TEST(FractionTest, a_vf_has_a_share_where_the_driver_guarantees_it) {
+  const auto found = fraction_choice(request(4096, 20), {b60(6144, 25)}).candidates;
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].compute_percent, 25U);
+  EXPECT_EQ(found[0].unused_percent, 5U);
+  EXPECT_EQ(to_string(found[0].limits.compute), "averaged over 80 ms");
+  EXPECT_EQ(reason_of(fraction_choice(request(4096, 30), {b60(6144, 25)}), ""),
+            "VFs: are guaranteed 25 % of the compute units");
+  EXPECT_EQ(reason_of(fraction_choice(request(4096, 5), {b60(6144)}), ""),
+            "VFs: no share of the compute units is guaranteed: the PF has no execution "
+            "quantum");
+  FractionRequest graphics = request(4096, 20);
+  graphics.workload = Workload::graphics;
+  EXPECT_THAT(reason_of(fraction_choice(graphics, {b60(6144, 25)}), ""),
+              HasSubstr("is not for workload = graphics"));
+}
+
+TEST(FractionTest, vfs_are_tenants_of_their_card_like_all_others) {
+  FractionGpu gpu = b60(6144, 25);
+  gpu.tenants = {Isolation::memory};
+  EXPECT_EQ(fraction_choice(request(4096), {gpu}).candidates[0].available, 4U);
+  EXPECT_EQ(fraction_choice(request(4096, 25), {gpu}).candidates[0].available, 0U);
+  gpu.isolation = Isolation::memory_and_compute;
+  EXPECT_THAT(reason_of(fraction_choice(request(4096), {gpu}), ""), HasSubstr("by [gpu]"));
+  gpu = b60(6144);
+  gpu.tenants.assign(18, Isolation::memory);
+  EXPECT_EQ(fraction_choice(request(4096), {gpu}).candidates[0].available, 2U);
+  gpu.vfs[0].count = 0;
+  EXPECT_EQ(fraction_choice(request(4096), {gpu}).candidates[0].unavailable,
+            "all of them are in use");
+}
+
 TEST(FractionTest, limits_of_each_driver) {
   const auto limits = [](const GpuType& type, const std::optional<VgpuScheduler>& scheduler = {}) {
     FractionGpu gpu = card({type}, {});
@@ -350,6 +412,9 @@ TEST(FractionTest, limits_of_each_driver) {
   EXPECT_EQ(limits(time_sliced, VgpuScheduler{}), "hard, none");
   EXPECT_EQ(limits(time_sliced, fixed_share(2)), "hard, averaged over 24 ms");
   EXPECT_EQ(limits(time_sliced, fixed_share(0)), "hard, none") << "its time slice is unknown";
+  EXPECT_EQ(limits(time_sliced, VgpuScheduler{VgpuScheduler::Policy::equal_share, 2'083'333}),
+            "hard, averaged over 25 ms")
+      << "of 24.999996 ms no less";
   EXPECT_EQ(limits(vgpu("1", "GRID A100-1-5C", 5120, 7)), "hard, hard");
   GpuType gvt{.id = "i915-GVTg_V5_4",
               .description = "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4\nweight: 4"};

@@ -251,7 +251,8 @@ FractionGpu a40() {
 
 struct FractionRequestTest : RequestTest {
   FractionRequestTest() {
-    host_.fraction_gpus = [this](const std::vector<GpuSelector>& selectors) {
+    host_.fraction_gpus = [this](const FractionRequest& /*request*/,
+                                 const std::vector<GpuSelector>& selectors) {
       selectors_ = selectors;
       return std::vector{gpu_};
     };
@@ -359,7 +360,7 @@ TEST_F(FractionRequestTest, a_profile_that_requests_more_than_was_settled_is_ref
 
 TEST_F(FractionRequestTest, what_serves_it_is_kept_with_what_that_has) {
   EXPECT_EQ(found("quarter").request.settled->granted, (Granted{6144, {}, true}));
-  gpu_.scheduler = VgpuScheduler{VgpuScheduler::Policy::fixed_share, 2};
+  gpu_.scheduler = VgpuScheduler{VgpuScheduler::Policy::fixed_share, 2'000'000};
   EXPECT_EQ(found("quarter").request.settled->granted, (Granted{6144, 12, true}));
 }
 

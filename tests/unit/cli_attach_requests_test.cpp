@@ -9,6 +9,7 @@
 #include "config/gpu_selector.hpp"
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"
+#include "nvml_fixtures.hpp"
 #include "pci_fixtures.hpp"
 
 namespace gpuward {
@@ -166,6 +167,37 @@ TEST_F(AttachFractionTest, gpus_that_the_profile_does_not_allow_do_not_serve_it)
   EXPECT_THAT(error_of([&] { with("quarter"); }), HasSubstr("not in gpu of the profile"));
   add_type("0000:42:00.0", "nvidia-700", "8192M", 2);
   EXPECT_EQ(parse_domain(with("quarter")).requests[0].settled->type, "nvidia-700");
+}
+
+TEST_F(AttachFractionTest, a_share_stays_while_nothing_tells_the_scheduler) {
+  const NvmlDouble nvml(host_.root());
+  nvml.set("mig off\nscheduler 3 1 2083333 0\n");
+  const std::string xml = with("4GiB/5%");
+  EXPECT_EQ(parse_domain(xml).requests[0].settled, (SettledRequest{Use::mdev, "nvidia-560"}));
+  EXPECT_EQ(parse_domain(xml).requests[0].settled->granted.compute_percent, 8u);
+  card("0000:43:00.0", 0x74a1, 30);
+  host_.pci_gpu("0000:43:00.0").attribute("mem_info_vram_total", "17163091968");
+  nvml.set("mig off\nreturns Init_v2 9\n");
+  EXPECT_EQ(with_requests_settled(settings_, config_, xml), xml);
+  nvml.set("mig off\nscheduler 1 1 2083333 0\n");
+  EXPECT_EQ(parse_domain(with_requests_settled(settings_, config_, xml)).requests[0].settled,
+            (SettledRequest{Use::whole, {}, "10de:74a1"}));
+}
+
+TEST_F(AttachFractionTest, a_vf_of_the_size_serves_it) {
+  host_.pci_gpu("0000:53:00.0").pci_id(0x8086, 0xe211);
+  host_.sriov("0000:53:00.0", 4);
+  host_.set_vfs("0000:53:00.0", 3);
+  // The first is too small.
+  for (const auto& [vf, quota] : {std::pair("vf1", "4294967296"), std::pair("vf2", "7516192768"),
+                                  std::pair("vf3", "7516192768")})
+    host_.pci_gpu("0000:53:00.0")
+        .attribute("sriov_admin/" + std::string(vf) + "/profile/vram_quota", quota);
+  const Domain domain = parse_domain(with("7GiB"));
+  EXPECT_EQ(domain.requests[0].settled, (SettledRequest{Use::vf, {}, "8086:e211"}));
+  EXPECT_EQ(domain.requests[0].settled->granted.memory_mib, 7168u);
+  EXPECT_EQ(to_string(*domain.hostdevs[0].address), "0000:53:00.2");
+  EXPECT_EQ(text_, "GPU attached (request '7GiB' by VF of 8086:e211)");
 }
 
 TEST_F(AttachFractionTest, a_whole_gpu_whose_memory_is_known_serves_it) {

@@ -8,6 +8,7 @@
 #include "cli/commands.hpp"
 #include "domain_fixtures.hpp"
 #include "fake_host.hpp"
+#include "nvml_fixtures.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {
@@ -86,6 +87,110 @@ TEST_F(FitTest, json_has_the_limits_apart) {
   EXPECT_EQ(one["available"], 1);
   EXPECT_EQ(one["reason"], nullptr);
   EXPECT_EQ(found["left_out"].size(), 3u);
+}
+
+TEST_F(FitTest, the_scheduler_decides_whether_a_share_is_guaranteed) {
+  const NvmlDouble nvml(host_.root());
+  nvml.set("mig off\nscheduler 3 1 2083333 0\n");
+  const json found = json::parse(fit({"4GiB", "5%", ""}, 2));
+  ASSERT_EQ(found["candidates"].size(), 3u);
+  EXPECT_EQ(found["candidates"][0]["type"], "nvidia-567");
+  EXPECT_EQ(found["candidates"][0]["compute"], 8);
+  EXPECT_EQ(found["candidates"][0]["limits"]["compute"], "averaged over 25 ms");
+  nvml.set("mig off\nscheduler 2 1 2083333 0\n");
+  EXPECT_THAT(fit({"4GiB", "5%", ""}),
+              HasSubstr("no share of the compute units is guaranteed (scheduler: equal share)"));
+  nvml.set("mig off\nreturns Init_v2 9\n");
+  EXPECT_THAT(fit({"4GiB", "5%", ""}),
+              HasSubstr("(scheduler: unknown, as NVIDIA's driver is not loaded)"));
+}
+
+TEST_F(FitTest, the_scheduler_is_asked_for_where_a_share_may_depend_on_it) {
+  const NvmlDouble nvml(host_.root());
+  const std::string unasked = "mig off\nadds-before Init_v2 lacks-v3\n";
+  nvml.set(unasked);
+  fit({"4GiB", "", ""});
+  EXPECT_EQ(nvml.state(), unasked) << "no share is requested";
+  host_.file("/etc/gpuward/gpuward.conf", "[gpu *]\nuse = off\n");
+  fit({"4GiB", "5%", ""});
+  EXPECT_EQ(nvml.state(), unasked) << "no domain gets any of it";
+  host_.file("/etc/gpuward/gpuward.conf", "");
+  fit({"4GiB", "5%", ""});
+  EXPECT_NE(nvml.state(), unasked);
+}
+
+/// Of a card whose two VFs xe has provisioned.
+class VfFitTest : public FitTest {
+ protected:
+  VfFitTest() {
+    host_.pci_gpu("0000:53:00.0").pci_id(0x8086, 0xe211);
+    host_.sriov("0000:53:00.0", 4);
+    host_.set_vfs("0000:53:00.0", 2);
+    set("pf", "exec_quantum_ms", "60");
+    set("pf", "sched_priority", "low [normal] high");
+    for (const char* const vf : {"vf1", "vf2"}) {
+      set(vf, "exec_quantum_ms", "20");
+      set(vf, "sched_priority", "[low] normal");
+      set(vf, "vram_quota", "6442450944");
+    }
+  }
+  void set(const std::string& of, const std::string& attribute, const std::string& value) {
+    host_.pci_gpu("0000:53:00.0").attribute("sriov_admin/" + of + "/profile/" + attribute, value);
+  }
+  json candidate(const FractionWords& words) {
+    const json found = json::parse(fit(words, 2));
+    for (const json& one : found["candidates"])
+      if (one["use"] == "vf") return one;
+    return nullptr;
+  }
+};
+
+TEST_F(VfFitTest, a_vf_serves_what_its_driver_gave_it) {
+  const json one = candidate({"5GiB", "20%", ""});
+  EXPECT_EQ(one["gpu"], "0000:53:00.0");
+  EXPECT_EQ(one["type"], nullptr);
+  EXPECT_EQ(one["memory"], 6144);
+  EXPECT_EQ(one["compute"], 20);
+  EXPECT_EQ(one["waste"], (json{{"memory", 1024}, {"compute", 0}}));
+  EXPECT_EQ(one["limits"], (json{{"memory", "hard"}, {"compute", "only under contention"}}));
+  EXPECT_EQ(one["available"], 2);
+  EXPECT_EQ(candidate({"5GiB", "25%", ""}), nullptr);
+  set("vf1", "sched_priority", "low [normal]");
+  set("vf2", "sched_priority", "low [normal]");
+  EXPECT_EQ(candidate({"5GiB", "", ""})["limits"]["compute"], "averaged over 100 ms");
+  set("vf2", "vram_quota", "4294967296");
+  EXPECT_EQ(candidate({"5GiB", "", ""})["available"], 1) << "the other one is smaller";
+}
+
+TEST_F(VfFitTest, one_that_a_domain_has_is_not_available) {
+  Claims claims(host_.root());
+  claims.make_ready();
+  Claim claim{*parse_uuid("4dea22b3-1d52-d8f3-2516-782e98ab3fa0"), "web01", {}};
+  claim.devices.push_back({.alias = "ua-gpuward-0",
+                           .profile = "8086:e211",
+                           .instance = {},
+                           .parent = "0000:53:00.0",
+                           .type = "-",
+                           .use = Use::vf,
+                           .address = *parse_pci_address("0000:53:00.1")});
+  claims.write(claim);
+  EXPECT_EQ(candidate({"6GiB", "", ""})["available"], 1);
+  claim.devices[0].fraction = Isolation::memory_and_compute;
+  claims.write(claim);
+  EXPECT_EQ(candidate({"6GiB", "", ""})["available"], 0) << "one isolation on a GPU";
+}
+
+TEST_F(VfFitTest, where_the_driver_does_not_report_it_none_serves) {
+  set("vf1", "vram_quota", "");
+  set("vf2", "vram_quota", "");
+  EXPECT_THAT(fit({"4GiB", "", ""}),
+              HasSubstr("VFs: the driver does not report their memory; request one by a "
+                        "profile with use = vf without memory"));
+  host_.set_vfs("0000:53:00.0", 0);
+  EXPECT_THAT(fit({"4GiB", "", ""}), HasSubstr("VFs: none is enabled, so their memory is unknown"));
+  host_.set_vfs("0000:53:00.0", 2);
+  host_.file("/etc/gpuward/gpuward.conf", "[gpu 8086:e211]\nuse = whole\n");
+  EXPECT_THAT(fit({"4GiB", "", ""}), HasSubstr("VFs: [gpu] has use = whole"));
 }
 
 TEST_F(FitTest, what_nothing_serves_has_status_1) {

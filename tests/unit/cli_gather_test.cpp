@@ -216,6 +216,16 @@ TEST_F(GatherTest, the_number_of_vfs_is_not_read) {
   EXPECT_FALSE(exists(gather() + "/sys/bus/pci/devices/" + card + "/sriov_numvfs"));
 }
 
+TEST_F(GatherTest, what_xe_gave_the_vfs_is_recorded_of_an_active_card) {
+  host_.sriov(card, 2);
+  const std::string quota = "sriov_admin/vf2/profile/vram_quota";
+  device(card).attribute("power_state", "D0").attribute(quota, "4294967296");
+  const std::string recorded = "/sys/bus/pci/devices/" + card + '/' + quota;
+  EXPECT_EQ(read_file(gather() + recorded), "4294967296\n");
+  device(card).attribute("power_state", "D3cold").attribute("power/runtime_status", "suspended");
+  EXPECT_FALSE(exists(gather() + recorded)) << "to read it resumes the card";
+}
+
 TEST_F(GatherTest, what_cannot_be_read_is_named_in_its_log) {
   device(card);
   const std::string path = pci_path(host_.root(), at(card)) + "/reset_method";

@@ -9,6 +9,7 @@
 #include "cli/commands.hpp"
 #include "fake_host.hpp"
 #include "inventory/gpu_types.hpp"
+#include "nvml_fixtures.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
 
@@ -90,6 +91,37 @@ TEST_F(VerifyTest, the_status_is_1_where_one_differs) {
   EXPECT_EQ(fact["expected"], "0000:41:00.0");
   EXPECT_EQ(fact["found"], "none");
   EXPECT_TRUE(fact["reason"].is_null());
+}
+
+TEST_F(VerifyTest, the_share_that_was_promised_is_compared_with_the_scheduler) {
+  const NvmlDouble nvml(host_.root());
+  host_.instance("0000:41:00.0", "nvidia-563", instance);
+  ClaimedDevice device{.alias = "ua-gpuward-0",
+                       .profile = "nvidia-563",
+                       .instance = instance,
+                       .parent = "0000:41:00.0",
+                       .type = "nvidia-563"};
+  device.fraction = Isolation::memory_and_compute;
+  device.compute_percent = 25;
+  claim(device);
+  host_.parent("0000:41:00.0")
+      .type("nvidia-564", 2)
+      .attribute("mdev_supported_types/nvidia-564/description",
+                 "num_heads=4, framebuffer=24576M, max_instance=2");
+  const std::string what = "share of the compute units: expected 25 %, ";
+  nvml.set("mig off\nscheduler 3 1 2083333 0\n");
+  verify();
+  EXPECT_THAT(printed_, HasSubstr("  ok       share of the compute units: guaranteed\n"));
+  nvml.set("mig off\nscheduler 1 1 2083333 0\n");
+  EXPECT_EQ(verify(), 1);
+  EXPECT_THAT(printed_, HasSubstr("  differs  " + what +
+                                  "found no share of the compute units is "
+                                  "guaranteed (scheduler: best effort)\n"));
+  nvml.remove_library();
+  verify();
+  EXPECT_THAT(printed_, HasSubstr("  unknown  " + what +
+                                  "no share of the compute units is "
+                                  "guaranteed (scheduler: unknown)\n"));
 }
 
 TEST_F(VerifyTest, the_status_is_3_where_one_is_unknown) {

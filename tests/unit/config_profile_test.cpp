@@ -139,6 +139,7 @@ TEST_F(ConfigProfile, ThereAreNoPriorities) {
 TEST_F(ConfigProfile, MemoryWithoutUseIsServedByAnyKind) {
   EXPECT_TRUE(profile("memory = 1GiB").any_use);
   EXPECT_FALSE(profile("memory = 1GiB\nuse = mdev").any_use);
+  EXPECT_FALSE(profile("memory = 1GiB\nuse = vf").any_use);
   EXPECT_FALSE(profile("type = t").any_use);
   EXPECT_TRUE(profile("memory = 1GiB\none-time = yes").one_time) << "it may be a PCI device";
   EXPECT_EQ(profile("memory = 1GiB\nuse = whole").use, Use::whole);

@@ -15,6 +15,7 @@
 #include "lifecycle/check_running.hpp"
 #include "lifecycle/prepare.hpp"
 #include "lifecycle/release.hpp"
+#include "nvml_fixtures.hpp"
 #include "pci/pci_device.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
@@ -394,6 +395,122 @@ TEST_F(FractionTest, a_lost_claim_is_a_fraction_again) {
   host_.instance("0000:41:00.0", "nvidia-560", instance_uuid(domain.uuid, "ua-gpuward-0"));
   check_running_domain(host_.root(), config_, domain, patient);
   EXPECT_EQ(device_of(domain).fraction, Isolation::memory);
+}
+
+class ShareTest : public FractionTest {
+ protected:
+  ShareTest() {
+    host_.parent("0000:41:00.0")
+        .attribute("mdev_supported_types/nvidia-560/description",
+                   "num_heads=4, framebuffer=4096M, max_instance=4");
+    nvml_.set(fixed_share_);
+  }
+  const std::string fixed_share_ = "mig off\nscheduler 3 1 2083333 0\n";
+  NvmlDouble nvml_{host_.root()};
+};
+
+TEST_F(ShareTest, the_claim_has_what_was_promised) {
+  const Domain domain = requesting(1, "4GiB/25%");
+  EXPECT_EQ(refusal(domain), "");
+  EXPECT_EQ(device_of(domain).compute_percent, 25u);
+  EXPECT_EQ(device_of(domain).fraction, Isolation::memory_and_compute);
+}
+
+TEST_F(ShareTest, one_that_is_no_longer_guaranteed_is_refused_and_undone) {
+  nvml_.set("mig off\nscheduler 1 1 2083333 0\n");
+  EXPECT_EQ(refusal(requesting(1, "4GiB/25%")),
+            "GPU 0: request '4096MiB/25%' (nvidia-560) was promised 25 % of the compute units: no "
+            "share of the compute units is guaranteed (scheduler: best effort); run: gpuward "
+            "reassign vm1");
+  nvml_.set(fixed_share_);
+  EXPECT_THAT(refusal(requesting(1, "4GiB/30%")),
+              HasSubstr("30 % of the compute units: guarantees 25 % of the compute units"));
+  EXPECT_THAT(host_.instances(), IsEmpty());
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+TEST_F(ShareTest, one_of_which_nothing_is_known_is_refused) {
+  nvml_.set("mig off\nreturns Init_v2 9\n");
+  EXPECT_THAT(refusal(requesting(1, "4GiB/25%")),
+              HasSubstr("(scheduler: unknown, as NVIDIA's driver is not loaded); check: "
+                        "nvidia-smi"));
+  EXPECT_THAT(host_.instances(), IsEmpty());
+}
+
+TEST_F(ShareTest, nothing_is_asked_where_no_share_depends_on_it) {
+  const std::string unasked = "mig off\nadds-before Init_v2 lacks-v3\n";
+  nvml_.set(unasked);
+  EXPECT_EQ(refusal(requesting(1, "4GiB")), "");
+  end_domain(domain_of(1));
+  host_.parent("0000:41:00.0")
+      .attribute("mdev_supported_types/nvidia-561/description",
+                 "num_heads=4, framebuffer=49152M, max_instance=1");
+  EXPECT_EQ(refusal(requesting(1, "4GiB/50%", "nvidia-561")), "") << "it takes all memory";
+  EXPECT_EQ(nvml_.state(), unasked);
+}
+
+/// Two VFs of one card that xe has provisioned.
+class VfFractionTest : public RequestsTest {
+ protected:
+  VfFractionTest() {
+    host_.pci_gpu("0000:53:00.0").pci_id(0x8086, 0xe211);
+    host_.sriov("0000:53:00.0", 2);
+    host_.set_vfs("0000:53:00.0", 2);
+    set("pf", "exec_quantum_ms", "20");
+    set("pf", "sched_priority", "low [normal] high");
+    for (const char* const vf : {"vf1", "vf2"}) {
+      set(vf, "exec_quantum_ms", "20");
+      set(vf, "sched_priority", "low [normal]");
+      set(vf, "vram_quota", "6442450944");
+    }
+  }
+  void set(const std::string& of, const std::string& attribute, const std::string& value) {
+    host_.pci_gpu("0000:53:00.0").attribute("sriov_admin/" + of + "/profile/" + attribute, value);
+  }
+  Domain requesting(unsigned number, const std::string& size) {
+    Domain domain = domain_of(number);
+    return add(domain, size, SettledRequest{Use::vf, {}, "8086:e211"},
+               "0000:53:00." + std::to_string(number));
+  }
+};
+
+TEST_F(VfFractionTest, the_claim_has_its_memory_and_share) {
+  const Domain domain = requesting(1, "6GiB/30%");
+  EXPECT_EQ(refusal(domain), "");
+  const ClaimedDevice device = claims_.find(domain.uuid)->devices[0];
+  EXPECT_EQ(device.use, Use::vf);
+  EXPECT_EQ(device.memory_mib, 6144u);
+  EXPECT_EQ(device.compute_percent, 30u);
+  EXPECT_THAT(refusal(requesting(2, "4GiB")),
+              HasSubstr("isolation of the GPU is memory+compute by the fractions on it; run: "
+                        "gpuward reassign vm2"));
+}
+
+TEST_F(VfFractionTest, one_that_has_become_smaller_is_refused_with_reassign) {
+  set("vf1", "vram_quota", "4294967296");
+  EXPECT_THAT(refusal(requesting(1, "6GiB")),
+              HasSubstr("device does not match request '6144MiB' (vf): VF has 4096 MiB; "
+                        "run: gpuward reassign vm1"));
+  set("vf1", "vram_quota", "0");
+  EXPECT_THAT(refusal(requesting(1, "6GiB")), HasSubstr("memory of the VF is unknown"));
+  EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+TEST_F(VfFractionTest, a_share_that_is_no_longer_guaranteed_is_refused) {
+  set("pf", "exec_quantum_ms", "40");
+  EXPECT_THAT(refusal(requesting(1, "6GiB/30%")),
+              HasSubstr("VF is guaranteed 25 % of the compute units; run: gpuward reassign vm1"));
+  set("vf2", "exec_quantum_ms", "0");
+  EXPECT_THAT(refusal(requesting(1, "6GiB/5%")),
+              HasSubstr("VF is guaranteed no share of the compute units"));
+  EXPECT_EQ(refusal(requesting(1, "6GiB")), "") << "without a share it does not matter";
+}
+
+TEST_F(VfFractionTest, none_is_enabled_for_it) {
+  gpu_section("0000:53:00.0", Use::vf);
+  host_.set_vfs("0000:53:00.0", 0);
+  EXPECT_THAT(refusal(requesting(1, "6GiB")), HasSubstr("device does not exist"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
 }
 
 class VgpuFractionTest : public RequestsTest {

@@ -112,6 +112,43 @@ TEST_F(NvmlTest, the_mode_is_told_apart) {
   EXPECT_THAT(card().profiles, IsEmpty());
 }
 
+TEST_F(NvmlTest, the_scheduler_of_vgpus_is_told_whatever_the_mode) {
+  using Policy = VgpuScheduler::Policy;
+  EXPECT_FALSE(card().scheduler) << "not supported by the card";
+  for (const std::string mode : {"on", "off", "unsupported"}) {
+    nvml_.set("mig " + mode + "\nscheduler 1 0 2083333 0\n");
+    EXPECT_EQ(card().scheduler, (VgpuScheduler{Policy::best_effort, 2'083'333})) << mode;
+  }
+  nvml_.set("mig off\nscheduler 2 1 30000000 7\n");
+  EXPECT_EQ(card().scheduler, (VgpuScheduler{Policy::equal_share, 30'000'000}));
+  nvml_.set("mig off\nscheduler 3 2 33 1000000\n");
+  EXPECT_EQ(card().scheduler, (VgpuScheduler{Policy::fixed_share, 1'000'000}));
+}
+
+TEST_F(NvmlTest, what_is_no_scheduler_or_time_slice_is_unknown) {
+  for (const std::string policy : {"0", "4", "4294967295"}) {
+    nvml_.set("mig off\nscheduler " + policy + " 1 2083333 0\n");
+    EXPECT_FALSE(card().scheduler) << policy;
+  }
+  // In ms, as of the first headers; the average factor, where they mean ARR by 1.
+  for (const std::string rest :
+       {"0 2 0", "1 33 2083333", "2 2083333 0", "1 999999 0", "1 30000001 0", "1 4294967295 0"}) {
+    nvml_.set("mig off\nscheduler 3 " + rest + '\n');
+    EXPECT_EQ(card().scheduler->time_slice_ns, 0U) << rest;
+  }
+  nvml_.set("mig on\nscheduler 3 1 2083333 0\nreturns DeviceGetVgpuSchedulerState 999\n");
+  EXPECT_FALSE(card().scheduler);
+  EXPECT_THAT(card().profiles, SizeIs(6)) << "the rest is known";
+}
+
+TEST(NvmlTextTest, a_scheduler_is_one_of_three_with_a_number) {
+  EXPECT_EQ(parse_mig_card("mig off\nscheduler fixed-share 2083333\n")->scheduler->time_slice_ns,
+            2'083'333U);
+  for (const char* const line : {"scheduler", "scheduler fixed-share", "scheduler fixed-share x",
+                                 "scheduler fixed-share 1 2", "scheduler none 1"})
+    EXPECT_FALSE(parse_mig_card("mig off\n" + std::string(line) + "\n")) << line;
+}
+
 TEST_F(NvmlTest, one_is_created_with_its_compute_instance_and_destroyed) {
   const CreatedGpuInstance created = create("1g.5gb");
   EXPECT_EQ(created.change.failure, "");

@@ -166,8 +166,8 @@ TEST(ClaimTextTest, has_the_memory_and_the_isolation_of_a_fraction) {
       "mdev claimed ua-gpuward-0 nvidia-560 4dea22b3-1d52-d8f3-2516-782e98ab3fa0 0000:41:00.4 "
       "nvidia-560";
   for (const char* const rest :
-       {"", " memory=4096", " fraction=memory", " memory=4096 fraction=memory+compute",
-        " memory=4864 part=19:6+1:- vgpu=474 group=7", " writer=4711@12 attributes",
+       {"", " memory=4096", " fraction=memory", " memory=4096 fraction=memory+compute compute=25",
+        " compute=100", " memory=4864 part=19:6+1:- vgpu=474 group=7", " writer=4711@12 attributes",
         " attributes memory=4096"}) {
     const auto device = parse_device(line + rest);
     ASSERT_TRUE(device) << rest;
@@ -175,7 +175,8 @@ TEST(ClaimTextTest, has_the_memory_and_the_isolation_of_a_fraction) {
   }
   for (const char* const rest :
        {" memory=0", " memory=", " memory=4GiB", " memory=-1", " fraction=", " fraction=compute",
-        " fractions=memory", " part=", " vgpu=", " vgpu=x", " group=", " group=-1"})
+        " fractions=memory", " compute=0", " compute=101",
+        " compute=", " part=", " vgpu=", " vgpu=x", " group=", " group=-1"})
     EXPECT_FALSE(parse_device(line + rest)) << rest;
 }
 
