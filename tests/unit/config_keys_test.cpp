@@ -73,6 +73,7 @@ TEST_F(ConfigKeys, EachSupportedKeyHasAReader) {
       {"profile p use", "profile\\.use"},
       {"profile p scrub", "profile\\.scrub"},
       {"profile p one-time", "profile\\.one_time"},
+      {"profile p driver", "profile\\.keep_driver"},
       {"profile p allow", "profile\\.allowed"},
       {"profile p set", "profile\\.attributes"},
       {"profile p memory", "profile\\.memory_mib"},
