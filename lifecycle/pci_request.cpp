@@ -63,7 +63,7 @@ static void require_managed_right(const PciRequest& request, const ClaimedDevice
   if (is_managed(profile) || !hostdev.managed) return;
   throw Error(title(device),
               profile.keep_driver
-                  ? "hostdev " + shown(hostdev.alias) + " has managed='yes', and [profile " +
+                  ? "hostdev " + in_quotes(hostdev.alias) + " has managed='yes', and [profile " +
                         profile.name + "] driver = keep"
                   : "hostdev has managed='yes', which would unbind NVIDIA's driver",
               reassign_command(request.domain));
