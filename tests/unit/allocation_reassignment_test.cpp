@@ -99,7 +99,7 @@ TEST_F(PoolPlanTest, leaves_who_must_be_unmanaged_where_it_is) {
   big_.keep_driver = true;
   off({2});
   off_[1].gpus[0].must_be_unmanaged = true;
-  EXPECT_EQ(moves(), Texts{"vm2 2>2"});
+  ASSERT_EQ(moves(), Texts{"vm2 2>2"});
   EXPECT_FALSE(plan().moves[0].managed);
   EXPECT_EQ(plan().moves[0].why, "managed='no' for profile 'big'");
 }
