@@ -64,7 +64,7 @@ static void require_managed_right(const PciRequest& request, const ClaimedDevice
   throw Error(title(device),
               profile.keep_driver
                   ? "hostdev " + in_quotes(hostdev.alias) + " has managed='yes', and [profile " +
-                        profile.name + "] driver = keep"
+                        profile.name + "] has driver = keep"
                   : "hostdev has managed='yes', which would unbind NVIDIA's driver",
               reassign_command(request.domain));
 }
