@@ -240,7 +240,7 @@ TEST_F(ConfigProfile, UnknownKey) {
   EXPECT_EQ(complaint("types = a"), "unknown key 'types' in [profile p]; did you mean 'type'?");
   EXPECT_EQ(complaint("colour = red"),
             "unknown key 'colour' in [profile p]; possible: type, gpu, placement, numa, memory, "
-            "compute, workload, console, use, scrub, one-time, allow, set");
+            "compute, workload, console, use, scrub, one-time, allow, set, driver");
 }
 
 TEST_F(ConfigProfile, Use) {
