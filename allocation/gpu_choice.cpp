@@ -63,7 +63,7 @@ struct Reassigned {
 
   const Reassignment* move_of(const PoolGpu& gpu) const {
     for (const Reassignment& move : moves)
-      if (move.alias == gpu.alias) return &move;
+      if (move.alias == gpu.alias && move.from != move.to.front()) return &move;
     return nullptr;
   }
   const PoolDevice* device_of(const PoolGpu& gpu) const {

@@ -32,6 +32,11 @@ static PoolDevice with_place(const Root& root, const Profile& profile, PoolDevic
   return with_local_cpus(root, profile, std::move(device));
 }
 
+/// Where the profile requires that it is.
+static bool is_bound(const PoolQuery& query, const PoolDevice& device) {
+  return reason_unbound(query.root, query.profile, device.functions).problem.empty();
+}
+
 std::vector<PoolDevice> pool_of(const PoolQuery& query) {
   const Root& root = query.root;
   const Profile& profile = query.profile;
@@ -42,11 +47,11 @@ std::vector<PoolDevice> pool_of(const PoolQuery& query) {
     const auto device = find_pci_device(root, address);
     if (!device) continue;
     std::string why;
-    if (auto found = kind.find(query, *device, why))
+    if (auto found = kind.find(query, *device, why); found && is_bound(query, *found))
       pool.push_back(with_place(root, profile, std::move(*found)));
     if (!kind.to_be_enabled) continue;
     for (PoolDevice& coming : kind.to_be_enabled(query, address))
-      pool.push_back(with_place(root, profile, std::move(coming)));
+      if (is_bound(query, coming)) pool.push_back(with_place(root, profile, std::move(coming)));
   }
   std::sort(pool.begin(), pool.end(),
             [](const PoolDevice& a, const PoolDevice& b) { return a.address < b.address; });
@@ -83,6 +88,16 @@ static bool may_be_meant(const PoolQuery& query, const PciDevice& device) {
                      });
 }
 
+static std::string why_not_in_pool(const PoolQuery& query, const PciDevice& device) {
+  const Kind& kind = kind_of(query.profile.use);
+  std::string why;
+  auto found = kind.find(query, device, why);
+  if (!found && kind.to_be_enabled)
+    if (auto coming = kind.to_be_enabled(query, device.address); !coming.empty())
+      found = std::move(coming.front());
+  return found ? to_string(reason_unbound(query.root, query.profile, found->functions)) : why;
+}
+
 std::string explain_empty_pool(const Root& root, const Config& config, const Profile& profile) {
   constexpr int most = 3;
   KnownCards cards;
@@ -92,11 +107,12 @@ std::string explain_empty_pool(const Root& root, const Config& config, const Pro
   int listed = 0;
   for (const PciAddress& address : pci_addresses(root)) {
     const auto device = find_pci_device(root, address);
-    if (!device || !kind.find || !may_be_meant(query, *device)) continue;
-    std::string why;
-    kind.find(query, *device, why);
+    if (!device || !kind.find) continue;
+    const bool is_coming = kind.to_be_enabled && !kind.to_be_enabled(query, address).empty();
+    if (!is_coming && !may_be_meant(query, *device)) continue;
     if (listed++ == most) return text + "; ...";
-    text += (text.empty() ? "" : "; ") + to_string(address) + ": " + why;
+    text +=
+        (text.empty() ? "" : "; ") + to_string(address) + ": " + why_not_in_pool(query, *device);
   }
   if (!text.empty()) return text;
   return profile.is_configured ? "no GPU of this host is named by the profile"

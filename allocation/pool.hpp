@@ -27,8 +27,8 @@ std::vector<GpuSpot> spots_of(const Root& root, const std::vector<PciAddress>& d
 /// Why the pool is empty: what keeps the devices out that come to mind, three at most.
 std::string explain_empty_pool(const Root& root, const Config& config, const Profile& profile);
 
-/// The one at this address, without looking at others; nothing, and why, when it is not of the
-/// pool.
+/// The one at this address, without looking at others or at its driver (reason_unbound); nothing,
+/// and why, when it is not of the pool.
 std::optional<PoolDevice> find_in_pool(const Root& root, const Config& config,
                                        const Profile& profile, const PciAddress& address,
                                        std::string& why);

@@ -9,6 +9,12 @@
 
 namespace gpuward {
 
+static bool has_managed(const Domain& domain, const std::string& alias) {
+  return std::any_of(domain.hostdevs.begin(), domain.hostdevs.end(), [&](const Hostdev& hostdev) {
+    return hostdev.managed && gpu_alias(hostdev.alias) == alias;
+  });
+}
+
 PoolDomain pool_domain(const Config& config, const Domain& domain) {
   PoolDomain found{domain.uuid, domain.name, {}, domain.numa_nodes, domain.cpus, {}, {}};
   for (const Hostdev& hostdev : domain.hostdevs) {
@@ -21,8 +27,9 @@ PoolDomain pool_domain(const Config& config, const Domain& domain) {
     auto profile = resolve(config, gpu).profile;
     if (!profile || !gives_pci_devices(*profile)) continue;
     const Hostdev* const hostdev = find_hostdev(domain, gpu.alias);
-    found.gpus.push_back(
-        {gpu.alias, std::move(*profile), hostdev ? hostdev->address : std::nullopt});
+    const bool must_be_unmanaged = !is_managed(*profile) && has_managed(domain, gpu.alias);
+    found.gpus.push_back({gpu.alias, std::move(*profile), hostdev ? hostdev->address : std::nullopt,
+                          must_be_unmanaged});
   }
   return found;
 }
@@ -143,7 +150,7 @@ static Placed place_going(const PoolDomain& domain, const DevicePools& pools, co
       continue;
     }
     placed.moves.push_back(
-        {domain.uuid, gpu->alias, gpu->profile.use, gpu->at, device->functions, why});
+        {domain.uuid, gpu->alias, is_managed(gpu->profile), gpu->at, device->functions, why});
     take(*device, domain, placed.use.taken);
     auto& assigned_count = placed.use.assigned_count;
     if (gpu->at && assigned_count[*gpu->at] > 0) --assigned_count[*gpu->at];
@@ -174,6 +181,9 @@ static void place(const PoolDomain& domain, const DevicePools& pools, DeviceUse&
       continue;
     }
     const PoolDevice& here = *find_device(pool->second, gpu.at);
+    if (gpu.must_be_unmanaged)
+      plan.moves.push_back({domain.uuid, gpu.alias, false, gpu.at, here.functions,
+                            "managed='no' for " + title_of(gpu.profile)});
     take(here, domain, use.taken);
     use.beside.push_back(spot_of(here));
   }

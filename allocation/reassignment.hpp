@@ -22,6 +22,7 @@ struct PoolGpu {
   std::string alias;
   Profile profile;
   std::optional<PciAddress> at;
+  bool must_be_unmanaged = false;  ///< a hostdev has managed='yes', and prepare refuses that
   bool operator==(const PoolGpu&) const = default;
 };
 
@@ -64,11 +65,11 @@ const PoolDevice* find_device(const std::vector<PoolDevice>& pool,
 /// Of a device that is no other GPU's of the domain.
 User assigned_to_another_gpu(const PoolDomain& domain);
 
-/// One GPU that is to be pointed at another device.
+/// One GPU that is to be pointed at another device, or to be unmanaged at its own.
 struct Reassignment {
   Uuid domain;
   std::string alias;
-  Use use = whole_use;
+  bool managed = true;  ///< as is_managed() of the profile has it
   std::optional<PciAddress> from;
   std::vector<PciAddress> to;  ///< the device and its companions
   std::string why;

@@ -56,6 +56,12 @@ static void move_source(DomainEdit& edit, const Element& address, const PciAddre
   }
 }
 
+static void set_managed(DomainEdit& edit, std::string_view alias, bool managed) {
+  for (const Hostdev& hostdev : edit.domain.hostdevs)
+    if (gpu_alias(hostdev.alias) == alias && hostdev.managed != managed)
+      edit.set_attribute(edit.devices().children[hostdev.place], "managed", managed_word(managed));
+}
+
 /// The aliases of the GPU's hostdevs that none of these functions has.
 static std::vector<std::string> aliases_to_remove(const Domain& domain, const std::string& name,
                                                   const std::vector<PciAddress>& functions) {
@@ -84,8 +90,8 @@ static std::optional<PciAddress> own_guest_slot(const Element& devices,
   return slot;
 }
 
-static std::string with_other_functions(const std::string& xml, const std::string& name, Use use,
-                                        const std::vector<PciAddress>& functions) {
+static std::string with_other_functions(const std::string& xml, const std::string& name,
+                                        bool managed, const std::vector<PciAddress>& functions) {
   DomainEdit edit(xml);
   const auto removal = hostdevs_to_detach(edit.devices(), name);
   const auto slot = own_guest_slot(edit.devices(), removal);
@@ -93,13 +99,13 @@ static std::string with_other_functions(const std::string& xml, const std::strin
   const std::string without = edit.result();
   DomainEdit next(without);
   if (slot)
-    insert_at(next, name, use, functions, {*slot, ""});
+    insert_at(next, name, managed, functions, {*slot, ""});
   else
-    insert_functions(next, name, use, functions);
+    insert_functions(next, name, managed, functions);
   return next.result();
 }
 
-std::string assign_device(std::string_view xml, std::string_view alias, Use use,
+std::string assign_device(std::string_view xml, std::string_view alias, bool managed,
                           const std::vector<PciAddress>& functions) {
   DomainEdit edit(xml);
   const std::string name(alias);
@@ -107,16 +113,18 @@ std::string assign_device(std::string_view xml, std::string_view alias, Use use,
     throw Error(domain_title(edit.domain.name), "no GPU with alias " + shown(name));
   const auto before = functions_of(edit.domain, alias);
   const auto sources = sources_for(edit, name, functions);
-  if (!sources.empty() && before == functions) return std::string(xml);
+  const bool stays = before == functions;
   // A VF's function number says nothing of its shape: it is alone.
   if (!sources.empty() &&
       ((before.size() == 1 && functions.size() == 1) || are_of_same_shape(before, functions))) {
-    for (size_t i = 0; i < functions.size(); ++i) move_source(edit, *sources[i], functions[i]);
+    for (size_t i = 0; i < functions.size() && !stays; ++i)
+      move_source(edit, *sources[i], functions[i]);
+    set_managed(edit, alias, managed);
     return edit.result();
   }
   const std::string opened =
       unprotect_devices(xml, aliases_to_remove(edit.domain, name, functions));
-  std::string result = with_other_functions(opened, name, use, functions);
+  std::string result = with_other_functions(opened, name, managed, functions);
   require_same_devices(xml, result);
   return result;
 }

@@ -102,7 +102,7 @@ std::string attach_gpu(std::string_view xml, const GpuToAttach& gpu) {
   if (is_mediated(gpu.use))
     insert_mdev(edit, alias, gpu.model);
   else
-    insert_functions(edit, alias, gpu.use, gpu.functions);
+    insert_functions(edit, alias, gpu.managed, gpu.functions);
   const std::string with_gpu = edit.result();
   std::string result = gpu.console ? with_gpu : take_console_out(with_gpu);
   require_same_devices(xml, result);

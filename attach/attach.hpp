@@ -24,6 +24,7 @@ struct GpuToAttach {
   std::vector<PciAddress> functions{};  ///< of all that are no mdev: the GPU's own, then companions
   std::optional<SettledRequest> settled{};  ///< of a request that names no profile
   std::string model{pci_model};             ///< of an mdev
+  bool managed = true;  ///< of all others, as is_managed() of the profile has it
 };
 
 /// `xml` with one more GPU: hostdev with the next free alias, metadata. Bytes that need not change

@@ -71,10 +71,10 @@ GuestSlot free_guest_slot(const DomainEdit& edit) {
   return {*slot, ""};
 }
 
-std::string pci_text(const std::string& alias, Use use, const PciAddress& function,
+std::string pci_text(const std::string& alias, bool managed, const PciAddress& function,
                      const std::string& guest_address) {
   return std::string("\n    <hostdev mode='subsystem' type='pci' managed='") +
-         (traits_of(use).keeps_driver ? "no" : "yes") +
+         managed_word(managed) +
          "'>"
          "\n      <source>"
          "\n        <address " +
@@ -100,6 +100,10 @@ const Element& source_address(const DomainEdit& edit, const Hostdev& hostdev) {
   return *edit.devices().children[hostdev.place].child("source")->child("address");
 }
 
+const char* managed_word(bool managed) {
+  return managed ? "yes" : "no";
+}
+
 std::vector<const Element*> hostdevs_to_detach(const Element& devices, std::string_view wanted) {
   std::vector<const Element*> hostdevs;
   for (const Element& element : devices.children)
@@ -116,23 +120,23 @@ void insert_mdev(DomainEdit& edit, const std::string& alias, const std::string& 
   insert_devices(edit, mdev_text(edit.domain, alias, model));
 }
 
-void insert_at(DomainEdit& edit, const std::string& alias, Use use,
+void insert_at(DomainEdit& edit, const std::string& alias, bool managed,
                const std::vector<PciAddress>& functions, GuestSlot guest) {
   std::string text = guest.controller;
   for (size_t i = 0; i < functions.size(); ++i) {
     guest.address.function = static_cast<uint8_t>(i);
-    text += pci_text(alias_of_function(alias, functions[i], i == 0), use, functions[i],
+    text += pci_text(alias_of_function(alias, functions[i], i == 0), managed, functions[i],
                      "\n      <address type='pci' " + address_attributes(guest.address) +
                          (i == 0 && functions.size() > 1 ? " multifunction='on'/>" : "/>"));
   }
   insert_devices(edit, text);
 }
 
-void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
+void insert_functions(DomainEdit& edit, const std::string& alias, bool managed,
                       const std::vector<PciAddress>& functions) {
   if (functions.size() == 1)
-    return insert_devices(edit, pci_text(alias, use, functions.front(), ""));
-  insert_at(edit, alias, use, functions, free_guest_slot(edit));
+    return insert_devices(edit, pci_text(alias, managed, functions.front(), ""));
+  insert_at(edit, alias, managed, functions, free_guest_slot(edit));
 }
 
 }  // namespace gpuward

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/pci_address.hpp"
-#include "config/use.hpp"
 #include "domain/xml_edit.hpp"
 
 namespace gpuward {
@@ -38,12 +37,16 @@ struct GuestSlot {
   std::string controller;
 };
 
+/// The value of a hostdev's `managed`.
+const char* managed_word(bool managed);
+
 /// Adds hostdevs for these functions of one card, in their order, as functions 0, 1, ... of a slot.
-void insert_at(DomainEdit& edit, const std::string& alias, Use use,
+/// `managed` as is_managed() of their profile has it.
+void insert_at(DomainEdit& edit, const std::string& alias, bool managed,
                const std::vector<PciAddress>& functions, GuestSlot guest);
 
 /// The same in a free slot; a single function is placed by libvirt. Throws Error when none is free.
-void insert_functions(DomainEdit& edit, const std::string& alias, Use use,
+void insert_functions(DomainEdit& edit, const std::string& alias, bool managed,
                       const std::vector<PciAddress>& functions);
 
 }  // namespace gpuward

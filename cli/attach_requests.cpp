@@ -227,6 +227,7 @@ std::string with_gpus(const Settings& settings, const Config& config,
           wanted.request.profile, profile.console, profile.use, {}, wanted.request.settled};
       if (gives_pci_devices(profile)) {
         gpu.functions = device->functions;
+        gpu.managed = is_managed(profile);
         warn_of_device(settings, wanted, *device++, use.taken);
       } else {
         gpu.model = hostdev_model(settings.root, profile.types);

@@ -22,6 +22,10 @@ static std::string title_of_fraction(const Profile& profile) {
   return "request " + in_quotes(text) + " (" + served + ")";
 }
 
+bool is_managed(const Profile& profile) {
+  return is_managed(profile.use) && !profile.keep_driver;
+}
+
 std::string title_of(const Profile& profile) {
   if (profile.memory_mib) return title_of_fraction(profile);
   return (profile.is_configured ? "profile " : "request ") + in_quotes(profile.name);

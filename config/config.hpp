@@ -113,12 +113,16 @@ struct Profile {
   std::optional<Workload> workload;         ///< only beside memory
   bool any_use = false;  ///< memory without `use`: what serves it is chosen at attach
   bool console = true;
-  std::string scrub;      ///< program to run after each release of a PCI device; "" for none
-  bool one_time = false;  ///< such a device is given once, until the sysadmin clears it
+  std::string scrub;         ///< program to run after each release of a PCI device; "" for none
+  bool one_time = false;     ///< such a device is given once, until the sysadmin clears it
+  bool keep_driver = false;  ///< driver = keep: the host's administrator binds a VFIO driver
   std::vector<DomainPattern> allowed;  ///< domains that may request it; empty: all
   Position position;
   bool operator==(const Profile&) const = default;
 };
+
+/// Whether libvirt binds the driver of its PCI devices, as is_managed(Use).
+bool is_managed(const Profile& profile);
 
 /// "profile 'small'" or "request 'whole'", as messages name it.
 std::string title_of(const Profile& profile);

@@ -19,6 +19,7 @@ constexpr Choice<Numa> numas[] = {{"require", Numa::require},
                                   {"socket", Numa::socket}};
 constexpr Choice<Workload> workloads[] = {{"graphics", Workload::graphics},
                                           {"compute", Workload::compute}};
+constexpr Choice<bool> drivers[] = {{"libvirt", false}, {"keep", true}};
 constexpr Choice<bool> on_off[] = {{"on", true}, {"off", false}};
 
 static void set_type(Profile& profile, const Setting& setting) {
@@ -70,6 +71,10 @@ static void set_one_time(Profile& profile, const Setting& setting) {
   if (const auto one_time = choose(setting, yes_no)) profile.one_time = *one_time;
 }
 
+static void set_driver(Profile& profile, const Setting& setting) {
+  if (const auto keep = choose(setting, drivers)) profile.keep_driver = *keep;
+}
+
 static void set_attributes(Profile& profile, const Setting& setting) {
   ParsedAttributes parsed = parse_attributes(setting.value);
   if (!parsed.advice.empty()) setting.reject(parsed.wrong, parsed.advice);
@@ -112,7 +117,7 @@ constexpr Key<Profile> keys[] = {
     {"numa", set_numa},         {"memory", set_memory},     {"compute", set_compute},
     {"workload", set_workload}, {"console", set_console},   {"use", set_use},
     {"scrub", set_scrub},       {"one-time", set_one_time}, {"allow", set_allow},
-    {"set", set_attributes},
+    {"set", set_attributes},    {"driver", set_driver},
 };
 
 void parse_section(Section<Profile>& section, const SectionText& block) {
@@ -128,6 +133,7 @@ static void check_use(const Section<Profile>& section, const KeyRules& keys_set)
     keys_set.require(key, profile.use, &UseTraits::has_types, found);
   for (const char* key : {"scrub", "one-time"})
     if (!profile.any_use) keys_set.require(key, profile.use, &UseTraits::outlives_domain, found);
+  if (!profile.any_use) keys_set.require("driver", profile.use, &UseTraits::can_keep_driver, found);
   if (is_typed_vf(profile.use))
     for (const DeviceAttribute& attribute : profile.attributes)
       if (attribute.name != vgpu_params)
@@ -153,6 +159,9 @@ void check(Section<Profile>& section, std::vector<ConfigProblem>& problems) {
   const KeyRules keys_set(section, problems);
   if (keys_set.has("type") && keys_set.has("memory"))
     keys_set.problem("memory", "and 'type' are mutually exclusive" + keys_set.where("type"));
+  // What serves memory is settled at attach, and a GPU on vfio-pci does not tell how much it has.
+  if (keys_set.has("driver") && keys_set.has("memory"))
+    keys_set.problem("driver", "and 'memory' are mutually exclusive" + keys_set.where("memory"));
   for (const char* key : {"compute", "workload"})
     if (keys_set.has(key) && !keys_set.has("memory")) keys_set.problem(key, "requires 'memory'");
   section.content.any_use = keys_set.has("memory") && !keys_set.has("use");

@@ -26,6 +26,7 @@ struct UseTraits {
   bool is_vf = false;            ///< vfs = ...: gpuward enables the VFs of its PF
   bool has_vf_quota = false;     ///< exec-quantum = ... and such of each VF
   bool keeps_driver = false;     ///< its driver is its VFIO provider too: managed='no'
+  bool can_keep_driver = false;  ///< driver = keep: the host's administrator may bind its driver
   bool can_be_adopted = false;   ///< adopt = yes: what another tool created on it is removed
   bool is_whole_card = false;    ///< goes with its companions
   bool outlives_domain = false;  ///< is there as its guest left it: scrub = ..., one-time = ...
@@ -44,6 +45,7 @@ inline constexpr std::array use_traits = {
               .word = "vf",
               .is_vf = true,
               .has_vf_quota = true,
+              .can_keep_driver = true,
               .outlives_domain = true,
               .is_requestable = true},
     UseTraits{.use = Use::vendor_vf,
@@ -57,6 +59,7 @@ inline constexpr std::array use_traits = {
               .is_requestable = true},
     UseTraits{.use = Use::whole,
               .word = "whole",
+              .can_keep_driver = true,
               .is_whole_card = true,
               .outlives_domain = true,
               .is_requestable = true},
@@ -114,6 +117,12 @@ constexpr bool is_off(const std::optional<Use>& use) {
 
 constexpr bool is_mediated(Use use) {
   return traits_of(use).is_mediated;
+}
+
+/// Whether libvirt binds the driver of such a PCI device at the start of a domain and gives the
+/// host's back: managed='yes'.
+constexpr bool is_managed(Use use) {
+  return !traits_of(use).keeps_driver;
 }
 
 constexpr bool is_pci(Use use) {

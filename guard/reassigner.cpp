@@ -419,7 +419,7 @@ bool has_other_hostdevs(const std::string& before, const std::string& after) {
 }
 
 static void move(Moved& moved, const Reassignment& move, const std::string& domain) try {
-  moved.xml = assign_device(moved.xml, move.alias, move.use, move.to);
+  moved.xml = assign_device(moved.xml, move.alias, move.managed, move.to);
   moved.done.push_back(move);
 } catch (const Error& error) {
   log::warning(domain, "cannot reassign " + gpu_title(move.alias) + ": " + error.what());
@@ -474,7 +474,10 @@ PoolDomain Reassigner::apply_reassignments(const Case& at, const std::vector<Rea
   for (const Reassignment& move : moved.done) {
     log_reassigned(seen, move);
     for (PoolGpu& gpu : seen.gpus)
-      if (gpu.alias == move.alias) gpu.at = move.to.front();
+      if (gpu.alias == move.alias) {
+        gpu.at = move.to.front();
+        gpu.must_be_unmanaged = false;
+      }
   }
   return seen;
 }

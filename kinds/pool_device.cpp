@@ -33,6 +33,31 @@ std::string not_allowed_by(const PoolQuery& query, const GpuId& gpu) {
          " allows it";
 }
 
+/// libvirt refuses a hostdev with managed='no' whose driver is none of VFIO's ("Unmanaged PCI
+/// device
+/// ... must be manually detached from the host", hypervisor/virhostdev.c).
+Reason reason_unbound(const Root& root, const Profile& profile,
+                      const std::vector<PciAddress>& functions) {
+  if (!profile.keep_driver) return {};
+  const std::string requires_one =
+      ", and driver = keep in [profile " + profile.name + "] requires a driver of VFIO's";
+  for (const PciAddress& function : functions) {
+    const auto device = find_pci_device(root, function);
+    if (!device)
+      return {{},
+              "VF is not enabled" + requires_one,
+              "set vfs = in its [gpu] section and run: gpuward apply"};
+    if (has_vfio_driver(root, *device)) continue;
+    const std::string what =
+        function == functions.front() ? "device" : "companion " + to_string(function);
+    return {{},
+            what + " is bound to " + (device->driver.empty() ? "no driver" : device->driver) +
+                requires_one,
+            "run: driverctl set-override " + to_string(function) + " vfio-pci"};
+  }
+  return {};
+}
+
 /// "" where the device is the one that its section expects, and it is known which that is.
 static std::string unexpected_identity(const PoolQuery& query, const Parent& device) {
   if (Reason unclear = settings_of(query.config, device).unclear; !unclear.problem.empty())

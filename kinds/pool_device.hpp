@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
@@ -61,6 +62,11 @@ using ReasonNotOfKind = std::string (*)(const PoolQuery& query, const GpuSetting
 /// one its section expects; nothing, and why, of any other.
 std::optional<GpuSettings> allowed_settings(const PoolQuery& query, const PciDevice& device,
                                             ReasonNotOfKind reason, std::string& why);
+
+/// What keeps libvirt from giving these functions of a device, its own first, by a profile with
+/// driver = keep: one has no driver of VFIO's, and nobody would bind it. No problem otherwise.
+Reason reason_unbound(const Root& root, const Profile& profile,
+                      const std::vector<PciAddress>& functions);
 
 /// Why the profile or a [gpu] section keeps the device, or its card, from domains.
 std::string not_allowed_by(const PoolQuery& query, const GpuId& gpu);

@@ -56,6 +56,19 @@ static ClaimedDevice source_device(const PciRequest& request) {
   return device;
 }
 
+/// libvirt unbinds the driver of a hostdev with managed='yes' when the domain starts or stops.
+static void require_managed_right(const PciRequest& request, const ClaimedDevice& device,
+                                  const Hostdev& hostdev) {
+  const Profile& profile = request.gpu.profile;
+  if (is_managed(profile) || !hostdev.managed) return;
+  throw Error(title(device),
+              profile.keep_driver
+                  ? "hostdev " + in_quotes(hostdev.alias) + " has managed='yes', and [profile " +
+                        profile.name + "] has driver = keep"
+                  : "hostdev has managed='yes', which would unbind NVIDIA's driver",
+              reassign_command(request.domain));
+}
+
 std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request) {
   const auto& [root, config, domain, gpu] = request;
   const Profile& profile = gpu.profile;
@@ -72,9 +85,9 @@ std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request) {
     throw Error(title(device),
                 "device is not local to the domain's memory and CPUs " + numa_text(profile.numa),
                 reassign_command(domain));
-  if (traits_of(profile.use).keeps_driver && hostdev.managed)
-    throw Error(title(device), "hostdev has managed='yes', which would unbind NVIDIA's driver",
-                reassign_command(domain));
+  require_managed_right(request, device, hostdev);
+  if (Reason unbound = reason_unbound(root, profile, found->functions); !unbound.problem.empty())
+    throw Error(about(title(device), std::move(unbound)));
   if (const auto untrusted = find_untrusted(root, profile.scrub);
       !profile.scrub.empty() && !untrusted.empty())
     throw Error("scrub program of [profile " + profile.name + "]",
@@ -91,6 +104,7 @@ std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request) {
                   "companion " + to_string(function) +
                       " of the same IOMMU group is not assigned to the domain",
                   reassign_command(domain));
+    require_managed_right(request, device, *companion);
     device.alias = alias_word(companion->alias);
     device.address = function;
     device.parent = to_string(function);

@@ -105,7 +105,8 @@ Repointed repoint(const Root& root, const Config& config, std::string_view xml,
     const auto device = devices.find(gpu.alias);
     try {
       if (device == devices.end()) throw no_available_device(gpu);
-      result.xml = assign_device(result.xml, gpu.alias, gpu.profile.use, device->second->functions);
+      result.xml =
+          assign_device(result.xml, gpu.alias, is_managed(gpu.profile), device->second->functions);
     } catch (const Error& error) {
       result.refused.emplace(gpu.alias, error.reason);
     }
@@ -148,7 +149,9 @@ std::string repoint_to(const Root& root, const Config& config, std::string_view 
   std::string why;
   const auto pool = pool_of(root, config, gpu.profile);
   const PoolDevice* const device = find_device(pool, chosen.device);
-  if (!device) find_in_pool(root, config, gpu.profile, chosen.device, why);
+  if (const auto found =
+          device ? std::nullopt : find_in_pool(root, config, gpu.profile, chosen.device, why))
+    why = to_string(reason_unbound(root, gpu.profile, found->functions));
   if (!device)
     throw Error(title, name + " does not match " + title_of(gpu.profile) + ": " + why,
                 "run: gpuward list gpus");
@@ -157,7 +160,7 @@ std::string repoint_to(const Root& root, const Config& config, std::string_view 
   if (why.empty() && device->is_full) why = why_worse(Criterion::capacity, gpu.profile);
   if (!why.empty())
     throw Error(title, name + " cannot be assigned: " + why, "run: gpuward list gpus");
-  std::string result = assign_device(xml, gpu.alias, gpu.profile.use, device->functions);
+  std::string result = assign_device(xml, gpu.alias, is_managed(gpu.profile), device->functions);
   require_one_device_each(parse_domain(result));
   return result;
 }

@@ -29,8 +29,7 @@ std::optional<IommuGroup> iommu_group_of(const Root& root, const PciAddress& add
 static bool is_the_hosts(const Root& root, const PciAddress& member) {
   const auto device = find_pci_device(root, member);
   return device && !is_bridge_class(device->pci_class) && !device->driver.empty() &&
-         device->driver != "vfio-pci" && device->driver != "pci-stub" &&
-         !is_vfio_device(root, member);
+         device->driver != "pci-stub" && !has_vfio_driver(root, *device);
 }
 
 std::vector<PciAddress> host_bound_members(const Root& root, const IommuGroup& group,

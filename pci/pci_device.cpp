@@ -86,6 +86,11 @@ bool is_vfio_device(const Root& root, const PciAddress& address) {
   return exists(pci_path(root, address) + "/vfio-dev");
 }
 
+bool has_vfio_driver(const Root& root, const PciDevice& device) {
+  return device.driver == "vfio-pci" ||
+         (!device.driver.empty() && is_vfio_device(root, device.address));
+}
+
 bool shows_console(const Root& root, const PciAddress& address) {
   const std::string path = pci_path(root, address);
   return read_optional_attribute(path + "/boot_vga") == "1" || exists(path + "/graphics/fb0");

@@ -53,6 +53,9 @@ std::vector<PciAddress> companions(const Root& root, const PciAddress& address);
 /// the driver is called.
 bool is_vfio_device(const Root& root, const PciAddress& address);
 
+/// Whether it is bound to vfio-pci, also of a Linux before 6.1, or to another such driver.
+bool has_vfio_driver(const Root& root, const PciDevice& device);
+
 /// Whether the host shows its console on it: the firmware's boot display, or the framebuffer
 /// console's fb0.
 bool shows_console(const Root& root, const PciAddress& address);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "allocation/pool.hpp"
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/quote.hpp"
@@ -132,6 +133,14 @@ static void check_definitions(const Root& root, const std::string& parent, bool 
   }
 }
 
+/// Whether a profile that may give it has driver = keep.
+static bool is_kept_bound(const Config& config, const Gpu& gpu) {
+  return std::any_of(config.profiles.begin(), config.profiles.end(), [&](const Profile& profile) {
+    return profile.keep_driver && traits_of(profile.use).is_whole_card != gpu.is_vf &&
+           serves(config, profile, gpu.parent);
+  });
+}
+
 /// /etc/driverctl.d has a file for each device, whose name ends in its address and whose text is a
 /// driver.
 static std::optional<Finding> driver_override(const Root& root, const Gpu& gpu) {
@@ -251,6 +260,23 @@ static void find_unsupported_mig(const Root& root, const Config& config,
           {Severity::problem, "devices", gpu.parent.name, reason.problem, hint(reason)});
 }
 
+/// What profiles with driver = keep cannot give as nobody has bound it; a problem of one that has
+/// nothing else.
+static void find_unbound(const Root& root, const Config& config, Findings& findings) {
+  for (const Profile& profile : config.profiles) {
+    if (!profile.keep_driver) continue;
+    Profile of_any_driver = profile;
+    of_any_driver.keep_driver = false;
+    const auto severity =
+        pool_of(root, config, profile).empty() ? Severity::problem : Severity::warning;
+    for (const PoolDevice& device : pool_of(root, config, of_any_driver))
+      if (const Reason reason = reason_unbound(root, profile, device.functions);
+          !reason.problem.empty())
+        findings.push_back(
+            {severity, "devices", to_string(device.address), reason.problem, hint(reason)});
+  }
+}
+
 /// `apply` leaves VFs in use as they are.
 static Finding not_applied(const Root& root, const VfChange& change) {
   const std::string what = "configuration is not applied: " + to_string(change);
@@ -279,6 +305,7 @@ Findings check_devices(const Root& root, const Config& config, const ClaimedDevi
                           "fix the [gpu] section, or reinstall the card that the section names"});
   find_records_by_address(root, findings);
   find_scrub_programs(root, config, findings);
+  find_unbound(root, config, findings);
   return findings;
 }
 
@@ -295,7 +322,8 @@ Findings check_other_tools(const Root& root, const Config& config, const Claimed
     check_definitions(root, parent, ours, instances, findings);
   }
   for (const Gpu& gpu : gpus)
-    if (gpu.parent.address && !is_off(settings_of(config, gpu.parent).use))
+    if (gpu.parent.address && !is_off(settings_of(config, gpu.parent).use) &&
+        !is_kept_bound(config, gpu))
       if (auto finding = driver_override(root, gpu)) findings.push_back(std::move(*finding));
   return findings;
 }

@@ -380,6 +380,48 @@ TEST_F(PoolTest, vendor_vfs_have_nvidias_directory) {
               HasSubstr("no nvidia/current_vgpu_type"));
 }
 
+// ---- driver = keep
+
+TEST_F(PoolTest, of_a_profile_that_keeps_the_driver_are_those_that_a_vfio_driver_has) {
+  host_.pci_gpu("0000:41:00.0").driver("nouveau");
+  host_.pci_gpu("0000:42:00.0").driver("vfio-pci");
+  host_.pci_gpu("0000:42:00.1").attribute("class", "0x040300").driver("snd_hda_intel");
+  host_.iommu_group(9, {"0000:42:00.0", "0000:42:00.1"});
+  host_.pci_gpu("0000:43:00.0");
+  host_.pci_gpu("0000:44:00.0").driver("pci-stub");
+  Profile kept = profile(Use::whole);
+  EXPECT_THAT(pool(kept), SizeIs(4));
+  kept.keep_driver = true;
+  EXPECT_THAT(pool(kept), IsEmpty());
+  const std::string requires_one = ", and driver = keep in [profile p] requires a driver of VFIO's";
+  EXPECT_EQ(explain_empty_pool(host_.root(), config_, kept),
+            "0000:41:00.0: device is bound to nouveau" + requires_one +
+                "; run: driverctl set-override 0000:41:00.0 vfio-pci; 0000:42:00.0: companion "
+                "0000:42:00.1 is bound to snd_hda_intel" +
+                requires_one +
+                "; run: driverctl set-override 0000:42:00.1 vfio-pci; 0000:43:00.0: device is "
+                "bound to no driver" +
+                requires_one + "; run: driverctl set-override 0000:43:00.0 vfio-pci; ...");
+  host_.pci_gpu("0000:42:00.1").driver("vfio-pci");
+  host_.pci_gpu("0000:43:00.0").driver("variant").attribute("vfio-dev/vfio0/dev", "1:2");
+  EXPECT_THAT(pool(kept), ElementsAre("0000:42:00.0+0000:42:00.1", "0000:43:00.0"));
+}
+
+/// Whoever binds them can only once they are there.
+TEST_F(PoolTest, of_a_profile_that_keeps_the_driver_no_vf_is_to_be_enabled) {
+  host_.sriov("0000:42:00.0", 2);
+  section("0000:42:00.0", Use::vf);
+  Profile kept = profile(Use::vf);
+  EXPECT_THAT(pool(kept), SizeIs(2));
+  kept.keep_driver = true;
+  EXPECT_THAT(pool(kept), IsEmpty());
+  EXPECT_THAT(explain_empty_pool(host_.root(), config_, kept),
+              HasSubstr("0000:42:00.0: VF is not enabled, and driver = keep in [profile p]"));
+  host_.set_vfs("0000:42:00.0", 2);
+  host_.pci_gpu("0000:42:00.2").driver("vfio-pci");
+  EXPECT_THAT(pool(kept), ElementsAre("0000:42:00.2"));
+}
+
 // ---- groups
 
 TEST_F(PoolTest, a_group_is_viable_when_nobody_else_uses_its_members) {

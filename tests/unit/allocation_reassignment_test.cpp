@@ -94,6 +94,16 @@ TEST_F(PoolPlanTest, leaves_alone_who_is_at_a_free_card) {
   EXPECT_THAT(moves(), IsEmpty());
 }
 
+TEST_F(PoolPlanTest, leaves_who_must_be_unmanaged_where_it_is) {
+  off({2});
+  big_.keep_driver = true;
+  off({2});
+  off_[1].gpus[0].must_be_unmanaged = true;
+  ASSERT_EQ(moves(), Texts{"vm2 2>2"});
+  EXPECT_FALSE(plan().moves[0].managed);
+  EXPECT_EQ(plan().moves[0].why, "managed='no' for profile 'big'");
+}
+
 TEST_F(PoolPlanTest, takes_the_card_that_the_fewest_are_at) {
   off({2});
   off({2});

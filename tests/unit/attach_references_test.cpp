@@ -203,7 +203,7 @@ TEST(References, ToAFunctionThatTheOtherCardLacksAreRefused) {
       attach_gpu(domain(usb), {"card", true, Use::whole, {{0, 0x41, 0, 0}, {0, 0x41, 0, 1}}}),
       "-set", "device.ua-gpuward-0-1.x=1");
   const auto to = [&](const std::vector<PciAddress>& functions) {
-    return error_of([&] { assign_device(xml, "ua-gpuward-0", Use::whole, functions); });
+    return error_of([&] { assign_device(xml, "ua-gpuward-0", true, functions); });
   };
   EXPECT_EQ(to({{0, 0x42, 0, 0}, {0, 0x42, 0, 1}}), "");
   EXPECT_THAT(to({{0, 0x42, 0, 0}}), HasSubstr("device.ua-gpuward-0-1.x=1"));
@@ -211,7 +211,7 @@ TEST(References, ToAFunctionThatTheOtherCardLacksAreRefused) {
   const std::string closed = protect_gpus(
       attach_gpu(domain(usb), {"card", true, Use::whole, {{0, 0x41, 0, 0}, {0, 0x41, 0, 1}}}));
   ASSERT_THAT(closed, HasSubstr("<qemu:device alias='ua-gpuward-0-1'>"));
-  const std::string alone = assign_device(closed, "ua-gpuward-0", Use::whole, {{0, 0x42, 0, 0}});
+  const std::string alone = assign_device(closed, "ua-gpuward-0", true, {{0, 0x42, 0, 0}});
   EXPECT_THAT(alone, AllOf(HasSubstr("<qemu:device alias='ua-gpuward-0'>"),
                            Not(HasSubstr("ua-gpuward-0-1"))));
 }

@@ -80,7 +80,7 @@ TEST_P(EachDomainWithPci, IsTheSameAgainAfterItMoved) {
   const std::string before = fixture(GetParam());
   const std::string attached = attach_gpu(before, whole({gpu, audio}));
   for (const auto& functions : {std::vector{other, other_audio}, std::vector{other}}) {
-    const std::string moved = assign_device(attached, "ua-gpuward-0", Use::whole, functions);
+    const std::string moved = assign_device(attached, "ua-gpuward-0", true, functions);
     EXPECT_NE(moved, attached);
     EXPECT_EQ(detach_gpus(moved), before);
   }
@@ -143,9 +143,26 @@ TEST(AttachPci, OneFunctionIsPlacedByLibvirt) {
 }
 
 TEST(AttachPci, NvidiasVfStaysWithItsDriver) {
-  const std::string xml =
-      attach_gpu(fixture(fixtures().front()), {"quarter", true, Use::vendor_vf, {vf}});
+  const std::string xml = attach_gpu(fixture(fixtures().front()),
+                                     {"quarter", true, Use::vendor_vf, {vf}, {}, pci_model, false});
   EXPECT_THAT(hostdevs(xml), ElementsAre("ua-gpuward-0 10000:43:10.4"));
+}
+
+TEST_P(EachDomainWithPci, IsUnmanagedWhereTheHostBindsTheDriverAndManagedAgain) {
+  GpuToAttach card = whole({gpu, audio});
+  const std::string managed = attach_gpu(fixture(GetParam()), card);
+  card.managed = false;
+  const std::string kept = attach_gpu(fixture(GetParam()), card);
+  EXPECT_THAT(hostdevs(kept),
+              ElementsAre("ua-gpuward-0 0000:41:00.0", "ua-gpuward-0-1 0000:41:00.1"));
+  EXPECT_EQ(assign_device(managed, "ua-gpuward-0", false, {gpu, audio}), kept);
+  EXPECT_EQ(assign_device(kept, "ua-gpuward-0", true, {gpu, audio}), managed);
+  EXPECT_EQ(assign_device(kept, "ua-gpuward-0", false, {gpu, audio}), kept);
+  EXPECT_THAT(hostdevs(assign_device(managed, "ua-gpuward-0", false, {other, other_audio})),
+              ElementsAre("ua-gpuward-0 0000:42:00.0", "ua-gpuward-0-1 0000:42:00.1"));
+  EXPECT_THAT(hostdevs(assign_device(managed, "ua-gpuward-0", false, {other})),
+              ElementsAre("ua-gpuward-0 0000:42:00.0"));
+  EXPECT_EQ(detach_gpus(kept), fixture(GetParam()));
 }
 
 TEST(AttachPci, FunctionsShareASlotOfTheGuest) {
@@ -322,19 +339,19 @@ TEST(AttachPci, IsRefusedWithoutAPciBus) {
 
 TEST(PointGpu, MovesSourcesAlone) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
-  const std::string moved = assign_device(xml, "ua-gpuward-0", Use::whole, {other, other_audio});
+  const std::string moved = assign_device(xml, "ua-gpuward-0", true, {other, other_audio});
   EXPECT_THAT(hostdevs(moved), ElementsAre("ua-gpuward-0 0000:42:00.0 managed",
                                            "ua-gpuward-0-1 0000:42:00.1 managed"));
   EXPECT_EQ(guest_addresses(moved), guest_addresses(xml));
   EXPECT_EQ(moved.size(), xml.size());
-  EXPECT_EQ(assign_device(moved, "ua-gpuward-0", Use::whole, {gpu, audio}), xml);
+  EXPECT_EQ(assign_device(moved, "ua-gpuward-0", true, {gpu, audio}), xml);
 }
 
 TEST(PointGpu, OfAnotherShapeIsWrittenAnew) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
-  const std::string alone = assign_device(xml, "ua-gpuward-0", Use::whole, {other});
+  const std::string alone = assign_device(xml, "ua-gpuward-0", true, {other});
   EXPECT_THAT(hostdevs(alone), ElementsAre("ua-gpuward-0 0000:42:00.0 managed"));
-  const std::string back = assign_device(alone, "ua-gpuward-0", Use::whole, {gpu, audio, usb});
+  const std::string back = assign_device(alone, "ua-gpuward-0", true, {gpu, audio, usb});
   EXPECT_THAT(hostdevs(back), ElementsAre("ua-gpuward-0 0000:41:00.0 managed",
                                           "ua-gpuward-0-1 0000:41:00.1 managed",
                                           "ua-gpuward-0-2 0000:41:00.2 managed"));
@@ -344,9 +361,9 @@ TEST(PointGpu, OfAnotherShapeStaysInItsSlotOfTheGuest) {
   const std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu, audio}));
   const auto slot = guest_addresses(xml);
   ASSERT_EQ(slot.size(), 2u);
-  const std::string alone = assign_device(xml, "ua-gpuward-0", Use::whole, {other});
+  const std::string alone = assign_device(xml, "ua-gpuward-0", true, {other});
   EXPECT_THAT(guest_addresses(alone), ElementsAre(slot[0].substr(0, slot[0].find(' '))));
-  const std::string back = assign_device(alone, "ua-gpuward-0", Use::whole, {gpu, audio});
+  const std::string back = assign_device(alone, "ua-gpuward-0", true, {gpu, audio});
   EXPECT_EQ(guest_addresses(back), guest_addresses(xml));
   EXPECT_EQ(detach_gpus(back), fixture(fixtures().front()));
 }
@@ -355,9 +372,9 @@ TEST(PointGpu, LeavesOtherGpusAlone) {
   const std::string xml =
       attach_gpu(attach_gpu(fixture(fixtures().front()), whole({gpu})), whole({audio}));
   EXPECT_THAT(
-      hostdevs(assign_device(xml, "ua-gpuward-1", Use::whole, {other})),
+      hostdevs(assign_device(xml, "ua-gpuward-1", true, {other})),
       ElementsAre("ua-gpuward-0 0000:41:00.0 managed", "ua-gpuward-1 0000:42:00.0 managed"));
-  EXPECT_THROW(assign_device(xml, "ua-gpuward-2", Use::whole, {other}), Error);
+  EXPECT_THROW(assign_device(xml, "ua-gpuward-2", true, {other}), Error);
 }
 
 /// Without the hostdev of this alias, as its author may remove it.
@@ -372,7 +389,7 @@ TEST(PointGpu, OfWhichACompanionAloneIsLeftIsWrittenAnew) {
   const std::string xml =
       without_hostdev(attach_gpu(fixture(fixtures().front()), whole({gpu, audio})), "ua-gpuward-0");
   for (const auto& functions : {std::vector{other}, std::vector{gpu}, std::vector{audio}})
-    EXPECT_THAT(hostdevs(assign_device(xml, "ua-gpuward-0", Use::whole, functions)),
+    EXPECT_THAT(hostdevs(assign_device(xml, "ua-gpuward-0", true, functions)),
                 ElementsAre("ua-gpuward-0 " + to_string(functions.front()) + " managed"));
 }
 
@@ -381,7 +398,7 @@ TEST(PointGpu, OfWhichTwoCompanionsAreLeftIsWrittenAnew) {
       attach_gpu(fixture(fixtures().front()), whole({gpu, audio, usb})), "ua-gpuward-0");
   const PciAddress first{0, 0x42, 0, 1}, second{0, 0x42, 0, 2};
   EXPECT_THAT(
-      hostdevs(assign_device(xml, "ua-gpuward-0", Use::whole, {first, second})),
+      hostdevs(assign_device(xml, "ua-gpuward-0", true, {first, second})),
       ElementsAre("ua-gpuward-0 0000:42:00.1 managed", "ua-gpuward-0-2 0000:42:00.2 managed"));
 }
 
@@ -389,7 +406,7 @@ TEST(PointGpu, AddsWhatIsMissing) {
   std::string xml = attach_gpu(fixture(fixtures().front()), whole({gpu}));
   const auto begin = xml.find("<hostdev mode='subsystem' type='pci'");
   xml.erase(begin, xml.find("</hostdev>", begin) + 10 - begin);
-  EXPECT_THAT(hostdevs(assign_device(xml, "ua-gpuward-0", Use::vf, {vf})),
+  EXPECT_THAT(hostdevs(assign_device(xml, "ua-gpuward-0", true, {vf})),
               ElementsAre("ua-gpuward-0 10000:43:10.4 managed"));
 }
 

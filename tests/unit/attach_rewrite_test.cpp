@@ -137,7 +137,7 @@ TEST_P(EachDomain, IsTheSameAgainAfterARequestWasSettledOtherwise) {
   const std::string none = settle_request(first, alias, vgpu);
   EXPECT_EQ(parse_domain(none).requests[0].settled, vgpu);
   EXPECT_EQ(find_hostdev(parse_domain(none), alias), nullptr);
-  const std::string second = assign_device(none, alias, Use::vendor_vf, {{0, 0x42, 0, 1}});
+  const std::string second = assign_device(none, alias, false, {{0, 0x42, 0, 1}});
   ASSERT_NE(find_hostdev(parse_domain(second), alias), nullptr);
   EXPECT_EQ(find_hostdev(parse_domain(second), alias)->address, (PciAddress{0, 0x42, 0, 1}));
   EXPECT_EQ(detach_gpus(second), before);
@@ -161,12 +161,12 @@ TEST_P(EachDomain, IsManagedAsItsKindIsAfterARequestWasSettledOtherwise) {
   const std::string alias = "ua-gpuward-0";
   const PciAddress vf{0, 0x42, 0, 1}, card{0, 0x41, 0, 0};
   const std::string first =
-      attach_gpu(fixture(GetParam()), {"8GiB", true, Use::vendor_vf, {vf}, vgpu});
+      attach_gpu(fixture(GetParam()), {"8GiB", true, Use::vendor_vf, {vf}, vgpu, pci_model, false});
   const std::string second =
-      assign_device(settle_request(first, alias, whole), alias, Use::whole, {card});
+      assign_device(settle_request(first, alias, whole), alias, true, {card});
   ASSERT_NE(find_hostdev(parse_domain(second), alias), nullptr);
   EXPECT_TRUE(find_hostdev(parse_domain(second), alias)->managed);
-  EXPECT_EQ(assign_device(settle_request(second, alias, vgpu), alias, Use::vendor_vf, {vf}), first);
+  EXPECT_EQ(assign_device(settle_request(second, alias, vgpu), alias, false, {vf}), first);
   EXPECT_EQ(settle_request(second, alias, whole), second);
 }
 

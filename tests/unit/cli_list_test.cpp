@@ -69,6 +69,15 @@ TEST_F(ListTest, virtual_functions_share_what_their_card_has) {
   EXPECT_EQ(available("12Q"), 3U);
 }
 
+TEST_F(ListTest, of_a_profile_that_keeps_the_driver_what_is_bound_is_available) {
+  host_.pci_gpu("0000:41:00.0").driver("nouveau");
+  host_.pci_gpu("0000:42:00.0").driver("vfio-pci");
+  host_.config("[profile p]\nuse = whole\n");
+  EXPECT_EQ(list("profiles")[0]["available"], 2U);
+  host_.config("[profile p]\nuse = whole\ndriver = keep\n");
+  EXPECT_EQ(list("profiles")[0]["available"], 1U);
+}
+
 TEST_F(ListTest, no_more_are_available_than_max_permits_on_a_card) {
   host_.pci_gpu("0000:41:00.0");
   for (const char* const vf : {"0000:41:00.4", "0000:41:00.5", "0000:41:00.6"})

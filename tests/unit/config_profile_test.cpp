@@ -159,6 +159,31 @@ TEST_F(ConfigProfile, WhatGoesTogether) {
               SizeIs(1));  // "asks for nothing" does not follow
 }
 
+TEST_F(ConfigProfile, TheHostMayBindTheDriverOfWholeGpusAndVfs) {
+  for (const std::string use : {"whole", "vf"}) {
+    EXPECT_TRUE(is_managed(profile("use = " + use)));
+    EXPECT_TRUE(is_managed(profile("use = " + use + "\ndriver = libvirt")));
+    EXPECT_FALSE(is_managed(profile("use = " + use + "\ndriver = keep")));
+  }
+  for (const std::string use : {"vendor-vf", "mig"})
+    EXPECT_FALSE(is_managed(profile("type = t\nuse = " + use)));
+}
+
+TEST_F(ConfigProfile, NoOtherKindHasADriverToKeep) {
+  EXPECT_EQ(complaint("driver = keep"),
+            "'driver' in [profile p] requires use = whole or use = vf; 'use' is mdev by default");
+  for (const std::string use : {"vendor-vf", "mig"})
+    EXPECT_THAT(complaint("driver = keep\nuse = " + use),
+                testing::HasSubstr("requires use = whole or use = vf; 'use' is " + use));
+  EXPECT_THAT(problems("[profile p]\nuse = vf\ndriver = vfio-pci"),
+              ElementsAre("gpuward.conf:3: bad value 'vfio-pci' for 'driver' in [profile p]; "
+                          "possible: libvirt, keep"));
+  for (const std::string use : {"", "use = whole\n"})
+    EXPECT_THAT(problems("[profile p]\n" + use + "memory = 1GiB\ndriver = keep"),
+                ElementsAre(testing::HasSubstr("'driver' in [profile p] and 'memory' are mutually "
+                                               "exclusive")));
+}
+
 TEST_F(ConfigProfile, Names) {
   EXPECT_THAT(problems("[profile A-1_b.c+d]\ntype = t\n"), IsEmpty());
   for (const std::string bad : {"a/b", ".", "..", "a b", "a:b", "*", "\xc3\xa4"})
@@ -218,7 +243,7 @@ TEST_F(ConfigProfile, UnknownKey) {
   EXPECT_EQ(complaint("types = a"), "unknown key 'types' in [profile p]; did you mean 'type'?");
   EXPECT_EQ(complaint("colour = red"),
             "unknown key 'colour' in [profile p]; possible: type, gpu, placement, numa, memory, "
-            "compute, workload, console, use, scrub, one-time, allow, set");
+            "compute, workload, console, use, scrub, one-time, allow, set, driver");
 }
 
 TEST_F(ConfigProfile, Use) {

@@ -45,6 +45,7 @@ TEST(UseTest, traits_go_together) {
     EXPECT_LE(kind.has_named_types, kind.has_types);
     EXPECT_LE(kind.has_vf_quota, kind.is_vf);
     EXPECT_FALSE(kind.is_mediated && kind.outlives_domain);
+    EXPECT_FALSE(kind.can_keep_driver && (kind.is_mediated || kind.keeps_driver));
     EXPECT_FALSE(kind.is_mediated && kind.is_vf);
     EXPECT_FALSE(kind.is_whole_card && kind.has_types);
   }
@@ -55,8 +56,8 @@ TEST(UseTest, off_has_no_trait) {
   for (bool UseTraits::*const trait :
        {&UseTraits::is_mediated, &UseTraits::has_types, &UseTraits::has_named_types,
         &UseTraits::has_instances, &UseTraits::is_vf, &UseTraits::has_vf_quota,
-        &UseTraits::keeps_driver, &UseTraits::can_be_adopted, &UseTraits::is_whole_card,
-        &UseTraits::outlives_domain, &UseTraits::is_requestable})
+        &UseTraits::keeps_driver, &UseTraits::can_keep_driver, &UseTraits::can_be_adopted,
+        &UseTraits::is_whole_card, &UseTraits::outlives_domain, &UseTraits::is_requestable})
     EXPECT_FALSE(off.*trait);
   EXPECT_TRUE(is_off(Use::off));
   EXPECT_FALSE(is_off(Use::whole));

@@ -208,6 +208,26 @@ TEST_F(DoctorTools, driverctl_binds_a_gpu) {
               ElementsAre(HasSubstr("problem /etc/driverctl.d/pci-" + card)));
 }
 
+TEST_F(DoctorTools, driverctl_binds_a_gpu_of_a_profile_that_keeps_the_driver) {
+  host_.pci_gpu(card).driver("nouveau");
+  file("/etc/driverctl.d/pci-" + card, "vfio-pci\n");
+  Config config;
+  Profile& kept = config.profiles.emplace_back();
+  kept.name = "p";
+  kept.use = Use::whole;
+  kept.keep_driver = true;
+  EXPECT_THAT(check_other_tools(root_, config), IsEmpty());
+  EXPECT_THAT(told(check_devices(root_, config)),
+              ElementsAre(AllOf(HasSubstr("problem " + card), HasSubstr("is bound to nouveau"),
+                                HasSubstr("driverctl set-override " + card + " vfio-pci"))));
+  host_.pci_gpu("0000:42:00.0").driver("vfio-pci");
+  EXPECT_THAT(told(check_devices(root_, config)), ElementsAre(HasSubstr("warning " + card)));
+  host_.pci_gpu(card).driver("vfio-pci");
+  EXPECT_THAT(check_devices(root_, config), IsEmpty());
+  kept.use = Use::vf;
+  EXPECT_THAT(check_other_tools(root_, config), SizeIs(1)) << "of VFs, not of their card";
+}
+
 // --- hooks ---
 
 using DoctorHooks = DoctorTest;

@@ -32,7 +32,7 @@ std::string minimal() {
 
 std::string pointed(const std::string& xml, const std::string& alias,
                     const std::vector<PciAddress>& functions) {
-  return assign_device(xml, alias, Use::whole, functions);
+  return assign_device(xml, alias, true, functions);
 }
 
 std::string protected_with(const std::string& xml, QemuCapabilities qemu) {
@@ -96,7 +96,6 @@ class MovesTest : public testing::Test {
     seen_.gpus.push_back(gpu);
     Reassignment move;
     move.alias = alias;
-    move.use = Use::whole;
     move.from = from;
     move.to = to;
     moves_.push_back(move);
@@ -172,6 +171,15 @@ TEST(Reassigner, MovesAGpuOfWhichACompanionAloneIsLeft) {
   EXPECT_EQ(moved.done.size(), 1u);
   EXPECT_THAT(moved.xml, HasSubstr("<alias name='ua-gpuward-0'/>"));
   EXPECT_THAT(moved.xml, Not(HasSubstr("ua-gpuward-0-1")));
+}
+
+TEST_F(MovesTest, AGpuThatStaysIsUnmanaged) {
+  add("ua-gpuward-0", one, {one, one_1});
+  moves_[0].managed = false;
+  const Moved moved = with_moves(xml_, moves_, seen_);
+  EXPECT_EQ(moved.done.size(), 1u);
+  EXPECT_EQ(moved.xml, assign_device(xml_, "ua-gpuward-0", false, {one, one_1}));
+  EXPECT_NE(moved.xml, xml_);
 }
 
 }  // namespace

@@ -172,6 +172,33 @@ TEST_F(PciLifeTest, a_companion_that_stays_behind_is_refused) {
   EXPECT_FALSE(claims_.find(card_.uuid));
 }
 
+TEST_F(PciLifeTest, what_the_host_is_to_bind_is_refused_until_all_of_it_is_bound) {
+  profile("card").keep_driver = true;
+  EXPECT_THAT(refusal(card_),
+              HasSubstr("hostdev 'ua-gpuward-0' has managed='yes', and [profile card] "
+                        "has driver = keep; run: gpuward reassign vm1"));
+  card_.hostdevs[0].managed = false;
+  EXPECT_THAT(refusal(card_), HasSubstr("device is bound to nouveau, and driver = keep"));
+  EXPECT_THAT(refusal(card_), HasSubstr("run: driverctl set-override 0000:41:00.0 vfio-pci"));
+  host_.pci_gpu("0000:41:00.0").driver("vfio-pci");
+  EXPECT_THAT(refusal(card_), HasSubstr("companion 0000:41:00.1 is bound to snd_hda_intel"));
+  EXPECT_THAT(refusal(card_), HasSubstr("run: driverctl set-override 0000:41:00.1 vfio-pci"));
+  host_.pci_gpu("0000:41:00.1").driver("vfio-pci");
+  EXPECT_THAT(refusal(card_), HasSubstr("hostdev 'ua-gpuward-0-1' has managed='yes'"));
+  card_.hostdevs[1].managed = false;
+  EXPECT_FALSE(claims_.find(card_.uuid));
+  prepare(card_);
+  EXPECT_TRUE(claims_.find(card_.uuid));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
+TEST_F(PciLifeTest, a_vf_that_the_host_is_to_bind_is_not_made) {
+  profile("part").keep_driver = true;
+  part_.hostdevs[0].managed = false;
+  EXPECT_THAT(refusal(part_), HasSubstr("VF is not enabled, and driver = keep in [profile part]"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
+}
+
 TEST_F(PciLifeTest, the_second_domain_is_told_the_first_ones_name) {
   prepare(card_);
   const Domain second = domain(9, "card", {"0000:41:00.0", "0000:41:00.1"});

@@ -71,6 +71,25 @@ TEST_F(RepointTest, what_points_at_no_device_of_the_pool_moves) {
   EXPECT_THAT(devices(repointed(domain({"0000:99:00.0"}))), ElementsAre(at("0000:41:00.0")));
 }
 
+TEST_F(RepointTest, what_is_managed_otherwise_than_its_profile_stays_and_is_rewritten) {
+  const std::string xml = domain({"0000:42:00.0"});
+  config_.profiles[0].keep_driver = true;
+  host_.pci_gpu("0000:42:00.0").driver("vfio-pci");
+  host_.pci_gpu("0000:43:00.0").driver("vfio-pci");
+  const std::string kept = repointed(xml);
+  EXPECT_THAT(devices(kept), ElementsAre(at("0000:42:00.0")));
+  EXPECT_THAT(kept, HasSubstr("managed='no'"));
+  EXPECT_EQ(repointed(kept), kept);
+  EXPECT_TRUE(pool_domain(config_, parse_domain(xml)).gpus[0].must_be_unmanaged);
+  EXPECT_FALSE(pool_domain(config_, parse_domain(kept)).gpus[0].must_be_unmanaged);
+  EXPECT_THAT(error_of([&] {
+                repoint_to(host_.root(), config_, kept, {}, {"", at("0000:41:00.0")});
+              }),
+              HasSubstr("does not match profile 'card': device is bound to no driver"));
+  config_.profiles[0].keep_driver = false;
+  EXPECT_EQ(repointed(kept), xml);
+}
+
 TEST_F(RepointTest, what_has_lost_its_own_hostdev_but_no_companion_is_written_anew) {
   std::string xml =
       attach_gpu(domain({}), {"card", true, Use::whole, {at("0000:41:00.0"), {0, 0x41, 0, 1}}});
@@ -225,8 +244,8 @@ TEST_F(RepointTest, a_gpu_does_not_go_to_a_card_without_capacity) {
   host_.set_vfs("0000:41:00.0", 2);
   for (const char* const vf : {"0000:41:00.1", "0000:41:00.2"}) add_vendor_vf(host_, vf);
   config_ = vendor_vgpu_config("0000:41:00.0");
-  const std::string xml =
-      attach_gpu(domain({}), {"vgpu", true, Use::vendor_vf, {at("0000:41:00.1")}});
+  const std::string xml = attach_gpu(
+      domain({}), {"vgpu", true, Use::vendor_vf, {at("0000:41:00.1")}, {}, pci_model, false});
   const auto move = [&] {
     return repoint_to(host_.root(), config_, xml, {}, {"", at("0000:41:00.2")});
   };

@@ -482,7 +482,7 @@ TEST(GpuHotplug, CompanionsThatCameIntoThePlaceLeaveWithTheGpu) {
                         "<alias name='ua-gpuward-0'/>\n      <address type='pci'/>")}) {
     const std::string placed = closed(xml);
     ASSERT_THAT(placed, HasSubstr("gpuward:place"));
-    const std::string moved = assign_device(placed, "ua-gpuward-0", Use::whole, {two, two_1});
+    const std::string moved = assign_device(placed, "ua-gpuward-0", true, {two, two_1});
     ASSERT_THAT(moved, HasSubstr("multifunction='on'"));
     const std::string opened = unprotect(moved);
     const Document document = parse_document(opened);
