@@ -30,9 +30,9 @@ constexpr Deadlines deadlines{milliseconds(60'000), milliseconds(150), milliseco
 constexpr unsigned most_tenants = 20;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr unsigned default_hosts = 30;
+constexpr unsigned default_hosts = 10;
 #else
-constexpr unsigned default_hosts = 200;
+constexpr unsigned default_hosts = 60;
 #endif
 
 // ---- what is asked
@@ -43,6 +43,7 @@ struct Wanted {
   std::vector<std::string> types{};  ///< any of them serves it
   std::optional<unsigned> mib{};     ///< of a fraction
   std::optional<Isolation> isolation{};
+  std::string card{};  ///< the only one that its profile names, of mdevs; "" for any
   std::string address{};
   std::string counted_as{};  ///< by [quota]
   bool operator==(const Wanted&) const = default;
@@ -59,6 +60,12 @@ std::vector<std::string> types_of(const RandomHost& host, RandomCard::Kind kind)
     if (card.kind == kind)
       for (const Kernel::Type& type : card.empty.types) ids.insert(type.id);
   return {ids.begin(), ids.end()};
+}
+
+std::optional<unsigned> memory_of_type(const RandomHost& host, const std::string& type) {
+  for (const RandomCard& card : host.cards)
+    if (type_at(card.empty, type)) return memory_of(card, type);
+  return {};
 }
 
 template <typename Item>
@@ -78,6 +85,8 @@ std::vector<Profile> random_profiles(Random& random, const RandomHost& host) {
       if (const auto& type = one_of(random, types);
           std::find(profile.types.begin(), profile.types.end(), type) == profile.types.end())
         profile.types.push_back(type);
+    if (use == Use::mdev && any(random, 0, 2) == 0)
+      profile.gpus = {*parse_gpu_selector(one_of(random, host.cards).name)};
     profiles.push_back(profile);
   };
   const auto mdevs = types_of(host, RandomCard::Kind::mdevs);
@@ -94,7 +103,7 @@ GpuSection random_section(Random& random, const RandomCard& card) {
   section.selector = *parse_gpu_selector(card.name);
   section.use = uses[static_cast<size_t>(card.kind)];
   for (const Kernel::Type& type : card.empty.types)
-    if (any(random, 0, 7) == 0) section.max.push_back({type.id, any(random, 0, 6)});
+    if (any(random, 0, 4) == 0) section.max.push_back({type.id, any(random, 0, 6)});
   if (!card.empty.types.empty() && any(random, 0, 7) == 0)
     section.isolation = any(random, 0, 1) ? Isolation::memory : Isolation::memory_and_compute;
   return section;
@@ -114,10 +123,15 @@ std::vector<Quota> random_quotas(Random& random, const std::vector<Profile>& pro
   return quotas;
 }
 
-Config random_config(Random& random, const RandomHost& host) {
+/// `has_limits`: [quota] and [gpu] max, where there are any by chance.
+Config random_config(Random& random, const RandomHost& host, bool has_limits) {
   Config config;
   for (const RandomCard& card : host.cards) config.gpus.push_back(random_section(random, card));
   config.profiles = random_profiles(random, host);
+  if (!has_limits) {
+    for (GpuSection& section : config.gpus) section.max.clear();
+    return config;
+  }
   config.quotas = random_quotas(random, config.profiles);
   // What a domain uses is placed first and counted then: with one type for each request the count
   // does not depend on the place.
@@ -148,12 +162,16 @@ void add(Asked& asked, const Wanted& wanted, const std::string& text,
 }
 
 /// A device that the domain's XML does not name yet.
-std::string random_address(Random& random, const RandomHost& host, const Asked& asked, Use use) {
+std::string random_address(Random& random, const RandomHost& host, const Config& config,
+                           const Asked& asked, Use use) {
   std::vector<std::string> addresses;
-  for (const RandomCard& card : host.cards) {
-    if (use == Use::whole && card.is_whole_too) addresses.push_back(card.name);
-    if (card.kind == (use == Use::vf ? RandomCard::Kind::vfs : RandomCard::Kind::vgpus) &&
-        use != Use::whole)
+  for (size_t number = 0; number < host.cards.size(); ++number) {
+    const RandomCard& card = host.cards[number];
+    // Now and then one that is not given whole.
+    const bool fits = config.gpus[number].use == use;
+    if (use == Use::whole && card.is_whole_too && (fits || any(random, 0, 7) == 0))
+      addresses.push_back(card.name);
+    if (use != Use::whole && fits)
       addresses.insert(addresses.end(), card.parts.begin(), card.parts.end());
   }
   std::erase_if(addresses, [&](const std::string& address) {
@@ -163,15 +181,19 @@ std::string random_address(Random& random, const RandomHost& host, const Asked& 
   return addresses.empty() ? "" : one_of(random, addresses);
 }
 
-void add_profile(Random& random, const RandomHost& host, const Profile& profile, Asked& asked) {
+void add_profile(Random& random, const RandomHost& host, const Config& config, Asked& asked) {
+  const Profile& profile = one_of(random, config.profiles);
   Wanted wanted{profile.use, profile.types};
   wanted.counted_as = profile.name;
-  if (profile.use != Use::mdev) wanted.address = random_address(random, host, asked, profile.use);
+  if (!profile.gpus.empty()) wanted.card = to_string(profile.gpus[0]);
+  if (profile.use != Use::mdev)
+    wanted.address = random_address(random, host, config, asked, profile.use);
   if (profile.use == Use::mdev || !wanted.address.empty()) add(asked, wanted, profile.name, {});
 }
 
 /// By memory, as attach settled it; or by type, where no memory is said.
-void add_settled(Random& random, const RandomHost& host, Use use, Asked& asked) {
+void add_settled(Random& random, const RandomHost& host, const Config& config, Use use,
+                 Asked& asked) {
   const auto types =
       types_of(host, use == Use::mdev ? RandomCard::Kind::mdevs : RandomCard::Kind::vgpus);
   if (types.empty()) return;
@@ -179,24 +201,24 @@ void add_settled(Random& random, const RandomHost& host, Use use, Asked& asked) 
   Wanted wanted{use, {type}};
   wanted.counted_as = type;
   std::string text = type;
-  if (any(random, 0, 3) > 0) {
-    unsigned most = 1024;
-    for (const RandomCard& card : host.cards) most = memory_of(card, type).value_or(most);
+  const auto memory = memory_of_type(host, type);
+  if (any(random, 0, 9) < (memory ? 8U : 1U)) {
+    const unsigned most = memory.value_or(1024);
     // Now and then more than the type has: the author of the XML may have written another.
     wanted.mib = any(random, 0, 9) ? 128 * any(random, 1, most / 128) : most + 128;
-    const bool has_share = any(random, 0, 3) == 0;
+    const bool has_share = any(random, 0, use == Use::mdev ? 6 : 2) == 0;
     wanted.isolation = has_share ? Isolation::memory_and_compute : Isolation::memory;
     text = std::to_string(*wanted.mib) + "MiB" + (has_share ? "/25%" : "");
   }
-  if (use != Use::mdev) wanted.address = random_address(random, host, asked, use);
+  if (use != Use::mdev) wanted.address = random_address(random, host, config, asked, use);
   if (use == Use::mdev || !wanted.address.empty())
     add(asked, wanted, text, SettledRequest{use, type});
 }
 
-void add_whole(Random& random, const RandomHost& host, Asked& asked) {
+void add_whole(Random& random, const RandomHost& host, const Config& config, Asked& asked) {
   Wanted wanted{Use::whole};
   wanted.counted_as = "whole";
-  wanted.address = random_address(random, host, asked, Use::whole);
+  wanted.address = random_address(random, host, config, asked, Use::whole);
   if (!wanted.address.empty()) add(asked, wanted, "whole", SettledRequest{});
 }
 
@@ -207,20 +229,21 @@ Asked random_domain(Random& random, const RandomHost& host, const Config& config
   if (number % 2) asked.domain.owner = number % 3 ? "a" : "b";
   const bool has_many_of_one = any(random, 0, 2) == 0;
   for (unsigned count = has_many_of_one ? 1 : any(random, 1, 4); count > 0; --count) {
-    const unsigned kind = has_many_of_one ? 5 : any(random, 0, 9);
+    const unsigned kind = has_many_of_one ? 5 : any(random, 0, 11);
     if (kind < 5)
-      add_profile(random, host, one_of(random, config.profiles), asked);
+      add_profile(random, host, config, asked);
     else if (kind < 8)
-      add_settled(random, host, Use::mdev, asked);
-    else if (kind == 8)
-      add_settled(random, host, Use::vendor_vf, asked);
+      add_settled(random, host, config, Use::mdev, asked);
+    else if (kind < 10)
+      add_settled(random, host, config, Use::vendor_vf, asked);
     else
-      add_whole(random, host, asked);
+      add_whole(random, host, config, asked);
   }
   if (!has_many_of_one || asked.wanted.empty()) return asked;
   const Wanted wanted = asked.wanted[0];
   const GpuRequest request = asked.domain.requests[0];
-  for (unsigned count = any(random, 0, 11); count > 0; --count)
+  // Twice ten are as many fractions as there may be.
+  for (unsigned count = any(random, 0, 1) ? 9 : any(random, 0, 15); count > 0; --count)
     add(asked, wanted, request.profile, request.settled);
   return asked;
 }
@@ -265,7 +288,8 @@ struct Taken {
   bool takes(const Wanted& wanted, size_t type) const {
     const std::string& id = kernel.types[type].id;
     return std::find(wanted.types.begin(), wanted.types.end(), id) != wanted.types.end() &&
-           !broken.contains(id) && kernel.fits(kernel.types[type]) && is_below_max(id) &&
+           (wanted.card.empty() || wanted.card == card.name) && !broken.contains(id) &&
+           kernel.fits(kernel.types[type]) && is_below_max(id) &&
            (!wanted.mib || memory_of(card, id) >= wanted.mib) &&
            (!wanted.isolation || takes_tenant(*wanted.isolation));
   }
@@ -381,12 +405,6 @@ std::vector<const Quota*> quotas_for(const Config& config, const std::string& na
         break;
       }
   return quotas;
-}
-
-std::optional<unsigned> memory_of_type(const RandomHost& host, const std::string& type) {
-  for (const RandomCard& card : host.cards)
-    if (type_at(card.empty, type)) return memory_of(card, type);
-  return {};
 }
 
 Counted counted(const RandomHost& host, const Config& config, const Quota& quota,
@@ -505,16 +523,22 @@ struct Counts {
 /// One host, and what is done on it.
 class Round {
  public:
-  Round(unsigned seed, Counts& counts) : random_(seed), counts_(counts) { claims_.make_ready(); }
+  Round(unsigned seed, Counts& counts)
+      : random_(seed),
+        counts_(counts),
+        host_(random_, is_of_fractions(seed)),
+        config_(random_config(random_, host_, !is_of_fractions(seed))) {
+    claims_.make_ready();
+  }
 
   void step() {
     const unsigned number = any(random_, 0, 5);
     Asked asked = random_domain(random_, host_, config_, number);
     if (const auto claim = claims_.find(asked.domain.uuid)) {
-      release(*claim);
+      if (any(random_, 0, 1) == 0) release(*claim);
       return;
     }
-    if (any(random_, 0, 7) == 0) change_use();
+    if (any(random_, 0, 4) == 0) change_use();
     if (!asked.wanted.empty()) start(asked);
   }
 
@@ -524,6 +548,9 @@ class Round {
   }
 
  private:
+  /// Each sixth host is one on which the limit of fractions is reached.
+  static bool is_of_fractions(unsigned seed) { return seed % 6 == 0; }
+
   std::vector<Claim> all_claims() const {
     AllClaims all = claims_.all();
     EXPECT_TRUE(all.unreadable.empty());
@@ -643,8 +670,8 @@ class Round {
 
   Random random_;
   Counts& counts_;
-  RandomHost host_{random_};
-  Config config_ = random_config(random_, host_);
+  RandomHost host_;
+  Config config_;
   Claims claims_{host_.fake.root()};
 };
 
@@ -658,7 +685,7 @@ unsigned number_of(const char* variable, unsigned otherwise) {
 TEST(LifecyclePropertyTest, no_rule_is_broken_and_what_has_a_place_is_not_refused) {
   const unsigned first = number_of("GPUWARD_PROPERTY_SEED", 1);
   const unsigned hosts = number_of("GPUWARD_PROPERTY_HOSTS", default_hosts);
-  constexpr int steps = 16;
+  constexpr int steps = 24;
   Counts counts;
   for (unsigned seed = first; seed < first + hosts && !HasFailure(); ++seed) {
     Round round(seed, counts);
@@ -670,7 +697,6 @@ TEST(LifecyclePropertyTest, no_rule_is_broken_and_what_has_a_place_is_not_refuse
     SCOPED_TRACE("GPUWARD_PROPERTY_SEED=" + std::to_string(seed) + ", releases at the end");
     round.end();
   }
-  RecordProperty("granted", static_cast<int>(counts.granted));
   std::cout << counts.granted << " granted, " << counts.refused << " refused, " << counts.compared
             << " of these compared, " << counts.undone << " undone, " << counts.most_tenants
             << " tenants at most\n";
@@ -678,7 +704,7 @@ TEST(LifecyclePropertyTest, no_rule_is_broken_and_what_has_a_place_is_not_refuse
   EXPECT_GT(counts.granted, hosts);
   EXPECT_GT(counts.compared, hosts);
   EXPECT_GT(counts.undone, hosts / 10);
-  EXPECT_EQ(counts.most_tenants, most_tenants) << "the limit was reached";
+  EXPECT_EQ(counts.most_tenants, most_tenants) << "the limit was not reached";
 }
 
 }  // namespace

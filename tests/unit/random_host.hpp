@@ -59,10 +59,24 @@ inline void add_sizes(Random& random, unsigned gib, unsigned model, bool is_vgpu
   }
 }
 
+/// Sizes divide each other, so what is left of one is known.
+inline Kernel model_of_pool(const std::string& name, const std::vector<unsigned>& sizes,
+                            unsigned mib) {
+  Kernel kernel{Kernel::Kind::pool, {}, {mib}};
+  kernel.total = mib;
+  for (const unsigned size : sizes)
+    if (size <= mib)
+      kernel.types.push_back({name + std::to_string(size),
+                              "virtual display, " + std::to_string(size) + " MB video memory",
+                              {size}});
+  return kernel;
+}
+
 inline Kernel random_model(Random& random, unsigned model, bool is_vgpu) {
   using Kind = Kernel::Kind;
-  constexpr Kind kinds[] = {Kind::pool, Kind::homogeneous, Kind::mixed, Kind::ports};
-  Kernel kernel{is_vgpu ? Kind::homogeneous : kinds[any(random, 0, 3)], {}, {}};
+  constexpr Kind kinds[] = {Kind::pool,        Kind::pool,  Kind::homogeneous,
+                            Kind::homogeneous, Kind::mixed, Kind::ports};
+  Kernel kernel{is_vgpu ? Kind::homogeneous : kinds[any(random, 0, 5)], {}, {}};
   const std::string name = "m" + std::to_string(model) + '-';
   if (kernel.kind == Kind::ports) {
     kernel.total = any(random, 2, 24);
@@ -70,14 +84,9 @@ inline Kernel random_model(Random& random, unsigned model, bool is_vgpu) {
       if (ports <= kernel.total)
         kernel.types.push_back({name + std::to_string(ports), "", {ports}});
   } else if (kernel.kind == Kind::pool) {
-    kernel.total = 128 * any(random, 1, 40);
-    for (const unsigned mib : {128U, 256U, 512U})
-      if (mib <= kernel.total)
-        kernel.types.push_back({name + std::to_string(mib),
-                                "virtual display, " + std::to_string(mib) + " MB video memory",
-                                {mib}});
+    return model_of_pool(name, {128, 256, 512}, 128 * any(random, 1, 40));
   } else {
-    constexpr unsigned sizes[] = {4, 8, 12, 24};
+    constexpr unsigned sizes[] = {4, 8, 24, 48};
     const unsigned gib = sizes[any(random, 0, 3)];
     kernel.total = 1024 * gib;
     add_sizes(random, gib, model, is_vgpu, kernel);
@@ -89,8 +98,14 @@ inline Kernel random_model(Random& random, unsigned model, bool is_vgpu) {
 
 class RandomHost {
  public:
-  explicit RandomHost(Random& random) {
-    for (unsigned number = any(random, 1, 4); number > 0; --number) add_card(random);
+  /// `is_of_fractions`: its one card has room for more fractions than there may be.
+  RandomHost(Random& random, bool is_of_fractions) {
+    if (is_of_fractions) {
+      add({RandomCard::Kind::mdevs, "0000:41:00.0", model_of_pool("m-", {128}, 128 * 24)}, random);
+    } else {
+      for (unsigned number = any(random, 1, 4); number > 0; --number)
+        add(random_card(random), random);
+    }
     fake.counts = [this](const std::string& parent) { count(card_of(parent)); };
     for (const RandomCard& card : cards) {
       count(card);
@@ -119,33 +134,37 @@ class RandomHost {
     return pci_path(fake.root(), *parse_pci_address(vf)) + "/nvidia/" + name;
   }
 
-  void add_card(Random& random) {
+  RandomCard random_card(Random& random) const {
     using Kind = RandomCard::Kind;
     constexpr Kind kinds[] = {Kind::mdevs, Kind::mdevs, Kind::mdevs,
                               Kind::vgpus, Kind::vfs,   Kind::whole};
-    const auto number = static_cast<unsigned>(cards.size());
-    RandomCard card{kinds[any(random, 0, 5)], "0000:4" + std::to_string(number + 1) + ":00.0"};
+    const auto number = static_cast<unsigned>(cards.size()) + 1;
+    RandomCard card{kinds[any(random, 0, 5)], "0000:4" + std::to_string(number) + ":00.0"};
     if (card.kind == Kind::mdevs || card.kind == Kind::vgpus) {
-      card.empty = random_model(random, number + 1, card.kind == Kind::vgpus);
+      card.empty = random_model(random, number, card.kind == Kind::vgpus);
       // Often two of a model.
       if (!cards.empty() && cards.back().kind == card.kind && any(random, 0, 1))
         card.empty = cards.back().empty;
     }
     if (card.kind == Kind::mdevs && card.empty.kind == Kernel::Kind::ports && any(random, 0, 1))
       card.name = "ports" + std::to_string(number);
-    const unsigned vfs = card.kind == Kind::vfs ? any(random, 1, 4) : card.empty.vfs;
+    return card;
+  }
+
+  void add(RandomCard card, Random& random) {
+    const unsigned vfs = card.kind == RandomCard::Kind::vfs ? any(random, 1, 4) : card.empty.vfs;
     const bool is_pci = parse_pci_address(card.name).has_value();
     card.is_whole_too = is_pci && vfs == 0;
     if (is_pci) fake.pci_gpu(card.name);
     if (card.is_whole_too) {
       fake.pci_gpu(card.name).attribute("reset", "");
-      fake.iommu_group(500 + number, {card.name});
+      fake.iommu_group(500 + static_cast<unsigned>(cards.size()), {card.name});
     }
     if (vfs > 0) add_vfs(card, vfs);
-    if (card.kind == Kind::mdevs) add_parents(card);
-    if (card.kind == Kind::vgpus)
+    if (card.kind == RandomCard::Kind::mdevs) add_parents(card);
+    if (card.kind == RandomCard::Kind::vgpus)
       for (const std::string& vf : card.parts) add_vgpus(vf);
-    cards.push_back(card);
+    cards.push_back(std::move(card));
   }
 
   void add_vfs(RandomCard& card, unsigned count) {
