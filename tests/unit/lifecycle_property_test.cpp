@@ -206,7 +206,7 @@ void add_settled(Random& random, const RandomHost& host, const Config& config, U
     const unsigned most = memory.value_or(1024);
     // Now and then more than the type has: the author of the XML may have written another.
     wanted.mib = any(random, 0, 9) ? 128 * any(random, 1, most / 128) : most + 128;
-    const bool has_share = any(random, 0, use == Use::mdev ? 6 : 2) == 0;
+    const bool has_share = any(random, 0, use == Use::mdev ? 6 : 1) == 0;
     wanted.isolation = has_share ? Isolation::memory_and_compute : Isolation::memory;
     text = std::to_string(*wanted.mib) + "MiB" + (has_share ? "/25%" : "");
   }

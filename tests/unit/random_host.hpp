@@ -136,10 +136,10 @@ class RandomHost {
 
   RandomCard random_card(Random& random) const {
     using Kind = RandomCard::Kind;
-    constexpr Kind kinds[] = {Kind::mdevs, Kind::mdevs, Kind::mdevs,
+    constexpr Kind kinds[] = {Kind::mdevs, Kind::mdevs, Kind::mdevs, Kind::vgpus,
                               Kind::vgpus, Kind::vfs,   Kind::whole};
     const auto number = static_cast<unsigned>(cards.size()) + 1;
-    RandomCard card{kinds[any(random, 0, 5)], "0000:4" + std::to_string(number) + ":00.0"};
+    RandomCard card{kinds[any(random, 0, 6)], "0000:4" + std::to_string(number) + ":00.0"};
     if (card.kind == Kind::mdevs || card.kind == Kind::vgpus) {
       card.empty = random_model(random, number, card.kind == Kind::vgpus);
       // Often two of a model.
