@@ -30,9 +30,9 @@ constexpr Deadlines deadlines{milliseconds(60'000), milliseconds(150), milliseco
 constexpr unsigned most_tenants = 20;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr unsigned default_hosts = 10;
+constexpr unsigned default_hosts = 12;
 #else
-constexpr unsigned default_hosts = 60;
+constexpr unsigned default_hosts = 48;
 #endif
 
 // ---- what is asked
@@ -227,7 +227,7 @@ Asked random_domain(Random& random, const RandomHost& host, const Config& config
   asked.domain.uuid.bytes[15] = static_cast<uint8_t>(number + 1);
   asked.domain.name = "vm" + std::to_string(number);
   if (number % 2) asked.domain.owner = number % 3 ? "a" : "b";
-  const bool has_many_of_one = any(random, 0, 2) == 0;
+  const bool has_many_of_one = host.cards.size() == 1 || any(random, 0, 2) == 0;
   for (unsigned count = has_many_of_one ? 1 : any(random, 1, 4); count > 0; --count) {
     const unsigned kind = has_many_of_one ? 5 : any(random, 0, 11);
     if (kind < 5)
@@ -526,8 +526,8 @@ class Round {
   Round(unsigned seed, Counts& counts)
       : random_(seed),
         counts_(counts),
-        host_(random_, is_of_fractions(seed)),
-        config_(random_config(random_, host_, !is_of_fractions(seed))) {
+        host_(random_, sort_of(seed)),
+        config_(random_config(random_, host_, sort_of(seed) == RandomHost::Sort::any)) {
     claims_.make_ready();
   }
 
@@ -548,8 +548,10 @@ class Round {
   }
 
  private:
-  /// Each sixth host is one on which the limit of fractions is reached.
-  static bool is_of_fractions(unsigned seed) { return seed % 6 == 0; }
+  static RandomHost::Sort sort_of(unsigned seed) {
+    using Sort = RandomHost::Sort;
+    return seed % 6 == 0 ? Sort::fractions : seed % 6 == 3 ? Sort::scarce : Sort::any;
+  }
 
   std::vector<Claim> all_claims() const {
     AllClaims all = claims_.all();
@@ -573,10 +575,10 @@ class Round {
     expect_rules();
   }
 
-  /// The administrator has a card given whole, or no longer, while domains may run on it. How much
-  /// memory it has then, the driver of its mdevs would have to say.
+  /// The administrator has a card given whole, or no longer, while domains may run on it. Not the
+  /// only one, nor where memory is counted: of a whole card its mdev types tell it.
   void change_use() {
-    if (limits_memory(config_)) return;
+    if (limits_memory(config_) || host_.cards.size() == 1) return;
     const size_t number = any(random_, 0, static_cast<unsigned>(host_.cards.size()) - 1);
     const RandomCard& card = host_.cards[number];
     if (card.kind != RandomCard::Kind::mdevs || !card.is_whole_too) return;

@@ -98,14 +98,21 @@ inline Kernel random_model(Random& random, unsigned model, bool is_vgpu) {
 
 class RandomHost {
  public:
-  /// `is_of_fractions`: its one card has room for more fractions than there may be.
-  RandomHost(Random& random, bool is_of_fractions) {
-    if (is_of_fractions) {
+  enum class Sort {
+    any,
+    fractions,  ///< its one card has room for more of them than there may be
+    scarce,     ///< cards of one model with few places, so that one request can take another's
+  };
+  RandomHost(Random& random, Sort sort) {
+    if (sort == Sort::fractions)
       add({RandomCard::Kind::mdevs, "0000:41:00.0", model_of_pool("m-", {128}, 128 * 24)}, random);
-    } else {
-      for (unsigned number = any(random, 1, 4); number > 0; --number)
-        add(random_card(random), random);
-    }
+    for (const char* const name : {"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"})
+      if (sort == Sort::scarce)
+        add({RandomCard::Kind::mdevs, name,
+             model_of_pool("m-", {128, 256}, 128 * any(random, 2, 5))},
+            random);
+    for (unsigned number = any(random, 1, 4); number > 0 && sort == Sort::any; --number)
+      add(random_card(random), random);
     fake.counts = [this](const std::string& parent) { count(card_of(parent)); };
     for (const RandomCard& card : cards) {
       count(card);
