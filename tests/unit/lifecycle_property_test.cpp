@@ -527,7 +527,7 @@ class Round {
       : random_(seed),
         counts_(counts),
         host_(random_, sort_of(seed)),
-        config_(random_config(random_, host_, sort_of(seed) == RandomHost::Sort::any)) {
+        config_(random_config(random_, host_, has_limits(sort_of(seed)))) {
     claims_.make_ready();
   }
 
@@ -550,7 +550,12 @@ class Round {
  private:
   static RandomHost::Sort sort_of(unsigned seed) {
     using Sort = RandomHost::Sort;
-    return seed % 6 == 0 ? Sort::fractions : seed % 6 == 3 ? Sort::scarce : Sort::any;
+    constexpr Sort sorts[] = {Sort::fractions, Sort::vgpus, Sort::any,
+                              Sort::scarce,    Sort::any,   Sort::any};
+    return sorts[seed % 6];
+  }
+  static bool has_limits(RandomHost::Sort sort) {
+    return sort == RandomHost::Sort::any || sort == RandomHost::Sort::vgpus;
   }
 
   std::vector<Claim> all_claims() const {

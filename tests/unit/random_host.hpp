@@ -102,8 +102,13 @@ class RandomHost {
     any,
     fractions,  ///< its one card has room for more of them than there may be
     scarce,     ///< cards of one model with few places, so that one request can take another's
+    vgpus,      ///< two cards of these alone
   };
   RandomHost(Random& random, Sort sort) {
+    for (const char* const name : {"0000:41:00.0", "0000:42:00.0"})
+      if (sort == Sort::vgpus)
+        add({RandomCard::Kind::vgpus, name, random_model(random, name[6] == '1' ? 1 : 2, true)},
+            random);
     if (sort == Sort::fractions)
       add({RandomCard::Kind::mdevs, "0000:41:00.0", model_of_pool("m-", {128}, 128 * 24)}, random);
     for (const char* const name : {"0000:41:00.0", "0000:42:00.0", "0000:43:00.0"})
