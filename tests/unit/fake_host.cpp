@@ -602,23 +602,32 @@ int FakeHost::kernel_write(const std::string& path, const std::string& value) {
   return code;
 }
 
-unsigned FakeHost::room(const FakeDevice& device, unsigned most) const {
+unsigned FakeHost::room(const FakeDevice& device, const std::string& type) const {
+  if (counts)
+    return static_cast<unsigned>(std::stoul(
+        read_attribute(device.directory_ + "/mdev_supported_types/" + type + "/available_instances")
+            .value()));
+  const unsigned most = device.types_.at(type);
   unsigned whole = 1;
   for (const auto& [id, number] : device.types_)
     if (number) whole = std::lcm(whole, number);
   unsigned used = 0;
   for (const auto& entry : fs::directory_iterator(device.directory_)) {
-    const auto type = read_attribute(at("/kernel/types/") + entry.path().filename().string());
-    if (type) used += whole / device.types_.at(*type);
+    const auto other = read_attribute(at("/kernel/types/") + entry.path().filename().string());
+    if (other) used += whole / device.types_.at(*other);
   }
   return most ? (whole - used) / (whole / most) : 0;
 }
 
 /// Writes every available_instances again.
 void FakeHost::count(const FakeDevice& device) const {
+  if (counts) {
+    counts(std::string(base_name(device.directory_)));
+    return;
+  }
   for (const auto& [id, most] : device.types_)
     put_whole(device.directory_ + "/mdev_supported_types/" + id + "/available_instances",
-              at("/kernel/count"), std::to_string(room(device, most)) + '\n');
+              at("/kernel/count"), std::to_string(room(device, id)) + '\n');
 }
 
 std::string FakeHost::link_group(const std::string& directory) const {
@@ -641,7 +650,7 @@ int FakeHost::create(const std::string& parent, const std::string& type, const s
   for (const auto& [name, other] : devices_)
     if (exists(other.directory_ + '/' + text)) return EEXIST;
   const FakeDevice& device = devices_.at(parent);
-  if (room(device, device.types_.at(type)) == 0) return ENOSPC;
+  if (room(device, type) == 0) return ENOSPC;
   const std::string directory = device.directory_ + '/' + text;
   fs::create_directories(directory);
   put(directory + "/remove", "");
@@ -662,8 +671,11 @@ int FakeHost::create(const std::string& parent, const std::string& type, const s
 int FakeHost::remove(const std::string& parent, const std::string& uuid) {
   const std::string directory = device_directory(parent) + '/' + uuid;
   if (!exists(directory)) return ENODEV;
-  if (const auto group = read_link(directory + "/iommu_group"))
-    fs::remove(at("/sys/kernel/iommu_groups/") + std::string(base_name(*group)));
+  if (const auto group = read_link(directory + "/iommu_group")) {
+    const std::string number(base_name(*group));
+    fs::remove(at("/sys/kernel/iommu_groups/") + number);
+    fs::remove_all(at("/sys/class/vfio/") + number);
+  }
   begin_removal(directory);
   fs::remove_all(directory);
   fs::remove(at("/kernel/types/" + uuid));

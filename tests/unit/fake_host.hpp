@@ -133,6 +133,11 @@ class FakeHost {
   /// Makes VFs as a write would; 0 takes all away.
   void set_vfs(const std::string& pf, unsigned count);
 
+  /// Where types share a card in another way than FakeDevice::type says: called once an instance
+  /// has come to this parent or gone, writes each available_instances that changes by it. The
+  /// kernel then creates what it says that there is room for.
+  std::function<void(const std::string& parent)> counts;
+
   /// Called in the writing process, before the kernel has done anything, with the line that
   /// writes() is going to have.
   std::function<void(const std::string&)> before_write;
@@ -175,7 +180,7 @@ class FakeHost {
   void begin_removal(const std::string& directory) const;
   std::string link_group(const std::string& directory) const;
   void vfio_group(const std::string& number) const;
-  unsigned room(const FakeDevice& device, unsigned most) const;
+  unsigned room(const FakeDevice& device, const std::string& type) const;
   void count(const FakeDevice& device) const;
   bool is_of_instance(const std::string& path) const;
 
