@@ -111,8 +111,10 @@ std::string memory_left(const MdevPlacing& placing, const Profile& profile,
   if (!profile.memory_mib) return {};
   const auto cards = cards_of(placing, found);
   std::string text;
-  for (FractionGpu& gpu : fraction_gpus(placing.root, placing.config,
-                                        read_host(placing.root, placing.config), profile.gpus)) {
+  // Only the rooms are read, which no request changes.
+  for (FractionGpu& gpu :
+       fraction_gpus(placing.root, placing.config, read_host(placing.root, placing.config),
+                     FractionRequest{}, profile.gpus)) {
     if (!cards.contains(gpu.name)) continue;
     for (const ClaimedDevice& own : placing.claim.devices)
       if (needs_instance(own, placing.existing) && !own.parent.empty() &&

@@ -216,16 +216,16 @@ TEST_F(DoctorTools, driverctl_binds_a_gpu_of_a_profile_that_keeps_the_driver) {
   kept.name = "p";
   kept.use = Use::whole;
   kept.keep_driver = true;
-  EXPECT_THAT(check_other_tools(root_, config), IsEmpty());
-  EXPECT_THAT(told(check_devices(root_, config)),
+  EXPECT_THAT(other_tools(config), IsEmpty());
+  EXPECT_THAT(told(devices(config)),
               ElementsAre(AllOf(HasSubstr("problem " + card), HasSubstr("is bound to nouveau"),
                                 HasSubstr("driverctl set-override " + card + " vfio-pci"))));
   host_.pci_gpu("0000:42:00.0").driver("vfio-pci");
-  EXPECT_THAT(told(check_devices(root_, config)), ElementsAre(HasSubstr("warning " + card)));
+  EXPECT_THAT(told(devices(config)), ElementsAre(HasSubstr("warning " + card)));
   host_.pci_gpu(card).driver("vfio-pci");
-  EXPECT_THAT(check_devices(root_, config), IsEmpty());
+  EXPECT_THAT(devices(config), IsEmpty());
   kept.use = Use::vf;
-  EXPECT_THAT(check_other_tools(root_, config), SizeIs(1)) << "of VFs, not of their card";
+  EXPECT_THAT(other_tools(config), SizeIs(1)) << "of VFs, not of their card";
 }
 
 // --- hooks ---

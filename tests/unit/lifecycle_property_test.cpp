@@ -29,7 +29,12 @@ constexpr Deadlines deadlines{milliseconds(60'000), milliseconds(150), milliseco
 
 constexpr unsigned most_tenants = 20;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef __has_feature
+#define HAS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define HAS_SANITIZER 0
+#endif
+#if HAS_SANITIZER
 constexpr unsigned default_hosts = 12;
 #else
 constexpr unsigned default_hosts = 48;
