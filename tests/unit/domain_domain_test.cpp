@@ -226,9 +226,10 @@ TEST(ParseDomain, RefusesWhatServesNoRequest) {
   const auto error = [](const std::string& attributes) {
     return error_in(domain_with("", asking("<g:gpu alias='ua-gpuward-0' " + attributes + "/>")));
   };
-  EXPECT_EQ(error("profile='x' use='vf'"),
-            "domain XML line 4: gpu ua-gpuward-0: use='vf' is not whole, mdev, vendor-vf or mig");
-  EXPECT_THAT(error("profile='x' use='off'"), HasSubstr("use='off' is not"));
+  EXPECT_EQ(error("profile='x' use='off'"),
+            "domain XML line 4: gpu ua-gpuward-0: use='off' is not whole, mdev, vf, vendor-vf or "
+            "mig");
+  EXPECT_THAT(error("profile='x' use='vf'"), HasSubstr("vendor:device pair of use='vf'"));
   EXPECT_THAT(error("profile='x' use=''"), HasSubstr("use='' is not"));
   EXPECT_THAT(error("profile='x' use='mdev'"), HasSubstr("type='' is not a type of use='mdev'"));
   for (const char* type : {"..", ".", "-", "a/b", "a b"})

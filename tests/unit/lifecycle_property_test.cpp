@@ -654,7 +654,10 @@ class Round {
       ++counts_.refused;
       counts_.undone += host_.fake.writes().size() > writes ? 1 : 0;
       expect_unchanged(before, why);
-      if (!is_broken && is_all_known(asked, cards)) {
+      // No driver here has a scheduler that guarantees a share of time slices: require_shares(),
+      // which ShareTest is about, refuses it.
+      const bool is_for_share = why.find("% of the compute units: ") != std::string::npos;
+      if (!is_broken && !is_for_share && is_all_known(asked, cards)) {
         ++counts_.compared;
         EXPECT_FALSE(is_possible) << "there is a place: " << why;
       }
