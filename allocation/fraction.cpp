@@ -365,8 +365,12 @@ static bool may_serve(const FractionRequest& request, const FractionGpu& gpu) {
                        std::any_of(gpu.types.begin(), gpu.types.end(), [&](const GpuType& type) {
                          return refused_use(request, type.use).empty();
                        });
-  return by_type || (!gpu.device.empty() && gpu.whole_refused.empty() &&
-                     refused_use(request, whole_use).empty());
+  const bool by_vf = std::any_of(gpu.vfs.begin(), gpu.vfs.end(), [&](const FractionVfs& vfs) {
+    return refused_use(request, vfs.use).empty();
+  });
+  return by_type || by_vf ||
+         (!gpu.device.empty() && gpu.whole_refused.empty() &&
+          refused_use(request, whole_use).empty());
 }
 
 /// The largest GPU's memory of those that the request may use; nothing while that of one is not

@@ -138,6 +138,8 @@ static std::optional<std::string> domain_in(std::string_view line) {
   line.remove_prefix(begin + title.size());
   const size_t end = line.find('\'');
   if (end == line.npos || end == 0 || line.substr(0, end).ends_with("...")) return {};
+  // A name may have a quote of its own, and would pass for another.
+  if (line.find('\'', end + 1) != line.npos) return {};
   return std::string(line.substr(0, end));
 }
 

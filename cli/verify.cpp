@@ -52,8 +52,8 @@ static GuestCheck check_of_amdgpu(unsigned mib) {
 static GuestCheck check_of_gvt(const GpuType& type) {
   const auto size = [&](size_t at) { return std::to_string(type.takes[at] * 1024) + "KiB"; };
   return {"journalctl -k -g 'ppable graphic memory'",
-          "Mappable graphic memory of size " + size(1) + ", Unmappable of size " + size(2) +
-              " (how much of it is usable is not known)"};
+          "size " + size(1) + " of mappable and " + size(2) +
+              " of unmappable memory (how much of it is usable is not known)"};
 }
 
 /// BAR 0 has the size of the video memory (samples/vfio-mdev/mbochs.c), a power of 2.

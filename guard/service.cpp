@@ -415,6 +415,24 @@ DomainFacts GuardService::first_facts(const Case& at, const DomainFacts& facts) 
 /// is such a use, and libvirt says so of the domain from then on.
 void GuardService::look_past_libvirt(const Case& at) {
   if (!at.domain.was_changed_past_libvirt()) return;
+  if (at.state.has_gpu) return compare_with_qemu(at);
+  // A QEMU may not answer, and libvirt waits. All those without a GPU keep one worker at most.
+  if (asks_plain_.exchange(true)) {
+    PendingWork todo;
+    todo.monitor = true;
+    note_later(at.uuid, std::move(todo), seconds(1));
+    return;
+  }
+  try {
+    compare_with_qemu(at);
+  } catch (...) {
+    asks_plain_ = false;
+    throw;
+  }
+  asks_plain_ = false;
+}
+
+void GuardService::compare_with_qemu(const Case& at) {
   std::vector<QemuObject> objects;
   for (const std::string_view folder : object_folders) {
     const auto found = objects_in(at.domain.monitor(list_command(folder)));

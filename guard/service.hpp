@@ -65,6 +65,7 @@ class GuardService {
   void look_at_devices(const Case& at);
   DomainFacts first_facts(const Case& at, const DomainFacts& facts);
   void look_past_libvirt(const Case& at);
+  void compare_with_qemu(const Case& at);
   void report_unplug(const Case& at, log::Message message, bool first, const std::string& alias,
                      const std::string& reason);
   void look_at_memory(const Case& at, const MemoryDevice& device, const std::string& xml);
@@ -85,6 +86,7 @@ class GuardService {
   DomainTable table_;
   std::atomic<bool> connected_ = false;
   std::atomic<bool> sweep_armed_ = false;
+  std::atomic<bool> asks_plain_ = false;  ///< QEMU of a domain without a GPU
   std::mutex limit_mutex_;
   RateLimit limit_;
   bool withheld_armed_ = false;

@@ -122,7 +122,10 @@ size_t create_instances(const Root& root, const std::vector<ClaimedDevice*>& dev
     } else if (results[i].outcome == WriteResult::Outcome::failed) {
       device.parent.clear();  // whatever has this UUID now, we did not make it
     }
-    for (size_t rest = i + 1; rest < devices.size(); ++rest) devices[rest]->parent.clear();
+    for (size_t rest = i + 1; rest < devices.size(); ++rest) {
+      devices[rest]->parent.clear();
+      devices[rest]->writer = {};  // the child stops at the first failure
+    }
     throw error;
   }
   return results.size();

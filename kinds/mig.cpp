@@ -95,7 +95,7 @@ static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& d
 /// A card that cannot be asked keeps its VFs: the domain's start says why it cannot have one.
 static void mark_full(const PoolQuery& query, std::vector<PoolDevice>& pool) {
   std::map<PciAddress, std::optional<MigView>> views;
-  const auto claims = claimed_devices(query.root).claims;
+  const auto& claims = claims_of(query);
   for (PoolDevice& device : pool) {
     if (device.has_vgpu || !device.exists || !device.physical_function) continue;
     const PciAddress& card = *device.physical_function;

@@ -259,7 +259,7 @@ static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& d
   found->device.is_full =
       fraction_limit(query.root, query.config, query.profile,
                      read_identity(query.root, query.config, device.address, query.cards),
-                     claimed_devices(query.root).claims)
+                     claims_of(query))
           .has_value();
   return std::move(found->device);
 }

@@ -118,6 +118,8 @@ std::vector<QuarantinedDevice> release_devices(const Root& root, const Claims& c
                                                const Deadlines& deadlines) {
   std::vector<QuarantinedDevice> kept;
   for (ClaimedDevice& device : claim.devices) {
+    // Undone before it had a place: no claim can name it.
+    if (is_mediated(device.use) && device.parent.empty()) continue;
     if (!claim.completed && device.state == ClaimedDevice::State::claimed) {
       device.scrub.clear();
       device.one_time = false;

@@ -151,7 +151,7 @@ void require_shares(const Preparation& preparation) {
       throw Error(gpu_title(device.alias),
                   title_of(profile) + " was promised " + std::to_string(*device.compute_percent) +
                       " % of the compute units: " + share->refusal,
-                  share->is_unknown
+                  share->is_unknown && traits_of(device.use).has_types
                       ? "check: nvidia-smi"
                       : "run: gpuward reassign " + shell_word(preparation.domain.name));
   }

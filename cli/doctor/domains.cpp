@@ -192,8 +192,8 @@ static Finding unclaimed(const Domain& domain, const Hostdev& gpu, Policy hotplu
   return {hotplug == Policy::block ? Severity::problem : Severity::warning, "domains",
           shown(domain.name),
           "running domain has GPU " + device + " (" + in_quotes(gpu.alias) +
-              ") without a claim: it was added while the domain runs, or the hook did not run at "
-              "its start",
+              ") without a claim: it was added while the domain runs, it was no GPU by the "
+              "configuration then, or the hook did not run at its start",
           "virsh shutdown " + shell_word(domain.name)};
 }
 

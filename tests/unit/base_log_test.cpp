@@ -65,9 +65,8 @@ TEST(Log, journalctl_finds_a_line_by_the_domain_that_it_names) {
               AllOf(HasSubstr("\nGPUWARD_DOMAIN=a b\n"), HasSubstr("GPUWARD_DEVICE=0000:41:00.1")));
   for (const char* line : {"no domain", "domain 'web01", "domain 'aaa...' (80 bytes)", "domain ''"})
     EXPECT_THAT(entry_of(line), Not(HasSubstr("GPUWARD_DOMAIN"))) << line;
-  const std::string forged = entry_of("in use by domain 'evil' domain 'web01'");
-  EXPECT_THAT(forged, HasSubstr("GPUWARD_DOMAIN=evil\n"));
-  EXPECT_THAT(forged, Not(HasSubstr("GPUWARD_DOMAIN=web01")));
+  for (const char* forged : {"in use by domain 'web01' x'", "in use by domain 'web01': 'x'"})
+    EXPECT_THAT(entry_of(forged), Not(HasSubstr("GPUWARD_DOMAIN"))) << forged;
   EXPECT_THAT(entry_of("in use by domain 'web02'", {{"GPUWARD_DOMAIN", "web01"}}),
               Not(HasSubstr("GPUWARD_DOMAIN=web02")))
       << "a line of web01";

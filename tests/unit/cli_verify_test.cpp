@@ -345,7 +345,7 @@ TEST(GuestCheckTest, types_of_mbochs_and_gvt_have_the_size_that_the_guest_prints
                 .description = "low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4\n"};
   add_size(model.type);
   EXPECT_THAT(guest_check(device, model).expected,
-              HasSubstr("Mappable graphic memory of size 131072KiB, Unmappable of size 524288KiB"));
+              HasSubstr("size 131072KiB of mappable and 524288KiB of unmappable memory"));
 }
 
 TEST(GuestCheckTest, without_a_known_command_the_size_alone_is_given) {

@@ -626,7 +626,8 @@ TEST_F(DoctorOfDomains, a_gpu_of_a_running_domain_that_nobody_claimed) {
   const std::string xml = domain_xml(pci_xml + "<alias name='hostdev1'/></hostdev>");
   const std::string problem = "running domain has GPU " + card +
                               " ('hostdev1') without a claim: it was added while the domain runs, "
-                              "or the hook did not run at its start | virsh shutdown web01";
+                              "it was no GPU by the configuration then, or the hook did not run at "
+                              "its start | virsh shutdown web01";
   EXPECT_THAT(told(check_unclaimed(root_, {}, xml, {}, {})),
               ElementsAre("problem web01: " + problem));
   Config config;

@@ -566,6 +566,19 @@ TEST_F(ClaimDevicesTest, a_create_that_hangs_undoes_those_before_it) {
   EXPECT_EQ(where(domain, 0), "");
 }
 
+TEST_F(ClaimDevicesTest, a_create_that_hangs_leaves_those_behind_it_out_of_the_claim) {
+  host_.parent("mtty").type("mtty-1", 2);
+  host_.parent("mbochs").type("mbochs-small", 2);
+  host_.create_hangs("mbochs", "mbochs-small");
+  const Domain domain = domain_of(1, {"small", "port"});
+  EXPECT_THAT(refusal(domain, hasty), HasSubstr("is blocked in the kernel"));
+  const auto claim = claims_.find(domain.uuid);
+  ASSERT_TRUE(claim);
+  ASSERT_THAT(claim->devices, testing::SizeIs(1));
+  EXPECT_EQ(claim->devices[0].parent, "mbochs");
+  EXPECT_EQ(claim->devices[0].state, ClaimedDevice::State::quarantined);
+}
+
 /// The claim says what was meant; without it nobody would know of the instance.
 TEST_F(ClaimDevicesTest, an_instance_that_a_hanging_create_makes_in_the_end_is_found_by_reconcile) {
   host_.parent("mbochs").type("mbochs-small", 2);
