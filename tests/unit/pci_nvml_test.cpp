@@ -56,10 +56,9 @@ TEST_F(NvmlTest, the_program_of_a_recorded_host_is_not_run) {
 }
 
 TEST_F(NvmlTest, that_there_is_nothing_to_ask_is_told_from_no_answer) {
-  EXPECT_THAT(failure(milliseconds(0)), HasSubstr("gpuward-nvml timed out"));
-  const auto is_missing = [&] {
+  const auto is_missing = [&](milliseconds deadline = long_enough) {
     try {
-      card();
+      read_mig_card(root_, card_, deadline);
     } catch (const NoNvml&) {
       return true;
     } catch (const Error&) {
@@ -72,6 +71,9 @@ TEST_F(NvmlTest, that_there_is_nothing_to_ask_is_told_from_no_answer) {
   EXPECT_TRUE(is_missing());
   nvml_.remove_program();
   EXPECT_TRUE(is_missing());
+  const NvmlWatch hangs(root_, "exec sleep 300");
+  EXPECT_FALSE(is_missing(milliseconds(100)));
+  EXPECT_THAT(failure(milliseconds(100)), HasSubstr("gpuward-nvml timed out"));
 }
 
 TEST_F(NvmlTest, a_card_has_profiles_with_places_and_what_remains) {
