@@ -172,8 +172,8 @@ FractionVfs& vfs_like(const FractionVfs& part, std::vector<FractionVfs>& all) {
 
 /// One VF: counted with those that have the same; else why it does not serve.
 std::string add_vf(const Judgement& judgement, const Gpu& gpu,
-                   const std::vector<VfProfile>& profiles, const PciAddress& vf,
-                   FractionGpu& found) {
+                   const std::vector<VfProfile>& profiles, const VfTurns& turns,
+                   const PciAddress& vf, FractionGpu& found) {
   const Use use = kinds_of(gpu).front();
   Part part = vf_part(judgement, vf, use);
   if (!part.refused.empty()) return std::move(part.refused);
@@ -181,7 +181,6 @@ std::string add_vf(const Judgement& judgement, const Gpu& gpu,
   if (!memory)
     return "the driver does not report their memory; request one by a profile with use = " +
            std::string(use_word(use)) + " without memory";
-  const VfTurns turns = turns_of(profiles);
   const Limit compute = limits_of_vf(profiles, vf).limits.compute;
   FractionVfs& all =
       vfs_like({use, *memory, vf_share(turns, vf), compute, 0, {}, turns.unknown}, found.vfs);
@@ -203,8 +202,9 @@ void add_vfs(const Judgement& judgement, const Gpu& gpu, FractionGpu& found) {
     return;
   }
   const auto profiles = vf_profiles(judgement.root, *gpu.parent.address);
+  const VfTurns turns = turns_of(profiles);
   for (const PciAddress& vf : gpu.vfs)
-    if (std::string why = add_vf(judgement, gpu, profiles, vf, found); !why.empty())
+    if (std::string why = add_vf(judgement, gpu, profiles, turns, vf, found); !why.empty())
       found.vfs_refused = std::move(why);
 }
 
