@@ -57,26 +57,19 @@ std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon)
   const auto property = output_of(root.at("/usr/bin/busctl"),
                                   {"get-property", "org.freedesktop.systemd1",
                                    "/org/freedesktop/systemd1/unit/" + daemon.name + "_2eservice",
-                                   "org.freedesktop.systemd1.Service", "ExecReload"},
+                                   "org.freedesktop.systemd1.Unit", "StateChangeTimestamp"},
                                   std::chrono::seconds(3));
-  const auto reloaded = parse_last_reload(property.value_or(""));
-  if (!reloaded || *reloaded < daemon.started) return {};
-  return reloaded;
+  const auto changed = parse_timestamp(property.value_or(""));
+  if (!changed || *changed < daemon.started) return {};
+  return changed;
 }
 
-// a(sasbttttuii) 1 "/bin/kill" 3 "/bin/kill" "-HUP" "$MAINPID" false 1795273200123456 ...: behind
-// the boolean stands when it was last run, in microseconds, 0 for never.
-std::optional<Moment> parse_last_reload(std::string_view property) {
-  std::optional<Moment> last;
-  std::string_view before;
-  for (const std::string_view word : split(property, ' ')) {
-    const auto time =
-        before == "false" || before == "true" ? to_number<Moment>(word) : std::optional<Moment>();
-    if (time && *time > 0 && *time < INT64_MAX / 1000)
-      last = std::max(last.value_or(0), *time * 1000);
-    before = word;
-  }
-  return last;
+std::optional<Moment> parse_timestamp(std::string_view property) {
+  property = trim(property);
+  if (!property.starts_with("t ")) return {};
+  const auto time = to_number<Moment>(property.substr(2));
+  if (!time || *time <= 0 || *time >= INT64_MAX / 1000) return {};
+  return *time * 1000;
 }
 
 /// From behind "access_drivers" to the end of its value: a list may go over several lines.

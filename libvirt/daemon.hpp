@@ -34,10 +34,13 @@ std::optional<LibvirtDaemon> running_daemon(const Root& root);
 std::string installed_daemon(const Root& root);
 
 /// When systemd last had it reload; nothing when it has not since it started, or cannot be told.
+/// By the unit's last change of state: one that runs changes it to reload and back. systemd forgets
+/// when ExecReload ran at each daemon-reload, which every package with a unit calls.
 std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon);
 
-/// From what `busctl get-property ... ExecReload` prints (org.freedesktop.systemd1(5)).
-std::optional<Moment> parse_last_reload(std::string_view property);
+/// From what `busctl get-property` prints of a timestamp, in microseconds and 0 for never
+/// (org.freedesktop.systemd1(5)).
+std::optional<Moment> parse_timestamp(std::string_view property);
 
 /// Whether "access_drivers = [ ... ]" of libvirtd.conf or virtqemud.conf names this driver.
 bool names_access_driver(std::string_view config, std::string_view driver);

@@ -57,24 +57,15 @@ TEST_F(LibvirtDaemonTest, started_when_the_pid_file_was_written) {
   EXPECT_EQ(running_daemon(host_.root())->started, 1'000'000'000'007);
 }
 
-TEST(LastReload, is_the_first_time_behind_the_flag) {
-  EXPECT_EQ(
-      parse_last_reload("a(sasbttttuii) 1 \"/bin/kill\" 3 \"/bin/kill\" \"-HUP\" \"$MAINPID\" "
-                        "false 1795273200123456 77 1795273200133456 78 4711 1 0\n"),
-      1795273200123456000);
+TEST(Timestamp, of_systemd_is_in_microseconds) {
+  EXPECT_EQ(parse_timestamp("t 1796089610738870\n"), 1796089610738870000);
 }
 
-TEST(LastReload, of_several_commands_is_the_latest) {
-  EXPECT_EQ(parse_last_reload("a(sasbttttuii) 2 \"/x\" 1 \"/x\" false 1000 0 0 0 0 0 0 "
-                              "\"/y\" 1 \"/y\" true 2000 0 0 0 0 0 0"),
-            2000000);
-}
-
-TEST(LastReload, has_not_been_or_cannot_be_told) {
-  for (const char* text : {"a(sasbttttuii) 1 \"/bin/kill\" 1 \"/bin/kill\" false 0 0 0 0 0 0 0",
-                           "a(sasbttttuii) 0", "", "false", "false x", "false -5",
-                           "false 99999999999999999999", "false 9223372036854775807"})
-    EXPECT_FALSE(parse_last_reload(text)) << text;
+TEST(Timestamp, never_or_not_known) {
+  for (const char* text : {"t 0", "", "t", "t x", "t -5", "t 99999999999999999999",
+                           "t 9223372036854775807", "s 1796089610738870",
+                           "a(sasbttttuii) 1 \"/bin/kill\" 0 false 0 0 0 0 0 0 0"})
+    EXPECT_FALSE(parse_timestamp(text)) << text;
 }
 
 TEST(AccessDrivers, name_polkit) {
