@@ -159,6 +159,12 @@ struct PciGpu {
   std::vector<PoolDevice> pool;
 };
 
+static bool is_chosen(const PoolDevice& device, const std::vector<const PoolDevice*>& chosen) {
+  return std::any_of(chosen.begin(), chosen.end(), [&](const PoolDevice* each) {
+    return each && each->address == device.address;
+  });
+}
+
 static std::vector<PciGpu> pci_gpus(const Settings& settings, const Config& config,
                                     const std::vector<WantedGpus>& gpus,
                                     const std::shared_ptr<AskedCards>& asked) {
@@ -171,6 +177,26 @@ static std::vector<PciGpu> pci_gpus(const Settings& settings, const Config& conf
     found.insert(found.end(), wanted.count, gpu);
   }
   return found;
+}
+
+/// The same, of a request for several of which this command finds devices for some.
+static Error too_few(const PciGpu& gpu, const std::vector<PciGpu>& gpus,
+                     const std::vector<const PoolDevice*>& chosen, const DeviceUse& use,
+                     const std::string& domain) {
+  size_t requested = 0, possible = 0;
+  for (size_t number = 0; number < gpus.size(); ++number) {
+    if (title_of(gpus[number].profile) != title_of(gpu.profile)) continue;
+    ++requested;
+    if (chosen[number]) ++possible;
+  }
+  std::string reasons;
+  for (const PoolDevice& device : gpu.pool)
+    if (!is_chosen(device, chosen))
+      reasons += (reasons.empty() ? ": " : "; ") + why_not(device, use, domain);
+  return Error(title_of(gpu.profile),
+               "only " + std::to_string(possible) + " of " + std::to_string(requested) +
+                   " GPUs can be assigned" + reasons,
+               "run: gpuward list gpus");
 }
 
 /// The best device of its pool for each or, when all are taken, one that the domain shares with
@@ -199,9 +225,13 @@ static std::vector<PoolDevice> require_devices(const Settings& settings, const C
       continue;
     }
     const auto& [profile, pool] = gpus[number];
+    const DeviceUse beside = use_beside_others(requests, chosen, number);
+    if (std::any_of(pool.begin(), pool.end(),
+                    [&](const PoolDevice& device) { return is_chosen(device, chosen); }))
+      throw too_few(gpus[number], gpus, chosen, beside, domain.name);
     if (profile.is_configured || pool.empty())
       throw no_device(settings, config, profile, domain.name, pool);
-    throw none_to_assign(profile, pool, use_beside_others(requests, chosen, number), domain.name);
+    throw none_to_assign(profile, pool, beside, domain.name);
   }
   return devices;
 }

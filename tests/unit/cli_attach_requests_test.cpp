@@ -73,7 +73,21 @@ TEST_F(AttachRequestsTest, a_device_in_use_by_a_domain_is_shared_until_that_is_o
   use_.taken[at("0000:42:00.0")] = {Uuid{}, "in use by domain 'db02'"};
   EXPECT_THAT(attached({"whole", "10de:13f2"}), ElementsAre("0000:42:00.0", "0000:41:00.0"));
   EXPECT_THAT(attached({"whole:3"}), IsEmpty());
-  EXPECT_THAT(refusal_, HasSubstr("0000:41:00.0 is already assigned to this domain"));
+  EXPECT_THAT(refusal_, HasSubstr("request 'whole': only 2 of 3 GPUs can be assigned"));
+  EXPECT_THAT(refusal_, Not(HasSubstr("already assigned")));
+}
+
+TEST_F(AttachRequestsTest, of_several_that_are_too_many_says_how_many_are_possible) {
+  card("0000:41:00.0", 0x13f2, 7);
+  card("0000:42:00.0", 0x26b9, 8);
+  host_.pci_gpu("0000:43:00.0").driver("nvidia");
+  host_.pci_gpu("0000:44:00.0").attribute("class", "0x010601").driver("ahci");
+  host_.iommu_group(9, {"0000:43:00.0", "0000:44:00.0"});
+  EXPECT_THAT(attached({"whole:9"}), IsEmpty());
+  EXPECT_THAT(refusal_, HasSubstr("only 2 of 9 GPUs can be assigned: 0000:43:00.0 is in an IOMMU "
+                                  "group with 0000:44:00.0, which is bound to a host driver"));
+  EXPECT_THAT(attached({"10de:13f2", "10de:13f2"}), IsEmpty());
+  EXPECT_THAT(refusal_, HasSubstr("only 1 of 2 GPUs can be assigned"));
 }
 
 TEST_F(AttachRequestsTest, a_vf_whose_vgpu_a_domain_has_is_shared_too) {
