@@ -63,13 +63,13 @@ class DoctorCommandTest : public testing::Test {
   /// No libvirt answers at this address.
   std::string doctor() const {
     testing::internal::CaptureStdout();
-    doctor_command({host_.root(), "test:///nothing", 0, false});
+    doctor_command({host_.root(), "qemu+unix:///system?socket=/nothing", 0, false});
     return testing::internal::GetCapturedStdout();
   }
   FakeHost host_;
 };
 
-// The order of the PCI devices, the mdevs and the parents, a file of the card, and the claims.
+// The lists of PCI devices, parents and mdevs, a file of the card, and the claims.
 TEST_F(DoctorCommandTest, reads_the_host_once) {
   host_.config(
       "[gpu 0000:41:*]\nuse = mdev\ninstances = nvidia-557:1\n[gpu mtty]\ninstances = mtty-1:1\n"
@@ -77,10 +77,10 @@ TEST_F(DoctorCommandTest, reads_the_host_once) {
   const Root& root = host_.root();
   const std::vector<std::string> paths{
       root.sys("bus/pci/devices"), root.sys("class/mdev_bus"), root.sys("bus/mdev/devices"),
-      root.sys("bus/pci/devices/") + card + "/class", paths::claims(root)};
+      root.sys("bus/pci/devices/") + card + "/sriov_totalvfs", paths::claims(root)};
   for (const std::string& path : paths) ASSERT_TRUE(fs::exists(path)) << path;
   const OpenCount opened(paths);
-  EXPECT_THAT(doctor(), HasSubstr("selected by mtty"));
+  EXPECT_THAT(doctor(), HasSubstr("no mdev parent is named 'mtty'"));
   for (const auto& [path, count] : opened.counts()) EXPECT_EQ(count, 1) << path;
 }
 
