@@ -84,5 +84,13 @@ TEST_F(DoctorCommandTest, reads_the_host_once) {
   for (const auto& [path, count] : opened.counts()) EXPECT_EQ(count, 1) << path;
 }
 
+// Provisioning has to know which sections speak of it.
+TEST_F(DoctorCommandTest, reads_a_vf_once_where_no_section_is_for_mig) {
+  const std::string vendor = host_.root().sys("bus/pci/devices/") + vf + "/vendor";
+  const OpenCount opened({vendor});
+  doctor();
+  EXPECT_EQ(opened.counts().at(vendor), 1);
+}
+
 }  // namespace
 }  // namespace gpuward
