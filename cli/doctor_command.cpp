@@ -9,6 +9,7 @@
 #include "cli/doctor/findings.hpp"
 #include "cli/output.hpp"
 #include "domain/xml_document.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "libvirt/client.hpp"
 #include "libvirt/version.hpp"
@@ -83,22 +84,22 @@ static Findings check_domains(const Settings& settings, const Config& config) {
 static Findings check_everything(const Settings& settings) {
   const Root& root = settings.root;
   const LoadedConfig loaded = load_config(config_files(root));
-  const ClaimedDevices claimed = claimed_devices(root);
-  const HostLayers layers = read_guard_status(root, claimed.claims);
+  const Host host = read_host(root, loaded.config);
+  const HostLayers layers = read_guard_status(root, host.claimed.claims);
   Findings findings;
   if (::geteuid() != 0)
     findings.push_back({Severity::warning, "rights", "gpuward doctor",
                         "not running as root: some checks are incomplete",
                         "run gpuward doctor as root"});
-  append(findings, check_config(root, loaded, layers.polkit.driver));
+  append(findings, check_config(root, loaded, host, layers.polkit.driver));
   append(findings, check_hook(layers));
   append(findings, check_other_hooks(root));
   append(findings, check_denials(root, ::time(nullptr)));
   append(findings, check_guards(layers, loaded.config.guard));
-  append(findings, check_iommu(root, loaded.config));
+  append(findings, check_iommu(root, loaded.config, host));
   append(findings, check_interrupts(root));
-  append(findings, check_other_tools(root, loaded.config, claimed));
-  append(findings, check_devices(root, loaded.config, claimed));
+  append(findings, check_other_tools(root, loaded.config, host));
+  append(findings, check_devices(root, loaded.config, host));
   append(findings, check_started_anyway(root));
   append(findings, check_domains(settings, loaded.config));
   std::stable_sort(findings.begin(), findings.end(),

@@ -36,22 +36,34 @@ static bool needs_gpus(const Config& config) {
 }
 
 /// The GPUs of the host and their VFs, as selectors see them.
-static std::vector<Parent> read_parts(const Root& root, const Config& config) {
+static std::vector<Parent> read_parts(const Root& root, const Config& config,
+                                      const std::vector<Gpu>& gpus) {
   std::vector<Parent> parts;
   KnownCards cards;
-  for (Gpu& gpu : read_gpus(root, config)) {
-    parts.push_back(std::move(gpu.parent));
+  for (const Gpu& gpu : gpus) {
+    parts.push_back(gpu.parent);
     for (const PciAddress& vf : gpu.vfs) parts.push_back(read_identity(root, config, vf, cards));
   }
   return parts;
 }
 
+static std::set<std::string> mdev_parents(const std::vector<Gpu>& gpus) {
+  std::set<std::string> parents;
+  for (const Gpu& gpu : gpus) parents.insert(gpu.mdev_parents.begin(), gpu.mdev_parents.end());
+  return parents;
+}
+
 std::vector<ConfigProblem> unmatched_selectors(const Root& root, const Config& config) {
-  const auto parents = parent_names(root);
-  const auto parts = needs_gpus(config) ? read_parts(root, config) : std::vector<Parent>();
+  if (!needs_gpus(config) && !has_selector(config, By::name)) return {};
+  return unmatched_selectors(root, config, read_gpus(root, config));
+}
+
+std::vector<ConfigProblem> unmatched_selectors(const Root& root, const Config& config,
+                                               const std::vector<Gpu>& gpus) {
+  const auto parents = mdev_parents(gpus);
+  const auto parts = needs_gpus(config) ? read_parts(root, config, gpus) : std::vector<Parent>();
   const auto is_matched = [&](const GpuSelector& selector) {
-    if (selector.by == By::name)
-      return std::find(parents.begin(), parents.end(), selector.name) != parents.end();
+    if (selector.by == By::name) return parents.contains(selector.name);
     return std::any_of(parts.begin(), parts.end(), [&](const Parent& part) {
       return match(selector, part) != Match::no;  // unclear_gpus reports what is unknown
     });
@@ -78,7 +90,7 @@ UnclearGpus unclear_gpus(const Root& root, const Config& config) {
     if (unclear.problem.empty() || !reported.emplace(card, unclear.problem).second) return;
     (unclear.is_unread ? found.unread : found.errors).push_back({position, to_string(unclear)});
   };
-  for (const Parent& part : read_parts(root, config)) {
+  for (const Parent& part : read_parts(root, config, read_gpus(root, config))) {
     add(part, settings_of(config, part).unclear, {});
     for (const Profile& profile : config.profiles)
       add(part, unclear_for(profile, part), profile.position);

@@ -363,8 +363,11 @@ static std::string claim_on_vfs(const ClaimedDevices& claimed, const PciAddress&
 }
 
 Reason reason_to_keep_vfs(const Root& root, const PciAddress& pf) {
+  return reason_to_keep_vfs(root, claimed_devices(root), pf);
+}
+
+Reason reason_to_keep_vfs(const Root& root, const ClaimedDevices& claimed, const PciAddress& pf) {
   const auto vfs = virtual_functions(root, pf);
-  const ClaimedDevices claimed = claimed_devices(root);
   if (const auto user = user_of_card(claimed.taken, pf)) return {{}, user->what, user->remedy};
   // A VF that a claim names and that does not exist is there for its domain, or to be scrubbed,
   // once they are enabled.

@@ -120,6 +120,8 @@ std::string use_of_vfs(const Root& root, const PciAddress& pf);
 /// The same as a value, without a problem when none is. A remedy where that is no domain or process
 /// that ends.
 Reason reason_to_keep_vfs(const Root& root, const PciAddress& pf);
+/// The same by claims that have been read already.
+Reason reason_to_keep_vfs(const Root& root, const ClaimedDevices& claimed, const PciAddress& pf);
 
 /// What an answer of nobody is worth while a process cannot be inspected.
 enum class Uninspected {

@@ -75,9 +75,19 @@ Reason reason_not_mig(const Root& root, const PciAddress& vf, const PciAddress& 
               " -cgi PROFILE -C"};
 }
 
+/// Whether a section gives a device such a use: then its VFs, of which a host may have a thousand,
+/// are worth reading.
+static bool uses_programs(const Config& config) {
+  return std::any_of(config.gpus.begin(), config.gpus.end(), [](const GpuSection& section) {
+    return section.use && traits_of(*section.use).needs_program;
+  });
+}
+
 Reason reason_not_mig(const Root& root, const Config& config, const Gpu& gpu) {
+  if (!uses_programs(config)) return {};
+  KnownCards cards;
   for (const std::string& name : gpu.mdev_parents) {
-    const auto vf = find_parent(root, config, name);
+    const auto vf = find_parent(root, config, name, cards);
     if (!vf || !vf->address || !vf->physical_function) continue;
     const auto use = settings_of(config, *vf).use;
     if (!use || !traits_of(*use).needs_program) continue;

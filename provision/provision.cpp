@@ -9,6 +9,7 @@
 #include "base/file.hpp"
 #include "base/kernel_write.hpp"
 #include "domain/domain.hpp"
+#include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "kinds/mdev.hpp"
 #include "state/claim_store.hpp"
@@ -68,15 +69,15 @@ static std::set<Uuid> instances_of_requests(const std::vector<Claim>& claims) {
 }
 
 ProvisionPlan plan_host(const Root& root, const Config& config) {
-  return plan_host(root, config, claimed_devices(root));
+  return plan_host(root, config, read_host(root, config));
 }
 
-ProvisionPlan plan_host(const Root& root, const Config& config, const ClaimedDevices& claimed) {
-  ProvisionView view = scan_host(root, config);
-  view.of_requests = instances_of_requests(claimed.claims);
+ProvisionPlan plan_host(const Root& root, const Config& config, const Host& host) {
+  ProvisionView view = scan_host(root, config, host);
+  view.of_requests = instances_of_requests(host.claimed.claims);
   ProvisionPlan plan = plan_provision(config, view);
   if (plan.remove.empty()) return plan;
-  view.in_use = users_of(root, claimed, plan.remove);
+  view.in_use = users_of(root, host.claimed, plan.remove);
   return view.in_use.empty() ? plan : plan_provision(config, view);
 }
 

@@ -13,13 +13,13 @@
 
 namespace gpuward {
 
-struct ClaimedDevices;
+struct Host;
 
 /// The plan for this host as it is: what some process has open at this moment or a claim names is
 /// not removed, and makes no room.
 ProvisionPlan plan_host(const Root& root, const Config& config);
-/// The same by claims that have been read already.
-ProvisionPlan plan_host(const Root& root, const Config& config, const ClaimedDevices& claimed);
+/// The same of a host that has been read already.
+ProvisionPlan plan_host(const Root& root, const Config& config, const Host& host);
 
 /// Takes VFs from the plan that somebody uses.
 void skip_vfs_in_use(const Root& root, ProvisionPlan& plan);

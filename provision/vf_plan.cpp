@@ -22,17 +22,13 @@ std::string not_changed(const VfChange& change, const std::string& why) {
   return to_string(change) + ": not changed: " + why;
 }
 
-std::vector<PhysicalFunction> physical_functions(const Root& root) {
+std::vector<PhysicalFunction> physical_functions(const Root& root, const std::vector<Gpu>& gpus) {
   std::vector<PhysicalFunction> found;
-  for (const PciAddress& address : pci_addresses(root)) {
-    const unsigned most = total_vfs(root, address);
-    if (most == 0) continue;
-    const size_t now = virtual_functions(root, address).size();
-    RecordedVfs recorded = recorded_vfs(root, address, now);
-    const std::string path = pci_path(root, address);
-    const auto pci_class = hex_number(read_attribute(path + "/class").value_or(""));
-    found.push_back({read_identity(path, to_string(address)), most, static_cast<unsigned>(now),
-                     std::move(recorded.settings), recorded.writer, is_gpu_class(pci_class)});
+  for (const Gpu& gpu : gpus) {
+    if (gpu.most_vfs == 0) continue;
+    RecordedVfs recorded = recorded_vfs(root, *gpu.parent.address, gpu.vfs.size());
+    found.push_back({gpu.parent, gpu.most_vfs, static_cast<unsigned>(gpu.vfs.size()),
+                     std::move(recorded.settings), recorded.writer, is_gpu_class(gpu.pci_class)});
   }
   return found;
 }

@@ -7,6 +7,7 @@
 #include "base/process.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
+#include "inventory/gpu.hpp"
 #include "mdev/parent.hpp"
 #include "pci/virtual_functions.hpp"
 
@@ -22,7 +23,8 @@ struct PhysicalFunction {
   bool is_gpu = true;                   ///< by its class; others count where a section names them
 };
 
-std::vector<PhysicalFunction> physical_functions(const Root& root);
+/// Those of the GPUs: of what only a section names too.
+std::vector<PhysicalFunction> physical_functions(const Root& root, const std::vector<Gpu>& gpus);
 
 /// A PF whose VFs are to become others, in number or by their settings.
 struct VfChange {

@@ -10,6 +10,7 @@
 #include "allocation/capacity.hpp"
 #include "base/root.hpp"
 #include "config/config.hpp"
+#include "inventory/snapshot.hpp"
 #include "mdev/instance.hpp"
 #include "mdev/parent.hpp"
 #include "provision/vf_plan.hpp"
@@ -38,6 +39,6 @@ struct ProvisionView {
 
 /// What is not the card that the configuration expects, or cannot be read, is left out; its
 /// instances are not removed.
-ProvisionView scan_host(const Root& root, const Config& config);
+ProvisionView scan_host(const Root& root, const Config& config, const Host& host);
 
 }  // namespace gpuward

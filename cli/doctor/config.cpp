@@ -5,6 +5,7 @@
 #include "base/trusted_file.hpp"
 #include "cli/doctor/findings.hpp"
 #include "inventory/selector_check.hpp"
+#include "inventory/snapshot.hpp"
 #include "state/paths.hpp"
 
 namespace gpuward {
@@ -34,7 +35,8 @@ static void check_readable(const Root& root, const std::string& path, Tristate p
        (directory ? "chmod 755 " : "chmod 644 ") + path});
 }
 
-Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate polkit_driver) {
+Findings check_config(const Root& root, const LoadedConfig& loaded, const Host& host,
+                      Tristate polkit_driver) {
   Findings findings;
   for (const ConfigProblem& problem : loaded.problems)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
@@ -42,15 +44,15 @@ Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate pol
   for (const ConfigProblem& problem : loaded.unsupported)
     findings.push_back({Severity::problem, "config", to_string(problem.position), problem.message,
                         "correct the file, then run: gpuward check"});
-  for (const ConfigProblem& warning : unmatched_selectors(root, loaded.config))
+  for (const ConfigProblem& warning : unmatched_selectors(root, loaded.config, host.gpus))
     findings.push_back({Severity::warning, "config", to_string(warning.position), warning.message,
                         "correct the selector, insert the card, or load its driver"});
   std::vector<std::string> checked{"/etc/gpuward", "/etc/gpuward/conf.d"};
   for (const std::string& file : config_files(root))
     checked.push_back(file.substr(root.prefix.size()));
-  const Root host;
+  const Root unprefixed;
   for (const std::string& directory :
-       {paths::run(host), paths::claims(host), paths::gpu_domains(host)})
+       {paths::run(unprefixed), paths::claims(unprefixed), paths::gpu_domains(unprefixed)})
     checked.push_back(directory);
   for (const std::string& path : checked) check_readable(root, path, polkit_driver, findings);
   check_owners(root, findings);

@@ -76,10 +76,10 @@ static std::optional<Finding> group_in_passthrough(const Root& root, const std::
           std::string(" and restart; ignore this if intended")};
 }
 
-Findings check_iommu(const Root& root, const Config& config) {
+Findings check_iommu(const Root& root, const Config& config, const Host& host) {
   Findings findings;
   const bool off = list_directory(root.sys("kernel/iommu_groups")).empty();
-  for (const Gpu& gpu : read_gpus(root, config)) {
+  for (const Gpu& gpu : host.gpus) {
     const auto use = settings_of(config, gpu.parent).use;
     if (!gpu.parent.address || is_off(use)) continue;
     if (off)
@@ -267,20 +267,24 @@ static void find_unbound(const Root& root, const Config& config, Findings& findi
     if (!profile.keep_driver) continue;
     Profile of_any_driver = profile;
     of_any_driver.keep_driver = false;
-    const auto severity =
-        pool_of(root, config, profile).empty() ? Severity::problem : Severity::warning;
-    for (const PoolDevice& device : pool_of(root, config, of_any_driver))
+    const auto pool = pool_of(root, config, of_any_driver);
+    Findings unbound;
+    for (const PoolDevice& device : pool)
       if (const Reason reason = reason_unbound(root, profile, device.functions);
           !reason.problem.empty())
-        findings.push_back(
-            {severity, "devices", to_string(device.address), reason.problem, hint(reason)});
+        unbound.push_back({Severity::warning, "devices", to_string(device.address), reason.problem,
+                           hint(reason)});
+    if (unbound.size() == pool.size())
+      for (Finding& finding : unbound) finding.severity = Severity::problem;
+    std::move(unbound.begin(), unbound.end(), std::back_inserter(findings));
   }
 }
 
 /// `apply` leaves VFs in use as they are.
-static Finding not_applied(const Root& root, const VfChange& change) {
+static Finding not_applied(const Root& root, const ClaimedDevices& claimed,
+                           const VfChange& change) {
   const std::string what = "configuration is not applied: " + to_string(change);
-  const Reason use = reason_to_keep_vfs(root, change.pf);
+  const Reason use = reason_to_keep_vfs(root, claimed, change.pf);
   if (use.problem.empty())
     return {Severity::problem, "devices", to_string(change.pf), what, "gpuward apply"};
   if (!use.remedy.empty())
@@ -290,15 +294,15 @@ static Finding not_applied(const Root& root, const VfChange& change) {
           "shut that domain down or stop that process, then run: gpuward apply"};
 }
 
-Findings check_devices(const Root& root, const Config& config, const ClaimedDevices& claimed) {
+Findings check_devices(const Root& root, const Config& config, const Host& host) {
   Findings findings;
-  find_quarantined(claimed, findings);
+  find_quarantined(host.claimed, findings);
   std::set<std::string> unexpected;
-  const auto gpus = read_gpus(root, config);
-  find_unexpected(root, config, gpus, unexpected, findings);
-  find_unsupported_mig(root, config, gpus, findings);
-  const ProvisionPlan plan = plan_host(root, config, claimed);
-  for (const VfChange& change : plan.vfs) findings.push_back(not_applied(root, change));
+  find_unexpected(root, config, host.gpus, unexpected, findings);
+  find_unsupported_mig(root, config, host.gpus, findings);
+  const ProvisionPlan plan = plan_host(root, config, host);
+  for (const VfChange& change : plan.vfs)
+    findings.push_back(not_applied(root, host.claimed, change));
   for (const std::string& line : plan.errors)
     if (!unexpected.contains(line))
       findings.push_back({Severity::problem, "devices", "/etc/gpuward/gpuward.conf", line,
@@ -309,17 +313,16 @@ Findings check_devices(const Root& root, const Config& config, const ClaimedDevi
   return findings;
 }
 
-Findings check_other_tools(const Root& root, const Config& config, const ClaimedDevices& claimed) {
+Findings check_other_tools(const Root& root, const Config& config, const Host& host) {
   Findings findings;
-  const auto instances = read_instances(root, claimed);
-  const auto gpus = read_gpus(root, config);
+  const auto& gpus = host.gpus;
   for (const std::string& parent : list_directory(mdevctl_directory(root, ""))) {
     const auto gpu = std::find_if(gpus.begin(), gpus.end(),
                                   [&](const Gpu& view) { return view.parent.name == parent; });
     const auto known =
         gpu != gpus.end() ? gpu->parent : find_parent(root, config, parent);  // one of its VFs
     const bool ours = known && is_served(config, *known);
-    check_definitions(root, parent, ours, instances, findings);
+    check_definitions(root, parent, ours, host.instances, findings);
   }
   for (const Gpu& gpu : gpus)
     if (gpu.parent.address && !is_off(settings_of(config, gpu.parent).use) &&

@@ -19,7 +19,7 @@
 
 namespace gpuward {
 
-struct ClaimedDevices;
+struct Host;
 
 /// One thing that is wrong, and how to mend it.
 struct Finding {
@@ -35,10 +35,11 @@ struct Finding {
 };
 using Findings = std::vector<Finding>;
 
-// Each check looks at one thing and returns what is wrong with it, in a steady order.
+// Each check looks at one thing and returns what is wrong with it, in a steady order. `host` has
+// been read once for all of them: of it they read from `root` what a snapshot has not.
 
 /// Whether GPUs that can be passed whole or as functions are behind an IOMMU that is on.
-Findings check_iommu(const Root& root, const Config& config);
+Findings check_iommu(const Root& root, const Config& config, const Host& host);
 /// vfio_iommu_type1's allow_unsafe_interrupts.
 Findings check_interrupts(const Root& root);
 /// Our own hook: its link, and whether the running daemon sees it.
@@ -47,12 +48,13 @@ Findings check_hook(const HostLayers& layers);
 /// that fails makes every start fail.
 Findings check_other_hooks(const Root& root);
 /// mdevctl's and driverctl's own ideas of the same devices.
-Findings check_other_tools(const Root& root, const Config& config, const ClaimedDevices& claimed);
+Findings check_other_tools(const Root& root, const Config& config, const Host& host);
 /// What gpuward cannot do with devices for now: those in quarantine, VFs and instances that are
 /// wanted and cannot be, scrub programs that cannot be run.
-Findings check_devices(const Root& root, const Config& config, const ClaimedDevices& claimed);
+Findings check_devices(const Root& root, const Config& config, const Host& host);
 /// Mistakes, and who may write and read it.
-Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate polkit_driver);
+Findings check_config(const Root& root, const LoadedConfig& loaded, const Host& host,
+                      Tristate polkit_driver);
 /// Guards that [guard] wants and that are not at work.
 Findings check_guards(const HostLayers& layers, const GuardPolicy& policy);
 

@@ -12,7 +12,7 @@
 #include "base/file.hpp"
 #include "domain/domain.hpp"
 #include "fake_host.hpp"
-#include "inventory/usage.hpp"
+#include "inventory/snapshot.hpp"
 #include "state/claim_store.hpp"
 #include "state/quarantine.hpp"
 #include "state/single_use.hpp"
@@ -56,10 +56,16 @@ class DoctorTest : public testing::Test {
     return load_config(config_files(root_)).config;
   }
   Findings devices(const Config& config) const {
-    return check_devices(root_, config, claimed_devices(root_));
+    return check_devices(root_, config, read_host(root_, config));
+  }
+  Findings iommu(const Config& config) const {
+    return check_iommu(root_, config, read_host(root_, config));
+  }
+  Findings config_findings(const LoadedConfig& loaded, Tristate polkit) const {
+    return check_config(root_, loaded, read_host(root_, loaded.config), polkit);
   }
   Findings other_tools(const Config& config) const {
-    return check_other_tools(root_, config, claimed_devices(root_));
+    return check_other_tools(root_, config, read_host(root_, config));
   }
   /// Another domain has it.
   void claim_card(ClaimedDevice::State state) {
@@ -101,43 +107,43 @@ using DoctorIommu = DoctorTest;
 
 TEST_F(DoctorIommu, does_not_matter_without_a_pci_gpu) {
   host_.parent("mtty").type("mtty-2", 12);
-  EXPECT_THAT(check_iommu(root_, {}), IsEmpty());
+  EXPECT_THAT(iommu({}), IsEmpty());
 }
 
 TEST_F(DoctorIommu, is_off) {
   host_.pci_gpu(card);
   file("/proc/cmdline", "root=/dev/sda1 quiet");
   file("/proc/cpuinfo", "vendor_id\t: GenuineIntel\n");
-  EXPECT_THAT(told(check_iommu(root_, {})),
+  EXPECT_THAT(told(iommu({})),
               ElementsAre(AllOf(HasSubstr("warning " + card + ": IOMMU is disabled"),
                                 HasSubstr("add intel_iommu=on to the kernel command line"))));
-  EXPECT_THAT(told(check_iommu(root_, config("[gpu " + card + "]\nuse = whole\n"))),
+  EXPECT_THAT(told(iommu(config("[gpu " + card + "]\nuse = whole\n"))),
               ElementsAre(HasSubstr("problem " + card)));
-  EXPECT_THAT(check_iommu(root_, config("[gpu " + card + "]\nuse = off\n")), IsEmpty());
+  EXPECT_THAT(iommu(config("[gpu " + card + "]\nuse = off\n")), IsEmpty());
 }
 
 TEST_F(DoctorIommu, the_fix_names_what_turned_it_off) {
   host_.pci_gpu(card);
   file("/proc/cmdline", "quiet amd_iommu=off");
-  EXPECT_THAT(told(check_iommu(root_, {})), ElementsAre(HasSubstr("remove amd_iommu=off from")));
+  EXPECT_THAT(told(iommu({})), ElementsAre(HasSubstr("remove amd_iommu=off from")));
   file("/proc/cmdline", "quiet intel_iommu=on");
   file("/proc/cpuinfo", "vendor_id\t: GenuineIntel\n");
-  EXPECT_THAT(told(check_iommu(root_, {})), ElementsAre(HasSubstr("(VT-d) in the firmware")));
+  EXPECT_THAT(told(iommu({})), ElementsAre(HasSubstr("(VT-d) in the firmware")));
   file("/proc/cpuinfo", "vendor_id\t: AuthenticAMD\n");
-  EXPECT_THAT(told(check_iommu(root_, {})), ElementsAre(HasSubstr("(AMD-Vi, SMMU) in the")));
+  EXPECT_THAT(told(iommu({})), ElementsAre(HasSubstr("(AMD-Vi, SMMU) in the")));
 }
 
 TEST_F(DoctorIommu, is_on_and_confines_the_card) {
   host_.pci_gpu(card);
   group("7", "DMA-FQ");
-  EXPECT_THAT(check_iommu(root_, {}), IsEmpty());
+  EXPECT_THAT(iommu({}), IsEmpty());
 }
 
 TEST_F(DoctorIommu, lets_the_group_through) {
   host_.pci_gpu(card);
   group("7", "identity");
   file("/proc/cmdline", "quiet iommu=pt");
-  EXPECT_THAT(told(check_iommu(root_, {})),
+  EXPECT_THAT(told(iommu({})),
               ElementsAre(AllOf(HasSubstr("warning " + card + ": IOMMU group is in pass-through"),
                                 HasSubstr("remove iommu=pt from"))));
 }
@@ -148,7 +154,7 @@ TEST_F(DoctorIommu, says_the_same_of_two_cards_once) {
   host_.pci_gpu(other);
   group_of(card, "7", "identity");
   group_of(other, "8", "identity");
-  const Findings findings = check_iommu(root_, {});
+  const Findings findings = iommu({});
   EXPECT_EQ(findings.size(), 2U);
   EXPECT_THAT(told(merged(findings)),
               ElementsAre(HasSubstr("warning " + card + ", " + other + ": IOMMU group is in")));
@@ -385,14 +391,14 @@ TEST_F(DoctorTest, denials_come_from_the_kernels_log_and_from_auditds) {
 
 TEST_F(DoctorTest, each_mistake_of_the_configuration_is_a_problem) {
   host_.config("[guard]\npause = never\ntypo = 1\n");
-  EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Tristate::no)),
+  EXPECT_THAT(told(config_findings(load_config(config_files(root_)), Tristate::no)),
               ElementsAre(HasSubstr("gpuward.conf:2: "), HasSubstr("gpuward.conf:3: ")));
 }
 
 TEST_F(DoctorTest, NamesWithoutParentAndKeysWithoutEffect) {
   host_.config(
       "[gpu mttyy]\nuse = off\n[profile p]\ntype = t\ngpu = mttz\n[quota *]\nmemory = 1\n");
-  EXPECT_THAT(told(check_config(root_, load_config(config_files(root_)), Tristate::no)),
+  EXPECT_THAT(told(config_findings(load_config(config_files(root_)), Tristate::no)),
               AllOf(Contains(AllOf(HasSubstr("problem "),
                                    HasSubstr("'memory' in [quota *] has no effect"))),
                     Contains(AllOf(HasSubstr("warning "),
@@ -403,7 +409,7 @@ TEST_F(DoctorTest, NamesWithoutParentAndKeysWithoutEffect) {
 
 TEST_F(DoctorTest, the_rights_of_the_configuration) {
   if (::geteuid() != 0) GTEST_SKIP() << "files belong to another user than root";
-  const auto rights = [&](Tristate polkit) { return told(check_config(root_, {}, polkit)); };
+  const auto rights = [&](Tristate polkit) { return told(config_findings({}, polkit)); };
   file("/etc/gpuward/gpuward.conf", "", 0644);
   ASSERT_EQ(::chmod(root_.etc("gpuward").c_str(), 0755), 0);
   EXPECT_THAT(rights(Tristate::yes), IsEmpty());

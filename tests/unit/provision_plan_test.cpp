@@ -43,6 +43,10 @@ Instance ready(const std::string& parent, const std::string& type, unsigned numb
   return {provisioned_uuid(parent, type, number), parent, type};
 }
 
+ProvisionView scan(const Root& root, const Config& config) {
+  return scan_host(root, config, read_host(root, config));
+}
+
 std::vector<std::string> names(const std::vector<Instance>& instances) {
   std::vector<std::string> result;
   for (const Instance& i : instances)
@@ -227,7 +231,7 @@ TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
   host.parent("mtty").type("mtty-1", 4);
   host.instance("mtty", "mtty-1", foreign);
   host.mdevctl_definition("mtty", foreign);
-  const ProvisionView view = scan_host(host.root(), {});
+  const ProvisionView view = scan(host.root(), {});
   ASSERT_THAT(view.parents, SizeIs(2));
   EXPECT_EQ(view.parents[0].parent.name, "mbochs");
   EXPECT_THAT(view.parents[0].types, ElementsAre("mbochs-large", "mbochs-small"));
@@ -237,7 +241,7 @@ TEST(LookAtHostTest, sees_parents_types_instances_and_definitions) {
 
 TEST(LookAtHostTest, an_empty_host_is_an_empty_view) {
   const TempDir empty;
-  const ProvisionView view = scan_host(Root{empty.path()}, {});
+  const ProvisionView view = scan(Root{empty.path()}, {});
   EXPECT_THAT(view.parents, IsEmpty());
   EXPECT_THAT(view.instances, IsEmpty());
 }
@@ -402,7 +406,7 @@ struct UnexpectedTest : testing::Test {
     config_.gpus.push_back(section(selector, {}));
     return config_.gpus.back();
   }
-  ProvisionPlan plan() { return plan_provision(config_, scan_host(host_.root(), config_)); }
+  ProvisionPlan plan() { return plan_provision(config_, scan(host_.root(), config_)); }
   const std::string card = "0000:41:00.0", pf = "0000:42:00.0", vf = "0000:42:00.1";
   FakeHost host_;
   Config config_;
@@ -442,7 +446,7 @@ TEST(PlanTogether, no_more_is_planned_than_a_card_can_have) {
           .link("physfn", "../" + card)
           .attribute("mdev_supported_types/12Q/description", "framebuffer=12288M, max_instance=2");
   }
-  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  const ProvisionPlan plan = plan_provision(config, scan(host.root(), config));
   EXPECT_EQ(plan.create.size(), 4U);
   EXPECT_THAT(plan.errors,
               testing::Contains("0000:41:00.0: 14 of 16 instances of 12Q cannot be created: "
@@ -463,7 +467,7 @@ TEST(PlanTogether, types_that_share_a_card_are_planned_together) {
   selector.address = *parse_pci_address("0000:41:00.0");
   Config config;
   config.gpus = {section(selector, {{"16Q", 1}, {"4Q", 4}, {"2Q", 8}})};
-  EXPECT_EQ(plan_provision(config, scan_host(host.root(), config)).create.size(), 1U);
+  EXPECT_EQ(plan_provision(config, scan(host.root(), config)).create.size(), 1U);
 }
 
 TEST(PlanTogether, what_is_removed_makes_room_for_another_size) {
@@ -481,7 +485,7 @@ TEST(PlanTogether, what_is_removed_makes_room_for_another_size) {
   selector.address = *parse_pci_address("0000:41:00.0");
   Config config;
   config.gpus = {section(selector, {{"8Q", 3}})};
-  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  const ProvisionPlan plan = plan_provision(config, scan(host.root(), config));
   EXPECT_EQ(plan.remove.size(), 4U);
   EXPECT_EQ(plan.create.size(), 2U);
   EXPECT_THAT(plan.errors, SizeIs(1));
@@ -506,7 +510,7 @@ TEST(PlanTogether, what_only_the_kernel_knows_is_created) {
   Config config;
   config.gpus = {section(selector, {{small, 4}, {large, 1}}),
                  section(by_name("mtty"), {{"mtty-2", 1}, {"mtty-1", 3}})};
-  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  const ProvisionPlan plan = plan_provision(config, scan(host.root(), config));
   EXPECT_THAT(plan.errors, IsEmpty());
   EXPECT_EQ(plan.create.size(), 4U + 4U);
 }
@@ -521,7 +525,7 @@ TEST(PlanTogether, of_a_pool_what_exceeds_its_rest_is_an_error) {
                    "virtual display, " + std::to_string(size) + " MB video memory");
   Config config;
   config.gpus = {section(by_name("mbochs"), {{"small", 3}, {"large", 1}})};
-  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  const ProvisionPlan plan = plan_provision(config, scan(host.root(), config));
   EXPECT_EQ(plan.create.size(), 3U);
   EXPECT_THAT(plan.errors, ElementsAre(HasSubstr("12 MiB of memory remain and one requires 16")));
 }
@@ -531,7 +535,7 @@ TEST(PlanTogether, more_than_the_kernel_reports_is_an_error) {
   host.parent("mtty").type("mtty-2", 2);
   Config config;
   config.gpus = {section(by_name("mtty"), {{"mtty-2", 3}})};
-  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  const ProvisionPlan plan = plan_provision(config, scan(host.root(), config));
   EXPECT_EQ(plan.create.size(), 2U);
   EXPECT_THAT(plan.errors,
               ElementsAre("mtty: 1 of 3 instances of mtty-2 cannot be created: "
@@ -550,7 +554,7 @@ TEST_F(PlanCardTest, how_many_gpu_instances_of_mig_there_are_only_the_kernel_kno
         .attribute("mdev_supported_types/nvidia-474/description",
                    "framebuffer=5120M, max_instance=7");
   config_.gpus[0].instances = {{"nvidia-474", 3}};
-  const ProvisionPlan plan = plan_provision(config_, scan_host(host.root(), config_));
+  const ProvisionPlan plan = plan_provision(config_, scan(host.root(), config_));
   EXPECT_EQ(plan.create.size(), 3U);
   EXPECT_THAT(plan.errors, IsEmpty());
 }
@@ -575,7 +579,7 @@ TEST(PlanTogether, vfs_whose_instances_are_removed_get_others) {
   selector.address = *parse_pci_address("0000:41:00.0");
   Config config;
   config.gpus = {section(selector, {{"4Q", 4}})};
-  const ProvisionPlan plan = plan_provision(config, scan_host(host.root(), config));
+  const ProvisionPlan plan = plan_provision(config, scan(host.root(), config));
   EXPECT_EQ(plan.remove.size(), 16U);
   EXPECT_EQ(plan.create.size(), 4U);
   EXPECT_THAT(plan.errors, IsEmpty());
