@@ -30,6 +30,10 @@ static KernelChange blocked_change(const char* file, const WriteResult& result) 
           result.child};
 }
 
+static std::string died_text(const char* file) {
+  return "process writing " + std::string(base_name(file)) + " died";
+}
+
 static bool is_present(const Root& root, const PciAddress& vf) {
   return exists(path_of(root, vf, current_file));
 }
@@ -66,7 +70,7 @@ static KernelChange set(const Root& root, const PciAddress& vf, unsigned id,
   const auto now = to_number<unsigned>(current(root, vf).value_or(""));
   if (now == id) return {};
   if (result.outcome == Outcome::unknown)
-    return {"process writing current_vgpu_type died; check: journalctl -k"};
+    return {died_text(current_file) + "; check: journalctl -k"};
   if (result.outcome == Outcome::failed)
     return {"driver rejected vGPU type " + std::to_string(id) + ": " + errno_text(result.code)};
   return {"driver accepted vGPU type " + std::to_string(id) + " but current_vgpu_type reads " +
@@ -87,9 +91,9 @@ static KernelChange clear_parameters(const Root& root, const PciAddress& vf,
   const WriteResult result = write(root, vf, parameters_file, " ", options);
   if (result.outcome == Outcome::written) return {};
   if (result.outcome == Outcome::blocked) return blocked_change(parameters_file, result);
-  return {(result.outcome == Outcome::failed ? errno_text(result.code)
-                                             : std::string("process writing vgpu_params died")) +
-          "; check: cat " + path_of(root, vf, parameters_file)};
+  return {
+      (result.outcome == Outcome::failed ? errno_text(result.code) : died_text(parameters_file)) +
+      "; check: cat " + path_of(root, vf, parameters_file)};
 }
 
 // ---- its row
