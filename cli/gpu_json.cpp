@@ -80,6 +80,24 @@ json memory_json(const GpuMemory& memory) {
   return {{"total", or_null(memory.total_mib)}, {"given", or_null(memory.given_mib)}};
 }
 
+json mig_instances_json(const MigInstances& mig) {
+  if (!mig.unknown.empty()) return nullptr;
+  json array = json::array();
+  for (const MigInstance& instance : mig.instances) {
+    array.push_back(
+        {{"id", or_null(instance.id)},
+         {"profile", or_null(instance.profile)},
+         {"placement", {{"start", instance.place.start}, {"size", instance.place.size}}},
+         {"memory", or_null(instance.memory_mib)},
+         {"state", instance.state},
+         {"domain", nullptr}});
+    if (instance.domain_uuid)
+      array.back()["domain"] = {{"name", instance.domain},
+                                {"uuid", to_string(*instance.domain_uuid)}};
+  }
+  return array;
+}
+
 json gpu_json(const Root& root, const Gpu& gpu, const GpuUse& use, const OpenDevices& open) {
   json entry{{"name", gpu.parent.name},
              {"pci_id", nullptr},

@@ -33,6 +33,7 @@ static constexpr Spelling spellings[] = {
     {"reconcile", "result", "skipped", "left-alone"},
     {"list", "", "memory", ""},
     {"list", "", "limits", ""},
+    {"list", "", "gpu_instances", ""},
     {"list", "", "type_name", ""},
     {"show", "", "memory", ""},
     {"show", "", "type_name", ""},

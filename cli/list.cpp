@@ -17,6 +17,7 @@
 #include "inventory/snapshot.hpp"
 #include "inventory/usage.hpp"
 #include "kinds/kind.hpp"
+#include "kinds/mig_instances.hpp"
 #include "kinds/type_names.hpp"
 #include "kinds/types.hpp"
 #include "state/claim_store.hpp"
@@ -74,6 +75,8 @@ static void print_gpus_json(const Settings& settings, const Config& config, cons
       entry["use"] = use_word(*configured);
     entry["types"] = gpu.serves_mdevs() ? types.size() : 0;
     entry["memory"] = memory_json(memory_of(settings.root, gpu, types, use, host.instances));
+    if (const auto mig = read_mig_instances(settings.root, host, gpu))
+      entry["gpu_instances"] = mig_instances_json(*mig);
     entries.push_back(std::move(entry));
   }
   print_json(settings.json, "list", json{{"gpus", std::move(entries)}});

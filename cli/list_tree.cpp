@@ -9,6 +9,7 @@
 #include "config/config_parser.hpp"
 #include "inventory/gpu_types.hpp"
 #include "inventory/snapshot.hpp"
+#include "kinds/mig_instances.hpp"
 #include "kinds/type_names.hpp"
 #include "kinds/types.hpp"
 
@@ -86,9 +87,31 @@ static std::string gpu_text(Forest& forest, const Gpu& gpu) {
   return gpu.parent.name + (text.empty() ? "" : "  " + text);
 }
 
-/// What is on the GPU itself, then its VFs in their order.
+/// "GPU instance 7  1g.10gb, placement 6+1, in-use"
+static TreeNode mig_node(const MigInstance& instance) {
+  const auto& [start, size] = instance.place;
+  std::string text = instance.profile;
+  add(text, "placement " + std::to_string(start) + '+' + std::to_string(size));
+  add(text, instance.state);
+  TreeNode node{"GPU instance" + (instance.id ? ' ' + std::to_string(*instance.id) : "") + "  " +
+                text};
+  if (!instance.domain.empty()) node.below.push_back({"domain " + instance.domain});
+  return node;
+}
+
+static std::vector<TreeNode> mig_nodes(const Forest& forest, const Gpu& gpu) {
+  std::vector<TreeNode> nodes;
+  const auto mig = read_mig_instances(forest.root, forest.host, gpu);
+  if (!mig) return nodes;
+  if (!mig->unknown.empty()) return {{"GPU instances unknown: " + mig->unknown}};
+  nodes.reserve(mig->instances.size());
+  for (const MigInstance& instance : mig->instances) nodes.push_back(mig_node(instance));
+  return nodes;
+}
+
+/// Its GPU instances, what else is on the GPU itself, then its VFs in their order.
 static TreeNode gpu_node(Forest& forest, const Gpu& gpu) {
-  TreeNode node{gpu_text(forest, gpu)};
+  TreeNode node{gpu_text(forest, gpu), mig_nodes(forest, gpu)};
   std::map<std::string, std::vector<const GpuInstance*>> on_vfs;
   for (const PciAddress& vf : gpu.vfs) on_vfs[to_string(vf)];
   for (const size_t at : forest.uses[gpu.parent.name].at) {

@@ -9,6 +9,7 @@
 #include "mdev/instance.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 
 namespace gpuward {
@@ -113,7 +114,10 @@ DeviceReadings read_back(const Root& root, const Uuid& domain, const ClaimedDevi
   });
   read_group(root, device, own, found);
   found.ports = acs_above(root, device.address);
-  if (is_typed_vf(device.use)) found.vgpu_type = read_text(path + "/nvidia/current_vgpu_type");
+  if (is_typed_vf(device.use)) {
+    found.vgpu_type = attempt([&] { return current_vgpu_text(root, device.address); });
+    found.vgpu_type_word = vgpu_type_word(root, device.address);
+  }
   if (traits_of(device.use).has_vf_quota) read_vf_profile(root, device, found);
   return found;
 }
@@ -255,7 +259,7 @@ DeviceFacts compare(const ClaimedDevice& device, const ExpectedQuota& expected,
   }
   facts.push_back(driver_fact(device, found));
   if (is_typed_vf(device.use))
-    facts.push_back(equal("current_vgpu_type", vgpu_id(device), found.vgpu_type));
+    facts.push_back(equal(found.vgpu_type_word, vgpu_id(device), found.vgpu_type));
   if (traits_of(device.use).has_vf_quota) add_quota_facts(expected, found, facts);
   add_group_facts(device, found, facts);
   for (const PortAcs& acs : found.ports) facts.push_back(acs_fact(acs));

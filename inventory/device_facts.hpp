@@ -30,8 +30,9 @@ struct DeviceReadings {
   Reading process{};         ///< that has it open through VFIO
   Reading process_uuid{};    ///< the domain's UUID where the process was started with it, else ""
   Reading driver{};
-  Reading vfio{};       ///< name of the VFIO device that the driver has made of it
-  Reading vgpu_type{};  ///< current_vgpu_type
+  Reading vfio{};                ///< name of the VFIO device that the driver has made of it
+  Reading vgpu_type{};           ///< id of the vGPU on a VF
+  std::string vgpu_type_word{};  ///< what its driver calls it
   Reading group{}, group_type{};
   bool is_noiommu = false;
   Reading host_bound{};  ///< other members of its group that host drivers have, "" for none

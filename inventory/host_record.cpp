@@ -16,6 +16,7 @@
 #include "pci/identity.hpp"
 #include "pci/iommu_group.hpp"
 #include "pci/pci_device.hpp"
+#include "pci/vendor_vgpu.hpp"
 #include "pci/virtual_functions.hpp"
 #include "state/paths.hpp"
 
@@ -37,8 +38,6 @@ static constexpr const char* pci_attributes[] = {
     // pci/virtual_functions.cpp. sriov_numvfs is not read: its reader waits for the lock that a
     // change of it holds (drivers/pci/iov.c, sriov_numvfs_show).
     "sriov_totalvfs", "sriov_offset", "sriov_stride",
-    // pci/vendor_vgpu.cpp
-    "nvidia/current_vgpu_type", "nvidia/creatable_vgpu_types",
     // pci/health.cpp
     "power_state", "power/runtime_status", "reset_method", "aer_dev_correctable",
     "aer_dev_nonfatal", "aer_dev_fatal"};
@@ -189,6 +188,7 @@ static void add_pci_attributes(Recording& recording, const std::string& director
     for (const char* const name : names) add_attribute(recording, directory + '/' + name, kind);
   };
   add_all(pci_attributes, Kind::text);
+  add_all(vgpu_attributes(recording.root, address), Kind::text);
   add_all(serial_attributes, Kind::serial);
   if (is_awake(recording.root, address)) add_all(active_attributes, Kind::text);
   for (const char* const name : pci_links) add_link(recording, directory + '/' + name);

@@ -10,7 +10,6 @@
 #include "base/joined.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
-#include "base/text.hpp"
 #include "inventory/usage.hpp"
 #include "kinds/fraction_limit.hpp"
 #include "kinds/mig_part.hpp"
@@ -186,37 +185,14 @@ static VgpuType require_vgpu_type(const Root& root, const ClaimedDevice& device)
               "check: systemctl status nvidia-vgpu-mgr");
 }
 
-static std::string gpu_instance_path(const Root& root, const ClaimedDevice& device) {
-  return pci_path(root, device.address) + "/nvidia/gpu_instance_id";
-}
-
-/// The driver is told which GPU instance the vGPU is for where it has a file for that. Whether it
-/// took it shows afterwards (require_in_part).
-static void select_part(const DeviceSetup& setup, ClaimedDevice& device) {
-  const auto part = parse_part(device.part);
-  if (!exists(gpu_instance_path(setup.root, device)) || !part || !part->gpu_instance.id) return;
-  const KernelWrite write{gpu_instance_path(setup.root, device),
-                          std::to_string(*part->gpu_instance.id)};
-  const WriteResult result =
-      write_in_child({&write, 1}, named_writing(setup.root, setup.owner, device, setup.deadlines))
-          .front();
-  if (result.outcome == WriteResult::Outcome::blocked)
-    throw Error(device_title(device),
-                "write to gpu_instance_id is " + blocked_in_kernel(result.child),
-                "check: journalctl -k");
-  device.writer = {};
-}
-
 /// A driver that does not say in which it is has put it where there was room.
 static void require_in_part(const Root& root, const ClaimedDevice& device) {
-  constexpr unsigned none = ~0U;
   const auto part = parse_part(device.part);
-  const auto id =
-      to_number<unsigned>(read_optional_attribute(gpu_instance_path(root, device)).value_or(""));
-  if (!id || *id == none || !part || id == part->gpu_instance.id) return;
+  const auto id = gpu_instance_of_vgpu(root, device.address);
+  if (!id || !part || id == part->gpu_instance.id) return;
   throw Error(device_title(device),
               "driver created the vGPU in GPU instance " + std::to_string(*id) + " instead of " +
-                  std::to_string(part->gpu_instance.id.value_or(none)),
+                  std::to_string(part->gpu_instance.id.value_or(~0U)),
               "run: nvidia-smi mig -lgi, and remove empty GPU instances of that profile");
 }
 
@@ -236,8 +212,8 @@ static void set_up(const DeviceSetup& setup, ClaimedDevice& device) {
   create_part(setup, fit, device);
   const VgpuType type = require_vgpu_type(root, device);
   device.vgpu = std::to_string(type.id);
-  select_part(setup, device);
-  create_vgpu(setup, type, device);
+  const auto part = parse_part(device.part);
+  create_vgpu(setup, type, device, part ? part->gpu_instance.id : std::nullopt);
   require_in_part(root, device);
 }
 

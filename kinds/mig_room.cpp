@@ -7,7 +7,6 @@
 #include "base/error.hpp"
 #include "base/file.hpp"
 #include "base/joined.hpp"
-#include "base/text.hpp"
 #include "config/gpu_settings.hpp"
 #include "kinds/type_limit.hpp"
 #include "pci/card_facts.hpp"
@@ -98,22 +97,10 @@ Reason reason_not_mig(const Root& root, const Config& config, const Gpu& gpu) {
   return {};
 }
 
-static std::string gpu_instance_path(const Root& root, const PciAddress& vf) {
-  return pci_path(root, vf) + "/nvidia/gpu_instance_id";
-}
-
-/// The id of the GPU instance that the vGPU on the VF is in, where its driver says it.
-static std::optional<unsigned> gpu_instance_of(const Root& root, const PciAddress& vf) {
-  constexpr unsigned none = ~0U;
-  const auto id =
-      to_number<unsigned>(read_optional_attribute(gpu_instance_path(root, vf)).value_or(""));
-  return id == none ? std::nullopt : id;
-}
-
 /// Whether gpuward created it is not known: where it may use others, it stays.
 static bool recover_part(const Root& root, const Config& config, const MigCard& card,
                          ClaimedDevice& device) {
-  const auto id = gpu_instance_of(root, device.address);
+  const auto id = gpu_instance_of_vgpu(root, device.address);
   for (const GpuInstanceOfCard& instance : card.instances)
     for (const GpuInstanceProfile& profile : card.profiles) {
       if (instance.id != id || instance.profile_id != profile.id) continue;
@@ -158,7 +145,7 @@ static std::optional<std::vector<unsigned>> used_by_vgpus(const MigView& view) {
   std::vector<unsigned> ids;
   for (const PciAddress& vf : virtual_functions(view.root, view.address)) {
     if (current_vgpu(view.root, vf) == 0u || is_claimed_with_part(view, vf)) continue;
-    const auto id = gpu_instance_of(view.root, vf);
+    const auto id = gpu_instance_of_vgpu(view.root, vf);
     if (!id) return {};
     ids.push_back(*id);
   }

@@ -122,8 +122,7 @@ static bool has_room(const PoolQuery& query, const GpuSettings& settings, const 
 
 std::string reason_without_vgpus(const PoolQuery& query, const GpuSettings& /*settings*/,
                                  const PciDevice& device) {
-  if (offers_vgpus(query.root, device.address)) return {};
-  return "no nvidia/current_vgpu_type; check that NVIDIA's vGPU driver is loaded";
+  return reason_without_vgpus(query.root, device.address);
 }
 
 static std::optional<PoolDevice> find(const PoolQuery& query, const PciDevice& device,
@@ -249,11 +248,12 @@ void remove_adopted_vgpu(const DeviceSetup& setup, ClaimedDevice& device) {
                   set_vgpu(root, device.address, 0, named_writing(root, owner, device, deadlines)));
 }
 
-void create_vgpu(const DeviceSetup& setup, const VgpuType& type, ClaimedDevice& device) {
+void create_vgpu(const DeviceSetup& setup, const VgpuType& type, ClaimedDevice& device,
+                 std::optional<unsigned> gpu_instance) {
   const auto& [root, config, profile, owner, deadlines] = setup;
-  require_changed(
-      device, "cannot create " + type.name,
-      set_vgpu(root, device.address, type.id, named_writing(root, owner, device, deadlines)));
+  require_changed(device, "cannot create " + type.name,
+                  set_vgpu(root, device.address, type.id,
+                           named_writing(root, owner, device, deadlines), gpu_instance));
   // Without it QEMU would find no VFIO device to open.
   if (!is_vfio_device(root, device.address))
     throw Error(device_title(device), "VF has no vfio-dev after the vGPU was created",
@@ -270,26 +270,20 @@ static void set_up(const DeviceSetup& setup, ClaimedDevice& device) {
   create_vgpu(setup, type, device);
 }
 
-/// The file stays with the VF, and with it what the next vGPU on it may start with. A space clears
-/// it by NVIDIA's guide, which was not tried on a card: where the driver does not accept that,
-/// nobody is kept from the VF, and what the profile of the next domain sets replaces it.
+/// They stay with the VF, and the next vGPU on it may start with them. Where the driver does not
+/// clear them, nobody is kept from the VF, and what the profile of the next domain sets replaces
+/// them.
 static KernelChange clear_parameters(const Root& root, const Claim& owner, ClaimedDevice& device,
                                      const Deadlines& deadlines) {
-  const std::string file = pci_path(root, device.address) + "/nvidia/vgpu_params";
-  const KernelWrite write{file, " "};
-  const WriteResult result =
-      write_in_child({&write, 1}, named_writing(root, owner, device, deadlines)).front();
-  if (result.outcome == WriteResult::Outcome::blocked)
-    return {"write to vgpu_params is " + blocked_in_kernel(result.child) + "; check: journalctl -k",
-            result.child};
+  KernelChange change =
+      clear_vgpu_parameters(root, device.address, named_writing(root, owner, device, deadlines));
+  if (change.blocked) return change;
   device.writer = {};
   device.has_attributes = false;
-  if (result.outcome != WriteResult::Outcome::written)
-    log::warning(
-        owner.name,
-        device_title(device) + ": parameters of the vGPU cannot be cleared" +
-            (result.outcome == WriteResult::Outcome::failed ? ": " + errno_text(result.code) : "") +
-            ", ignoring; check: cat " + file);
+  if (!change.failure.empty())
+    log::warning(owner.name,
+                 device_title(device) +
+                     ": parameters of the vGPU cannot be cleared, ignoring: " + change.failure);
   return {};
 }
 

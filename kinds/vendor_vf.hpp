@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "config/gpu_settings.hpp"
@@ -23,8 +24,9 @@ void require_vgpu_adoptable(const Root& root, const Config& config, const Claime
 void remove_adopted_vgpu(const DeviceSetup& setup, ClaimedDevice& device);
 
 /// Creates a vGPU of this type with the profile's attributes; which one is noted in `device`
-/// before. Throws Error. The caller holds the PF's lock.
-void create_vgpu(const DeviceSetup& setup, const VgpuType& type, ClaimedDevice& device);
+/// before. `gpu_instance`: as set_vgpu. Throws Error. The caller holds the PF's lock.
+void create_vgpu(const DeviceSetup& setup, const VgpuType& type, ClaimedDevice& device,
+                 std::optional<unsigned> gpu_instance = {});
 
 /// Kind::tear_down.
 std::string remove_vgpu(const Root& root, const Claim& owner, ClaimedDevice& device,

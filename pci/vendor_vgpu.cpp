@@ -3,33 +3,27 @@
 
 #include <thread>
 
-#include "base/error.hpp"
-#include "base/file.hpp"
-#include "base/kernel_write.hpp"
 #include "base/text.hpp"
-#include "pci/pci_device.hpp"
+#include "pci/vgpu_back_end.hpp"
 
 namespace gpuward {
 
-static std::string current_path(const Root& root, const PciAddress& vf) {
-  return pci_path(root, vf) + "/nvidia/current_vgpu_type";
+/// The interface that the VF has, or would have with NVIDIA's vGPU driver. The one for all hosts
+/// today; of a further one a line here says which VFs have it.
+static const VgpuBackEnd& back_end_of(const Root& /*root*/, const PciAddress& /*vf*/) {
+  return sysfs_vgpus;
 }
 
 bool offers_vgpus(const Root& root, const PciAddress& vf) {
-  return exists(current_path(root, vf));
+  return back_end_of(root, vf).is_present(root, vf);
+}
+
+std::string reason_without_vgpus(const Root& root, const PciAddress& vf) {
+  return offers_vgpus(root, vf) ? "" : std::string(back_end_of(root, vf).absent);
 }
 
 std::vector<VgpuType> creatable_vgpus(const Root& root, const PciAddress& vf) {
-  std::vector<VgpuType> types;
-  const auto text = read_attribute(pci_path(root, vf) + "/nvidia/creatable_vgpu_types");
-  if (!text) return {};
-  for (const std::string_view line : split(*text, '\n')) {
-    const auto colon = line.find(':');
-    if (colon == std::string_view::npos) continue;
-    const auto id = to_number<unsigned>(trim(line.substr(0, colon)));  // not the head, "ID"
-    if (id && *id != 0) types.push_back({*id, std::string(trim(line.substr(colon + 1)))});
-  }
-  return types;
+  return back_end_of(root, vf).creatable(root, vf);
 }
 
 bool is_called(const VgpuType& type, const std::string& id_or_name) {
@@ -44,41 +38,44 @@ const VgpuType* first_fit(const std::vector<std::string>& wanted,
   return nullptr;
 }
 
-std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf) {
-  return to_number<unsigned>(read_attribute(current_path(root, vf)).value_or(""));
+std::optional<std::string> current_vgpu_text(const Root& root, const PciAddress& vf) {
+  return back_end_of(root, vf).current(root, vf);
 }
 
-static KernelChange try_to_set(const Root& root, const PciAddress& vf, unsigned id,
-                               const WriteOptions& options) {
-  const KernelWrite write{current_path(root, vf), std::to_string(id)};
-  const WriteResult result = write_in_child({&write, 1}, options).front();
-  if (result.outcome == WriteResult::Outcome::blocked)
-    return {"write to current_vgpu_type is " + blocked_in_kernel(result.child) +
-                "; check: journalctl -k",
-            result.child};
-  const auto now = current_vgpu(root, vf);
-  if (now == id) return {};
-  if (result.outcome == WriteResult::Outcome::unknown)
-    return {"process writing current_vgpu_type died; check: journalctl -k"};
-  if (result.outcome == WriteResult::Outcome::failed)
-    return {"driver rejected vGPU type " + std::to_string(id) + ": " + errno_text(result.code)};
-  return {"driver accepted vGPU type " + std::to_string(id) + " but current_vgpu_type reads " +
-          (now ? std::to_string(*now) : std::string("nothing")) + "; check: journalctl -k"};
+std::optional<unsigned> current_vgpu(const Root& root, const PciAddress& vf) {
+  return to_number<unsigned>(current_vgpu_text(root, vf).value_or(""));
+}
+
+std::string_view vgpu_type_word(const Root& root, const PciAddress& vf) {
+  return back_end_of(root, vf).type_word;
+}
+
+std::optional<unsigned> gpu_instance_of_vgpu(const Root& root, const PciAddress& vf) {
+  return back_end_of(root, vf).gpu_instance(root, vf);
+}
+
+std::span<const char* const> vgpu_attributes(const Root& root, const PciAddress& vf) {
+  return back_end_of(root, vf).attributes;
 }
 
 KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
-                      const WriteOptions& options) {
+                      const WriteOptions& options, std::optional<unsigned> gpu_instance) {
   using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds pause{200}, least_time{1000};
   const auto end = Clock::now() + options.end.at_most(options.deadline);
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
     // A last try is not to look like one that hangs, however busy the host is.
-    KernelChange change =
-        try_to_set(root, vf, id, {std::max(left, least_time), {}, options.on_start});
+    KernelChange change = back_end_of(root, vf).set(
+        root, vf, id, gpu_instance, {std::max(left, least_time), {}, options.on_start});
     if (change.failure.empty() || change.blocked || Clock::now() + pause >= end) return change;
     std::this_thread::sleep_for(pause);
   }
+}
+
+KernelChange clear_vgpu_parameters(const Root& root, const PciAddress& vf,
+                                   const WriteOptions& options) {
+  return back_end_of(root, vf).clear_parameters(root, vf, options);
 }
 
 }  // namespace gpuward

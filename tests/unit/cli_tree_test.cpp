@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
 #include "fake_host.hpp"
+#include "nvml_fixtures.hpp"
 #include "pci_fixtures.hpp"
 #include "state/claim_store.hpp"
 
@@ -112,6 +114,121 @@ TEST(ListTreeTest, a_whole_card_names_its_domain) {
       {*parse_uuid("d0000000-0000-4000-8000-000000000001"), "web01", {whole_card("0000:41:00.0")}});
   EXPECT_THAT(tree(host), testing::HasSubstr("\n`-whole, in-use\n"
                                              "  `-domain web01\n"));
+}
+
+// ---- MIG
+
+/// An A100 in MIG mode (tests/nvml) with two VFs, the first of which web01 has with GPU instance 1.
+class MigTreeTest : public testing::Test {
+ protected:
+  MigTreeTest() {
+    host_.sriov(card_, 2);
+    host_.set_vfs(card_, 2);
+    for (const auto& [vf, id] : {std::pair("0000:41:00.1", "474"), {"0000:41:00.2", "0"}})
+      host_.pci_gpu(vf)
+          .attribute("nvidia/current_vgpu_type", id)
+          .attribute("nvidia/creatable_vgpu_types",
+                     std::string_view(id) == "0" ? "474 : GRID A100-1-5C\n" : "");
+    host_.config("[gpu *]\nuse = mig\n");
+    claims_.make_ready();
+    claim("19:6+1:1");
+    nvml_.add("instance 1 19 6 1 1");
+    nvml_.add("instance 2 14 0 2 1");
+  }
+  void claim(const std::string& part, ClaimedDevice::State state = ClaimedDevice::State::claimed) {
+    ClaimedDevice device = claimed(Use::mig, "0000:41:00.1", "1g.5gb");
+    device.vgpu = "474";
+    device.part = part;
+    device.state = state;
+    claims_.write({*parse_uuid("d0000000-0000-4000-8000-000000000001"), "web01", {device}});
+  }
+  /// Of `list gpus`.
+  nlohmann::json gpu(int schema = 2) {
+    testing::internal::CaptureStdout();
+    list_command({host_.root(), "", schema, false}, "gpus");
+    return nlohmann::json::parse(testing::internal::GetCapturedStdout())["gpus"][0];
+  }
+  const std::string card_ = "0000:41:00.0";
+  FakeHost host_;
+  NvmlDouble nvml_{host_.root()};
+  Claims claims_{host_.root()};
+};
+
+TEST_F(MigTreeTest, gpu_instances_are_below_the_card_with_the_domain_that_has_them) {
+  EXPECT_THAT(tree(host_), testing::HasSubstr("|-GPU instance 2  2g.10gb, placement 0+2, external\n"
+                                              "|-GPU instance 1  1g.5gb, placement 6+1, in-use\n"
+                                              "| `-domain web01\n"
+                                              "|-VF 0000:41:00.1  mig 1g.5gb (MIG 1g.5gb), in-use\n"
+                                              "| `-domain web01\n"
+                                              "`-1 VF unused\n"));
+  const nlohmann::json domain{{"name", "web01"}, {"uuid", "d0000000-0000-4000-8000-000000000001"}};
+  EXPECT_EQ(gpu()["gpu_instances"], (nlohmann::json{{{"id", 2},
+                                                     {"profile", "2g.10gb"},
+                                                     {"placement", {{"start", 0}, {"size", 2}}},
+                                                     {"memory", 9856},
+                                                     {"state", "external"},
+                                                     {"domain", nullptr}},
+                                                    {{"id", 1},
+                                                     {"profile", "1g.5gb"},
+                                                     {"placement", {{"start", 6}, {"size", 1}}},
+                                                     {"memory", 4864},
+                                                     {"state", "in-use"},
+                                                     {"domain", domain}}}));
+  EXPECT_FALSE(gpu(1).contains("gpu_instances"));
+}
+
+/// A release would leave it, too.
+TEST_F(MigTreeTest, one_with_the_id_of_the_claim_elsewhere_is_another_one) {
+  claim("19:5+1:1");
+  EXPECT_THAT(tree(host_), testing::HasSubstr("|-GPU instance 1  1g.5gb, placement 5+1, missing\n"
+                                              "| `-domain web01\n"
+                                              "|-GPU instance 1  1g.5gb, placement 6+1, external\n"
+                                              "|-VF"));
+  claim("19:6+1:4");
+  EXPECT_THAT(tree(host_), testing::HasSubstr("GPU instance 1  1g.5gb, placement 6+1, external"));
+}
+
+TEST_F(MigTreeTest, one_that_is_being_created_or_removed_is_the_domains) {
+  claim("19:6+1:-");
+  EXPECT_THAT(tree(host_), testing::HasSubstr("GPU instance 1  1g.5gb, placement 6+1, in-use\n"));
+  claim("19:5+1:-");
+  EXPECT_THAT(tree(host_), testing::HasSubstr("GPU instance  1g.5gb, placement 5+1, missing\n"));
+  EXPECT_EQ(gpu()["gpu_instances"][1]["id"], nullptr);
+  claim("19:6+1:1", ClaimedDevice::State::quarantined);
+  EXPECT_THAT(tree(host_),
+              testing::HasSubstr("GPU instance 1  1g.5gb, placement 6+1, quarantined\n"));
+}
+
+TEST_F(MigTreeTest, while_a_claim_cannot_be_read_it_is_unknown_whose_they_are) {
+  write_file_atomically(host_.root().at("/run/gpuward/claims/d0000000-0000-4000-8000-000000000002"),
+                        "nonsense\n");
+  testing::internal::CaptureStderr();
+  EXPECT_THAT(
+      tree(host_),
+      testing::AllOf(testing::HasSubstr("GPU instance 2  2g.10gb, placement 0+2, unknown\n"),
+                     testing::HasSubstr("GPU instance 1  1g.5gb, placement 6+1, in-use\n")));
+  testing::internal::GetCapturedStderr();
+}
+
+TEST_F(MigTreeTest, a_card_that_does_not_answer_has_unknown_ones) {
+  nvml_.add("returns DeviceGetMigMode 999");
+  EXPECT_THAT(tree(host_), testing::HasSubstr("\n|-GPU instances unknown: gpuward-nvml: "));
+  EXPECT_EQ(gpu()["gpu_instances"], nullptr);
+  EXPECT_TRUE(gpu().contains("gpu_instances"));
+  nvml_.set("mig off\n");
+  claims_.drop(*parse_uuid("d0000000-0000-4000-8000-000000000001"));
+  EXPECT_EQ(gpu()["gpu_instances"], nlohmann::json::array());
+  EXPECT_THAT(tree(host_), testing::Not(testing::HasSubstr("GPU instance")));
+}
+
+TEST_F(MigTreeTest, a_card_is_asked_once_and_not_while_it_is_used_as_something_else) {
+  const NvmlWatch watch(host_.root());
+  tree(host_);
+  EXPECT_EQ(watch.asked(), "list\n");
+  host_.config("[gpu *]\nuse = vendor-vf\n");
+  EXPECT_THAT(tree(host_), testing::Not(testing::HasSubstr("GPU instance")));
+  EXPECT_FALSE(gpu().contains("gpu_instances"));
+  EXPECT_EQ(watch.asked(), "list\n");
 }
 
 }  // namespace

@@ -135,6 +135,7 @@ TEST(DeviceFactsTest, a_vgpu_has_the_type_of_the_claim_byte_for_byte) {
                                                   {"0", State::differs},
                                                   {"01153", State::differs}}) {
     found.vgpu_type.text = text;
+    found.vgpu_type_word = "current_vgpu_type";
     EXPECT_EQ(find(compare(vf(Use::vendor_vf, "1153"), ExpectedQuota{}, found), "current_vgpu_type")
                   .state,
               state)

@@ -455,10 +455,10 @@ TEST_F(ClaimVendorVfsTest, parameters_that_cannot_be_cleared_keep_nobody_from_th
     const StartedLog log(log::To::terminal);
     EXPECT_EQ(release(vm(1)), "");
   }
-  EXPECT_THAT(
-      testing::internal::GetCapturedStderr(),
-      AllOf(StartsWith("gpuward: warning: domain '"),
-            HasSubstr("parameters of the vGPU cannot be cleared: Invalid argument, ignoring")));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              AllOf(StartsWith("gpuward: warning: domain '"),
+                    HasSubstr("parameters of the vGPU cannot be cleared, ignoring: Invalid "
+                              "argument; check: cat /")));
   EXPECT_EQ(type(), 0u);
 }
 

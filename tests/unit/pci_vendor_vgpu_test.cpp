@@ -14,6 +14,7 @@ namespace gpuward {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -96,6 +97,41 @@ TEST_F(VendorVgpuTest, a_driver_that_hangs_is_left) {
   });
   EXPECT_THAT(set(1145, 300), HasSubstr("blocked in the kernel (process "));
   EXPECT_THAT(host_.writes(), SizeIs(1));
+}
+
+/// The driver reads it when the type is written.
+TEST_F(VendorVgpuTest, a_gpu_instance_is_set_before_the_type_where_the_driver_has_a_file_for_it) {
+  obeys_after(0, 0);
+  const auto set_in_3 = [&] {
+    return set_vgpu(host_.root(), vf, 1145, milliseconds(300), 3).failure;
+  };
+  EXPECT_EQ(set_in_3(), "");
+  EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("nvidia/current_vgpu_type 1145")));
+  EXPECT_FALSE(gpu_instance_of_vgpu(host_.root(), vf)) << "not reported";
+  host_.pci_gpu(vf_name).attribute("nvidia/gpu_instance_id", "4294967295");
+  EXPECT_FALSE(gpu_instance_of_vgpu(host_.root(), vf)) << "none";
+  host_.reacts(vf_name, "nvidia/gpu_instance_id", [](const std::string&) { return 0; });
+  EXPECT_EQ(set_in_3(), "");
+  EXPECT_EQ(set(0), "");
+  EXPECT_THAT(host_.writes(), ElementsAre(HasSubstr("nvidia/current_vgpu_type 1145"),
+                                          HasSubstr("nvidia/gpu_instance_id 3"),
+                                          HasSubstr("nvidia/current_vgpu_type 1145"),
+                                          HasSubstr("nvidia/current_vgpu_type 0")));
+  host_.reacts(vf_name, "nvidia/gpu_instance_id", [this](const std::string&) {
+    host_.hang();
+    return 0;
+  });
+  EXPECT_THAT(set_in_3(), HasSubstr("write to gpu_instance_id is blocked in the kernel (process "));
+}
+
+TEST_F(VendorVgpuTest, what_a_record_has_of_it_is_what_is_read) {
+  EXPECT_THAT(vgpu_attributes(host_.root(), vf),
+              ElementsAre(testing::StrEq("nvidia/current_vgpu_type"),
+                          testing::StrEq("nvidia/creatable_vgpu_types")));
+  EXPECT_EQ(reason_without_vgpus(host_.root(), vf), "");
+  host_.pci_gpu("0000:42:00.0");
+  EXPECT_EQ(reason_without_vgpus(host_.root(), *parse_pci_address("0000:42:00.0")),
+            "no nvidia/current_vgpu_type; check that NVIDIA's vGPU driver is loaded");
 }
 
 }  // namespace
