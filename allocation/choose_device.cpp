@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -57,9 +59,14 @@ GpuSpot spot_of(const PoolDevice& device) {
 namespace {
 
 /// Of Costs, then of what is left.
-constexpr std::array device_criteria{Criterion::capacity, Criterion::vgpu, Criterion::numa,
-                                     Criterion::assigned, Criterion::fill, Criterion::distance,
-                                     Criterion::name};
+constexpr std::array device_criteria{Criterion::capacity, Criterion::vgpu,     Criterion::stranded,
+                                     Criterion::numa,     Criterion::assigned, Criterion::fill,
+                                     Criterion::stranded, Criterion::distance, Criterion::name};
+
+/// A cost that counts from 0: an int may be negative.
+uint64_t stranded_cost(const PoolDevice& device) {
+  return static_cast<uint64_t>(int64_t{device.stranded_mib} - std::numeric_limits<int>::min());
+}
 
 /// What one of several requests is chosen by.
 struct Choosing {
@@ -80,11 +87,14 @@ struct Choosing {
   Costs costs_of(const PoolDevice& device) const {
     const auto assigned = use.assigned_count.find(device.address);
     const unsigned fill = fill_of(device);
+    const bool is_binpack = profile.placement == Placement::binpack;
     return {device.is_full,
             device.has_vgpu,
+            is_binpack ? stranded_cost(device) : 0,
             profile.numa != Numa::ignore && !is_near(profile, device, domain),
             assigned == use.assigned_count.end() ? 0U : assigned->second,
-            profile.placement == Placement::binpack ? ~0U - fill : fill,
+            is_binpack ? ~0U - fill : fill,
+            is_binpack ? 0 : stranded_cost(device),
             distance_to(spot_of(device), use.beside)};
   }
 };

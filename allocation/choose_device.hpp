@@ -53,9 +53,10 @@ bool is_conflict(const PoolDevice& one, const PoolDevice& other);
 /// can.
 std::optional<User> find_user(const PoolDevice& device, const DevicesInUse& taken);
 
-/// The best for a domain that is there: free, viable, on a card with room, without a vGPU, near,
-/// pointed at by the fewest, then on the fullest (binpack) or emptiest (spread) PF, near the other
-/// GPUs of the domain, then by address. Null when none is free.
+/// The best for a domain that is there: free, viable, on a card with room, without a vGPU, with
+/// binpack that which strands least memory, near, pointed at by the fewest, then on the fullest
+/// (binpack) or emptiest (spread) PF, with spread that which strands least, near the other GPUs of
+/// the domain, then by address. Null when none is free.
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use, const DomainPlace& domain);
 

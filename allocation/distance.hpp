@@ -36,7 +36,7 @@ Distance distance(const GpuSpot& one, const GpuSpot& other);
 unsigned distance_to(const GpuSpot& spot, std::span<const GpuSpot> others);
 
 /// What speaks against a device, what counts first at the front; less is better.
-using Costs = std::array<uint64_t, 6>;
+using Costs = std::array<uint64_t, 8>;
 
 /// A device that a GPU may get.
 struct SpotCosts {

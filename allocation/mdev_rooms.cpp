@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "config/gpu_settings.hpp"
+#include "allocation/counted_types.hpp"
 #include "kinds/types.hpp"
 #include "mdev/instance.hpp"
 
@@ -46,40 +46,6 @@ Gpu gpu_of(const MdevCard& card) {
   gpu.mdev_parents.reserve(card.parents.size());
   for (const Parent* const parent : card.parents) gpu.mdev_parents.push_back(parent->name);
   return gpu;
-}
-
-// ---- the types that count
-
-/// Of a profile that asks for memory the smallest type that has it.
-const GpuType* smallest_with(const std::vector<GpuType>& types, unsigned mib) {
-  const GpuType* smallest = nullptr;
-  for (const GpuType& type : types)
-    if (type.memory_mib >= mib && (!smallest || type.memory_mib < smallest->memory_mib))
-      smallest = &type;
-  return smallest;
-}
-
-bool is_for(const Profile& profile, const GpuType& type, const std::vector<GpuType>& types) {
-  if (profile.memory_mib) return &type == smallest_with(types, *profile.memory_mib);
-  return is_counted(&profile.types, type);
-}
-
-/// One for each type.
-std::vector<bool> counting(const Config& config, const MdevCard& card,
-                           const std::vector<GpuType>& types) {
-  std::vector<bool> counts(types.size());
-  bool any = false;
-  for (const Profile& profile : config.profiles) {
-    if (!is_mediated(profile.use)) continue;
-    any = true;
-    if (std::none_of(card.parents.begin(), card.parents.end(),
-                     [&](const Parent* parent) { return serves(config, profile, *parent); }))
-      continue;
-    for (size_t at = 0; at < types.size(); ++at)
-      counts[at] = counts[at] || is_for(profile, types[at], types);
-  }
-  if (!any) counts.assign(types.size(), true);
-  return counts;
 }
 
 // ---- what the cards say
@@ -125,7 +91,9 @@ std::map<std::string, CardRoom> mdev_rooms(const Root& root, const Config& confi
     if (card.parents.empty()) continue;  // it went
     const Gpu gpu = gpu_of(card);
     auto types = types_of_card(root, card, gpu, catalogues);
-    const auto counts = counting(config, card, types);
+    const auto counts = counted_types(
+        config, [](const Profile& profile) { return is_mediated(profile.use); },
+        {card.parents.begin(), card.parents.end()}, types);
     for (size_t at = 0; at < types.size(); ++at)
       if (counts[at] || is_counted(&card.requested, types[at]))
         count_available(root, gpu, types[at]);

@@ -62,8 +62,7 @@ struct Candidate {
 };
 
 /// What decides between two devices that a domain could have, in this order. Those of mdevs know
-/// type, stranded, numa, opened, fill, distance and name, PCI devices all but type, stranded and
-/// opened.
+/// type, stranded, numa, opened, fill, distance and name, PCI devices all but type and opened.
 enum class Criterion {
   type,      ///< named earlier by the profile
   capacity,  ///< room on the card

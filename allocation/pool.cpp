@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "allocation/placement.hpp"
+#include "allocation/pool_stranded.hpp"
 #include "config/gpu_settings.hpp"
 #include "kinds/kind.hpp"
 #include "pci/card_facts.hpp"
@@ -56,6 +57,7 @@ std::vector<PoolDevice> pool_of(const PoolQuery& query) {
   std::sort(pool.begin(), pool.end(),
             [](const PoolDevice& a, const PoolDevice& b) { return a.address < b.address; });
   if (kind.mark_full) kind.mark_full(query, pool);
+  note_stranded(query, pool);
   return pool;
 }
 

@@ -30,6 +30,7 @@ struct PoolDevice {
   std::vector<PciAddress> staying{};             ///< of its slot, in IOMMU groups of their own
   bool has_vgpu = false;                         ///< a VF that has a vGPU already, whoever made it
   bool is_full = false;  ///< a VF without a vGPU whose card has no room for one of the profile
+  int stranded_mib = 0;  ///< as Candidate's: 0 where it is not known, or all are of one card
   std::vector<int> local_cpus{};   ///< CPUs of its NUMA node, with numa = socket of its socket
   std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
   bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it

@@ -91,6 +91,40 @@ TEST_F(PlanDomainTest, a_pci_device_stays_while_it_is_available) {
                                       "0000:43:00.0: available as good, but later by name"));
 }
 
+/// A 12Q where one of them is already: of the empty card 36 GiB would be left that only others of
+/// its size could use, and no profile has them.
+TEST_F(PlanDomainTest, a_vgpu_on_a_vf_is_placed_where_it_strands_least_memory) {
+  const std::string small = "12 : NVIDIA L40S-12Q\n", large = "48 : NVIDIA L40S-48Q\n";
+  for (const char* const pf : {"0000:41:00.0", "0000:42:00.0"}) {
+    host_.sriov(pf, 2);
+    host_.set_vfs(pf, 2);
+  }
+  const auto vf = [&](const std::string& address, const std::string& creatable) {
+    host_.pci_gpu(address)
+        .attribute("nvidia/current_vgpu_type", creatable.empty() ? "12" : "0")
+        .attribute("nvidia/creatable_vgpu_types", creatable);
+  };
+  vf("0000:41:00.1", small + large);
+  vf("0000:41:00.2", small + large);
+  vf("0000:42:00.1", "");
+  vf("0000:42:00.2", small);
+  host_.config(
+      "[gpu 0000:41:00.0]\nuse = vendor-vf\n[gpu 0000:42:00.0]\nuse = vendor-vf\n"
+      "[profile large]\nuse = vendor-vf\ntype = NVIDIA L40S-48Q\n");
+  define({{"NVIDIA L40S-12Q",
+           false,
+           Use::vendor_vf,
+           {at("0000:42:00.1")},
+           SettledRequest{Use::vendor_vf, "12"}}});
+  EXPECT_THAT(
+      devices(0),
+      ElementsAre("0000:41:00.1: available leaves more memory of its card that no profile can use",
+                  "0000:41:00.2: available leaves more memory of its card that no profile can use",
+                  "0000:42:00.1: unavailable device has a vGPU that gpuward did not create",
+                  "0000:42:00.2: chosen instead of 0000:42:00.1: device has a vGPU that gpuward "
+                  "did not create"));
+}
+
 TEST_F(PlanDomainTest, without_an_available_device_the_status_is_1) {
   host_.pci_gpu("0000:41:00.0");
   define({{"card", true, Use::whole, {at("0000:41:00.0")}}});
