@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "allocation/gpu_choice.hpp"
 #include "fake_host.hpp"
+#include "nvml_fixtures.hpp"
 #include "pci_fixtures.hpp"
 
 namespace gpuward {
