@@ -390,7 +390,9 @@ struct LinkedPoolTest : PoolPlanTest {
       vf.function = 4;
       pools_[big_title].push_back({vf, card(number), {}, {vf}, true});
     }
-    nvml_.set("mig off\nlink 0000:02:00.0 0 0000:04:00.0\n");
+    nvml_.set(
+        "mig off\nlink 0000:02:00.0 0 0000:04:00.0\n"
+        "link 0000:04:00.0 0 0000:02:00.0\n");
   }
   void ask(AskedCards& asked) {
     add_nvlinks(host_.root(), off_, pools_, by_hand_, {taken_, assigned_count_}, asked);
