@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -53,7 +54,8 @@ std::string why_impossible(const Profile& profile, const PoolDevice& device, con
 }
 
 GpuSpot spot_of(const PoolDevice& device) {
-  return {device.physical_function.value_or(device.address), device.numa_node, device.bus};
+  return {device.physical_function.value_or(device.address), device.numa_node, device.bus,
+          device.links};
 }
 
 namespace {
@@ -74,6 +76,7 @@ struct Choosing {
   const std::vector<PoolDevice>& pool;
   const DeviceUse& use;
   const DomainPlace& domain;
+  std::vector<SpotWithRoom> possible{};  ///< cards with links, where others are placed after it
 
   /// How many VFs of its PF are taken.
   unsigned fill_of(const PoolDevice& device) const {
@@ -82,6 +85,14 @@ struct Choosing {
         std::count_if(pool.begin(), pool.end(), [&](const PoolDevice& other) {
           return other.physical_function == device.physical_function && find_user(other, use.taken);
         }));
+  }
+  /// Its own card may have room for no other.
+  unsigned missing_links_of(const PoolDevice& device) const {
+    if (possible.empty()) return 0;
+    const GpuSpot spot = spot_of(device);
+    std::vector<SpotWithRoom> others = possible;
+    std::erase_if(others, [&](const SpotWithRoom& other) { return other.spot.card == spot.card; });
+    return missing_links(spot, others, use.still_to_place);
   }
   /// In the order of device_criteria.
   Costs costs_of(const PoolDevice& device) const {
@@ -95,7 +106,7 @@ struct Choosing {
             assigned == use.assigned_count.end() ? 0U : assigned->second,
             is_binpack ? ~0U - fill : fill,
             is_binpack ? 0 : stranded_cost(device),
-            distance_to(spot_of(device), use.beside)};
+            distance_to(spot_of(device), use.beside) + missing_links_of(device)};
   }
 };
 
@@ -110,9 +121,23 @@ Comparison decide(const Profile& profile, const std::vector<PoolDevice>& pool, c
           std::tie(costs, one.address) < std::tie(others, other.address)};
 }
 
+/// One of the domain's GPUs on each card with links that has a device for it.
+static std::vector<SpotWithRoom> cards_with_links(const Profile& profile,
+                                                  const std::vector<PoolDevice>& pool,
+                                                  const DeviceUse& use, const DomainPlace& domain) {
+  std::vector<SpotWithRoom> cards;
+  std::set<PciAddress> known;
+  if (use.still_to_place == 0) return cards;
+  for (const PoolDevice& device : pool)
+    if (device.links.is_any() && !device.is_full && is_possible(profile, device, use, domain))
+      if (GpuSpot spot = spot_of(device); known.insert(spot.card).second)
+        cards.push_back({std::move(spot), 1});
+  return cards;
+}
+
 const PoolDevice* choose_device(const Profile& profile, const std::vector<PoolDevice>& pool,
                                 const DeviceUse& use, const DomainPlace& domain) {
-  const Choosing choosing{profile, pool, use, domain};
+  const Choosing choosing{profile, pool, use, domain, cards_with_links(profile, pool, use, domain)};
   const PoolDevice* best = nullptr;
   Costs least{};
   for (const PoolDevice& device : pool) {
@@ -249,11 +274,12 @@ void choose_devices(const std::vector<DeviceRequest>& requests, const DomainPlac
   for (size_t number = 0; number < requests.size(); ++number) {
     if (chosen[number]) continue;
     const DeviceRequest& request = requests[number];
-    const auto use = use_beside_others(requests, chosen, number);
+    DeviceUse use = use_beside_others(requests, chosen, number);
     const auto numbers = of_one_pool(requests, chosen, number);
     const Chosen best =
         numbers.size() > 1 ? best_together(request, use, domain, numbers.size()) : Chosen{};
     for (size_t at = 0; at < best.size(); ++at) chosen[numbers[at]] = best[at];
+    use.still_to_place = static_cast<unsigned>(numbers.size() - 1);
     if (best.empty()) chosen[number] = choose_device(request.profile, request.pool, use, domain);
   }
   for (size_t number = 0; number < requests.size(); ++number)

@@ -20,6 +20,7 @@ struct DeviceUse {
   std::map<PciAddress, unsigned> assigned_count;  ///< by how many other domains that are off
   std::vector<PciAddress> own{};                  ///< what the domain has in its XML
   std::vector<GpuSpot> beside{};                  ///< where the other GPUs of the domain are
+  unsigned still_to_place = 0;  ///< how many of the pool are placed after the one that is chosen
 };
 
 /// Where a device is plugged in.

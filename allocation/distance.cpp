@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 #include <tuple>
 #include <utility>
+
+#include "base/joined.hpp"
 
 namespace gpuward {
 
@@ -42,10 +45,37 @@ Distance distance(const GpuSpot& one, const GpuSpot& other) {
   return static_cast<Distance>(level_count - common(*first, *second));
 }
 
+static bool has_link_to(const NvLinks& links, const PciAddress& card) {
+  return std::find(links.cards.begin(), links.cards.end(), card) != links.cards.end();
+}
+
+bool are_linked(const GpuSpot& one, const GpuSpot& other) {
+  if (one.card == other.card) return one.links.is_any();
+  return has_link_to(one.links, other.card) || has_link_to(other.links, one.card) ||
+         (one.links.has_switch && other.links.has_switch);
+}
+
 unsigned distance_to(const GpuSpot& spot, std::span<const GpuSpot> others) {
   return std::accumulate(others.begin(), others.end(), 0U, [&](unsigned sum, const GpuSpot& other) {
-    return sum + static_cast<unsigned>(distance(spot, other));
+    return sum + static_cast<unsigned>(distance(spot, other)) +
+           (are_linked(spot, other) ? 0 : distance_without_link);
   });
+}
+
+std::string links_text(const GpuSpot& spot, std::span<const GpuSpot> others) {
+  std::set<PciAddress> cards;
+  for (const GpuSpot& other : others)
+    if (other.card != spot.card && are_linked(spot, other)) cards.insert(other.card);
+  const std::string names =
+      joined(cards, ", ", [](const PciAddress& card) { return to_string(card); });
+  return names.empty() ? "" : "NVLink to " + names;
+}
+
+unsigned missing_links(const GpuSpot& spot, std::span<const SpotWithRoom> possible,
+                       unsigned still_to_place) {
+  for (const SpotWithRoom& other : possible)
+    if (are_linked(spot, other.spot)) still_to_place -= std::min(still_to_place, other.room);
+  return still_to_place * expected_without_link;
 }
 
 // ---- the nearest

@@ -28,6 +28,7 @@ static ConsideredDevice considered(const MdevChoice& choice, const Profile& prof
     device.why = "left to another GPU of the domain";
   } else if (choice.chosen->parent == candidate.parent && choice.chosen->type == candidate.type) {
     device.result = Result::chosen;
+    device.why = choice.links;
   } else {
     device.result = Result::available;
     const auto compared = decide(profile, choice.candidates, *choice.chosen, candidate);
@@ -87,6 +88,15 @@ struct Reassigned {
 
 }  // namespace
 
+/// Why the one that was chosen is.
+static std::string why_chosen(const Reassigned& after, const PoolGpu& gpu, const DeviceUse& use,
+                              const PoolDevice& device) {
+  const Reassignment* const move = after.move_of(gpu);
+  std::string why = !move || !gpu.at ? "" : "instead of " + to_string(*gpu.at) + ": " + move->why;
+  const std::string links = links_text(spot_of(device), use.beside);
+  return why + (why.empty() || links.empty() ? "" : "; ") + links;
+}
+
 /// Why an available one is not the one that was chosen.
 static std::string why_not(const Reassigned& after, const PoolGpu& gpu, const DeviceUse& use,
                            const PoolDevice& chosen, const PoolDevice& device) {
@@ -107,9 +117,8 @@ static ConsideredDevice considered(const Reassigned& after, const PoolGpu& gpu,
   if (found.why.empty() && device.is_full) found.why = why_worse(Criterion::capacity, gpu.profile);
   if (!found.why.empty()) return found;
   found.result = chosen == &device ? Result::chosen : Result::available;
-  const Reassignment* const move = after.move_of(gpu);
   if (chosen == &device)
-    found.why = !move || !gpu.at ? "" : "instead of " + to_string(*gpu.at) + ": " + move->why;
+    found.why = why_chosen(after, gpu, use, device);
   else
     found.why = chosen ? why_not(after, gpu, use, *chosen, device) : "";
   return found;

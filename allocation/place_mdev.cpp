@@ -86,11 +86,41 @@ std::optional<GpuSpot> spot_of(const Root& root, const Parent& parent) {
   return GpuSpot{*card, parent.numa_node, bus_path(root, *card)};
 }
 
-/// Not read for the only GPU of a domain.
-unsigned distance_of(const Root& root, const Parent& parent, const std::vector<GpuSpot>& beside) {
-  if (beside.empty()) return 0;
-  const auto spot = spot_of(root, parent);
-  return spot ? distance_to(*spot, beside) : 0;
+/// Where the candidates with room are, by the card of each.
+std::map<std::string, GpuSpot> spots_with_room(const MdevPlacing& placing,
+                                               const std::vector<Parent>& parents,
+                                               std::span<const Candidate> candidates) {
+  std::set<std::string_view> with_room;
+  for (const Candidate& candidate : candidates)
+    if (candidate.available > 0) with_room.insert(candidate.parent);
+  std::map<std::string, GpuSpot> spots;
+  for (const Parent& parent : parents) {
+    if (!with_room.contains(parent.name) || spots.contains(card_of(parent))) continue;
+    if (auto spot = spot_of(placing.root, parent)) spots.emplace(card_of(parent), *std::move(spot));
+  }
+  return spots;
+}
+
+void add_links(const MdevPlacing& placing, std::vector<GpuSpot*> cards,
+               std::vector<GpuSpot>& beside) {
+  cards.reserve(cards.size() + beside.size());
+  for (GpuSpot& spot : beside) cards.push_back(&spot);
+  add_nvlinks(placing.root, cards, *placing.asked);
+}
+
+/// Of one that has no room none. Nothing is read for the only GPU of a domain.
+void add_distances(const MdevPlacing& placing, const std::vector<Parent>& parents,
+                   std::vector<GpuSpot> beside, std::vector<Candidate>& candidates) {
+  if (beside.empty()) return;
+  auto spots = spots_with_room(placing, parents, candidates);
+  std::vector<GpuSpot*> cards;
+  cards.reserve(spots.size());
+  for (auto& [name, spot] : spots) cards.push_back(&spot);
+  if (cards.size() > 1) add_links(placing, std::move(cards), beside);
+  for (Candidate& candidate : candidates) {
+    const auto spot = spots.find(candidate.card.empty() ? candidate.parent : candidate.card);
+    if (spot != spots.end()) candidate.distance = distance_to(spot->second, beside);
+  }
 }
 
 /// Of all requests of the domain, read once.
@@ -103,11 +133,9 @@ std::vector<Parent> read_parents(const MdevPlacing& placing) {
   return parents;
 }
 
-/// Without what the domain has on them. `beside`: where its other GPUs are. `claims`: that count
-/// for limits.
+/// Without what the domain has on them. `claims`: that count for limits.
 FoundParents search_parents(const MdevPlacing& placing, const std::vector<Parent>& parents,
-                            const Profile& profile, const std::vector<GpuSpot>& beside,
-                            const std::vector<Claim>& claims) {
+                            const Profile& profile, const std::vector<Claim>& claims) {
   FoundParents found;
   for (const Parent& parent : parents) {
     const std::string& name = parent.name;
@@ -135,8 +163,7 @@ FoundParents search_parents(const MdevPlacing& placing, const std::vector<Parent
       else
         found.candidates.push_back(
             {name, type, *available, rank, is_near(placing, profile, parent),
-             parent.physical_function ? to_string(*parent.physical_function) : "",
-             distance_of(placing.root, parent, beside)});
+             parent.physical_function ? to_string(*parent.physical_function) : ""});
     }
   }
   return found;
@@ -233,12 +260,12 @@ FoundParents search_beside_others(const MdevPlacing& placing, const std::vector<
                                   const MdevRequest& request) {
   const auto& [profile, device] = request;
   FoundParents found =
-      search_parents(placing, parents, profile, spots_of_domain(placing, device.alias),
-                     without_device(with_own(placing), device));
+      search_parents(placing, parents, profile, without_device(with_own(placing), device));
   auto coming = pending_devices(placing);
   for (const ClaimedDevice& own : placing.claim.devices)
     if (needs_instance(own, placing.existing) && own.alias != device.alias) coming.push_back(&own);
   subtract_all(found.candidates, coming);
+  add_distances(placing, parents, spots_of_domain(placing, device.alias), found.candidates);
   add_stranded(placing, parents, found, coming);
   return found;
 }
@@ -275,6 +302,16 @@ std::map<std::string, CardToPlaceOn> cards_to_place_on(const MdevPlacing& placin
   for (const Parent& parent : parents)
     if (const auto card = cards.find(card_of(parent)); card != cards.end() && !card->second.spot)
       card->second.spot = spot_of(placing.root, parent);
+  std::vector<GpuSpot*> with_room;
+  std::set<std::string_view> known;
+  for (const Candidate& candidate : candidates) {
+    const auto card = cards.find(candidate.card.empty() ? candidate.parent : candidate.card);
+    if (candidate.available > 0 && card != cards.end() && card->second.spot &&
+        known.insert(card->first).second)
+      with_room.push_back(&*card->second.spot);
+  }
+  std::vector<GpuSpot> none;
+  if (with_room.size() > 1) add_links(placing, std::move(with_room), none);
   return cards;
 }
 
@@ -299,8 +336,9 @@ bool place_together(const MdevPlacing& placing, const std::vector<Parent>& of_ho
     auto same = std::find_if(wanted.begin(), wanted.end(),
                              [&](const Wanted& other) { return other.profile == request.profile; });
     if (same == wanted.end()) {
-      FoundParents found = search_parents(placing, of_host, request.profile, beside, claims);
+      FoundParents found = search_parents(placing, of_host, request.profile, claims);
       subtract_all(found.candidates, pending_devices(placing));
+      add_distances(placing, of_host, beside, found.candidates);
       wanted.push_back({request.profile, std::move(found.candidates)});
       same = std::prev(wanted.end());
     }
@@ -343,6 +381,16 @@ void place_mdevs(const MdevPlacing& placing, const std::vector<MdevRequest>& req
   }
 }
 
+static std::string links_of(const MdevPlacing& placing, const ClaimedDevice& device) {
+  std::vector<GpuSpot> beside = spots_of_domain(placing, device.alias);
+  const auto card = parse_pci_address(card_of(placing.root, device));
+  if (beside.empty() || !card) return {};
+  std::vector<GpuSpot> spots = spots_of(placing.root, {*card});
+  if (spots.empty()) return {};
+  add_links(placing, {&spots.front()}, beside);
+  return links_text(spots.front(), beside);
+}
+
 /// The candidate that has been noted.
 static std::optional<Candidate> noted(const std::vector<Candidate>& candidates,
                                       const ClaimedDevice& device) {
@@ -365,6 +413,8 @@ std::vector<MdevChoice> choose_parents(const MdevPlacing& placing,
     if (chosen) note(*chosen, request.device);
     choices.push_back({std::move(found.candidates), std::move(found.without), std::move(chosen)});
   }
+  for (size_t number = 0; number < choices.size(); ++number)
+    if (choices[number].chosen) choices[number].links = links_of(placing, requests[number].device);
   return choices;
 }
 

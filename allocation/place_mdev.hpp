@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -12,6 +13,7 @@
 #include "config/config.hpp"
 #include "domain/domain.hpp"
 #include "inventory/usage.hpp"
+#include "pci/nvml.hpp"
 #include "state/claim_store.hpp"
 
 namespace gpuward {
@@ -35,6 +37,8 @@ struct MdevPlacing {
   const DevicesInUse& taken;              ///< by claims, and what the domain has of PCI devices
   const std::set<ParentType>& refused;    ///< where the kernel had no room although it said so
   const std::set<std::string>& existing;  ///< aliases of the domain's instances that exist
+  /// Asked for NVLinks, of a domain with several GPUs alone.
+  std::shared_ptr<AskedCards> asked = std::make_shared<AskedCards>();
 };
 
 /// The instance that a domain requests, as a claim holds it: with a parent and type only where it
@@ -66,6 +70,7 @@ struct MdevChoice {
   std::vector<Candidate> candidates;  ///< with what is available for it beside the domain's others
   std::vector<UnavailableParent> unavailable;
   std::optional<Candidate> chosen;
+  std::string links{};  ///< links_text() of the chosen one and the domain's other GPUs
 };
 
 /// What place_mdevs() notes, which is noted here too; one without a place has none.

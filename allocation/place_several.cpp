@@ -88,6 +88,27 @@ struct Search {
   /// By what there is on a card, the next one last.
   std::map<Places, bool> allowed{};
 
+  const GpuSpot* spot_of(const Candidate& candidate) const {
+    const auto card = cards.find(card_of(candidate));
+    return card != cards.end() && card->second.spot ? &*card->second.spot : nullptr;
+  }
+
+  /// For the requests after the next one, by what there is for that.
+  void add_missing_links(std::vector<Candidate>& left) const {
+    const auto still_to_place = static_cast<unsigned>(requests.size() - chosen.size() - 1);
+    std::vector<SpotWithRoom> possible;
+    if (still_to_place == 0) return;
+    std::set<std::string_view> known;
+    for (const Candidate& candidate : left)
+      if (const GpuSpot* const spot = spot_of(candidate);
+          spot && spot->links.is_any() && known.insert(card_of(candidate)).second)
+        possible.push_back({*spot, candidate.available});
+    if (possible.empty()) return;
+    for (Candidate& candidate : left)
+      if (const GpuSpot* const spot = spot_of(candidate))
+        candidate.distance += missing_links(*spot, possible, still_to_place + 1);
+  }
+
   void add_distances(std::vector<Candidate>& left) const {
     std::vector<GpuSpot> beside;
     for (const Candidate& other : chosen)
@@ -110,6 +131,7 @@ struct Search {
       if (changed.contains(card_of(candidate)))
         note_stranded(cards.at(card_of(candidate)).room, candidate);
     add_distances(left);
+    add_missing_links(left);
     return left;
   }
 

@@ -2,6 +2,7 @@
 #include "allocation/pool.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "allocation/placement.hpp"
 #include "allocation/pool_stranded.hpp"
@@ -70,6 +71,20 @@ std::vector<GpuSpot> spots_of(const Root& root, const std::vector<PciAddress>& d
       spots.push_back({card, device->numa_node, bus_path(root, card)});
     }
   return spots;
+}
+
+void add_nvlinks(const Root& root, const std::vector<GpuSpot*>& spots, AskedCards& asked) {
+  std::set<PciAddress> cards;
+  for (const GpuSpot* const spot : spots) cards.insert(spot->card);
+  std::erase_if(cards, [&](const PciAddress& card) {
+    const auto device = find_pci_device(root, card);
+    return !device || device->driver != "nvidia";
+  });
+  if (cards.size() < 2) return;
+  const LinksOfCards& known = asked.links(root, {cards.begin(), cards.end()});
+  for (GpuSpot* const spot : spots)
+    if (const auto links = known.find(spot->card); links != known.end())
+      spot->links = links->second;
 }
 
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile) {

@@ -26,6 +26,10 @@ std::vector<PoolDevice> pool_of(const PoolQuery& query);
 /// Where these devices are plugged in, without those that do not exist.
 std::vector<GpuSpot> spots_of(const Root& root, const std::vector<PciAddress>& devices);
 
+/// Notes in each the NVLinks of its card. NVIDIA's library is asked for cards that NVIDIA's driver
+/// has bound, two or more: it knows no others.
+void add_nvlinks(const Root& root, const std::vector<GpuSpot*>& spots, AskedCards& asked);
+
 /// Why the pool is empty: what keeps the devices out that come to mind, three at most.
 std::string explain_empty_pool(const Root& root, const Config& config, const Profile& profile);
 

@@ -2,6 +2,7 @@
 #include "allocation/reassignment.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "allocation/request.hpp"
@@ -214,6 +215,61 @@ PoolPlan plan_reassignments(const std::vector<PoolDomain>& off, const DevicePool
     assigned_count = std::move(use.assigned_count);
   }
   return plan;
+}
+
+/// Titles of what domains request that have several vGPUs on VFs.
+static std::set<std::string> titles_of_several(const PoolDomain& domain) {
+  std::set<std::string> titles;
+  size_t count = 0;
+  for (const PoolGpu& gpu : domain.gpus)
+    if (is_typed_vf(gpu.profile.use)) {
+      titles.insert(title_of(gpu.profile));
+      ++count;
+    }
+  return count > 1 ? titles : std::set<std::string>();
+}
+
+/// Of the pools' devices that may be had.
+static size_t count_cards(const DevicePools& pools, const std::set<std::string>& titles,
+                          const DevicesInUse& taken) {
+  std::set<PciAddress> cards;
+  for (const std::string& title : titles)
+    for (const PoolDevice& device : pools.at(title))
+      if (!device.is_full && !taken.contains(device.address)) cards.insert(spot_of(device).card);
+  return cards.size();
+}
+
+void add_nvlinks(const Root& root, const std::vector<PoolDevice*>& devices,
+                 std::vector<GpuSpot>& beside, AskedCards& asked) {
+  std::vector<GpuSpot> spots;
+  std::vector<GpuSpot*> all;
+  spots.reserve(devices.size());
+  all.reserve(devices.size() + beside.size());
+  for (const PoolDevice* const device : devices)
+    all.push_back(&spots.emplace_back(spot_of(*device)));
+  for (GpuSpot& spot : beside) all.push_back(&spot);
+  add_nvlinks(root, all, asked);
+  for (size_t at = 0; at < devices.size(); ++at) devices[at]->links = std::move(spots[at].links);
+}
+
+void add_nvlinks(const Root& root, const std::vector<PoolDomain>& off, DevicePools& pools,
+                 const DevicesByHand& by_hand, const DeviceUse& use, AskedCards& asked) {
+  std::map<Uuid, std::set<std::string>> several;
+  for (const PoolDomain& domain : off)
+    if (auto titles = titles_of_several(domain);
+        !titles.empty() && count_cards(pools, titles, use.taken) > 1)
+      several.emplace(domain.uuid, std::move(titles));
+  if (several.empty()) return;
+  std::set<std::string> titles;
+  for (const Reassignment& move :
+       plan_reassignments(off, pools, by_hand, use.taken, use.assigned_count).moves)
+    if (const auto found = several.find(move.domain); found != several.end())
+      titles.insert(found->second.begin(), found->second.end());
+  std::vector<PoolDevice*> devices;
+  for (const std::string& title : titles)
+    for (PoolDevice& device : pools.at(title)) devices.push_back(&device);
+  std::vector<GpuSpot> none;
+  if (!devices.empty()) add_nvlinks(root, devices, none, asked);
 }
 
 }  // namespace gpuward

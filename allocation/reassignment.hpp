@@ -86,6 +86,15 @@ PoolPlan plan_reassignments(const std::vector<PoolDomain>& off, const DevicePool
                             const DevicesByHand& by_hand, const DevicesInUse& taken,
                             std::map<PciAddress, unsigned> assigned_count);
 
+/// Notes in each device and spot the NVLinks of its card, as add_nvlinks() of pool.hpp does.
+void add_nvlinks(const Root& root, const std::vector<PoolDevice*>& devices,
+                 std::vector<GpuSpot>& beside, AskedCards& asked);
+
+/// Notes NVLinks in the pools, asked for where plan_reassignments() with the same moves one of
+/// several vGPUs of a domain and more than one card has room.
+void add_nvlinks(const Root& root, const std::vector<PoolDomain>& off, DevicePools& pools,
+                 const DevicesByHand& by_hand, const DeviceUse& use, AskedCards& asked);
+
 /// Whether a GPU of the domain is at a device that another has.
 bool uses_unavailable_device(const PoolDomain& domain, const DevicesInUse& taken);
 

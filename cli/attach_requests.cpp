@@ -199,16 +199,28 @@ static Error too_few(const PciGpu& gpu, const std::vector<PciGpu>& gpus,
                "run: gpuward list gpus");
 }
 
+/// Of vGPUs on VFs, where the domain is to have several GPUs and more than one card has room.
+static void add_links(const Root& root, std::vector<PciGpu>& gpus, std::vector<GpuSpot>& beside,
+                      AskedCards& asked) {
+  std::vector<PoolDevice*> devices;
+  if (gpus.size() + beside.size() < 2) return;
+  for (PciGpu& gpu : gpus)
+    for (PoolDevice& device : gpu.pool)
+      if (is_typed_vf(gpu.profile.use) && !device.is_full) devices.push_back(&device);
+  if (!devices.empty()) add_nvlinks(root, devices, beside, asked);
+}
+
 /// The best device of its pool for each or, when all are taken, one that the domain shares with
 /// others until one of them is off.
 static std::vector<PoolDevice> require_devices(const Settings& settings, const Config& config,
                                                const Domain& domain, std::vector<PciGpu> gpus,
-                                               DeviceUse use) {
+                                               DeviceUse use, AskedCards& asked) {
   const DomainPlace place{domain.numa_nodes, domain.cpus};
   const DevicesInUse own = own_devices(settings.root, domain);
   use.own = pool_domain(config, domain).own;
   for (const auto& device : own) use.taken.insert(device);
   use.beside = spots_of(settings.root, assigned_devices(config, domain));
+  add_links(settings.root, gpus, use.beside, asked);
   std::vector<DeviceRequest> requests;
   requests.reserve(gpus.size());
   for (const PciGpu& gpu : gpus) requests.push_back({gpu.profile, gpu.pool, use});
@@ -247,8 +259,9 @@ static void warn_of_device(const Settings& settings, const WantedGpus& wanted,
 std::string with_gpus(const Settings& settings, const Config& config,
                       const std::vector<WantedGpus>& gpus, std::string xml, const DeviceUse& use,
                       const std::shared_ptr<AskedCards>& asked) {
+  const auto cards = asked ? asked : std::make_shared<AskedCards>();
   const auto devices = require_devices(settings, config, parse_domain(xml),
-                                       pci_gpus(settings, config, gpus, asked), use);
+                                       pci_gpus(settings, config, gpus, cards), use, *cards);
   auto device = devices.begin();
   for (const WantedGpus& wanted : gpus)
     for (unsigned number = 0; number < wanted.count; ++number) {

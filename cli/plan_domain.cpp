@@ -104,10 +104,13 @@ static std::vector<GpuChoice> choices_of(const Settings& settings, const Config&
                                          const std::shared_ptr<AskedCards>& asked) {
   const PoolDomain of_pools = pool_domain(config, domain);
   std::vector<GpuChoice> gpus;
-  if (!of_pools.gpus.empty())
-    gpus = device_choices(of_pools, pools_of(settings.root, config, {of_pools}, asked),
-                          devices_by_hand(settings.root, {of_pools}),
-                          device_use(settings, config, store, domain.uuid));
+  if (!of_pools.gpus.empty()) {
+    DevicePools pools = pools_of(settings.root, config, {of_pools}, asked);
+    const DevicesByHand by_hand = devices_by_hand(settings.root, {of_pools});
+    const DeviceUse use = device_use(settings, config, store, domain.uuid);
+    add_nvlinks(settings.root, {of_pools}, pools, by_hand, use, *asked);
+    gpus = device_choices(of_pools, pools, by_hand, use);
+  }
   for (GpuChoice& gpu : mdev_choices(settings.root, config, domain)) gpus.push_back(std::move(gpu));
   return gpus;
 }

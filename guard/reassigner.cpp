@@ -215,10 +215,13 @@ void Reassigner::plan(const Config& config, const std::shared_ptr<Settling>& set
                         return uses_unavailable_device(domain, claimed.taken);
                       });
   if (!is_due || off.empty()) return schedule_retry(false);
-  const auto pools = pools_of(root_, config, off);
+  const auto asked = std::make_shared<AskedCards>();
+  auto pools = pools_of(root_, config, off, asked);
   add_open_devices(root_, devices_of(pools), claimed.taken);
-  const PoolPlan plan = plan_reassignments(off, pools, devices_by_hand(root_, off), claimed.taken,
-                                           std::move(assigned_count));
+  const DevicesByHand by_hand = devices_by_hand(root_, off);
+  add_nvlinks(root_, off, pools, by_hand, {claimed.taken, assigned_count}, *asked);
+  const PoolPlan plan =
+      plan_reassignments(off, pools, by_hand, claimed.taken, std::move(assigned_count));
   order(plan.moves, settling);
   schedule_retry(plan.retry_later);
 }

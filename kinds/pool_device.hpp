@@ -14,6 +14,7 @@
 #include "mdev/parent.hpp"
 #include "pci/bus_path.hpp"
 #include "pci/card_facts.hpp"
+#include "pci/nvlink.hpp"
 #include "pci/pci_device.hpp"
 #include "state/claim.hpp"
 
@@ -35,6 +36,7 @@ struct PoolDevice {
   std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
   bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it
   std::optional<BusPath> bus{};    ///< of its card; nothing where it is not known or was not read
+  NvLinks links{};                 ///< of its card; none where they were not asked for
 };
 
 /// Whose devices are looked for.

@@ -27,6 +27,7 @@ struct Preparation {
   Claim claim;
   std::set<ParentType> refused;  ///< where the kernel said no although it had said there was room
   std::set<std::string> made;    ///< aliases of the devices whose instance is there
+  std::shared_ptr<AskedCards> asked = std::make_shared<AskedCards>();  ///< while mdevs are placed
   std::vector<std::string> marks{};  ///< files of single use that this prepare has written
 
   /// The request that the device was claimed for: each that is not by hand has one, a companion

@@ -115,7 +115,8 @@ void allocate(Preparation& preparation) {
                             claimed.claims,
                             taken,
                             preparation.refused,
-                            preparation.made};
+                            preparation.made,
+                            preparation.asked};
   std::vector<MdevRequest> mdevs;
   for (ClaimedDevice& device : preparation.claim.devices)
     if (needs_instance(device, preparation.made))

@@ -95,9 +95,11 @@ static Error first_refusal(const PoolDomain& domain, const Repointed& result) {
 Repointed repoint(const Root& root, const Config& config, std::string_view xml,
                   const DeviceUse& use, const std::shared_ptr<AskedCards>& asked) {
   const PoolDomain domain = pool_domain(config, parse_domain(xml));
-  const DevicePools pools = pools_of(root, config, {domain}, asked);
+  const auto cards = asked ? asked : std::make_shared<AskedCards>();
+  DevicePools pools = pools_of(root, config, {domain}, cards);
   require_devices(root, config, domain, pools);
   DevicesByHand by_hand = devices_by_hand(root, {domain});
+  add_nvlinks(root, {domain}, pools, by_hand, use, *cards);
   const PoolPlan plan = plan_reassignments({domain}, pools, by_hand, use.taken, use.assigned_count);
   const auto devices = devices_for(domain, plan, pools, std::move(by_hand[domain.uuid]));
   Repointed result{std::string(xml), {}};

@@ -244,10 +244,11 @@ MigCard read_mig_card(const Root& root, const PciAddress& card,
   return std::move(*read);
 }
 
+static constexpr std::chrono::milliseconds deadline_of_question{2'000};
+
 AskedCards::Answer AskedCards::ask(const Root& root, const PciAddress& card) {
-  constexpr std::chrono::milliseconds deadline{2'000};
   try {
-    return {read_mig_card(root, card, deadline)};
+    return {read_mig_card(root, card, deadline_of_question)};
   } catch (const NvmlTimeout&) {
     silent_ = card;
     return {{}, std::current_exception()};
@@ -265,6 +266,27 @@ const MigCard& AskedCards::read(const Root& root, const PciAddress& card) {
   if (known == answers_.end()) known = answers_.emplace(card, ask(root, card)).first;
   if (known->second.failure) std::rethrow_exception(known->second.failure);
   return known->second.card;
+}
+
+std::optional<LinksOfCards> AskedCards::ask_links(const Root& root,
+                                                  const std::vector<PciAddress>& cards) {
+  if (silent_ && after_ == After::timeout_asks_none) return {};
+  std::vector<std::string> arguments{"links"};
+  arguments.reserve(cards.size() + 1);
+  for (const PciAddress& card : cards) arguments.push_back(to_string(card));
+  const auto answer = gpuward::ask(root, std::move(arguments), deadline_of_question);
+  if (answer.timed_out) silent_ = cards.front();
+  if (!answer.change.failure.empty()) return {};
+  return parse_nvlinks(answer.text);
+}
+
+const LinksOfCards& AskedCards::links(const Root& root, const std::vector<PciAddress>& cards) {
+  std::vector<PciAddress> unknown;
+  for (const PciAddress& card : cards)
+    if (asked_for_links_.insert(card).second) unknown.push_back(card);
+  if (unknown.empty()) return links_;
+  if (auto read = ask_links(root, unknown)) links_.merge(*read);
+  return links_;
 }
 
 static Answer change(const Root& root, const char* verb, const PciAddress& card,

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,11 +15,12 @@
 #include "base/kernel_write.hpp"
 #include "base/pci_address.hpp"
 #include "base/root.hpp"
+#include "pci/nvlink.hpp"
 #include "pci/vgpu_scheduler.hpp"
 
 namespace gpuward {
 
-// GPU instances of NVIDIA's MIG and the scheduler of vGPUs, which no file in sysfs shows:
+// GPU instances of NVIDIA's MIG, the scheduler of vGPUs and NVLink, which no file in sysfs shows:
 // gpuward-nvml (pci/nvml_main.cpp) asks NVIDIA's library and is run for each question. GPU
 // instances last until they are destroyed or the driver is unloaded.
 
@@ -82,6 +84,9 @@ class AskedCards {
   explicit AskedCards(After after = After::timeout_asks_none) : after_(after) {}
   /// Throws as read_mig_card does, for one card the same each time.
   const MigCard& read(const Root& root, const PciAddress& card);
+  /// NVLinks of these cards, in 2 s for all that were not asked for before. No failure: of what
+  /// cannot be read there is nothing.
+  const LinksOfCards& links(const Root& root, const std::vector<PciAddress>& cards);
 
  private:
   struct Answer {
@@ -89,9 +94,12 @@ class AskedCards {
     std::exception_ptr failure{};
   };
   Answer ask(const Root& root, const PciAddress& card);
+  std::optional<LinksOfCards> ask_links(const Root& root, const std::vector<PciAddress>& cards);
 
   After after_;
   std::map<PciAddress, Answer> answers_{};
+  LinksOfCards links_{};
+  std::set<PciAddress> asked_for_links_{};
   std::optional<PciAddress> silent_{};  ///< the last that did not answer in time
 };
 

@@ -95,12 +95,33 @@ constexpr unsigned version_of(unsigned number) {
   return static_cast<unsigned>(sizeof(T)) | number << 24;
 }
 
+/// NVML_NVLINK_MAX_LINKS; 4 to 12 in earlier versions. Of a link that the card does not have the
+/// library says not_supported or invalid_argument.
+inline constexpr unsigned most_nvlinks = 18;
+
+/// NVML_FEATURE_ENABLED: the link is up.
+inline constexpr unsigned link_active = 1;
+
+/// nvmlIntNvLinkDeviceType_t: NVML_NVLINK_DEVICE_TYPE_GPU and _SWITCH; 1 is an IBM NPU.
+enum NvLinkEnd : unsigned { gpu_end = 0, switch_end = 2 };
+
+/// nvmlPciInfo_t
+struct PciInfo {
+  char legacy_address[16];
+  unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
+  char address[32];
+};
+static_assert(sizeof(PciInfo) == 68);
+
 // Types of the functions; each is named without its "nvml".
 using Init_v2 = Return();
 using Shutdown = Return();
 using SystemGetDriverVersion = Return(char* text, unsigned size);
 using DeviceGetHandleByPciBusId_v2 = Return(const char* address, Device*);
 using DeviceGetVgpuSchedulerState = Return(Device, SchedulerState*);
+using DeviceGetNvLinkState = Return(Device, unsigned link, unsigned* is_active);
+using DeviceGetNvLinkRemoteDeviceType = Return(Device, unsigned link, unsigned* type);
+using DeviceGetNvLinkRemotePciInfo_v2 = Return(Device, unsigned link, PciInfo*);
 using DeviceGetMigMode = Return(Device, unsigned* current, unsigned* pending);
 /// Of either version, which the struct begins with.
 using DeviceGetGpuInstanceProfileInfoV = Return(Device, unsigned index, void* info);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // gpuward-nvml: lists, creates and destroys the GPU instances of one card through NVIDIA's library,
-// and says which scheduler its vGPUs have.
+// and says which scheduler its vGPUs have and which cards NVLink connects.
 // A program of its own, as the hook is static, and as a library of a vendor's may crash or hang.
 // Prints one fact a line; pci/nvml.cpp reads them.
 #include <dlfcn.h>
@@ -241,6 +241,48 @@ void list(const Card& card) {
   }
 }
 
+// ---- links
+
+std::string end_of_link(const Card& card, unsigned link) {
+  unsigned type = 0;
+  NVML(card.library, DeviceGetNvLinkRemoteDeviceType, card.device, link, &type);
+  if (type == switch_end) return "switch\n";
+  if (type != gpu_end) return {};
+  PciInfo info{};
+  NVML(card.library, DeviceGetNvLinkRemotePciInfo_v2, card.device, link, &info);
+  char text[32];
+  std::snprintf(text, sizeof text, "gpu %04x:%02x:%02x.0\n", info.domain, info.bus, info.device);
+  return text;
+}
+
+/// One line for each that is up.
+std::string links_of(const Card& card) {
+  const auto state = card.library.function<DeviceGetNvLinkState>("nvmlDeviceGetNvLinkState");
+  std::string lines;
+  for (unsigned link = 0; link < most_nvlinks; ++link) {
+    unsigned is_active = 0;
+    const Return code = state(card.device, link, &is_active);
+    if (code == not_supported || code == invalid_argument) continue;
+    require(code, "nvmlDeviceGetNvLinkState");
+    if (is_active == link_active) lines += end_of_link(card, link);
+  }
+  return lines;
+}
+
+/// Nothing of a card that cannot be read.
+std::string links_at(const Library& library, const char* address) try {
+  Card card{library};
+  NVML(library, DeviceGetHandleByPciBusId_v2, address, &card.device);
+  return std::string("card ") + address + '\n' + links_of(card);
+} catch (const Failure&) {
+  return {};
+}
+
+void links(const Library& library, const std::vector<const char*>& words) {
+  for (size_t at = 1; at < words.size(); ++at)
+    std::fputs(links_at(library, words[at]).c_str(), stdout);
+}
+
 // ---- create and destroy
 
 /// Which GPU instance; without an id whichever is at that place.
@@ -333,6 +375,7 @@ void empty(const Card& card, const Wanted& wanted) {
 
 constexpr const char* usage =
     "usage: gpuward-nvml [--library PATH] list ADDRESS\n"
+    "       gpuward-nvml [--library PATH] links ADDRESS...\n"
     "       gpuward-nvml [--library PATH] create|destroy|fill|empty ADDRESS PROFILE-ID START SIZE "
     "[ID]\n";
 
@@ -346,6 +389,7 @@ unsigned number(const char* text) {
 void run(const Library& library, const std::vector<const char*>& words) {
   Card card{library};
   if (words.size() < 2) throw Failure{"usage", usage};
+  if (std::strcmp(words[0], "links") == 0) return links(library, words);
   NVML(library, DeviceGetHandleByPciBusId_v2, words[1], &card.device);
   const std::string verb = words[0];
   if (verb == "list" && words.size() == 2) return list(card);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -58,6 +59,13 @@ struct Instance {
   unsigned compute_instances;
 };
 
+/// Domain, bus and slot in one number: the handle of a device is made of it.
+unsigned device_number(const char* address) {
+  unsigned domain = 0, bus = 0, slot = 0;
+  if (std::sscanf(address, "%x:%x:%x", &domain, &bus, &slot) != 3) return 0;
+  return domain << 16 | bus << 8 | slot;
+}
+
 /// The file, locked while it is used.
 class State {
  public:
@@ -84,6 +92,12 @@ class State {
   unsigned next = 1;
   bool lacks_v3 = false;
   SchedulerState scheduler{};
+  struct Link {
+    unsigned card = 0;  ///< as device_number() has it
+    unsigned number = 0, type = 0, to = 0;
+    bool is_up = true;
+  };
+  std::vector<Link> links;
 
   /// What the function is to return in place of doing anything; success otherwise.
   Return given() const {
@@ -100,6 +114,11 @@ class State {
     file.close();
     if (has("crashes-after")) std::abort();
     return success;
+  }
+  const Link* find_link(unsigned card, unsigned number) const {
+    for (const Link& each : links)
+      if (each.card == card && each.number == number) return &each;
+    return nullptr;
   }
   Instance* find(unsigned id) {
     for (Instance& each : instances)
@@ -121,6 +140,7 @@ class State {
     if (word == "lacks-v3") lacks_v3 = true;
     if (word == "scheduler")
       text >> scheduler.policy >> scheduler.arr_mode >> scheduler.first >> scheduler.second;
+    if (word == "link" || word == "link-down") read_link(word, text);
     if (word == "instance") {
       text >> instance.id >> instance.profile_id >> instance.place.start >> instance.place.size >>
           instance.compute_instances;
@@ -131,6 +151,17 @@ class State {
       text >> returns_[function];
     }
     if (word != "mig" && word != "next" && word != "instance") others_.push_back(line);
+  }
+
+  void read_link(const std::string& word, std::istringstream& text) {
+    std::string card, to;
+    Link link;
+    text >> card >> link.number >> to;
+    link.card = device_number(card.c_str());
+    link.type = to == "switch" ? 2 : to == "npu" ? 1 : 0;
+    if (link.type == 0) link.to = device_number(to.c_str());
+    link.is_up = word == "link";
+    links.push_back(link);
   }
 
   /// Another tool has created it since the last call.
@@ -198,11 +229,40 @@ Return nvmlShutdown() {
   return success;
 }
 
-Return nvmlDeviceGetHandleByPciBusId_v2(const char* /*address*/, Device* device) {
+Return nvmlDeviceGetHandleByPciBusId_v2(const char* address, Device* device) {
   ANSWER(state, DeviceGetHandleByPciBusId_v2);
-  *device = handle_of<Device>(0);
+  *device = handle_of<Device>(device_number(address));
   return success;
 }
+
+#ifndef WITHOUT_NVLINK
+Return nvmlDeviceGetNvLinkState(Device device, unsigned number, unsigned* is_active) {
+  ANSWER(state, DeviceGetNvLinkState);
+  const State::Link* const link = state.find_link(number_of(device), number);
+  if (!link) return number < 4 ? not_supported : invalid_argument;
+  *is_active = link->is_up;
+  return success;
+}
+
+Return nvmlDeviceGetNvLinkRemoteDeviceType(Device device, unsigned number, unsigned* type) {
+  ANSWER(state, DeviceGetNvLinkRemoteDeviceType);
+  const State::Link* const link = state.find_link(number_of(device), number);
+  if (!link || !link->is_up) return invalid_argument;
+  *type = link->type;
+  return success;
+}
+
+Return nvmlDeviceGetNvLinkRemotePciInfo_v2(Device device, unsigned number, PciInfo* info) {
+  ANSWER(state, DeviceGetNvLinkRemotePciInfo_v2);
+  const State::Link* const link = state.find_link(number_of(device), number);
+  if (!link || !link->is_up) return invalid_argument;
+  *info = {};
+  info->domain = link->to >> 16;
+  info->bus = link->to >> 8 & 0xff;
+  info->device = link->to & 0xff;
+  return success;
+}
+#endif
 
 Return nvmlDeviceGetMigMode(Device, unsigned* current, unsigned* pending) {
   ANSWER(state, DeviceGetMigMode);

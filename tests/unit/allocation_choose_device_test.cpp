@@ -128,8 +128,7 @@ TEST_F(ChooseDeviceTest, near_counts_before_assigned_count_and_that_before_full)
 
 /// Of each request its place in `pools`; "" for one without a device.
 std::vector<std::string> chosen_for(const std::vector<std::vector<PoolDevice>>& pools,
-                                    const DeviceUse& use = {}) {
-  const Profile profile;
+                                    const DeviceUse& use = {}, const Profile& profile = {}) {
   std::vector<DeviceRequest> requests;
   for (const auto& pool : pools) requests.push_back({profile, pool, use});
   std::vector<const PoolDevice*> devices;
@@ -174,6 +173,44 @@ TEST_F(ChooseDeviceTest, several_of_one_pool_are_near_each_other) {
   use.beside = {spot_of(pool[3])};
   const std::vector<PoolDevice> more{below(41, 10), below(45, 30)};
   EXPECT_EQ(chosen_for({more}, use), (Texts{"45"})) << "near what the domain has";
+}
+
+/// VFs of cards on one switch, two of each; `links`: pairs of cards that NVLink connects.
+std::vector<PoolDevice> vfs_of(const std::vector<int>& cards,
+                               const std::vector<std::pair<int, int>>& links) {
+  std::vector<PoolDevice> vfs;
+  for (const int card : cards)
+    for (const char* const function : {".1", ".2"}) {
+      PoolDevice vf = below(card, 10);
+      const auto address_of = [](int of, const char* number) {
+        return at("0000:" + std::to_string(of) + ":00" + number);
+      };
+      vf.physical_function = vf.address;
+      vf.address = address_of(card, function);
+      vf.functions = {vf.address};
+      for (const auto& [one, other] : links)
+        if (one == card || other == card)
+          vf.links.cards.push_back(address_of(one == card ? other : one, ".0"));
+      vfs.push_back(std::move(vf));
+    }
+  return vfs;
+}
+
+TEST_F(ChooseDeviceTest, of_vfs_on_several_cards_two_get_linked_ones) {
+  profile_.placement = Placement::spread;
+  const auto chosen_of = [&](const std::vector<std::pair<int, int>>& links, DeviceUse use = {}) {
+    const auto pool = vfs_of({41, 42, 43, 44}, links);
+    return chosen_for({pool, pool}, use, profile_);
+  };
+  EXPECT_EQ(chosen_of({}), (Texts{"41", "42"}));
+  EXPECT_EQ(chosen_of({{41, 43}, {42, 44}}), (Texts{"41", "43"}));
+  EXPECT_EQ(chosen_of({{41, 44}, {42, 43}}), (Texts{"41", "44"}));
+  EXPECT_EQ(chosen_of({{42, 44}}), (Texts{"42", "44"}));
+  EXPECT_EQ(chosen_of({{41, 43}, {42, 44}}, {taken({"0000:43:00.1", "0000:43:00.2"}), {}}),
+            (Texts{"42", "44"}))
+      << "the other of the pair has no room";
+  const auto pool = vfs_of({41, 42, 43}, {{42, 43}});
+  EXPECT_EQ(chosen_for({pool}, {}, profile_), (Texts{"41"})) << "of one alone links do not count";
 }
 
 TEST_F(ChooseDeviceTest, near_each_other_counts_less_than_near_the_domain_and_full) {

@@ -40,7 +40,8 @@ TEST(DistanceTest, is_what_lies_between_the_cards) {
   EXPECT_EQ(distance(near_a, next_port), Distance::one_host_bridge);
   EXPECT_EQ(distance(near_a, next_bridge), Distance::one_node);
   EXPECT_EQ(distance(near_a, next_socket), Distance::far);
-  EXPECT_EQ(distance_to(near_a, std::vector{near_b, next_port, next_socket}), 0U + 2 + 4);
+  EXPECT_EQ(distance_to(near_a, std::vector{near_b, next_port, next_socket}),
+            0U + 2 + 4 + 3 * distance_without_link);
 }
 
 TEST(DistanceTest, cards_directly_below_ports_of_their_own_share_no_switch) {
@@ -59,6 +60,49 @@ TEST(DistanceTest, what_is_not_known_is_far) {
   EXPECT_EQ(distance(spot(0x10, {}, 0, {1}), spot(0x11, {}, 0x40, {2})), Distance::far)
       << "the firmware tells no node (numa_node is -1)";
   EXPECT_EQ(distance(spot(0x10, {}, 0, {1}), spot(0x11, {}, 0, {2})), Distance::one_host_bridge);
+}
+
+// ---- NVLink
+
+GpuSpot with_links(GpuSpot spot, const std::vector<unsigned>& cards, bool has_switch = false) {
+  for (const unsigned card : cards) spot.links.cards.push_back(bus(card));
+  spot.links.has_switch = has_switch;
+  return spot;
+}
+
+TEST(LinksTest, one_end_that_tells_of_a_link_is_enough) {
+  const GpuSpot linked = with_links(near_a, {0x15});
+  EXPECT_TRUE(are_linked(linked, next_socket));
+  EXPECT_TRUE(are_linked(next_socket, linked));
+  EXPECT_FALSE(are_linked(linked, near_b));
+  EXPECT_FALSE(are_linked(near_a, near_b)) << "nothing is known";
+  EXPECT_TRUE(are_linked(linked, linked)) << "one card";
+  EXPECT_FALSE(are_linked(near_a, near_a));
+  EXPECT_EQ(links_text(linked, std::vector{near_b, next_socket, next_socket, linked}),
+            "NVLink to 0000:15:00.0");
+  EXPECT_EQ(links_text(near_b, std::vector{linked}), "");
+}
+
+TEST(LinksTest, cards_on_nvswitches_are_linked_with_each_other) {
+  const GpuSpot one = with_links(near_a, {}, true), other = with_links(next_socket, {}, true);
+  EXPECT_TRUE(are_linked(one, other));
+  EXPECT_FALSE(are_linked(one, with_links(near_b, {0x13})));
+}
+
+TEST(LinksTest, a_linked_card_is_nearer_than_one_on_the_same_switch) {
+  const GpuSpot linked = with_links(near_a, {0x12, 0x15});
+  const auto to = [&](const GpuSpot& other) { return distance_to(linked, std::vector{other}); };
+  EXPECT_LT(to(next_switch), to(next_socket)) << "of linked ones the nearer";
+  EXPECT_LT(to(next_socket), to(near_b));
+  EXPECT_LT(to(near_b), to(next_port)) << "as without links";
+}
+
+TEST(LinksTest, links_that_those_to_come_will_miss_are_counted) {
+  const GpuSpot one = with_links(near_a, {0x11});
+  const std::vector<SpotWithRoom> possible{{with_links(near_b, {0x10}), 2}, {next_port, 9}};
+  EXPECT_EQ(missing_links(one, possible, 2), 0U);
+  EXPECT_EQ(missing_links(one, possible, 5), 3 * expected_without_link);
+  EXPECT_EQ(missing_links(next_port, possible, 5), 5 * expected_without_link);
 }
 
 // ---- several

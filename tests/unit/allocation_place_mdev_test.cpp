@@ -6,6 +6,7 @@
 
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
+#include "nvml_fixtures.hpp"
 
 namespace gpuward {
 namespace {
@@ -73,6 +74,85 @@ TEST_F(PlaceMdevTest, max_of_the_virtual_function_itself_counts_for_several) {
   config_.gpus = {section};
   const Profile small = small_on("0000:41:00.0");
   EXPECT_THAT(place({small, small}), ElementsAre("0000:41:00.1", "0000:41:00.3"));
+}
+
+// ---- NVLink
+
+/// Four cards of NVIDIA's on one switch, with room for one each.
+class PlaceLinkedTest : public PlaceMdevTest {
+ protected:
+  PlaceLinkedTest() {
+    for (const char* const card : {"41", "42", "43", "44"}) {
+      host_.parent(address(card)).type("nvidia-700", 1).driver("nvidia");
+      host_.move_below("0000:40:00.0", address(card));
+    }
+    profile_.name = "large";
+    profile_.types = {"nvidia-700"};
+    profile_.gpus = {*parse_gpu_selector("*")};
+  }
+  static std::string address(const std::string& bus) { return "0000:" + bus + ":00.0"; }
+  void link(const std::string& one, const std::string& other, const std::string& word = "link") {
+    nvml_.add(word + ' ' + address(one) + " 0 " + address(other));
+    nvml_.add(word + ' ' + address(other) + " 0 " + address(one));
+  }
+  /// The buses of the cards that so many get.
+  std::string placed(size_t count) {
+    std::string buses;
+    for (const std::string& parent : place(std::vector(count, profile_)))
+      buses += (buses.empty() ? "" : " ") + parent.substr(5, 2);
+    return buses;
+  }
+  NvmlDouble nvml_{host_.root()};
+  Profile profile_;
+};
+
+TEST_F(PlaceLinkedTest, two_get_linked_cards_whatever_the_numbering) {
+  EXPECT_EQ(placed(2), "41 42") << "no links";
+  link("41", "43");
+  link("42", "44");
+  EXPECT_EQ(placed(2), "41 43");
+  nvml_.set("mig off\n");
+  link("41", "44");
+  link("42", "43");
+  EXPECT_EQ(placed(2), "41 44");
+  nvml_.set("mig off\n");
+  link("42", "44");
+  EXPECT_EQ(placed(2), "42 44") << "not the first card, which has no links";
+  nvml_.set("mig off\n");
+  nvml_.add("link 0000:42:00.0 0 switch");
+  nvml_.add("link 0000:44:00.0 3 switch");
+  EXPECT_EQ(placed(2), "42 44") << "on NVSwitches";
+}
+
+TEST_F(PlaceLinkedTest, what_is_down_or_cannot_be_read_does_not_count) {
+  link("42", "44", "link-down");
+  EXPECT_EQ(placed(2), "41 42");
+  nvml_.set("mig off\n");
+  link("42", "44");
+  nvml_.add("returns DeviceGetNvLinkRemotePciInfo_v2 999");
+  EXPECT_EQ(placed(2), "41 42");
+  nvml_.without("returns DeviceGetNvLinkRemotePciInfo_v2 999");
+  EXPECT_EQ(placed(2), "42 44");
+  nvml_.replace_library_by_one_without_nvlink();
+  EXPECT_EQ(placed(2), "41 42");
+}
+
+TEST_F(PlaceLinkedTest, the_library_is_asked_once_and_only_where_it_can_matter) {
+  const NvmlWatch watch(host_.root(), "exec sleep 300");
+  EXPECT_EQ(placed(1), "41");
+  EXPECT_EQ(watch.asked(), "") << "one GPU";
+  profile_.gpus = {*parse_gpu_selector(address("43"))};
+  host_.parent(address("43")).type("nvidia-700", 2);
+  EXPECT_EQ(placed(2), "43 43");
+  EXPECT_EQ(watch.asked(), "") << "no choice of cards";
+  profile_.gpus = {*parse_gpu_selector("*")};
+  host_.parent(address("43")).type("nvidia-700", 1);
+  EXPECT_EQ(placed(4), "41 42 43 44");
+  EXPECT_EQ(watch.asked(), "links\n") << "no second time, although nothing came";
+  for (const char* const card : {"41", "42", "43", "44"})
+    host_.parent(address(card)).driver("another");
+  placed(2);
+  EXPECT_EQ(watch.asked(), "links\n") << "of cards that NVIDIA's driver has not";
 }
 
 }  // namespace

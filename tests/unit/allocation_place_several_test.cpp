@@ -179,6 +179,83 @@ TEST(PlaceSeveralTest, those_that_are_as_full_are_near_each_other) {
   EXPECT_THAT(places(place_several(requests, host.cards)), ElementsAre("a/16", "c/16"));
 }
 
+/// Cards with room for one each, on one switch: a letter for each, linked with those that have the
+/// same digit; 0 with none.
+struct LinkedCards {
+  Host host;
+  std::vector<std::string> names{};
+  std::string groups;
+
+  explicit LinkedCards(const std::string& of_each) : groups(of_each) {
+    for (size_t number = 0; number < groups.size(); ++number) {
+      names.emplace_back(1, static_cast<char>('a' + number));
+      host.add(names.back(), 16, {16});
+      GpuSpot spot{card(number), 0, BusPath{{0, 0, 0, 0}, {{0, 0, 1, 0}}}};
+      for (size_t other = 0; other < groups.size(); ++other)
+        if (other != number && groups[other] == groups[number] && groups[number] != '0')
+          spot.links.cards.push_back(card(other));
+      host.cards[names.back()].spot = spot;
+    }
+  }
+  static PciAddress card(size_t number) { return {0, 1, static_cast<uint8_t>(number), 0}; }
+
+  std::string chosen(size_t count, Placement placement = Placement::binpack) const {
+    Profile any = profile("any", {"16"});
+    any.placement = placement;
+    const auto anywhere = host.candidates(any, names);
+    const std::vector<SeveralRequest> requests(count, {any, anywhere});
+    const auto places = place_several(requests, host.cards);
+    std::string letters;
+    for (const Candidate& candidate : *places) letters += candidate.parent;
+    std::sort(letters.begin(), letters.end());
+    return letters;
+  }
+  /// Of cards with these letters.
+  unsigned missing_links(const std::string& letters) const {
+    unsigned missing = 0;
+    for (size_t one = 0; one < letters.size(); ++one)
+      for (size_t other = 0; other < one; ++other) {
+        const auto& spot = host.cards.at({letters[one]}).spot;
+        missing += !are_linked(*spot, *host.cards.at({letters[other]}).spot);
+      }
+    return missing;
+  }
+};
+
+TEST(PlaceSeveralTest, two_are_on_linked_cards_whatever_the_numbering) {
+  for (const Placement placement : {Placement::binpack, Placement::spread}) {
+    EXPECT_EQ(LinkedCards("0000").chosen(2, placement), "ab");
+    EXPECT_EQ(LinkedCards("1212").chosen(2, placement), "ac");
+    EXPECT_EQ(LinkedCards("1221").chosen(2, placement), "ad");
+    EXPECT_EQ(LinkedCards("1122").chosen(2, placement), "ab");
+    EXPECT_EQ(LinkedCards("0101").chosen(2, placement), "bd");
+    EXPECT_EQ(LinkedCards("1202").chosen(2, placement), "bd");
+    EXPECT_EQ(LinkedCards("121222").chosen(3, placement), "bde");
+    EXPECT_EQ(LinkedCards("0101").chosen(1, placement), "a");
+  }
+}
+
+/// As few missing links as any choice of as many cards has.
+TEST(PlaceSeveralPropertyTest, no_choice_of_equal_cards_has_more_links) {
+  Random random(11);
+  for (int round = 0; round < 1000; ++round) {
+    std::string groups(any(random, 2, 8), '0');
+    for (char& group : groups) group = static_cast<char>('0' + any(random, 0, 3));
+    const LinkedCards cards(groups);
+    const unsigned count =
+        any(random, 2, std::min<unsigned>(4, static_cast<unsigned>(groups.size())));
+    unsigned least = ~0U;
+    for (unsigned set = 0; set < 1U << groups.size(); ++set) {
+      std::string letters;
+      for (size_t number = 0; number < groups.size(); ++number)
+        if ((set >> number & 1) != 0) letters += cards.names[number];
+      if (letters.size() == count) least = std::min(least, cards.missing_links(letters));
+    }
+    const std::string chosen = cards.chosen(count);
+    ASSERT_EQ(cards.missing_links(chosen), least) << groups << ": " << chosen;
+  }
+}
+
 /// Equal requests are not tried in each order: 16 of which the last finds no room would take more
 /// steps than there are atoms.
 TEST(PlaceSeveralTest, many_equal_ones_without_room_are_refused_at_once) {

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "allocation/gpu_choice.hpp"
 #include "fake_host.hpp"
+#include "nvml_fixtures.hpp"
 #include "pci_fixtures.hpp"
 
 namespace gpuward {
@@ -373,6 +375,68 @@ TEST_F(PoolPlanTest, leaves_a_group_that_the_host_uses_for_one_that_is_free) {
   taken_.clear();
   off_[0].own = {{0, 1, 5, 0}};
   EXPECT_THAT(moves(), IsEmpty());
+}
+
+// ---- NVLink
+
+/// Four cards with a VF each, and a domain of two vGPUs on VFs.
+struct LinkedPoolTest : PoolPlanTest {
+  LinkedPoolTest() {
+    big_.use = Use::vendor_vf;
+    pools_.clear();
+    for (const unsigned number : {1U, 2U, 3U, 4U}) {
+      host_.pci_gpu(to_string(card(number))).driver("nvidia");
+      PciAddress vf = card(number);
+      vf.function = 4;
+      pools_[big_title].push_back({vf, card(number), {}, {vf}, true});
+    }
+    nvml_.set(
+        "mig off\nlink 0000:02:00.0 0 0000:04:00.0\n"
+        "link 0000:04:00.0 0 0000:02:00.0\n");
+  }
+  void ask(AskedCards& asked) {
+    add_nvlinks(host_.root(), off_, pools_, by_hand_, {taken_, assigned_count_}, asked);
+  }
+  FakeHost host_;
+  NvmlDouble nvml_{host_.root()};
+};
+
+TEST_F(LinkedPoolTest, two_vgpus_of_a_domain_get_linked_cards_and_the_plan_names_them) {
+  off({0, 0});
+  EXPECT_THAT(moves(), ElementsAre("vm1 >1", "vm1 >2"));
+  AskedCards asked;
+  ask(asked);
+  EXPECT_THAT(moves(), ElementsAre("vm1 >2", "vm1 >4"));
+  const auto choices = device_choices(off_[0], pools_, by_hand_, {taken_, assigned_count_});
+  ASSERT_EQ(choices.size(), 2U);
+  EXPECT_EQ(choices[0].devices[1].why, "NVLink to 0000:04:00.0");
+  EXPECT_EQ(choices[0].devices[0].why, "farther from the other GPUs of the domain");
+  EXPECT_EQ(choices[1].devices[3].why, "NVLink to 0000:02:00.0");
+}
+
+TEST_F(LinkedPoolTest, nobody_is_asked_where_it_cannot_matter) {
+  const NvmlWatch watch(host_.root());
+  AskedCards asked;
+  off({0});
+  ask(asked);
+  EXPECT_EQ(watch.asked(), "") << "one vGPU";
+  off_[0].gpus.push_back(off_[0].gpus[0]);
+  for (size_t number = 0; number < 2; ++number)
+    off_[0].gpus[number].at = pools_[big_title][number].address;
+  ask(asked);
+  EXPECT_EQ(watch.asked(), "") << "both stay";
+  for (PoolDevice& device : pools_[big_title]) device.is_full = device.address.bus > 1;
+  off_[0].gpus[0].at.reset();
+  ask(asked);
+  EXPECT_EQ(watch.asked(), "") << "one card with room";
+  pools_[big_title][3].is_full = false;
+  ask(asked);
+  EXPECT_EQ(watch.asked(), "links\n");
+}
+
+TEST_F(LinkedPoolTest, the_plan_names_links_of_mdevs) {
+  MdevChoice choice{{{"a", "q", 1}, {"b", "q", 1}}, {}, Candidate{"b", "q", 1}, "NVLink to x"};
+  EXPECT_EQ(mdev_choice(choice, big_, "0").devices[1].why, "NVLink to x");
 }
 
 }  // namespace

@@ -50,6 +50,11 @@ class NvmlDouble {
     }
     return found;
   }
+  /// As of a driver before NVLink.
+  void replace_library_by_one_without_nvlink() const {
+    std::filesystem::copy_file(GPUWARD_NVML_DOUBLE_WITHOUT_NVLINK, library(),
+                               std::filesystem::copy_options::overwrite_existing);
+  }
   void remove_library() const { std::filesystem::remove(library()); }
   /// Moves it and returns the command that runs it where it is then, for NvmlWatch.
   std::string moved_program() const {

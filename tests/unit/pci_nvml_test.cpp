@@ -265,5 +265,72 @@ TEST(MigCardTest, a_place_leaves_most_places_of_the_others) {
   EXPECT_FALSE(choose_place(card, card.profiles[0])) << "the driver says that there is none";
 }
 
+// ---- NVLink
+
+using Cards = std::vector<PciAddress>;
+const Cards four{at("0000:41:00.0"), at("0000:42:00.0"), at("0000:43:00.0"), at("0000:44:00.0")};
+
+LinksOfCards links_of_four(const Root& root) {
+  return AskedCards().links(root, four);
+}
+
+TEST_F(NvmlTest, the_links_of_a_card_are_those_that_are_up) {
+  nvml_.add("link 0000:41:00.0 0 0000:43:00.0");
+  nvml_.add("link 0000:41:00.0 17 0000:43:00.0");
+  nvml_.add("link-down 0000:41:00.0 1 0000:44:00.0");
+  nvml_.add("link 0000:42:00.0 2 npu");
+  nvml_.add("link 0000:44:00.0 0 switch");
+  EXPECT_EQ(
+      links_of_four(root_),
+      (LinksOfCards{
+          {four[0], {{four[2], four[2]}}}, {four[1], {}}, {four[2], {}}, {four[3], {{}, true}}}));
+}
+
+TEST_F(NvmlTest, links_that_cannot_be_read_are_not_known) {
+  nvml_.add("link 0000:41:00.0 0 0000:43:00.0");
+  ASSERT_TRUE(links_of_four(root_).at(four[0]).is_any());
+  for (const char* const function :
+       {"DeviceGetHandleByPciBusId_v2", "DeviceGetNvLinkState", "DeviceGetNvLinkRemoteDeviceType",
+        "DeviceGetNvLinkRemotePciInfo_v2", "Init_v2"}) {
+    const std::string line = std::string("returns ") + function + " 999";
+    nvml_.add(line);
+    EXPECT_FALSE(links_of_four(root_).contains(four[0])) << function;
+    nvml_.without(line);
+  }
+  nvml_.add("crashes DeviceGetNvLinkState");
+  EXPECT_THAT(links_of_four(root_), IsEmpty());
+  nvml_.without("crashes DeviceGetNvLinkState");
+  nvml_.replace_library_by_one_without_nvlink();
+  EXPECT_THAT(links_of_four(root_), IsEmpty());
+  EXPECT_EQ(card().mode, Mode::on) << "the rest of it is there";
+  nvml_.remove_library();
+  EXPECT_THAT(links_of_four(root_), IsEmpty());
+}
+
+TEST_F(NvmlTest, links_are_asked_for_once_and_not_after_a_timeout) {
+  const NvmlWatch watch(root_, "shift 2; echo card $2; shift; exit 0");
+  AskedCards asked;
+  EXPECT_EQ(asked.links(root_, four).size(), 1U);
+  asked.links(root_, {four[1], four[3]});
+  EXPECT_EQ(watch.asked(), "links\n");
+  asked.links(root_, {at("0000:51:00.0"), four[3]});
+  EXPECT_EQ(watch.asked(), "links\nlinks\n");
+  const NvmlWatch hangs(root_, "exec sleep 300");
+  AskedCards silent;
+  EXPECT_THAT(silent.links(root_, four), IsEmpty());
+  EXPECT_THAT(silent.links(root_, {at("0000:51:00.0")}), IsEmpty());
+  EXPECT_THROW(silent.read(root_, four[0]), Error);
+  EXPECT_EQ(hangs.asked(), "links\n");
+}
+
+TEST_F(NvmlTest, other_text_than_that_of_links_tells_nothing) {
+  EXPECT_TRUE(parse_nvlinks("card 0000:41:00.0\nswitch\ngpu 0000:42:00.0\n"));
+  for (const char* const text :
+       {"switch\n", "gpu 0000:42:00.0\n", "card 0000:41:00.0", "card 41\n", "card\n", "\n",
+        "card 0000:41:00.0\n\n", "card 0000:41:00.0\ngpu\n", "card 0000:41:00.0 1\n",
+        "card 0000:41:00.0\nlink 0000:42:00.0\n", "error too-old x\n"})
+    EXPECT_FALSE(parse_nvlinks(text)) << text;
+}
+
 }  // namespace
 }  // namespace gpuward
