@@ -49,7 +49,11 @@ std::optional<PromisedShare> promised_share(const Root& root, const ClaimedDevic
   FractionGpu gpu{.name = name};
   gpu.types = types_of_card(root, device);
   gpu.memory_mib = total_memory(root, itself, gpu.types);
-  if (!is_scheduled(own, gpu)) return {};
+  if (!is_scheduled(own, gpu)) {  // nor does a scheduler change it, but metadata edited by hand may
+    std::string refusal = share_refusal(*device.compute_percent, own, gpu);
+    if (refusal.empty()) return {};
+    return PromisedShare{std::move(refusal), false};
+  }
   SchedulerAnswer answer = read_scheduler(root, *card, asked);
   gpu.scheduler = answer.scheduler;
   gpu.scheduler_problem = std::move(answer.problem);

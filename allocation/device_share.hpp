@@ -29,7 +29,7 @@ struct PromisedShare {
 };
 
 /// Nothing where no share was promised, or one that no scheduler changes: of a GPU instance of MIG,
-/// or of a type that takes all memory of its card.
+/// which is not checked, or of a type that takes all memory of its card.
 std::optional<PromisedShare> promised_share(const Root& root, const ClaimedDevice& device,
                                             const std::string& type, AskedCards& asked);
 

@@ -162,6 +162,18 @@ void require_time(const Preparation& preparation) {
     throw Error({}, "timed out waiting for other gpuward processes", run_again(preparation.domain));
 }
 
+/// Asks NVIDIA's library, which may take long: the claim is on disk then, and the lock of the host
+/// is not held.
+void require_promised_shares(const Preparation& preparation, std::optional<Lock>& of_host) {
+  const auto& devices = preparation.claim.devices;
+  if (std::none_of(devices.begin(), devices.end(),
+                   [](const ClaimedDevice& device) { return device.compute_percent.has_value(); }))
+    return;
+  preparation.claims.write(preparation.claim);
+  of_host.reset();
+  require_shares(preparation);
+}
+
 /// Writes the claim, then lets go of the lock of the host and creates what is not there yet, in
 /// order. True when all are; false when the kernel had no room where it was placed, which is then
 /// noted and the rest to be placed again. Throws Error for all else.
@@ -266,12 +278,12 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
   forget_scrub_programs(unknown, preparation.claim);
   try {
     for (bool are_created = false; !are_created;) {
-      Lock of_host = lock_host(preparation);
+      std::optional<Lock> of_host = lock_host(preparation);
       allocate(preparation);
+      require_promised_shares(preparation, of_host);
       are_created = create_all(preparation, std::move(of_host));
     }
     note_other_memory(preparation);
-    require_shares(preparation);
     require_created(preparation);
     write_attributes_of_instances(preparation);
     mark_single_use(preparation);

@@ -416,7 +416,7 @@ TEST_F(ShareTest, the_claim_has_what_was_promised) {
   EXPECT_EQ(device_of(domain).fraction, Isolation::memory_and_compute);
 }
 
-TEST_F(ShareTest, one_that_is_no_longer_guaranteed_is_refused_and_undone) {
+TEST_F(ShareTest, one_that_is_no_longer_guaranteed_is_refused_before_anything_is_created) {
   nvml_.set("mig off\nscheduler 1 1 2083333 0\n");
   EXPECT_EQ(refusal(requesting(1, "4GiB/25%")),
             "GPU 0: request '4096MiB/25%' (nvidia-560) was promised 25 % of the compute units: no "
@@ -425,8 +425,20 @@ TEST_F(ShareTest, one_that_is_no_longer_guaranteed_is_refused_and_undone) {
   nvml_.set(fixed_share_);
   EXPECT_THAT(refusal(requesting(1, "4GiB/30%")),
               HasSubstr("30 % of the compute units: guarantees 25 % of the compute units"));
-  EXPECT_THAT(host_.instances(), IsEmpty());
+  EXPECT_THAT(host_.writes(), IsEmpty());
   EXPECT_FALSE(claims_.find(vm_.uuid));
+}
+
+/// As metadata that was edited by hand may promise it.
+TEST_F(ShareTest, one_of_a_type_that_no_scheduler_shares_is_refused) {
+  host_.parent("0000:41:00.0")
+      .attribute("mdev_supported_types/nvidia-560/description",
+                 "low_gm_size: 64MB\nhigh_gm_size: 4096MB\nfence: 4\nweight: 2");  // as GVT-g has
+  EXPECT_THAT(
+      refusal(requesting(1, "4GiB/25%")),
+      HasSubstr("was promised 25 % of the compute units: no share of the compute units is "
+                "guaranteed: instances that run share by weight; run: gpuward reassign vm1"));
+  EXPECT_THAT(host_.writes(), IsEmpty());
 }
 
 TEST_F(ShareTest, one_of_which_nothing_is_known_is_refused) {
