@@ -51,7 +51,7 @@ struct Search {
   const Fragmented& host;
   std::vector<Group> groups;
   std::map<PciAddress, const PoolDevice*> devices{};  ///< of all pools
-  std::set<PciAddress> excluded{};  ///< never assigned anew: what goes with it is somebody's
+  std::set<PciAddress> excluded{};  ///< never reassigned: what goes with it is somebody's
   /// Devices that may be assigned, of each card with a room of its own.
   std::map<PciAddress, unsigned> capacity{};
 
@@ -90,7 +90,7 @@ struct Search {
   static DeviceUse use_of(const Fragmented& host, const PoolDomain& domain) {
     return {in_use_by_others(host.taken, domain.uuid), {}, domain.own};
   }
-  /// Whether it may be assigned anew to this domain, or to one that is not there yet.
+  /// Whether it may be reassigned to this domain, or to one that is not there yet.
   bool is_free(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
                const DomainPlace& place) const {
     return !excluded.contains(device.address) && !device.is_full &&
@@ -237,7 +237,7 @@ class Network {
   std::vector<std::pair<size_t, PciAddress>> new_{};
 };
 
-/// One that cannot be assigned beside another that is assigned anew, too.
+/// One that cannot be assigned beside another that is reassigned, too.
 std::optional<PciAddress> conflict_in(const Search& search, const Outcome& outcome) {
   std::vector<const PoolDevice*> assigned;
   for (const PciAddress& address : outcome.given) assigned.push_back(search.device(address));

@@ -64,7 +64,7 @@ std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Prof
   return reached_limit(placing.root, max, card, {profile.use, type}, claims);
 }
 
-/// What limit_reached() looks at needs reads of what others have, for each instance anew.
+/// What limit_reached() checks needs reads of what others have, for each instance again.
 bool may_be_limited(const Config& config, const Profile& profile, const Parent& parent) {
   return profile.memory_mib || !settings_of(config, parent).max.empty();
 }

@@ -26,7 +26,7 @@ static PoolDevice with_local_cpus(const Root& root, const Profile& profile, Pool
   return device;
 }
 
-/// Of one of several that may be chosen: prepare looks at one and need not know.
+/// Of one of several that may be chosen: prepare checks one and need not know.
 static PoolDevice with_place(const Root& root, const Profile& profile, PoolDevice device) {
   device.bus = bus_path(root, device.physical_function.value_or(device.address));
   return with_local_cpus(root, profile, std::move(device));

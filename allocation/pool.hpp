@@ -17,7 +17,7 @@ namespace gpuward {
 bool gives_pci_devices(const Profile& profile);
 
 /// All devices that the profile may give on this host, in the order of their addresses: its pool.
-/// Whether one is in use is not looked at.
+/// Whether one is in use is not checked.
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile);
 std::vector<PoolDevice> pool_of(const PoolQuery& query);
 
