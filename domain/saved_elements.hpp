@@ -10,7 +10,7 @@
 
 namespace gpuward {
 
-// What is taken out of a domain is kept in our metadata as it was, and where it was:
+// What is removed from a domain is kept in our metadata as it was, and where it was:
 //
 //   <gpuward:kept behind='uuid' before='0'>&#10;  &lt;maxMemory
 //   ...&lt;/maxMemory&gt;</gpuward:kept>
@@ -18,7 +18,7 @@ namespace gpuward {
 // stood behind the last <uuid> of its parent (with before='1': behind the last but one). libvirt
 // may add elements of a kind and sorts kinds, but leaves the order within a kind. Blanks, comments
 // and text before it, up to the element that stays, are kept with it. As text and not as XML, which
-// libvirt would write anew, with other quotes.
+// libvirt would write again, with other quotes.
 
 /// Takes `elements`, which are children of `parent` in the order of the text, out of it. Returns
 /// what keeps them, to be put into our metadata at this depth of `indent` blanks.
