@@ -435,7 +435,7 @@ static const Hostdev* find_conflict(const Domain& domain, const Reassignment& mo
   return nullptr;
 }
 
-/// Takes out one move to a device that another GPU was to leave and did not, as its own move was
+/// Removes one move to a device that another GPU was to leave and did not, as its own move was
 /// refused, or that was added since; false when there is none.
 static bool take_out_conflict(const Moved& moved, std::vector<Reassignment>& moves,
                               const std::string& name) {
