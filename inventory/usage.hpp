@@ -51,7 +51,7 @@ struct User {
   std::string what;            ///< after the device: "in use by domain 'web01'"
   bool is_process = false;     ///< no domain: it may let go without a word
   By by = By::itself;
-  bool is_mark = false;  ///< nobody uses it; it was given once for all
+  bool is_mark = false;  ///< no process uses it; it was given once for all
   std::string remedy{};  ///< "run: COMMAND"; "" where it depends on who asks
 };
 
