@@ -217,7 +217,7 @@ static bool has_vgpus(const Root& root, const PciAddress& pf) {
 static void require_creatable(const Root& root, const Config& config, const Profile& profile,
                               const ClaimedDevice& device) {
   if (!exists(pci_path(root, device.address))) return;
-  if (current_vgpu(root, device.address) != 0u) return;  // require_vgpu_adoptable looks at that
+  if (current_vgpu(root, device.address) != 0u) return;  // require_vgpu_adoptable checks that
   try {
     creatable_type(root, config, profile, device);
   } catch (const Error& error) {
