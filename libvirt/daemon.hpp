@@ -33,7 +33,7 @@ std::optional<LibvirtDaemon> running_daemon(const Root& root);
 /// is installed, else libvirtd; "" where neither is installed.
 std::string installed_daemon(const Root& root);
 
-/// When systemd last had it reload; nothing when it has not since it started, or cannot be told.
+/// When systemd last had it reload; nothing when it has not since it started, or is unknown.
 std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon);
 
 /// From what `busctl get-property ... ExecReload` prints (org.freedesktop.systemd1(5)).
