@@ -59,7 +59,7 @@ void release_stale_claim(Preparation& preparation) {
 
 void request_pci_devices(Preparation& preparation, const ResolvedRequest& gpu) {
   const PciRequest request{preparation.root, preparation.config, preparation.domain, gpu};
-  // Looked at for each request: the one before may have waited until a process closed its device.
+  // Checked for each request: the one before may have waited until a process closed its device.
   const ClaimedDevices claimed = claimed_devices(preparation.root);
   require_readable(claimed.unreadable);
   require_source_unclaimed(request, claimed);
@@ -161,7 +161,7 @@ void require_time(const Preparation& preparation) {
     throw Error({}, "timed out waiting for other gpuward processes", run_again(preparation.domain));
 }
 
-/// Writes the claim, then lets go of the lock of the host and creates what is not there yet, in
+/// Writes the claim, then releases the lock of the host and creates what is not there yet, in
 /// order. True when all are; false when the kernel had no room where it was placed, which is then
 /// noted and the rest to be placed again. Throws Error for all else.
 bool create_all(Preparation& preparation, std::optional<Lock> of_host) {

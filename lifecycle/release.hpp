@@ -27,7 +27,7 @@ std::vector<QuarantinedDevice> release_devices(const Root& root, const Claims& c
                                                const Deadlines& deadlines);
 
 /// Whether a write that hung in the driver still does: what it makes must be known as ours, and it
-/// must not take away what the next owner has.
+/// must not remove what the next owner has.
 bool has_blocked_writer(const Root& root, const ClaimedDevice& device);
 
 /// The command that ends it.
