@@ -219,7 +219,7 @@ unsigned time_slice(const SchedulerState& state) {
   return slice >= shortest && slice <= longest ? slice : 0;
 }
 
-/// Nothing where the driver does not tell: an older one, or a card without vGPUs.
+/// Nothing where the driver does not report it: an older one, or a card without vGPUs.
 void print_scheduler(const Card& card) {
   const auto read =
       card.library.find_function<DeviceGetVgpuSchedulerState>("nvmlDeviceGetVgpuSchedulerState");
