@@ -31,7 +31,7 @@ struct QemuCapabilities {
   /// It has the property enable-migration, or may have: where its version is unknown, the property
   /// is demanded, and nothing else depends on it.
   bool can_disable_vfio_migration = true;
-  bool is_known = false;  ///< its version could be told
+  bool is_known = false;  ///< its version is known
 };
 
 /// A domain whose gaps are looked for.
@@ -56,7 +56,7 @@ struct ProtectWork;
 struct Protected;
 struct GuardFacts;
 
-/// Whether undoing protect takes away the guest addresses and aliases that protect wrote. They stay
+/// Whether undoing protect removes the guest addresses and aliases that protect wrote. They stay
 /// where protect follows: someone may refer to the devices by them.
 enum class Undo { everything, all_but_addresses };
 
