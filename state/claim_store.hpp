@@ -59,7 +59,7 @@ class Claims {
   /// Makes /run/gpuward/claims where it is missing; before anything else is written there.
   void make_ready() const;
 
-  /// Held by whoever works on what this domain holds, from its first look at the claim to its last
+  /// Held by whoever works on what this domain holds, from its first read of the claim to its last
   /// write of the kernel: prepare, release and reconcile may not mix, as a restarted domain's
   /// instance has the UUID of the last one. Nothing when another has it after `deadline`.
   std::optional<Lock> lock_domain(const Uuid& domain, std::chrono::milliseconds deadline) const;
