@@ -71,7 +71,7 @@ struct Search {
         std::count_if(groups.begin(), groups.end(),
                       [&](const Group& group) { return card_of(group.at) == card; }));
   }
-  /// So many devices of the card; none anew where more are assigned.
+  /// So many devices of the card; no new one where more are assigned.
   void limit_to(const PciAddress& card, unsigned count) {
     const unsigned assigned = assigned_on(card);
     capacity[card] = std::max(count, assigned);

@@ -169,7 +169,7 @@ bool is_worked_on(const MdevPlacing& placing, const Uuid& domain) try {
 std::vector<const ClaimedDevice*> pending_devices(const MdevPlacing& placing) {
   std::vector<const ClaimedDevice*> pending;
   if (placing.others.empty()) return pending;
-  // One look at all instances: one for each claim would be made while eighty others wait.
+  // One pass over all instances: one for each claim would be made while eighty others wait.
   const auto there = instance_names(placing.root);
   for (const Claim& other : placing.others) {
     if (other.domain == placing.claim.domain) continue;

@@ -75,7 +75,7 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
   return pool_of({root, config, profile, cards});
 }
 
-/// Whether somebody who wrote this profile may have meant this device.
+/// Whether a user who wrote this profile may have meant this device.
 static bool may_be_meant(const PoolQuery& query, const PciDevice& device) {
   const auto& [root, config, profile, cards, claims] = query;
   if (device.physical_function.has_value() == traits_of(profile.use).is_whole_card) return false;
