@@ -36,7 +36,7 @@ struct ProgramEnd {
 };
 
 /// The same with the reason of a failure. `on_start` is called with the process before the program
-/// is started: whoever comes later must find it named even if we are killed. When it throws,
+/// is started: a later process must find it named even if we are killed. When it throws,
 /// nothing is started; nor is it where we are killed before `on_start` has returned.
 ProgramEnd read_program(const std::string& program, const std::vector<std::string>& arguments,
                         std::chrono::milliseconds deadline, size_t limit, RunAs as,

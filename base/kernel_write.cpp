@@ -145,7 +145,7 @@ static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
   return {WriteResult::Outcome::written, 0, 0};
 }
 
-/// A child that is blocked works with it whenever the kernel lets go, be it while we exit.
+/// A child that is blocked works with it whenever the kernel returns, be it while we exit.
 static void abandon_child(std::unique_ptr<Work> work) {
   static std::mutex mutex;
   const std::scoped_lock lock(mutex);

@@ -47,7 +47,7 @@ struct WriteOptions {
 
   std::chrono::milliseconds deadline;  ///< for one write
   Deadline end;                        ///< of all
-  /// Called with the process before it writes anything: whoever comes later must find it named even
+  /// Called with the process before it writes anything: a later process must find it named even
   /// if this program is killed. When it throws, nothing is written.
   std::function<void(pid_t)> on_start;
 };
