@@ -15,7 +15,7 @@ namespace gpuward {
 //   <gpuward:kept behind='uuid' before='0'>&#10;  &lt;maxMemory
 //   ...&lt;/maxMemory&gt;</gpuward:kept>
 //
-// stood behind the last <uuid> of its parent (with before='1': behind the last but one). libvirt
+// followed the last <uuid> of its parent (with before='1': behind the last but one). libvirt
 // may add elements of a kind and sorts kinds, but leaves the order within a kind. Blanks, comments
 // and text before it, up to the element that stays, are kept with it. As text and not as XML, which
 // libvirt would write again, with other quotes.
