@@ -163,7 +163,7 @@ int run(Daemon& daemon) {
   notify_manager("READY=1\nSTATUS=Connecting to " + daemon.uri);
   daemon.run(guard);
   notify_manager("STOPPING=1");
-  // A worker may hang in libvirt with a QEMU that is blocked.
+  // A worker may block in libvirt with a QEMU that is blocked.
   if (!guard.stop(seconds(2))) std::_Exit(0);
   return 0;
 }

@@ -13,7 +13,7 @@
 namespace gpuward {
 
 /// A few threads that do what is posted, in order, now or at a time. A call to libvirt may last as
-/// long as a QEMU hangs; the other domains' turn comes all the same. Without work they sleep.
+/// long as a QEMU is blocked; the other domains' turn comes all the same. Without work they sleep.
 class JobQueue {
  public:
   using Clock = std::chrono::steady_clock;

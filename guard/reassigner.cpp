@@ -234,7 +234,7 @@ void Reassigner::schedule_retry(bool wanted) {
   retry_delay_ = std::min(retry_delay_ * 2, seconds(64));
 }
 
-/// Domains that are off and that nobody works on; devices that others are on their way to.
+/// Domains that are off and that no process works on; devices that others are on their way to.
 std::vector<PoolDomain> Reassigner::idle_domains(const std::set<Uuid>& on,
                                                  std::map<PciAddress, unsigned>& assigned_count,
                                                  Settling& settling) {

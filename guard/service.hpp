@@ -29,7 +29,7 @@ class GuardService {
   GuardService(const Root& root, std::string uri,
                std::chrono::milliseconds sweep_interval = std::chrono::minutes(1));
 
-  /// libvirt is there: checks every domain that is on, and gives back GPUs of claims whose domain
+  /// libvirt is there: checks every domain that is on, and releases GPUs of claims whose domain
   /// went off unseen.
   void connected(std::shared_ptr<const LibvirtConnection> connection);
   void disconnected();
