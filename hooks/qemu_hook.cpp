@@ -404,9 +404,9 @@ constexpr Operation operations[] = {
     {"prepare", prepare, OnError::refuse,
      log::Message::start_refused},  // before libvirt checks the devices: create
     {"release", release, OnError::report,
-     log::Message::release_failed},  // after it gave them back, also after a refusal
+     log::Message::release_failed},  // after it released them, also after a refusal
     {"reconnect", reconnect, OnError::log,
-     log::Message::reconnect_failed},  // libvirt itself started anew
+     log::Message::reconnect_failed},  // libvirt itself restarted
     {"migrate", handle_incoming, OnError::refuse,
      log::Message::arrival_refused},  // from another host, on this one
     {"restore", handle_incoming, OnError::refuse, log::Message::arrival_refused},  // from a file
