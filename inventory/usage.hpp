@@ -121,7 +121,7 @@ std::string use_of_vfs(const Root& root, const PciAddress& pf);
 /// that ends.
 Reason reason_to_keep_vfs(const Root& root, const PciAddress& pf);
 
-/// What an answer of nobody is worth while a process cannot be inspected.
+/// What an answer of no process is worth while a process cannot be inspected.
 enum class Uninspected {
   refuse,  ///< nothing: Error, naming what cannot be read
   ignore,  ///< enough, as nothing is decided by it: a user without root sees few processes
