@@ -32,7 +32,7 @@ struct PoolDevice {
   bool is_full = false;  ///< a VF without a vGPU whose card has no room for one of the profile
   std::vector<int> local_cpus{};   ///< CPUs of its NUMA node, with numa = socket of its socket
   std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
-  bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it
+  bool adopt = false;              ///< gpuward may remove such a vGPU if no domain claims it
   std::optional<BusPath> bus{};    ///< of its card; nothing where it is not known or was not read
 };
 
@@ -64,7 +64,7 @@ std::optional<GpuSettings> allowed_settings(const PoolQuery& query, const PciDev
                                             ReasonNotOfKind reason, std::string& why);
 
 /// What keeps libvirt from giving these functions of a device, its own first, by a profile with
-/// driver = keep: one has no driver of VFIO's, and nobody would bind it. No problem otherwise.
+/// driver = keep: one has no driver of VFIO's, and nothing would bind it. No problem otherwise.
 Reason reason_unbound(const Root& root, const Profile& profile,
                       const std::vector<PciAddress>& functions);
 

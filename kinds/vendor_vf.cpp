@@ -163,7 +163,7 @@ void require_vgpu_adoptable(const Root& root, const Config& config, const Claime
 }
 
 /// Removes the types of the profile of which [gpu] max permits no more on the card; the last of
-/// these limits. Whoever creates one holds the lock of the PF, and writes its type to its
+/// these limits. A process that creates one holds the lock of the PF, and writes its type to its
 /// claim before.
 static std::optional<ReachedLimit> remove_limited(const Root& root, const Config& config,
                                                   const Profile& profile,
