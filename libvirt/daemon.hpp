@@ -26,7 +26,7 @@ struct LibvirtDaemon {
   Moment started = 0;  ///< when it wrote its pid file, which it does before it looks for hooks
 };
 
-/// Nothing when neither runs; socket activation ends libvirtd when nobody needs it.
+/// Nothing when neither runs; socket activation ends libvirtd when no client needs it.
 std::optional<LibvirtDaemon> running_daemon(const Root& root);
 
 /// The daemon that a client's connection starts: virtqemud where its socket is enabled or it alone

@@ -22,7 +22,7 @@ std::string_view cause_of_pause(int state, int reason);
 
 /// A domain of a connection. A copy is one more reference. Each call is a round trip, which may
 /// take as long as libvirt keeps the domain to itself: 30 s for a job, without end when its QEMU
-/// hangs.
+/// is blocked.
 class LibvirtDomain {
  public:
   explicit LibvirtDomain(_virDomain* domain);  ///< takes a reference of its own
