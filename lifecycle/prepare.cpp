@@ -284,7 +284,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
 
 DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain) try {
   Deadlines deadlines;
-  deadlines.release = {};  // whoever has a device open now is not waited for
+  deadlines.release = {};  // a process that has a device open now is not waited for
   Preparation preparation{root,         config,
                           domain,       deadlines,
                           deadlines,    resolve_requests(config, domain),
