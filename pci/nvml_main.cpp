@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // gpuward-nvml: lists, creates and destroys the GPU instances of one card through NVIDIA's library,
 // and says which scheduler its vGPUs have.
-// A program of its own, as the hook is static, and as a library of a vendor's may crash or hang.
+// A program of its own, as the hook is static, and as a library of a vendor's may crash or block.
 // Prints one fact a line; pci/nvml.cpp reads them.
 #include <dlfcn.h>
 

@@ -15,7 +15,7 @@
 namespace gpuward {
 
 /// The VFs that a PF has now: virtfn0, virtfn1 … in this order. `sriov_numvfs` is never read: that
-/// takes the PF's device lock and hangs as long as a change does (drivers/pci/pci-sysfs.c, iov.c).
+/// takes the PF's device lock and blocks as long as a change does (drivers/pci/pci-sysfs.c, iov.c).
 std::vector<PciAddress> virtual_functions(const Root& root, const PciAddress& pf);
 
 /// How many it can have; 0 when it is no PF.
