@@ -73,7 +73,7 @@ class Claims {
   std::optional<std::string> stamp(const Uuid& domain) const;
 
   /// Puts `device` in the place of the same one in the claim on disk; of a domain without a claim
-  /// in `otherwise`. For a process that works on it: whoever comes later finds it named, even if
+  /// in `otherwise`. For a process that works on it: a later process finds it named, even if
   /// all that started it is killed. Throws Error.
   void update(const Claim& otherwise, const ClaimedDevice& device) const;
 
