@@ -53,7 +53,7 @@ Findings check_other_tools(const Root& root, const Config& config, const Claimed
 Findings check_devices(const Root& root, const Config& config, const ClaimedDevices& claimed);
 /// Mistakes, and who may write and read it.
 Findings check_config(const Root& root, const LoadedConfig& loaded, Tristate polkit_driver);
-/// Guards that [guard] wants and that are not at work.
+/// Guards that [guard] wants and that are not active.
 Findings check_guards(const HostLayers& layers, const GuardPolicy& policy);
 
 /// What AppArmor and SELinux denied our programs, in lines of the kernel's or auditd's log; what is
