@@ -31,7 +31,7 @@ using IsAllowed = std::function<bool(const Element&)>;
 /// alone: metadata can be written by those who may not define domains.
 const std::string& saved_text(const Element& keeper, const IsAllowed& is_allowed);
 
-/// Puts back `text`, where `keeper` says that it was.
+/// Restores `text`, where `keeper` says that it was.
 void restore_saved(DomainEdit& edit, const Element& parent, const Element& keeper,
                    const std::string& text);
 
