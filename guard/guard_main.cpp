@@ -58,7 +58,7 @@ class Signals {
   Fd fd_;
 };
 
-/// libvirt's open may wait for a daemon that is only starting, or that hangs. Whoever wants us to
+/// libvirt's open may wait for a daemon that only starts or is blocked. Whoever wants us to
 /// end meanwhile gets it at once: nothing is under way that could be left half done.
 class EndAtOnce {
  public:

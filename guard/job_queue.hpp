@@ -26,7 +26,7 @@ class JobQueue {
   void post(Task task);
   void post_at(Clock::time_point when, Task task);
 
-  /// Ends the threads; false when one is still at work after `deadline`. Then the process has to
+  /// Ends the threads; false when one is still running after `deadline`. Then the process has to
   /// end without it (std::_Exit), and before that nothing of what tasks use may go.
   bool stop(std::chrono::milliseconds deadline);
 
