@@ -49,7 +49,7 @@ struct User {
   };
   std::optional<Uuid> domain;  ///< that has claimed it; its own devices are free for it
   std::string what;            ///< after the device: "in use by domain 'web01'"
-  bool is_process = false;     ///< no domain: it may let go without a word
+  bool is_process = false;     ///< no domain: it may close it without notice
   By by = By::itself;
   bool is_mark = false;  ///< no process uses it; it was given once for all
   std::string remedy{};  ///< "run: COMMAND"; "" where it depends on who asks
