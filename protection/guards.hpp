@@ -74,7 +74,7 @@ struct GuardRow {
   void (*finish)(ProtectWork& work);
   void (*open)(DomainEdit& edit, const Element& record, Undo undo);
   /// As open, for the devices of these aliases, which are about to be removed. `record` is null
-  /// where someone took the metadata out.
+  /// where someone removed the metadata.
   void (*open_for)(DomainEdit& edit, const Element* record,
                    const std::vector<std::string>& aliases);
   /// Whether something is closed that need not be any more, or cannot be with this QEMU.

@@ -22,7 +22,7 @@ struct GuestPlace {
   bool with_empty = false;  ///< the GPU had an <address type='pci'/> without numbers
 };
 
-/// One protect at work.
+/// One protect that is running.
 struct ProtectWork {
   DomainEdit& edit;
   const std::vector<const Hostdev*>& gpus;
