@@ -452,7 +452,7 @@ void GuardService::compare_with_qemu(const Case& at) {
               shell_word(shown(at.domain.name())));
 }
 
-/// A guest that does not release it is asked again, less and less often. `first`: it was not asked yet.
+/// A guest that does not release it is asked again, ever less often. `first`: it was not asked yet.
 bool GuardService::may_ask(const Case& at, const std::string& alias, bool& first) {
   auto& requested = at.state.requested[alias];
   first = requested.interval.count() == 0;
