@@ -19,7 +19,7 @@ namespace gpuward {
 
 /// A type on a card.
 struct TypeRoom {
-  std::string id, name;                  ///< either may stand in a profile
+  std::string id, name;                  ///< either may be in a profile
   std::vector<uint64_t> cost;            ///< of one, in each of the card's units
   unsigned available = 0;                ///< of this type, were no other created
   std::optional<unsigned> most{};        ///< on the card, present ones included

@@ -31,7 +31,7 @@ Comparison decide(const Profile& profile, const std::vector<PoolDevice>& pool, c
                   const DomainPlace& domain, const PoolDevice& one, const PoolDevice& other);
 
 /// Whether a vGPU is on it that only the administrator may remove: gpuward did not make it, as
-/// nobody has claimed it.
+/// no domain has claimed it.
 bool has_others_vgpu(const PoolDevice& device);
 
 /// Whether VFIO will open its IOMMU group for a domain that has `own`.

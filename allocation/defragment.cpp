@@ -51,7 +51,7 @@ struct Search {
   const Fragmented& host;
   std::vector<Group> groups;
   std::map<PciAddress, const PoolDevice*> devices{};  ///< of all pools
-  std::set<PciAddress> excluded{};  ///< never assigned anew: what goes with it is somebody's
+  std::set<PciAddress> excluded{};  ///< never reassigned: what goes with it is somebody's
   /// Devices that may be assigned, of each card with a room of its own.
   std::map<PciAddress, unsigned> capacity{};
 
@@ -71,7 +71,7 @@ struct Search {
         std::count_if(groups.begin(), groups.end(),
                       [&](const Group& group) { return card_of(group.at) == card; }));
   }
-  /// So many devices of the card; none anew where more are assigned.
+  /// So many devices of the card; no new one where more are assigned.
   void limit_to(const PciAddress& card, unsigned count) {
     const unsigned assigned = assigned_on(card);
     capacity[card] = std::max(count, assigned);
@@ -90,7 +90,7 @@ struct Search {
   static DeviceUse use_of(const Fragmented& host, const PoolDomain& domain) {
     return {in_use_by_others(host.taken, domain.uuid), {}, domain.own};
   }
-  /// Whether it may be assigned anew to this domain, or to one that is not there yet.
+  /// Whether it may be reassigned to this domain, or to one that is not there yet.
   bool is_free(const Profile& profile, const PoolDevice& device, const DeviceUse& use,
                const DomainPlace& place) const {
     return !excluded.contains(device.address) && !device.is_full &&
@@ -237,7 +237,7 @@ class Network {
   std::vector<std::pair<size_t, PciAddress>> new_{};
 };
 
-/// One that cannot be assigned beside another that is assigned anew, too.
+/// One that cannot be assigned beside another that is reassigned, too.
 std::optional<PciAddress> conflict_in(const Search& search, const Outcome& outcome) {
   std::vector<const PoolDevice*> assigned;
   for (const PciAddress& address : outcome.given) assigned.push_back(search.device(address));

@@ -14,7 +14,7 @@ namespace gpuward {
 
 struct SchedulerAnswer {
   std::optional<VgpuScheduler> scheduler{};
-  std::string problem{};  ///< why there was no answer; "" where the driver tells none
+  std::string problem{};  ///< why there was no answer; "" where the driver reports none
 };
 
 /// Which scheduler the vGPUs of the card have. `asked`: one question a card.
@@ -25,7 +25,7 @@ SchedulerAnswer read_scheduler(const Root& root, const PciAddress& card, AskedCa
 /// now.
 struct PromisedShare {
   std::string refusal{};    ///< why it is not; "" when it is
-  bool is_unknown = false;  ///< whether that cannot be told
+  bool is_unknown = false;  ///< whether that is unknown
 };
 
 /// Nothing where no share was promised, or one that no scheduler changes: of a GPU instance of MIG,

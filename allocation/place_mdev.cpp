@@ -64,7 +64,7 @@ std::optional<ReachedLimit> limit_reached(const MdevPlacing& placing, const Prof
   return reached_limit(placing.root, max, card, {profile.use, type}, claims);
 }
 
-/// What limit_reached() looks at needs reads of what others have, for each instance anew.
+/// What limit_reached() checks needs reads of what others have, for each instance again.
 bool may_be_limited(const Config& config, const Profile& profile, const Parent& parent) {
   return profile.memory_mib || !settings_of(config, parent).max.empty();
 }
@@ -196,7 +196,7 @@ bool is_worked_on(const MdevPlacing& placing, const Uuid& domain) try {
 std::vector<const ClaimedDevice*> pending_devices(const MdevPlacing& placing) {
   std::vector<const ClaimedDevice*> pending;
   if (placing.others.empty()) return pending;
-  // One look at all instances: one for each claim would be made while eighty others wait.
+  // One pass over all instances: one for each claim would be made while eighty others wait.
   const auto there = instance_names(placing.root);
   for (const Claim& other : placing.others) {
     if (other.domain == placing.claim.domain) continue;

@@ -19,7 +19,7 @@ struct DomainPlace {
 
 /// Where a device is.
 struct DevicePlace {
-  std::optional<int> node;     ///< nothing: the firmware does not tell
+  std::optional<int> node;     ///< nothing: the firmware does not report it
   std::vector<int> cpus = {};  ///< that are local to it; none: not known
   std::vector<int> nodes{};    ///< of its CPU socket; none: its own node alone counts
 };
@@ -45,7 +45,7 @@ std::vector<int> local_cpus(const std::string& device_path);
 
 /// With numa = socket all CPUs and NUMA nodes of its socket (physical package) are local to the
 /// device: a socket has several nodes with sub-NUMA clustering (Intel) and NPS2 or NPS4 (AMD). What
-/// the kernel does not tell leaves it at its own node. `place.cpus` are its local CPUs.
+/// the kernel does not report leaves it at its own node. `place.cpus` are its local CPUs.
 void widen_to_socket(const Root& root, DevicePlace& place);
 
 /// A parent and a type of it that a profile allows.

@@ -28,7 +28,7 @@ static PoolDevice with_local_cpus(const Root& root, const Profile& profile, Pool
   return device;
 }
 
-/// Of one of several that may be chosen: prepare looks at one and need not know.
+/// Of one of several that may be chosen: prepare checks one and need not know.
 static PoolDevice with_place(const Root& root, const Profile& profile, PoolDevice device) {
   device.bus = bus_path(root, device.physical_function.value_or(device.address));
   return with_local_cpus(root, profile, std::move(device));
@@ -92,7 +92,7 @@ std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Pr
   return pool_of({root, config, profile, cards});
 }
 
-/// Whether somebody who wrote this profile may have meant this device.
+/// Whether a user who wrote this profile may have meant this device.
 static bool may_be_meant(const PoolQuery& query, const PciDevice& device) {
   const auto& [root, config, profile, cards, claims] = query;
   if (device.physical_function.has_value() == traits_of(profile.use).is_whole_card) return false;

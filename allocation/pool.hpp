@@ -17,8 +17,8 @@ namespace gpuward {
 bool gives_pci_devices(const Profile& profile);
 
 /// All devices that the profile may give on this host, in the order of their addresses: its pool.
-/// Whether one is in use is not looked at. Not by a snapshot of the host: that has no driver, group
-/// or companions of a VF, which kinds go by, and a start that looks at one device would pay for
+/// Whether one is in use is not checked. Not by a snapshot of the host: that has no driver, group
+/// or companions of a VF, which kinds go by, and a start that reads one device would pay for
 /// all.
 std::vector<PoolDevice> pool_of(const Root& root, const Config& config, const Profile& profile);
 std::vector<PoolDevice> pool_of(const PoolQuery& query);

@@ -15,7 +15,7 @@
 namespace gpuward {
 
 // What [quota] and [profile] allow = ... permit. All of it is computed from the configuration and
-// the claims: whoever decides by it reads the claims with the lock of the host held, and refuses
+// the claims: code that decides by it reads the claims with the lock of the host held, and refuses
 // while one of them cannot be read.
 
 /// How many GPUs of each profile; "-" stands for those that the domain's author wrote by hand.

@@ -95,7 +95,7 @@ static std::string reason_to_move(const PoolDomain& domain, const PoolGpu& gpu,
   if (!gpu.at) return "no device assigned";
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "device no longer matches " + title_of(gpu.profile);
-  // First: a vGPU on a VF that somebody has claimed is theirs.
+  // First: a vGPU on a VF that a domain has claimed is theirs.
   if (const auto taker = find_user(*here, use.taken)) return taker->what;
   if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
   if (!is_near_enough(gpu.profile, *here, place_of(domain)))

@@ -354,7 +354,7 @@ static bool is_open_to_types(const LeftAlone& left) {
 }
 
 /// A vendor:device would let in cards that are left alone, and those that are added later, which
-/// nobody has looked at. A type lets in all that offer it.
+/// nothing has checked. A type lets in all that offer it.
 static void name_gpus(Setup& setup) {
   const bool is_any_open =
       std::any_of(setup.left_alone.begin(), setup.left_alone.end(), is_open_to_types);

@@ -87,7 +87,7 @@ struct Setup {
 struct OnCommandLine {
   std::string text{};    ///< in lower case
   std::string domain{};  ///< name
-  bool is_gpu = false;   ///< or it cannot be told what it is
+  bool is_gpu = false;   ///< or it is unknown what it is
 };
 /// Adds the domain to `by_hand` of the card that the text names a part of, as QEMU takes it; to
 /// that of each card where it is a GPU and the text does not tell which.

@@ -19,7 +19,7 @@ inline constexpr const char* pci_model = "vfio-pci";
 /// What attach needs to know about one GPU.
 struct GpuToAttach {
   std::string profile;  ///< or the text of a request that names none
-  bool console = true;  ///< off: graphics and video are taken out, until the last such GPU goes
+  bool console = true;  ///< off: graphics and video are removed, until the last such GPU goes
   Use use = default_use;
   std::vector<PciAddress> functions{};  ///< of all that are no mdev: the GPU's own, then companions
   std::optional<SettledRequest> settled{};  ///< of a request that names no profile

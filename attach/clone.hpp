@@ -19,7 +19,7 @@ std::string update_instance_uuids(
     std::string_view xml, const IsMdev& is_mdev = [](const GpuRequest&) { return true; });
 
 /// As update_instance_uuids, for what arrives from elsewhere: only sources change, as libvirt lets
-/// no hook add or take away devices then.
+/// no hook add or remove devices then.
 std::string replace_sources(std::string_view xml);
 
 }  // namespace gpuward

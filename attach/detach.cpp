@@ -28,7 +28,7 @@ bool keeps_console_out(const Element& ours, const std::vector<const Element*>& r
   });
 }
 
-/// What a detach takes out.
+/// What a detach removes.
 struct Removal {
   std::vector<const Element*> gpus;     ///< of our metadata
   std::vector<const Element*> devices;  ///< hostdevs, and controllers that came with them

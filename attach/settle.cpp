@@ -34,7 +34,7 @@ std::string settle_request(std::string_view xml, std::string_view alias,
     set_or_remove(edit, *request, attribute, value);
   const Hostdev* const hostdev = find_hostdev(edit.domain, alias);
   const bool has_mdev = hostdev && hostdev->type == Hostdev::Type::mdev;
-  // managed is of the kind: assign_device writes hostdevs anew where there are none.
+  // managed is of the kind: assign_device writes new hostdevs where there are none.
   const bool is_kept_so = !hostdev || has_mdev || hostdev->managed == is_managed(settled.use);
   if (has_mdev == is_mediated(settled.use) && is_kept_so) return edit.result();
   if (const auto removal = hostdevs_to_detach(edit.devices(), name); !removal.empty())

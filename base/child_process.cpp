@@ -66,7 +66,7 @@ static void keep_only(Ends ends) {
 /// From now on it ends when its parent does.
 static void end_with_parent() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  // A parent that ended before reads no more. In a PID namespace getppid(2) does not tell.
+  // A parent that ended before reads no more. In a PID namespace getppid(2) does not show it.
   pollfd output{1, 0, 0};
   if (::poll(&output, 1, 0) != 0) ::_exit(127);
 }

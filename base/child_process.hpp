@@ -15,8 +15,8 @@ namespace gpuward {
 enum class RunAs { nobody, ourselves };
 
 /// What `program` (a path; no shell) prints on stdout when it is given `arguments`: at most `limit`
-/// bytes. Nothing when it cannot be run, prints more, ends with a status other than 0 or is not
-/// through after `deadline`; then it is killed. It runs without our descriptors,
+/// bytes. Nothing when it cannot be run, prints more, ends with a status other than 0 or has not
+/// ended after `deadline`; then it is killed. It runs without our descriptors,
 /// environment and ignored or blocked signals, and root runs it as nobody, as its path may come
 /// from a domain's XML, unless `as` says otherwise. What it has started is killed when it ends, as
 /// root in whatever session it is, by others what is left in its process group. Throws SystemError
@@ -36,7 +36,7 @@ struct ProgramEnd {
 };
 
 /// The same with the reason of a failure. `on_start` is called with the process before the program
-/// is started: whoever comes later must find it named even if we are killed. When it throws,
+/// is started: a later process must find it named even if we are killed. When it throws,
 /// nothing is started; nor is it where we are killed before `on_start` has returned.
 ProgramEnd read_program(const std::string& program, const std::vector<std::string>& arguments,
                         std::chrono::milliseconds deadline, size_t limit, RunAs as,
@@ -44,7 +44,7 @@ ProgramEnd read_program(const std::string& program, const std::vector<std::strin
 
 /// Runs `program` (a path; no shell, no arguments) as the user that we are, with `environment`
 /// ("NAME=value") and none of our descriptors, ignored or blocked signals; its output goes nowhere.
-/// When it is not through after `deadline` it and all that it started are killed. Returns why it
+/// When it has not ended after `deadline` it and all that it started are killed. Returns why it
 /// did not end with status 0; "" when it did.
 std::string run_program(const std::string& program, const std::vector<std::string>& environment,
                         std::chrono::milliseconds deadline);

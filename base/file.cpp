@@ -71,7 +71,7 @@ static void write_all(int fd, std::string_view text, const std::string& path) {
 }
 
 std::optional<std::string> read_file(const std::string& path, size_t limit) {
-  // Without waiting: in place of a file may be a pipe that nobody writes to.
+  // Without waiting: in place of a file may be a pipe that no process writes to.
   const Fd fd(retried([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (!fd && is_absence(errno)) return {};
   if (!fd) throw SystemError("cannot open " + path, errno);

@@ -44,7 +44,7 @@ enum class Sent {
 };
 
 /// Hands one datagram to who listens at `socket_path`. Never waits, as syslog(3) would: who logs
-/// from a path that must be fast may not hang with a journal that hangs.
+/// from a path that must be fast may not block with a journal that is blocked.
 Sent send_datagram(const std::string& socket_path, std::string_view text);
 
 }  // namespace gpuward::log

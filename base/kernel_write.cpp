@@ -70,7 +70,7 @@ static bool keep_only(int report, int go) {
   return moved >= 0 && move_fd(report, 0) && move_fd(moved, 1) && ::close_range(2, ~0U, 0) == 0;
 }
 
-/// While it waits here the parent writes the claim and may look at errno, which may be ours, too
+/// While it waits here the parent writes the claim and may check errno, which may be ours, too
 /// (start_child): this read fails only where a signal interrupts it.
 static bool is_told_to_go() {
   char byte;
@@ -102,7 +102,7 @@ static bool has_threads() {
 
 /// In a program of one thread, a process that shares our memory, as posix_spawn(3) makes it: the
 /// page tables that fork(2) copies take longer than all else that a hook does. While it lives it
-/// shares errno with us, so nothing here looks at errno then. A child that is left to itself would
+/// shares errno with us, so nothing here checks errno then. A child that is left to itself would
 /// write to the errno of a thread that has gone on, or whose memory is gone: in a program with
 /// threads it gets memory of its own.
 static pid_t start_child(Work& work) {
@@ -123,7 +123,7 @@ static Report next_report(int fd, milliseconds deadline, int& code) {
     const int ready = ::poll(&wait, 1, left > 0 ? static_cast<int>(left) : 0);
     if (ready < 0 && left > 0) continue;  // a signal
     if (ready <= 0) return Report::timed_out;
-    // The child's errno is ours (start_child), so none is looked at: a read that failed, as of
+    // The child's errno is ours (start_child), so none is checked: a read that failed, as of
     // EINTR, is tried again until the deadline; at the end of the pipe it returns 0.
     const ssize_t n = ::read(fd, &code, sizeof code);
     if (n < 0 && left > 0) continue;
@@ -145,7 +145,7 @@ static WriteResult one_result(int fd, milliseconds deadline, pid_t child) {
   return {WriteResult::Outcome::written, 0, 0};
 }
 
-/// A child that hangs works with it whenever the kernel lets go, be it while we exit.
+/// A child that is blocked works with it whenever the kernel returns, be it while we exit.
 static void abandon_child(std::unique_ptr<Work> work) {
   static std::mutex mutex;
   const std::scoped_lock lock(mutex);

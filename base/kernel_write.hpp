@@ -47,15 +47,15 @@ struct WriteOptions {
 
   std::chrono::milliseconds deadline;  ///< for one write
   Deadline end;                        ///< of all
-  /// Called with the process before it writes anything: whoever comes later must find it named even
+  /// Called with the process before it writes anything: a later process must find it named even
   /// if this program is killed. When it throws, nothing is written.
   std::function<void(pid_t)> on_start;
 };
 
 std::string blocked_in_kernel(pid_t process);  ///< "blocked in the kernel (process 4711)"
 
-/// Does the writes in order in one throw-away child and stops at the first that fails or is not
-/// through after `deadline`. A control file may block without a timeout and unkillably (mdev
+/// Does the writes in order in one throw-away child and stops at the first that fails or has not
+/// ended after `deadline`. A control file may block without a timeout and unkillably (mdev
 /// remove, unbind and sriov_numvfs while the device is open: vfio_unregister_group_dev waits for
 /// the user), so the caller must never be the one who waits; a blocked child is left to end when
 /// its write returns. The child holds none of our descriptors: libvirt waits for the end of a

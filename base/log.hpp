@@ -26,7 +26,7 @@ struct Sockets {
 
 /// Chooses where this program's lines go, and fields that all its entries in the journal have.
 /// Before it is called nothing is written. What a journal or syslogd does not read is dropped: a
-/// hook may not hang with it.
+/// hook may not block with it.
 void start(To to, std::string_view program, std::vector<Field> fields = {}, Sockets sockets = {});
 
 /// As before `start`.

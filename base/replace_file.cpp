@@ -53,7 +53,7 @@ struct Attributes {
   mode_t mode;
 };
 
-/// The mode comes last: chown(2) takes bits of it away, and until then nobody else can read it.
+/// The mode comes last: chown(2) clears bits of it, and until then no other process can read it.
 static void fill(int fd, std::string_view text, const Attributes& attributes) {
   write_whole(fd, text);
   require_done([&] { return ::fchown(fd, attributes.owner, attributes.group); },

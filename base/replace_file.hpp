@@ -8,7 +8,7 @@ namespace gpuward {
 
 /// Replaces a file that may be in a directory of another user in one step, with the owner and the
 /// mode that it has; symbolic links are resolved and stay. Nothing is ever done by a path that
-/// somebody could have put a link at in the meantime. Throws SystemError.
+/// another process could have put a link at in the meantime. Throws SystemError.
 void replace_file(const std::string& path, std::string_view text);
 
 /// Whether there is a file already that is to be replaced.

@@ -128,7 +128,7 @@ static DevicesInUse by_hand_of(const Root& root, const std::vector<PoolDomain>& 
   return by_hand;
 }
 
-/// A card with vGPUs, a profile that may have them there, and its VFs that nobody uses.
+/// A card with vGPUs, a profile that may have them there, and its VFs that no process uses.
 struct VgpuCard {
   const Profile* profile;
   std::set<std::string> vfs;

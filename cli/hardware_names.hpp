@@ -17,7 +17,7 @@ struct HardwareName {
   std::string model;
 
   std::string full() const;   ///< both
-  std::string brief() const;  ///< what stands in brackets, "A40", else the model; not too long
+  std::string brief() const;  ///< what is in brackets, "A40", else the model; not too long
 };
 
 /// udev's hardware database: opened once, at the first look; each id looked up once.

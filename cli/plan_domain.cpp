@@ -120,7 +120,7 @@ static bool have_all(const std::vector<GpuChoice>& gpus) {
                      [](const GpuChoice& gpu) { return gpu.has_device(); });
 }
 
-/// As the domain has them where they cannot be settled anew, as of a name that has become
+/// As the domain has them where they cannot be settled again, as of a name that has become
 /// ambiguous.
 static std::string settled_xml(const Settings& settings, const Config& config,
                                const std::string& xml,

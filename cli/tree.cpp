@@ -8,7 +8,7 @@
 
 namespace gpuward {
 
-/// What stands before a line: of one that others follow on its level, and of the last.
+/// What precedes a line: of one that others follow on its level, and of the last.
 struct Branches {
   std::string_view middle, last, line;
 };

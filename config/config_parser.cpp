@@ -229,7 +229,7 @@ LoadedConfig load_host_config(const Root& root) try {
     loaded.problems.push_back(
         {{untrusted.path, 0}, untrusted.found + "; run: " + untrusted.command});
   return loaded;
-} catch (const Error& error) {  // which files there are cannot be told
+} catch (const Error& error) {  // which files there are is unknown
   LoadedConfig loaded;
   loaded.problems.push_back({{"/etc/gpuward", 0}, error.what()});
   return loaded;

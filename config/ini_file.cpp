@@ -33,7 +33,7 @@ bool looks_like_key(std::string_view line) {
   return at != std::string_view::npos && at > 0 && line[at] == '=';
 }
 
-/// Where a '#' stands that was meant to begin a comment behind the value; npos when there is none.
+/// Position of a '#' that was meant to begin a comment behind the value; npos when there is none.
 size_t misplaced_comment(std::string_view value) {
   for (size_t at = value.find('#'); at != std::string_view::npos; at = value.find('#', at + 1))
     if (at == 0 || is_blank(value[at - 1])) return at;
@@ -54,7 +54,7 @@ std::string_view without_comment(std::string_view line) {
 /// comment behind a value that goes on in a second line is part of the value in version 55
 /// (Debian 12) and none of it in later ones.
 /// Therefore:
-/// - comments are taken out here;
+/// - comments are removed here;
 /// - a section header goes to inih as the value of a key;
 /// - what its buffer cannot hold goes to it in pieces, as continuation lines. It trims them, and
 ///   takes one that begins with ';' or '#' for a comment, so each has a fence at either side;
@@ -138,7 +138,7 @@ bool Reader::hand_over(char* buffer, size_t room) {
   return true;
 }
 
-/// Looks at what inih made of the text that it got last.
+/// Checks what inih made of the text that it got last.
 void Reader::settle() {
   if (!std::exchange(awaited_, false)) return;
   item_ = {};

@@ -16,7 +16,7 @@ struct IniEntry {
 
 struct IniSection {
   int line = 0;
-  std::string header;  ///< what stands between the brackets
+  std::string header;  ///< what is between the brackets
   std::vector<IniEntry> entries;
 };
 

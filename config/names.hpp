@@ -9,7 +9,7 @@ namespace gpuward {
 constexpr std::string_view name_rule =
     "expected letters, digits and _ . + - only, 128 at most, and not just . or .. or -";
 
-/// A name that may stand in a path and in a value of the configuration: type, profile. No slash,
+/// A name that may be in a path and in a value of the configuration: type, profile. No slash,
 /// no blank, not "." or "..", and not "-", which says in a claim that there is none.
 bool is_name(std::string_view text);
 

@@ -18,7 +18,7 @@ namespace gpuward {
 template <typename Content>
 struct Section {
   std::string title;   ///< "[gpu mtty]"
-  bool usable = true;  ///< false when its name will not do: its keys are looked at all the same
+  bool usable = true;  ///< false when its name will not do: its keys are checked all the same
   Position block;      ///< where it was opened last
   std::map<std::string, Position, std::less<>> set_at;  ///< its keys, and who set them last
   Content content;
@@ -35,7 +35,7 @@ struct SectionText {
   Position at(int line) const { return {file, line}; }
 };
 
-/// The entries of a block that can be looked at: keys written twice in it and keys without a value
+/// The entries of a block that can be checked: keys written twice in it and keys without a value
 /// are problems and left out.
 std::vector<Setting> settings(const SectionText& block);
 

@@ -61,7 +61,7 @@ static void set_use(Profile& profile, const Setting& setting) {
 
 static void set_scrub(Profile& profile, const Setting& setting) {
   profile.scrub = setting.value;
-  // It stands as one word in a claim.
+  // It is one word in a claim.
   if (setting.value.starts_with('/') && is_printable(setting.value)) return;
   profile.scrub.clear();
   setting.reject(setting.value, "expected an absolute path of a program, without spaces");

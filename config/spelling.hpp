@@ -12,7 +12,7 @@ namespace gpuward {
 /// (Damerau-Levenshtein, optimal string alignment), small and capital letters being the same.
 size_t edit_distance(std::string_view from, std::string_view to);
 
-/// The candidate that somebody who wrote `word` most likely meant; nothing when none is near.
+/// The candidate that a user who wrote `word` most likely meant; nothing when none is near.
 std::optional<std::string_view> nearest(std::string_view word,
                                         std::span<const std::string_view> candidates);
 

@@ -169,7 +169,7 @@ static Granted granted_of(const Element& element, const std::string& alias) {
   return granted;
 }
 
-/// What stands beside a request that names no profile, or one of memory. The type becomes a part of
+/// What is beside a request that names no profile, or one of memory. The type becomes a part of
 /// a path, the device a selector.
 static std::optional<SettledRequest> settled_request(const Element& element,
                                                      const std::string& alias) {

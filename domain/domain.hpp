@@ -30,7 +30,7 @@ struct Hostdev {
   std::string model;                  ///< of an mdev: vfio-pci, vfio-ccw, vfio-ap
   std::optional<Uuid> instance;       ///< source of an mdev
   std::optional<PciAddress> address;  ///< source of a pci device
-  bool managed = false;               ///< libvirt binds vfio-pci and gives back the host's driver
+  bool managed = false;               ///< libvirt binds vfio-pci and restores the host's driver
   int line = 0;                       ///< in the XML
   size_t place = 0;                   ///< among the children of <devices>
 };

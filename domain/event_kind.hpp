@@ -11,8 +11,8 @@ enum class EventKind {
   resumed,
   migrating,       ///< QEMU began to write its state to another host or into a file
   device_added,    ///< a device as libvirt's event names it
-  device_removed,  ///< the guest let go of it
-  device_kept,     ///< the guest refused to let go
+  device_removed,  ///< the guest released it
+  device_kept,     ///< the guest refused to release it
   memory_resized,  ///< virtio-mem
   defined,         ///< its persistent definition is new, another one, or gone
 };

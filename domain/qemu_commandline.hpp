@@ -18,7 +18,7 @@ namespace gpuward {
 /// it names one counts.
 std::vector<CommandLineDevice> command_line_devices(const Document& document);
 
-/// The line of the first `-readconfig`, whose file nobody reads; 0 where there is none.
+/// The line of the first `-readconfig`, whose file is not read; 0 where there is none.
 int readconfig_line(const Document& document);
 
 /// The first <qemu:arg> that names this property of a device and does not set it to off; null where

@@ -14,7 +14,7 @@ bool holds(const std::vector<const Element*>& elements, const Element& element) 
   return std::find(elements.begin(), elements.end(), &element) != elements.end();
 }
 
-/// Elements that stand behind each other, and the one before them, which stays.
+/// Elements that follow each other, and the one before them, which stays.
 struct Run {
   const Element* before = nullptr;
   const Element* last = nullptr;

@@ -10,15 +10,15 @@
 
 namespace gpuward {
 
-// What is taken out of a domain is kept in our metadata as it was, and where it was:
+// What is removed from a domain is kept in our metadata as it was, and where it was:
 //
 //   <gpuward:kept behind='uuid' before='0'>&#10;  &lt;maxMemory
 //   ...&lt;/maxMemory&gt;</gpuward:kept>
 //
-// stood behind the last <uuid> of its parent (with before='1': behind the last but one). libvirt
+// followed the last <uuid> of its parent (with before='1': behind the last but one). libvirt
 // may add elements of a kind and sorts kinds, but leaves the order within a kind. Blanks, comments
 // and text before it, up to the element that stays, are kept with it. As text and not as XML, which
-// libvirt would write anew, with other quotes.
+// libvirt would write again, with other quotes.
 
 /// Takes `elements`, which are children of `parent` in the order of the text, out of it. Returns
 /// what keeps them, to be put into our metadata at this depth of `indent` blanks.
@@ -31,7 +31,7 @@ using IsAllowed = std::function<bool(const Element&)>;
 /// alone: metadata can be written by those who may not define domains.
 const std::string& saved_text(const Element& keeper, const IsAllowed& is_allowed);
 
-/// Puts back `text`, where `keeper` says that it was.
+/// Restores `text`, where `keeper` says that it was.
 void restore_saved(DomainEdit& edit, const Element& parent, const Element& keeper,
                    const std::string& text);
 

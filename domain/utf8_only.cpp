@@ -13,7 +13,7 @@ UConverter* ucnv_open(const char*, UErrorCode* error) {
   return nullptr;
 }
 
-// Without a converter nobody calls these.
+// Without a converter nothing calls these.
 void ucnv_close(UConverter*) {}
 void ucnv_convertEx(UConverter*, UConverter*, char**, const char*, const char**, const char*,
                     UChar*, UChar**, UChar**, const UChar*, UBool, UBool, UErrorCode* error) {

@@ -71,7 +71,7 @@ std::string text_of(const xmlChar* text) {
   return text ? std::string(reinterpret_cast<const char*>(text)) : std::string();
 }
 
-/// A prefix that nobody declared is part of the name, so that <x:hostdev> never is a <hostdev>.
+/// An undeclared prefix is part of the name, so that <x:hostdev> never is a <hostdev>.
 std::string name_of(const xmlChar* name, const xmlChar* prefix, const xmlChar* uri) {
   return prefix && !uri ? text_of(prefix) + ':' + text_of(name) : text_of(name);
 }
@@ -162,7 +162,7 @@ using ReportedError = const xmlError;
 using ReportedError = xmlError;
 #endif
 
-/// Only what makes the text no XML counts; libvirt, too, takes a prefix that nobody declared.
+/// Only what makes the text no XML counts; libvirt, too, takes an undeclared prefix.
 void report(void* data, ReportedError* error) {
   guarded(data, [&](Reader& reader) {
     if (!error || error->level != XML_ERR_FATAL || reader.fatal) return;

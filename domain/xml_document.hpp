@@ -49,7 +49,7 @@ struct Document {
   bool is_one_tag(const Element& element) const { return element.inside == element.whole.end; }
   /// The name in the start tag, prefix included.
   std::string_view tag_name(const Element& element) const;
-  /// Where the value of an attribute in no namespace stands, without its quotes.
+  /// Where the value of an attribute in no namespace is, without its quotes.
   std::optional<Span> value_span(const Element& element, std::string_view attribute_name) const;
 };
 
@@ -57,7 +57,7 @@ struct Document {
 /// or fetched; bounded size, depth and number of elements; UTF-8 only. Throws Error with the line.
 Document parse_document(std::string_view text);
 
-/// What stands in the XML, fit to be part of a message: no control characters, `most` bytes.
+/// What is in the XML, fit to be part of a message: no control characters, `most` bytes.
 std::string shown(std::string_view text, size_t most = 200);
 
 /// The bytes of `span` replaced by `text`; an empty span inserts.

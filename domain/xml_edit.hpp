@@ -11,7 +11,7 @@
 namespace gpuward {
 
 /// A domain's XML while it is changed. New text always follows an element's end or start tag at
-/// once, so that whoever takes it out again knows: blanks before what is ours are ours.
+/// once, so that code that removes it again knows: blanks before what is ours are ours.
 class DomainEdit {
  public:
   explicit DomainEdit(std::string_view xml)
@@ -63,10 +63,10 @@ std::string our_prefix(const DomainEdit& edit);
 /// Puts `text` into <gpuward:domain>, which is made, with these attributes, where there is none.
 void add_to_ours(DomainEdit& edit, const std::string& text, const std::string& attributes = "");
 
-/// Takes children out of <gpuward:domain>, and with the last of them itself.
+/// Removes children of <gpuward:domain>, and with the last of them itself.
 void remove_from_ours(DomainEdit& edit, const std::vector<const Element*>& children);
 
-/// As it must stand in XML text or between single quotes, so that any XML reader gives it back byte
+/// As it must be in XML text or between single quotes, so that any XML reader gives it back byte
 /// by byte.
 std::string escaped(std::string_view text);
 

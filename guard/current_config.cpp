@@ -29,7 +29,7 @@ static std::string stamp_of(const std::vector<Untrusted>& all) {
   return stamp;
 }
 
-/// Never empty: without files the configuration is read once too. Where it cannot be told which
+/// Never empty: without files the configuration is read once too. Where it is unknown which
 /// files there are, the reason stands for them.
 static std::string stamp_of(const Root& root) try {
   return "of " + stamp_of(config_files(root)) + stamp_of(untrusted_config(root));

@@ -23,7 +23,7 @@ class LibvirtDomain;
 struct PendingWork {
   bool inspect = false;           ///< compare what it has with what it had
   bool pause = false;             ///< it may be paused
-  bool resumed = false;           ///< it ran since it was looked at
+  bool resumed = false;           ///< it ran since it was checked
   bool sweep = false;             ///< compare what libvirt knows of it with what QEMU has
   bool monitor = false;           ///< the same, of a domain without a GPU too
   bool job = false;               ///< it may be on its way to another host or into a file
@@ -83,7 +83,7 @@ class DomainTable {
   /// Returns the domain; true when events were added and a thread has to `take` it again.
   bool finish(const Uuid& uuid, const Work& work);
 
-  /// Keeps what an attempt did not finish, or has to look at again, for one retry; true when none
+  /// Keeps what an attempt did not finish, or has to check again, for one retry; true when none
   /// is pending by `due` and the caller has to arrange a `retry` then. What is added meanwhile is
   /// done by that one.
   bool keep_unfinished(const Uuid& uuid, const Work& work, PendingWork unfinished, TimePoint due);
@@ -102,7 +102,7 @@ class DomainTable {
     Handle handle;
     unsigned run = 0;
     bool seen = false;            ///< since libvirt came
-    std::optional<bool> has_gpu;  ///< nothing until it was looked at
+    std::optional<bool> has_gpu;  ///< nothing until it was checked
     std::shared_ptr<DomainState> state = std::make_shared<DomainState>();
     PendingWork todo;
     std::optional<PendingWork> unfinished;  ///< a retry is pending

@@ -58,7 +58,7 @@ class Signals {
   Fd fd_;
 };
 
-/// libvirt's open may wait for a daemon that is only starting, or that hangs. Whoever wants us to
+/// libvirt's open may wait for a daemon that only starts or is blocked. Whoever wants us to
 /// end meanwhile gets it at once: nothing is under way that could be left half done.
 class EndAtOnce {
  public:
@@ -163,7 +163,7 @@ int run(Daemon& daemon) {
   notify_manager("READY=1\nSTATUS=Connecting to " + daemon.uri);
   daemon.run(guard);
   notify_manager("STOPPING=1");
-  // A worker may hang in libvirt with a QEMU that hangs.
+  // A worker may block in libvirt with a QEMU that is blocked.
   if (!guard.stop(seconds(2))) std::_Exit(0);
   return 0;
 }

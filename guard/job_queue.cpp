@@ -50,7 +50,7 @@ void JobQueue::work() {
   while (Task task = next(lock)) {
     lock.unlock();
     task();
-    task = {};  // what it holds may take a lock to let go
+    task = {};  // what it holds may take a lock to release it
     lock.lock();
   }
   --working_;

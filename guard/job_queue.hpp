@@ -13,7 +13,7 @@
 namespace gpuward {
 
 /// A few threads that do what is posted, in order, now or at a time. A call to libvirt may last as
-/// long as a QEMU hangs; the other domains' turn comes all the same. Without work they sleep.
+/// long as a QEMU is blocked; the other domains' turn comes all the same. Without work they sleep.
 class JobQueue {
  public:
   using Clock = std::chrono::steady_clock;
@@ -26,7 +26,7 @@ class JobQueue {
   void post(Task task);
   void post_at(Clock::time_point when, Task task);
 
-  /// Ends the threads; false when one is still at work after `deadline`. Then the process has to
+  /// Ends the threads; false when one is still running after `deadline`. Then the process has to
   /// end without it (std::_Exit), and before that nothing of what tasks use may go.
   bool stop(std::chrono::milliseconds deadline);
 

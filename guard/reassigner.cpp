@@ -237,7 +237,7 @@ void Reassigner::schedule_retry(bool wanted) {
   retry_delay_ = std::min(retry_delay_ * 2, seconds(64));
 }
 
-/// Domains that are off and that nobody works on; devices that others are on their way to.
+/// Domains that are off and that no process works on; devices that others are on their way to.
 std::vector<PoolDomain> Reassigner::idle_domains(const std::set<Uuid>& on,
                                                  std::map<PciAddress, unsigned>& assigned_count,
                                                  Settling& settling) {
@@ -438,7 +438,7 @@ static const Hostdev* find_conflict(const Domain& domain, const Reassignment& mo
   return nullptr;
 }
 
-/// Takes out one move to a device that another GPU was to leave and did not, as its own move was
+/// Removes one move to a device that another GPU was to leave and did not, as its own move was
 /// refused, or that was added since; false when there is none.
 static bool take_out_conflict(const Moved& moved, std::vector<Reassignment>& moves,
                               const std::string& name) {

@@ -50,7 +50,7 @@ bool GuardService::stop(std::chrono::milliseconds deadline) {
   return workers_.stop(deadline);
 }
 
-// --- What happens, and who looks at it ---
+// --- What happens, and who checks it ---
 
 void GuardService::note(const Uuid& uuid, PendingWork todo) {
   if (table_.add_event(uuid, std::move(todo))) workers_.post([this, uuid] { work_on(uuid); });
@@ -99,7 +99,7 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
   pools_.connected(connection);
   open_ports_.connected(std::move(connection));
   workers_.post_at(Clock::now() + seconds(5), [this] { look_at_pauses_again(); });
-  // When the domains of the start have been looked at.
+  // When the domains of the start have been checked.
   workers_.post_at(Clock::now() + seconds(2), release_unused_text);
 }
 
@@ -180,7 +180,7 @@ void GuardService::work_on(const Uuid& uuid) {
   keep_sweeping();
 }
 
-/// As long as it is on. Without libvirt there is nothing to try: all are looked at when it is back.
+/// As long as it is on. Without libvirt there is nothing to try: all are checked when it is back.
 /// One retry at a time: sweeps and events that fail meanwhile add their work to that one.
 void GuardService::try_again(const Case& at, const std::string& why) {
   if (!connected_) return;
@@ -270,7 +270,7 @@ static bool has_job(const LibvirtDomain& domain) {
   try {
     return domain.job() != Job::none;
   } catch (const LibvirtError&) {
-    return true;  // libvirt does not tell of an incoming migration
+    return true;  // libvirt does not report it for an incoming migration
   }
 }
 
@@ -328,7 +328,7 @@ void GuardService::look_at_cause(const Case& at, std::string_view cause) {
   report_pause(at, cause);
 }
 
-/// While a job runs the pause is its own; what it leaves behind is looked at when it is over.
+/// While a job runs the pause is its own; what it leaves behind is checked when it is over.
 void GuardService::look_at_pause_without_cause(const Case& at) {
   if (has_job(at.domain)) return look_at_pause_later(at);
   const auto status = status_in(at.domain.monitor(R"({"execute":"query-status"})"));
@@ -452,7 +452,7 @@ void GuardService::compare_with_qemu(const Case& at) {
               shell_word(shown(at.domain.name())));
 }
 
-/// A guest that does not let go is asked again, less and less often. `first`: it was not asked yet.
+/// A guest that does not release it is asked again, ever less often. `first`: it was not asked yet.
 bool GuardService::may_ask(const Case& at, const std::string& alias, bool& first) {
   auto& requested = at.state.requested[alias];
   first = requested.interval.count() == 0;

@@ -29,12 +29,12 @@ class GuardService {
   GuardService(const Root& root, std::string uri,
                std::chrono::milliseconds sweep_interval = std::chrono::minutes(1));
 
-  /// libvirt is there: looks at every domain that is on, and gives back GPUs of claims whose domain
+  /// libvirt is there: checks every domain that is on, and releases GPUs of claims whose domain
   /// went off unseen.
   void connected(std::shared_ptr<const LibvirtConnection> connection);
   void disconnected();
   void event(const DomainEvent& event);
-  void reload();  ///< looks at every domain again, with the configuration as it is now
+  void reload();  ///< checks every domain again, with the configuration as it is now
   bool stop(std::chrono::milliseconds deadline);  ///< as JobQueue::stop
 
  private:

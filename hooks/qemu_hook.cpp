@@ -295,7 +295,7 @@ std::string unmark(const Hook& hook, const Uuid& domain) {
   }
 }
 
-/// The claim of this domain: by UUID, or by name when the XML does not tell. Its mark goes, or
+/// The claim of this domain: by UUID, or by name when the XML does not state it. Its mark goes, or
 /// `marked` says why not.
 std::optional<Claim> own_claim(const Hook& hook, const Claims& claims, std::string& marked) {
   std::optional<ParsedDomain> seen;
@@ -402,11 +402,11 @@ struct Operation {
 /// are done with before stdin is read: a failing "started" kills the guest (qemu_process.c).
 constexpr Operation operations[] = {
     {"prepare", prepare, OnError::refuse,
-     log::Message::start_refused},  // before libvirt looks at the devices: create
+     log::Message::start_refused},  // before libvirt checks the devices: create
     {"release", release, OnError::report,
-     log::Message::release_failed},  // after it gave them back, also after a refusal
+     log::Message::release_failed},  // after it released them, also after a refusal
     {"reconnect", reconnect, OnError::log,
-     log::Message::reconnect_failed},  // libvirt itself started anew
+     log::Message::reconnect_failed},  // libvirt itself restarted
     {"migrate", handle_incoming, OnError::refuse,
      log::Message::arrival_refused},  // from another host, on this one
     {"restore", handle_incoming, OnError::refuse, log::Message::arrival_refused},  // from a file

@@ -15,7 +15,7 @@ struct HookCall {
   std::string_view operation;
 };
 
-/// Whether this operation does anything for a domain with a GPU; all others need no look at stdin.
+/// Whether this operation does anything for a domain with a GPU; all others need not read stdin.
 bool handles(std::string_view operation);
 
 /// Does the operation for a domain that may have a GPU. Returns the exit status for libvirt: 0, or

@@ -93,7 +93,7 @@ struct GpuUse {
   std::vector<size_t> at{};                ///< these, by their place in the list of all instances
   std::set<std::string> vfs{};             ///< with an instance, a vGPU or a claim
   std::set<std::string> domains;           ///< names of those that claim something of it
-  std::map<PciAddress, unsigned> vgpus{};  ///< ids of the vGPUs on VFs, whoever set them
+  std::map<PciAddress, unsigned> vgpus{};  ///< ids of the vGPUs on VFs, whichever program set them
 };
 
 /// Memory of a GPU. What is not known, or is the sum of something that is not, is nothing.

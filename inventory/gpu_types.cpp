@@ -188,7 +188,7 @@ GpuMemory memory_of(const Root& root, const Gpu& gpu, const std::vector<GpuType>
         part && memory.given_mib ? std::optional(*memory.given_mib + *part) : std::nullopt;
   };
   for (const size_t at : use.at)
-    // vGPUs on VFs are counted below, whoever set them.
+    // vGPUs on VFs are counted below, whichever program set them.
     if (!is_typed_vf(instances[at].use) && instances[at].exists)
       add(memory_of(instances[at], types, memory.total_mib));
   for (const auto& vgpu : use.vgpus) {

@@ -231,7 +231,7 @@ static void add_bridges(Recording& recording, const std::string& directory) {
       add_pci_function(recording, *address);
 }
 
-/// VFIO looks at all of a group's members.
+/// VFIO checks all of a group's members.
 static void add_group(Recording& recording, const PciAddress& address) {
   const auto group = attempt(recording, "iommu_group of " + to_string(address),
                              [&] { return iommu_group_of(recording.root, address); });

@@ -8,7 +8,7 @@
 namespace gpuward {
 
 /// The names that a message has where it says what they are: "domain 'a'", "domains 'a', 'b'",
-/// "run: gpuward reassign a", "[quota a-*]". They stand elsewhere in it too, without such a word.
+/// "run: gpuward reassign a", "[quota a-*]". They are elsewhere in it too, without such a word.
 struct MessageNames {
   std::vector<std::string> domains;
   std::vector<std::string> owners;

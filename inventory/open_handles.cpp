@@ -55,7 +55,7 @@ struct FdLook {
   int error = 0;                ///< why it is not known
 };
 
-/// Of a failed call: 0 when what was looked at is not there.
+/// Of a failed call: 0 when what was checked is not there.
 static int unknown_by(int code) {
   return is_absent(code) ? 0 : code;
 }

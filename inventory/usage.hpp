@@ -49,9 +49,9 @@ struct User {
   };
   std::optional<Uuid> domain;  ///< that has claimed it; its own devices are free for it
   std::string what;            ///< after the device: "in use by domain 'web01'"
-  bool is_process = false;     ///< no domain: it may let go without a word
+  bool is_process = false;     ///< no domain: it may close it without notice
   By by = By::itself;
-  bool is_mark = false;  ///< nobody uses it; it was given once for all
+  bool is_mark = false;  ///< no process uses it; it was given once for all
   std::string remedy{};  ///< "run: COMMAND"; "" where it depends on who asks
 };
 
@@ -123,7 +123,7 @@ Reason reason_to_keep_vfs(const Root& root, const PciAddress& pf);
 /// The same by claims that have been read already.
 Reason reason_to_keep_vfs(const Root& root, const ClaimedDevices& claimed, const PciAddress& pf);
 
-/// What an answer of nobody is worth while a process cannot be inspected.
+/// What an answer of no process is worth while a process cannot be inspected.
 enum class Uninspected {
   refuse,  ///< nothing: Error, naming what cannot be read
   ignore,  ///< enough, as nothing is decided by it: a user without root sees few processes

@@ -26,7 +26,7 @@ std::string device_title(const ClaimedDevice& device);
 /// "instance UUID on mbochs", "0000:41:00.0"
 std::string describe_device(const ClaimedDevice& device);
 
-/// The claim names the process that writes before it does: whatever comes of a write that hangs, or
+/// The claim names the process that writes before it does: whatever comes of a blocked write, or
 /// whose hook is killed, until it has come, releasing finds it being made and keeps the device in
 /// quarantine. One write of a small file in memory, before one to a driver.
 WriteOptions named_writing(const Root& root, const Claim& owner, ClaimedDevice& device,

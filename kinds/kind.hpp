@@ -51,7 +51,7 @@ struct Kind {
   /// type whether there is room for it or not.
   std::vector<std::string> (*existing_types)(const Root& root, const Gpu& gpu) = nullptr;
 
-  /// The type of an instance as its vendor names it; "" where the driver does not tell.
+  /// The type of an instance as its vendor names it; "" where the driver does not report it.
   std::string (*type_name)(TypeNames& names, const GpuInstance& instance) = nullptr;
 
   /// How much memory of its card a claimed device has, in MiB, as the host shows it; nothing where
@@ -98,7 +98,7 @@ struct Kind {
   void (*require_set_up)(const Root& root, const ClaimedDevice& device) = nullptr;
 
   /// Undoes set_up of a PCI device that nobody has open; removes an mdev once nobody has it open.
-  /// Returns why it cannot be given to another yet; "" when it can. Who hangs in the driver is
+  /// Returns why it cannot be given to another yet; "" when it can. Who is blocked in the driver is
   /// noted in `device`. `owner`: its claim on disk.
   std::string (*tear_down)(const Root& root, const Claim& owner, ClaimedDevice& device,
                            const Deadlines& deadlines) = nullptr;

@@ -199,7 +199,7 @@ static std::string tear_down(const Root& root, const Claim& owner, ClaimedDevice
     device.writer = identify(root, writer);
     Claims(root).update(owner, device);
   });
-  device.writer = {};  // what is left of a removal that hangs can be seen in sysfs
+  device.writer = {};  // what is left of a removal that is blocked can be seen in sysfs
   return std::move(removal.failure);
 }
 

@@ -21,7 +21,7 @@ namespace gpuward {
 size_t create_instances(const Root& root, const std::vector<ClaimedDevice*>& devices,
                         const Deadlines& deadlines, const std::function<void()>& write_claim);
 
-/// Removes one instance that nobody has open; no failure when it is gone. `on_start`: as of
+/// Removes one instance that no process has open; no failure when it is gone. `on_start`: as of
 /// WriteOptions.
 KernelChange remove_instance(const Root& root, const Uuid& instance, const Deadlines& deadlines,
                              std::function<void(pid_t)> on_start = {});

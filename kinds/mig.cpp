@@ -145,7 +145,7 @@ static void require_creatable(const Root& root, const Config& config, const Prof
   require_fit(profile, device, choose_for(root, config, profile, device, question_deadline));
 }
 
-/// The claim names the place before there is anything at it, and whoever ends the claim asks the
+/// The claim names the place before there is anything at it, and code that ends the claim asks the
 /// driver what is there: whether this process or its child is killed in between makes no
 /// difference.
 static void create_part(const DeviceSetup& setup, const MigFit& fit, ClaimedDevice& device) {
@@ -160,7 +160,7 @@ static void create_part(const DeviceSetup& setup, const MigFit& fit, ClaimedDevi
   const CreatedGpuInstance made =
       make(root, card, part.gpu_instance, named_writing(root, owner, device, deadlines));
   if (made.is_refused) {
-    // On disk, too: whoever takes over from us would destroy what another tool has there.
+    // On disk, too: a process that takes over from us would destroy what another tool has there.
     device.part.clear();
     Claims(root).update(owner, device);
   }

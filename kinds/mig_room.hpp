@@ -19,7 +19,7 @@ namespace gpuward {
 
 // Which GPU instance of a card a device can have.
 
-/// One card in MIG mode, and what is known of it to whoever asks.
+/// One card in MIG mode, and what is known of it to the caller.
 struct MigView {
   const Root& root;
   const Config& config;

@@ -34,7 +34,7 @@ struct PoolDevice {
   int stranded_mib = 0;  ///< as Candidate's: 0 where it is not known, or all are of one card
   std::vector<int> local_cpus{};   ///< CPUs of its NUMA node, with numa = socket of its socket
   std::vector<int> local_nodes{};  ///< NUMA nodes of its socket, with numa = socket
-  bool adopt = false;              ///< gpuward may remove such a vGPU if nobody claims it
+  bool adopt = false;              ///< gpuward may remove such a vGPU if no domain claims it
   std::optional<BusPath> bus{};    ///< of its card; nothing where it is not known or was not read
   NvLinks links{};                 ///< of its card; none where they were not asked for
 };
@@ -67,7 +67,7 @@ std::optional<GpuSettings> allowed_settings(const PoolQuery& query, const PciDev
                                             ReasonNotOfKind reason, std::string& why);
 
 /// What keeps libvirt from giving these functions of a device, its own first, by a profile with
-/// driver = keep: one has no driver of VFIO's, and nobody would bind it. No problem otherwise.
+/// driver = keep: one has no driver of VFIO's, and nothing would bind it. No problem otherwise.
 Reason reason_unbound(const Root& root, const Profile& profile,
                       const std::vector<PciAddress>& functions);
 

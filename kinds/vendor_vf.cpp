@@ -162,7 +162,7 @@ void require_vgpu_adoptable(const Root& root, const Config& config, const Claime
 }
 
 /// Removes the types of the profile of which [gpu] max permits no more on the card; the last of
-/// these limits. Whoever creates one holds the lock of the PF, and writes its type to its
+/// these limits. A process that creates one holds the lock of the PF, and writes its type to its
 /// claim before.
 static std::optional<ReachedLimit> remove_limited(const Root& root, const Config& config,
                                                   const Profile& profile,
@@ -216,7 +216,7 @@ static bool has_vgpus(const Root& root, const PciAddress& pf) {
 static void require_creatable(const Root& root, const Config& config, const Profile& profile,
                               const ClaimedDevice& device) {
   if (!exists(pci_path(root, device.address))) return;
-  if (current_vgpu(root, device.address) != 0u) return;  // require_vgpu_adoptable looks at that
+  if (current_vgpu(root, device.address) != 0u) return;  // require_vgpu_adoptable checks that
   try {
     creatable_type(root, config, profile, device);
   } catch (const Error& error) {

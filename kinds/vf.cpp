@@ -92,7 +92,7 @@ static Lock lock_physical_function(const Root& root, const ClaimedDevice& device
   return std::move(*lock);
 }
 
-/// One process that hangs in the PF's driver is enough: a second would hang beside it.
+/// One process that is blocked in the PF's driver is enough: a second would block next to it.
 void require_no_blocked_writer(const Root& root, const ClaimedDevice& device) {
   const ClaimedDevices claimed = claimed_devices(root);
   require_readable(claimed.unreadable);

@@ -49,7 +49,7 @@ class DomainStore {
   /// The XML that a domain that is on runs with, passwords left out.
   std::string live_xml(const Uuid& domain) const;
 
-  /// Version of the libvirt that answers, 9000000 for 9.0.0; 0 when it does not tell.
+  /// Version of the libvirt that answers, 9000000 for 9.0.0; 0 when it does not report it.
   unsigned version() const;
 
   /// The persistent definition, passwords included, as `virsh dumpxml --inactive --security-info`.

@@ -26,14 +26,14 @@ struct LibvirtDaemon {
   Moment started = 0;  ///< when it wrote its pid file, which it does before it looks for hooks
 };
 
-/// Nothing when neither runs; socket activation ends libvirtd when nobody needs it.
+/// Nothing when neither runs; socket activation ends libvirtd when no client needs it.
 std::optional<LibvirtDaemon> running_daemon(const Root& root);
 
 /// The daemon that a client's connection starts: virtqemud where its socket is enabled or it alone
 /// is installed, else libvirtd; "" where neither is installed.
 std::string installed_daemon(const Root& root);
 
-/// When systemd last had it reload; nothing when it has not since it started, or cannot be told.
+/// When systemd last had it reload; nothing when it has not since it started, or is unknown.
 /// By the unit's last change of state: one that runs changes it to reload and back. systemd forgets
 /// when ExecReload ran at each daemon-reload, which every package with a unit calls.
 std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon);

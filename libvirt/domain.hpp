@@ -21,8 +21,8 @@ Condition condition_of(int state, int reason);
 std::string_view cause_of_pause(int state, int reason);
 
 /// A domain of a connection. A copy is one more reference. Each call is a round trip, which may
-/// take as long as libvirt keeps the domain to itself: 30 s for a job, for ever when its QEMU
-/// hangs.
+/// take as long as libvirt keeps the domain to itself: 30 s for a job, without end when its QEMU
+/// is blocked.
 class LibvirtDomain {
  public:
   explicit LibvirtDomain(_virDomain* domain);  ///< takes a reference of its own
@@ -40,7 +40,7 @@ class LibvirtDomain {
   /// What QEMU's monitor answers to a QMP command. libvirt marks the domain as tainted by that, so
   /// it is for what libvirt itself cannot know.
   std::string monitor(const std::string& qmp) const;
-  /// Whether somebody used QEMU's monitor or its command line past libvirt, by libvirt's record.
+  /// Whether a user used QEMU's monitor or its command line past libvirt, by libvirt's record.
   bool was_changed_past_libvirt() const;
   std::string live_xml() const;
   /// The persistent definition, passwords included; nothing when there is no such domain any more.

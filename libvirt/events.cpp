@@ -155,7 +155,7 @@ LibvirtConnection::LibvirtConnection(const std::string& uri, OnEvent on_event, O
   if (!connection_) throw last_error("cannot connect to libvirt at " + uri);
   try {
     // No keepalive: the other end of a unix socket cannot vanish unnoticed, and a message every few
-    // seconds would wake up two idle processes for ever.
+    // seconds would wake up two idle processes without end.
     require(::virConnectRegisterCloseCallback(connection_, on_close, &on_closed_, nullptr),
             "cannot register for the end of the connection");
     watch_domains();

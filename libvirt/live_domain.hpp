@@ -52,7 +52,7 @@ DomainFacts facts_at_start(const StartedDevices& started, const DomainFacts& fac
 std::optional<std::string> memory_with_size(std::string_view xml, std::string_view alias,
                                             uint64_t kib);
 
-/// Whether a device that an event names can be one that the guard looks at: hostdevs and memory
+/// Whether a device that an event names can be one that the guard checks: hostdevs and memory
 /// have libvirt's aliases or, like any device, one that begins with "ua-".
 bool may_concern_guard(std::string_view name);
 

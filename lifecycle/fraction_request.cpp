@@ -12,7 +12,7 @@ namespace gpuward {
 
 /// Of a vGPU that is still to be created: that of the largest type that it may be. A full card, and
 /// one whose VFs are not enabled, lists no types; a request by memory then counts as what it
-/// requests, and whoever creates the vGPU refuses less.
+/// requests, and what creates the vGPU refuses less.
 static std::optional<unsigned> memory_to_come(const Root& root, const Profile& profile,
                                               const ClaimedDevice& device) {
   unsigned most = 0;

@@ -29,7 +29,7 @@ std::vector<ClaimedDevice> pci_devices_asked(const PciRequest& request);
 /// Whether no domain had it for its single use. Throws Error that names who.
 void require_not_used(const Root& root, const ClaimedDevice& device, const ClaimedDevices& claimed);
 
-/// Looks at what the kernel says of a device that is asked for and there: given once already, in
+/// Checks what the kernel says of a device that is asked for and there: given once already, in
 /// use by the host, by another process, in a group with others. Throws Error that names who.
 void require_unused(const PciRequest& request, const ClaimedDevice& device,
                     const ClaimedDevices& claimed, const Deadlines& deadlines);

@@ -15,7 +15,7 @@
 
 namespace gpuward {
 
-/// One prepare at work.
+/// One prepare that is running.
 struct Preparation {
   const Root& root;
   const Config& config;

@@ -59,7 +59,7 @@ void release_stale_claim(Preparation& preparation) {
 
 void request_pci_devices(Preparation& preparation, const ResolvedRequest& gpu) {
   const PciRequest request{preparation.root, preparation.config, preparation.domain, gpu};
-  // Looked at for each request: the one before may have waited until a process closed its device.
+  // Checked for each request: the one before may have waited until a process closed its device.
   const ClaimedDevices claimed = claimed_devices(preparation.root);
   require_readable(claimed.unreadable);
   require_source_unclaimed(request, claimed);
@@ -174,7 +174,7 @@ void require_promised_shares(const Preparation& preparation, std::optional<Lock>
   require_shares(preparation);
 }
 
-/// Writes the claim, then lets go of the lock of the host and creates what is not there yet, in
+/// Writes the claim, then releases the lock of the host and creates what is not there yet, in
 /// order. True when all are; false when the kernel had no room where it was placed, which is then
 /// noted and the rest to be placed again. Throws Error for all else.
 bool create_all(Preparation& preparation, std::optional<Lock> of_host) {
@@ -297,7 +297,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
 
 DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain) try {
   Deadlines deadlines;
-  deadlines.release = {};  // whoever has a device open now is not waited for
+  deadlines.release = {};  // a process that has a device open now is not waited for
   Preparation preparation{root,         config,
                           domain,       deadlines,
                           deadlines,    resolve_requests(config, domain),

@@ -26,7 +26,7 @@ struct DevicesRefusal {
 
 /// What prepare_devices would refuse a domain that is shut off right now; nothing is changed. Only
 /// for a request that request_verdict allows. What an earlier run left in its own claim is not
-/// looked at.
+/// checked.
 DevicesRefusal devices_refusal(const Root& root, const Config& config, const Domain& domain);
 
 }  // namespace gpuward

@@ -93,7 +93,7 @@ static void drop_stale_marks(const Root& root, const IsActive& is_active,
   sweep_marks(root);
   for (const Uuid& domain : guarded_domains(root)) try {
       const auto before = mark_stamp(root, domain);
-      // Written anew meanwhile, it is being started.
+      // Written again meanwhile, it is being started.
       if (is_active(domain) == false && mark_stamp(root, domain) == before)
         unmark_guarded(root, domain);
     } catch (const Error& error) {

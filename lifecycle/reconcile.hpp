@@ -16,7 +16,7 @@ namespace gpuward {
 struct Reconciled {
   enum class Result {
     in_use,       ///< its domain is on, or being started or stopped at this moment
-    given_back,   ///< orphaned; with dry_run: would be given back
+    given_back,   ///< orphaned; with dry_run: would be released
     quarantined,  ///< orphaned and not released by the kernel, or not retried as its domain is on
     left_alone,   ///< no proof that it is orphaned
   } result = Result::in_use;
@@ -27,7 +27,7 @@ struct Reconciled {
 /// Whether libvirt has a domain on; nothing when it cannot be asked.
 using IsActive = std::function<std::optional<bool>(const Uuid&)>;
 
-/// Gives back what is claimed and provably nobody's: nobody works on it, no process has it open,
+/// Releases what is claimed and provably nobody's: nobody works on it, no process has it open,
 /// and libvirt says that its domain is off. On doubt it stays.
 std::vector<Reconciled> reconcile(const Root& root, const IsActive& is_active,
                                   const Deadlines& deadlines, bool dry_run);

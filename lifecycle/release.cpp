@@ -52,7 +52,7 @@ static std::string end_part(const Root& root, const Claim& owner, ClaimedDevice&
   return remove_part(root, owner, device, deadlines);
 }
 
-/// Takes the domain's traces off a PCI device that libvirt has given back. Throws Error where to
+/// Takes the domain's traces off a PCI device that libvirt has released. Throws Error where to
 /// try again is no remedy.
 static std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
                                   const Deadlines& deadlines) {

@@ -26,8 +26,8 @@ struct QuarantinedDevice {
 std::vector<QuarantinedDevice> release_devices(const Root& root, const Claims& claims, Claim claim,
                                                const Deadlines& deadlines);
 
-/// Whether a write that hung in the driver still does: what it makes must be known as ours, and it
-/// must not take away what the next owner has.
+/// Whether a write that was blocked in the driver still is: what it makes must be known as ours, it
+/// must not remove what the next owner has.
 bool has_blocked_writer(const Root& root, const ClaimedDevice& device);
 
 /// The command that ends it.

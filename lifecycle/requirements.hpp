@@ -10,7 +10,7 @@
 
 namespace gpuward {
 
-// What must hold of a domain's devices before they are claimed, and while nobody else can claim
+// What must hold of a domain's devices before they are claimed, and while no other domain can claim
 // any. Each throws Error, or InUse where a domain that stops helps.
 
 /// Whether its quota has room for its GPUs beside those of `claims`; for their memory too where

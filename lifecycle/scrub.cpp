@@ -145,7 +145,7 @@ static pid_t start_supervisor(const std::function<void()>& supervise) {
   return supervisor;
 }
 
-/// Throws SystemError: without it the supervisor waits for ever.
+/// Throws SystemError: without it the supervisor waits without end.
 static void tell_to_go(int fd) {
   if (retried([&] { return ::write(fd, "", 1); }) != 1)
     throw SystemError("cannot start the scrub program", errno);

@@ -37,7 +37,7 @@ KernelWrite removal(const Root& root, const Uuid& uuid);
 /// What a failed write to `create` means. Drivers disagree on the errno for "nothing left".
 enum class CreateFailure {
   no_capacity,  ///< ENOSPC mtty, ENOMEM old mbochs, EUSERS the core's own count
-  gone,         ///< the parent or the type went away
+  gone,         ///< the parent or the type was removed
   taken,        ///< the UUID exists somewhere on this host
   other,
 };

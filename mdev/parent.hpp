@@ -19,7 +19,7 @@ struct Parent : GpuId {
   std::optional<int> numa_node{};
 };
 
-/// Names as they may stand in a path: what the kernel uses for parents and types, never "." or
+/// Names as they may be in a path: what the kernel uses for parents and types, never "." or
 /// "..".
 bool is_device_name(std::string_view name);
 

@@ -15,7 +15,7 @@ Uuid provisioned_uuid(std::string_view parent, std::string_view type, unsigned n
 }
 
 bool ProvisionedUuids::contains(const Instance& instance) {
-  // Version 5 first: almost no stranger has it.
+  // Version 5 first: almost no other program has it.
   if (instance.uuid.bytes[6] >> 4 != 5 || instance.type.empty()) return false;
   std::set<Uuid>& uuids = known_[instance.parent + '/' + instance.type];
   while (!uuids.contains(instance.uuid) && uuids.size() < most_instances)

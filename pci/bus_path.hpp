@@ -17,7 +17,7 @@ struct BusPath {
   bool operator==(const BusPath&) const = default;
 };
 
-/// Nothing where the kernel does not tell, or there is no such function.
+/// Nothing where the kernel does not report it, or there is no such function.
 std::optional<BusPath> bus_path(const Root& root, const PciAddress& device);
 
 }  // namespace gpuward

@@ -52,7 +52,7 @@ struct MigCard {
   Mode mode = Mode::unsupported;
   std::vector<GpuInstanceProfile> profiles{};
   std::vector<GpuInstanceOfCard> instances{};
-  std::optional<VgpuScheduler> scheduler{};  ///< nothing where the driver does not tell
+  std::optional<VgpuScheduler> scheduler{};  ///< nothing where the driver does not report it
 };
 
 /// There is nothing that could be asked: no library or no program, as on a host without NVIDIA's

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // gpuward-nvml: lists, creates and destroys the GPU instances of one card through NVIDIA's library,
 // and says which scheduler its vGPUs have and which cards NVLink connects.
-// A program of its own, as the hook is static, and as a library of a vendor's may crash or hang.
+// A program of its own, as the hook is static, and as a library of a vendor's may crash or block.
 // Prints one fact a line; pci/nvml.cpp reads them.
 #include <dlfcn.h>
 
@@ -219,7 +219,7 @@ unsigned time_slice(const SchedulerState& state) {
   return slice >= shortest && slice <= longest ? slice : 0;
 }
 
-/// Nothing where the driver does not tell: an older one, or a card without vGPUs.
+/// Nothing where the driver does not report it: an older one, or a card without vGPUs.
 void print_scheduler(const Card& card) {
   const auto read =
       card.library.find_function<DeviceGetVgpuSchedulerState>("nvmlDeviceGetVgpuSchedulerState");

@@ -65,7 +65,7 @@ KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
   const auto end = Clock::now() + options.end.at_most(options.deadline);
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
-    // A last try is not to look like one that hangs, however busy the host is.
+    // A last try is not to look like one that is blocked, however busy the host is.
     KernelChange change = back_end_of(root, vf).set(
         root, vf, id, gpu_instance, {std::max(left, least_time), {}, options.on_start});
     if (change.failure.empty() || change.blocked || Clock::now() + pause >= end) return change;

@@ -15,14 +15,14 @@
 namespace gpuward {
 
 /// The VFs that a PF has now: virtfn0, virtfn1 … in this order. `sriov_numvfs` is never read: that
-/// takes the PF's device lock and hangs as long as a change does (drivers/pci/pci-sysfs.c, iov.c).
+/// takes the PF's device lock and blocks as long as a change does (drivers/pci/pci-sysfs.c, iov.c).
 std::vector<PciAddress> virtual_functions(const Root& root, const PciAddress& pf);
 
 /// How many it can have; 0 when it is no PF.
 unsigned total_vfs(const Root& root, const PciAddress& pf);
 
 /// Where VF number `index` sits or will sit, from the offset and stride that the device tells now;
-/// they may change with the number of VFs. Nothing when it tells none.
+/// they may change with the number of VFs. Nothing when it reports none.
 std::optional<PciAddress> virtual_function_address(const Root& root, const PciAddress& pf,
                                                    unsigned index);
 
@@ -50,7 +50,7 @@ struct VfResult {
   bool untouched = false;  ///< the kernel refused before anything was changed
 };
 
-/// Takes away the VFs that are there and makes `wanted.count` new ones: first 0 is written, as the
+/// Removes the VFs that are there and makes `wanted.count` new ones: first 0 is written, as the
 /// kernel takes no other change (EBUSY); what came of it is read back, as a driver may make fewer.
 /// The caller knows that none is in use, and records what they are (state/vf_settings.hpp).
 VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,

@@ -37,7 +37,7 @@ Ports ports_of(const Document& document, const std::vector<const Hostdev*>& gpus
   return ports;
 }
 
-/// Where new text belongs that is to stand before a device.
+/// Where new text belongs that is to precede a device.
 size_t place_before(const DomainEdit& edit, size_t number) {
   return number == 0 ? edit.devices().inside : edit.device_list()[number - 1].whole.end;
 }

@@ -31,7 +31,7 @@ struct QemuCapabilities {
   /// It has the property enable-migration, or may have: where its version is unknown, the property
   /// is demanded, and nothing else depends on it.
   bool can_disable_vfio_migration = true;
-  bool is_known = false;  ///< its version could be told
+  bool is_known = false;  ///< its version is known
 };
 
 /// A domain whose gaps are looked for.
@@ -56,7 +56,7 @@ struct ProtectWork;
 struct Protected;
 struct GuardFacts;
 
-/// Whether undoing protect takes away the guest addresses and aliases that protect wrote. They stay
+/// Whether undoing protect removes the guest addresses and aliases that protect wrote. They stay
 /// where protect follows: someone may refer to the devices by them.
 enum class Undo { everything, all_but_addresses };
 
@@ -74,7 +74,7 @@ struct GuardRow {
   void (*finish)(ProtectWork& work);
   void (*open)(DomainEdit& edit, const Element& record, Undo undo);
   /// As open, for the devices of these aliases, which are about to be removed. `record` is null
-  /// where someone took the metadata out.
+  /// where someone removed the metadata.
   void (*open_for)(DomainEdit& edit, const Element* record,
                    const std::vector<std::string>& aliases);
   /// Whether something is closed that need not be any more, or cannot be with this QEMU.

@@ -220,7 +220,7 @@ static void remove_guard_alias(DomainEdit& edit, const std::string& alias) {
       edit.remove(*edit.device_list()[hostdev.place].child("alias"));
 }
 
-/// Takes out what was written for the devices of these aliases, but the aliases themselves where
+/// Removes what was written for the devices of these aliases, but the aliases themselves where
 /// `undo` says so.
 static void restore_aliases(DomainEdit& edit, const Element* record,
                             const std::vector<std::string>& aliases, Undo undo) {
@@ -253,7 +253,7 @@ static std::vector<std::string> take_records(DomainEdit& edit, const Element& re
   return ours;
 }
 
-/// Without the metadata what is written by gpuward's aliases remains to be taken out.
+/// Without the metadata what is written by gpuward's aliases remains to be removed.
 void restore_migration_of(DomainEdit& edit, const Element* record,
                           const std::vector<std::string>& aliases) {
   restore_aliases(edit, record, record ? take_records(edit, *record, aliases) : aliases,

@@ -9,7 +9,7 @@
 
 namespace gpuward {
 
-/// What else than these GPUs and their cards the port of this bus would no longer let go; "" for
+/// What else than these GPUs and their cards the port of this bus would no longer release; "" for
 /// nothing.
 std::string others_on(const Document& document, unsigned bus,
                       const std::vector<const Hostdev*>& gpus);

@@ -48,7 +48,7 @@ static void open_guest_suspend(DomainEdit& edit, const Element& record) {
 
 // ---- errors of disks, and watchdogs
 
-// For the one who wrote that the domain shall stand still: with `report` the guest itself meets the
+// For the one who wrote that the domain shall be paused: with `report` the guest itself meets the
 // error, as on a real machine, and with `none` it goes on as it is and libvirt tells of it
 // (VIR_DOMAIN_EVENT_ID_WATCHDOG). `reset` would throw away what the guest has not written.
 static constexpr std::string_view report = "report", none = "none";

@@ -22,7 +22,7 @@ struct GuestPlace {
   bool with_empty = false;  ///< the GPU had an <address type='pci'/> without numbers
 };
 
-/// One protect at work.
+/// One protect that is running.
 struct ProtectWork {
   DomainEdit& edit;
   const std::vector<const Hostdev*>& gpus;
@@ -64,7 +64,7 @@ struct Protected {
 
 void find_migration_gaps(const GapSearch& search, std::vector<Gap>& gaps);
 void protect_migration(ProtectWork& work);
-/// Takes out what is left of the aliases that an earlier protect gave and that are of no use now.
+/// Removes what is left of the aliases that an earlier protect gave and that are of no use now.
 void remove_earlier_aliases(ProtectWork& work);
 void restore_migration(DomainEdit& edit, const Element& record, Undo undo);
 void restore_migration_of(DomainEdit& edit, const Element* record,

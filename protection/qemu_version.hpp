@@ -13,7 +13,7 @@ namespace gpuward {
 /// Version of the QEMU at this path, 9002001 for 9.2.1: what `PATH --version` prints, asked for
 /// once and kept in /run/gpuward/qemu until the file changes (inode, size, mtime). Asked is only a
 /// program that belongs to root, or to the user that we are, and that nobody else may write to.
-/// Nothing when it cannot be told. Never throws.
+/// Nothing when it is unknown. Never throws.
 std::optional<unsigned> qemu_version(const Root& root, const std::string& emulator);
 
 /// What is kept of an emulator.

@@ -11,7 +11,7 @@
 namespace gpuward {
 
 /// Whether a domain with these gaps (of gaps_to_close) may start: not with one of a guard that
-/// blocks. The reason names the first, where it is, and the command that mends it.
+/// blocks. The reason names the first, where it is, and the command that fixes it.
 Verdict guard_verdict(const GuardPolicy& policy, const std::string& domain,
                       const std::vector<Gap>& gaps);
 

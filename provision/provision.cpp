@@ -81,7 +81,7 @@ ProvisionPlan plan_host(const Root& root, const Config& config, const Host& host
   return view.in_use.empty() ? plan : plan_provision(config, view);
 }
 
-/// Why it is not removed; "" when it is. With the host's lock nobody can claim it meanwhile; who
+/// Why it is not removed; "" when it is. With the host's lock no domain can claim it meanwhile; who
 /// has it open now is not waited for, as others wait for the lock. A removal takes less than a
 /// second, and whoever has the lock next then finds its room free. One that is blocked needs no
 /// lock once it has left the bus, which it does before it waits for its driver

@@ -21,7 +21,7 @@ ProvisionPlan plan_host(const Root& root, const Config& config);
 /// The same of a host that has been read already.
 ProvisionPlan plan_host(const Root& root, const Config& config, const Host& host);
 
-/// Takes VFs from the plan that somebody uses.
+/// Takes VFs in use from the plan.
 void skip_vfs_in_use(const Root& root, ProvisionPlan& plan);
 
 struct Provisioned {

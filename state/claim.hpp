@@ -24,7 +24,7 @@ struct ClaimedDevice {
   enum class State {
     claimed,      ///< the domain's; written before the hardware is touched, so whether it exists
                   ///< yet only the kernel knows
-    quarantined,  ///< the domain is done with it, but the kernel does not let go of it
+    quarantined,  ///< the domain is done with it, but the kernel does not release it
   };
   State state = State::claimed;
   std::string alias;
@@ -39,7 +39,7 @@ struct ClaimedDevice {
   Process scrub_process{};  ///< waits for its scrub program
   Use use = default_use;
   PciAddress address{};                  ///< of all that are no mdev
-  std::string scrub{};                   ///< program to run when it is given back, "" for none
+  std::string scrub{};                   ///< program to run when it is released, "" for none
   bool one_time = false;                 ///< not to be given again before the sysadmin clears it
   std::optional<unsigned> memory_mib{};  ///< of its card; nothing where it was not determined
   std::optional<Isolation> fraction{};   ///< of a request by memory: what it must not share

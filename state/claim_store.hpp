@@ -59,7 +59,7 @@ class Claims {
   /// Makes /run/gpuward/claims where it is missing; before anything else is written there.
   void make_ready() const;
 
-  /// Held by whoever works on what this domain holds, from its first look at the claim to its last
+  /// Held by whoever works on what this domain holds, from its first read of the claim to its last
   /// write of the kernel: prepare, release and reconcile may not mix, as a restarted domain's
   /// instance has the UUID of the last one. Nothing when another has it after `deadline`.
   std::optional<Lock> lock_domain(const Uuid& domain, std::chrono::milliseconds deadline) const;
@@ -73,7 +73,7 @@ class Claims {
   std::optional<std::string> stamp(const Uuid& domain) const;
 
   /// Puts `device` in the place of the same one in the claim on disk; of a domain without a claim
-  /// in `otherwise`. For a process that works on it: whoever comes later finds it named, even if
+  /// in `otherwise`. For a process that works on it: a later process finds it named, even if
   /// all that started it is killed. Throws Error.
   void update(const Claim& otherwise, const ClaimedDevice& device) const;
 

@@ -75,7 +75,7 @@ inline std::string started_anyway(const Root& root, const Uuid& domain) {
 }
 
 /// By `gpuward start --anyway` while it waits for libvirt, numbered as domains are: a permit whose
-/// lock nobody has is of a process that was killed.
+/// lock no process has is of a process that was killed.
 inline std::string start_permit_locks(const Root& root) {
   return root.run("start-permit-locks");
 }

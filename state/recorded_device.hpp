@@ -11,7 +11,7 @@
 
 namespace gpuward {
 
-/// Which PCI device a record in /var/lib/gpuward speaks of. Addresses are given out anew at each
+/// Which PCI device a record in /var/lib/gpuward speaks of. Addresses are assigned again at each
 /// boot and move when a card is added, so that it also names the card; of a VF, its PF and number.
 struct RecordedDevice {
   PciAddress address;              ///< when it was recorded

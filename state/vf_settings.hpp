@@ -23,10 +23,10 @@ struct RecordedVfs {
   /// What the VFs were enabled with: a driver does not report what it was given, or rounds it.
   /// Nothing of VFs that others enabled.
   std::optional<std::string> settings;
-  Process writer{};  ///< still changes them, whoever started it was not patient enough
+  Process writer{};  ///< still changes them, the process that started it was not patient enough
 };
 
-/// What is recorded of a PF that has `now` VFs. A change whose process nobody waited for counts as
+/// What is recorded of a PF that has `now` VFs. A change whose process was not waited for counts as
 /// done when it has ended, there were none before and there are as many as it was to enable.
 RecordedVfs recorded_vfs(const Root& root, const PciAddress& pf, size_t now);
 

@@ -43,7 +43,7 @@ void count(Denials& denials, std::string_view line, bool enforced) {
   denials.last_line = line;
 }
 
-/// From where the denial itself is told: what stands before is of the log.
+/// From where the denial itself is told: what precedes it is of the log.
 std::string essence(const std::string& line, std::string_view word) {
   return shown(trim(std::string_view(line).substr(line.find(word))), 300);
 }

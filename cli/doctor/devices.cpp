@@ -260,7 +260,7 @@ static void find_unsupported_mig(const Root& root, const Config& config,
           {Severity::problem, "devices", gpu.parent.name, reason.problem, hint(reason)});
 }
 
-/// What profiles with driver = keep cannot give as nobody has bound it; a problem of one that has
+/// What profiles with driver = keep cannot give as it is not bound; a problem of one that has
 /// nothing else.
 static void find_unbound(const Root& root, const Config& config, Findings& findings) {
   for (const Profile& profile : config.profiles) {

@@ -21,7 +21,7 @@ namespace gpuward {
 
 struct Host;
 
-/// One thing that is wrong, and how to mend it.
+/// One thing that is wrong, and how to fix it.
 struct Finding {
   enum class Severity {
     warning,  ///< it may be meant so
@@ -35,7 +35,7 @@ struct Finding {
 };
 using Findings = std::vector<Finding>;
 
-// Each check looks at one thing and returns what is wrong with it, in a steady order. `host` has
+// Each check covers one thing and returns what is wrong with it, in a steady order. `host` has
 // been read once for all of them: of it they read from `root` what a snapshot has not.
 
 /// Whether GPUs that can be passed whole or as functions are behind an IOMMU that is on.
@@ -55,11 +55,11 @@ Findings check_devices(const Root& root, const Config& config, const Host& host)
 /// Mistakes, and who may write and read it.
 Findings check_config(const Root& root, const LoadedConfig& loaded, const Host& host,
                       Tristate polkit_driver);
-/// Guards that [guard] wants and that are not at work.
+/// Guards that [guard] wants and that are not active.
 Findings check_guards(const HostLayers& layers, const GuardPolicy& policy);
 
 /// What AppArmor and SELinux denied our programs, in lines of the kernel's or auditd's log; what is
-/// a day old at `now` may have been mended since.
+/// a day old at `now` may have been fixed since.
 Findings find_denials(std::string_view log, time_t now);
 /// The same for the logs of this host, a bounded part of their ends.
 Findings check_denials(const Root& root, time_t now);
@@ -70,7 +70,7 @@ Findings check_host_shutdown(const Root& root, unsigned libvirt);
 
 /// What the hook would refuse a domain with this XML at its next start, or warn of, by the
 /// functions of the hook. `name` is the one that libvirt has: XML that cannot be parsed has none.
-/// `is_off`: then its devices are looked at too, which a running domain has itself.
+/// `is_off`: then its devices are checked too, which a running domain has itself.
 Findings check_domain(const Root& root, const Config& config, const std::string& name,
                       std::string_view xml, bool is_off);
 

@@ -80,7 +80,7 @@ static bool has_quarantined(const Claim& claim) {
   });
 }
 
-/// Marks and claims are the hook's, but for claims that `gpuward reconcile` wrote anew.
+/// Marks and claims are the hook's, but for claims that `gpuward reconcile` wrote again.
 static std::optional<Moment> newest_trace(const Root& root, const std::vector<Claim>& claims) {
   std::vector<std::string> files;
   for (const std::string& name : list_directory(paths::gpu_domains(root)))
@@ -113,7 +113,7 @@ static bool is_root_process(const std::string& path, std::string_view name) {
          info.st_uid == 0;
 }
 
-/// By the lock that it holds, which only root may look at, or by its process.
+/// By the lock that it holds, which only root may check, or by its process.
 static Tristate guard_service(const Root& root) {
   const std::string lock = paths::locks(root);
   const bool is_readable = !exists(lock) || ::access(lock.c_str(), R_OK | W_OK) == 0;
