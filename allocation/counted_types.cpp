@@ -23,13 +23,13 @@ static bool is_for(const Profile& profile, const GpuType& type, const std::vecto
 }
 
 std::vector<bool> counted_types(const Config& config,
-                                const std::function<bool(const Profile&)>& is_meant,
+                                const std::function<bool(const Profile&)>& matches,
                                 const std::vector<const GpuId*>& parts,
                                 const std::vector<GpuType>& types) {
   std::vector<bool> counts(types.size());
   bool any = false;
   for (const Profile& profile : config.profiles) {
-    if (!is_meant(profile)) continue;
+    if (!matches(profile)) continue;
     any = true;
     if (std::none_of(parts.begin(), parts.end(),
                      [&](const GpuId* part) { return serves(config, profile, *part); }))

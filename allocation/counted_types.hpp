@@ -14,7 +14,7 @@ namespace gpuward {
 /// (TypeRoom::counts): whether one of the profiles that this is true of may have it on one of these
 /// parts of the card, or there is no such profile. Pure.
 std::vector<bool> counted_types(const Config& config,
-                                const std::function<bool(const Profile&)>& is_meant,
+                                const std::function<bool(const Profile&)>& matches,
                                 const std::vector<const GpuId*>& parts,
                                 const std::vector<GpuType>& types);
 

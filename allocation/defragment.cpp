@@ -442,7 +442,7 @@ Defragmented defragment(const Fragmented& host, unsigned wanted) {
   const std::set<PciAddress> given(outcome.given.begin(), outcome.given.end());
   for (const PoolDevice& device : host.pools.at(title_of(host.profile)))
     if (!given.contains(device.address))
-      found.in_the_way.push_back(hindrance(search, outcome, device));
+      found.hindrances.push_back(hindrance(search, outcome, device));
   return found;
 }
 

@@ -53,7 +53,7 @@ struct Defragmented {
   unsigned available = 0;             ///< without a move
   unsigned possible = 0;              ///< after all moves, `wanted` at most
   std::vector<DeviceMove> moves;      ///< in an order in which each finds its device unassigned
-  std::vector<Hindrance> in_the_way;  ///< where fewer than wanted are possible, by device
+  std::vector<Hindrance> hindrances;  ///< where fewer than wanted are possible, by device
 };
 
 /// Room for `wanted` more, or for as many as can be, by as few moves as that takes. Shut-off

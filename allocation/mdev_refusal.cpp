@@ -60,8 +60,8 @@ std::string way_to_capacity(const Profile& profile) {
 [[noreturn]] void throw_unavailable(const FoundParents& found, const ClaimedDevice& device,
                                     const Profile& profile) {
   std::string remedy;
-  for (const auto& [user, way_out] : found.unavailable)
-    if (remedy.empty()) remedy = way_out;
+  for (const auto& [user, user_remedy] : found.unavailable)
+    if (remedy.empty()) remedy = user_remedy;
   throw InUse(gpu_title(device.alias),
               "no GPU of " + title_of(profile) + " is available: " + unavailable_text(found),
               remedy.empty() ? way_to_capacity(profile) : remedy);

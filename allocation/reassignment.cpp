@@ -96,7 +96,7 @@ static std::string reason_to_move(const PoolDomain& domain, const PoolGpu& gpu,
   const PoolDevice* const here = find_device(pool, gpu.at);
   if (!here) return "device no longer matches " + title_of(gpu.profile);
   // First: a vGPU on a VF that a domain has claimed is theirs.
-  if (const auto taker = find_user(*here, use.taken)) return taker->what;
+  if (const auto user = find_user(*here, use.taken)) return user->what;
   if (has_others_vgpu(*here)) return "device has a vGPU that gpuward did not create";
   if (!is_near_enough(gpu.profile, *here, place_of(domain)))
     return "device is not local to the domain's memory and CPUs " + numa_text(gpu.profile.numa);
@@ -112,8 +112,8 @@ static std::string reason_to_move(const PoolDomain& domain, const PoolGpu& gpu,
 
 static bool is_held_by_process(const std::vector<PoolDevice>& pool, const DevicesInUse& taken) {
   return std::any_of(pool.begin(), pool.end(), [&](const PoolDevice& device) {
-    const auto taker = taken.find(device.address);
-    return taker != taken.end() && taker->second.is_process;
+    const auto user = taken.find(device.address);
+    return user != taken.end() && user->second.is_process;
   });
 }
 
@@ -126,7 +126,7 @@ static void take(const PoolDevice& device, const PoolDomain& by, DevicesInUse& t
 }
 
 /// A GPU that has to leave its device, and why.
-using Going = std::vector<std::pair<const PoolGpu*, std::string>>;
+using ToReassign = std::vector<std::pair<const PoolGpu*, std::string>>;
 
 /// What comes of looking for a device for each.
 struct Placed {
@@ -135,16 +135,16 @@ struct Placed {
   std::vector<const PoolGpu*> without;  ///< those for which there is none stay where they are
 };
 
-static Placed place_going(const PoolDomain& domain, const DevicePools& pools, const DeviceUse& use,
-                          const Going& going) {
+static Placed place_reassigned(const PoolDomain& domain, const DevicePools& pools,
+                               const DeviceUse& use, const ToReassign& leaving) {
   std::vector<DeviceRequest> requests;
-  for (const auto& [gpu, why] : going)
+  for (const auto& [gpu, why] : leaving)
     requests.push_back({gpu->profile, pools.at(title_of(gpu->profile)), use, gpu->at});
   std::vector<const PoolDevice*> chosen;
   choose_devices(requests, place_of(domain), chosen);
   Placed placed{use, {}, {}};
-  for (size_t number = 0; number < going.size(); ++number) {
-    const auto& [gpu, why] = going[number];
+  for (size_t number = 0; number < leaving.size(); ++number) {
+    const auto& [gpu, why] = leaving[number];
     const PoolDevice* const device = chosen[number];
     if (!device) {
       placed.without.push_back(gpu);
@@ -172,13 +172,13 @@ static std::optional<PciAddress> given_twice(const Placed& placed) {
 /// Those that stay first, so that none is pointed where another of the same domain is.
 static void place(const PoolDomain& domain, const DevicePools& pools, DeviceUse& use,
                   PoolPlan& plan) {
-  Going going;
+  ToReassign leaving;
   for (const PoolGpu& gpu : domain.gpus) {
     const auto pool = pools.find(title_of(gpu.profile));
     if (pool == pools.end()) continue;
     const std::string why = reason_to_move(domain, gpu, pool->second, use);
     if (!why.empty()) {
-      going.emplace_back(&gpu, why);
+      leaving.emplace_back(&gpu, why);
       continue;
     }
     const PoolDevice& here = *find_device(pool->second, gpu.at);
@@ -188,11 +188,11 @@ static void place(const PoolDomain& domain, const DevicePools& pools, DeviceUse&
     take(here, domain, use.taken);
     use.beside.push_back(spot_of(here));
   }
-  if (going.empty()) return;
-  Placed placed = place_going(domain, pools, use, going);
+  if (leaving.empty()) return;
+  Placed placed = place_reassigned(domain, pools, use, leaving);
   while (const auto device = given_twice(placed)) {
     use.taken[*device] = assigned_to_another_gpu(domain);
-    placed = place_going(domain, pools, use, going);
+    placed = place_reassigned(domain, pools, use, leaving);
   }
   for (const PoolGpu* const gpu : placed.without)
     plan.retry_later |= is_held_by_process(pools.at(title_of(gpu->profile)), placed.use.taken);

@@ -32,7 +32,7 @@ static std::string count_of(unsigned count, const RoomPlan& plan) {
 }
 
 static std::string summary(const RoomPlan& plan) {
-  const auto& [available, possible, moves, in_the_way] = plan.devices;
+  const auto& [available, possible, moves, hindrances] = plan.devices;
   if (moves.empty())
     return "Room for " + count_of(possible, plan) +
            (possible == plan.wanted ? "; no domain has to be reassigned.\n"
@@ -47,7 +47,7 @@ std::string text_of(const RoomPlan& plan) {
     text += "Capacity of " + to_string(card) + " is not known: each of its free VFs is counted.\n";
   for (const std::string& command : plan.commands) text += command + '\n';
   std::vector<std::vector<std::string>> rows;
-  for (const Hindrance& each : plan.devices.in_the_way)
+  for (const Hindrance& each : plan.devices.hindrances)
     rows.push_back({to_string(each.device), each.why});
   if (!rows.empty()) text += '\n' + format_table({"DEVICE", "NOT AVAILABLE"}, rows);
   rows.clear();
@@ -73,7 +73,7 @@ json json_of(const RoomPlan& plan) {
                      {"to", to_string(move.to)},
                      {"command", plan.commands[at]}});
   }
-  for (const Hindrance& each : plan.devices.in_the_way)
+  for (const Hindrance& each : plan.devices.hindrances)
     devices.push_back({{"device", to_string(each.device)},
                        {"reason", each.why},
                        {"domain", each.domain ? json(to_string(*each.domain)) : json(nullptr)}});

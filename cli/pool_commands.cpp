@@ -30,11 +30,11 @@ static int report_unassigned(const Config& config, const Repointed& after, const
         about(domain_title(domain.name), about(gpu_title(alias) + " not reassigned", why)));
   for (const PoolGpu& gpu : domain.gpus) {
     if (after.refused.contains(gpu.alias)) continue;
-    const auto taker = gpu.at ? use.taken.find(*gpu.at) : use.taken.end();
-    if (taker == use.taken.end()) continue;
+    const auto user = gpu.at ? use.taken.find(*gpu.at) : use.taken.end();
+    if (user == use.taken.end()) continue;
     ++count;
     print_failure({domain_title(domain.name) + ": " + gpu_title(gpu.alias) + " not reassigned",
-                   to_string(*gpu.at) + " is " + taker->second.what + " and " +
+                   to_string(*gpu.at) + " is " + user->second.what + " and " +
                        title_of(gpu.profile) + " has no available device",
                    "run: gpuward list profiles"});
   }

@@ -191,10 +191,10 @@ static std::string_view alias_of_set(std::string_view value) {
 }
 
 const Element* argument_not_off(const Document& document, std::string_view property,
-                                const std::function<bool(std::string_view alias)>& is_meant) {
+                                const std::function<bool(std::string_view alias)>& matches) {
   for (const Element* const argument : arguments_of(document)) {
     const auto value = value_of(*argument);
-    if (const auto alias = alias_of_set(value); !alias.empty() && !is_meant(alias)) continue;
+    if (const auto alias = alias_of_set(value); !alias.empty() && !matches(alias)) continue;
     for (size_t at = value.find(property); at != value.npos; at = value.find(property, at + 1))
       if (!sets_off(value.substr(at + property.size()))) return argument;
   }

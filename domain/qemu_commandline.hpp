@@ -24,7 +24,7 @@ int readconfig_line(const Document& document);
 /// The first <qemu:arg> that names this property of a device and does not set it to off; null where
 /// there is none.
 const Element* argument_not_off(const Document& document, std::string_view property,
-                                const std::function<bool(std::string_view alias)>& is_meant);
+                                const std::function<bool(std::string_view alias)>& matches);
 
 /// Whether a value of an argument, or an alias, refers to what is looked for.
 using RefersTo = std::function<bool(std::string_view)>;

@@ -22,7 +22,7 @@ void OpenPorts::connected(Connection connection) {
     const std::scoped_lock lock(mutex_);
     connection_ = std::move(connection);
   }
-  look_at_all();
+  check_all();
 }
 
 void OpenPorts::disconnected() {
@@ -31,7 +31,7 @@ void OpenPorts::disconnected() {
   queue_.clear();
 }
 
-void OpenPorts::look_at_all() {
+void OpenPorts::check_all() {
   const std::scoped_lock lock(mutex_);
   if (!connection_) return;
   workers_.post([this, connection = connection_] {

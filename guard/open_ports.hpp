@@ -23,7 +23,7 @@ class OpenPorts {
 
   void connected(std::shared_ptr<const LibvirtConnection> connection);
   void disconnected();
-  void look_at_all();
+  void check_all();
   void stopped(const LibvirtDomain& domain);
 
  private:

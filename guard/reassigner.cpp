@@ -79,7 +79,7 @@ void Reassigner::connected(Connection connection) {
     const std::scoped_lock lock(mutex_);
     connection_ = std::move(connection);
   }
-  look_at_all();
+  check_all();
 }
 
 void Reassigner::disconnected() {
@@ -108,8 +108,8 @@ void Reassigner::defined(const LibvirtDomain& domain) {
     wake(uuid, *entry);
 }
 
-void Reassigner::look_at_all() {
-  look_at_all_ = true;
+void Reassigner::check_all() {
+  check_all_ = true;
   look_soon();
 }
 
@@ -154,7 +154,7 @@ void Reassigner::look() try {
   if (std::exchange(seen_by_, config) != config) {
     const std::scoped_lock lock(mutex_);
     forget();  // which GPUs are of a pool is another question now
-    look_at_all_ = true;
+    check_all_ = true;
   }
   watch();
   const auto settling = std::make_shared<Settling>(root_);
@@ -207,7 +207,7 @@ void Reassigner::fill(const Connection& connection) try {
 }
 
 void Reassigner::plan(const Config& config, const std::shared_ptr<Settling>& settling) {
-  const bool at_all = look_at_all_.exchange(false);
+  const bool at_all = check_all_.exchange(false);
   ClaimedDevices claimed = claimed_devices(root_);
   std::map<PciAddress, unsigned> assigned_count;
   const auto off = idle_domains(claimed.on, assigned_count, *settling);
@@ -232,7 +232,7 @@ void Reassigner::schedule_retry(bool wanted) {
   if (!wanted || patience_armed_.exchange(true)) return;
   workers_.post_at(JobQueue::Clock::now() + retry_delay_, [this] {
     patience_armed_ = false;
-    look_at_all();
+    check_all();
   });
   retry_delay_ = std::min(retry_delay_ * 2, seconds(64));
 }
@@ -299,7 +299,7 @@ void Reassigner::work() {
       work_on(uuid, EntryPointer(found->second), lock);
   }
   --working_;
-  if (std::exchange(changed_, false)) look_at_all();
+  if (std::exchange(changed_, false)) check_all();
 }
 
 static PoolDomain read_pool_domain(const Config& config, const std::string& name,

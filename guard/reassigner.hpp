@@ -58,7 +58,7 @@ class Reassigner {
   void connected(std::shared_ptr<const LibvirtConnection> connection);
   void disconnected();
   void defined(const LibvirtDomain& domain);
-  void look_at_all();
+  void check_all();
 
  private:
   using Handle = std::shared_ptr<const LibvirtDomain>;
@@ -112,7 +112,7 @@ class Reassigner {
   JobQueue& workers_;
   Fd watch_;  ///< inotify
   std::atomic<unsigned> looks_wanted_ = 0;
-  std::atomic<bool> look_at_all_ = false;
+  std::atomic<bool> check_all_ = false;
   std::atomic<bool> patience_armed_ = false;
   std::atomic<bool> told_unknown_qemu_ = false;  ///< once is enough
 

@@ -93,20 +93,20 @@ void GuardService::connected(std::shared_ptr<const LibvirtConnection> connection
   connected_ = true;
   workers_.post([this, connection] {
     sweep(*connection);
-    give_back_orphans(*connection);
+    release_orphans(*connection);
     show_status();
   });
   pools_.connected(connection);
   open_ports_.connected(std::move(connection));
-  workers_.post_at(Clock::now() + seconds(5), [this] { look_at_pauses_again(); });
+  workers_.post_at(Clock::now() + seconds(5), [this] { check_pauses_again(); });
   // When the domains of the start have been checked.
   workers_.post_at(Clock::now() + seconds(2), release_unused_text);
 }
 
 void GuardService::reload() {
   config_.get();
-  pools_.look_at_all();
-  open_ports_.look_at_all();
+  pools_.check_all();
+  open_ports_.check_all();
   for (const Uuid& uuid : table_.all()) {
     PendingWork todo;
     todo.inspect = todo.sweep = todo.monitor = todo.pause = todo.job = true;
@@ -131,7 +131,7 @@ void GuardService::sweep(const LibvirtConnection& connection) try {
 
 /// A libvirtd that starts takes clients before it has asked each QEMU for its state, and what it
 /// then finds paused it notes without an event (qemuProcessUpdateState).
-void GuardService::look_at_pauses_again() {
+void GuardService::check_pauses_again() {
   for (const Uuid& uuid : table_.with_gpu()) {
     PendingWork todo;
     todo.pause = true;
@@ -157,7 +157,7 @@ void GuardService::keep_sweeping() {
   });
 }
 
-void GuardService::give_back_orphans(const LibvirtConnection& connection) try {
+void GuardService::release_orphans(const LibvirtConnection& connection) try {
   const auto is_active = [&](const Uuid& domain) { return connection.is_active(domain); };
   for (const Reconciled& result : reconcile(root_, is_active, Deadlines{}, false))
     log_result(result, "guard");
@@ -211,7 +211,7 @@ bool GuardService::retry_later(const Case& at, PendingWork todo, seconds wait) {
 
 /// By what the hook recorded at its start. What the XML says counts too, but only where it can be
 /// read: undoing pauses and jobs must not depend on that.
-void GuardService::look_at_marker(const Case& at) {
+void GuardService::check_marker(const Case& at) {
   if (at.state.has_gpu || !may_have_gpu_now(root_, at.uuid)) return;
   table_.set_gpu(at.uuid, at.work, true);
   show_status();
@@ -222,8 +222,8 @@ void GuardService::look_at_marker(const Case& at) {
 /// the same.
 void GuardService::act(const Case& at) {
   const bool is_new = !at.state.baseline;
-  look_at_marker(at);
-  if (is_new && !at.state.has_gpu) look_at_devices(at);
+  check_marker(at);
+  if (is_new && !at.state.has_gpu) check_devices(at);
   std::exception_ptr failure;
   try {
     if (!act_on_job_and_pause(at)) {
@@ -244,21 +244,21 @@ bool GuardService::act_on_job_and_pause(const Case& at) {
   if (todo.resumed) at.state.reported_pause.clear();
   at.unfinished.resumed = false;
   // First: while a job runs libvirt resumes nothing, and would wait 30 s for its end.
-  if (at.state.has_gpu && todo.job) look_at_job(at);
+  if (at.state.has_gpu && todo.job) check_job(at);
   at.unfinished.job = at.unfinished.job_is_migrating = false;
-  if (at.state.has_gpu && todo.pause && !look_at_pause(at)) return false;
+  if (at.state.has_gpu && todo.pause && !check_pause(at)) return false;
   at.unfinished.pause = false;
   return true;
 }
 
 void GuardService::act_on_devices(const Case& at, bool is_new) {
   const PendingWork& todo = at.work.todo;
-  if (!at.state.baseline) look_at_devices(at);
+  if (!at.state.baseline) check_devices(at);
   for (const std::string& name : todo.removed) device_gone(at, name);
   for (const std::string& name : todo.kept) device_kept(at, name);
   at.unfinished.removed.clear();
   at.unfinished.kept.clear();
-  if (!is_new && todo.inspect) look_at_devices(at);
+  if (!is_new && todo.inspect) check_devices(at);
   at.unfinished.inspect = false;
   at.unfinished.added.clear();
   if (todo.monitor || (at.state.has_gpu && todo.sweep)) look_past_libvirt(at);
@@ -286,7 +286,7 @@ static bool has_job_without_resume(const LibvirtDomain& domain) {
 }
 
 /// False when the domain is shut off.
-bool GuardService::look_at_pause(const Case& at) {
+bool GuardService::check_pause(const Case& at) {
   const Condition condition = at.domain.condition();
   if (condition == Condition::off) return false;
   if (at.config.guard.pause == Policy::allow) return true;
@@ -299,13 +299,13 @@ bool GuardService::look_at_pause(const Case& at) {
       at.state.pause_wait = seconds(0);
       break;
     case Condition::paused_by_user:
-      look_at_pause_by_user(at);
+      check_pause_by_user(at);
       break;
     case Condition::paused_by_cause:
-      look_at_cause(at, at.domain.cause_of_pause());
+      check_cause(at, at.domain.cause_of_pause());
       break;
     case Condition::paused:
-      look_at_pause_without_cause(at);
+      check_pause_without_cause(at);
       break;
   }
   return true;
@@ -315,30 +315,30 @@ bool GuardService::look_at_pause(const Case& at) {
 /// for as libvirt would wait 30 s for its end, and with it the worker that is to abort it. A
 /// monitor that was used past libvirt may have migrated the paused guest, of which libvirt knows
 /// nothing: QEMU is asked.
-void GuardService::look_at_pause_by_user(const Case& at) {
-  if (has_job_without_resume(at.domain)) return look_at_pause_later(at);
-  if (at.domain.was_changed_past_libvirt()) return look_at_pause_without_cause(at);
+void GuardService::check_pause_by_user(const Case& at) {
+  if (has_job_without_resume(at.domain)) return check_pause_later(at);
+  if (at.domain.was_changed_past_libvirt()) return check_pause_without_cause(at);
   undo_pause(at, on_pause(at.config.guard.pause, Condition::paused_by_user), "paused");
 }
 
 /// Of a post-copy migration that runs there is nothing to do: the guest is on the other host
 /// already.
-void GuardService::look_at_cause(const Case& at, std::string_view cause) {
-  if (is_passing(cause) && has_job(at.domain)) return look_at_pause_later(at);
+void GuardService::check_cause(const Case& at, std::string_view cause) {
+  if (is_passing(cause) && has_job(at.domain)) return check_pause_later(at);
   report_pause(at, cause);
 }
 
 /// While a job runs the pause is its own; what it leaves behind is checked when it is over.
-void GuardService::look_at_pause_without_cause(const Case& at) {
-  if (has_job(at.domain)) return look_at_pause_later(at);
+void GuardService::check_pause_without_cause(const Case& at) {
+  if (has_job(at.domain)) return check_pause_later(at);
   const auto status = status_in(at.domain.monitor(R"({"execute":"query-status"})"));
   if (!status) throw LibvirtError("QEMU", "does not answer query-status with its state");
-  if (is_passing(*status)) look_at_pause_later(at);
+  if (is_passing(*status)) check_pause_later(at);
   if (*status != "paused") return report_pause(at, *status);
   undo_pause(at, on_pause_in_qemu(at.config.guard.pause, *status, at.domain.name()), *status);
 }
 
-void GuardService::look_at_pause_later(const Case& at) {
+void GuardService::check_pause_later(const Case& at) {
   const seconds wait = longer(at.state.pause_wait, seconds(1), seconds(30));
   PendingWork todo;
   todo.pause = todo.sweep = true;
@@ -367,7 +367,7 @@ void GuardService::report_pause(const Case& at, std::string_view status) {
 
 // --- Migration, save, dump, snapshot ---
 
-void GuardService::look_at_job(const Case& at) {
+void GuardService::check_job(const Case& at) {
   if (at.config.guard.migration == Policy::allow) return;
   const auto seen = at.work.todo.job_is_migrating ? JobSeen::migrating : JobSeen::by_name;
   const Decision decision = on_job(at.config.guard.migration, at.domain.job(), seen);
@@ -377,7 +377,7 @@ void GuardService::look_at_job(const Case& at) {
   try {
     at.domain.abort_job();
     say(at, Severity::warning, Message::job_aborted, "aborted", decision.reason);
-    look_at_pause_later(at);  // one that was told to end paused leaves it paused
+    check_pause_later(at);  // one that was told to end paused leaves it paused
   } catch (const LibvirtError& error) {
     say(at, Severity::error, Message::job_not_aborted, "failed to abort",
         decision.reason + ": " + error.what());
@@ -386,7 +386,7 @@ void GuardService::look_at_job(const Case& at) {
 
 // --- Devices ---
 
-void GuardService::look_at_devices(const Case& at) {
+void GuardService::check_devices(const Case& at) {
   const std::string xml = at.domain.live_xml();
   DomainFacts facts = domain_facts(root_, at.config, xml);
   const bool had_gpu = at.state.has_gpu;
@@ -394,10 +394,10 @@ void GuardService::look_at_devices(const Case& at) {
   std::erase_if(at.state.requested, [&](const auto& requested) {
     return !facts.find_memory(requested.first) && !facts.has_gpu_alias(requested.first);
   });
-  for (const std::string& alias : facts.gpus) look_at_gpu(at, alias);
+  for (const std::string& alias : facts.gpus) check_gpu(at, alias);
   const bool has_gpu = facts.has_gpu || may_have_gpu_now(root_, at.uuid);
   if (has_gpu)
-    for (const MemoryDevice& device : facts.memory) look_at_memory(at, device, xml);
+    for (const MemoryDevice& device : facts.memory) check_memory(at, device, xml);
   table_.set_gpu(at.uuid, at.work, has_gpu);
   if (has_gpu != had_gpu) show_status();
 }
@@ -465,8 +465,8 @@ bool GuardService::may_ask(const Case& at, const std::string& alias, bool& first
   return true;
 }
 
-void GuardService::look_at_memory(const Case& at, const MemoryDevice& device,
-                                  const std::string& xml) {
+void GuardService::check_memory(const Case& at, const MemoryDevice& device,
+                                const std::string& xml) {
   const MemoryDevice* before = at.state.baseline->find_memory(device.alias);
   const uint64_t had = before ? before->kib : 0;
   const Decision decision = on_memory(at.config.guard.memory_hotplug, had, device.kib);
@@ -502,7 +502,7 @@ void GuardService::report_unplug(const Case& at, Message message, bool first,
           " s; run: virsh shutdown " + shell_word(shown(at.domain.name())));
 }
 
-void GuardService::look_at_gpu(const Case& at, const std::string& alias) {
+void GuardService::check_gpu(const Case& at, const std::string& alias) {
   const Decision decision =
       on_hostdev(at.config.guard.gpu_hotplug, true, at.state.baseline->hostdevs.contains(alias));
   if (decision.act == Act::nothing) return;

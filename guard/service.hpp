@@ -50,26 +50,26 @@ class GuardService {
   bool retry_later(const Case& at, PendingWork todo, std::chrono::seconds wait);
   void sweep(const LibvirtConnection& connection);
   void keep_sweeping();
-  void look_at_pauses_again();
-  void give_back_orphans(const LibvirtConnection& connection);
+  void check_pauses_again();
+  void release_orphans(const LibvirtConnection& connection);
 
-  void look_at_marker(const Case& at);
-  bool look_at_pause(const Case& at);
-  void look_at_pause_by_user(const Case& at);
-  void look_at_pause_without_cause(const Case& at);
-  void look_at_cause(const Case& at, std::string_view cause);
-  void look_at_pause_later(const Case& at);
+  void check_marker(const Case& at);
+  bool check_pause(const Case& at);
+  void check_pause_by_user(const Case& at);
+  void check_pause_without_cause(const Case& at);
+  void check_cause(const Case& at, std::string_view cause);
+  void check_pause_later(const Case& at);
   void undo_pause(const Case& at, const Decision& decision, std::string_view status);
   void report_pause(const Case& at, std::string_view status);
-  void look_at_job(const Case& at);
-  void look_at_devices(const Case& at);
+  void check_job(const Case& at);
+  void check_devices(const Case& at);
   DomainFacts first_facts(const Case& at, const DomainFacts& facts);
   void look_past_libvirt(const Case& at);
   void compare_with_qemu(const Case& at);
   void report_unplug(const Case& at, log::Message message, bool first, const std::string& alias,
                      const std::string& reason);
-  void look_at_memory(const Case& at, const MemoryDevice& device, const std::string& xml);
-  void look_at_gpu(const Case& at, const std::string& alias);
+  void check_memory(const Case& at, const MemoryDevice& device, const std::string& xml);
+  void check_gpu(const Case& at, const std::string& alias);
   void device_gone(const Case& at, const std::string& name);
   void device_kept(const Case& at, const std::string& name);
   bool may_ask(const Case& at, const std::string& alias, bool& first);

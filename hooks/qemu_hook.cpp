@@ -122,7 +122,7 @@ void require_unless_permitted(Refusals& refusals, const Domain& domain, const Ve
 /// For polkit's helper and for the guard. No reason to refuse anything.
 void mark(const Hook& hook, const Domain& domain, const StartedDevices* devices) {
   try {
-    mark_guarded(hook.root, domain.uuid, domain.name, devices);
+    mark_gpu_domain(hook.root, domain.uuid, domain.name, devices);
   } catch (const Error& error) {
     log::warning(domain_title(domain.name) + ": cannot write marker for gpuward-polkit and " +
                  "gpuward-guard: " + error.what() +
@@ -285,7 +285,7 @@ void prepare(const Hook& hook) {
 std::string unmark(const Hook& hook, const Uuid& domain) {
   forget_permit(hook, domain);
   try {
-    unmark_guarded(hook.root, domain);
+    unmark_gpu_domain(hook.root, domain);
     return {};
   } catch (const Error& error) {
     return std::string(

@@ -85,7 +85,7 @@ static bool cannot_be_device(const std::string& file, int code) {
 
 /// Below a prefix the link itself leads out of it. The text of a link that is longer than PATH_MAX
 /// cannot be read (ENAMETOOLONG), but followed.
-static FdLook look_at_fd(const Root& root, const std::string& path) {
+static FdLook read_fd(const Root& root, const std::string& path) {
   char target[4096];
   const ssize_t size = retried([&] { return ::readlink(path.c_str(), target, sizeof target); });
   if (size < 0 && errno != ENAMETOOLONG) return {{}, unknown_by(errno)};
@@ -106,7 +106,7 @@ void OpenHandles::add(const Root& root, const Holder& process) {
   for (fs::directory_iterator entry(path + "/fd", error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string fd = entry->path().filename();
-    const FdLook look = look_at_fd(root, path + "/fd/" + fd);
+    const FdLook look = read_fd(root, path + "/fd/" + fd);
     if (look.error != 0) reason = path + "/fd/" + fd + ": " + errno_text(look.error);
     if (look.number && !by_number_.contains(*look.number) && !is_path_only(path, fd))
       by_number_.emplace(*look.number, process);

@@ -19,20 +19,20 @@
 namespace gpuward {
 
 /// Two users of different domains leave nobody for whom the device would be free.
-static void block(const PciAddress& device, const User& taker, DevicesInUse& taken) {
-  const auto [found, is_new] = taken.emplace(device, taker);
+static void block(const PciAddress& device, const User& user, DevicesInUse& taken) {
+  const auto [found, is_new] = taken.emplace(device, user);
   if (is_new) return;
   User& there = found->second;
-  if (there.is_mark && taker.by == User::By::itself) {
-    there = taker;
+  if (there.is_mark && user.by == User::By::itself) {
+    there = user;
     return;
   }
-  const bool is_other = there.domain != taker.domain;
-  if (taker.by < there.by) {
+  const bool is_other = there.domain != user.domain;
+  if (user.by < there.by) {
     const auto domain = is_other ? std::nullopt : there.domain;
-    there = taker;
+    there = user;
     there.domain = domain;
-  } else if (is_other && !taker.is_mark) {
+  } else if (is_other && !user.is_mark) {
     there.domain.reset();
   }
 }
@@ -56,67 +56,66 @@ std::string quarantine_remedy(const Claim& claim) {
                  : "run: " + reconcile;
 }
 
-static User by_part(const User& taker, const std::string& part) {
-  User by = taker;
+static User by_part(const User& user, const std::string& part) {
+  User by = user;
   by.by = User::By::part;
-  by.what = part + ": " + taker.what;
+  by.what = part + ": " + user.what;
   return by;
 }
 
 /// An mdev keeps its parent, and a VF its card, from being given as a whole.
-static void block_card_of(const Root& root, const PciAddress& device, const User& taker,
+static void block_card_of(const Root& root, const PciAddress& device, const User& user,
                           DevicesInUse& taken) {
-  if (const auto card = physical_function_of(root, device)) block(*card, taker, taken);
+  if (const auto card = physical_function_of(root, device)) block(*card, user, taken);
 }
 
 static void block_for_instance(const Root& root, const std::string& parent,
-                               const std::string& instance, const User& taker,
-                               DevicesInUse& taken) {
+                               const std::string& instance, const User& user, DevicesInUse& taken) {
   const auto device = parse_pci_address(parent);
   if (!device) return;
-  const User by = by_part(taker, "instance " + instance + " on " + parent);
+  const User by = by_part(user, "instance " + instance + " on " + parent);
   block(*device, by, taken);
   block_card_of(root, *device, by, taken);
 }
 
 /// VFIO gives a group to one owner.
-static void block_group(const Root& root, const PciAddress& device, const User& taker,
+static void block_group(const Root& root, const PciAddress& device, const User& user,
                         DevicesInUse& taken) {
   const auto group = iommu_group_of(root, device);
   if (!group) return;
-  User by = taker;
+  User by = user;
   by.by = User::By::group;
   by.what = "IOMMU group " + std::to_string(group->number) + ", device " + to_string(device) +
-            ": " + taker.what;
+            ": " + user.what;
   for (const PciAddress& member : group->members)
     if (member != device) block(member, by, taken);
 }
 
-static void block_device(const Root& root, const PciAddress& device, const User& taker,
+static void block_device(const Root& root, const PciAddress& device, const User& user,
                          DevicesInUse& taken) {
-  block(device, taker, taken);
-  const User by_card = by_part(taker, "GPU " + to_string(device));
+  block(device, user, taken);
+  const User by_card = by_part(user, "GPU " + to_string(device));
   for (const PciAddress& vf : virtual_functions(root, device)) block(vf, by_card, taken);
-  block_card_of(root, device, by_part(taker, "VF " + to_string(device)), taken);
+  block_card_of(root, device, by_part(user, "VF " + to_string(device)), taken);
 }
 
 static void add_claimed(const Root& root, const Claim& claim, const ClaimedDevice& device,
                         ClaimedDevices& found) {
   const bool has_it = device.state == ClaimedDevice::State::claimed;
   if (has_it) found.on.insert(claim.domain);
-  const User taker = has_it ? User{claim.domain, "in use by " + domain_title(claim.name)}
-                            : User{.domain = {},
-                                   .what = quarantine_text(claim.name),
-                                   .remedy = quarantine_remedy(claim)};
+  const User user = has_it ? User{claim.domain, "in use by " + domain_title(claim.name)}
+                           : User{.domain = {},
+                                  .what = quarantine_text(claim.name),
+                                  .remedy = quarantine_remedy(claim)};
   if (is_mediated(device.use)) {
-    found.instances.emplace(device.instance, taker);
-    return block_for_instance(root, device.parent, to_string(device.instance), taker, found.taken);
+    found.instances.emplace(device.instance, user);
+    return block_for_instance(root, device.parent, to_string(device.instance), user, found.taken);
   }
-  block_device(root, device.address, taker, found.taken);
+  block_device(root, device.address, user, found.taken);
   // A VF that is not there has its card in the claim alone.
   if (const auto card = parse_pci_address(device.parent); card && *card != device.address)
-    block(*card, by_part(taker, "VF " + to_string(device.address)), found.taken);
-  if (has_it) block_group(root, device.address, taker, found.taken);
+    block(*card, by_part(user, "VF " + to_string(device.address)), found.taken);
+  if (has_it) block_group(root, device.address, user, found.taken);
 }
 
 /// The claims before the marks: a start claims a device before it marks it, and its release drops

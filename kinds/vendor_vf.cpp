@@ -304,9 +304,9 @@ std::string remove_vgpu(const Root& root, const Claim& owner, ClaimedDevice& dev
 }
 
 static bool is_claimed(const ClaimedDevices& claimed, const PciAddress& device) {
-  const auto taker = claimed.taken.find(device);
-  return taker != claimed.taken.end() && taker->second.by == User::By::itself &&
-         !taker->second.is_mark;
+  const auto user = claimed.taken.find(device);
+  return user != claimed.taken.end() && user->second.by == User::By::itself &&
+         !user->second.is_mark;
 }
 
 bool remove_unclaimed_vgpu(const Root& root, const PciDevice& device, const Deadlines& deadlines) {

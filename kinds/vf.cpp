@@ -124,7 +124,7 @@ static void wait_for_earlier_change(const Root& root, const PciAddress& pf,
 
 /// Of a PF that has none. The caller holds the PF's lock, and the claim is written:
 /// gpuward-provision either has changed the VFs before, or sees the claim and leaves them.
-static KernelChange enable_vfs_of(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+static KernelChange enable_vfs_of(const Root& root, const PciAddress& pf, const VfSettings& wanted,
                                   const Claim& owner, ClaimedDevice& device,
                                   const Deadlines& deadlines) {
   require_no_blocked_writer(root, device);
@@ -161,7 +161,7 @@ static void enable_missing_vf(const DeviceSetup& setup, ClaimedDevice& device) {
   if (virtual_functions(root, pf).empty()) {
     if (const Reason use = use_of_card(root, pf); !use.problem.empty())
       throw Error(device_title(device), what + ": " + use.problem, use.remedy);
-    const WantedVfs wanted =
+    const VfSettings wanted =
         wanted_vfs(settings_of_pf(root, config, pf), device.use, total_vfs(root, pf));
     require_changed(device, what, enable_vfs_of(root, pf, wanted, owner, device, deadlines));
   }
@@ -193,13 +193,13 @@ bool lacks_vf(const Root& root, const ClaimedDevice& device) {
 }
 
 /// What the configuration wants of the card, which may be something else since the VF was used.
-static WantedVfs require_wanted_vfs(const Root& root, const Config& config, const PciAddress& pf,
-                                    Use use) {
+static VfSettings require_wanted_vfs(const Root& root, const Config& config, const PciAddress& pf,
+                                     Use use) {
   const GpuSettings settings = settings_of_pf(root, config, pf);
   const std::string section = "the [gpu] section of the card";
   if (settings.use && *settings.use != use)
     throw Error({}, section + " has use = " + std::string(use_word(*settings.use)));
-  const WantedVfs wanted = wanted_vfs(settings, use, total_vfs(root, pf));
+  const VfSettings wanted = wanted_vfs(settings, use, total_vfs(root, pf));
   if (wanted.count == 0) throw Error({}, section + " has vfs = 0");
   return wanted;
 }
@@ -222,7 +222,7 @@ Reason restore_vf(const Root& root, const Config& config, const Claim& owner, Cl
   if (const auto there = virtual_functions(root, pf); !there.empty())
     throw Error({}, "the card has " + std::to_string(there.size()) + " others enabled");
   if (const Reason use = use_of_card(root, pf); !use.problem.empty()) throw Error(use);
-  const WantedVfs wanted = require_wanted_vfs(root, config, pf, device.use);
+  const VfSettings wanted = require_wanted_vfs(root, config, pf, device.use);
   const KernelChange change = enable_vfs_of(root, pf, wanted, owner, device, deadlines);
   if (!change.failure.empty()) throw Error({}, change.failure);
   if (!exists(pci_path(root, device.address)))

@@ -98,9 +98,9 @@ static Reason switched_off(const Root& root, const Config& config, const Claimed
 void require_allowed(const Root& root, const Config& config, const Domain& domain,
                      const ClaimedDevice& device, const ClaimedDevices& claimed) {
   const std::string edit = "name another device in: virsh edit " + shell_word(domain.name);
-  if (const auto taker = taker_of(root, claimed, domain, device))
-    throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *taker),
-                taker->remedy.empty() ? edit : taker->remedy);
+  if (const auto user = user_of(root, claimed, domain, device))
+    throw InUse(by_hand_title(device), in_use_text(claimed, domain, device, *user),
+                user->remedy.empty() ? edit : user->remedy);
   if (const Reason off = switched_off(root, config, device); !off.problem.empty())
     throw Error(by_hand_title(device), off.problem, off.remedy.empty() ? edit : off.remedy);
 }

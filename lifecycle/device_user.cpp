@@ -30,8 +30,8 @@ static std::optional<User> user_of(const Root& root, const ClaimedDevices& claim
                                           : found->second;
 }
 
-std::optional<User> taker_of(const Root& root, const ClaimedDevices& claimed, const Domain& domain,
-                             const ClaimedDevice& device) {
+std::optional<User> user_of(const Root& root, const ClaimedDevices& claimed, const Domain& domain,
+                            const ClaimedDevice& device) {
   auto user = user_of(root, claimed, device);
   if (user && user->domain == domain.uuid) user.reset();
   return user;
@@ -52,9 +52,9 @@ bool is_quarantined(const Claim& claim, const ClaimedDevice& device) {
 }
 
 std::string in_use_text(const ClaimedDevices& claimed, const Domain& domain,
-                        const ClaimedDevice& device, const User& taker) {
+                        const ClaimedDevice& device, const User& user) {
   const Claim* const claim = claim_of(claimed, domain, device);
-  if (!claim) return taker.what;
+  if (!claim) return user.what;
   return is_quarantined(*claim, device) ? quarantine_text(claim->name)
                                         : "in use by " + domain_title(claim->name);
 }

@@ -16,8 +16,8 @@ namespace gpuward {
 Parent identity_of(const Root& root, const ClaimedDevice& device);
 
 /// Who keeps this domain from having the device, by claims; nothing when nobody does.
-std::optional<User> taker_of(const Root& root, const ClaimedDevices& claimed, const Domain& domain,
-                             const ClaimedDevice& device);
+std::optional<User> user_of(const Root& root, const ClaimedDevices& claimed, const Domain& domain,
+                            const ClaimedDevice& device);
 
 /// The claim of another domain that has this very device; null when none has.
 const Claim* claim_of(const ClaimedDevices& claimed, const Domain& domain,
@@ -27,6 +27,6 @@ bool is_quarantined(const Claim& claim, const ClaimedDevice& device);
 
 /// Who uses the device, or why it is not available.
 std::string in_use_text(const ClaimedDevices& claimed, const Domain& domain,
-                        const ClaimedDevice& device, const User& taker);
+                        const ClaimedDevice& device, const User& user);
 
 }  // namespace gpuward

@@ -164,26 +164,27 @@ static std::string remedy(const PciRequest& request, const ClaimedDevice& device
   std::set<std::string> others;
   for (const Claim& claim : claimed.claims)
     for (const ClaimedDevice& other : claim.devices)
-      if (claim.domain != domain.uuid && is_pci(other.use) && other.address != device.address &&
-          find_device(pool, other.address))
+      if (claim.domain != domain.uuid && is_pci(other.use) &&
+          (other.address == device.address || find_device(pool, other.address)))
         others.insert(in_quotes(claim.name));
-  if (others.empty()) return "no other device of " + title_of(profile) + " is available";
-  return "shut one of the domains " + first_three_of(others) + " down" +
-         (profile.is_configured ? " or add GPUs to [profile " + profile.name + "]" : "");
+  if (others.empty()) return "run: gpuward list gpus";
+  return (others.size() > 1 ? "shut one of the domains " + first_three_of(others)
+                            : "shut domain " + *others.begin()) +
+         " down" + (profile.is_configured ? " or add GPUs to [profile " + profile.name + "]" : "");
 }
 
 void require_unclaimed(const PciRequest& request, const ClaimedDevice& device,
                        const ClaimedDevices& claimed) {
   const Domain& domain = request.domain;
-  const auto taker = taker_of(request.root, claimed, domain, device);
-  if (!taker) return;
-  if (taker->is_mark && taker->by == User::By::itself) return;  // require_not_used says more
+  const auto user = user_of(request.root, claimed, domain, device);
+  if (!user) return;
+  if (user->is_mark && user->by == User::By::itself) return;  // require_not_used says more
   const Claim* const claim = claim_of(claimed, domain, device);
-  const std::string why = in_use_text(claimed, domain, device, *taker);
+  const std::string why = in_use_text(claimed, domain, device, *user);
   if (claim && is_quarantined(*claim, device))
     throw InUse(title(device), why, quarantine_remedy(*claim));
   throw InUse(title(device), why,
-              !claim && !taker->remedy.empty() ? taker->remedy : remedy(request, device, claimed));
+              !claim && !user->remedy.empty() ? user->remedy : remedy(request, device, claimed));
 }
 
 void require_source_unclaimed(const PciRequest& request, const ClaimedDevices& claimed) {

@@ -95,7 +95,7 @@ static void drop_stale_marks(const Root& root, const IsActive& is_active,
       const auto before = mark_stamp(root, domain);
       // Written again meanwhile, it is being started.
       if (is_active(domain) == false && mark_stamp(root, domain) == before)
-        unmark_guarded(root, domain);
+        unmark_gpu_domain(root, domain);
     } catch (const Error& error) {
       results.push_back(
           {Result::left_alone, to_string(domain),

@@ -54,8 +54,8 @@ static std::string end_part(const Root& root, const Claim& owner, ClaimedDevice&
 
 /// Takes the domain's traces off a PCI device that libvirt has released. Throws Error where to
 /// try again is no remedy.
-static std::string end_pci_device(const Root& root, const Claim& owner, ClaimedDevice& device,
-                                  const Deadlines& deadlines) {
+static std::string tear_down_pci(const Root& root, const Claim& owner, ClaimedDevice& device,
+                                 const Deadlines& deadlines) {
   if (!exists(pci_path(root, device.address))) {
     if (std::string why = end_part(root, owner, device, deadlines); !why.empty()) return why;
     // Nothing left to release, but the same card, or a VF of that number, may come again as its
@@ -100,7 +100,7 @@ static std::string end_device(const Root& root, const Claim& claim, ClaimedDevic
                  describe_device(device) + " is also claimed by another domain, not released");
     return end_part(root, claim, device, deadlines);
   }
-  return is_pci(device.use) ? end_pci_device(root, claim, device, deadlines)
+  return is_pci(device.use) ? tear_down_pci(root, claim, device, deadlines)
                             : kind_of(device.use).tear_down(root, claim, device, deadlines);
 }
 

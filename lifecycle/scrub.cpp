@@ -146,7 +146,7 @@ static pid_t start_supervisor(const std::function<void()>& supervise) {
 }
 
 /// Throws SystemError: without it the supervisor waits without end.
-static void tell_to_go(int fd) {
+static void signal_go(int fd) {
   if (retried([&] { return ::write(fd, "", 1); }) != 1)
     throw SystemError("cannot start the scrub program", errno);
 }
@@ -172,7 +172,7 @@ std::string scrub(const Root& root, const Claim& owner, ClaimedDevice& device,
     // Not in quarantine yet: gpuward-guard would point the domain at another device for the moment
     // that most scrubs take.
     Claims(root).update(owner, device);
-    tell_to_go(go.writer.get());
+    signal_go(go.writer.get());
   } catch (...) {
     go.writer.reset();  // the supervisor ends
     device.scrub_process = {};

@@ -33,7 +33,7 @@ static bool is_untouched(const ClaimedDevice& device) {
 /// No guest has had the devices, also where one has to wait in quarantine. Last: killed before,
 /// this call leaves them as used.
 static void take_back_marks(const Preparation& preparation) {
-  for (const std::string& mark : preparation.marks) take_back_mark(mark);
+  for (const std::string& mark : preparation.marks) withdraw_mark(mark);
 }
 
 void undo(Preparation& preparation) {

@@ -45,7 +45,7 @@ std::optional<PciAddress> virtual_function_address(const Root& root, const PciAd
                     static_cast<uint8_t>(id & 7)};
 }
 
-WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most) {
+VfSettings wanted_vfs(const GpuSettings& settings, Use use, unsigned most) {
   const unsigned asked = settings.vfs.value_or(GpuSection::max_vfs);
   return {asked == GpuSection::max_vfs ? most : asked, traits_of(use).keeps_driver, settings.quota};
 }
@@ -82,7 +82,7 @@ static void add_quota(std::vector<VfStep>& steps, const std::string& pf_path, un
 }
 
 /// Quotas after 0 and before the number: the driver gives each VF its part when they are enabled.
-static std::vector<VfStep> steps_to(const std::string& pf_path, const WantedVfs& wanted,
+static std::vector<VfStep> steps_to(const std::string& pf_path, const VfSettings& wanted,
                                     bool are_there) {
   std::vector<VfStep> steps;
   const std::string numvfs = pf_path + "/sriov_numvfs";
@@ -116,7 +116,7 @@ static KernelChange refusal(const VfStep& step, const WriteResult& result) {
   return {text};
 }
 
-VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const VfSettings& wanted,
                                const WriteOptions& options) {
   const unsigned most = total_vfs(root, pf);
   if (wanted.count > most)

@@ -34,7 +34,7 @@ std::string vf_profile_path(const Root& root, const PciAddress& pf, unsigned num
                             const std::string& attribute);
 
 /// What to make of a PF.
-struct WantedVfs {
+struct VfSettings {
   unsigned count = 0;
   bool autoprobe = false;  ///< whether a driver of the host may take them
   VfQuota quota;           ///< for each
@@ -42,7 +42,7 @@ struct WantedVfs {
 
 /// What the configuration wants of a PF that can have `most`, for domains that get its VFs as
 /// `use`. A host's driver may take NVIDIA's, which is their VFIO provider, and no others.
-WantedVfs wanted_vfs(const GpuSettings& settings, Use use, unsigned most);
+VfSettings wanted_vfs(const GpuSettings& settings, Use use, unsigned most);
 
 /// What came of it.
 struct VfResult {
@@ -53,7 +53,7 @@ struct VfResult {
 /// Removes the VFs that are there and makes `wanted.count` new ones: first 0 is written, as the
 /// kernel takes no other change (EBUSY); what came of it is read back, as a driver may make fewer.
 /// The caller knows that none is in use, and records what they are (state/vf_settings.hpp).
-VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+VfResult set_virtual_functions(const Root& root, const PciAddress& pf, const VfSettings& wanted,
                                const WriteOptions& options);
 
 }  // namespace gpuward

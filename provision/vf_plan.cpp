@@ -41,7 +41,7 @@ std::vector<VfChange> plan_vfs(const Config& config, const std::vector<PhysicalF
     if (!settings.use || !traits_of(*settings.use).is_vf) continue;
     // A network card or an NVMe disk has VFs, too, and others use those: [gpu *] is not about them.
     if (!pf.is_gpu && !settings.is_named) continue;
-    const WantedVfs wanted = wanted_vfs(settings, *settings.use, pf.most);
+    const VfSettings wanted = wanted_vfs(settings, *settings.use, pf.most);
     const bool is_otherwise = pf.now > 0 && settings_differ(pf.recorded, wanted);
     // Without "vfs" they are made when a domain needs one, and from then on are ours.
     if (!settings.vfs && !(is_otherwise && pf.recorded)) continue;

@@ -30,7 +30,7 @@ std::vector<PhysicalFunction> physical_functions(const Root& root, const std::ve
 struct VfChange {
   PciAddress pf;
   unsigned now = 0;
-  WantedVfs wanted;
+  VfSettings wanted;
 };
 
 /// "4 virtual functions of 0000:41:00.0 (now 0)", "(now with other settings)"

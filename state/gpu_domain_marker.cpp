@@ -29,8 +29,8 @@ static std::string text_of(const StartedDevices& devices) {
   return text;
 }
 
-void mark_guarded(const Root& root, const Uuid& domain, std::string_view name,
-                  const StartedDevices* devices) {
+void mark_gpu_domain(const Root& root, const Uuid& domain, std::string_view name,
+                     const StartedDevices* devices) {
   if (const auto directory = paths::gpu_domains(root); !exists(directory))
     make_directories(directory);
   write_file_atomically(mark_of(root, domain),
@@ -61,7 +61,7 @@ std::optional<StartedDevices> started_devices(const Root& root, const Uuid& doma
   return {};
 }
 
-void unmark_guarded(const Root& root, const Uuid& domain) {
+void unmark_gpu_domain(const Root& root, const Uuid& domain) {
   remove_file(mark_of(root, domain));
   remove_file(paths::gpu_domain_of_0_1(root, domain));
 }

@@ -33,14 +33,14 @@ struct StartedDevices {
 
 /// Written at prepare with the devices, and at reconnect without, where they are those of now;
 /// again does no harm. Throws SystemError.
-void mark_guarded(const Root& root, const Uuid& domain, std::string_view name,
-                  const StartedDevices* devices = nullptr);
+void mark_gpu_domain(const Root& root, const Uuid& domain, std::string_view name,
+                     const StartedDevices* devices = nullptr);
 
 /// The devices that it started with; nothing when they were not recorded or cannot be read.
 std::optional<StartedDevices> started_devices(const Root& root, const Uuid& domain);
 
 /// Removed at release; absent is well. Throws SystemError.
-void unmark_guarded(const Root& root, const Uuid& domain);
+void unmark_gpu_domain(const Root& root, const Uuid& domain);
 
 std::vector<Uuid> guarded_domains(const Root& root);
 

@@ -36,7 +36,7 @@ std::string mark_pending(const Root& root, const PciAddress& device,
   }
 }
 
-void take_back_mark(const std::string& file) {
+void withdraw_mark(const std::string& file) {
   remove_file_durably(file);
 }
 

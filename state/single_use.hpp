@@ -19,7 +19,7 @@ namespace gpuward {
 std::string mark_pending(const Root& root, const PciAddress& device,
                          const std::optional<PciAddress>& card, const Uuid& domain,
                          const std::string& owner);
-void take_back_mark(const std::string& file);
+void withdraw_mark(const std::string& file);
 
 /// At release. Throws SystemError.
 void mark_used(const Root& root, const PciAddress& device, const Uuid& domain,

@@ -14,7 +14,7 @@ std::optional<Lock> lock_vfs(const Root& root, const PciAddress& pf,
 }
 
 /// "autoprobe=0 vf-memory=2048": what cannot be seen in their number.
-static std::string settings_text(const WantedVfs& wanted) {
+static std::string settings_text(const VfSettings& wanted) {
   std::string text = wanted.autoprobe ? "autoprobe=1" : "autoprobe=0";
   const auto add = [&](const char* name, const std::optional<unsigned>& value) {
     if (value) text += std::string(name) + std::to_string(*value);
@@ -30,7 +30,7 @@ static constexpr std::string_view changing = "changing";
 
 /// "changing 4711@12345 4 autoprobe=0": process, number of VFs, settings. "-" where the PF has VFs
 /// already: their number does not tell whether the change came to its end.
-static std::string change_text(const Process& writer, const WantedVfs& wanted, bool has_vfs) {
+static std::string change_text(const Process& writer, const VfSettings& wanted, bool has_vfs) {
   return std::string(changing) + ' ' + to_string(writer) + ' ' +
          (has_vfs ? "-" : std::to_string(wanted.count)) + ' ' + settings_text(wanted);
 }
@@ -78,7 +78,7 @@ Reason still_changing(const Process& writer) {
           "check: journalctl -k"};
 }
 
-bool settings_differ(const std::optional<std::string>& recorded, const WantedVfs& wanted) {
+bool settings_differ(const std::optional<std::string>& recorded, const VfSettings& wanted) {
   return recorded ? *recorded != settings_text(wanted) : wanted.quota != VfQuota{};
 }
 
@@ -86,7 +86,7 @@ static void record(const Root& root, const PciAddress& pf, const std::string& se
   write_file_atomically(paths::vf_settings(root, pf), settings + '\n');
 }
 
-KernelChange enable_vfs(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+KernelChange enable_vfs(const Root& root, const PciAddress& pf, const VfSettings& wanted,
                         const WriteOptions& options) {
   make_directories(paths::vf_settings(root));
   const auto before = recorded_text(root, pf);

@@ -42,13 +42,13 @@ Reason still_changing(const Process& writer);
 
 /// Whether VFs with these recorded settings are other ones than wanted, their number aside. Pure.
 /// Of those that others enabled only a quota is known to be missing.
-bool settings_differ(const std::optional<std::string>& recorded, const WantedVfs& wanted);
+bool settings_differ(const std::optional<std::string>& recorded, const VfSettings& wanted);
 
 /// set_virtual_functions, and what the kernel took is recorded. While it is under way the record
 /// names the process that writes, and after it failed halfway it equals no settings, so that the
 /// next plan enables them again; where the kernel refused at once the record stays as it was.
 /// Throws SystemError when /run cannot be written: before, then nothing is changed, or after.
-KernelChange enable_vfs(const Root& root, const PciAddress& pf, const WantedVfs& wanted,
+KernelChange enable_vfs(const Root& root, const PciAddress& pf, const VfSettings& wanted,
                         const WriteOptions& options);
 
 }  // namespace gpuward

@@ -31,7 +31,7 @@ std::vector<std::string> qemu_hooks(const Root& root) {
   return hooks;
 }
 
-HookLink look_at_hook_link(const Root& root) {
+HookLink read_hook_link(const Root& root) {
   using State = HookLink::State;
   const std::string path = root.at(hook_link);
   if (!exists(path)) return {State::absent, ""};
@@ -131,7 +131,7 @@ static std::string config_of(const Root& root, const std::optional<LibvirtDaemon
   return exists(root.at(single)) || !exists(root.at(modular)) ? single : modular;
 }
 
-static PolkitLayer look_at_polkit(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
+static PolkitLayer read_polkit_layer(const Root& root, const std::optional<LibvirtDaemon>& daemon) {
   PolkitLayer polkit;
   polkit.config = config_of(root, daemon);
   const std::string path = root.at(polkit.config);
@@ -179,10 +179,10 @@ std::string hook_fix(const HostLayers& layers) {
 HostLayers read_guard_status(const Root& root, const std::vector<Claim>& claims) {
   HostLayers layers;
   layers.daemon = running_daemon(root);
-  layers.link = look_at_hook_link(root);
+  layers.link = read_hook_link(root);
   layers.seen = look_for_hook(root, claims, layers.daemon);
   layers.guard_service = guard_service(root);
-  layers.polkit = look_at_polkit(root, layers.daemon);
+  layers.polkit = read_polkit_layer(root, layers.daemon);
   return layers;
 }
 

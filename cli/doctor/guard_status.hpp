@@ -26,7 +26,7 @@ struct HookLink {
   std::string target;  ///< as written in the link
 };
 
-HookLink look_at_hook_link(const Root& root);
+HookLink read_hook_link(const Root& root);
 
 /// What can be known of whether the running daemon runs hooks at all. It looks whether there is any
 /// that is executable when it starts and when it reloads, and keeps the answer (libvirt's

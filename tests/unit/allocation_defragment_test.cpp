@@ -73,9 +73,9 @@ struct SmallHost {
                       std::to_string(move.to.bus));
     return texts;
   }
-  Texts in_the_way(const std::string& name, unsigned wanted) {
+  Texts hindrances(const std::string& name, unsigned wanted) {
     Texts texts;
-    for (const Hindrance& each : plan(name, wanted).in_the_way)
+    for (const Hindrance& each : plan(name, wanted).hindrances)
       texts.push_back(std::to_string(each.device.bus) + ": " + each.why);
     return texts;
   }
@@ -95,7 +95,7 @@ TEST_F(DefragmentTest, what_is_available_needs_no_move) {
   EXPECT_EQ(found.available, 2U);
   EXPECT_EQ(found.possible, 2U);
   EXPECT_THAT(found.moves, IsEmpty());
-  EXPECT_THAT(found.in_the_way, IsEmpty());
+  EXPECT_THAT(found.hindrances, IsEmpty());
 }
 
 TEST_F(DefragmentTest, moves_who_can_have_another) {
@@ -133,16 +133,16 @@ TEST_F(DefragmentTest, an_iommu_group_goes_to_one_domain) {
   pool("any", {1, 2, 3, 4});
   iommu_groups_ = {{card(1), 7}, {card(2), 7}, {card(3), 8}, {card(4), 8}};
   EXPECT_EQ(plan("any", 4).possible, 2U) << "one of each group";
-  EXPECT_EQ(in_the_way("any", 4),
+  EXPECT_EQ(hindrances("any", 4),
             (Texts{"2: IOMMU group 7, device 0000:01:00.0: counted as room",
                    "4: IOMMU group 8, device 0000:03:00.0: counted as room"}));
   off("any", {2});
   EXPECT_EQ(plan("any", 4).possible, 1U);
-  EXPECT_THAT(in_the_way("any", 4),
+  EXPECT_THAT(hindrances("any", 4),
               Contains("1: IOMMU group 7, device 0000:02:00.0: assigned to shut-off domain 'vm1'"));
   by_hand_[card(4)] = {{}, "assigned to domain 'hand'"};
   EXPECT_EQ(plan("any", 4).possible, 0U);
-  EXPECT_THAT(in_the_way("any", 4),
+  EXPECT_THAT(hindrances("any", 4),
               Contains("3: IOMMU group 8, device 0000:04:00.0: assigned to domain 'hand'"));
 }
 
@@ -153,13 +153,13 @@ TEST_F(DefragmentTest, names_who_is_in_the_way) {
   off("one", {2});
   by_hand_[card(3)] = {{}, "assigned to domain 'hand'"};
   pools_[title_of(profile("big"))][3].is_full = true;
-  EXPECT_EQ(in_the_way("big", 2),
+  EXPECT_EQ(hindrances("big", 2),
             (Texts{"1: web has it",
                    "2: assigned to shut-off domain 'vm1', for which no other device is available",
                    "3: assigned to domain 'hand'",
                    "4: GPU has no capacity for another vGPU of profile 'big'"}));
   EXPECT_EQ(plan("big", 2).possible, 1U);
-  EXPECT_THAT(in_the_way("big", 1), IsEmpty());
+  EXPECT_THAT(hindrances("big", 1), IsEmpty());
 }
 
 TEST_F(DefragmentTest, who_is_at_a_device_of_another_is_not_in_the_way) {
@@ -223,7 +223,7 @@ TEST_F(VgpuDefragmentTest, what_is_moved_takes_room_where_it_goes) {
   room(9, 1, {4, 5, 6});
   EXPECT_EQ(moves("first", 2), Texts{"vm1 1>4"});
   EXPECT_EQ(plan("first", 2).possible, 1U);
-  EXPECT_EQ(in_the_way("first", 2).back(),
+  EXPECT_EQ(hindrances("first", 2).back(),
             "3: GPU has no capacity for another vGPU of profile 'first'");
 }
 
@@ -276,7 +276,7 @@ TEST_F(VgpuDefragmentTest, that_a_domain_could_have_another_device_is_not_denied
   off("any", {1});
   off("any", {2});
   room(9, 0, {4, 5, 6});
-  EXPECT_EQ(in_the_way("first", 1)[0],
+  EXPECT_EQ(hindrances("first", 1)[0],
             "1: assigned to shut-off domain 'vm1', and reassigning makes no more room");
 }
 

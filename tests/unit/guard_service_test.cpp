@@ -81,7 +81,7 @@ class GuardServiceTest : public testing::Test {
                    "<test:runstate>1</test:runstate></domain>" +
                    plain("db02") + plain("db03") + "</node>");
     const StartedDevices none;
-    mark_guarded(host_.root(), domain, "web01", &none);
+    mark_gpu_domain(host_.root(), domain, "web01", &none);
   }
   static std::string plain(const std::string& name) {
     return "<domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'><name>" +

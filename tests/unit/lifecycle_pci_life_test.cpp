@@ -203,7 +203,7 @@ TEST_F(PciLifeTest, the_second_domain_is_told_the_first_ones_name) {
   prepare(card_);
   const Domain second = domain(9, "card", {"0000:41:00.0", "0000:41:00.1"});
   EXPECT_THAT(refusal(second),
-              HasSubstr("0000:41:00.0): in use by domain 'vm1'; no other device of profile"));
+              HasSubstr("0000:41:00.0): in use by domain 'vm1'; shut domain 'vm1' down"));
   EXPECT_FALSE(claims_.find(second.uuid));
   host_.pci_gpu("0000:43:00.0");
   EXPECT_THAT(refusal(second), HasSubstr("in use by domain 'vm1'; run: gpuward reassign vm9"));
@@ -400,7 +400,7 @@ class SlowPfTest : public PciLifeTest {
       host_.set_vfs("0000:42:00.0", static_cast<unsigned>(std::stoul(value)));
       return 0;
     });
-    const WantedVfs wanted{count, false, {}};
+    const VfSettings wanted{count, false, {}};
     const auto change = enable_vfs(host_.root(), at("0000:42:00.0"), wanted, milliseconds(500));
     writes_ = host_.writes();
     return change.blocked;

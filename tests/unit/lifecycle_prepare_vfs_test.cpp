@@ -107,13 +107,15 @@ TEST_F(ClaimVfsTest, who_comes_too_late_is_told_who_has_them_all) {
   EXPECT_EQ(refusal(domain_on(vf(4), 4)), "");
   EXPECT_THAT(
       refusal(domain_on(vf(1), 5)),
-      HasSubstr("in use by domain 'vm1'; shut one of the domains 'vm2', 'vm3', 'vm4' down"));
+      HasSubstr(
+          "in use by domain 'vm1'; shut one of the domains 'vm1', 'vm2', 'vm3' and 1 more down"));
 }
 
 TEST_F(ClaimVfsTest, the_only_one_has_no_others_to_tell) {
   host_.set_vfs(pf, 1);
   EXPECT_EQ(refusal(domain_on(vf(1), 1)), "");
-  EXPECT_THAT(refusal(domain_on(vf(1), 5)), HasSubstr("in use by domain 'vm1'; no other"));
+  EXPECT_THAT(refusal(domain_on(vf(1), 5)),
+              HasSubstr("in use by domain 'vm1'; shut domain 'vm1' down"));
 }
 
 /// No driver of the host may take it back, so libvirt leaves it there.

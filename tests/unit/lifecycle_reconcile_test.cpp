@@ -211,7 +211,7 @@ TEST_F(ReconcileTest, many_at_once_give_back_once) {
 }
 
 TEST_F(ReconcileTest, a_mark_goes_with_its_domain_and_not_on_doubt) {
-  mark_guarded(host_.root(), vm2, "vm2");
+  mark_gpu_domain(host_.root(), vm2, "vm2");
   for (const auto& is_active : {on, unknown}) {
     reconcile(host_.root(), is_active, deadlines, false);
     EXPECT_THAT(guarded_domains(host_.root()), testing::ElementsAre(vm2));
@@ -252,9 +252,9 @@ TEST_F(ReconcileTest, what_a_killed_process_wrote_of_a_mark_goes_but_not_what_on
 }
 
 TEST_F(ReconcileTest, a_mark_of_a_domain_that_starts_meanwhile_stays) {
-  mark_guarded(host_.root(), vm2, "vm2");
+  mark_gpu_domain(host_.root(), vm2, "vm2");
   const auto starts = [&](const Uuid& domain) -> std::optional<bool> {
-    if (domain == vm2) mark_guarded(host_.root(), vm2, "vm2");
+    if (domain == vm2) mark_gpu_domain(host_.root(), vm2, "vm2");
     return false;
   };
   reconcile(host_.root(), starts, deadlines, false);

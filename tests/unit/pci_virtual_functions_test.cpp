@@ -175,7 +175,7 @@ TEST_F(VirtualFunctionsTest, a_process_killed_before_it_enabled_them_is_reported
   EXPECT_THAT(set(4), HasSubstr("process disabling the VFs died"));
 }
 
-TEST(WantedVfs, are_all_for_max_and_when_not_told) {
+TEST(VfSettings, are_all_for_max_and_when_not_told) {
   GpuSettings settings;
   EXPECT_EQ(wanted_vfs(settings, Use::vf, 7).count, 7u);
   settings.vfs = GpuSection::max_vfs;

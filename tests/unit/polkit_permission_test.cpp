@@ -66,9 +66,9 @@ TEST_F(PermissionTest, what_also_does_no_harm_is_allowed) {
 }
 
 TEST_F(PermissionTest, a_hand_written_gpu_domain_has_a_mark_while_it_runs) {
-  mark_guarded(host_.root(), web01, "web01");
+  mark_gpu_domain(host_.root(), web01, "web01");
   EXPECT_THAT(answer("suspend", web01), StartsWith("deny "));
-  unmark_guarded(host_.root(), web01);
+  unmark_gpu_domain(host_.root(), web01);
   EXPECT_EQ(answer("suspend", web01), "allow");
 }
 

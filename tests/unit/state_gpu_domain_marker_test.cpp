@@ -25,23 +25,23 @@ class GuardedMarkTest : public testing::Test {
 TEST_F(GuardedMarkTest, there_is_none_before_the_first) {
   EXPECT_FALSE(has_gpu_now(root_, web01));
   EXPECT_THAT(guarded_domains(root_), testing::IsEmpty());
-  EXPECT_NO_THROW(unmark_guarded(root_, web01));
+  EXPECT_NO_THROW(unmark_gpu_domain(root_, web01));
 }
 
 TEST_F(GuardedMarkTest, is_of_one_domain_until_it_is_taken_away) {
-  mark_guarded(root_, web01, "web01");
-  mark_guarded(root_, web01, "web01");
+  mark_gpu_domain(root_, web01, "web01");
+  mark_gpu_domain(root_, web01, "web01");
   EXPECT_TRUE(has_gpu_now(root_, web01));
   EXPECT_FALSE(has_gpu_now(root_, web02));
   EXPECT_THAT(guarded_domains(root_), testing::ElementsAre(web01));
-  unmark_guarded(root_, web01);
-  unmark_guarded(root_, web01);
+  unmark_gpu_domain(root_, web01);
+  unmark_gpu_domain(root_, web01);
   EXPECT_FALSE(has_gpu_now(root_, web01));
 }
 
 TEST_F(GuardedMarkTest, others_than_root_can_see_it) {
   const mode_t before = ::umask(022);
-  mark_guarded(root_, web01, "web01");
+  mark_gpu_domain(root_, web01, "web01");
   ::umask(before);
   struct stat info {};
   ASSERT_EQ(::stat(root_.run("gpu-domains").c_str(), &info), 0);
@@ -53,7 +53,7 @@ TEST_F(GuardedMarkTest, keeps_the_devices_that_the_domain_started_with) {
   StartedDevices devices;
   devices.memory = {{"dimm", 524288, 524288}, {"virtio-mem", 1048576, 4096}};
   devices.hostdevs = {"0000:41:00.0", to_string(web02)};
-  mark_guarded(root_, web01, "web 01", &devices);
+  mark_gpu_domain(root_, web01, "web 01", &devices);
   const auto found = started_devices(root_, web01);
   ASSERT_TRUE(found);
   ASSERT_EQ(found->memory.size(), 2U);
@@ -65,14 +65,14 @@ TEST_F(GuardedMarkTest, keeps_the_devices_that_the_domain_started_with) {
 
 TEST_F(GuardedMarkTest, a_domain_may_start_with_nothing) {
   const StartedDevices nothing;
-  mark_guarded(root_, web01, "web01", &nothing);
+  mark_gpu_domain(root_, web01, "web01", &nothing);
   ASSERT_TRUE(started_devices(root_, web01));
   EXPECT_TRUE(started_devices(root_, web01)->memory.empty());
 }
 
 TEST_F(GuardedMarkTest, devices_that_were_not_recorded_or_cannot_be_read_are_unknown) {
   EXPECT_FALSE(started_devices(root_, web01));
-  mark_guarded(root_, web01, "web01");
+  mark_gpu_domain(root_, web01, "web01");
   EXPECT_FALSE(started_devices(root_, web01)) << "by 0.1.0, or at reconnect";
   for (const char* text : {"web01\ndevices 2\n", "web01\ndevices 1\nmemory dimm 1\n",
                            "web01\ndevices 1\nmemory dimm x 1\n", "web01\ndevices 1\nnet 1\n",
@@ -94,7 +94,7 @@ TEST_F(GuardedMarkTest, one_of_the_first_release_counts_until_release) {
   write_file_atomically(root_.run("guarded/") + to_string(web01), "web01\n");
   EXPECT_TRUE(has_gpu_now(root_, web01));
   EXPECT_THAT(guarded_domains(root_), testing::ElementsAre(web01));
-  unmark_guarded(root_, web01);
+  unmark_gpu_domain(root_, web01);
   EXPECT_FALSE(has_gpu_now(root_, web01));
   EXPECT_THAT(guarded_domains(root_), testing::IsEmpty());
 }

@@ -109,7 +109,7 @@ TEST_F(SingleUseTest, a_pending_mark_counts_as_used_until_it_is_taken_back) {
   EXPECT_EQ(used_by(root_, at("0000:41:00.0")), "web01");
   EXPECT_FALSE(used_by(root_, at("0000:42:00.0")));
   EXPECT_THAT(used(), ElementsAre("0000:41:00.0 web01"));
-  take_back_mark(file);
+  withdraw_mark(file);
   EXPECT_FALSE(used_by(root_, at("0000:41:00.0")));
   EXPECT_THAT(list_directory(directory()), IsEmpty());
 }

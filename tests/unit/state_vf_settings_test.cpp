@@ -66,7 +66,7 @@ TEST_F(VfSettingsTest, the_quota_that_was_set_is_read_from_the_record) {
 TEST_F(VfSettingsTest, a_change_that_the_kernel_refuses_is_not_recorded) {
   EXPECT_EQ(set(2), "");
   refuse("sriov_numvfs", EBUSY);
-  const WantedVfs wanted{1, false, {{}, {}, 512}};
+  const VfSettings wanted{1, false, {{}, {}, 512}};
   EXPECT_THAT(enable_vfs(host_.root(), pf, wanted, patient).failure, HasSubstr("failed"));
   EXPECT_EQ(recorded(), "autoprobe=0");
   EXPECT_TRUE(settings_differ(recorded(), wanted)) << "or no plan ever tries again";
@@ -84,7 +84,7 @@ TEST_F(VfSettingsTest, a_change_that_fails_halfway_equals_no_settings) {
   offer_quota();
   refuse("sriov_admin/vf1/profile/vram_quota", EIO);
   EXPECT_NE(set(1, {{}, {}, 512}), "");
-  for (const WantedVfs& wanted : {WantedVfs{2, false, {}}, WantedVfs{1, false, {{}, {}, 512}}})
+  for (const VfSettings& wanted : {VfSettings{2, false, {}}, VfSettings{1, false, {{}, {}, 512}}})
     EXPECT_TRUE(settings_differ(recorded(), wanted));
 }
 
@@ -95,7 +95,7 @@ TEST_F(VfSettingsTest, a_change_that_nobody_waited_for_is_done_when_its_process_
     host_.set_vfs(pf_name, static_cast<unsigned>(std::stoul(value)));
     return 0;
   });
-  const WantedVfs wanted{2, false, {}};
+  const VfSettings wanted{2, false, {}};
   const KernelChange change = enable_vfs(host_.root(), pf, wanted, milliseconds(500));
   ASSERT_NE(change.blocked, 0);
   EXPECT_EQ(record().writer.pid, change.blocked);
@@ -116,7 +116,7 @@ TEST_F(VfSettingsTest, vfs_that_were_there_before_do_not_show_that_a_change_is_d
     host_.hang();
     return EIO;
   });
-  const WantedVfs wanted{2, true, {}};
+  const VfSettings wanted{2, true, {}};
   ASSERT_NE(enable_vfs(host_.root(), pf, wanted, milliseconds(500)).blocked, 0);
   host_.lets_go();
   EXPECT_FALSE(record().writer);
