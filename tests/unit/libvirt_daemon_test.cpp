@@ -62,9 +62,9 @@ TEST(Timestamp, of_systemd_is_in_microseconds) {
 }
 
 TEST(Timestamp, never_or_not_known) {
-  for (const char* text : {"t 0", "", "t", "t x", "t -5", "t 99999999999999999999",
-                           "t 9223372036854775807", "s 1796089610738870",
-                           "a(sasbttttuii) 1 \"/bin/kill\" 0 false 0 0 0 0 0 0 0"})
+  for (const char* text :
+       {"t 0", "", "t", "t x", "t -5", "t 99999999999999999999", "t 9223372036854775807",
+        "s 1796089610738870", "a(sasbttttuii) 1 \"/bin/kill\" 0 false 0 0 0 0 0 0 0"})
     EXPECT_FALSE(parse_timestamp(text)) << text;
 }
 
