@@ -179,22 +179,29 @@ static std::vector<PciGpu> pci_gpus(const Settings& settings, const Config& conf
   return found;
 }
 
-/// The same, of a request for several of which this command finds devices for some.
+/// Devices that this command finds for requests that are equal to this one.
+static std::vector<const PoolDevice*> chosen_for(const PciGpu& gpu, const std::vector<PciGpu>& gpus,
+                                                 const std::vector<const PoolDevice*>& chosen) {
+  std::vector<const PoolDevice*> devices;
+  for (size_t number = 0; number < gpus.size(); ++number)
+    if (chosen[number] && title_of(gpus[number].profile) == title_of(gpu.profile))
+      devices.push_back(chosen[number]);
+  return devices;
+}
+
+/// The same as none_to_assign(), of a request for several of which there are devices for some.
 static Error too_few(const PciGpu& gpu, const std::vector<PciGpu>& gpus,
                      const std::vector<const PoolDevice*>& chosen, const DeviceUse& use,
                      const std::string& domain) {
-  size_t requested = 0, possible = 0;
-  for (size_t number = 0; number < gpus.size(); ++number) {
-    if (title_of(gpus[number].profile) != title_of(gpu.profile)) continue;
-    ++requested;
-    if (chosen[number]) ++possible;
-  }
+  const auto requested = std::count_if(gpus.begin(), gpus.end(), [&](const PciGpu& other) {
+    return title_of(other.profile) == title_of(gpu.profile);
+  });
   std::string reasons;
   for (const PoolDevice& device : gpu.pool)
     if (!is_chosen(device, chosen))
       reasons += (reasons.empty() ? ": " : "; ") + why_not(device, use, domain);
   return Error(title_of(gpu.profile),
-               "only " + std::to_string(possible) + " of " + std::to_string(requested) +
+               "only " + std::to_string(chosen.size()) + " of " + std::to_string(requested) +
                    " GPUs can be assigned" + reasons,
                "run: gpuward list gpus");
 }
@@ -238,9 +245,8 @@ static std::vector<PoolDevice> require_devices(const Settings& settings, const C
     }
     const auto& [profile, pool] = gpus[number];
     const DeviceUse beside = use_beside_others(requests, chosen, number);
-    if (std::any_of(pool.begin(), pool.end(),
-                    [&](const PoolDevice& device) { return is_chosen(device, chosen); }))
-      throw too_few(gpus[number], gpus, chosen, beside, domain.name);
+    if (const auto some = chosen_for(gpus[number], gpus, chosen); !some.empty())
+      throw too_few(gpus[number], gpus, some, beside, domain.name);
     if (profile.is_configured || pool.empty())
       throw no_device(settings, config, profile, domain.name, pool);
     throw none_to_assign(profile, pool, beside, domain.name);

@@ -54,22 +54,30 @@ std::string installed_daemon(const Root& root) {
 }
 
 std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon) {
-  const auto property = output_of(root.at("/usr/bin/busctl"),
-                                  {"get-property", "org.freedesktop.systemd1",
-                                   "/org/freedesktop/systemd1/unit/" + daemon.name + "_2eservice",
-                                   "org.freedesktop.systemd1.Unit", "StateChangeTimestamp"},
-                                  std::chrono::seconds(3));
-  const auto changed = parse_timestamp(property.value_or(""));
-  if (!changed || *changed < daemon.started) return {};
-  return changed;
+  const auto properties = output_of(root.at("/usr/bin/busctl"),
+                                    {"get-property", "org.freedesktop.systemd1",
+                                     "/org/freedesktop/systemd1/unit/" + daemon.name + "_2eservice",
+                                     "org.freedesktop.systemd1.Unit", "ActiveState",
+                                     "ActiveEnterTimestamp", "StateChangeTimestamp"},
+                                    std::chrono::seconds(3));
+  const auto reloaded = parse_last_reload(properties.value_or(""));
+  if (!reloaded || *reloaded < daemon.started) return {};
+  return reloaded;
 }
 
-std::optional<Moment> parse_timestamp(std::string_view property) {
-  property = trim(property);
+/// "t 1796089610738870": microseconds, 0 for never.
+static std::optional<Moment> parse_timestamp(std::string_view property) {
   if (!property.starts_with("t ")) return {};
   const auto time = to_number<Moment>(property.substr(2));
   if (!time || *time <= 0 || *time >= INT64_MAX / 1000) return {};
   return *time * 1000;
+}
+
+std::optional<Moment> parse_last_reload(std::string_view properties) {
+  const auto lines = split(trim(properties), '\n');
+  if (lines.size() != 3 || lines[0] != "s \"active\"") return {};
+  const auto entered = parse_timestamp(lines[1]), changed = parse_timestamp(lines[2]);
+  return entered && changed && *changed > *entered ? changed : std::nullopt;
 }
 
 /// From behind "access_drivers" to the end of its value: a list may go over several lines.

@@ -38,9 +38,10 @@ std::string installed_daemon(const Root& root);
 /// when ExecReload ran at each daemon-reload, which every package with a unit calls.
 std::optional<Moment> last_reload(const Root& root, const LibvirtDaemon& daemon);
 
-/// From what `busctl get-property` prints of a timestamp, in microseconds and 0 for never
-/// (org.freedesktop.systemd1(5)).
-std::optional<Moment> parse_timestamp(std::string_view property);
+/// From what `busctl get-property` prints of ActiveState, ActiveEnterTimestamp and
+/// StateChangeTimestamp (org.freedesktop.systemd1(5)): a unit that is active and whose state has
+/// changed since it became active has reloaded.
+std::optional<Moment> parse_last_reload(std::string_view properties);
 
 /// Whether "access_drivers = [ ... ]" of libvirtd.conf or virtqemud.conf names this driver.
 bool names_access_driver(std::string_view config, std::string_view driver);

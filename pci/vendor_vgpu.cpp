@@ -65,9 +65,10 @@ KernelChange set_vgpu(const Root& root, const PciAddress& vf, unsigned id,
   const auto end = Clock::now() + options.end.at_most(options.deadline);
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    const auto time = std::max(left, least_time);  // of all writes of this try
     // A last try is not to look like one that is blocked, however busy the host is.
-    KernelChange change = back_end_of(root, vf).set(
-        root, vf, id, gpu_instance, {std::max(left, least_time), {}, options.on_start});
+    KernelChange change = back_end_of(root, vf).set(root, vf, id, gpu_instance,
+                                                    {time, Deadline::in(time), options.on_start});
     if (change.failure.empty() || change.blocked || Clock::now() + pause >= end) return change;
     std::this_thread::sleep_for(pause);
   }

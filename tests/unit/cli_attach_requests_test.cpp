@@ -88,6 +88,15 @@ TEST_F(AttachRequestsTest, of_several_that_are_too_many_says_how_many_are_possib
                                   "group with 0000:44:00.0, which is bound to a host driver"));
   EXPECT_THAT(attached({"10de:13f2", "10de:13f2"}), IsEmpty());
   EXPECT_THAT(refusal_, HasSubstr("only 1 of 2 GPUs can be assigned"));
+  EXPECT_THAT(attached({"10de:13f2", "whole:2"}), IsEmpty());
+  EXPECT_THAT(refusal_, HasSubstr("request 'whole': only 1 of 2 GPUs can be assigned: "
+                                  "0000:41:00.0 is already assigned to this domain"));
+}
+
+TEST_F(AttachRequestsTest, two_requests_for_one_device_are_refused_with_its_name) {
+  card("0000:41:00.0", 0x13f2, 7);
+  EXPECT_THAT(attached({"whole", "10de:13f2"}), IsEmpty());
+  EXPECT_THAT(refusal_, HasSubstr("0000:41:00.0 is already assigned to this domain"));
 }
 
 TEST_F(AttachRequestsTest, a_vf_whose_vgpu_a_domain_has_is_shared_too) {

@@ -164,7 +164,8 @@ TEST_F(HostLayersTest, a_mark_of_the_hook_shows_that_it_was_called) {
 TEST_F(HostLayersTest, what_systemd_says_of_a_reload_counts) {
   link();
   daemon_started(-60);
-  file("/usr/bin/busctl", "#!/bin/sh\necho 't 9000000000000000'\n", 0755);
+  file("/usr/bin/busctl",
+       "#!/bin/sh\nprintf 's \"active\"\\nt 8000000000000000\\nt 9000000000000000\\n'\n", 0755);
   ASSERT_EQ(::chmod(root_.prefix.c_str(), 0755), 0);
   EXPECT_EQ(status().seen.seen, Tristate::yes);
 }

@@ -57,15 +57,20 @@ TEST_F(LibvirtDaemonTest, started_when_the_pid_file_was_written) {
   EXPECT_EQ(running_daemon(host_.root())->started, 1'000'000'000'007);
 }
 
-TEST(Timestamp, of_systemd_is_in_microseconds) {
-  EXPECT_EQ(parse_timestamp("t 1796089610738870\n"), 1796089610738870000);
+TEST(LastReload, is_a_change_of_state_since_the_unit_became_active) {
+  EXPECT_EQ(parse_last_reload("s \"active\"\nt 1796089558584137\nt 1796089610738870\n"),
+            1796089610738870000);
 }
 
-TEST(Timestamp, never_or_not_known) {
+TEST(LastReload, has_not_been_or_is_unknown) {
   for (const char* text :
-       {"t 0", "", "t", "t x", "t -5", "t 99999999999999999999", "t 9223372036854775807",
-        "s 1796089610738870", "a(sasbttttuii) 1 \"/bin/kill\" 0 false 0 0 0 0 0 0 0"})
-    EXPECT_FALSE(parse_timestamp(text)) << text;
+       {"s \"active\"\nt 1796089558584137\nt 1796089558584137\n",  // it became active last
+        "s \"failed\"\nt 1796089558584137\nt 1796089610738870\n",  // a daemon started by hand
+        "s \"active\"\nt 0\nt 1796089610738870\n", "s \"active\"\nt 1\nt 0\n",
+        "s \"active\"\nt 1\nt x\n", "s \"active\"\nt 1\nt -5\n",
+        "s \"active\"\nt 1\nt 99999999999999999999\n", "s \"active\"\nt 1\nt 9223372036854775807\n",
+        "s \"active\"\nt 1\n", "t 1\nt 2\nt 3", ""})
+    EXPECT_FALSE(parse_last_reload(text)) << text;
 }
 
 TEST(AccessDrivers, name_polkit) {
