@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string_view>
 #include <tuple>
@@ -96,14 +97,18 @@ struct Search {
   /// For the requests after the next one, by what there is for that.
   void add_missing_links(std::vector<Candidate>& left) const {
     const auto still_to_place = static_cast<unsigned>(requests.size() - chosen.size() - 1);
-    std::vector<SpotWithRoom> possible;
     if (still_to_place == 0) return;
-    std::set<std::string_view> known;
+    std::map<std::string_view, SpotWithRoom> by_card;  // of its types the one with most room
     for (const Candidate& candidate : left)
-      if (const GpuSpot* const spot = spot_of(candidate);
-          spot && spot->links.is_any() && known.insert(card_of(candidate)).second)
-        possible.push_back({*spot, candidate.available});
-    if (possible.empty()) return;
+      if (const GpuSpot* const spot = spot_of(candidate); spot && spot->links.is_any()) {
+        SpotWithRoom& card =
+            by_card.try_emplace(card_of(candidate), SpotWithRoom{*spot, 0}).first->second;
+        card.room = std::max(card.room, candidate.available);
+      }
+    if (by_card.empty()) return;
+    std::vector<SpotWithRoom> possible;
+    possible.reserve(by_card.size());
+    for (auto& [name, card] : by_card) possible.push_back(std::move(card));
     for (Candidate& candidate : left)
       if (const GpuSpot* const spot = spot_of(candidate))
         candidate.distance += missing_links(*spot, possible, still_to_place + 1);

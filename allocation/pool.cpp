@@ -8,6 +8,7 @@
 #include "allocation/pool_stranded.hpp"
 #include "config/gpu_settings.hpp"
 #include "kinds/kind.hpp"
+#include "mdev/parent.hpp"
 #include "pci/card_facts.hpp"
 #include "pci/pci_device.hpp"
 
@@ -73,15 +74,33 @@ std::vector<GpuSpot> spots_of(const Root& root, const std::vector<PciAddress>& d
   return spots;
 }
 
-void add_nvlinks(const Root& root, const std::vector<GpuSpot*>& spots, AskedCards& asked) {
-  std::set<PciAddress> cards;
-  for (const GpuSpot* const spot : spots) cards.insert(spot->card);
+/// Those that NVIDIA's driver has bound, where they are two or more.
+static std::vector<PciAddress> cards_to_ask(const Root& root, std::set<PciAddress> cards) {
   std::erase_if(cards, [&](const PciAddress& card) {
     const auto device = find_pci_device(root, card);
     return !device || device->driver != "nvidia";
   });
-  if (cards.size() < 2) return;
-  const LinksOfCards& known = asked.links(root, {cards.begin(), cards.end()});
+  if (cards.size() < 2) return {};
+  return {cards.begin(), cards.end()};
+}
+
+void ask_nvlinks(const Root& root, const std::vector<PciAddress>& beside, AskedCards& asked) {
+  std::set<PciAddress> cards;
+  for (const PciAddress& device : beside)
+    cards.insert(physical_function_of(root, device).value_or(device));
+  for (const std::string& name : parent_names(root))
+    if (const auto parent = parse_pci_address(name))
+      cards.insert(physical_function_of(root, *parent).value_or(*parent));
+  if (const auto known = cards_to_ask(root, std::move(cards)); !known.empty())
+    asked.links(root, known);
+}
+
+void add_nvlinks(const Root& root, const std::vector<GpuSpot*>& spots, AskedCards& asked) {
+  std::set<PciAddress> of_spots;
+  for (const GpuSpot* const spot : spots) of_spots.insert(spot->card);
+  const auto cards = cards_to_ask(root, std::move(of_spots));
+  if (cards.empty()) return;
+  const LinksOfCards& known = asked.links(root, cards);
   for (GpuSpot* const spot : spots)
     if (const auto links = known.find(spot->card); links != known.end())
       spot->links = links->second;

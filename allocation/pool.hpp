@@ -26,6 +26,11 @@ std::vector<PoolDevice> pool_of(const PoolQuery& query);
 /// Where these devices are plugged in, without those that do not exist.
 std::vector<GpuSpot> spots_of(const Root& root, const std::vector<PciAddress>& devices);
 
+/// Asks NVIDIA's library for the NVLinks of all cards on which mdevs can be created, and of those
+/// of the devices `beside`, 2 s at most: before a lock is taken under which add_nvlinks() is
+/// called.
+void ask_nvlinks(const Root& root, const std::vector<PciAddress>& beside, AskedCards& asked);
+
 /// Notes in each the NVLinks of its card. NVIDIA's library is asked for cards that NVIDIA's driver
 /// has bound, two or more: it knows no others.
 void add_nvlinks(const Root& root, const std::vector<GpuSpot*>& spots, AskedCards& asked);

@@ -219,7 +219,7 @@ void Reassigner::plan(const Config& config, const std::shared_ptr<Settling>& set
   auto pools = pools_of(root_, config, off, asked);
   add_open_devices(root_, devices_of(pools), claimed.taken);
   const DevicesByHand by_hand = devices_by_hand(root_, off);
-  add_nvlinks(root_, off, pools, by_hand, {claimed.taken, assigned_count}, *asked);
+  add_nvlinks(root_, off, pools, by_hand, {claimed.taken, assigned_count}, nvlinks_);
   const PoolPlan plan =
       plan_reassignments(off, pools, by_hand, claimed.taken, std::move(assigned_count));
   order(plan.moves, settling);

@@ -19,6 +19,7 @@
 #include "guard/current_config.hpp"
 #include "guard/job_queue.hpp"
 #include "libvirt/events.hpp"
+#include "pci/nvml.hpp"
 #include "protection/guards.hpp"
 
 namespace gpuward {
@@ -119,7 +120,9 @@ class Reassigner {
   // Of the one that looks.
   std::shared_ptr<const Config> seen_by_;  ///< the configuration that the table is of
   int watched_ = -1;                       ///< the directory of claims, as inotify numbers it
-  std::optional<Lock> answers_;            ///< lock_number::reassignment, while claims are watched
+  /// Kept, as links do not change: a driver that does not answer delays one look, not each.
+  AskedCards nvlinks_;
+  std::optional<Lock> answers_;  ///< lock_number::reassignment, while claims are watched
   std::chrono::seconds retry_delay_{1};
 
   std::mutex mutex_;  ///< of all below; held for moments

@@ -162,6 +162,21 @@ void require_time(const Preparation& preparation) {
     throw Error({}, "timed out waiting for other gpuward processes", run_again(preparation.domain));
 }
 
+/// Asks NVIDIA's library, which may take long, while the lock of the host is not held. Only the
+/// mdevs of a domain with several GPUs are placed by links.
+void ask_links(const Preparation& preparation) {
+  const auto& devices = preparation.claim.devices;
+  if (devices.size() < 2 ||
+      std::none_of(devices.begin(), devices.end(), [&](const ClaimedDevice& device) {
+        return needs_instance(device, preparation.made);
+      }))
+    return;
+  std::vector<PciAddress> beside;
+  for (const ClaimedDevice& device : devices)
+    if (is_pci(device.use)) beside.push_back(device.address);
+  ask_nvlinks(preparation.root, beside, *preparation.asked);
+}
+
 /// Asks NVIDIA's library, which may take long: the claim is on disk then, and the lock of the host
 /// is not held.
 void require_promised_shares(const Preparation& preparation, std::optional<Lock>& of_host) {
@@ -277,6 +292,7 @@ void prepare_devices(const Root& root, const Config& config, const Domain& domai
   request_devices(preparation);
   forget_scrub_programs(unknown, preparation.claim);
   try {
+    ask_links(preparation);
     for (bool are_created = false; !are_created;) {
       std::optional<Lock> of_host = lock_host(preparation);
       allocate(preparation);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "allocation/pool.hpp"
 #include "config/gpu_selector.hpp"
 #include "fake_host.hpp"
 #include "nvml_fixtures.hpp"
@@ -153,6 +154,17 @@ TEST_F(PlaceLinkedTest, the_library_is_asked_once_and_only_where_it_can_matter) 
     host_.parent(address(card)).driver("another");
   placed(2);
   EXPECT_EQ(watch.asked(), "links\n") << "of cards that NVIDIA's driver has not";
+}
+
+TEST_F(PlaceLinkedTest, what_was_asked_before_the_lock_is_not_asked_under_it) {
+  const NvmlWatch watch(host_.root(), "exec sleep 300");
+  AskedCards asked;
+  ask_nvlinks(host_.root(), {}, asked);
+  EXPECT_EQ(watch.asked(), "links\n");
+  auto spots = spots_of(host_.root(),
+                        {*parse_pci_address(address("41")), *parse_pci_address(address("44"))});
+  add_nvlinks(host_.root(), {&spots.at(0), &spots.at(1)}, asked);
+  EXPECT_EQ(watch.asked(), "links\n");
 }
 
 }  // namespace
