@@ -81,7 +81,8 @@ struct PoolPlan {
 };
 
 /// Where domains that are off are to be pointed: only those at a device that is taken or none of
-/// the pool, each at the free one that costs least (choose_device.hpp), counting `assigned_count` by others.
+/// the pool, each at the free one that costs least (choose_device.hpp), counting `assigned_count`
+/// by others.
 PoolPlan plan_reassignments(const std::vector<PoolDomain>& off, const DevicePools& pools,
                             const DevicesByHand& by_hand, const DevicesInUse& taken,
                             std::map<PciAddress, unsigned> assigned_count);
