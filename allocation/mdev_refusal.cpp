@@ -23,8 +23,7 @@ namespace {
 /// The cards that have the types of the profile: what is on one shares it, whatever its type.
 std::set<std::string> cards_of(const MdevPlacing& placing, const FoundParents& found) {
   std::set<std::string> cards;
-  for (const Candidate& candidate : found.candidates)
-    cards.insert(candidate.card.empty() ? candidate.parent : candidate.card);
+  for (const Candidate& candidate : found.candidates) cards.insert(card_of(candidate));
   for (const ParentType& refused : placing.refused) {
     const auto parent = find_parent(placing.root, refused.parent);
     cards.insert(parent && parent->physical_function ? to_string(*parent->physical_function)

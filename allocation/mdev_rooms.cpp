@@ -26,7 +26,7 @@ std::vector<MdevCard> cards_of(const std::vector<Parent>& parents,
                                const std::vector<Candidate>& candidates) {
   std::map<std::string, MdevCard> cards;
   for (const Candidate& candidate : candidates) {
-    const std::string& name = candidate.card.empty() ? candidate.parent : candidate.card;
+    const std::string& name = card_of(candidate);
     auto& requested = cards.try_emplace(name, MdevCard{name}).first->second.requested;
     if (std::find(requested.begin(), requested.end(), candidate.type) == requested.end())
       requested.push_back(candidate.type);

@@ -118,7 +118,7 @@ void add_distances(const MdevPlacing& placing, const std::vector<Parent>& parent
   for (auto& [name, spot] : spots) cards.push_back(&spot);
   if (cards.size() > 1) add_links(placing, std::move(cards), beside);
   for (Candidate& candidate : candidates) {
-    const auto spot = spots.find(candidate.card.empty() ? candidate.parent : candidate.card);
+    const auto spot = spots.find(card_of(candidate));
     if (spot != spots.end()) candidate.distance = distance_to(spot->second, beside);
   }
 }
@@ -245,7 +245,7 @@ void add_stranded(const MdevPlacing& placing, const std::vector<Parent>& parents
       take_anyway(room->second, device->type);
   std::map<std::pair<std::string_view, std::string_view>, Candidate> noted;  // of a card's VFs one
   for (Candidate& candidate : found.candidates) {
-    const std::string& card = candidate.card.empty() ? candidate.parent : candidate.card;
+    const std::string& card = card_of(candidate);
     const auto room = rooms.find(card);
     if (room == rooms.end()) continue;
     const auto [same, is_new] = noted.try_emplace({room->first, candidate.type}, candidate);
@@ -305,7 +305,7 @@ std::map<std::string, CardToPlaceOn> cards_to_place_on(const MdevPlacing& placin
   std::vector<GpuSpot*> with_room;
   std::set<std::string_view> known;
   for (const Candidate& candidate : candidates) {
-    const auto card = cards.find(candidate.card.empty() ? candidate.parent : candidate.card);
+    const auto card = cards.find(card_of(candidate));
     if (candidate.available > 0 && card != cards.end() && card->second.spot &&
         known.insert(card->first).second)
       with_room.push_back(&*card->second.spot);

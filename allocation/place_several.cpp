@@ -40,10 +40,6 @@ struct Way {
   Measure measure;
 };
 
-const std::string& card_of(const Candidate& candidate) {
-  return candidate.card.empty() ? candidate.parent : candidate.card;
-}
-
 bool is_same_place(const Candidate& a, const Candidate& b) {
   return a.type == b.type && card_of(a) == card_of(b);
 }

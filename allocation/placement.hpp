@@ -60,6 +60,10 @@ struct Candidate {
   int stranded_mib = 0;     ///< memory of its card that no profile can use any more (stranded.hpp)
   bool opens_card = false;  ///< which has no instance yet
 };
+/// The name of its card: the parent itself, or the PF of that.
+inline const std::string& card_of(const Candidate& candidate) {
+  return candidate.card.empty() ? candidate.parent : candidate.card;
+}
 
 /// What decides between two devices that a domain could have, in this order. Those of mdevs know
 /// type, stranded, numa, opened, fill, distance and name, PCI devices all but type and opened.

@@ -55,15 +55,15 @@ static std::optional<std::string> current(const Root& root, const PciAddress& vf
   return read_attribute(path_of(root, vf, current_file));
 }
 
-/// The driver is told which GPU instance the vGPU is for where it has a file for that. Whether it
-/// took it shows afterwards (gpu_instance).
+/// Where the driver has a file for the GPU instance of the vGPU, that is written first. Whether the
+/// driver accepted it shows afterwards (gpu_instance).
 static KernelChange set(const Root& root, const PciAddress& vf, unsigned id,
                         std::optional<unsigned> gpu_instance, const WriteOptions& options) {
   using Outcome = WriteResult::Outcome;
   if (gpu_instance && exists(path_of(root, vf, gpu_instance_file))) {
-    const WriteResult told =
+    const WriteResult selected =
         write(root, vf, gpu_instance_file, std::to_string(*gpu_instance), options);
-    if (told.outcome == Outcome::blocked) return blocked_change(gpu_instance_file, told);
+    if (selected.outcome == Outcome::blocked) return blocked_change(gpu_instance_file, selected);
   }
   const WriteResult result = write(root, vf, current_file, std::to_string(id), options);
   if (result.outcome == Outcome::blocked) return blocked_change(current_file, result);

@@ -17,7 +17,7 @@
 namespace gpuward {
 
 // NVIDIA's vendor-specific VFIO framework (vGPU 17 and later): vGPUs are created on VFs, whose
-// driver is the VFIO provider itself. 0 is no vGPU. How the driver is asked and told is a back
+// driver is the VFIO provider itself. 0 is no vGPU. What is read and written for it is a back
 // end (pci/vgpu_back_end.hpp).
 
 /// 1145, "NVIDIA L40S-1B"
